@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from rich import table
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -49,6 +50,17 @@ class Table(table.Table):
                     yield Padding(Text.assemble((f"{head.plain}: " if head.plain.strip() else "", "dim"), cell), (0, 0, 0, 2))
         if self.caption:
             yield _text(console, self.caption)
+
+
+def table_of(title: str, *columns: str, note: str = "", rows: Iterable[Sequence[Any]] = (), whole: Callable[[str], bool] = "symbol".__eq__) -> Table:
+    """Columns that begin with '>' hold numbers. whole: of which columns no cell is broken."""
+    out = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
+                caption=Text(note, style="dim") if note else None, caption_justify="left")
+    for column in columns:
+        out.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold", no_wrap=whole(column))
+    for row in rows:
+        out.add_row(*row)
+    return out
 
 
 def console() -> Console:

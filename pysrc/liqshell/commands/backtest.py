@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,10 +42,7 @@ def backtest(
     json_
         Print the summary as one JSON object instead of the report.
     """
-    from liqshell.backtest import load_history, run_backtest
     from liqshell.config.load import load
-    from liqshell.progress import Bar
-    from liqshell.report import make_report, print_report
     from liqshell.sweep import rows
 
     loaded = load(config, [*set_, *(["backtest.study=false"] if quick else [])])
@@ -53,13 +51,22 @@ def backtest(
     if of_sweep:
         loaded, source = rows.setting_of(loaded, *of_sweep)
         out = out or rows.folder_of(*of_sweep)
-    with Bar("backtest", quiet=json_) as bar:
+    report_of(loaded, config, out, config.stem, json_, lambda folder: rows.keep(folder, *of_sweep, source) if of_sweep else None)
+    return 0
+
+
+def report_of(loaded: Any, config: Path, out: Path | None, name: str, json_: bool, keep: Callable[[Path], object], forward: bool = False) -> None:
+    """Run it, or walk forward, and show its report. keep: what is left in the folder besides."""
+    from liqshell.backtest import load_history, run_backtest
+    from liqshell.progress import Bar
+    from liqshell.report import make_report, print_report
+
+    with Bar("forward" if forward else "backtest", quiet=json_) as bar:
         bar.show("loading", 0.0)
         with of_file(config):
             history = load_history(loaded)
-        folder = run_backtest(loaded, out, bar.show, config.stem, history=history)
-        if of_sweep:
-            rows.keep(folder, *of_sweep, source)
+        folder = run_backtest(loaded, out, bar.show, name, forward=forward, history=history)
+        keep(folder)
         bar.show("report", 1.0)
         report = make_report(folder, tape=history.tape)
     if json_:
@@ -67,4 +74,3 @@ def backtest(
     else:
         print_report(report.summary)
         print(f"Report: {report.html}")
-    return 0

@@ -95,13 +95,17 @@ class VenueOptions:
 
     def fields(self) -> dict[str, Any]:
         """Fields of emulator.options.Config; ConfigError."""
+        from liqshell.emulator.api.faults import Fault
+        from liqshell.emulator.binary.faults import BinaryFault
+        from liqshell.emulator.server.outside import OutsideFault
+
         low, high = self.ack_ms
         if not 0.0 <= low <= high <= 60_000.0:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
         return {
-            "faults": tuple(spec for one in self.faults for spec in _faults(one)), "judge": self.judge, "news": self.news,
-            "binary": self.binary, "binary_faults": tuple(spec for one in self.binary_faults for spec in _binary_faults(one)),
-            "binary_lag_s": self.binary_lag_s, "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)),
+            "faults": _specs("--faults", self.faults, Fault.of), "judge": self.judge, "news": self.news,
+            "binary": self.binary, "binary_faults": _specs("--binary-faults", self.binary_faults, BinaryFault.of),
+            "binary_lag_s": self.binary_lag_s, "outside_faults": _specs("--outside-faults", self.outside_faults, OutsideFault.of),
             "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
@@ -206,28 +210,12 @@ def _start(at: str) -> int | None:
     return int(when.replace(tzinfo=when.tzinfo or UTC).timestamp()) * NS
 
 
-def _faults(text: str) -> list[dict[str, Any]]:
-    """The faults of one --faults."""
-    from liqshell.emulator.api.faults import Fault
-
-    return _specs("--faults", text, Fault.of)
+def _specs(option: str, texts: tuple[str, ...], judge: Callable[[dict[str, Any]], object]) -> tuple[dict[str, Any], ...]:
+    """What was given to an option, one after the other."""
+    return tuple(spec for text in texts for spec in _specs_of(option, text, judge))
 
 
-def _outside_faults(text: str) -> list[dict[str, Any]]:
-    """The faults of one --outside-faults."""
-    from liqshell.emulator.server.outside import OutsideFault
-
-    return _specs("--outside-faults", text, OutsideFault.of)
-
-
-def _binary_faults(text: str) -> list[dict[str, Any]]:
-    """The faults of one --binary-faults."""
-    from liqshell.emulator.binary.faults import BinaryFault
-
-    return _specs("--binary-faults", text, BinaryFault.of)
-
-
-def _specs(option: str, text: str, judge: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+def _specs_of(option: str, text: str, judge: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
     """A JSON object or list, or a file of JSON lines or one list; judge: raises ValueError for what is no fault."""
     name = option
     if not text.lstrip().startswith(("{", "[")):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-
-from liqshell.errors import of_file
 
 
 def forward(
@@ -37,22 +34,9 @@ def forward(
     json_
         Print the summary as one JSON object instead of the report.
     """
-    from liqshell.backtest import load_history, run_backtest
+    from liqshell.commands.backtest import report_of
     from liqshell.config.load import load
-    from liqshell.progress import Bar
-    from liqshell.report import make_report, print_report
 
     loaded = load(config, [*set_, *([] if full else ["backtest.study=false"])])
-    with Bar("forward", quiet=json_) as bar:
-        bar.show("loading", 0.0)
-        with of_file(config):
-            history = load_history(loaded)
-        folder = run_backtest(loaded, out, bar.show, f"{config.stem}-forward", forward=True, history=history)
-        bar.show("report", 1.0)
-        report = make_report(folder, tape=history.tape)
-    if json_:
-        print(json.dumps(report.figures | {"folder": str(folder), "report": str(report.html)}, default=str))
-    else:
-        print_report(report.summary)
-        print(f"Report: {report.html}")
+    report_of(loaded, config, out, f"{config.stem}-forward", json_, lambda folder: None, forward=True)
     return 0

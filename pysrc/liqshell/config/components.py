@@ -19,6 +19,7 @@ from liqcore.detectors.parameters import Table, resolve_parameters
 from liqcore.detectors.python_detector import PythonDetector
 from liqcore.detectors.registry import KINDS
 from liqshell import plugins
+from liqshell.config.sections import code_problems
 from liqshell.errors import ConfigError
 from liqshell.plugins import DETECTOR, FEATURE
 from liqshell.policies import RULES
@@ -204,16 +205,6 @@ def own_features(own: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def own_feature_problems(own: Mapping[str, Any], file: str) -> list[ConfigError]:
     """What is wrong with [features.own]."""
-    out = []
-    for name, code in own.items():
-        if not isinstance(code, str):
-            out.append(ConfigError(f"{file}: features.own.{name}", f"found {shown(code)}", "'file.py:function'"))
-            continue
-        if plugins.is_file(code) and not Path(code.rpartition(":")[0]).is_absolute():
-            continue
-        try:
-            make_feature(name, code)
-        except ConfigError as why:
-            where = "" if why.where.startswith("features.own.") else f"{why.where}: "
-            out.append(ConfigError(f"{file}: features.own.{name}", f"{where}{why.found}", why.expected, why.action))
-    return out
+    placed = {name: code for name, code in own.items()
+              if not isinstance(code, str) or not plugins.is_file(code) or Path(code.rpartition(":")[0]).is_absolute()}
+    return code_problems(placed, file, "features.own", "'file.py:function'", make_feature)

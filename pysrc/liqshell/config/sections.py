@@ -1,7 +1,7 @@
 """What a configuration file may say, section by section. Each field states its range and its unit; config.py reads, merges and judges them."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,21 +42,27 @@ def _venue_field() -> Any:
     return field(default="bybit", metadata={"rule": Rule(shipped.expected, read, shipped.schema)})
 
 
+def code_problems(found: Mapping[str, Any], file: str, table: str, expected: str, make: Callable[[str, str], object]) -> list[ConfigError]:
+    """What is wrong with a table that names code of the user's. make(name, code): use it; ConfigError."""
+    out = []
+    for name, code in found.items():
+        if not isinstance(code, str):
+            out.append(ConfigError(f"{file}: {table}.{name}", f"found {shown(code)}", expected))
+            continue
+        try:
+            make(name, code)
+        except ConfigError as why:
+            where = "" if why.where.startswith(f"{table}.") else f"{why.where}: "
+            out.append(ConfigError(f"{file}: {table}.{name}", f"{where}{why.found}", why.expected, why.action))
+    return out
+
+
 def own_venue_problems(found: Any, file: str, folder: Path) -> list[ConfigError]:
     """Make the venues of a table [venues] known; what is wrong with it."""
     if not isinstance(found, Mapping):
         return []                             # said where sections are read
-    out = []
-    for name, code in found.items():
-        if not isinstance(code, str):
-            out.append(ConfigError(f"{file}: venues.{name}", f"found {shown(code)}", "'file.py:ADAPTER'"))
-            continue
-        try:
-            use_venue(name, str(folder / code) if is_file(code) else code)
-        except ConfigError as why:
-            where = "" if why.where.startswith("venues.") else f"{why.where}: "
-            out.append(ConfigError(f"{file}: venues.{name}", f"{where}{why.found}", why.expected, why.action))
-    return out
+    return code_problems(found, file, "venues", "'file.py:ADAPTER'",
+                         lambda name, code: use_venue(name, str(folder / code) if is_file(code) else code))
 
 
 def venue_named(name: str) -> str:

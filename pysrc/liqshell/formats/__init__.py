@@ -4,7 +4,7 @@
     with formats.read(path) as reading:   # see reading.Reading
         for venue, symbol, events in reading: ...
 
-One module a format, with `sniff(path, first_line) -> bool` and `read(path, options) -> Reading`.
+One module a format, with `sniff(path, first_line) -> bool` and its Reading.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ FORMATS = {
     "event_table": "event tables of ours",
 }
 _MODULES = {"recording": "recordings"}
+_READERS = {"parquet": "Parquet", "hftbacktest": "HftBacktest", "hyperliquid_fills": "NodeFills", "lean": "Lean", "columns": "Mapped",
+            "recording": "Recordings", "tardis": "Tardis", "binance": "Binance", "bybit_trades": "BybitTrades", "event_table": "EventTable"}
 _CAPTURE = re.compile(r".+\.ws\.\d+(\.\d+)?")       # cryptofeed's: BYBIT.ws.1.0
 # what liqcore itself writes: the name of the file, what stands in its first bytes, and what it is
 _OWN = (("run.json", b'"abi"', "the settings of a run"), ("audit.bin", b"", "the audit of a run"), ("image.bin", b"", "the state of a live run"),
@@ -111,7 +113,7 @@ def read(path: str | Path, options: Options | None = None, format: str = "", bef
     name = format or ("columns" if options is not None and options.columns is not None else sniff(path))
     if name not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
-    found: Reading = _module(name).read(Path(path), options or Options())
+    found: Reading = getattr(_module(name), _READERS[name])(path, options)
     if before is not None:
         found.after(before)
     return found

@@ -18,7 +18,7 @@ from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited, compression
 from liqshell.formats.delimited import INTEGER, NUMBER, LABEL, Columns, Layout
-from liqshell.formats.reading import CENSORED, Options, Reading, blank
+from liqshell.formats.reading import CENSORED, Reading, blank
 from liqshell.formats.validate import Block
 
 _AGG = ("id", "price", "qty", "first_id", "last_id", "time", "is_buyer_maker")
@@ -161,7 +161,3 @@ class Binance(Reading):
             table = np.array([self.instrument(self._venue, word, completeness=CENSORED) if word else -1 for word in symbols[:-1]] + [-1], np.int32)
             events["instrument"] = table[index]
         return Block(events, columns.line)
-
-
-def read(path: Path, options: Options) -> Binance:
-    return Binance(path, options)

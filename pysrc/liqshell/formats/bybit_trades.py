@@ -17,7 +17,7 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
-from liqshell.formats.reading import Options, Reading, blank
+from liqshell.formats.reading import Reading, blank
 from liqshell.formats.validate import Block
 
 FUTURES = {"timestamp": NUMBER, "symbol": LABEL, "side": LABEL, "size": NUMBER, "price": NUMBER, "trdMatchID": TEXT}
@@ -113,7 +113,3 @@ class BybitTrades(Reading):
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("size" if self._futures else "volume")
         events["side"] = columns.mapped("side", TAKER)
         return Block(events, columns.line, ids)
-
-
-def read(path: Path, options: Options) -> BybitTrades:
-    return BybitTrades(path, options)

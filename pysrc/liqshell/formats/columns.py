@@ -14,7 +14,7 @@ from liqshell.event_columns import EventColumns, joined
 from liqshell.formats import known_columns
 from liqshell.formats.column_map import KINDS, NUMBERS, TIMES, UNITS, Column, ColumnMap
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns
-from liqshell.formats.reading import Options, Reading, blank
+from liqshell.formats.reading import Reading, blank
 from liqshell.formats.table_rows import rows_of, timestamps_of
 from liqshell.formats.validate import TIME_MIN, Block
 from liqshell.iso import all_ns, written_ns
@@ -282,7 +282,3 @@ def _year(ns: float) -> str:
 
 def _when(ns: float) -> str:
     return str(np.datetime64(int(ns), "ns").astype("datetime64[s]")).replace("T", " ")
-
-
-def read(path: Path, options: Options) -> Mapped:
-    return Mapped(path, options)

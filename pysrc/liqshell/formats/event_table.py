@@ -7,7 +7,7 @@ from pathlib import Path
 
 from liqshell.errors import DataError
 from liqshell.formats import delimited
-from liqshell.formats.reading import Options, Reading
+from liqshell.formats.reading import Reading
 from liqshell.formats.validate import Block
 from liqshell.formats.event_tables import COLUMNS, read_tables
 
@@ -38,7 +38,3 @@ class EventTable(Reading):
 
 def sniff(path: Path, first: str) -> bool:
     return not delimited.missing(COLUMNS, delimited.columns_of(first))
-
-
-def read(path: Path, options: Options) -> EventTable:
-    return EventTable(path, options)

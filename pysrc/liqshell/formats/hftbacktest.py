@@ -19,7 +19,7 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
-from liqshell.formats.reading import Options, Reading
+from liqshell.formats.reading import Reading
 from liqshell.formats.compression import ZIP, members, opened
 from liqshell.formats.validate import Block
 
@@ -175,9 +175,5 @@ def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray
                 places.append(place)
                 quotes.append(best)
     return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4), last
-
-
-def read(path: Path, options: Options) -> HftBacktest:
-    return HftBacktest(path, options)
 
 

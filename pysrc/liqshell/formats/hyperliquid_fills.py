@@ -19,7 +19,7 @@ import orjson
 from liqcore.event import EVENT_DTYPE
 from liqshell import backstops
 from liqshell.errors import DataError
-from liqshell.formats.reading import FULL, Options, Reading
+from liqshell.formats.reading import FULL, Reading
 from liqshell.formats.compression import head, line_blocks, opened
 from liqshell.formats.validate import Block
 from liqshell.iso import written_ns
@@ -221,7 +221,3 @@ def is_hourly(path: Path) -> bool:
 
 def sniff(path: Path, first: str) -> bool:
     return path.is_file() and _is_fills(head(path, _HEAD))
-
-
-def read(path: Path, options: Options) -> NodeFills:
-    return NodeFills(path, options)

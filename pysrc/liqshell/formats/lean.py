@@ -18,7 +18,7 @@ from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited, compression
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, Layout
-from liqshell.formats.reading import Options, Reading, blank
+from liqshell.formats.reading import Reading, blank
 from liqshell.formats.validate import Block
 from liqshell.iso import written_ns
 from liqshell.recording.streams import BITS
@@ -112,7 +112,3 @@ def _midnight(path: Path, day: str) -> int:
         return int(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp()) * 1_000_000_000
     except ValueError:
         raise DataError(str(path), f"the day {day}", "a date such as 20221213") from None
-
-
-def read(path: Path, options: Options) -> Lean:
-    return Lean(path, options)

@@ -18,7 +18,7 @@ import numpy as np
 from liqcore.event import FeedState, Kind, Side
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, kinds_in
-from liqshell.formats.reading import Options, Reading
+from liqshell.formats.reading import Reading
 from liqshell.formats.compression import PARQUET, arrow
 from liqshell.formats.validate import Block
 from liqshell.recording.streams import BITS
@@ -172,7 +172,3 @@ def _label_codes(column: Any, meaning: dict[str, int]) -> np.ndarray:
     """The meaning of each word or number; 0 where it has none."""
     indices, labels = _coded(column)
     return np.array([meaning.get(word.lower(), 0) for word in labels], np.int8)[indices]
-
-
-def read(path: Path, options: Options) -> Parquet:
-    return Parquet(path, options)

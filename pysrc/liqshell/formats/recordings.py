@@ -22,7 +22,7 @@ from liqshell.errors import DataError
 from liqshell.formats.carried_state import unsaid
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.markets import BYBIT, UNREAD, adapter_of
-from liqshell.formats.reading import CENSORED, FULL, UNKNOWN, Options
+from liqshell.formats.reading import CENSORED, FULL, UNKNOWN
 from liqshell.formats.continued_reading import Remembering, venues_of
 from liqshell.formats.validate import Block
 from liqshell.formats.venue_frames import VenueFrames, frame_counts
@@ -351,7 +351,3 @@ def sniff(path: Path, first: str) -> bool:
     if path.is_dir():
         return True
     return first.startswith(("{", "[{")) or first == "[" or is_capture(first.encode())
-
-
-def read(path: Path, options: Options) -> Recordings:
-    return Recordings(path, options)

@@ -20,7 +20,7 @@ from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
 from liqshell.formats.inverse import dollars
-from liqshell.formats.reading import CENSORED, UNKNOWN, Options, Reading, blank
+from liqshell.formats.reading import CENSORED, UNKNOWN, Reading, blank
 from liqshell.formats.validate import Block
 from liqshell.recording.streams import BITS
 
@@ -212,7 +212,3 @@ def _numeric(columns: Columns) -> bool:
     column = columns.table.column("id")
     first = column[0].as_py() if len(column) else None
     return first is not None and first.isdigit()
-
-
-def read(path: Path, options: Options) -> Tardis:
-    return Tardis(path, options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import liqcore as lc
 from liqshell.gateway.executions import DELIVERIES, FUNDING, TRADES, with_fee
@@ -19,7 +19,8 @@ from liqshell.live.opening import State
 from liqshell.venues.bybit import rest_responses as bybit_answers
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.orders import parse_order_link_id
-from liqshell.venues.reports import Execution, Position
+from liqshell.venues.bybit.rest_responses import Parsed
+from liqshell.venues.reports import Execution
 
 TRIES = 3                       # readings, until none is disturbed by a new execution
 PAGES_MAX = 40
@@ -27,6 +28,7 @@ DAY_MS = 86_400_000
 SPAN_MS = 6 * DAY_MS            # the venue answers for at most seven days at once
 OVERLAP_MS = int(Settings("").overlap_s * 1000)
 Ask = Callable[[int, bybit_rest.Request], Awaitable[bytes]]
+T = TypeVar("T")
 _log = logging.getLogger("liqshell.live")
 
 
@@ -131,28 +133,22 @@ class BybitBooks:
         return wallet.value.balance if wallet.ok and wallet.value is not None else None
 
     async def executions(self, since_ms: int, until_ms: int) -> Sequence[Execution] | None:
-        out: list[Execution] = []
+        return await self._all(20, lambda cursor: bybit_rest.executions(since_ms, until_ms, cursor=cursor), bybit_answers.parse_executions)
+
+    async def held(self) -> dict[str, float] | None:
+        rows = await self._all(21, lambda cursor: bybit_rest.positions(cursor=cursor), bybit_answers.parse_positions)
+        return None if rows is None else {p.symbol: p.qty * p.side for p in rows if p.index == 0 and p.qty > 0.0}
+
+    async def _all(self, number: int, build: Callable[[str], bybit_rest.Request], parse: Callable[[bytes], Parsed[tuple[T, ...]]]) -> list[T] | None:
+        """The rows of all pages; None where one cannot be read, or they do not end."""
+        out: list[T] = []
         cursor = ""
         for _ in range(PAGES_MAX):
-            page = bybit_answers.parse_executions(await self._ask(20, bybit_rest.executions(since_ms, until_ms, cursor=cursor)))
+            page = parse(await self._ask(number, build(cursor)))
             if not page.ok or page.value is None:
                 return None
             out += page.value
             if not page.cursor or page.cursor == cursor or not page.value:
-                return out
-            cursor = page.cursor
-        return None
-
-    async def held(self) -> dict[str, float] | None:
-        out: dict[str, float] = {}
-        cursor = ""
-        for _ in range(PAGES_MAX):
-            page = bybit_answers.parse_positions(await self._ask(21, bybit_rest.positions(cursor=cursor)))
-            if not page.ok or page.value is None:
-                return None
-            rows: Sequence[Position] = page.value
-            out |= {p.symbol: p.qty * p.side for p in rows if p.index == 0 and p.qty > 0.0}
-            if not page.cursor or page.cursor == cursor or not rows:
                 return out
             cursor = page.cursor
         return None

@@ -7,9 +7,9 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 TITLE_MAX, DESCRIPTION_MAX, ITEMS_MAX = 200, 400, 8
@@ -154,15 +154,16 @@ def _key(title: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFKC", title).casefold() if one.isalnum())
 
 
-def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Sequence[str], most: int) -> Generator[None, None, Selected]:
-    """The work of select, an item a step."""
+def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Sequence[str], most: int) -> Iterator[Selected]:
+    """The work of select, an item a step; the last one has the result."""
     dropped: Counter[str] = Counter()
     out: dict[str, Item] = {}
+    unfinished = Selected((), {})
     newest = sorted(found, key=lambda item: (-max(item.published_ns, 0), -item.received_ns, item.host, item.title))
     if len(newest) > LOOKED_AT_MAX:
         dropped["too many"] = len(newest) - LOOKED_AT_MAX
     for one in newest[:LOOKED_AT_MAX]:
-        yield
+        yield unfinished
         item = replace(one, title=clean(one.title, TITLE_MAX), description=clean(one.description, DESCRIPTION_MAX))
         if item.received_ns > as_of_ns:
             dropped["later"] += 1
@@ -180,29 +181,22 @@ def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Se
             dropped["too many"] += 1
         else:
             out[_key(item.title)] = item
-    return Selected(tuple(out.values()), dict(dropped))
+    yield Selected(tuple(out.values()), dict(dropped))
 
 
 def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = (), most: int = ITEMS_MAX) -> Selected:
     """The newest items that are known at `as_of_ns`, clean, each story once. hosts: the only ones that count, () = all; a venue's announcement always
     does."""
-    work = _selection(found, as_of_ns, age_max_s, hosts, most)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return cast(Selected, end.value)
+    *_, last = _selection(found, as_of_ns, age_max_s, hosts, most)
+    return last
 
 
 async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = (), most: int = ITEMS_MAX) -> Selected:
     """As select; between two items the loop goes on with its other work, because hostile text takes milliseconds an item."""
-    work = _selection(found, as_of_ns, age_max_s, hosts, most)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return cast(Selected, end.value)
+    last = Selected((), {})
+    for last in _selection(found, as_of_ns, age_max_s, hosts, most):
         await asyncio.sleep(0)
+    return last
 
 
 def independent(items: Iterable[Item]) -> int:

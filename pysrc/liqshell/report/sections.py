@@ -8,7 +8,7 @@ from markupsafe import Markup
 from liqshell.pages import bar, below, bold, empty, figure, lines, muted, part, section, signed, span, sub, table, two
 from liqshell.report import plots, svg
 from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, price, seconds, when
-from liqshell.report.verdicts import clustered
+from liqshell.report.verdicts import bps, clustered
 
 TRADES_SHOWN = 500
 
@@ -59,7 +59,6 @@ def _days(s: dict[str, Any]) -> Markup:
 def statistics(s: dict[str, Any]) -> Markup:
     """Every figure with its interval or its reason for having none."""
     w, t, d, h, m, e, x = s["win_rate"], s["per_trade"], s["daily_sharpe"], s["hold_s"], s["money"], s["entries"], s["trials"]
-    bps = lambda v: number(v, 1, True)  # noqa: E731
     b, alone = t["bootstrap"], t["independent"]
     rows = [("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}"),
             ("break-even win rate, realised", percent(w["break_even_realised"]),
@@ -177,7 +176,7 @@ def instruments(s: dict[str, Any]) -> Markup:
                      span(r["longs_liquidated"], "longs"), span(r["shorts_liquidated"], "shorts"), r["threshold_said"] or NONE, f"{r['entries']:,}",
                      f"{r['trades']:,}",
                      percent(r["win_rate"]["share"], 0), money(r["fees"]), signed(r["net"], money(r["net"], True)), number(r["mean_bps"], 1, True),
-                     interval(r["low_bps"], r["high_bps"], lambda v: number(v, 1, True))))
+                     interval(r["low_bps"], r["high_bps"], bps)))
     p = s["portfolio"]
     if len(rows) > 1:
         e = s["entries"]
@@ -187,7 +186,7 @@ def instruments(s: dict[str, Any]) -> Markup:
                      f"{s['cascades']['longs_liquidated']:,}",
                      f"{s['cascades']['shorts_liquidated']:,}", NONE, f"{e['placed']:,}", f"{p['n']:,}", percent(p["win_rate"]["share"], 0),
                      money(p["fees"]), signed(p["net"], money(p["net"], True)), number(p["mean_bps"], 1, True),
-                     interval(p["low_bps"], p["high_bps"], lambda v: number(v, 1, True))))
+                     interval(p["low_bps"], p["high_bps"], bps)))
     against = f" ({percent(p['exposure_max_on_account'], 0)} of the account)" if p["exposure_max_on_account"] is not None else ""
     note = (f"Threshold: what the detector of the last cascade asked for. Together: at most {p['positions_max']} positions at once, largest "
            f"exposure {money(p['exposure_max'])}{against}.")
@@ -205,7 +204,7 @@ def pieces(s: dict[str, Any]) -> Markup:
     def row(name: str, r: dict[str, Any]) -> tuple[str, ...]:
         return (name, f"{r['n']:,}", percent(r["win_rate"]["share"], 0), money(r["gross"], True), money(r["fees"]), money(r["slippage"]),
                 money(r["funding"]), signed(r["net"], money(r["net"], True)), number(r["mean_bps"], 1, True),
-                interval(r["low_bps"], r["high_bps"], lambda v: number(v, 1, True)))
+                interval(r["low_bps"], r["high_bps"], bps))
     body = table(columns, [row(r["side"] + " positions", r) for r in s["sides"]])
     traded = [r for r in s["hours"] if r["n"]]
     bars = [(f"{r['hour']:02d}", r["net"], f"{r['hour']:02d}:00 UTC: {money(r['net'], True)}, {r['n']} trades") for r in s["hours"]]

@@ -7,18 +7,14 @@ from typing import Any
 from markupsafe import Markup
 from rich.text import Text
 
-from liqshell.fitted import Table
+from liqshell.fitted import Table, table_of
 from liqshell.pages import empty, part, section, signed, sub, table
 from liqshell.report.text import NONE, interval, money, number, percent, plural, price, seconds, when
-from liqshell.report.terminal_study import table_of
+from liqshell.report.verdicts import bps
 
 CONTAMINATED = "CONTAMINATED"
 WHY = "A live model was asked about the past: it may know what happened next. No number of this run says what it would have earned."
 WORDS = {3: "high", 2: "medium", 1: "low"}
-
-
-def bps(value: float | None) -> str:
-    return number(value, 1, True)
 
 
 def html(s: dict[str, Any]) -> Markup:
@@ -116,24 +112,20 @@ def terminal(s: dict[str, Any]) -> list[Any]:
     out: list[Any] = []
     e = found["evaluation"]
     if e is not None:
-        groups = table_of("The judge", "", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %")
-        for r in e["groups"]:
-            groups.add_row(r["what"], f"{r['questions']:,}", f"{r['n']:,}", f"{r['won']:,}", money(r["net"], True), bps(r["mean_bps"]),
-                           interval(r["low_bps"], r["high_bps"], bps))
-        for r in e["controls"][1:]:
-            groups.add_row(Text(r["who"], style="dim"), f"{r['entered']:,}", f"{r['n']:,}", "", money(r["net"], True), bps(r["mean_bps"]),
-                           interval(r["low_bps"], r["high_bps"], bps))
+        rows = [(r["what"], r["questions"], r["n"], f"{r['won']:,}", r) for r in e["groups"]]
+        rows += [(Text(r["who"], style="dim"), r["entered"], r["n"], "", r) for r in e["controls"][1:]]
+        groups = table_of("The judge", "", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %", rows=[
+            (who, f"{asked:,}", f"{n:,}", won, money(r["net"], True), bps(r["mean_bps"]), interval(r["low_bps"], r["high_bps"], bps))
+            for who, asked, n, won, r in rows])
         out += [groups, Text(e["verdict"], style="bold"), Text(" ".join(sentences(e)), style="dim")]
     desk = s.get("desk")
     return [*out, _latest(desk["signals"])] if desk and desk["signals"] else out
 
 
 def _latest(rows: list[dict[str, Any]]) -> Table:
-    listed = table_of("Latest signals", "UTC", "contract", "wanted", ">z", ">one side", "candles", "news", "decision")
-    for r in rows[:10]:
-        listed.add_row(when(r["ts"], date=False), str(r["contract"]), str(r["direction"]), number(r["z"], 1), percent(r["purity"], 0), _candles(r),
-                       str(r["news"] or NONE), decision(r))
-    return listed
+    return table_of("Latest signals", "UTC", "contract", "wanted", ">z", ">one side", "candles", "news", "decision", rows=[
+        (when(r["ts"], date=False), str(r["contract"]), str(r["direction"]), number(r["z"], 1), percent(r["purity"], 0), _candles(r),
+         str(r["news"] or NONE), decision(r)) for r in rows[:10]])
 
 
 __all__ = ["CONTAMINATED", "WHY", "html", "terminal"]

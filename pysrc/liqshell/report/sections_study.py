@@ -1,5 +1,6 @@
 """Sections of the page about what a backtest tried besides the run: whether the result can be believed."""
 
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -8,9 +9,7 @@ from liqshell.pages import bold, empty, figure, lines, muted, part, section, sli
 from liqshell.report import plots
 from liqshell.report.expected import BPS, HIGHER, LOWER, PER_DAY, RATIO, SECONDS, SHARE
 from liqshell.report.text import NONE, between, interval, number, percent, plural, seconds
-from liqshell.report.verdicts import ABOVE, BELOW, CLAIMED, THIN, UNKNOWN, coloured, of_delay
-
-bps = lambda v: number(v, 1, True)  # noqa: E731
+from liqshell.report.verdicts import ABOVE, BELOW, CLAIMED, THIN, UNKNOWN, bps, coloured, of_delay
 
 
 def belief(s: dict[str, Any]) -> Markup:
@@ -112,9 +111,9 @@ def trials(s: dict[str, Any]) -> Markup:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    show = {SHARE: lambda v: percent(v, 2 if 5e-5 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: bps, SECONDS: seconds,
-            RATIO: number}.get(unit, lambda v: f"{v:g}")
-    return show(value)
+    show: dict[str, Callable[[float], str]] = {SHARE: lambda v: percent(v, 2 if 5e-5 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1),
+                                               BPS: bps, SECONDS: seconds, RATIO: number}
+    return show.get(unit, lambda v: f"{v:g}")(value)
 
 
 def expected(s: dict[str, Any]) -> Markup:

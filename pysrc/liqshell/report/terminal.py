@@ -5,15 +5,15 @@ from typing import Any
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.panel import Panel
-from liqshell.fitted import Table
+from liqshell.fitted import Table, table_of
 from rich.text import Text
 
 from liqshell.pages import data_badge
 from liqshell.report import sections_judge, terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
-from liqshell.report.terminal_study import coloured, table_of
-from liqshell.report.text import (NONE, compact, evidence, interval, millis, money, number, percent, plural, seconds, when)
-from liqshell.report.verdicts import bars_only, clustered, halted, stopped
+from liqshell.report.terminal_study import coloured
+from liqshell.report.text import (NONE, compact, count, evidence, interval, millis, money, number, percent, plural, seconds, when)
+from liqshell.report.verdicts import bars_only, bps, clustered, halted, stopped
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -61,9 +61,8 @@ def _statistics(s: dict[str, Any]) -> Table:
     table.add_row("break-even win rate", percent(w["break_even_realised"]),
                   f"as realised; {percent(w['break_even_planned'])} as planned with the fees paid")
     x, fall = s["trials"], s["money"]["drawdown"]
-    signed = lambda v: number(v, 1, True)  # noqa: E731
     table.add_row("net per trade", number(t["mean"], 1, True) + " bps",
-                  (f"{interval(t['low'], t['high'], signed)}, t = {number(t['t'])}, " if t["low"] is not None else "")
+                  (f"{interval(t['low'], t['high'], bps)}, t = {number(t['t'])}, " if t["low"] is not None else "")
                   + (f"{clustered(t)}, " if t["n"] else "") + f"n = {t['n']}" + (": below 30, a hint at most" if t["few"] else ""))
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
@@ -122,28 +121,21 @@ def _instruments(s: dict[str, Any]) -> Table:
 
 
 def _sides(s: dict[str, Any]) -> Table:
-    table = table_of("Long and short", "positions", ">n", ">won", ">gross", ">fees", ">net", ">bps a trade", ">95 %")
-    for row in s["sides"]:
-        table.add_row(row["side"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]),
-                      coloured(row["net"], money(row["net"], sign=True)), number(row["mean_bps"], 1, True),
-                      interval(row["low_bps"], row["high_bps"], lambda v: number(v, 1, True)))
-    return table
+    return table_of("Long and short", "positions", ">n", ">won", ">gross", ">fees", ">net", ">bps a trade", ">95 %", rows=[
+        (row["side"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]),
+         coloured(row["net"], money(row["net"], sign=True)), bps(row["mean_bps"]), interval(row["low_bps"], row["high_bps"], bps))
+        for row in s["sides"]])
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = table_of(title, "reason", ">n", "")
-    for row in rows:
-        table.add_row(row["reason"], str(row["n"]), Text(row["meaning"], style="dim"))
-    return table
+    return table_of(title, "reason", ">n", "", rows=[(row["reason"], str(row["n"]), Text(row["meaning"], style="dim")) for row in rows])
 
 
 def _open(s: dict[str, Any]) -> Table:
-    table = table_of("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop")
-    for row in s["left_open"]:
-        table.add_row(escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
-                      money(row["unrealised"], sign=True), seconds(row["age_s"]),
-                      f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE)
-    return table
+    return table_of("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop", rows=[
+        (escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
+         money(row["unrealised"], sign=True), seconds(row["age_s"]),
+         f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE) for row in s["left_open"]])
 
 
 def _latency(s: dict[str, Any]) -> Table:
@@ -171,16 +163,12 @@ def _volumes(c: dict[str, Any]) -> str:
     return " + ".join(f"{compact(v)} ({name})" if name != "FULL" else compact(v) for name, v in c["notional_by_class"].items())
 
 
-def _count(value: Any) -> str:
-    return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _feet(s: dict[str, Any]) -> list[Text]:
     out, f, stamp = [], s["feed"], s["stamp"]
     gaps = [i for i in f["incidents"] if i["state"] != "up"]
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
     if s["mode"] != "backtest":
-        out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
+        out.append(Text.assemble(("Feed  ", "bold"), f"{count(f['frames'])} frames, {count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
     if len(f["venues"]) > 1:
         text = ", ".join(f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"

@@ -3,48 +3,31 @@
 from typing import Any
 
 from rich.markup import escape
-from liqshell.fitted import Table
+from liqshell.fitted import Table, table_of
 from rich.text import Text
 
 from liqshell.report.text import NONE, between, interval, number, percent, seconds
-from liqshell.report.verdicts import GAIN, LOSS, of_delay
+from liqshell.report.verdicts import GAIN, LOSS, bps, of_delay
 
 MARKS = {"good": ("✓", "green"), "bad": ("✕", "red"), "open": ("?", "yellow"), "none": (NONE, "dim")}
-
-
-def table_of(title: str, *columns: str, note: str = "") -> Table:
-    """Columns that begin with '>' hold numbers."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                  caption=Text(note, style="dim") if note else None, caption_justify="left")
-    for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold", no_wrap=column == "symbol")
-    return table
 
 
 def coloured(value: float, text: str) -> Text:
     return Text(text, style="green" if value > 0 else "red" if value < 0 else "")
 
 
-def _bps(value: float | None) -> str:
-    return number(value, 1, True)
-
-
 def _delays(s: dict[str, Any]) -> Table:
-    table = table_of("Reaction delay", ">delay", ">entries", ">trades", ">won", ">net bps a trade", ">95 %")
-    for r in s["delays"]["rows"]:
-        table.add_row(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0),
-                      coloured(r["mean_bps"] if of_delay(r).sign in (GAIN, LOSS) else 0.0, _bps(r["mean_bps"])),
-                      interval(r["low_bps"], r["high_bps"], _bps))
-    return table
+    return table_of("Reaction delay", ">delay", ">entries", ">trades", ">won", ">net bps a trade", ">95 %", rows=[
+        (seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0),
+         coloured(r["mean_bps"] if of_delay(r).sign in (GAIN, LOSS) else 0.0, bps(r["mean_bps"])),
+         interval(r["low_bps"], r["high_bps"], bps)) for r in s["delays"]["rows"]])
 
 
 def _controls(s: dict[str, Any]) -> Table:
     found = s["controls"]
-    table = table_of(f"Controls (this run {_bps(found['mean_bps'])} bps a trade)", "control", ">draws", ">5 %", ">median", ">95 %", ">p")
-    for r in found["rows"]:
-        table.add_row(escape(r["name"]), f"{r['draws']:,}", _bps(r["p05_bps"]), _bps(r["median_bps"]), _bps(r["p95_bps"]),
-                      number(r["p"], 3) if r["p"] is not None else NONE)
-    return table
+    return table_of(f"Controls (this run {bps(found['mean_bps'])} bps a trade)", "control", ">draws", ">5 %", ">median", ">95 %", ">p", rows=[
+        (escape(r["name"]), f"{r['draws']:,}", bps(r["p05_bps"]), bps(r["median_bps"]), bps(r["p95_bps"]), number(r["p"], 3))
+        for r in found["rows"]])
 
 
 def _forward(s: dict[str, Any]) -> Table:
@@ -52,8 +35,8 @@ def _forward(s: dict[str, Any]) -> Table:
     table = table_of("Walk-forward", "fold", "judged on", ">settings", ">trades", ">bps in sample", ">bps out of sample", ">beat")
     for r in f["rows"]:
         table.add_row(str(r["fold"]), between(r["test_start_ns"], r["test_end_ns"]), f"{r['settings']:,}", f"{r['test_trades']:,}",
-                      _bps(r["train_bps"]), _bps(r["test_bps"]), percent(r["test_rank"], 0))
-    table.add_row("", "all", "", f"{f['trades']:,}", _bps(f["in_sample_bps"]), _bps(f["out_of_sample_bps"]), percent(f["mean_rank"], 0), style="bold")
+                      bps(r["train_bps"]), bps(r["test_bps"]), percent(r["test_rank"], 0))
+    table.add_row("", "all", "", f"{f['trades']:,}", bps(f["in_sample_bps"]), bps(f["out_of_sample_bps"]), percent(f["mean_rank"], 0), style="bold")
     return table
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from rich.text import Text
 
 from liqshell import fitted
-from liqshell.fitted import Table
+from liqshell.fitted import Table, table_of
 from liqshell.store.page import apart_text, longest_gaps, first_warnings
 
 CONTRACTS_SHOWN = 40
+_table = partial(table_of, whole="why".__ne__)
 GAPS_SHOWN = 10
 
 
@@ -36,20 +38,7 @@ def show(report: dict[str, Any]) -> None:
         console.print(_gaps(gaps))
     rows = _refused(report)
     if rows:
-        table = _table("Rows that did not get in", "where", ">rows", "why")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-
-def _table(title: str, *columns: str, note: str = "") -> Table:
-    """Columns that begin with '>' hold numbers."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                  caption=Text(note, style="dim") if note else None, caption_justify="left")
-    for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold",
-                         no_wrap=column != "why")
-    return table
+        console.print(_table("Rows that did not get in", "where", ">rows", "why", rows=rows))
 
 
 def _contracts(report: dict[str, Any]) -> Table:

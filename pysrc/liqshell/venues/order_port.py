@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from liqshell.venues.effects import Answer, Channel
 from liqshell.venues.outcome import Asked, Outcome
@@ -36,9 +36,8 @@ class ChannelNotice:
 Message = OrderState | Execution | Position | Wallet | OrderReply | ChannelNotice
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A REST request before it has a number."""
+class Ask(NamedTuple):
+    """A REST request before it has a number: Call(number, *ask[:4], weight=ask.weight). query: without '?'. weight: name of the rate budget."""
 
     method: str
     path: str

@@ -161,8 +161,7 @@ def test_limits_of_price_and_size(side):
     assert floor.limit(2380.0 if side == LONG else 2499.0)[0] == 0
     floor = Floor(LONG)
     assert floor.limit(499.0, qty="0.01")[0] == 110094 and floor.limit(500.0, qty="0.01")[0] == 0
-    result = floor.get("/v5/market/price-limit", "category=linear&symbol=ETHUSDT")
-    assert (result["buyLmt"], result["sellLmt"]) == ("2625", "2375")
+    assert floor.exchange.rules.price_limits(floor.exchange.index["ETHUSDT"]) == (262_500, 237_500)
     floor.exchange.halted.add("ETHUSDT")
     assert floor.limit(2490.0)[0] == 110074
 

@@ -149,8 +149,6 @@ def test_the_account():
     assert floor.get("/v5/account/info")["unifiedMarginStatus"] in (5, 6)
     rates = floor.get("/v5/account/fee-rate", "category=linear")["list"]
     assert {row["symbol"] for row in rates} == {c.symbol for c in CONTRACTS} and {(r["makerFeeRate"], r["takerFeeRate"]) for r in rates} == {("0.0001", "0.00055")}
-    key = floor.get("/v5/user/query-api")
-    assert key["permissions"]["ContractTrade"] == ["Order", "Position"] and key["permissions"]["Wallet"] == [] and key["readOnly"] == 0
     assert "USDT" in {row["coin"] for row in floor.get("/v5/asset/coin/query-info")["rows"]}
     assert floor.get("/v5/account/query-dcp-info") == {"dcpInfos": []}
     assert floor.post("/v5/order/disconnected-cancel-all", timeWindow=10)[0] == 10005, "a retail account has no dead-man switch"

@@ -11,7 +11,7 @@ import pytest
 from account_client import trade
 from yarl import URL
 
-from liqcore.event import Action, OrderType, RequestFlag
+from liqcore.event import Action, OrderType
 from liqcore.instrument import Instrument
 from liqshell.config.load import loads
 from liqshell.doctor import examine, gather
@@ -127,8 +127,7 @@ def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
         assert (await adapter.do(bybit_rest.trading_stop(SYMBOL, stop_loss=f"{moved:.1f}"), Asked.STOP)).outcome == Outcome.ACCEPTED
         await until(private, lambda r: any(p.stop_loss == moved for p in r.positions))
         # the same order by REST, out reduce-only
-        out = encoder.encode(request(id=0x1002, side=-side, type=OrderType.ORDER_MARKET, price=0, qty=10, flags=RequestFlag.REDUCE_ONLY), wall_ms())
-        verdict = await adapter.do(bybit_rest.from_frame(out), Asked.CREATE)
+        verdict = await adapter.do(bybit_rest.create(SYMBOL, "rt-1002", -side, "0.010", reduce_only=True), Asked.CREATE)
         assert (verdict.outcome, verdict.link_id) == (Outcome.ACCEPTED, "rt-1002")
         await until(private, lambda r: any(p.symbol == SYMBOL and p.side == 0 for p in r.positions))
         assert (await adapter.get(bybit_rest.wallet(), answers.parse_wallet)).equity < 10_000.0

@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liqcore.event import Action
-from liqcore.instrument import Instrument
 from liqshell.venues.effects import Call
 from liqshell.venues.bybit import rest_responses as answers
-from liqshell.venues.bybit import orders as bybit_orders
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.error_codes import CODES, HTTP, http_outcome, meaning, outcome
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import Request
-from test_bybit_orders import request
 
 WRITES = [Asked.CREATE, Asked.AMEND, Asked.CANCEL, Asked.STOP, Asked.SETTING]
 
@@ -35,22 +32,6 @@ def body(made: Request) -> dict:
 def query(made: Request) -> dict:
     assert made.method == "GET" and not made.body
     return dict(parse_qsl(made.query, strict_parsing=bool(made.query)))
-
-
-def test_an_order_by_rest_is_the_websocket_message():
-    encoder = bybit_orders.order_encoder("run", [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001")])
-    for values in ({"stop": 650000}, {"side": -1}, {"action": Action.ACTION_AMEND, "qty": 0}, {"action": Action.ACTION_CANCEL}):
-        frame = encoder.encode(request(**values), 1700000000000)
-        made = bybit_rest.from_frame(frame)
-        message = json.loads(frame)
-        assert body(made) == message["args"][0] and made.path == "/v5/" + message["op"].replace(".", "/")
-
-
-@pytest.mark.parametrize("frame", [b"", b"[]", b'{"op":"order.create"}', b'{"op":"auth","args":[{}]}', b'{"op":"order.create","args":[1]}',
-                                   b'{"op":"order.create","args":[{},{}]}', b'{"op":["order.create"],"args":[{}]}'])
-def test_only_order_messages_become_orders(frame):
-    with pytest.raises(ValueError, match="order message: expected op"):
-        bybit_rest.from_frame(frame)
 
 
 @pytest.mark.parametrize(("side", "word", "direction"), [(1, "Buy", 1), (-1, "Sell", 2)])
@@ -71,9 +52,6 @@ def test_what_changes_something():
     assert body(bybit_rest.amend("ETHUSDT", "r-1", stop_loss="0")) == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1", "stopLoss": "0"}
     assert body(bybit_rest.cancel("ETHUSDT", "r-1")) == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1"}
     assert body(bybit_rest.cancel("ETHUSDT", "r-1", "77")) == {"category": "linear", "symbol": "ETHUSDT", "orderId": "77"}
-    # without this filter the venue would cancel the stops of positions, too
-    assert body(bybit_rest.cancel_all()) == {"category": "linear", "settleCoin": "USDT", "orderFilter": "Order"}
-    assert body(bybit_rest.cancel_all("ETHUSDT", kind="StopOrder")) == {"category": "linear", "symbol": "ETHUSDT", "orderFilter": "StopOrder"}
     assert body(bybit_rest.trading_stop("ETHUSDT", stop_loss="2490.01")) == {
         "category": "linear", "symbol": "ETHUSDT", "tpslMode": "Full", "stopLoss": "2490.01", "slTriggerBy": "LastPrice", "positionIdx": 0}
     assert body(bybit_rest.trading_stop("ETHUSDT", stop_loss="0", trailing="5.5", activation="2510"))["trailingStop"] == "5.5"
@@ -175,8 +153,6 @@ def test_the_small_facts():
     assert answers.parse_server_time(bytes_of(af.envelope({"timeSecond": "1700000000", "timeNano": ""}))).value == 1700000000 * 10 ** 9
     switches = [{"product": "SPOT", "dcpStatus": "ON", "timeWindow": "10"}, {"product": "DERIVATIVES", "dcpStatus": "OFF", "timeWindow": "10"}]
     assert answers.parse_dcp_info(bytes_of(af.envelope({"dcpInfos": switches}))).value == {"SPOT": 10.0}
-    limit = answers.parse_price_limit(bytes_of(af.envelope({"symbol": "ETHUSDT", "buyLmt": "2600", "sellLmt": "2400", "ts": "1"}))).value
-    assert (limit.buy_max, limit.sell_min) == (2600.0, 2400.0)
     info = answers.parse_account_info(bytes_of(af.envelope({"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6}))).value
     assert (info.margin, info.unified) == ("REGULAR_MARGIN", 6)
 

@@ -58,6 +58,15 @@ class Session:
         """What is said to a text that is not a JSON object."""
         raise NotImplementedError
 
+    def authenticate(self, args: object, now_ns: int) -> tuple[int, str]:
+        """Sign in: (retCode, what speaks against it)."""
+        try:
+            self.key, self.utc = check_auth(self.desk.keys, args, self.desk.times, now_ns)
+        except Refusal as refusal:
+            self.desk.refused[refusal.code] += 1
+            return refusal.code, refusal.message
+        return 0, ""
+
     def reply(self, body: dict[str, Any], now_ns: int, wait_s: float = 0.0) -> None:
         """An answer, after the delay of answers."""
         self.desk.answer(self, orjson.dumps(body), now_ns, wait_s)
@@ -81,22 +90,12 @@ class PrivateSession(Session):
             return
         problem = ""
         if op == "auth":
-            problem = self._authenticate(args, now_ns)
+            problem = "Repeated authentication" if self.key is not None else self.authenticate(args, now_ns)[1]
         elif op in ("subscribe", "unsubscribe"):
             problem = self._subscribe(op, args)
         else:
             problem = f"error:request not supported,op:{op}"
         self.reply({"success": not problem, "ret_msg": problem, "op": op, "conn_id": self.conn_id, **echo}, now_ns)
-
-    def _authenticate(self, args: object, now_ns: int) -> str:
-        if self.key is not None:
-            return "Repeated authentication"
-        try:
-            self.key, self.utc = check_auth(self.desk.keys, args, self.desk.times, now_ns)
-        except Refusal as refusal:
-            self.desk.refused[refusal.code] += 1
-            return refusal.message
-        return ""
 
     def _subscribe(self, op: str, args: object) -> str:
         if self.key is None:
@@ -137,7 +136,8 @@ class TradeSession(Session):
             stamp = str(self.desk.times.stamp(now_ns, self.utc))
             self.reply({**echo, "retCode": 0, "retMsg": "OK", "op": "pong", "data": [stamp], "connId": self.conn_id}, now_ns)
         elif op == "auth":
-            self._authenticate(echo, request.get("args"), now_ns)
+            code, why = (REPEATED_AUTH, "Repeat auth") if self.key is not None else self.authenticate(request.get("args"), now_ns)
+            self.reply({**echo, "retCode": code, "retMsg": why or "OK", "op": "auth", "connId": self.conn_id}, now_ns)
         else:
             if not self.desk.arrived(now_ns, self):
                 return
@@ -162,18 +162,6 @@ class TradeSession(Session):
             self.reply({**echo, "retCode": 0, "retMsg": answer.message, "op": op, "data": answer.data, "retExtInfo": answer.extra,
                         "header": answer.header, "connId": self.conn_id}, now_ns, answer.late_s)
         self.desk.publish(now_ns)
-
-    def _authenticate(self, echo: dict[str, Any], args: object, now_ns: int) -> None:
-        code, message = 0, "OK"
-        if self.key is not None:
-            code, message = REPEATED_AUTH, "Repeat auth"
-        else:
-            try:
-                self.key, self.utc = check_auth(self.desk.keys, args, self.desk.times, now_ns)
-            except Refusal as refusal:
-                self.desk.refused[refusal.code] += 1
-                code, message = refusal.code, refusal.message
-        self.reply({**echo, "retCode": code, "retMsg": message, "op": "auth", "connId": self.conn_id}, now_ns)
 
     def _check(self, request: dict[str, Any], op: str, now_ns: int) -> None:
         """What stands before the exchange; Refusal."""

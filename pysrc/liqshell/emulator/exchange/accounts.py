@@ -88,27 +88,21 @@ class Holding:
 
     def row(self, mark: float, liquidation: float, maintenance: float, fee: float) -> dict[str, Any]:
         """The position as the private stream writes it; the REST spelling differs in listed()."""
-        c, held = self.contract, self.size
+        c, held, flat = self.contract, self.size, self._flat(mark)
         if not held:
-            return self._flat(mark)
+            return flat
         value = abs(self.qty) * mark
         margin = number(value / self.leverage + value * fee)
         mm = number(value * maintenance + value * fee)
         stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
         entry, level = number(self.entry), round(liquidation * c.tick_power)
-        cost = number(abs(self.qty) * self.entry)
-        return {
-            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "Buy" if held > 0 else "Sell",
-            "size": lots_text(c, abs(held)), "entryPrice": entry, "sessionAvgPrice": "", "breakEvenPrice": entry,
-            "leverage": number(self.leverage), "positionValue": cost, "positionBalance": "0", "markPrice": ticks_text(c, round(mark * c.tick_power)),
-            "positionIM": margin, "positionIMByMp": margin, "positionMM": mm, "positionMMByMp": mm,
-            "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
-            "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Full",
-            "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
-            "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "", "bustPrice": "", "positionStatus": self.status,
-            "adlRankIndicator": 2, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
-            "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": str(self.created_ms),
-            "updatedTime": str(self.updated_ms), "seq": self.sequence}
+        return flat | {
+            "side": "Buy" if held > 0 else "Sell", "size": lots_text(c, abs(held)), "entryPrice": entry, "breakEvenPrice": entry,
+            "positionValue": number(abs(self.qty) * self.entry), "positionIM": margin, "positionIMByMp": margin, "positionMM": mm,
+            "positionMMByMp": mm, "takeProfit": ticks_text(c, target.trigger) if target else "0",
+            "stopLoss": ticks_text(c, stop.trigger) if stop else "0", "trailingStop": ticks_text(c, trail.trail) if trail else "0",
+            "unrealisedPnl": number(self.unrealised(mark)), "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "",
+            "adlRankIndicator": 2}
 
     def _flat(self, mark: float) -> dict[str, Any]:
         """The row of a position that is none: most of what is said, as every order says it."""
@@ -167,8 +161,6 @@ class Account:
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False
         self._rows: dict[tuple[float, ...], dict[str, Any]] = {}          # wallets written lately: orders come and go, and leave the same behind
-        self.rights: dict[str, list[str]] = {}       # of the API key, where they differ from those of a trading key
-        self.ips: tuple[str, ...] = ("*",)
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, uid={self.uid})"

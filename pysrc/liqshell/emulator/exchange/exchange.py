@@ -53,12 +53,10 @@ __all__ = ["BATCH_MAX", "OPERATIONS", "TOPICS", "Account", "Exchange", "Settings
 OPERATIONS = ("order.create", "order.amend", "order.cancel", "order.create-batch", "order.amend-batch", "order.cancel-batch")
 BATCH_MAX = 20
 UNKNOWN_OPERATION = 10404
-PUBLIC = {"/v5/market/price-limit": "reads.price_limit"}                # path -> part and method of it
-READS = {
+READS = {                                                               # path -> part and method of it
     "/v5/order/realtime": "reads.realtime", "/v5/order/history": "reads.history", "/v5/execution/list": "reads.executions",
     "/v5/position/list": "reads.position_list",
     "/v5/account/wallet-balance": "reads.wallet", "/v5/account/fee-rate": "reads.fee_rates", "/v5/account/info": "reads.info",
-    "/v5/user/query-api": "reads.key_info",
     "/v5/position/closed-pnl": "reads.closed_profit", "/v5/asset/coin/query-info": "reads.coins", "/v5/account/query-dcp-info": "reads.no_switch",
     "/v5/account/transaction-log": "reads.transactions", "/v5/account/collateral-info": "reads.collateral", "/v5/asset/coin-greeks": "reads.greeks"}
 WRITES = {
@@ -94,27 +92,16 @@ class Exchange:
         self.changes = OrderChanges(self.listing, s, self.matcher, self.positions, self.stream, self.books, self.rules, self.matching.stops)
         self.liquidation = Liquidation(self.listing, s, self.matcher, self.ids, self.positions, self.stream, self.books, self.ledger,
                                        self.matching, self.changes)
-        self.reads = RestReads(self.listing, s, self.positions, self.rules)
+        self.reads = RestReads(self.listing, s, self.positions)
         self.account_settings = AccountSettings(self.listing, self.positions, self.stream)
         # what the matcher reports goes straight to the part that acts on it
         self.on_fill, self.on_trigger, self.on_capped = self.matching.on_fill, self.matching.on_trigger, self.matching.on_capped
         self.on_mark, self.on_time = self.liquidation.on_mark, self.liquidation.on_time
-        self._handlers = {path: attrgetter(name)(self) for path, name in (PUBLIC | READS | WRITES).items()}
-
-    @property
-    def contracts(self) -> tuple[Contract, ...]:
-        """What is traded here."""
-        return self.listing.contracts
-
-    @property
-    def index(self) -> Mapping[str, int]:
-        """Symbol -> place among the contracts."""
-        return self.listing.index
-
-    @property
-    def accounts(self) -> dict[str, Account]:
-        """By API key."""
-        return self.positions.accounts
+        # what a test, or a person, does to an account
+        self.liquidate, self.deleverage = self.liquidation.liquidate, self.liquidation.deleverage
+        self._handlers = {path: attrgetter(name)(self) for path, name in (READS | WRITES).items()}
+        self.contracts, self.index = self.listing.contracts, self.listing.index        # index: symbol -> place among the contracts
+        self.accounts = self.positions.accounts                                        # by API key
 
     @property
     def halted(self) -> set[str]:
@@ -167,15 +154,13 @@ class Exchange:
     def rest(self, method: str, path: str, query: str, body: bytes, account: Account | None, now_ns: int) -> tuple[int, str, dict[str, Any]]:
         """A REST request whose signature has been checked -> retCode, retMsg, result.
 
-        query: raw, without '?'. account None: public paths only (others answer 10005). Unknown paths answer 10017; nothing is raised. The batch
-        paths put their per-item codes into result["retExtInfo"], which the server moves to its place in the envelope.
+        query: raw, without '?'. account None: answers 10005. Unknown paths answer 10017; nothing is raised. The batch paths put their
+        per-item codes into result["retExtInfo"], which the server moves to its place in the envelope.
         """
         now_ns = max(now_ns, self.matcher.now)
         self.matcher.pass_time(now_ns)
         try:
             fields: Fields = dict(parse_qsl(query, keep_blank_values=True)) if method == "GET" else _json(body)
-            if method == "GET" and path in PUBLIC:
-                return 0, "OK", self._handlers[path](fields, now_ns)
             known = READS if method == "GET" else WRITES if method == "POST" else {}
             if path not in known and not (method == "POST" and path in ORDERS):
                 return NO_ROUTE, "Route not found", {}
@@ -234,16 +219,6 @@ class Exchange:
         """Everything said on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
         The rows are the venue's JSON objects; they are shared with the model: encode or copy, never change them."""
         return self.stream.take()
-
-    # ---- what a test, or a person, does to an account ----
-
-    def liquidate(self, account: Account, now_ns: int) -> bool:
-        """See Liquidation."""
-        return self.liquidation.liquidate(account, now_ns)
-
-    def deleverage(self, account: Account, symbol: str, now_ns: int, *, share: float = 1.0, position_idx: int = 0) -> bool:
-        """See Liquidation."""
-        return self.liquidation.deleverage(account, symbol, now_ns, share=share, position_idx=position_idx)
 
     def manual_trade(self, account: Account, symbol: str, side: Literal["Buy", "Sell"], qty: str, now_ns: int, *, reduce: bool = False) -> str:
         """A market order from the venue's own app (no orderLinkId): returns its orderId. Refused where the venue does not take it."""

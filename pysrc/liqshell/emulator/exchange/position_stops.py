@@ -31,9 +31,7 @@ class PositionStops:
     def _arm(self, order: Order, now_ns: int) -> None:
         """Into the matcher, and off at once where the price is already there."""
         slot = self.matcher.place(order.n, order.side, order.trigger, watch=WATCHES[order.trigger_by], direction=order.direction, trail=order.trail)
-        if slot < 0:
-            raise RuntimeError("the emulated venue is full: too many open orders")
-        self.books.enter(order, slot)
+        self.books.enter(order, self.books.room(slot))
         self.stream.emit_order(order, now_ns)
         if self.matcher.reached(slot):
             self.trigger(order, now_ns)

@@ -1,13 +1,12 @@
 """REST answers of the emulated venue about an account: orders, executions, positions, money, permissions."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
 from liqshell.emulator.exchange.accounts import Account, Closing, Holding, listed
 from liqshell.emulator.exchange.order_books import REALTIME_ENDED
-from liqshell.emulator.exchange.order_entry import OrderRules
-from liqshell.emulator.exchange.orders import OPEN, Order, number, status_at, ticks_text
+from liqshell.emulator.exchange.orders import OPEN, Order, number, status_at
 from liqshell.emulator.exchange.parameters import Fields, Listing, text, whole
 from liqshell.emulator.exchange.positions import Positions
 from liqshell.emulator.exchange.refusals import bad
@@ -92,8 +91,8 @@ def _entry(row: Row, balance: float, size: float) -> Row:
 class RestReads:
     """GET requests with a signature. stale_ns: the answers come from the account's state so long ago; 0 = now."""
 
-    def __init__(self, listing: Listing, settings: Settings, positions: Positions, rules: OrderRules) -> None:
-        self.listing, self.settings, self.positions, self.rules = listing, settings, positions, rules
+    def __init__(self, listing: Listing, settings: Settings, positions: Positions) -> None:
+        self.listing, self.settings, self.positions = listing, settings, positions
         self.stale_ns = 0
 
     def _seen(self, now_ns: int) -> int:
@@ -239,16 +238,6 @@ class RestReads:
         return {"unifiedMarginStatus": 5, "marginMode": "REGULAR_MARGIN", "isMasterTrader": False, "spotHedgingStatus": "OFF", "dcpStatus": "OFF",
                 "timeWindow": 0, "smpGroup": 0, "updatedTime": str(now_ns // 1_000_000)}
 
-    def key_info(self, account: Account, fields: Fields, now_ns: int) -> Row:
-        """GET /v5/user/query-api."""
-        none = "Spot", "Wallet", "Options", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Affiliate", "Earn"
-        rights: dict[str, list[str]] = {"ContractTrade": ["Order", "Position"], "Derivatives": ["DerivativesTrade"], **{name: [] for name in none}}
-        rights.update(account.rights)
-        return {"id": str(account.uid), "note": account.name, "apiKey": account.key, "readOnly": 0, "secret": "", "permissions": rights,
-                "ips": list(account.ips), "type": 1, "deadlineDay": 90, "expiredAt": "2100-01-01T00:00:00Z", "createdAt": "2024-01-01T00:00:00Z",
-                "unified": 0, "uta": 1, "userID": account.uid, "inviterID": 0, "vipLevel": "No VIP", "mktMakerLevel": "0", "affiliateID": 0,
-                "rsaPublicKey": "", "isMaster": True, "parentUid": "0", "kycLevel": "LEVEL_DEFAULT", "kycRegion": ""}
-
     def coins(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/asset/coin/query-info."""
         network = {"chain": "ETH", "chainType": "Ethereum (ERC20)", "confirmation": "6", "withdrawFee": "3", "depositMin": "0", "withdrawMin": "3",
@@ -275,12 +264,3 @@ class RestReads:
     def no_switch(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/account/query-dcp-info: a retail account has no dead-man switch."""
         return {"dcpInfos": []}
-
-    def price_limit(self, fields: Mapping[str, Any], now_ns: int) -> Row:
-        """GET /v5/market/price-limit (public)."""
-        n = self.listing.index.get(_symbol(fields))
-        if n is None:
-            raise bad("params error: symbol invalid " + _symbol(fields))
-        highest, lowest = self.rules.price_limits(n)
-        c = self.listing.contracts[n]
-        return {"symbol": c.symbol, "buyLmt": ticks_text(c, highest), "sellLmt": ticks_text(c, lowest), "ts": str(now_ns // 1_000_000)}

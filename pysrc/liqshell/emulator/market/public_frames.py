@@ -5,6 +5,7 @@ rules let through. A row is quotes.RECORD_DTYPE as a tuple (t, price, qty, aux_p
 """
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from liqshell.emulator.market.bars import Bars, Past
 from liqshell.emulator.market.contracts import Contract
@@ -120,10 +121,13 @@ class Lane:
         raise NotImplementedError
 
 
-class Board:
+L = TypeVar("L", bound=Lane)
+
+
+class Board(Generic[L]):
     """All contracts of one venue. `wanted`: the streams that somebody listens to; frames of others are not built."""
 
-    def __init__(self, lanes: Sequence[Lane], wanted: set[str]) -> None:
+    def __init__(self, lanes: Sequence[L], wanted: set[str]) -> None:
         self.lanes, self.wanted = lanes, wanted
         self._out: list[Frame] = []
         self._due = 0

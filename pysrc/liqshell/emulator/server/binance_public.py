@@ -148,17 +148,17 @@ class BinanceLane(Lane):
         self.forced_ms = 0
 
 
-class BinanceBoard(Board):
+class BinanceBoard(Board[BinanceLane]):
     """Beside each contract's streams, one of the marks of all: of those that were known as the second began."""
 
-    def __init__(self, lanes: Sequence[Lane], wanted: set[str]) -> None:
+    def __init__(self, lanes: Sequence[BinanceLane], wanted: set[str]) -> None:
         super().__init__(lanes, wanted)
         self._second = 0
 
     def take(self, rows: Sequence[Row]) -> None:
         second = rows[0][0] // NS
         if second > self._second:
-            known = [lane.mark_frame() for lane in self.lanes if isinstance(lane, BinanceLane) and lane.mark]
+            known = [lane.mark_frame() for lane in self.lanes if lane.mark]
             for topic in ALL_MARKS:
                 if known and topic in self.wanted and (topic.endswith("@1s") or second % (MARK_SLOW_MS // 1_000) == 0):
                     self._out.append(Frame(topic, b"[" + b",".join(known) + b"]"))
@@ -166,6 +166,6 @@ class BinanceBoard(Board):
         super().take(rows)
 
 
-def binance_board(contracts: Sequence[Contract], wanted: set[str]) -> Board:
+def binance_board(contracts: Sequence[Contract], wanted: set[str]) -> BinanceBoard:
     """The venue's feed of these contracts."""
     return BinanceBoard([BinanceLane(n, contract, wanted) for n, contract in enumerate(contracts)], wanted)

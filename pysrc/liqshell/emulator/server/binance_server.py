@@ -94,23 +94,10 @@ class BinanceHub(Hub):
             return {"result": None, "id": number}
         return {"error": {"code": 2, "msg": f"Invalid request: unknown method {method!r}"}, "id": number}
 
-    def send(self, frames: list[Frame]) -> None:
-        """Raw or wrapped, as each client wants them."""
-        if self._stalled is not None:
-            self._stalled += frames
-            return
-        if not frames or not self.connections:
-            return
-        now = self.now_ns()
-        for connection in tuple(self.connections):
-            assert isinstance(connection, BinanceConnection)
-            if connection.frozen(now):
-                continue
-            chosen = [message(binance.wrapped(frame.topic, frame.payload) if connection.combined else frame.payload)
-                      for frame in frames if frame.topic in connection.topics]
-            if chosen:
-                self.frames_sent += len(chosen)
-                connection.write(b"".join(chosen))
+    def shaped(self, connection: Connection, frame: Frame, data: bytes) -> bytes:
+        """Raw or wrapped."""
+        assert isinstance(connection, BinanceConnection)
+        return message(binance.wrapped(frame.topic, frame.payload)) if connection.combined else data
 
     def cut_idle(self, now: float) -> None:
         """The venue pings; who does not answer, and who is a day old, is cut off."""
@@ -124,7 +111,7 @@ class BinanceHub(Hub):
                 connection.write(message(str(self.now_ns() // 1_000_000).encode(), 0x9))
 
 
-class BinanceNeighbour(PublicVenue):
+class BinanceNeighbour(PublicVenue[BinanceLane]):
     """See the module."""
 
     name = "binance"
@@ -153,12 +140,6 @@ class BinanceNeighbour(PublicVenue):
         for connection in self.hub.connections:
             connection.write(payload)
 
-    def _lane(self, symbol: str) -> BinanceLane | None:
-        n = self.by_symbol.get(symbol)
-        lane = None if n is None else self.board.lanes[n]
-        assert lane is None or isinstance(lane, BinanceLane)
-        return lane
-
     def rest(self, method: str, path: str, query: dict[str, str], now_ms: int) -> Answer:
         known = path in MAKERS or path in ("/fapi/v1/ping", "/fapi/v1/time", "/fapi/v1/exchangeInfo")
         if method == "POST" and path in ORDER_PATHS:
@@ -177,10 +158,10 @@ class BinanceNeighbour(PublicVenue):
         symbol, make = query.get("symbol", ""), MAKERS[path]
         try:
             if not symbol and path in OF_ALL:
-                return 200, orjson.dumps([make(lane, now_ms, query) for lane in self.board.lanes if isinstance(lane, BinanceLane)])
+                return 200, orjson.dumps([make(lane, now_ms, query) for lane in self.board.lanes])
             if not symbol:
                 raise missing("symbol")
-            lane = self._lane(symbol)
+            lane = self.by_symbol.get(symbol)
             if lane is None:
                 raise Refused(400, -1121, "Invalid symbol.")
             return 200, orjson.dumps(make(lane, now_ms, query))

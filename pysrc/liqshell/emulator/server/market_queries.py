@@ -1,6 +1,7 @@
 """Market REST of the emulated venue: a path and a raw query to a result. No sockets."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qsl
 
 from liqshell.emulator.market import bybit_frames as bybit
@@ -28,8 +29,9 @@ class MarketQueries:
         self.states = states
         self._answers: dict[str, Callable[[Mapping[str, str], int], object]] = {
             "time": self.time, "instruments-info": self.instruments, "tickers": self.tickers, "orderbook": self.orderbook,
-            "recent-trade": self.trades, "kline": self.kline, "open-interest": self.open_interest,
-            "mark-price-kline": self.mark_kline, "index-price-kline": self.index_kline, "premium-index-price-kline": self.premium_kline,
+            "recent-trade": self.trades, "kline": partial(self.kline, "bars"), "open-interest": self.open_interest,
+            "mark-price-kline": partial(self.kline, "mark"), "index-price-kline": partial(self.kline, "index"),
+            "premium-index-price-kline": partial(self.kline, "premium"),
             "funding/history": self.funding, "risk-limit": self.risk_limit, "price-limit": self.price_limit, "account-ratio": self.account_ratio,
             "insurance": self.insurance}
 
@@ -108,23 +110,10 @@ class MarketQueries:
             {"execId": uid, "symbol": state.contract.symbol, "price": p, "size": v, "side": side, "time": str(t), "isBlockTrade": False,
              "isRPITrade": False, "seq": str(seq)} for t, side, v, p, uid, seq in rows]}
 
-    def kline(self, query: Mapping[str, str], now_ns: int) -> object:
-        """Bars of what was traded, newest first: with `start` alone the first ones from there, else the last ones."""
-        return self._bars(query, now_ns, self._state(query).bars)
-
-    def mark_kline(self, query: Mapping[str, str], now_ns: int) -> object:
-        """Bars of the mark price."""
-        return self._bars(query, now_ns, self._state(query).mark)
-
-    def index_kline(self, query: Mapping[str, str], now_ns: int) -> object:
-        """Bars of the index price."""
-        return self._bars(query, now_ns, self._state(query).index)
-
-    def premium_kline(self, query: Mapping[str, str], now_ns: int) -> object:
-        """Bars of how far the mark is from the index, as a share."""
-        return self._bars(query, now_ns, self._state(query).premium)
-
-    def _bars(self, query: Mapping[str, str], now_ns: int, bars: Bars) -> object:
+    def kline(self, name: str, query: Mapping[str, str], now_ns: int) -> object:
+        """Bars, newest first: with `start` alone the first ones from there, else the last ones. name: of the SymbolState's bars (trades, mark, index,
+        or how far the mark is from the index, as a share)."""
+        bars: Bars = getattr(self._state(query), name)
         interval = INTERVALS.get(query.get("interval", ""))
         if interval is None:
             raise Refused(BAD_PARAMETER, "params error: interval invalid, expected one of " + ", ".join(INTERVALS))

@@ -175,6 +175,6 @@ class OkxLane(Lane):
         self._later()
 
 
-def okx_board(contracts: Sequence[Contract], wanted: set[str], one_per_second: bool = False) -> Board:
+def okx_board(contracts: Sequence[Contract], wanted: set[str], one_per_second: bool = False) -> Board[OkxLane]:
     """The venue's feed of these contracts."""
     return Board([OkxLane(n, contract, wanted, one_per_second) for n, contract in enumerate(contracts)], wanted)

@@ -84,7 +84,7 @@ def _topic(arg: object) -> str:
     return f"{arg.get('channel')}:{where}"
 
 
-class OkxNeighbour(PublicVenue):
+class OkxNeighbour(PublicVenue[OkxLane]):
     """See the module."""
 
     name = "okx"
@@ -95,11 +95,9 @@ class OkxNeighbour(PublicVenue):
         board = okx_board(contracts, wanted, config.okx_one_per_second)
         topics = {f"{channel}:{kind}" for channel in okx.BY_TYPE for kind in okx.TYPES}
         for lane in board.lanes:
-            assert isinstance(lane, OkxLane)
             topics.update(lane.topics.values())
         hub = OkxHub((), emulator.now_ns, wanted, self._first, config.seed, config.ack_delay_s, config.buffer_max, IDLE_S, topics)
         super().__init__(emulator, hub, board, contracts)
-        self.by_inst = {okx.inst_id(contract): n for n, contract in enumerate(contracts)}
 
     @property
     def symbols(self) -> list[str]:
@@ -115,12 +113,6 @@ class OkxNeighbour(PublicVenue):
         for connection in self.hub.connections:
             connection.write(message(okx.notice(connection.conn_id)))
 
-    def _lane(self, inst: str) -> OkxLane | None:
-        n = self.by_inst.get(inst)
-        lane = None if n is None else self.board.lanes[n]
-        assert lane is None or isinstance(lane, OkxLane)
-        return lane
-
     def _first(self, topic: str, now_ms: int) -> bytes | None:
         """Channels of states begin with the state; channels of happenings with the next one."""
         channel, _, inst = topic.partition(":")
@@ -130,7 +122,7 @@ class OkxNeighbour(PublicVenue):
             return okx.frame({"channel": channel, "instType": inst}, [
                 {"instType": inst, "instFamily": okx.inst_id(c).removesuffix("-SWAP"), "ccy": "USDT", "state": "normal", "bal": "250000000",
                  "adlBal": "0", "adlRecBal": "8000", "maxBal": "", "maxBalTs": "", "adlType": "", "ts": str(now_ms)} for c in self.contracts])
-        lane = self._lane(inst if channel != "index-tickers" else inst + "-SWAP")
+        lane = self.by_symbol.get(inst if channel != "index-tickers" else inst + "-SWAP")
         if lane is None:
             return None
         if channel in ("bbo-tbt", "books5"):
@@ -156,7 +148,7 @@ class OkxNeighbour(PublicVenue):
                                                                                  "/api/v5/market/trades"):
             return 404, okx.envelope([], "50404", "Not Found")
         wanted = inst + "-SWAP" if path.endswith("index-tickers") and inst else inst
-        lanes = [lane for lane in self.board.lanes if isinstance(lane, OkxLane) and wanted in ("", lane.inst)] if kind == "SWAP" else []
+        lanes = [lane for lane in self.board.lanes if wanted in ("", lane.inst)] if kind == "SWAP" else []
         if inst and not lanes:
             return 200, okx.envelope([], "51001", "Instrument ID doesn't exist")
         if candles or funding:

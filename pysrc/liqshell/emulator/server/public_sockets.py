@@ -169,15 +169,18 @@ class Hub:
         if not frames or not self.connections:
             return
         now = self.now_ns()
-        ready = [(frame.topic, message(frame.payload)) for frame in frames]
+        ready = [(frame, message(frame.payload)) for frame in frames]
         for connection in tuple(self.connections):
             if connection.frozen(now):
                 continue
-            topics = connection.topics
-            chosen = [data for topic, data in ready if topic in topics]
+            chosen = [self.shaped(connection, frame, data) for frame, data in ready if frame.topic in connection.topics]
             if chosen:
                 self.frames_sent += len(chosen)
                 connection.write(b"".join(chosen))
+
+    def shaped(self, connection: Connection, frame: Frame, data: bytes) -> bytes:
+        """A frame as this client wants it; data: its message."""
+        return data
 
     def stall(self, on: bool) -> None:
         """Hold everything back, or let it go at once."""

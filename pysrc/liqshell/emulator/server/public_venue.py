@@ -6,6 +6,7 @@ A subclass says which paths there are and what is answered; here are sockets, li
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Generic
 from urllib.parse import parse_qsl
 
 import orjson
@@ -15,7 +16,7 @@ from liqshell.clock import NS
 from liqshell.emulator.api.faults import Fault
 from liqshell.emulator.market.bars import MadePast
 from liqshell.emulator.market.contracts import Contract
-from liqshell.emulator.market.public_frames import Board
+from liqshell.emulator.market.public_frames import Board, L
 from liqshell.emulator.market.synthetic_feed import MS
 from liqshell.emulator.server.control import guarded
 from liqshell.emulator.server.host import Host
@@ -25,14 +26,14 @@ LABEL = "X-Liqcore-Market"
 Answer = tuple[int, bytes]                           # HTTP status and JSON
 
 
-class PublicVenue:
+class PublicVenue(Generic[L]):
     """One such venue. name: as in [feed] venue. hub: of its websockets; board: of its frames."""
 
     name = ""
 
-    def __init__(self, emulator: Host, hub: Hub, board: Board, contracts: Sequence[Contract]) -> None:
+    def __init__(self, emulator: Host, hub: Hub, board: Board[L], contracts: Sequence[Contract]) -> None:
         self.emulator, self.hub, self.board, self.contracts = emulator, hub, board, list(contracts)
-        self.by_symbol = {contract.symbol: n for n, contract in enumerate(self.contracts)}
+        self.by_symbol = dict(zip(self.symbols, board.lanes, strict=True))
         self.port = self.tls_port = 0
         self.requests = 0
         for lane, state in zip(board.lanes, emulator.states.values(), strict=True):

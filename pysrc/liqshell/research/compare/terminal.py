@@ -6,6 +6,7 @@ from typing import Any
 
 from liqshell.pages import data_badge
 from liqshell.report.text import NONE, interval, money, number, percent
+from liqshell.report.verdicts import bps
 
 
 def show(s: dict[str, Any]) -> None:
@@ -26,7 +27,7 @@ def show(s: dict[str, Any]) -> None:
         need = w["break_even_realised"] if w["break_even_realised"] is not None else w["break_even_planned"]
         other, drawn = r["controls"].get("inverted_side"), r["controls"].get("random_side")
         rich.add_row(r["preset"], r["grade"], f"{r['wanted']:,}", f"{r['trades']:,}", percent(w["share"], 0), percent(need, 0),
-                     number(t["mean"], 1, True), interval(t["low"], t["high"], lambda v: number(v, 1, True)), number(t["t"]),
+                     number(t["mean"], 1, True), interval(t["low"], t["high"], bps), number(t["t"]),
                      money(r["money"]["net"], True) if r["trades"] else NONE, number(other["median_bps"], 1, True) if other else NONE,
                      number(drawn["p"], 3) if drawn and drawn["p"] is not None else NONE, number(r["sharpe"]["value"], 1),
                      f"{number(r['exposure_hours'], 1)} h")

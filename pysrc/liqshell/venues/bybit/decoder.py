@@ -177,7 +177,6 @@ class PublicDecoder(FrameDecoder):
         frame.events = self.change(index, millis_of(message, "ts"), ts_recv, found, sequence, fresh=kind == "snapshot")
         return frame
 
-
     def _limits(self, message: dict, ts_recv: int, index: int, frame: Frame) -> Frame:
         data = self._row(message.get("data"), "symbol", index)
         frame.events = self.limits(index, millis_of(message, "ts"), ts_recv, stated(data, "buyLmt"), stated(data, "sellLmt"))

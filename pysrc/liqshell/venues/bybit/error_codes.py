@@ -132,7 +132,6 @@ HTTP: Mapping[int, Code] = {
     404: Code("no such path", _F),
     429: Code("system protection", _U),
 }
-IP_BAN_S = 600.0                                    # after an HTTP 403; more requests prolong it
 
 
 def _of(row: Code, asked: Asked) -> Outcome:

@@ -32,6 +32,9 @@ class BybitPort:
     False for demo trading."""
 
     attaches_stops = True
+    subscribe = staticmethod(bybit_private.subscribe_frame)
+    parse_link_id, parse_request_id = staticmethod(bybit_orders.parse_order_link_id), staticmethod(bybit_orders.parse_request_id)
+    ask_time, cancel, set_leverage = staticmethod(bybit_rest.server_time), staticmethod(bybit_rest.cancel), staticmethod(bybit_rest.set_leverage)
 
     def __init__(self, keys: Keys, run: str, instruments: Sequence[Instrument], endpoints: Mapping[Channel, Endpoint], *,
                  wall_ms: Callable[[], int] | None = None, order_socket: bool = True) -> None:
@@ -50,9 +53,6 @@ class BybitPort:
         at = self._wall_ms() if self._wall_ms is not None else now_ms
         frame = private_auth_frame if channel == Channel.PRIVATE else trade_auth_frame
         return frame(self._keys, self._endpoints[channel], at)
-
-    def subscribe(self) -> bytes:
-        return bybit_private.subscribe_frame()
 
     def ping(self, channel: Channel) -> bytes:
         self._pings += 1
@@ -114,12 +114,6 @@ class BybitPort:
     def link_id(self, order: int) -> str:
         return bybit_orders.order_link_id(self._run, order)
 
-    def parse_link_id(self, link_id: str) -> tuple[str, int] | None:
-        return bybit_orders.parse_order_link_id(link_id)
-
-    def parse_request_id(self, request_id: str) -> tuple[int, int, int] | None:
-        return bybit_orders.parse_request_id(request_id)
-
     def reason(self, state: OrderState) -> int:
         """Why an order ended, in the engine's vocabulary."""
         if state.reason == bybit_private.POST_ONLY_WOULD_TAKE:
@@ -128,23 +122,20 @@ class BybitPort:
 
     # ---- requests ----
 
-    def ask_time(self) -> Ask:
-        return Ask(*bybit_rest.server_time())
-
     def ask_positions(self, symbol: str = "", cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.positions(symbol, cursor=cursor))
+        return bybit_rest.positions(symbol, cursor=cursor)
 
     def ask_open_orders(self, cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.open_orders(cursor=cursor))
+        return bybit_rest.open_orders(cursor=cursor)
 
     def ask_order(self, symbol: str, link_id: str, *, past: bool = False) -> Ask:
-        return Ask(*(bybit_rest.order_past if past else bybit_rest.order_now)(symbol, link_id))
+        return (bybit_rest.order_past if past else bybit_rest.order_now)(symbol, link_id)
 
     def ask_executions(self, since_ms: int = 0, until_ms: int = 0, cursor: str = "", *, symbol: str = "", link_id: str = "") -> Ask:
-        return Ask(*bybit_rest.executions(since_ms or None, until_ms or None, symbol=symbol, link_id=link_id, cursor=cursor))
+        return bybit_rest.executions(since_ms or None, until_ms or None, symbol=symbol, link_id=link_id, cursor=cursor)
 
     def ask_instruments(self, cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.instruments(cursor=cursor))
+        return bybit_rest.instruments(cursor=cursor)
 
     def order(self, sent: Any) -> Ask | None:
         """An order request that Dispatch could not send, as REST; None where the venue has no such request."""
@@ -157,23 +148,17 @@ class BybitPort:
         if sent.action == Action.ACTION_CANCEL:
             return self.cancel(instrument.symbol, link)
         if sent.action == Action.ACTION_AMEND:
-            return Ask(*bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
-                                         stop_loss=stop))
+            return bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
+                                    stop_loss=stop)
         market = sent.type == OrderType.ORDER_MARKET
         if not qty or (not market and not price):
             return None
-        return Ask(*bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
-                                      post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
-                                      trigger=price if conditional else "", stop_loss=stop))
-
-    def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask:
-        return Ask(*bybit_rest.cancel(symbol, link_id, order_id))
+        return bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
+                                 post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
+                                 trigger=price if conditional else "", stop_loss=stop)
 
     def set_stop(self, symbol: str, price: str) -> Ask:
-        return Ask(*bybit_rest.trading_stop(symbol, stop_loss=price))
-
-    def set_leverage(self, symbol: str, leverage: str) -> Ask:
-        return Ask(*bybit_rest.set_leverage(symbol, leverage))
+        return bybit_rest.trading_stop(symbol, stop_loss=price)
 
     # ---- answers ----
 

@@ -105,19 +105,14 @@ def _topic(message: dict[str, Any]) -> Report:
     reason, detail = faults[0].args if faults else ("", "")
     if faults and not out:
         return Report(ReportKind.MALFORMED, refused=len(faults), reason=reason, detail=detail, ts_ms=ts_ms)
-    return _REPORTS[stem](tuple(out), len(faults), reason, detail, ts_ms)
+    found: dict[str, Any] = {f"{stem}s": tuple(out)}
+    return Report(_KINDS[stem], refused=len(faults), reason=reason, detail=detail, ts_ms=ts_ms, **found)
 
 
 _READERS: dict[str, Callable[[dict[str, Any], int], Any]] = {
     "order": lambda row, ts_ms: rows.order_state(row), "execution": lambda row, ts_ms: rows.execution_report(row),
     "position": lambda row, ts_ms: rows.position(row), "wallet": rows.wallet}
-_REPORTS: dict[str, Callable[[Any, int, str, str, int], Report]] = {
-    "order": lambda out, n, why, detail, ts: Report(ReportKind.ORDERS, orders=out, refused=n, reason=why, detail=detail, ts_ms=ts),
-    "execution": lambda out, n, why, detail, ts: Report(ReportKind.EXECUTIONS, executions=out, refused=n, reason=why, detail=detail, ts_ms=ts),
-    "position": lambda out, n, why, detail, ts: Report(ReportKind.POSITIONS, positions=out, refused=n, reason=why, detail=detail, ts_ms=ts),
-    "wallet": lambda out, n, why, detail, ts: Report(ReportKind.WALLETS, wallets=out, refused=n, reason=why, detail=detail, ts_ms=ts)}
-
-
+_KINDS = {"order": ReportKind.ORDERS, "execution": ReportKind.EXECUTIONS, "position": ReportKind.POSITIONS, "wallet": ReportKind.WALLETS}
 _CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_FAILED, FrameKind.PONG: ReportKind.PONG}
 
 

@@ -1,28 +1,17 @@
 """Bybit V5 linear REST: requests to be signed. Pure functions, no sockets. Their answers are read by bybit_answers.
 
-A Request is sent as it stands: its query is what is signed, so the driver must not quote it again (aiohttp: yarl.URL(..., encoded=True)).
+An Ask is sent as it stands: its query is what is signed, so the driver must not quote it again (aiohttp: yarl.URL(..., encoded=True)).
 """
 
 import re
-from typing import NamedTuple
 
 import orjson
 
-from liqshell.venues.bybit.decoder import shown
+from liqshell.venues.order_port import Ask as Request
 
 CATEGORY, SETTLE = "linear", "USDT"
 WEIGHTS = {"order": 10.0, "setting": 10.0, "query": 50.0, "fees": 5.0, "market": 100.0}     # a second; order: create, amend and cancel together
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.~%:,*/=+-]")
-
-
-class Request(NamedTuple):
-    """method, path, query (without '?'), body, weight (name of the rate budget): Call(number, *request[:4], weight=request.weight)."""
-
-    method: str
-    path: str
-    query: str = ""
-    body: str = ""
-    weight: str = "query"
 
 
 def _query(**values: object) -> str:
@@ -34,22 +23,6 @@ def _query(**values: object) -> str:
 def _post(path: str, weight: str, **values: object) -> Request:
     body = orjson.dumps({"category": CATEGORY} | {key: value for key, value in values.items() if value not in (None, "")})
     return Request("POST", path, "", body.decode(), weight)
-
-
-_PATHS = {"order.create": "/v5/order/create", "order.amend": "/v5/order/amend", "order.cancel": "/v5/order/cancel"}
-
-
-def from_frame(frame: bytes) -> Request:
-    """The order-entry message of the websocket as a REST request: the second way, and demo trading's only one. The order is spelled once, by the
-    encoder. ValueError where it is not such a message."""
-    try:
-        message = orjson.loads(frame)
-        path, args = _PATHS[message["op"]], message["args"]
-        if len(args) != 1 or type(args[0]) is not dict:
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"order message: expected op {', '.join(_PATHS)} with one argument, got {shown(frame)}") from None
-    return Request("POST", path, "", orjson.dumps(args[0]).decode(), "order")
 
 
 def create(symbol: str, link_id: str, side: int, qty: str, price: str = "", *, post_only: bool = False, reduce_only: bool = False,
@@ -73,12 +46,6 @@ def amend(symbol: str, link_id: str, *, qty: str = "", price: str = "", trigger:
 def cancel(symbol: str, link_id: str = "", order_id: str = "") -> Request:
     """By our id, or by the venue's (which wins; the way to an order without an id of ours)."""
     return _post("/v5/order/cancel", "order", symbol=symbol, orderId=order_id, orderLinkId="" if order_id else link_id)
-
-
-def cancel_all(symbol: str = "", settle: str = SETTLE, *, kind: str = "Order") -> Request:
-    """Cancel up to 500 orders of a symbol or of a settlement coin. kind "Order": plain orders only. "StopOrder": conditional ones, and the stops,
-    take-profits and trailing stops of positions too, which leaves those naked; so does ""."""
-    return _post("/v5/order/cancel-all", "order", symbol=symbol, settleCoin="" if symbol else settle, orderFilter=kind)
 
 
 def trading_stop(symbol: str, *, stop_loss: str = "", take_profit: str = "", trailing: str = "", activation: str = "", index: int = 0) -> Request:
@@ -168,8 +135,3 @@ def instruments(symbol: str = "", cursor: str = "") -> Request:
 def tickers(symbol: str) -> Request:
     """Public: last price and the like."""
     return _get("/v5/market/tickers", "market", category=CATEGORY, symbol=symbol)
-
-
-def price_limit(symbol: str) -> Request:
-    """Public: the highest buy and the lowest sell price that are taken now."""
-    return _get("/v5/market/price-limit", "market", category=CATEGORY, symbol=symbol)

@@ -106,15 +106,6 @@ class KeyInfo:
         return tuple(right for right in self.permissions.get("Wallet", ()) if "withdraw" not in right.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class PriceLimit:
-    """Highest price of a buy, lowest of a sell."""
-
-    symbol: str
-    buy_max: float
-    sell_min: float
-
-
 def envelope(body: bytes) -> Parsed[dict[str, Any]]:
     """What every answer has around it. ok: retCode 0 and a result."""
     if len(body) > BODY_BYTES_MAX:
@@ -185,10 +176,6 @@ def parse_wallet(body: bytes, coin: str = SETTLE) -> Parsed[Wallet]:
     return _read(body, one)
 
 
-def _whole(result: dict[str, Any], key: str, low: int = 0) -> int:
-    return rows.integer(result, key, low=low)
-
-
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     if value is None:
         return ()
@@ -207,8 +194,9 @@ def _key_info(result: dict[str, Any]) -> KeyInfo:
     return KeyInfo(
         read_only=result["readOnly"] == 1, permissions={name: _texts(rights, f"permissions.{name}") for name, rights in given.items()},
         ips=tuple(ip for ip in _texts(result.get("ips"), "ips") if ip not in ("*", "")), expires="" if expires.startswith("1970-") else expires,
-        days_left=_whole(result, "deadlineDay", -100_000), note=rows.text(result, "note"), vip=rows.text(result, "vipLevel"),
-        unified=_whole(result, "uta") != 0 or _whole(result, "unified") != 0, master=rows.flag(result, "isMaster") if "isMaster" in result else True)
+        days_left=rows.integer(result, "deadlineDay", low=-100_000), note=rows.text(result, "note"), vip=rows.text(result, "vipLevel"),
+        unified=rows.integer(result, "uta") != 0 or rows.integer(result, "unified") != 0,
+        master=rows.flag(result, "isMaster") if "isMaster" in result else True)
 
 
 def parse_key_info(body: bytes) -> Parsed[KeyInfo]:
@@ -218,14 +206,14 @@ def parse_key_info(body: bytes) -> Parsed[KeyInfo]:
 
 def parse_account_info(body: bytes) -> Parsed[AccountInfo]:
     """account/info."""
-    return _read(body, lambda result: AccountInfo(rows.text(result, "marginMode"), _whole(result, "unifiedMarginStatus")))
+    return _read(body, lambda result: AccountInfo(rows.text(result, "marginMode"), rows.integer(result, "unifiedMarginStatus")))
 
 
 def _fee_rate(row: dict[str, Any]) -> FeeRate:
     for key in ("makerFeeRate", "takerFeeRate"):
         if row.get(key) in (None, ""):           # no rate is not a rate of zero
             raise Refused("bad number", f"{key}: empty or absent")
-    return FeeRate(rows.symbol(row), rows.number(row, "makerFeeRate", signed=True), rows.number(row, "takerFeeRate", signed=True))
+    return FeeRate(rows.named(row), rows.number(row, "makerFeeRate", signed=True), rows.number(row, "takerFeeRate", signed=True))
 
 
 def parse_fee_rates(body: bytes) -> Parsed[tuple[FeeRate, ...]]:
@@ -244,17 +232,12 @@ def parse_dcp_info(body: bytes) -> Parsed[Mapping[str, float]]:
 def parse_server_time(body: bytes) -> Parsed[int]:
     """market/time, ns UTC."""
     def ns(result: dict[str, Any]) -> int:
-        found = _whole(result, "timeNano") or _whole(result, "timeSecond") * 1_000_000_000
+        found = rows.integer(result, "timeNano") or rows.integer(result, "timeSecond") * 1_000_000_000
         if found <= 0:
             raise Refused("bad integer", "timeNano and timeSecond: empty or absent")
         return found
 
     return _read(body, ns)
-
-
-def parse_price_limit(body: bytes) -> Parsed[PriceLimit]:
-    """market/price-limit."""
-    return _read(body, lambda result: PriceLimit(rows.symbol(result), rows.number(result, "buyLmt"), rows.number(result, "sellLmt")))
 
 
 def parse_last_price(body: bytes) -> Parsed[float]:

@@ -97,14 +97,8 @@ def flag(row: dict, key: str) -> bool:
     return value
 
 
-def symbol(row: dict) -> str:
-    value = text(row, "symbol")
-    if not value:
-        raise Refused("bad text", "symbol: empty or absent")
-    return value
-
-
-def _named(row: dict, key: str) -> str:
+def named(row: dict, key: str = "symbol") -> str:
+    """A text that must be there."""
     value = text(row, key)
     if not value:
         raise Refused("bad text", f"{key}: empty or absent")
@@ -124,7 +118,7 @@ def order_state(row: dict) -> OrderState:
     if type(status) is not str or status not in STANDINGS:
         raise Refused("unknown order status", f"orderStatus: expected one of {', '.join(STANDINGS)}, got {shown(status)}")
     return OrderState(
-        order_id=_named(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=symbol(row), side=side(row), standing=STANDINGS[status],
+        order_id=named(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=named(row), side=side(row), standing=STANDINGS[status],
         market=text(row, "orderType") == "Market", price=number(row, "price"), qty=number(row, "qty"), executed=number(row, "cumExecQty"),
         reduce_only=flag(row, "reduceOnly"), stop_kind=word(row, "stopOrderType"), trigger=number(row, "triggerPrice"),
         stop_loss=number(row, "stopLoss"), reason=word(row, "rejectReason"), cancel=word(row, "cancelType"), creator=word(row, "createType"),
@@ -160,13 +154,13 @@ def execution_report(row: dict) -> Execution:
 def execution(row: dict) -> Execution:
     """A row of the execution stream or of execution/list. Funding has no order and perhaps no side (0). A trade without price or quantity is refused:
     booked at 0 it would be no fill to anybody, and its id would hide the whole row that REST has."""
-    kind = _named(row, "execType")
+    kind = named(row, "execType")
     if kind in _TRADES:
         for key in ("execPrice", "execQty"):
             if not number(row, key) > 0.0:
                 raise Refused("bad number", f"{key}: expected a number above 0, got {shown(row.get(key))}")
     return Execution(
-        id=_named(row, "execId"), order_id=text(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=symbol(row),
+        id=named(row, "execId"), order_id=text(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=named(row),
         side=0 if kind != "Trade" and text(row, "side") in _NOTHING else side(row), price=number(row, "execPrice"),
         qty=number(row, "execQty"), fee=_fee(row, kind), maker=flag(row, "isMaker"), kind=kind,
         stop_kind=word(row, "stopOrderType"), creator=word(row, "createType"), sequence=integer(row, "seq", low=-1), ts_ms=integer(row, "execTime"),
@@ -180,7 +174,7 @@ def position(row: dict) -> Position:
         raise Refused("bad number", "size: empty or absent")
     held = side(row) if qty else 0
     return Position(
-        symbol=symbol(row), side=held, qty=qty, entry=number(row, "entryPrice" if "entryPrice" in row else "avgPrice"),
+        symbol=named(row), side=held, qty=qty, entry=number(row, "entryPrice" if "entryPrice" in row else "avgPrice"),
         stop_loss=number(row, "stopLoss"), take_profit=number(row, "takeProfit"), trailing=number(row, "trailingStop"),
         leverage=number(row, "leverage"), liquidation=number(row, "liqPrice"), mark=number(row, "markPrice"),
         status=text(row, "positionStatus"), index=integer(row, "positionIdx"), sequence=integer(row, "seq", low=-1),
