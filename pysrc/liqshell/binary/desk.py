@@ -205,7 +205,7 @@ class Desk:
         if bet is None or bet.state not in (*OUT, *HELD) or found.get("state") and state not in REPORTED:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a report of no open bet", "report": dict(found)})
             return
-        if bet.state == CONFIRMED and state in (DELAYED, MATCHED) or bet.state == MATCHED and state in (DELAYED, KILLED):
+        if bet.state == CONFIRMED and state in (DELAYED, MATCHED, KILLED) or bet.state == MATCHED and state in (DELAYED, KILLED):
             return                                  # news of two ways that overtook one another
         taken = Taken(*(Decimal(str(found.get(name, getattr(bet, name)))) for name in ("filled", "cost", "fee")))
         self._put(replace(bet, state=state, order=str(found.get("order", bet.order))), ts, taken)

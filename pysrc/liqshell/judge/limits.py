@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ class Caps:
             found: Mapping[str, Any] = json.loads(self._path.read_text())
             day, used = str(found["day"]), [int(found["questions"]), int(found["tokens"]), float(found["usd"])]
             rows = [(int(at), int(tokens), float(usd)) for at, tokens, usd in found["minute"]]
+            if not all(0.0 <= one < inf for one in (*used, *(one for row in rows for one in row))):
+                raise ValueError("a number below 0, or none")       # nan passes every cap, and what is below 0 adds to it
         except (OSError, ValueError, KeyError, TypeError) as why:
             # unknown is not zero: with a cap in force nothing is asked until somebody has looked
             raise ValueError(f"{self._path}: not readable as what the judge has used ({type(why).__name__}); delete it to begin at zero") from None

@@ -244,6 +244,15 @@ def test_a_match_that_fails_costs_nothing():
     assert len(kinds(desk, "alarm")) == 2
 
 
+def test_a_late_word_that_an_order_was_refused_does_not_undo_its_shares():
+    """The answer to the order and the account's trades come on two ways."""
+    desk = ready(paper=False)
+    desk.fire(T, {"side": 1})
+    desk.report(T + NS, {"bet": 1, "state": "confirmed", "filled": "20", "cost": "8", "fee": "0.336"})
+    desk.report(T + 2 * NS, {"bet": 1, "state": "killed"})
+    assert desk.bets[0].state == "confirmed" and desk.cash == D("991.664")
+
+
 def test_unknown_rules_are_named_once_and_never_bet_on():
     desk = Desk(Settings())
     for n in range(3):

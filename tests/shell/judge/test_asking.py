@@ -159,6 +159,18 @@ def test_caps_of_a_minute_and_of_a_day_hold_over_restarts(tmp_path):
         Caps(file)
 
 
+@pytest.mark.parametrize(("was", "wrong"), [('"usd": 0.5', '"usd": NaN'), ('"usd": 0.5', '"usd": -1000.0'), ('"tokens": 400', '"tokens": -1'),
+                                            (", 400, 0.5]", ", 400, NaN]"), (", 400, 0.5]", ", -9999, 0.5]")])
+def test_what_was_used_is_a_number_or_nothing_is_asked(tmp_path, was, wrong):
+    file = tmp_path / "usage.json"
+    Caps(file, usd_day=1.0).reserve(1_790_000_000 * NS, 400, 0.5)
+    text = file.read_text()
+    assert was in text and Caps(file).today[:2] == (1, 400)
+    file.write_text(text.replace(was, wrong))
+    with pytest.raises(ValueError, match="delete it"):
+        Caps(file, usd_day=1.0)
+
+
 def test_a_judge_over_its_budget_is_not_asked(tmp_path):
     answers, outside, _ = asyncio.run(answered(times=2, caps=Caps(None, questions_minute=1)))
     assert [one.status for one in answers] == ["ok", "budget"] and outside.requests["judge"] == 1

@@ -24,7 +24,7 @@ FEE_PLACES = Decimal("0.00001")
 TICKS = {"0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001"}
 _CONDITION = re.compile(r"0x[0-9a-fA-F]{64}")
 _TOKEN = re.compile(r"[1-9][0-9]{0,77}")
-_SOURCES = (re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?.*)?"),
+_SOURCES = (re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?type=spot)?"),
             re.compile(r"https?://data\.chain\.link/streams/[a-z0-9-]+/?"))
 _WORDS = ("greater than or equal to the open", "1 hour candle")         # of the description, where the answer has one
 
