@@ -69,11 +69,12 @@ def generate(folder: Path, first: int, last: int, seed: int) -> int:
 
 
 def own_mb(process: int) -> float:
-    """Memory of a process and its children that no file stands behind: mapped columns are the system's to take back."""
+    """Memory of a process and its children that no file stands behind: mapped columns are the system's to take back. What forked processes share is
+    counted once."""
     total = 0.0
     try:
-        status = Path(f"/proc/{process}/status").read_text()
-        total = next((float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("RssAnon")), 0.0)
+        shares = Path(f"/proc/{process}/smaps_rollup").read_text()
+        total = next((float(line.split()[1]) / 1024 for line in shares.splitlines() if line.startswith("Pss_Anon")), 0.0)
         for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
             total += own_mb(int(child))
     except OSError:

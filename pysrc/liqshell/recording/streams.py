@@ -11,7 +11,9 @@ trade contradicts it. It is the rule of liqcore's market.pxd: the share of quote
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,36 +89,39 @@ class Held:
 
 def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AGE_NS["quotes"]) -> list[dict[str, Held]]:
     """Every stream of every contract of a tape, in the order of its instruments; a stream of which there is no row holds at no time."""
-    out = []
-    rare, instruments = tape.rare, tape.rare["instrument"].copy()
-    for n in range(len(tape.instruments)):
-        own = np.flatnonzero((instruments == n) | (instruments < 0))
-        mine = {name: rare[name][own] for name in ("kind", "flags", "ts_recv", *FIELDS.values())}
-        marks = np.flatnonzero(mine["kind"] == int(lc.Kind.FEED))
-        ticker = mine["kind"] == int(lc.Kind.TICKER)
-        all_marks, place = rare[own[marks]], tape.place[own[marks]]
-        stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": mine["kind"] == int(lc.Kind.LIQUIDATION)}
-        common, received = all_marks["instrument"] < 0, mine["ts_recv"]
-        found: dict[str, Held] = {}
-        feeds: dict[str, NDArray[np.bool_]] = {}
-        for name in STREAMS:
-            rows = np.flatnonzero(stated_rows[name]) if name in stated_rows else None
-            columns = tape.trades(n) if name == "trades" else tape.quotes(n)
-            ts = columns["ts"] if rows is None else received[rows]
-            # how many rows of the stream stand before each mark: what concerns all contracts comes first at its moment
-            stands = (np.searchsorted(rows, marks) if rows is not None
-                      else np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]))
-            feed = (all_marks["flags"] == 0) | (all_marks["flags"] & BITS[name] != 0)
-            feeds[name] = feed
-            if (twin := TWINS.get(name)) and np.array_equal(stated_rows[name], stated_rows[twin]) and np.array_equal(feed, feeds[twin]):
-                found[name] = replace(found[twin], stream=name)
-                continue
-            until = ts + (quote_age_ns if name == "quotes" else AGE_NS.get(name, 0))
-            if name == "quotes":
-                until = np.minimum(until, contradicted(tape.trades(n), columns))
-            found[name] = _held(name, ts, _ended(until, all_marks[feed], stands[feed]), _lost(all_marks[feed], start_ns, end_ns), start_ns, end_ns)
-        out.append(found)
-    return out
+    instruments = tape.rare["instrument"].copy()
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:       # arrays of millions of rows, for which NumPy lets other threads run
+        return list(pool.map(lambda n: _of_contract(tape, n, instruments, start_ns, end_ns, quote_age_ns), range(len(tape.instruments))))
+
+
+def _of_contract(tape: lc.Tape, n: int, instruments: NDArray[np.int32], start_ns: int, end_ns: int, quote_age_ns: int) -> dict[str, Held]:
+    rare = tape.rare
+    own = np.flatnonzero((instruments == n) | (instruments < 0))
+    mine = {name: rare[name][own] for name in ("kind", "flags", "ts_recv", *FIELDS.values())}
+    marks = np.flatnonzero(mine["kind"] == int(lc.Kind.FEED))
+    ticker = mine["kind"] == int(lc.Kind.TICKER)
+    all_marks, place = rare[own[marks]], tape.place[own[marks]]
+    stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": mine["kind"] == int(lc.Kind.LIQUIDATION)}
+    common, received = all_marks["instrument"] < 0, mine["ts_recv"]
+    found: dict[str, Held] = {}
+    feeds: dict[str, NDArray[np.bool_]] = {}
+    for name in STREAMS:
+        rows = np.flatnonzero(stated_rows[name]) if name in stated_rows else None
+        columns = tape.trades(n) if name == "trades" else tape.quotes(n)
+        ts = columns["ts"] if rows is None else received[rows]
+        # how many rows of the stream stand before each mark: what concerns all contracts comes first at its moment
+        stands = (np.searchsorted(rows, marks) if rows is not None
+                  else np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]))
+        feed = (all_marks["flags"] == 0) | (all_marks["flags"] & BITS[name] != 0)
+        feeds[name] = feed
+        if (twin := TWINS.get(name)) and np.array_equal(stated_rows[name], stated_rows[twin]) and np.array_equal(feed, feeds[twin]):
+            found[name] = replace(found[twin], stream=name)
+            continue
+        until = ts + (quote_age_ns if name == "quotes" else AGE_NS.get(name, 0))
+        if name == "quotes":
+            until = np.minimum(until, contradicted(tape.trades(n), columns))
+        found[name] = _held(name, ts, _ended(until, all_marks[feed], stands[feed]), _lost(all_marks[feed], start_ns, end_ns), start_ns, end_ns)
+    return found
 
 
 def stated(tickers: NDArray[np.void] | Mapping[str, NDArray[Any]], name: str) -> NDArray[np.bool_]:
