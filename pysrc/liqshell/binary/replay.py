@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
-from liqshell.binary.run import BINARY, LINES
+from liqshell.binary.run import BINARY, FRAMES, LINES
 from liqshell.errors import DataError
 from liqshell.recording.reader import Reader, read
 from liqshell.recording.recorder import END, GAP, META
@@ -74,11 +74,28 @@ def _missing(reader: Reader) -> list[str]:
     return [f"{path.parent / name}: is missing" for name in sorted(set(files) - {one.name for one in reader.files})]
 
 
+def said_by(folder: str | Path) -> list[str]:
+    """The whole lines of the run's log; a process that was killed may leave half of one."""
+    text = (Path(folder) / LINES).read_text(encoding="utf-8")
+    return text[:text.rfind("\n") + 1].splitlines()
+
+
 def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
-    """The first line at which a replay and the run differ, in words; "" where they are the same."""
-    said = (Path(folder) / LINES).read_text(encoding="utf-8").splitlines()
+    """The first line at which a replay and the run differ, in words; "" where they are the same. What a run is told is recorded before it is
+    answered for, so the log of one that was killed may end before its recording does."""
+    said = said_by(folder)
     again = [json.dumps(line, sort_keys=True) for line in lines]
     for n, (one, other) in enumerate(zip(said, again, strict=False), 1):
         if one != other:
             return f"line {n}: the run says {one[:200]}, the replay {other[:200]}"
-    return "" if len(said) == len(again) else f"the run has {len(said)} lines, the replay {len(again)}"
+    if len(said) == len(again) or len(said) < len(again) and not _ended(Path(folder) / FRAMES):
+        return ""
+    return f"the run has {len(said)} lines, the replay {len(again)}"
+
+
+def _ended(frames: Path) -> bool:
+    """Whether the recorder came to its end."""
+    try:
+        return json.loads((frames / "manifest.json").read_text()).get("closed") is not False
+    except (OSError, ValueError, AttributeError):
+        return True

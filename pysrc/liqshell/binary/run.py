@@ -203,6 +203,7 @@ class BinaryRun:
         """Lines to the file, and the state where a bet has changed."""
         if not self.desk.lines:
             return
+        self._recorder.flush()                      # what led to them is kept before they are: a replay of a killed run has all of its lines
         lines, self.desk.lines = self.desk.lines, []
         if self.state is not None and any(line["kind"] in ("bet", "settled") for line in lines):
             draft = self.state.with_suffix(".new")

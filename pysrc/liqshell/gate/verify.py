@@ -40,6 +40,8 @@ def _of_the_run(s: dict[str, Any]) -> list[str]:
     out = []
     if s["synthetic"]:
         out.append("a generated market")
+    if s["judge"] and s["judge"]["contaminated"]:
+        out.append("a live model was asked about the past")
     if s["controls"] is None:
         out.append("no controls were run")
     elif not s["controls"]["edge"]:

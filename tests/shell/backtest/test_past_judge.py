@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -18,6 +19,7 @@ from liqshell.config.load import loads
 from liqshell.emulator.server import Config as Market
 from liqshell.emulator.server import serve
 from liqshell.errors import ConfigError
+from liqshell.gate.verify import assess
 from liqshell.judge.asked import rows_of
 from liqshell.judge.types import Answer, Outcome, Question
 from liqshell.judge.validation import key_of
@@ -26,7 +28,9 @@ from liqshell.live import session as session_module
 from liqshell.recording import journal
 from liqshell.report import judging, load_run, make_report, print_report
 from liqshell.report.narrative import story
+from liqshell.research.compare import page as compare_page
 from liqshell.research.compare.run import run_compare
+from liqshell.research.compare.terminal import show as print_compared
 from liqshell.run import replay
 from liqshell.run.backtest_parity import prove_as_backtest
 from liqshell.run.pipeline import make_paper, settings
@@ -233,7 +237,7 @@ print(json.dumps({"symbol": asked["symbol"], "direction": asked["direction"], "a
 """
 
 
-def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
+def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, capsys):
     """In page, JSON and terminal; and so is whatever takes its answers as recorded ones."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
@@ -248,6 +252,16 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
     again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
     assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
+    for one in (report, again):
+        rows = assess(one.html.parent)
+        assert rows and all("a live model was asked about the past" in row["missing"] for row in rows), "it verifies nothing"
+    settings = studied(run, tmp_path, "[backtest]\nstudy = false\n")
+    settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "b"),)))
+    found = compare_page.write(run_compare(settings, ["fade"], tmp_path / "compared"))
+    assert [one["contaminated"] for one in found["presets"]] == [True] and found["conclusion"].startswith("CONTAMINATED: fade.")
+    assert "CONTAMINATED: fade." in (tmp_path / "compared" / "compare.html").read_text()
+    print_compared(found)
+    assert "CONTAMINATED: fade." in capsys.readouterr().out
 
 
 def studied(run, folder, more):

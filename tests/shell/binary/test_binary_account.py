@@ -22,6 +22,7 @@ from liqshell.binary.run import BINARY, BinaryRun, Places
 from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.errors import ConfigError, VenueError
 from liqshell.gate.hourly import refuse_early, settled_bets
+from liqshell.recording.reader import read
 from liqshell.recording.recorder import END, META, REST, WS, Recorder
 from liqshell.venues.polymarket import signing
 from liqshell.web import Reply
@@ -205,6 +206,55 @@ def test_the_gate_counts_settled_paper_bets_of_the_real_venue_only(tmp_path):
         file.write("{}\n")
     assert settled_bets([few])[0] == 0 and "the run has" in settled_bets([few])[1][0], "a log that its recording does not give again is no evidence"
     assert settled_bets([tmp_path / "none"])[0] == 0 and DOWN
+
+
+def test_an_address_that_is_not_the_venues_is_no_evidence(tmp_path):
+    """An emulator may be reached through another name than that of the loop."""
+    lan = paper(tmp_path / "lan", 2, place="http://192.168.1.5:8080")
+    assert settled_bets([lan])[0] == 0 and "emulated" in settled_bets([lan])[1][0] and settled_bets([lan], rehearsal=True)[0] == 2
+
+
+def test_bets_of_a_state_count_where_their_making_is_recorded(tmp_path):
+    """A state is a file that anybody can write; a restart finds open bets in it."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    make_and_settle(first, again)
+    assert settled_bets([again]) == (0, ["1 settled bets: no folder has their making"]), "out of nothing"
+    assert settled_bets([first])[0] == 0, "not settled yet"
+    assert settled_bets([first, again]) == settled_bets([again, first, again]) == (1, [])
+
+
+def test_a_run_that_was_killed_keeps_what_its_log_says(tmp_path):
+    """The log may lack its last lines, the recording none of those that the log has."""
+    killed = paper(tmp_path / "killed", 3)
+    manifest, log = killed / "frames" / "manifest.json", killed / "bets.log"
+    lines = log.read_text().splitlines(keepends=True)
+    last = max(n for n, line in enumerate(lines) if '"state": "settled"' in line)
+    log.write_text("".join(lines[:last]) + lines[last][:20])
+    assert settled_bets([killed])[0] == 0, "one that came to its end has all of its lines"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"closed": False}))
+    assert settled_bets([killed]) == (2, [])
+    log.write_text("".join([*lines, lines[-1]]))
+    assert settled_bets([killed])[0] == 0, "more than its recording gives"
+
+
+def make_and_settle(first: Path, again: Path) -> None:
+    """A bet that one recording makes and the next one, begun with its state, settles."""
+    whole = paper(first.parent / "whole", 1)
+    about = {"binary": 1, "settings": {"value_min": 0.0, "day_loss_max": 1.0}, "place": "https://clob.polymarket.com", "speed": 1.0}
+    records = [one for one in read(whole) if one.stream not in (META, END)]
+    state = None
+    for folder, part in ((first, records[:-1]), (again, records[-1:])):
+        with Recorder(folder / "frames", exchange="polymarket") as out:
+            out.mark(part[0].ts_recv - 1, META, about | {"state": state})
+            for one in part:
+                if one.stream == BINARY:
+                    out.mark(one.ts_recv, BINARY, json.loads(one.frame))
+                else:
+                    out.append(one.ts_recv, one.frame, one.exchange, one.source)
+            out.mark(part[-1].ts_recv + NS, END, {})
+        desk, lines = replay(folder)
+        state = desk.snapshot()
+        (folder / "bets.log").write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
 
 
 def test_the_command_refuses_real_orders_without_evidence_or_key(tmp_path, capsys, monkeypatch):

@@ -10,7 +10,7 @@ from binary_frames import NOON, events, market
 import liqcore as lc
 from liqshell.binary.desk import VENUE, Settings
 from liqshell.binary.fires import Event
-from liqshell.binary.replay import difference, replay
+from liqshell.binary.replay import difference, replay, said_by
 from liqshell.binary.run import BinaryRun, Places
 from liqshell.clock import Clock
 from liqshell.emulator.server.binary_server import BinaryVenue
@@ -67,6 +67,23 @@ def test_record_decide_bet_settle_and_the_replay_is_the_same(tmp_path):
     assert settled and len(winners) >= 2 and not [line for line in said if line["kind"] == "alarm"]
     desk, again = replay(tmp_path / "a")
     assert difference(tmp_path / "a", again) == "" and desk.malformed == 0
+
+
+def test_whenever_it_is_killed_the_recording_has_what_the_log_says(tmp_path):
+    async def main() -> None:
+        async with BinaryVenue(5, speed=SPEED, start=START, lag_s=120.0) as venue:
+            run = bet(tmp_path, "a", venue)
+            task, seen = asyncio.create_task(run.run()), 0
+            while seen < 4:                         # markets, fires, bets
+                await asyncio.sleep(0.002)
+                said = said_by(tmp_path / "a") if (tmp_path / "a" / "bets.log").exists() else []
+                if len(said) > seen:
+                    seen = len(said)
+                    assert [json.dumps(line, sort_keys=True) for line in replay(tmp_path / "a")[1]][:seen] == said
+                assert not task.done()
+            run.stop()
+            await task
+    asyncio.run(asyncio.wait_for(main(), 110))
 
 
 @pytest.mark.slow

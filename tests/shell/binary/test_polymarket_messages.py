@@ -68,6 +68,7 @@ def test_the_fee_rate_is_the_markets_own():
     for price, fee in (("0.50", "1.75"), ("0.30", "1.47"), ("0.10", "0.63")):
         assert taker_fee(D(100), D(price), D("0.07")) == D(fee)
     assert taker_fee(D("0.01"), D("0.001"), D("0.07")) == 0, "less than five decimals is nothing"
+    assert taker_fee(D("0.0004"), D("0.5"), D("0.07")) == 0 and taker_fee(D("0.0006"), D("0.5"), D("0.07")) == D("0.00001")
 
 
 def test_a_closed_market_says_who_is_paid_only_where_its_prices_do():

@@ -221,8 +221,8 @@ def test_base_rates_are_of_all_conditions_together():
     assert rows[0]["independent"] == pytest.approx(0.5 * 0.25 * 1.0) and rows[0]["rate"]["per_hour"] == 2.0
 
 
-def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0):
-    return {"preset": preset, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
+def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0, contaminated=False):
+    return {"preset": preset, "contaminated": contaminated, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
             "deflated": {"deflated": None, "edge": None, "p_superior": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
 
 
@@ -233,6 +233,8 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert state(row("a", None, None, None, n=0)) == "idle"
     assert state(row("a", 3.0, 1.0, 5.0, bare=4)) == "pays" and state(row("a", 3.0, 1.0, 5.0, bare=5)) == "open"
     assert state(row("a", -3.0, -5.0, -1.0, bare=60)) == "loses"
+    assert state(row("a", 3.0, 1.0, 5.0, contaminated=True)) == "open"
+    assert conclusion([row("a", 3.0, 1.0, 5.0, contaminated=True), row("b", 1.0, -1.0, 3.0)], {}, 7, False).startswith("CONTAMINATED: a. ")
     assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
     assert "1 of 2 that traded closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
     assert "holds no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)

@@ -9,6 +9,7 @@ from typing import Any
 from liqshell.config.load import Config
 from liqshell.report.coverage import rate
 from liqshell.report.quotes import ENOUGH
+from liqshell.report.sections_judge import CONTAMINATED, WHY
 from liqshell.report.text import percent, plural, seconds
 from liqshell.report.verdicts import GAIN, LOSS, Measured, bps, of_delay, of_mean
 
@@ -21,7 +22,7 @@ COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour want
            "trade.sharpe_per_trade sharpe.value sharpe.low sharpe.high sharpe.days deflated.edge deflated.p_superior deflated.p_shape "
            "deflated.deflated deflated.trials exposure_hours exposure_share controls.inverted_side.median_bps "
            "controls.random_side.median_bps controls.random_side.p controls.random_time.median_bps controls.random_time.p quoted fills.n "
-           "fills.without_quote.k refused_quote_ended.k state").split()
+           "fills.without_quote.k refused_quote_ended.k contaminated state").split()
 
 
 def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], hours: float, report: str) -> dict[str, Any]:
@@ -42,18 +43,19 @@ def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], 
         "sharpe": s["daily_sharpe"], "deflated": s["trials"], "exposure_hours": held / 3600.0,
         "exposure_share": held / 3600.0 / hours if hours else None, "hold_s": s["hold_s"], "exits": s["exits"], "why_not": s["why_not"],
         "delays": s["delays"], "controls": found, "controls_verdict": (s["controls"] or {"verdict": "No controls were run."})["verdict"],
+        "contaminated": bool(s["judge"] and s["judge"]["contaminated"]),
         "edge": (s["controls"] or {"edge": None})["edge"], "verdict": s["verdict"], "report": report}
     return row | {"state": state(row)}
 
 
 def state(row: dict[str, Any]) -> str:
     """pays: a gain beyond chance (verdicts.Measured), beyond its controls too where they were run, not what the best of all tries would show, and
-    after a spread that is known, because quotes cover the traded time and the fills; loses: a loss beyond chance; open: the numbers cannot tell;
-    idle: no trade was closed."""
+    after a spread that is known, because quotes cover the traded time and the fills; nobody was asked who may know what came. loses: a loss beyond
+    chance; open: the numbers cannot tell; idle: no trade was closed."""
     if not row["trades"]:
         return "idle"
     sign = of_mean(row["trade"]).sign
-    if sign == GAIN and row["edge"] is not False and row["deflated"].get("edge") is not False and known_spread(row):
+    if sign == GAIN and row["edge"] is not False and row["deflated"].get("edge") is not False and known_spread(row) and not row["contaminated"]:
         return "pays"
     return "loses" if sign == LOSS else "open"
 
@@ -72,7 +74,9 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         return "No preset could be run on this data."
     pays = [r for r in rows if r["state"] == "pays"]
     traded = [r for r in rows if r["trades"]]
-    text = f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
+    asked = [r["preset"] for r in rows if r["contaminated"]]
+    text = f"{CONTAMINATED}: {', '.join(asked)}. {WHY} " if asked else ""
+    text += f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
     if not traded and liquidations == 0:
         text += "Nothing traded: the data holds no liquidation, and these presets trade on liquidations."
     elif not traded:

@@ -20,6 +20,7 @@ from liqshell.research.compare.sections_quotes import contracts, fills
 from liqshell.research.compare.sections_quotes import head as quotes_first
 from liqshell.pages import bold, data_badge, document, empty, figure, lines, link, muted, part, section, span, sub, table
 from liqshell.report.quotes import ENOUGH, coverage
+from liqshell.report.sections_judge import CONTAMINATED, WHY
 from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, seconds, when
 from liqshell.report.verdicts import GAIN, Measured, bps, coloured, of_mean
 
@@ -75,6 +76,8 @@ def page(s: dict[str, Any]) -> str:
     if s["synthetic"]:
         notices.append(("SYNTHETIC.", "Prices and liquidations were made by a generator: they show how the rules behave and are no evidence about "
                         "a real market."))
+    if asked := [r["preset"] for r in s["presets"] if r["contaminated"]]:
+        notices.append((f"{CONTAMINATED}: {', '.join(asked)}.", WHY))
     if "CENSORED" in s["completeness"]:
         notices.append(("CENSORED feed.", "The venue shows only a sample of its liquidations: triggers in dollars are reached later or never."))
     notices += quotes_first(s)

@@ -69,8 +69,10 @@ class Market:
 
 
 def taker_fee(shares: Decimal, price: Decimal, rate: Decimal) -> Decimal:
-    """What the taker of so many shares pays: shares x rate x price x (1 - price), five decimals. Makers pay nothing."""
-    return (shares * rate * price * (1 - price)).quantize(FEE_PLACES, ROUND_HALF_UP)
+    """What the taker of so many shares pays: shares x rate x price x (1 - price), five decimals; less than the last of
+    them is nothing. Makers pay nothing."""
+    fee = shares * rate * price * (1 - price)
+    return fee.quantize(FEE_PLACES, ROUND_HALF_UP) if fee >= FEE_PLACES else Decimal(0)
 
 
 def parse_markets(answer: bytes) -> tuple[list[Market], list[str]]:
