@@ -174,7 +174,9 @@ class Account:
 
     async def _looks(self) -> None:
         while True:
-            for bet in [one for one in self._bets() if one.order and one.state in (*OUT, MATCHED)]:
+            bets = list(self._bets())
+            # also the latest that is believed gone: a delayed trade may be told of late
+            for bet in [one for one in bets if one.order and (one.state in (*OUT, MATCHED) or one.state == KILLED and one is bets[-1])]:
                 await self._look(bet)
             await asyncio.sleep(LOOK_S)
 
@@ -190,10 +192,12 @@ class Account:
         found = fate(bet, rows)
         if found is not None:
             self._missed.pop(bet.number, None)
+            if bet.state == KILLED and found["state"] == FAILED:
+                return                              # nothing of it is left, either way
             if found["state"] != bet.state or Decimal(found["filled"]) != bet.filled:
                 self._report(found)
             return
-        if bet.state == MATCHED:
+        if bet.state in (MATCHED, KILLED):
             return                                  # it was there: a list without it is not the whole list
         reply = await self._call("GET", f"/data/order/{bet.order}")
         if reply.status != 200 or reply.body.strip() not in (b"null", b""):

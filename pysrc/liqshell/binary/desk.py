@@ -202,9 +202,12 @@ class Desk:
         self.advance(ts)
         bet = next((one for one in self.bets if one.number == found.get("bet")), None)
         state = found.get("state", bet.state if bet else "")
-        if bet is None or bet.state not in (*OUT, *HELD) or found.get("state") and state not in REPORTED:
+        late = bet is not None and bet.state == KILLED and state in HELD        # shares that are there count, whatever was believed
+        if bet is None or not (late or bet.state in (*OUT, *HELD)) or found.get("state") and state not in REPORTED:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a report of no open bet", "report": dict(found)})
             return
+        if late:
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "an order that was believed gone has traded", "report": dict(found)})
         if bet.state == CONFIRMED and state in (DELAYED, MATCHED, KILLED) or bet.state == MATCHED and state in (DELAYED, KILLED):
             return                                  # news of two ways that overtook one another
         taken = Taken(*(Decimal(str(found.get(name, getattr(bet, name)))) for name in ("filled", "cost", "fee")))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -55,38 +57,68 @@ class Caps:
                  usd_day: float = 0.0):
         self._path = path
         self._minute_caps, self._day_caps = (questions_minute, tokens_minute, usd_minute), (0, tokens_day, usd_day)
-        self._rows: dict[int, tuple[int, int, float]] = {}          # number -> time, tokens, money: those of the last minute
+        self._rows: list[tuple[int, int, float]] = []               # time, tokens, money: those of the last minute, of all processes
+        self._open: dict[int, tuple[int, int, float]] = {}          # number -> row of a question of ours that has no answer
         self._day, self._used = "", [0, 0, 0.0]
         self._number = 0
+        self._kept = True                                           # the file has all that we know
         self._load()
 
     def reserve(self, now_ns: int, tokens: int, usd: float) -> int:
         """A number for settle(); 0 = a cap would be exceeded, and nothing is counted."""
-        self._turn(now_ns)
-        minute = [len(self._rows), sum(row[1] for row in self._rows.values()), sum(row[2] for row in self._rows.values())]
-        for used, caps in ((minute, self._minute_caps), (self._used, self._day_caps)):
-            if any(cap and had + new > cap for had, new, cap in zip(used, (1, tokens, usd), caps, strict=True)):
-                return 0
-        self._number += 1
-        self._rows[self._number] = (now_ns, tokens, usd)
-        self._add(1, tokens, usd)
-        self._keep()
-        return self._number
+        with self._shared() as known:
+            self._turn(now_ns)
+            minute = [len(self._rows), sum(row[1] for row in self._rows), sum(row[2] for row in self._rows)]
+            for used, caps in ((minute, self._minute_caps), (self._used, self._day_caps)):
+                if not known or any(cap and had + new > cap for had, new, cap in zip(used, (1, tokens, usd), caps, strict=True)):
+                    return 0
+            self._number += 1
+            self._open[self._number] = (now_ns, tokens, usd)
+            self._rows.append((now_ns, tokens, usd))
+            self._add(1, tokens, usd)
+            self._keep()
+            return self._number
 
     def settle(self, number: int, now_ns: int, tokens: int, usd: float) -> None:
         """What a question really took, as soon as that is known."""
-        self._turn(now_ns)
-        if number in self._rows:
-            at, reserved, money = self._rows[number]
-            self._rows[number] = (at, tokens, usd)
-            if _day(at) == self._day:
-                self._add(0, tokens - reserved, usd - money)
-            self._keep()
+        with self._shared() as known:
+            self._turn(now_ns)
+            at, reserved, money = row = self._open.pop(number, (0, 0, 0.0))
+            if known and row in self._rows:
+                self._rows[self._rows.index(row)] = (at, tokens, usd)
+                if _day(at) == self._day:
+                    self._add(0, tokens - reserved, usd - money)
+                self._keep()
 
     @property
     def today(self) -> tuple[int, int, float]:
         """Questions, tokens and money of the day of the last call."""
         return int(self._used[0]), int(self._used[1]), float(self._used[2])
+
+    @contextmanager
+    def _shared(self) -> Iterator[bool]:
+        """With what other processes that keep it in the same file have used since; False where that is not known. One at a time."""
+        if self._path is None:
+            yield True
+            return
+        lock, known = None, True
+        try:
+            private.folder(self._path.parent)
+            lock = private.opened(self._path.with_name(self._path.name + ".lock"), "a")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as why:
+            _log.error("what other processes have used is not known: %s: %s", self._path, why.strerror or why)
+        try:
+            if self._kept:
+                try:
+                    self._load()
+                except ValueError as why:
+                    _log.error("nothing is asked: %s", why)
+                    known = False
+            yield known
+        finally:
+            if lock is not None:
+                lock.close()
 
     def _add(self, *more: float) -> None:
         self._used = [max(0, had + new) for had, new in zip(self._used, more, strict=True)]
@@ -94,7 +126,7 @@ class Caps:
     def _turn(self, now_ns: int) -> None:
         if (day := _day(now_ns)) > self._day:                       # a clock that steps back does not give a day's budget twice
             self._day, self._used = day, [0, 0, 0.0]
-        self._rows = {number: row for number, row in self._rows.items() if now_ns - row[0] < MINUTE_NS}
+        self._rows = [row for row in self._rows if now_ns - row[0] < MINUTE_NS]
 
     def _load(self) -> None:
         if self._path is None or not self._path.exists():
@@ -109,20 +141,21 @@ class Caps:
             # unknown is not zero: with a cap in force nothing is asked until somebody has looked
             raise ValueError(f"{self._path}: not readable as what the judge has used ({type(why).__name__}); delete it to begin at zero") from None
         self._day, self._used = day, used
-        self._rows = dict(enumerate(rows, 1))
-        self._number = len(rows)
+        self._rows = rows
 
     def _keep(self) -> None:
         if self._path is None:
             return
         text = json.dumps({"day": self._day, "questions": self._used[0], "tokens": self._used[1], "usd": self._used[2],
-                           "minute": list(self._rows.values())})
+                           "minute": self._rows})
         beside = self._path.with_name(self._path.name + ".new")
         try:
             private.folder(self._path.parent)
             private.write(beside, text)
             os.replace(beside, self._path)
+            self._kept = True
         except OSError as why:
+            self._kept = False
             _log.error("what the judge has used cannot be kept: %s: %s", self._path, why.strerror or why)
 
 

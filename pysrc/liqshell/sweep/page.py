@@ -271,7 +271,7 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     from rich.console import Console
     from liqshell.fitted import Table
 
-    console = Console()
+    console = Console(markup=False)             # names of sections and of folders have brackets
     rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})", title_justify="left", box=None,
                  pad_edge=False)
     rich.add_column("setting")

@@ -36,6 +36,7 @@ from liqshell.run.backtest_parity import prove_as_backtest
 from liqshell.run.pipeline import make_paper, settings
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
+from liqshell.sweep.page import print_sweep, write_sweep
 from liqshell.sweep.run import run_sweep
 from rich.console import Console
 
@@ -262,6 +263,11 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert "CONTAMINATED: fade." in (tmp_path / "compared" / "compare.html").read_text()
     print_compared(found)
     assert "CONTAMINATED: fade." in capsys.readouterr().out
+    swept = run_sweep(replace(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001]\n"), judge=settings.judge), tmp_path / "swept")
+    print_sweep(swept, write_sweep(swept))
+    said = "CONTAMINATED: some answers in [judge] recordings"
+    assert said in " ".join(capsys.readouterr().out.split()) and said in (tmp_path / "swept" / "summary.json").read_text()
+    assert said in (tmp_path / "swept" / "sweep.html").read_text()
 
 
 def studied(run, folder, more):

@@ -103,6 +103,26 @@ def test_a_restart_asks_for_an_order_whose_answer_never_came(tmp_path):
     asyncio.run(main())
 
 
+def test_a_trade_that_is_told_of_after_its_order_was_believed_gone_counts(tmp_path):
+    async def main() -> None:
+        async with BinaryVenue(5, [{"kind": "lose_ack"}], speed=20.0, start=START) as venue:
+            run = live_run(tmp_path, "a", venue)
+            looks = run.account._looks
+
+            async def late() -> None:
+                while not venue.exchange.trades or not run.desk.bets[0].order:
+                    await asyncio.sleep(0.01)
+                run.report({"bet": run.desk.bets[0].number, "state": "killed"})
+                await looks()
+            run.account._looks = late
+            bet = await until(run, "confirmed")
+            (wallet,) = venue.exchange.wallets.values()
+            assert wallet.cash == run.desk.cash == 1000 - bet.cost - bet.fee and wallet.tokens[bet.token] == bet.filled > 0
+    asyncio.run(main())
+    told = [line for line in replay(tmp_path / "a")[1] if line["kind"] == "alarm"]
+    assert [line["what"] for line in told] == ["an order that was believed gone has traded"], "a person is told, once"
+
+
 def test_a_bet_without_an_order_was_never_sent(tmp_path):
     async def main() -> None:
         async with BinaryVenue(5, speed=20.0, start=START) as venue:

@@ -171,6 +171,19 @@ def test_what_was_used_is_a_number_or_nothing_is_asked(tmp_path, was, wrong):
         Caps(file, usd_day=1.0)
 
 
+def test_processes_with_one_usage_file_have_one_budget(tmp_path):
+    """A backtest that asks a model, beside a live run."""
+    file, now = tmp_path / "usage.json", 1_790_000_000 * NS
+    one, other = (Caps(file, questions_minute=10, usd_day=1.0) for _ in range(2))
+    first = one.reserve(now, 100, 0.6)
+    assert first and not other.reserve(now, 100, 0.6) and other.reserve(now, 100, 0.3)
+    one.settle(first, now, 40, 0.1)
+    assert one.today[:2] == (2, 140) and other.reserve(now, 100, 0.6) and not one.reserve(now, 1, 0.1)
+    assert Caps(file).today[:2] == (3, 240)
+    file.write_text("{")
+    assert not one.reserve(now + 86_400 * NS, 1, 0.0), "what was used is not known"
+
+
 def test_a_judge_over_its_budget_is_not_asked(tmp_path):
     answers, outside, _ = asyncio.run(answered(times=2, caps=Caps(None, questions_minute=1)))
     assert [one.status for one in answers] == ["ok", "budget"] and outside.requests["judge"] == 1
