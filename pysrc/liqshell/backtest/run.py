@@ -217,7 +217,7 @@ def models(config: Config, history: History) -> dict[str, str]:
         "half-spread, against them. Post-only is judged by the last trade, moved likewise. Entries are refused where there were quotes before")
     if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: what the spread costs is estimated, and no gain is claimed"
-    if not len(history.rare(lc.Kind.TICKER)):
+    if not (history.tape.rare["kind"] == int(lc.Kind.TICKER)).any():
         out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
                              "side of liquidations is not checked against mark")
     return out

@@ -214,8 +214,10 @@ def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:
             paths.last[n] = (int(ts[-1]), float(ticks[-1]) * float(instrument.tick_size))
             paths.trades += len(ts)
     rare = tape.rare
-    for at in range(0, len(rare), CHUNK):
-        reduction.add(rare[at:at + CHUNK])
+    forced = np.flatnonzero(rare["kind"] == int(Kind.LIQUIDATION))
+    plain = rare.view(f"V{rare.itemsize}")              # as plain bytes: NumPy copies rows of fields field by field
+    for at in range(0, len(forced), CHUNK):
+        reduction.add(plain[forced[at:at + CHUNK]].view(rare.dtype))
     return paths
 
 
