@@ -31,6 +31,7 @@ from liqshell.store.partition import Content, Key, Writer, columns
 from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill, reach
 
 BATCH_BYTES = 1 << 30           # of spilled events before a commit
+AHEAD = 4                       # chains a process that wait to be taken: what is read while a commit is written
 CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
 
 
@@ -202,7 +203,7 @@ class _Import:
             for coming in itertools.chain(work, (None,)):
                 if coming is not None:
                     ahead.append((coming, pool.submit(_spill_chain, coming, self._opener) if isinstance(coming, _Chain) else None))
-                while ahead and (coming is None or len(ahead) > jobs):
+                while ahead and (coming is None or len(ahead) > AHEAD * jobs):
                     first, found = ahead.pop(0)
                     if isinstance(first, _Chain):
                         yield from zip(first.paths, map(_taken, found.result() if found else ()), strict=True)

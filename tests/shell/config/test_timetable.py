@@ -253,6 +253,7 @@ def studied(tmp_path_factory):
     return folder, first
 
 
+@pytest.mark.slow
 def test_a_backtest_says_what_was_refused_and_what_it_would_have_done(studied):
     """The first of the two hours is a blackout: nothing is entered in it, and the run without it is the run that knows no blackout."""
     folder, history = studied

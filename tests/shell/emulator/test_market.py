@@ -112,6 +112,7 @@ def test_enough_cascades_for_any_seed(seed: int) -> None:
     assert sum(cascades(t, n) for t, _, n in (liquidations(records, market, symbol) for symbol in market.parameters.symbols)) >= 30
 
 
+@pytest.mark.slow
 def test_records_are_consistent(first: tuple[Market, np.ndarray]) -> None:
     market, records = first
     assert np.all(np.diff(records["t"]) >= 0)

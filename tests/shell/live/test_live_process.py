@@ -185,6 +185,7 @@ def test_real_orders_need_the_mode_the_flag_and_keys(tmp_path):
         assert status == 2 and "run.mode is 'paper'" in text
 
 
+@pytest.mark.slow
 def test_no_secret_is_found_anywhere_in_what_a_run_leaves(tmp_path):
     """A crash and an end in good order; every file of run, state and log is searched for key and secret."""
     with Venue("--seed", 2, "--speed", SPEED, "--lead-s", 0.5) as venue:

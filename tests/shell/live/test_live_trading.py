@@ -91,6 +91,7 @@ def test_a_live_run_cannot_be_proven_as_a_backtest_and_says_why(run):
         parity.prove_as_backtest(run[0])
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
     async def main():
         async with await serve(Config(seed=6, speed=120.0, lead_s=0.3)) as emulator:
@@ -111,6 +112,7 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
     assert two["account"]["alarms"] == []
 
 
+@pytest.mark.slow
 def test_drops_of_every_channel_end_in_agreement(tmp_path):
     faults = [{"kind": "drop", "at_s": 120, "channel": "private"}, {"kind": "drop", "at_s": 200, "channel": "trade"}, {"kind": "drop", "at_s": 300},
               {"kind": "lose_private", "at_s": 60, "probability": 0.2}, {"kind": "duplicate_private", "probability": 0.3}]
@@ -157,6 +159,7 @@ def test_over_tls_with_an_authority_of_ones_own(tmp_path):
     assert believed(session) == real(truth)
 
 
+@pytest.mark.slow
 def test_a_loop_that_stood_still_takes_no_entries_until_it_turns_again(tmp_path):
     async def block(session):
         while session.account is None or not session.account.ready.is_set():
@@ -289,6 +292,7 @@ def test_a_contract_of_which_the_account_would_not_be_seen_is_not_traded(symbols
         refuse_unsafe(config)
 
 
+@pytest.mark.slow
 def test_a_good_end_does_not_make_a_lasting_halt_of_that_of_a_day(tmp_path):
     """Ctrl-C while the day's loss limit had latched: the next start found a halt of an operator, which midnight does not lift."""
     async def lower(session):

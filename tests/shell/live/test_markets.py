@@ -285,6 +285,7 @@ def whole(emulator, more=""):
     return loads(text + "[limits]\ndata_age_max_s = 20.0\nevent_age_max_s = 20.0\n[detector]\nwarmup = 15\nquantile = 0.7\nrefresh_s = 0\n")
 
 
+@pytest.mark.slow
 def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, caplog):
     async def main():
         async with await serve(emulated()) as emulator:

@@ -80,6 +80,7 @@ async def until(condition, seconds=180.0):
 
 # ---- a position that we did not open
 
+@pytest.mark.slow
 @long_is_slow
 def test_a_position_of_somebody_elses_closes_its_contract_and_nothing_else(tmp_path, side):
     """It ended every start after a minute. It is there at the start, and on another contract it comes later."""
@@ -490,8 +491,8 @@ def test_a_name_that_does_not_resolve_is_asked_for_as_long_as_patience_lasts_and
     assert time.monotonic() - began < 100.0
 
 
-@pytest.mark.parametrize(("sick", "side"), [pytest.param("account", 1, marks=pytest.mark.slow), pytest.param("everything", 1, marks=pytest.mark.slow),
-                                            ("everything", -1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("sick", "side"), [("account", 1), ("everything", 1), ("everything", -1)])
 def test_a_trade_of_ours_is_supervised_while_the_venue_cannot_answer(tmp_path, sick, side):
     """Its time limit closes it over the order socket, though no question about the account is answered; "everything": nor the list of contracts."""
     questions = ("/v5/user/query-api", "/v5/account/", "/v5/market/instruments-info")

@@ -117,6 +117,7 @@ def test_nothing_is_judged_before_enough_is_learnt():
     assert judge(alive, part[:begun + 1]) == [] and judge(alive, silenced(part[begun + 1:] * 3, (0,))) == []
 
 
+@pytest.mark.slow
 def test_the_first_event_ends_the_suspicion_and_what_was_lost_teaches_nothing():
     alive, part = learnt(), bins()[LEARN_H * HOUR:]
     until, _, _, change = until_found(alive, part, range(5))

@@ -121,6 +121,7 @@ def test_rows_that_cannot_be_kept_are_counted(tmp_path):
     assert source.rows + sum(source.counts.values()) == 100
 
 
+@pytest.mark.slow
 def test_unordered_files_are_put_in_order_and_processes_change_nothing(tmp_path):
     events = market(3000, span=2 * DAY, step_ns=SECOND)
     shuffled = events[np.argsort(events["ts_recv"] // (10 * SECOND) + np.random.default_rng(0).integers(0, 3, 3000), kind="stable")]

@@ -56,6 +56,7 @@ def swept(configured):
     return sweeps.run_sweep(load(configured))
 
 
+@pytest.mark.slow
 def test_every_row_is_what_a_backtest_of_its_setting_gives(configured, swept, tmp_path):
     table = swept.table
     assert table["trades"].sum() > 100
