@@ -135,7 +135,7 @@ class History:
         return self.with_liquidations(rows)
 
     def every_half_hour(self, phase: int) -> History:
-        """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with
+        """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing. phase: 0 begins with
         LONG, 1 with SHORT. To be run with `EVERY_DETECTOR`."""
         parts = []
         for n in range(len(self.instruments)):

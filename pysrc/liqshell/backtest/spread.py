@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
+
+from liqcore.sweep.blocks import cores
 
 Item = TypeVar("Item")
 
@@ -14,7 +15,7 @@ Item = TypeVar("Item")
 def spread(task: Callable[[Item], Any], items: Sequence[Item], workers: int = 0) -> Iterator[tuple[Item, Any]]:
     """task(item) for every item, each result as it comes. task: a function of a module, which finds what is shared in the module, as it was
     when this was called. workers: processes, 0 = one a core; with one, or where a process cannot be forked, everything runs here."""
-    count = min(workers or os.cpu_count() or 1, len(items))
+    count = min(workers or cores(), len(items))
     if count <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         for item in items:
             yield item, task(item)

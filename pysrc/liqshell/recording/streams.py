@@ -11,7 +11,6 @@ trade contradicts it. It is the rule of liqcore's market.pxd: the share of quote
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ AGE_NS = {"trades": MINUTE_NS, "quotes": 10 * lc.SECOND, "mark": MINUTE_NS, "ind
           "open_interest": 15 * MINUTE_NS}
 TWINS = {"index": "mark", "open_interest": "funding"}       # streams of one age that most tickers state together
 FIELDS = {"mark": "price", "index": "aux_price", "open_interest": "qty", "funding": "aux_qty"}      # of a ticker
+THREADS = 4                     # of_tape: NumPy lets other threads run while it works on arrays of millions of rows
 SPREADS = 16                    # quotes whose mean spread is the usual one
 SHORT = 0.01                    # of the time of trades: where quotes cover less by more than this, it is said first
 Span = tuple[int, int]
@@ -90,7 +90,7 @@ class Held:
 def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AGE_NS["quotes"]) -> list[dict[str, Held]]:
     """Every stream of every contract of a tape, in the order of its instruments; a stream of which there is no row holds at no time."""
     instruments = tape.rare["instrument"].copy()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:       # arrays of millions of rows, for which NumPy lets other threads run
+    with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(lambda n: _of_contract(tape, n, instruments, start_ns, end_ns, quote_age_ns), range(len(tape.instruments))))
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of the
 MEMORY_BYTES = 1 << 30          # of the columns of all contracts; more are put together in memory only where MEMORY_TIMES as much is free
 MEMORY_TIMES = 3
 ROW_BYTES = {"trades": 17, "quotes": 32}               # of the columns of a row; else a rare event and its place
-THREADS = min(4, os.cpu_count() or 1)                  # copies and merges need no interpreter
+THREADS = 4            # copies and merges need no interpreter
 _EMPTY = np.zeros(0, EVENT_DTYPE)
 Run = tuple[np.ndarray, np.ndarray, int, int, int]      # rare events in order of time, their places, the index of their instrument: see merge_rare
 

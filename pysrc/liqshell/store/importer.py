@@ -282,7 +282,7 @@ class _Import:
             staged = self._root / STAGING / "out" / f"{next(self._number):06}.parquet"
             writer = Writer(staged, key, sorted(origins))
             try:
-                self._merge_one(key, parts, key in stored, writer)
+                self._merge_one(key, parts, stored.get(key), writer)
                 content = writer.close()
             except BaseException:
                 writer.abandon()
@@ -293,14 +293,19 @@ class _Import:
                 written[key] = staged, content
         return written
 
-    def _merge_one(self, key: Key, parts: list[_Taken], there: bool, writer: Writer) -> None:
+    def _merge_one(self, key: Key, parts: list[_Taken], there: Content | None, writer: Writer) -> None:
         old = Cursor(columns(key.file(self._root), key) if there else ())
         new = [t.spill.cursor(key) for t in parts]
         spans = [t.spill.spans[key.venue, key.symbol, key.kind] for t in parts]
+        reached = [(there.first, there.last)] if there else []
+        held = []               # of each part: the span of this day that is there before it
+        for taken in parts:
+            held.append((min(first for first, _ in reached), max(last for _, last in reached)) if reached else (0, 0))
+            reached.append((taken.spill.parts[key].first, taken.spill.parts[key].last))
         while (end := reach((old, *new))) is not None:
             rows = old.take(end)
-            for cursor, span, taken in zip(new, spans, parts, strict=True):
-                rows = merge(key.layout, rows, cursor.take(end), span, taken.overlaps[key])
+            for taken, cursor, before, span in zip(parts, new, held, spans, strict=True):
+                rows = merge(key.layout, rows, cursor.take(end), before, span, taken.overlaps[key])
             writer.push(rows)
 
     def _conflict_text(self, taken: _Taken) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import shutil
@@ -180,8 +182,9 @@ class Store:
                 notify(f"columns of {symbol} {day}", n / len(todo))
                 self._contracts[venue, symbol].day_strip(day)
         else:
-            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _open_here, (self.root,)) as pool:
-                for n, (symbol, day) in enumerate(pool.map(_make_day, todo)):
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                made = pool.map(_make_day, itertools.repeat(self.root), *zip(*todo, strict=True))
+                for n, ((_, symbol, day), _) in enumerate(zip(todo, made, strict=True)):
                     notify(f"columns of {symbol} {day}", n / len(todo))
         return len(todo)
 
@@ -189,18 +192,12 @@ class Store:
         self.catalogue.close()
 
 
-_here: list[Store] = []         # of a process that makes days: reading the catalogue of 90 days takes half a second, a day about as long
+_opened = functools.lru_cache(1)(Store)         # in a process that makes days: to open a store of 90 days takes about as long as to make a day
 
 
-def _open_here(root: Path) -> None:
-    _here[:] = [Store(root)]
-
-
-def _make_day(what: tuple[str, str, str]) -> tuple[str, str]:
-    """In a process of its own, behind _open_here."""
-    venue, symbol, day = what
-    _here[0]._contracts[venue, symbol].day_strip(day)
-    return symbol, day
+def _make_day(root: Path, venue: str, symbol: str, day: str) -> None:
+    """In a process of its own."""
+    _opened(root)._contracts[venue, symbol].day_strip(day)
 
 
 def open(path: str | Path) -> Store:

@@ -23,6 +23,8 @@ from liqcore.event import EVENT_DTYPE
 from liqshell.event_columns import Events, joined
 from liqshell.store.rows import Layout
 
+Span = tuple[int, int]
+
 
 @dataclass
 class Overlap:
@@ -53,13 +55,14 @@ def in_order(events: Events) -> Events:
     return events if len(ts) < 2 or bool((ts[1:] >= ts[:-1]).all()) else events[np.argsort(ts, kind="stable")]
 
 
-def merge(layout: Layout, old: Events, new: Events, span: tuple[int, int], overlap: Overlap) -> Events:
-    """The rows of a slice of time that never cuts a moment in two. span: first and last ts_recv of the whole source that `new` is a part of."""
+def merge(layout: Layout, old: Events, new: Events, held: Span, span: Span, overlap: Overlap) -> Events:
+    """The rows of a slice of time that never cuts a moment in two. held, span: first and last ts_recv of all that `old` and `new` are slices of, so
+    that the overlap does not depend on where the slices end."""
     new = in_order(new)
-    if not len(old) or not len(new):
-        overlap.stored += _inside(old, span)
-        return new if len(new) else old
     overlap.stored += _inside(old, span)
+    overlap.offered += _inside(new, held)
+    if not len(old) or not len(new):
+        return new if len(new) else old
     if old["ts_recv"][-1] < new["ts_recv"][0]:
         return joined([old, new])
     if new["ts_recv"][-1] < old["ts_recv"][0]:
@@ -67,12 +70,12 @@ def merge(layout: Layout, old: Events, new: Events, span: tuple[int, int], overl
     return _mixed(layout, old, new, span, overlap)
 
 
-def _inside(events: Events, span: tuple[int, int]) -> int:
+def _inside(events: Events, span: Span) -> int:
     ts = events["ts_recv"]
     return max(0, int(np.searchsorted(ts, span[1], "left")) - int(np.searchsorted(ts, span[0], "right")))
 
 
-def _mixed(layout: Layout, old: Events, new: Events, span: tuple[int, int], overlap: Overlap) -> Events:
+def _mixed(layout: Layout, old: Events, new: Events, span: Span, overlap: Overlap) -> Events:
     rows = joined([old, new])
     ts = rows["ts_recv"]
     is_new = np.arange(len(rows)) >= len(old)
@@ -83,7 +86,6 @@ def _mixed(layout: Layout, old: Events, new: Events, span: tuple[int, int], over
     shared = count[pair] == 2
     duplicate = shared & is_new
     overlap.duplicates += int(duplicate.sum())
-    overlap.offered += _inside(new, (int(old["ts_recv"][0]), int(old["ts_recv"][-1])))
     overlap.same += int(duplicate.sum())
     _, instant = np.unique(ts, return_inverse=True)
     # what both have are anchors: a row stands behind the anchors that stand before it in its own file

@@ -137,13 +137,13 @@ def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b
 
     first, second = rows(a), rows(b)
     overlap = Overlap()
-    both = merge.merge(layout, first, second, span(second), overlap)
+    both = merge.merge(layout, first, second, span(first), span(second), overlap)
     for row in set(a) | set(b):
         assert both.tolist().count(rows([row]).tolist()[0]) == max(a.count(row), b.count(row))
     assert (np.diff(both["ts_recv"]) >= 0).all()
     assert overlap.duplicates == sum(min(a.count(row), b.count(row)) for row in set(a))
-    assert merge.merge(layout, both, second, span(second), Overlap()).tobytes() == both.tobytes()
-    other = merge.merge(layout, second, first, span(first), Overlap())
+    assert merge.merge(layout, both, second, span(both), span(second), Overlap()).tobytes() == both.tobytes()
+    other = merge.merge(layout, second, first, span(second), span(first), Overlap())
     inside = set(a) >= set(b) or set(b) >= set(a)
     ends = {span(first)[0], span(first)[1], span(second)[0], span(second)[1]}
     torn = [ts for ts in ends if any(r[0] == ts for r in a) and any(r[0] == ts for r in b)]

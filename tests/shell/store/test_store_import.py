@@ -15,7 +15,7 @@ import campaigns
 import pytest
 from liqshell import store
 from liqshell.errors import DataError
-from liqshell.store import importer, repair
+from liqshell.store import importer, repair, spill
 from liqshell.store.catalogue import Catalogue
 from store_files import (
     DAY,
@@ -69,7 +69,9 @@ def test_files_that_overlap_do_not_double_events(tmp_path):
     assert contained.imported[0].duplicates == 150 and not contained.written
 
 
-def test_another_record_of_the_same_time_is_refused_unless_wanted(tmp_path):
+@pytest.mark.parametrize("slice_rows", [1, 7, spill.SLICE_ROWS])
+def test_another_record_of_the_same_time_is_refused_unless_wanted(tmp_path, monkeypatch, slice_rows):
+    monkeypatch.setattr(spill, "SLICE_ROWS", slice_rows)
     one = market(2000, 1, span=HOUR)
     other = one.copy()
     other["ts_recv"] += 3_000_000                      # a second recorder: the same trades, received elsewhere

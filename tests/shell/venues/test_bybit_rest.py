@@ -4,17 +4,20 @@ import json
 from urllib.parse import parse_qsl
 
 import account_frames as af
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqcore.event import Action
+from liqcore.event import REQUEST_DTYPE, Action, OrderType, RequestFlag
+from liqcore.instrument import Instrument
 from liqshell.venues.effects import Call
 from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.error_codes import CODES, HTTP, http_outcome, meaning, outcome
 from liqshell.venues.outcome import Asked, Outcome
+from liqshell.venues.bybit.orders import order_encoder
 from liqshell.venues.bybit.rest_requests import Request
 
 WRITES = [Asked.CREATE, Asked.AMEND, Asked.CANCEL, Asked.STOP, Asked.SETTING]
@@ -58,6 +61,28 @@ def test_what_changes_something():
     assert body(bybit_rest.set_leverage("ETHUSDT", "5"))["buyLeverage"] == body(bybit_rest.set_leverage("ETHUSDT", "5"))["sellLeverage"] == "5"
     assert body(bybit_rest.switch_mode("ETHUSDT")) == {"category": "linear", "symbol": "ETHUSDT", "mode": 0}
     assert body(bybit_rest.switch_mode(hedge=True)) == {"category": "linear", "coin": "USDT", "mode": 3}
+
+
+@pytest.mark.parametrize(("values", "made"), [
+    ({"flags": RequestFlag.POST_ONLY, "stop": 650000},
+     bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", "65114.20", post_only=True, stop_loss="65000.00")),
+    ({"side": -1}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20")),
+    ({"side": -1, "flags": RequestFlag.REDUCE_ONLY}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20", reduce_only=True)),
+    ({"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY}, bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", reduce_only=True)),
+    *(({"side": side, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY},
+       bybit_rest.create("BTCUSDT", "r1-123", side, "0.020", trigger="65114.20", reduce_only=True)) for side in (1, -1)),
+    ({"action": Action.ACTION_AMEND, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", price="65114.20")),
+    ({"action": Action.ACTION_AMEND, "price": 0}, bybit_rest.amend("BTCUSDT", "r1-123", qty="0.020")),
+    ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", trigger="65114.20")),
+    ({"action": Action.ACTION_CANCEL}, bybit_rest.cancel("BTCUSDT", "r1-123")),
+])
+def test_an_order_is_the_same_over_rest_and_over_the_socket(values, made):
+    row = np.zeros(1, REQUEST_DTYPE)
+    for name, value in {"id": 0x123, "price": 651142, "qty": 20, "side": 1, "action": Action.ACTION_CREATE, "type": OrderType.ORDER_LIMIT, **values}.items():
+        row[name] = value
+    encoder = order_encoder("r1", [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001")])
+    message = json.loads(encoder.encode(row[0], 1_711_001_595_207))
+    assert message["args"] == [body(made)] and made.path == "/v5/" + message["op"].replace(".", "/")
 
 
 def test_what_asks():
