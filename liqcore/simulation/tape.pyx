@@ -74,7 +74,7 @@ def _join(list parts, int count):
 def _ordered(list strips, rare, place):
     """Parts whose rare events stand in the order of a tape: by time, at equal times ALL_INSTRUMENTS first, then by instrument, else as they are."""
     order = np.lexsort((rare["instrument"], rare["ts_recv"]))
-    return {"strips": strips, "rare": rare[order], "place": place[order]}
+    return {"strips": strips, "rare": rare.take(order), "place": place.take(order)}
 
 
 cdef class Tape:
@@ -302,7 +302,8 @@ cdef class Tape:
             stays = self._rare["kind"] != LIQUIDATION
             total = self.still_n + self.moved_n
             rare, place = np.empty(total, EVENT_DTYPE), np.empty(total, PLACE_DTYPE)
-            merge_rare([(self._moved, self._moved_place, None, 0, 0), (self._rare[stays], self._place[stays], None, 0, 0)], rare, place)
+            still = self._rare.compress(stays), self._place.compress(stays)
+            merge_rare([(self._moved, self._moved_place, None, 0, 0), (*still, None, 0, 0)], rare, place)
             self._keep.append((self._rare, self._place))
             self._hold(rare, place)
             self.moved = False
@@ -337,7 +338,7 @@ cdef class Tape:
         for n in instruments:
             at += self._merge(n, out, at)
         if len(common) or len(sizes) > 1:
-            out = out[np.argsort(out["ts_recv"], kind="stable")]
+            out = out.take(np.argsort(out["ts_recv"], kind="stable"))
         return out
 
     def _merge(self, int n, out, int64_t at):
@@ -424,7 +425,7 @@ cdef class Tape:
             place["trades_before"][mine] = np.searchsorted(self._columns[n][0]["ts"], events["ts_recv"][mine])
             place["quotes_before"][mine] = np.searchsorted(self._columns[n][1]["ts"], events["ts_recv"][mine])
         order = np.lexsort((events["instrument"], events["ts_recv"]))
-        return self._with_moved(events.view(f"V{events.itemsize}")[order].view(EVENT_DTYPE), place[order])
+        return self._with_moved(events.take(order), place.take(order))
 
     cdef Tape _with_moved(self, events, place):
         """The same columns and rare events; liquidations, in order, stand beside the others and not among them."""

@@ -213,7 +213,7 @@ cdef class TapeBuilder:
         rare, place = self._rare[:self.rare_n], self._place[:self.rare_n]
         order = np.lexsort((rare["instrument"], rare["ts_recv"]))
         self._empty()
-        return {"strips": strips, "rare": rare[order], "place": place[order]}
+        return {"strips": strips, "rare": rare.take(order), "place": place.take(order)}
 
     @property
     def refused(self) -> dict:

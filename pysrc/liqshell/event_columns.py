@@ -1,7 +1,8 @@
 """Events as columns: what rows of EVENT_DTYPE say, a contiguous array a field. Readers of tables make them, the store takes them.
 
 A trade is 21 of the 64 bytes of a row, and a column is read at the speed of memory. Code that takes both reads `events["price"]` and assigns whole
-columns: a field that nobody assigned is 0 and cannot be written into.
+columns: a field that nobody assigned is 0 and cannot be written into. It chooses rows with `take` and `compress`: NumPy copies rows by their bytes
+there, and field by field, 30 times as slowly, in `events[rows]`, in copies and in `np.concatenate`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from liqcore.event import EVENT_DTYPE
 
 NAMES = tuple(EVENT_DTYPE.names or ())
 Events = Any                    # rows of EVENT_DTYPE, or EventColumns
+_BYTES = np.dtype(f"V{EVENT_DTYPE.itemsize}")
 
 
 class EventColumns:
-    """len(events); events["price"] is a column; events[rows] are some of the events, with views of the columns where `rows` is a slice."""
+    """len(events); events["price"] is a column; events[3:5] are some of the events, with views of the columns."""
 
     __slots__ = ("_columns", "_rows")
 
@@ -35,19 +37,13 @@ class EventColumns:
     def __getitem__(self, what: str) -> np.ndarray: ...
 
     @overload
-    def __getitem__(self, what: slice | np.ndarray) -> EventColumns: ...
+    def __getitem__(self, what: slice) -> EventColumns: ...
 
-    def __getitem__(self, what: str | slice | np.ndarray) -> np.ndarray | EventColumns:
+    def __getitem__(self, what: str | slice) -> np.ndarray | EventColumns:
         if isinstance(what, str):
             column = self._columns.get(what)
             return column if column is not None else np.broadcast_to(np.zeros((), EVENT_DTYPE[what]), self._rows)
-        if not isinstance(what, slice) and what.dtype == bool:
-            what = np.flatnonzero(what)                 # read once instead of once a column
-        found = {}
-        for name, column in self._columns.items():
-            constant = single(column)
-            found[name] = column[what] if constant is None or isinstance(what, slice) else constant
-        return EventColumns(len(range(*what.indices(self._rows))) if isinstance(what, slice) else len(what), **found)
+        return EventColumns(len(range(*what.indices(self._rows))), **{name: column[what] for name, column in self._columns.items()})
 
     def __setitem__(self, name: str, values: Any) -> None:
         column = np.asarray(values)
@@ -61,6 +57,18 @@ class EventColumns:
     def __iter__(self) -> Iterator[str]:
         """The fields that are not 0 throughout by being left out."""
         return iter(self._columns)
+
+    def take(self, rows: np.ndarray) -> EventColumns:
+        """The events of some rows, in that order."""
+        out = EventColumns(len(rows))
+        for name, column in self._columns.items():
+            constant = single(column)
+            out[name] = column[rows] if constant is None else constant
+        return out
+
+    def compress(self, which: np.ndarray) -> EventColumns:
+        """The events of a mask."""
+        return self.take(np.flatnonzero(which))         # read once instead of once a column
 
     def copy(self) -> EventColumns:
         """The same columns; assigning one changes the copy only."""
@@ -98,7 +106,7 @@ def joined(pieces: Sequence[Events]) -> Events:
     if len(pieces) == 1:
         return pieces[0]
     if not any(isinstance(piece, EventColumns) for piece in pieces):
-        return np.concatenate(pieces)
+        return np.concatenate([piece.view(_BYTES) for piece in pieces]).view(EVENT_DTYPE)
     total = sum(len(piece) for piece in pieces)
     return EventColumns(total, **{name: _column([piece[name] for piece in pieces if len(piece)]) for name in _fields(pieces)})
 

@@ -21,6 +21,7 @@ from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
+from liqshell.event_columns import joined
 from liqshell.recording.marks import outages
 from liqshell.report.coverage import DAY_NS, union
 from liqshell.report.run import COMPLETENESS
@@ -65,8 +66,7 @@ class History:
     def rare(self, kind: lc.Kind) -> np.ndarray:
         """The liquidations, tickers or feed marks."""
         rare = self.tape.rare
-        rows = np.flatnonzero(rare["kind"] == int(kind))
-        return rare.view(f"V{rare.itemsize}")[rows].view(rare.dtype)        # as plain bytes: NumPy copies rows of fields field by field
+        return rare.compress(rare["kind"] == int(kind))
 
     @cached_property
     def liquidations(self) -> np.ndarray:
@@ -381,9 +381,9 @@ def with_gaps(history: History) -> History:
         for name, dense in (("trades_before", history.tape.trades(n)), ("quotes_before", history.tape.quotes(n))):
             place[name][mine] = np.searchsorted(dense["ts"], new["ts_recv"][mine])
     parts = history.tape.parts()
-    rare, where = np.concatenate([parts["rare"], new]), np.concatenate([parts["place"], place])
+    rare, where = joined([parts["rare"], new]), np.concatenate([parts["place"], place])
     order = np.lexsort((rare["kind"] != int(lc.Kind.FEED), rare["instrument"], rare["ts_recv"]))
-    return replace(history, tape=lc.Tape(history.instruments, parts | {"rare": rare[order], "place": where[order]}))
+    return replace(history, tape=lc.Tape(history.instruments, parts | {"rare": rare.take(order), "place": where.take(order)}))
 
 
 def _silences(history: History) -> list[list[tuple[int, int]]]:

@@ -234,7 +234,7 @@ class _Sizes:
         self._refused += int(np.count_nonzero(bad))
         e = events[int(np.argmax(bad))]
         self._first = self._first or f"{self._engine.instruments[int(e['instrument'])].symbol} {e['qty']:g} at {e['price']:g}, {e['ts_event']} ns"
-        return events[~bad]
+        return events.compress(~bad)
 
     def report(self) -> None:
         if self._refused:

@@ -101,7 +101,7 @@ class Mapped(Reading):
             ids = np.concatenate([part.ids for part in parts]) if parts[0].ids is not None else None
             kept = self._once(events)
             order = kept[np.argsort(events["ts_recv"][kept], kind="stable")]
-            yield Block(events[order], lines[order], ids[order] if ids is not None else None)
+            yield Block(events.take(order), lines[order], ids[order] if ids is not None else None)
 
     def _once(self, events: EventColumns) -> np.ndarray:
         """Where the time goes back, a recorder began again beside itself: what a part says that one before it said as often is left out."""
@@ -145,7 +145,7 @@ class Mapped(Reading):
         wanted = self.map.columns["where"]
         kept = np.flatnonzero(columns.mapped(wanted.column, {wanted.value.strip().lower(): 1}))
         self.counts[f"rows left out by the map: {wanted.column} is not {wanted.value}"] += len(events) - len(kept)
-        return Block(events[kept], columns.line + kept, ids[kept] if ids is not None else None)
+        return Block(events.take(kept), columns.line + kept, ids[kept] if ids is not None else None)
 
     def _numbers(self, columns: Columns, events: EventColumns) -> None:
         said = {name: columns.numbers(entry.column) for name, entry in self.map.read.items() if name in NUMBERS[self.map.kind]}

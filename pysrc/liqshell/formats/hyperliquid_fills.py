@@ -199,9 +199,9 @@ class NodeFills(Reading):
         if found := int(np.count_nonzero(taken_over)):
             self.counts[f"kept apart: {backstops.NAME}"] += found
         if not self.options.backstops:
-            events, lines = events[~taken_over], lines[~taken_over]
+            events, lines = events.compress(~taken_over), lines[~taken_over]
         order = np.argsort(events["instrument"], kind="stable")
-        events, lines = events[order], lines[order]
+        events, lines = events.take(order), lines[order]
         cuts = np.flatnonzero(np.diff(events["instrument"])) + 1
         for mine, where in zip(np.split(events, cuts), np.split(lines, cuts), strict=True):
             yield Block(mine, where)

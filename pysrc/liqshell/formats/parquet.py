@@ -119,7 +119,7 @@ class Parquet(Reading):
         lines = np.arange(start, start + len(events))
         self.findings.rows += int(np.count_nonzero(~market))
         self.findings.refuse("kind that is no market data", int(lines[np.argmax(~market)]), rows=int(np.count_nonzero(~market)))
-        return Block(events[market], lines[market])
+        return Block(events.compress(market), lines[market])
 
     def _instruments(self, batch: Any, names: set[str]) -> np.ndarray | int:
         if "symbol" not in names:

@@ -148,7 +148,7 @@ class Tardis(Reading):
         if same := int(len(events) - np.count_nonzero(keep)):
             self.counts["snapshots whose best levels are those before"] += same
         lines = block.lines + np.arange(len(events)) if isinstance(block.lines, int) else block.lines
-        return Block(events[keep], lines[keep])
+        return Block(events.compress(keep), lines[keep])
 
     def _half(self, block: Block) -> Block:
         """Without the rows of which a side is empty: a thin or halted market, no fault of the file."""
@@ -157,7 +157,7 @@ class Tardis(Reading):
         if whole.all():
             return block
         self.counts["quotes with an empty side"] += int(len(whole) - np.count_nonzero(whole))
-        return Block(events[whole], (np.arange(len(whole)) + block.lines)[whole])
+        return Block(events.compress(whole), (np.arange(len(whole)) + block.lines)[whole])
 
     def _tickers(self, columns: Columns, instruments: np.ndarray) -> Block:
         events = self._common(columns, instruments, int(Kind.TICKER))

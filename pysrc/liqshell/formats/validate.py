@@ -170,7 +170,7 @@ class Validator:
             found.counts["kept: received more than an hour from the event"] += odd
         if not good.all():
             lines = np.arange(block.lines, block.lines + len(good)) if isinstance(block.lines, int) else block.lines
-            block = Block(block.events[good], lines[good])
+            block = Block(block.events.compress(good), lines[good])
         yield from self._order(block)
 
     def finish(self) -> Iterator[Events]:
@@ -299,7 +299,8 @@ class Validator:
         else:
             together = np.concatenate([old, ids])
             rising = np.sort(together)                  # many times as fast as the order of the ids, which is needed of the repeated ones only
-            repeated = np.flatnonzero(np.isin(together, rising[1:][rising[1:] == rising[:-1]]))
+            several = rising[1:][rising[1:] == rising[:-1]]
+            repeated = np.flatnonzero(several[np.searchsorted(several[:-1], together)] == together) if len(several) else several
             seen_before = np.zeros(len(together), bool)
             seen_before[repeated] = True
             seen_before[repeated[np.unique(together[repeated], return_index=True)[1]]] = False
@@ -339,7 +340,7 @@ class Validator:
         for n in np.unique(instruments).tolist():
             rows = np.flatnonzero(instruments == n)
             lines = rows + block.lines if isinstance(block.lines, int) else block.lines[rows]
-            yield from self._order_one(n, Block(block.events[rows], lines))
+            yield from self._order_one(n, Block(block.events.take(rows), lines))
 
     def _order_one(self, instrument: int, block: Block) -> Iterator[Events]:
         events, found = block.events, self.findings
@@ -367,7 +368,7 @@ class Validator:
         elif waiting is not None:
             events = joined([waiting, events])
         if count:
-            events = events[np.argsort(events["ts_recv"], kind="stable")]
+            events = events.take(np.argsort(events["ts_recv"], kind="stable"))
         cut = int(np.searchsorted(events["ts_recv"], top - window, side="left"))
         if cut < len(events):
             self._waiting[instrument] = events[cut:].copy()

@@ -86,7 +86,7 @@ def read_data(paths: Sequence[Path], dense: bool = True) -> Data:
 
     history = load_history(read_config(paths[0]), trades=False)
     rare = history.tape.rare
-    events = history.tape.events() if dense else rare[np.lexsort((rare["instrument"], rare["ts_recv"]))]
+    events = history.tape.events() if dense else rare.take(np.lexsort((rare["instrument"], rare["ts_recv"])))
     return Data(events, history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic,
                 notes=list(history.problems))
 

@@ -15,6 +15,7 @@ import numpy as np
 import liqcore as lc
 from liqshell.research.detector_agreement import Data, Episode, DetectorSpec, episodes_of, make_detectors, matched
 from liqshell.emulator.market import Cascade, Market
+from liqshell.event_columns import joined
 from liqshell.report.coverage import share
 
 BURST_EVENTS, BURST_S = 20, 10.0      # data.md 1.4: at least 20 liquidations in 10 s
@@ -43,12 +44,12 @@ def kept_by_throttle(events: np.ndarray, instruments: Sequence[lc.Instrument]) -
 def throttled(data: Data) -> Data:
     """The feed as Binance would show it: of each instrument and second the largest liquidation, known when the second is over. All else stays."""
     forced = data.events["kind"] == lc.Kind.LIQUIDATION
-    own = data.events[forced]
-    kept = own[kept_by_throttle(own, data.instruments)]
+    own = data.events.compress(forced)
+    kept = own.compress(kept_by_throttle(own, data.instruments))
     kept["ts_recv"] = np.maximum(kept["ts_recv"], (kept["ts_event"] // lc.SECOND + 1) * lc.SECOND)
-    events = np.concatenate([data.events[~forced], kept])
+    events = joined([data.events.compress(~forced), kept])
     instruments = tuple(lc.Instrument(**{**i.as_dict(), "completeness": lc.Completeness.COMPLETENESS_CENSORED}) for i in data.instruments)
-    return dataclasses.replace(data, events=events[np.argsort(events["ts_recv"], kind="stable")], instruments=instruments,
+    return dataclasses.replace(data, events=events.take(np.argsort(events["ts_recv"], kind="stable")), instruments=instruments,
                                end_ns=max(data.end_ns, int(events["ts_recv"].max(initial=0)) + 1))
 
 

@@ -23,6 +23,7 @@ import liqcore as lc
 from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
+from liqshell.event_columns import joined
 from liqshell.input_file import regular
 from liqshell.iso import written_ns
 from liqshell.research.feature_walk import Data, Parts, Walk
@@ -195,8 +196,8 @@ def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dic
         raise ConfigError("--symbols", f"no data of {', '.join(missing)}", there or "contracts of the data")
     if not index:
         raise DataError(", ".join(map(str, paths)), "no events", "market data")
-    rows = np.concatenate(events)
-    rows = rows[np.argsort(rows["ts_recv"], kind="stable")]
+    rows = joined(events)
+    rows = rows.take(np.argsort(rows["ts_recv"], kind="stable"))
     notes += [f"rows that were skipped: {n}: {reason}" for reason, n in counts.most_common()]
     return Data(tuple(_instrument(of, symbol, rules[of, symbol], prices.get((of, symbol), 1.0)) for of, symbol in index), [rows],
                 int(rows["ts_recv"][0]), int(rows["ts_recv"][-1]), notes)

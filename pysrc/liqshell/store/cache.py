@@ -19,6 +19,7 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.kernels.first_passage import rows_before_ts
+from liqshell.event_columns import joined
 from liqshell.store.catalogue import CACHE
 from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
@@ -146,7 +147,7 @@ class Contract:
             pieces = [piece for cursor in cursors if len(piece := cursor.take(min(stop, end)))]
             if not pieces:
                 return
-            yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
+            yield in_order(joined(pieces))
 
 
 def _together(parts: list[dict[str, np.ndarray]], aside: Path | None) -> dict[str, np.ndarray]:

@@ -52,7 +52,7 @@ def identity(layout: Layout, events: Events) -> np.ndarray:
 def in_order(events: Events) -> Events:
     """By ts_recv; rows of one moment as they came."""
     ts = events["ts_recv"]
-    return events if len(ts) < 2 or bool((ts[1:] >= ts[:-1]).all()) else events[np.argsort(ts, kind="stable")]
+    return events if len(ts) < 2 or bool((ts[1:] >= ts[:-1]).all()) else events.take(np.argsort(ts, kind="stable"))
 
 
 def merge(layout: Layout, old: Events, new: Events, held: Span, span: Span, overlap: Overlap) -> Events:
@@ -102,9 +102,9 @@ def _mixed(layout: Layout, old: Events, new: Events, span: Span, overlap: Overla
     content = np.bincount(instant[unclear], minlength=len(rows))[instant] > 0
     anchors[content] = later[content] = 0
     if content.any():
-        place[content] = _by_content(layout, rows[content])
+        place[content] = _by_content(layout, rows.compress(content))
     order = np.lexsort((place, later, ~shared & ~content, anchors, ts))
-    return rows[order[~duplicate[order]]]
+    return rows.take(order[~duplicate[order]])
 
 
 def _before(instant: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ class Content:
     format: int = 1             # of the file: see rows.py
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Writer:

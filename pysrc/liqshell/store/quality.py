@@ -162,7 +162,7 @@ def _moves(strip: Strip, events: np.ndarray) -> np.ndarray:
     ts, price = strip.trades["ts"], strip.trades["price"]
     if not len(ts) or not len(events):
         return np.zeros(0)
-    events = events[np.argsort(events["ts_recv"], kind="stable")]
+    events = events.take(np.argsort(events["ts_recv"], kind="stable"))
     now = np.searchsorted(ts, events["ts_recv"], "right") - 1
     then = np.searchsorted(ts, events["ts_recv"] - LOOK_BACK_NS, "right") - 1
     good = (then >= 0) & (now > then)

@@ -67,16 +67,15 @@ class Spill:
     def add(self, venue: str, symbol: str, events: Events) -> None:
         kinds = kinds_in(events) if len(events) else []
         for kind in kinds:
-            mine = events["kind"] == kind if len(kinds) > 1 else slice(None)
             layout = OF_KIND.get(kind)
-            rows = events[mine]
+            rows = events.compress(events["kind"] == kind) if len(kinds) > 1 else events
             if layout is None:
                 self.unusable["events of another kind"] += len(rows)
                 continue
             good = storable(layout, rows)
             if not good.all():
                 self.unusable[f"{layout.name} without a side or with an impossible time"] += int((~good).sum())
-                rows = rows[good]
+                rows = rows.compress(good)
             if len(rows):
                 rows = canonical(layout, rows)
                 self._by_day(venue, symbol, layout.name, EventColumns(len(rows), kind=kind, **{name: _own(rows, name) for name in layout.fields}))
@@ -106,7 +105,7 @@ class Spill:
         ts = rows["ts_recv"]
         first, last = int(ts.min()) // DAY_NS, int(ts.max()) // DAY_NS
         for day in range(first, last + 1) if last - first < 8 else np.unique(ts // DAY_NS).tolist():
-            mine = rows if first == last else rows[ts // DAY_NS == day]
+            mine = rows if first == last else rows.compress(ts // DAY_NS == day)
             if len(mine):
                 self._keep(Key(venue, symbol, kind, day_text(day)), in_order(mine))
 

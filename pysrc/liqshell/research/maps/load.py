@@ -14,6 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import input_file
 from liqshell.errors import ConfigError, DataError
+from liqshell.event_columns import joined
 from liqshell.research.feature_rows import completeness, open_data
 from liqshell.formats.reading import COMPLETENESS, SYNTHETIC, UNKNOWN
 from liqshell.store.load import Store
@@ -124,11 +125,11 @@ def read_interest(path: Path) -> np.ndarray:
         out[n]["ts_event"] = out[n]["ts_recv"] = ts * MS
         out[n]["qty"], out[n]["price"] = oi, price
     out["kind"] = int(lc.Kind.TICKER)
-    return out[np.argsort(out["ts_recv"], kind="stable")]
+    return out.take(np.argsort(out["ts_recv"], kind="stable"))
 
 
 def _merged(market: Market, tickers: np.ndarray) -> Market:
     tickers = tickers.copy()
     tickers["qty"] /= market.multiplier              # a table has base units, an event what the venue counts in
-    events = np.concatenate([market.events, tickers])
-    return dataclasses.replace(market, events=events[np.argsort(events["ts_recv"], kind="stable")])
+    events = joined([market.events, tickers])
+    return dataclasses.replace(market, events=events.take(np.argsort(events["ts_recv"], kind="stable")))
