@@ -33,7 +33,7 @@ from liqshell.recording.reader import Record
 from liqshell.recording.lines import is_capture
 from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
 
-BLOCK_EVENTS = 1 << 16
+BLOCK_EVENTS = 1 << 18
 FRAME_EVENTS_MAX = 4096
 LIQUIDATION, FEED_KIND, FEED_GAP = int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP)
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")

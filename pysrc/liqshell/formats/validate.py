@@ -150,7 +150,7 @@ class Validator:
         self._price: dict[int, float] = {}
         self._sizes = Sizes(limits.size_band)
         self._ids: dict[tuple[int, int], np.ndarray] = {}
-        self._last: dict[tuple[int, int], int] = {}
+        self._last: dict[tuple[int, int], int] = {}          # ts_recv, by kind and contract
 
     def push(self, block: Block) -> Iterator[Events]:
         found = self.findings
@@ -377,20 +377,23 @@ class Validator:
 
     def _handed(self, events: Events) -> Events:
         """Book what goes out, and the silences in it."""
-        found = self.findings
+        found, limits = self.findings, self.limits.gap_s
         found.passed += len(events)
-        kinds, instruments, times = events["kind"], events["instrument"], events["ts_recv"]
-        for pair, own in groups(kinds.astype(np.int64) << 32 | instruments.astype(np.int64) & 0xFFFFFFFF):
-            kind, n, ts = pair >> 32, pair & 0xFFFFFFFF, times[own]
-            found.kinds[kind] += len(ts)
-            limit = self.limits.gap_s.get(kind)
-            if limit is None:
-                continue
-            before = self._last.get((n, kind))
-            chain = np.concatenate(([before], ts)) if before is not None else ts
-            for at in np.flatnonzero(np.diff(chain) > limit * 1e9).tolist():
-                found.gaps_all += 1
-                if len(found.gaps) < GAPS_MAX:
-                    found.gaps.append(Gap(n, kind, int(chain[at]), int(chain[at + 1])))
-            self._last[n, kind] = int(ts[-1])
+        pairs = events["kind"].astype(np.int64) << 32 | events["instrument"].astype(np.int64) & 0xFFFFFFFF
+        order = np.argsort(pairs, kind="stable")
+        pairs, ts = pairs[order], events["ts_recv"][order]
+        starts = np.flatnonzero(np.diff(pairs, prepend=-1))         # of each kind of a contract
+        sizes = np.diff(starts, append=len(pairs))
+        keys = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs[starts].tolist()]
+        before = np.concatenate([ts[:1], ts[:-1]])
+        before[starts] = [self._last.get(key, first) for key, first in zip(keys, ts[starts].tolist(), strict=True)]
+        silent = np.array([limits.get(kind, np.inf) * 1e9 for kind, _ in keys])
+        for at in np.flatnonzero(ts - before > np.repeat(silent, sizes)).tolist():
+            found.gaps_all += 1
+            if len(found.gaps) < GAPS_MAX:
+                kind, n = keys[int(np.searchsorted(starts, at, "right")) - 1]
+                found.gaps.append(Gap(n, kind, int(before[at]), int(ts[at])))
+        self._last.update(zip(keys, ts[starts + sizes - 1].tolist(), strict=True))
+        for (kind, _), rows in zip(keys, sizes.tolist(), strict=True):
+            found.kinds[kind] += rows
         return events
