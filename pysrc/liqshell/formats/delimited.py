@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,13 +103,12 @@ def _hashes(column: Any, pa: Any) -> np.ndarray:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a file as text, '' where it is none (binary, or too long for a header)."""
-    data = head(path)
-    line = data.split(b"\n", 1)[0]
-    if len(line) == len(data) and len(data) >= 1 << 16 or b"\0" in line:
+    """The first line of a file as text, '' where it is none. Of a long one, such as the settings of a run of 1,500 contracts, what `head` reads."""
+    line = head(path).split(b"\n", 1)[0]
+    if b"\0" in line:
         return ""
     try:
-        return line.decode("utf-8-sig").strip()
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(line).strip()         # a character may be cut in two at the end
     except UnicodeDecodeError:
         return ""
 

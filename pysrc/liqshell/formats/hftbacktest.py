@@ -104,7 +104,7 @@ class HftBacktest(Reading):
         local = np.flatnonzero((flags & np.uint64(LOCAL)) != 0)
         if len(rows) > len(local):
             self.counts["rows of the exchange's side only"] += len(rows) - len(local)
-        rows, flags = rows[local], flags[local]
+        rows, flags = rows.take(local), flags[local]
         kind = (flags & np.uint64(KIND)).astype(np.uint8)
         side = np.where(flags & np.uint64(BUY), 1, np.where(flags & np.uint64(SELL), -1, 0)).astype(np.int8)
         out = np.zeros(len(rows), EVENT_DTYPE)
@@ -129,7 +129,7 @@ class HftBacktest(Reading):
                 out[field][places] = quotes[:, n]
             out["side"][places], out["kind"][places] = 0, int(Kind.BBO)
             keep[places] = True
-        return Block(out[keep], (local + start)[keep]), last
+        return Block(out.compress(keep), (local + start)[keep]), last
 
     def _tickers(self, rows: np.ndarray, kinds: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows with which a bookTicker is whole, and what it says, where that is news or is to be said again."""

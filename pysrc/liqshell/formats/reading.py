@@ -151,7 +151,7 @@ class Reading:
     def __iter__(self) -> Iterator[tuple[str, str, Events]]:
         for block in self._validated() if self.columnar else self.ordered():
             for n, own in groups(block["instrument"]):
-                yield *self._name(n), block[own]
+                yield *self._name(n), block if isinstance(own, slice) else block.take(own)
 
     def __enter__(self) -> Reading:
         return self

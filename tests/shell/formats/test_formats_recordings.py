@@ -107,6 +107,20 @@ def test_hour_by_hour_it_is_the_same_as_in_one(run_folder):
     assert np.concatenate(hours).tobytes() == whole.tobytes()
 
 
+def test_a_file_of_a_run_of_many_contracts_is_known_though_its_first_line_is_long(tmp_path):
+    instruments = [lc.Instrument(f"N{n}USDT", venue="bybit", tick_size="0.01", lot_size="0.001") for n in range(600)]
+    with Recorder(tmp_path / journal.FRAMES) as recorder:
+        settings = values(instruments) | {"brackets": {}}
+        assert len(json.dumps(settings)) > 1 << 16
+        recorder.mark(T0, META, settings)
+        recorder.append(T0 + MS, json.dumps({"topic": "publicTrade.N7USDT", "type": "snapshot", "ts": T0 // MS, "data": [
+            {"T": T0 // MS, "s": "N7USDT", "S": "Buy", "v": "0.5", "p": "58000.5", "L": "PlusTick", "i": "1", "BT": False}]}).encode())
+        recorder.mark(T0 + 2 * MS, END, {})
+    file, = formats.files_of(tmp_path)
+    with formats.read(file) as reading:
+        assert [(symbol, len(rows)) for _, symbol, rows in reading] == [("N7USDT", 1)]
+
+
 def test_chunks_are_of_one_contract_and_marks_of_the_feed_concern_all(run_folder):
     with formats.read(run_folder) as reading:
         parts = [(venue, symbol, part["instrument"]) for venue, symbol, part in reading]

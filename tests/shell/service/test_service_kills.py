@@ -14,6 +14,7 @@ import pytest
 from api_rig import DAY, NAMES, SECOND, T0, Oracle, bits, fill, market
 
 SECONDS, SERVERS = 20.0, 2
+PATIENCE_S = 300.0              # a server takes long to come up on a machine that has no time for it
 
 
 class Server:
@@ -40,7 +41,11 @@ def test_two_servers_that_are_killed_answer_right(tmp_path):
     times = sorted({rng.randrange(T0 + SECOND, T0 + 3 * DAY - SECOND) for _ in range(300)})
     wanted = Oracle(store).at(times)
     servers, wrong, right = [Server(store, tmp_path / "state") for _ in range(SERVERS)], [], []
-    until = time.monotonic() + SECONDS
+    kills, began = 0, time.monotonic()
+
+    def goes_on():
+        passed = time.monotonic() - began
+        return passed < SECONDS or passed < PATIENCE_S and not (kills >= 2 and len(right) > 10)
 
     def ask(server, rng):
         moments, asset = rng.sample(times, 20), rng.choice(["BTC", "ETH"])
@@ -62,15 +67,14 @@ def test_two_servers_that_are_killed_answer_right(tmp_path):
 
     def client(server, seed):
         own = random.Random(seed)
-        while time.monotonic() < until:
+        while goes_on():
             ask(server, own)
 
     clients = [threading.Thread(target=client, args=(server, seed)) for seed, server in enumerate(servers * 2)]
     for one in clients:
         one.start()
-    kills = 0
-    while time.monotonic() < until - 2.0:
-        time.sleep(rng.uniform(0.2, 2.0))
+    while goes_on():
+        time.sleep(rng.uniform(0.2, 2.0) * (1 if kills < 10 else 5))
         server = rng.choice(servers)
         server.kill()
         server.begin()
