@@ -215,7 +215,7 @@ class Account:
         while len(cursors) <= PAGES_MAX:
             reply = await self._call("GET", "/data/trades", query="?" + urlencode(query))
             try:
-                page = orjson.loads(reply.body) if reply.status == 200 else None
+                page: Any = orjson.loads(reply.body) if reply.status == 200 else None
                 rows, cursor = page["data"], page.get("next_cursor") or LAST_PAGE
             except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
                 return None
