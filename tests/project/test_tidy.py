@@ -32,7 +32,7 @@ CORE = (
 )
 SHELL = (
     "backstops clock errors event_columns fitted iso log pages",
-    "arrow_column ending fields input_file plugins transport vault",
+    "arrow_column ending fields input_file name_lists plugins transport vault",
     "private policies venues web",
     "config recording rest",
     "formats grades news state",

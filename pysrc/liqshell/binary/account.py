@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -28,6 +29,7 @@ from liqshell.web import Reply, Web
 
 ASK_S, BEAT_S, LOOK_S = 5.0, 5.0, 0.5       # wall seconds
 GONE_LOOKS, GONE_S = 5, 60.0                # a FAK that is not open and has no trade: so many answers, over so long, before it is believed
+PAGES_MAX, LAST_PAGE = 50, "LTE="           # of a market's trades, 100 a page; the cursor behind the last one
 _log = logging.getLogger("liqshell.binary")
 
 
@@ -182,12 +184,8 @@ class Account:
 
     async def _look(self, bet: Bet) -> None:
         """What has become of a bet. That there is nothing of it is believed after several answers only."""
-        reply = await self._call("GET", "/data/trades", query=f"?market={bet.condition}")
-        try:
-            rows = orjson.loads(reply.body)["data"] if reply.status == 200 else None
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            rows = None
-        if not isinstance(rows, list):
+        rows = await self._trades(bet.condition)
+        if rows is None:
             return
         found = fate(bet, rows)
         if found is not None:
@@ -207,6 +205,30 @@ class Account:
         if looks + 1 >= GONE_LOOKS and time.monotonic() - since >= GONE_S:
             self._missed.pop(bet.number)
             self._report({"bet": bet.number, "state": KILLED})
+
+
+    async def _trades(self, condition: str) -> list[Any] | None:
+        """The account's trades in a market, each once; None where the list is not whole."""
+        found: dict[Any, Any] = {}
+        cursors = {""}
+        query = {"market": condition}
+        while len(cursors) <= PAGES_MAX:
+            reply = await self._call("GET", "/data/trades", query="?" + urlencode(query))
+            try:
+                page: Any = orjson.loads(reply.body) if reply.status == 200 else None
+                rows, cursor = page["data"], page.get("next_cursor") or LAST_PAGE
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+                return None
+            if not isinstance(rows, list) or not isinstance(cursor, str) or cursor in cursors:
+                return None
+            for row in rows:                        # one that comes between two questions is on both pages; its later state counts
+                found[str(row["id"]) if isinstance(row, dict) and row.get("id") else len(found)] = row
+            if cursor == LAST_PAGE:
+                return list(found.values())
+            cursors.add(cursor)
+            query["next_cursor"] = cursor
+        _log.error("the trades of %s have more than %d pages: what has become of a bet there is not known", condition, PAGES_MAX)
+        return None
 
 
 def answer_of(reply: Reply, order_id: str) -> tuple[str, str]:

@@ -136,6 +136,7 @@ class Desk:
         self.candles: dict[int, wire.Candle] = {}
         self.settled: dict[int, str] = {}           # hour -> winner, by its rule or by the venue's word
         self.said: dict[int, str] = {}              # hour -> winner, by the venue's word
+        self.early: set[int] = set()                # hours whose winner was known before they were over, and not confirmed since
         self.spot, self.spot_ts = nan, 0
         self.lines: list[dict[str, Any]] = []
         self.requests: list[Request] = []
@@ -215,11 +216,19 @@ class Desk:
         self._settle_all(ts)
 
     def advance(self, ts: int) -> None:
-        """Time is ts: paper orders that were due by then met the book as it was."""
-        while due := min((bet for bet in self.bets if bet.state == SENT and self.settings.paper and bet.due_ns <= ts),
-                         key=lambda bet: (bet.due_ns, bet.number), default=None):
-            self.now = max(self.now, due.due_ns)
-            self._match(due)
+        """Time is ts: paper orders that were due by then met the book as it was, hours that were over by then are settled."""
+        while True:
+            due = min((bet for bet in self.bets if bet.state == SENT and self.settings.paper and bet.due_ns <= ts),
+                      key=lambda bet: (bet.due_ns, bet.number), default=None)
+            over = min((hour + HOUR for hour in self.early if self.now < hour + HOUR <= ts), default=None)
+            if due is not None and (over is None or due.due_ns <= over):
+                self.now = max(self.now, due.due_ns)
+                self._match(due)
+            elif over is not None:
+                self.now = over
+                self._settle_all(over)
+            else:
+                break
         self.now = max(self.now, ts)
 
     # ---- what is known ----
@@ -259,7 +268,7 @@ class Desk:
                 "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
                 "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
-                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}}
+                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:]}
 
     # ---- inside ----
 
@@ -269,6 +278,7 @@ class Desk:
             self.bets = [_bet_of(row) for row in state["bets"]]
             self.settled = {int(hour): str(who) for hour, who in state["settled"].items()}
             self.said = {int(hour): str(who) for hour, who in state.get("said", {}).items()}
+            self.early = set(map(int, state.get("early", ())))
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
@@ -332,6 +342,7 @@ class Desk:
                 self._venue_says(market.start_ns, market.winner, ts)
         for start in sorted(self.markets)[:-MARKETS_KEPT]:
             gone = self.markets.pop(start)
+            self.early.discard(start)
             for token in (gone.up, gone.down):
                 self.books.pop(token, None)
         self._settle_all(ts)
@@ -450,19 +461,28 @@ class Desk:
         self.lines.append({"kind": "bet", "ts": ts, **values, "profit": profit, "cash": float(self.cash)})
 
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
+        if ts >= hour + HOUR:
+            self.early.discard(hour)
         if self.said.get(hour) == winner:
             return
         self.said[hour] = winner
         for start in sorted(self.said)[:-2 * MARKETS_KEPT]:
             del self.said[start]
+        if ts < hour + HOUR:
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "a winner was named before the hour was over: nothing is paid by it until then",
+                               "hour": hour, "venue": winner})
         self._settle_all(ts)
 
     def _settle_all(self, ts: int) -> None:
-        """Hours whose candle is final, or of which the venue has said who is paid. Where the two differ, the venue pays, and a person is told."""
+        """Hours that are over and whose candle is final, or of which the venue has said who is paid. Where the two differ, the venue pays, and a
+        person is told."""
         for hour in sorted({*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}):
             candle, said = self.candles.get(hour), self.said.get(hour, "")
             own = ("up" if settled_up(candle.open, candle.close) else "down") if candle is not None and candle.final else ""
             winner, before = said or own, self.settled.get(hour, "")
+            if winner and ts < hour + HOUR:
+                self.early.add(hour)
+                continue
             if winner and winner != before:
                 self.settled[hour] = winner
                 self.lines.append({"kind": "settled", "ts": ts, "hour": hour, "winner": winner, "candle": own, "venue": said})

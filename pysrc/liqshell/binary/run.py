@@ -200,12 +200,12 @@ class BinaryRun:
         self.desk.fire(now, facts)
 
     def _write(self) -> None:
-        """Lines to the file, and the state where a bet has changed."""
+        """Lines to the file, and the state where something that it has may have changed."""
         if not self.desk.lines:
             return
         self._recorder.flush()                      # what led to them is kept before they are: a replay of a killed run has all of its lines
         lines, self.desk.lines = self.desk.lines, []
-        if self.state is not None and any(line["kind"] in ("bet", "settled") for line in lines):
+        if self.state is not None and any(line["kind"] in ("bet", "settled", "alarm") for line in lines):
             draft = self.state.with_suffix(".new")
             private.write(draft, json.dumps(self.desk.snapshot()))
             os.replace(draft, self.state)
@@ -276,13 +276,14 @@ class BinaryRun:
         return await self._ask(self._spot, "/api/v3/klines?" + urlencode({"symbol": self.settings.symbol, "interval": "1h", "limit": 48}), SPOT)
 
     async def _closed(self) -> bool:
-        """Markets whose hour is over and of which the venue has not said who is paid: those with bets first, the others in turns, so that hours which
-        stay without an answer do not keep others from being asked about."""
+        """Markets whose hour is over and of which the venue has not said since then who is paid: those with bets first, the others in turns, so that
+        hours which stay without an answer do not keep others from being asked about."""
         now = self._now()
         over: dict[int, str] = {one.start_ns: one.condition for one in self.desk.markets.values() if now - 24 * HOUR < one.end_ns <= now}
         over |= {bet.hour: bet.condition for bet in self.desk.bets if bet.state in (*OUT, *HELD) and bet.hour + HOUR <= now}
         bets = {bet.hour for bet in self.desk.bets}
-        left = sorted((hour for hour in over if hour not in self.desk.said), key=lambda hour: (self._asked[hour], hour not in bets, -hour))[:3]
+        unsaid = (hour for hour in over if hour not in self.desk.said or hour in self.desk.early)
+        left = sorted(unsaid, key=lambda hour: (self._asked[hour], hour not in bets, -hour))[:3]
         for hour in left:
             self._asked[hour] += 1
         return all([await self._ask(self._gamma, "/markets?" + urlencode({"condition_ids": over[hour], "closed": "true"}), VENUE) for hour in left])

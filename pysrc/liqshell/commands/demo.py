@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from liqshell.errors import ConfigError
+from liqshell.name_lists import Names
 
 
 @Parameter(name="*")
@@ -52,7 +53,7 @@ def demo(
     options: Options = DEFAULT,
     from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
     paper: Annotated[bool, Parameter(negative=())] = False,
-    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    venues: Names = (),
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -93,7 +94,7 @@ def demo(
                      scale=needs.scale if options.scale is None else options.scale,
                      funding=needs.funding if options.funding is None else options.funding,
                      judge=options.judge, long_share=needs.long_share if options.long_share is None else options.long_share,
-                     venues=tuple(name for one in venues for name in one.split(",") if name))
+                     venues=venues)
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)

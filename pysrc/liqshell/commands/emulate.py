@@ -14,6 +14,7 @@ from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqshell.clock import NS
 from liqshell import input_file
 from liqshell.errors import ConfigError
+from liqshell.name_lists import Names
 
 
 @Parameter(name="*")
@@ -83,7 +84,7 @@ class VenueOptions:
     orderbook_500: Annotated[bool, Parameter(negative=())] = False
     tls: Annotated[bool, Parameter(negative=())] = False
     tls_port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
-    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("bybit",)
+    venues: Names = ("bybit",)
     state: Path | None = None
     judge: Annotated[bool, Parameter(negative=())] = False
     news: Annotated[bool, Parameter(negative=())] = False
@@ -110,7 +111,7 @@ class VenueOptions:
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
             "state": str(self.state or ""), "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
-            "venues": tuple(name for one in self.venues for name in one.split(",") if name)}
+            "venues": self.venues}
 
 
 @Parameter(name="*")
@@ -141,7 +142,7 @@ def emulate(
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     speed: Annotated[float, Parameter(validator=Number(gt=0, lt=1e6))] = 1.0,
     from_: Annotated[tuple[Path, ...], Parameter(name=("--from", "--data"), consume_multiple=True, negative=())] = (),
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    symbols: Names = (),
     hours: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     market: MarketOptions = DEFAULT_MARKET,
     venue: VenueOptions = DEFAULT,

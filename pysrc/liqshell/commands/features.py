@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from liqcore.features.spec import parse, split_names
 from liqshell.errors import ConfigError, check_output
+from liqshell.name_lists import Names
 
 ROWS_SHOWN = 200
 
@@ -24,7 +25,7 @@ def features(
     every: str = "",
     start: str = "",
     end: str = "",
-    symbols: Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)] = (),
+    symbols: Names = (),
     venue: str = "",
     instruments: Path | None = None,
     out: Path | None = None,
@@ -66,8 +67,7 @@ def features(
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out}", f"ending {out.suffix!r}", "a name that ends with .csv or .parquet")
     check_output("--out", out)
-    chosen = [name.strip() for text in symbols for name in text.split(",") if name.strip()]
-    source = feature_rows.open_data(data, chosen, venue, instruments)
+    source = feature_rows.open_data(data, symbols, venue, instruments)
     rows = feature_rows.rows_of(full, source, feature_rows.times_of(at, every, start, end, source))
     refused = [f"refused events: {n}: {reason}" for reason, n in rows.refused.items()]
     for note in [*source.notes, *refused, *feature_rows.lacking(rows), *feature_rows.censored(rows)]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from liqshell.errors import ConfigError, check_output
+from liqshell.name_lists import Names
 
 
 def hourly(
@@ -17,7 +18,7 @@ def hourly(
     *,
     binary: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     candles: Path | None = None,
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    symbols: Names = (),
     asset: str = "BTC",
     json_: Annotated[Path | None, Parameter(name="--json")] = None,
     html: Path | None = None,
@@ -51,8 +52,7 @@ def hourly(
         raise ConfigError("hourly", "no data", "DATA, or --binary FOLDER of a binary recording")
     for option, path in (("--json", json_), ("--html", html)):
         check_output(option, path)
-    chosen = [name for text in symbols for name in text.split(",") if name]
-    found = research.report(data, binary, candles, asset, chosen)
+    found = research.report(data, binary, candles, asset, symbols)
     if json_ is not None:
         json_.write_text(json.dumps(found, indent=1) + "\n")
     if html is not None:

@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from liqshell.errors import ConfigError, check_output
+from liqshell.name_lists import Names
 
 
 def new_config(
@@ -18,7 +19,7 @@ def new_config(
     /,
     *,
     venue: str = "bybit",
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    symbols: Names = (),
     preset: Annotated[str, Parameter(name=("--preset", "--policy"))] = "fade",
     environment: str = "mainnet",
     store: Path | None = None,

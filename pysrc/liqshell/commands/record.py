@@ -12,11 +12,12 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from liqshell.errors import ConfigError
+from liqshell.name_lists import Names
 
 
 def record(
     *,
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    symbols: Names = (),
     binary: str = "",
     binary_url: str = "",
     venue: str = "bybit",

@@ -10,10 +10,11 @@ from cyclopts import App, Parameter
 
 from liqcore.features.spec import split_names
 from liqshell.errors import ConfigError
+from liqshell.name_lists import Names
 
 STATE = Path(".liqcore-serve")
 Flag = Annotated[bool, Parameter(negative=())]
-Names = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
+Texts = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
 
 
 def what(
@@ -27,7 +28,7 @@ def what(
     tls_key: Path | None = None,
     behind_proxy: Flag = False,
     no_auth: Flag = False,
-    features: Names = (),
+    features: Texts = (),
     live_limit: int = 600,
     history_limit: int = 60,
     state: Path = STATE,
@@ -84,8 +85,7 @@ def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:
     """
     from liqshell.service import keys
 
-    scopes = tuple(dict.fromkeys(part.strip() for text in scope for part in text.split(",") if part.strip()))
-    print(keys.new(state, scopes, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), note))
+    print(keys.new(state, tuple(dict.fromkeys(scope)), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), note))
     return 0
 
 

@@ -15,13 +15,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from liqshell.errors import ConfigError
+from liqshell.name_lists import Names
 
 
 def tape(
     *,
-    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("bybit", "binance", "okx"),
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("all",),
-    exclude: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    venues: Names = ("bybit", "binance", "okx"),
+    symbols: Names = ("all",),
+    exclude: Names = (),
     quote: str = "",
     min_turnover_usd: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
     min_usd: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,

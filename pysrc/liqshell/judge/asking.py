@@ -86,19 +86,21 @@ class Asking:
         """Within the question's deadline, whatever the outside does."""
         loop = asyncio.get_running_loop()
         until = loop.time() + (question.deadline_ns - self.clock.now_ns()) / self.clock.speed / NS
-        progress: dict[str, Any] = {}                               # what is known when the time is over
+        progress: dict[str, Any] = {"late": "busy"}                 # what is known when the time is over
         try:
             async with asyncio.timeout_at(until), self._places:
                 told = await self._told(question, until, progress)
         except TimeoutError:
-            told = Told("timeout")
-            self._failed("timeout")
+            told = Told(progress["late"])
+            if told.status == "timeout":                            # else nobody was asked, and that is no failure of the provider
+                self._failed(told.status)
         return self._finished(question, told, progress)
 
     async def _told(self, question: Question, until: float, progress: dict[str, Any]) -> Told:
         loop = asyncio.get_running_loop()
         if self.breaker.is_open(self.wall()):
             return Told("breaker")
+        progress["late"] = "no_news"
         try:
             chosen = await self._news(question)
         except NewsError as why:
@@ -111,6 +113,7 @@ class Asking:
         if not number:
             return Told("budget")
         progress["cost"] = self.cost(most)                          # it may have to be paid, though no answer says so
+        progress["late"] = "timeout"
         told = await self.way.ask(request, min(until, loop.time() + self.timeout_s))
         if told.held_s:
             self.breaker.hold(self.wall(), told.held_s)

@@ -215,9 +215,11 @@ class Api:
         only(query, "asset", "contract", "venue", "run")
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
         one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
-        found = view_page.read(dataset.folder) if dataset.name else None
+        if not dataset.name:
+            raise Problem("unknown-run", "this is a store, which is no run")
+        found = view_page.read(dataset.folder)
         if found is None:
-            raise Problem("not-ready", "no view page: the run has ended, or this is a store")
+            raise Problem("not-ready", "no view page: the run has ended")
         return Response(watching.answer(dataset.name, found, one), headers=NO_STORE)
 
     async def health(self, request: Request) -> Response:

@@ -141,7 +141,8 @@ def _operation(
     required: tuple[str, ...] = (),
     body: Schema | None = None,
 ) -> Schema:
-    kinds = {400: "bad-request", **({401: "no-key", 403: "no-scope", 429: "quota-exceeded"} if scope else {403: "cross-site"})}
+    # keys that cannot be read, data that are gone, too many connections: every operation may meet them
+    kinds = {400: "bad-request", 503: "not-ready", **({401: "no-key", 403: "no-scope", 429: "quota-exceeded"} if scope else {403: "cross-site"})}
     more = {code: next(kind for kind, (of, _) in KINDS.items() if of == code) for code in errors}
     out: Schema = {
         "summary": summary,
@@ -172,7 +173,7 @@ BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
 FORMS = {JSON: HISTORY, "application/x-ndjson": {"type": "string"}, "text/csv": {"type": "string"}, "application/vnd.apache.arrow.stream": BINARY,
          "application/vnd.apache.parquet": BINARY}
 LAST = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Goes on behind this event")
-POSTED = (404, 406, 413, 415, 422, 503)
+POSTED = (404, 406, 413, 415, 422)
 
 
 def _now() -> dict[str, Schema]:
@@ -183,10 +184,10 @@ def _now() -> dict[str, Schema]:
                                                  (("names", FEATURES[1], "Names"),), (422,), required=("names",))},
         "/v1/features/live": {"get": _operation("The newest values of one contract", read, {JSON: LIVE},
                                                 (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error where one is not known")),
-                                                (404, 422, 503), required=("features",))},
+                                                (404, 422), required=("features",))},
         "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: {"type": "string"}},
                                                   (FEATURES, *WHO, ("every", DURATION, "Market time between two events, from 1s on; 1m"), LAST),
-                                                  (404, 422, 503), required=("features",))},
+                                                  (404, 422), required=("features",))},
     }
 
 
@@ -198,7 +199,7 @@ def _past() -> dict[str, Schema]:
                                                        body=QUESTION)},
         "/v1/jobs": {"post": _operation("The same of up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202", body=QUESTION)},
         "/v1/jobs/{id}": {"get": _operation("How far a job is, or its result", read, {**FORMS, JSON: JOB},
-                                            (("result", {"enum": ["1"]}, "Its result"),), (404, 422, 503)), "parameters": [ident]},
+                                            (("result", {"enum": ["1"]}, "Its result"),), (404, 422)), "parameters": [ident]},
     }
 
 
@@ -206,11 +207,13 @@ def _beside() -> dict[str, Schema]:
     signals = _object("signals more next_since", signals=_array(SIGNAL), more={"type": "boolean"}, next_since={"type": "integer"}, **HEAD)
     since = ("since", {"type": "string"}, "Only later ones; next_since of the answer before")
     limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
+    health = _operation("Whether what is served can be read", "", {JSON: OBJECT}, errors=(422,))
+    health["responses"]["503"]["content"][JSON] = {"schema": OBJECT}
     return {
-        "/v1/signals": {"get": _operation("Signals of a run", "signals:read", {JSON: signals}, (since, *WHO, limit), (404, 422, 503))},
+        "/v1/signals": {"get": _operation("Signals of a run", "signals:read", {JSON: signals}, (since, *WHO, limit), (404, 422))},
         "/v1/view": {"get": _operation("What a run that goes on says of itself now, ten times a second", "runs:read", {JSON: OBJECT}, WHO,
-                                       (404, 422, 503))},
-        "/v1/health": {"get": _operation("Whether what is served can be read", "", {JSON: OBJECT}, errors=(422, 503))},
+                                       (404, 422))},
+        "/v1/health": {"get": health},
         "/v1/openapi.json": {"get": _operation("This", "", {JSON: OBJECT}, errors=(422,))},
     }
 

@@ -118,7 +118,6 @@ def server_of(library: Library, state: Path, options: Options) -> Any:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=2,
-        limit_concurrency=1000,
         **tls,
     )
     return package.Server(config)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
@@ -31,6 +32,7 @@ BODY_BYTES_MAX = 16 << 20
 JSON, PROBLEM = "application/json", "application/problem+json"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BUCKETS_MAX = 10_000
+FULL = "liqcore.full"            # in the scope of a request: there are too many connections for it
 DROPPED_BYTES_MAX = 256 << 20    # of a body that is too long: then the connection ends
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
@@ -66,14 +68,19 @@ class Request(NamedTuple):
                 return bytes(out)
 
     async def json(self) -> Any:
-        """What the body says. Problem where it is no JSON."""
+        """What the body says. Problem where it is no JSON, or has a key twice in one object."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise Problem("no-json", f"content-type {kind or 'missing'!r}: expected {JSON}")
+        body = await self.body()
         try:
-            return orjson.loads(await self.body())
+            found = orjson.loads(body)
+            _KEYS.decode(body.decode())                  # orjson takes the last of two
         except orjson.JSONDecodeError as why:
             raise Problem("bad-request", f"the body is no JSON: {str(why)[:120]}") from None
+        except RecursionError:
+            raise Problem("bad-request", "the body is nested too deeply") from None
+        return found
 
 
 @dataclass
@@ -146,6 +153,8 @@ class Site:
         await _send(response, sent, scope["method"] == "HEAD", receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, sent: Headers) -> Response:
+        if scope.get(FULL):
+            raise Problem("not-ready", "too many connections at once", ((b"retry-after", b"1"),))
         self._check_origin(headers)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route, path = self._route(method, scope["path"])
@@ -212,6 +221,17 @@ def _host(text: str) -> str:
     return found[1].lower() if found else ""
 
 
+def _keys(pairs: list[tuple[str, Any]]) -> None:
+    """Of an object. Problem for a key that stands there twice."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for n, name in enumerate(names) if name in names[:n])[:40]
+        raise Problem("bad-request", f"{twice!r} twice in an object of the body", name=twice)
+
+
+_KEYS = json.JSONDecoder(object_pairs_hook=_keys, parse_int=str, parse_float=str)
+
+
 def _query(raw: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict", max_num_fields=50)
@@ -254,6 +274,14 @@ def accepted(header: str, kinds: tuple[str, ...]) -> str:
 def same(tag: str, header: str) -> bool:
     """Whether If-None-Match names this ETag."""
     return header.strip() == "*" or f'"{tag}"' in (part.strip().removeprefix("W/") for part in header.split(","))
+
+
+def unread(why: Problem) -> tuple[Headers, bytes]:
+    """Headers and body of the answer to what could not be read as a request."""
+    ident = os.urandom(8).hex()
+    response = _problem(why, "/", ident)
+    assert isinstance(response.body, bytes)
+    return [(b"content-type", response.kind.encode()), *response.headers, (b"x-request-id", ident.encode()), *_ALWAYS], response.body
 
 
 def _problem(why: Problem, path: str, ident: str) -> Response:

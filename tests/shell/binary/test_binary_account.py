@@ -5,6 +5,7 @@ import io
 import json
 from decimal import Decimal as D
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import orjson
 import pytest
@@ -86,6 +87,66 @@ def test_a_real_order_and_what_may_become_of_it(tmp_path, fault, end):
     assert KEY[2:].encode() not in kept and KEY[2:].encode() not in orjson.dumps([str(replay(tmp_path / "a")[1])])
 
 
+def trade(status: str, size="10", price="0.5", order="0xabc", **more) -> dict:
+    return {"taker_order_id": order, "maker_orders": [], "status": status, "size": size, "price": price} | more
+
+
+def others(trades: list[dict], count: int) -> list[dict]:
+    """Trades of the same account in the same market, of orders that are none of ours."""
+    return [trades[0] | {"id": f"other-{n}", "taker_order_id": f"0xother{n}", "maker_orders": []} for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [99, 100, 250])
+def test_trades_are_read_to_their_last_page(tmp_path, count):
+    """The account has traded more in this market than a page of its trades holds: the bet's own trade stands behind them."""
+    async def main() -> None:
+        async with BinaryVenue(5, [{"kind": "lose_ack"}], speed=20.0, start=START) as venue:
+            run = live_run(tmp_path, "a", venue)
+            looks = run.account._looks
+
+            async def late() -> None:
+                while not venue.exchange.trades:
+                    await asyncio.sleep(0.01)
+                venue.exchange.trades[:0] = others(venue.exchange.trades, count)
+                await looks()
+            run.account._looks = late
+            bet = await until(run, "confirmed")
+            (wallet,) = venue.exchange.wallets.values()
+            assert wallet.cash == run.desk.cash == 1000 - bet.cost - bet.fee and wallet.tokens[bet.token] == bet.filled > 0
+    asyncio.run(main())
+
+
+def paged(pages: dict[str, tuple[list, object]]) -> tuple[Account, list[dict]]:
+    """An account whose venue answers with these pages, by the cursor that asks for them."""
+    told: list[dict] = []
+    account = Account(Places.at("http://127.0.0.1:9"), KEY, list, told.append)
+
+    async def call(method, path, body="", query=""):
+        rows, cursor = pages[dict(parse_qsl(query)).get("next_cursor", "")]
+        return Reply(200, orjson.dumps({"data": rows, "next_cursor": cursor}))
+    account._call = call
+    return account, told
+
+
+@pytest.mark.parametrize("end", ["LTE=", "", None])
+def test_a_bet_whose_trades_lie_on_two_pages_is_told_of_once_and_in_whole(end):
+    """A page is cut by number: a trade that comes between two questions is on both of them."""
+    first, second = trade("CONFIRMED") | {"id": "t1"}, trade("CONFIRMED", "5") | {"id": "t2"}
+    account, told = paged({"": ([first], "MTAw"), "MTAw": ([first, second], end)})
+    asyncio.run(account._look(BET))
+    assert [(one["state"], D(one["filled"])) for one in told] == [("confirmed", D(15))]
+
+
+@pytest.mark.parametrize("pages", [{"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ([], "MTAw")}, {"": ([trade("CONFIRMED")], 7)},
+                                   {"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ("none", "LTE=")},
+                                   {"" if n == 0 else str(n): ([trade("CONFIRMED")], str(n + 1)) for n in range(1000)}])
+def test_half_of_a_list_of_trades_is_none(pages):
+    """A cursor that goes round, one that is none, a page that is none, a list without an end: nothing is believed."""
+    account, told = paged(pages)
+    asyncio.run(account._look(BET))
+    assert told == []
+
+
 def test_a_restart_asks_for_an_order_whose_answer_never_came(tmp_path):
     async def main() -> None:
         async with BinaryVenue(5, [{"kind": "lose_ack"}], speed=20.0, start=START) as venue:
@@ -155,10 +216,6 @@ def reply(code: int, **body) -> Reply:
     (reply(400, error="order already exists"), ""), (reply(429, error="slow down"), ""), (Reply(200, b"<html>"), ""), (Reply(200, b"[]"), "")])
 def test_only_a_clear_word_ends_an_order(found, state):
     assert answer_of(found, "0x1")[0] == state
-
-
-def trade(status: str, size="10", price="0.5", order="0xabc", **more) -> dict:
-    return {"taker_order_id": order, "maker_orders": [], "status": status, "size": size, "price": price} | more
 
 
 def test_fate_of_a_bet():

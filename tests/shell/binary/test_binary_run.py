@@ -15,7 +15,7 @@ from liqshell.binary.run import BinaryRun, Places
 from liqshell.clock import Clock
 from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.errors import ConfigError, DataError, VenueError
-from liqshell.recording.recorder import REST
+from liqshell.recording.recorder import REST, Recorder
 
 NS, HOUR = 10**9, 3600 * 10**9
 START = 1_792_238_400 * NS + 1200 * NS
@@ -212,3 +212,44 @@ def test_hours_that_stay_unresolved_do_not_keep_others_from_being_asked_about(tm
             await one._closed()
     asyncio.run(run())
     assert sorted(asked) == list(range(9)) and asked[:3] == [8, 7, 6]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_winner_that_was_named_too_early_is_kept_over_a_restart_and_asked_about_again(tmp_path, confirmed):
+    asked = []
+
+    class Asking(BinaryRun):
+        async def _ask(self, web, target, exchange):
+            asked.append(target)
+            return True
+
+    def named(one, ts):
+        one._last = ts
+        one._hear(VENUE, REST, events(market(closed=True, outcomePrices='["1", "0"]')))
+        one._write()
+
+    def begun(name):
+        one = Asking(Settings(), Places.at("http://127.0.0.1:1"), tmp_path / name, state=tmp_path / "state.json", clock=Clock(market_ns=NOON))
+        one._gamma, one._lines = None, (tmp_path / f"{name}.log").open("w")
+        one._recorder = Recorder(tmp_path / name / "frames", exchange=VENUE, meta={})
+        return one
+
+    def ended(one):
+        one._lines.close()
+        one._recorder.close()
+        one.release()
+
+    async def run():
+        one = begun("a")
+        named(one, NOON + HOUR - 60 * NS)
+        ended(one)
+        one = begun("b")
+        assert one.desk.said == {NOON: "up"}
+        named(one, NOON + HOUR - 30 * NS)
+        one._last = NOON + HOUR + 60 * NS
+        if confirmed:
+            named(one, NOON + HOUR + 60 * NS)
+        await one._closed()
+        ended(one)
+    asyncio.run(run())
+    assert len(asked) == (0 if confirmed else 1)

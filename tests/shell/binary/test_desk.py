@@ -156,6 +156,62 @@ def test_the_venues_word_pays_and_a_difference_is_an_alarm():
     assert len(kinds(desk, "alarm")) == 1 and "another side" in kinds(desk, "alarm")[0]["what"]
 
 
+def resolved(winner: str) -> bytes:
+    return json.dumps({"event_type": "market_resolved", "id": "1", "market": market()["conditionId"], "assets_ids": [UP, DOWN],
+                       "winning_asset_id": UP if winner == "up" else DOWN, "winning_outcome": winner.title(), "timestamp": "1"}).encode()
+
+
+def word(desk: Desk, ts: int, winner: str, way: str) -> None:
+    """The venue says who is paid."""
+    if way == "stream":
+        desk.frame(ts, VENUE, "ws", resolved(winner))
+    else:
+        desk.frame(ts, VENUE, "rest", events(market(closed=True, outcomePrices='["1", "0"]' if winner == "up" else '["0", "1"]')))
+
+
+@pytest.mark.parametrize("way", ["stream", "list"])
+@pytest.mark.parametrize("later", [None, "before", "after"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_winner_that_is_named_before_the_hour_is_over_is_paid_at_its_end(way, later, restart):
+    """The source: a market pays by its hour's candle, which is not closed before; whoever names a winner earlier may still be put right."""
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    (bet,), cash = desk.bets, desk.cash
+    for n in range(3):                              # said again and again, once in the log
+        word(desk, T + (60 + n) * NS, "up", way)
+    assert desk.bets == [bet] and desk.cash == cash and not kinds(desk, "settled") and NOON not in desk.settled
+    (alarm,) = kinds(desk, "alarm")
+    assert "before the hour was over" in alarm["what"] and (alarm["hour"], alarm["venue"]) == (NOON, "up")
+    if later == "before":
+        word(desk, T + 120 * NS, "down", way)
+        assert desk.bets == [bet] and [one["venue"] for one in kinds(desk, "alarm")] == ["up", "down"]
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        desk.frame(NOON + HOUR - 60 * NS, VENUE, "rest", events(market()))
+    desk.advance(NOON + HOUR - 1)
+    assert desk.bets == [bet] and desk.cash == cash
+    desk.advance(NOON + HOUR + 3 * NS)
+    (bet,) = desk.bets
+    assert (bet.state, bet.won) == ("settled", later != "before") and desk.cash == 1000 + bet.profit
+    (line,) = kinds(desk, "settled")
+    assert (line["ts"], line["hour"], line["winner"]) == (NOON + HOUR, NOON, "down" if later == "before" else "up")
+    if later == "after":
+        word(desk, NOON + HOUR + 60 * NS, "down", way)
+        (bet,) = desk.bets
+        assert bet.won is False and desk.cash == 1000 + bet.profit and kinds(desk, "settled")[-1]["winner"] == "down"
+
+
+def test_a_candle_that_is_final_by_a_clock_before_ours_settles_at_the_end_of_its_hour():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    desk.frame(NOON + HOUR - 3 * MS, SPOT, "rest", klines(NOON, [(64_000, 64_100), (64_100, 64_100)]))
+    assert desk.bets[0].state == "confirmed"
+    desk.advance(NOON + HOUR)
+    assert desk.bets[0].won is True and kinds(desk, "settled")[0]["ts"] == NOON + HOUR and not kinds(desk, "alarm")
+
+
 @pytest.mark.parametrize(("side", "close", "paid"), [(1, 64_100.0, '["0", "1"]'), (-1, 64_000.0, '["0", "1"]'), (1, 63_000.0, '["1", "0"]')])
 def test_a_restart_does_not_forget_the_venues_word(side, close, paid):
     """The list still has the market as running: the candle alone would pay the other side again."""
@@ -292,7 +348,8 @@ def test_a_book_is_never_crossed(changes):
         assert (book.bids if buy else book.asks).get(price, D(0)) == size
 
 
-@given(st.lists(st.tuples(st.sampled_from(["fire", "down", "book", "tick", "advance"]), st.integers(0, 400)), max_size=30))
+@given(st.lists(st.tuples(st.sampled_from(["fire", "down", "book", "tick", "word", "advance", "wait"]), st.integers(0, 400)), max_size=30))
+@example([("fire", 1), ("word", 0), ("wait", 200)])
 def test_looking_at_the_clock_more_often_changes_nothing(acts):
     """The same inputs with and without moments between them: the same lines, so a replay decides as the run did."""
     out = []
@@ -302,8 +359,10 @@ def test_looking_at_the_clock_more_often_changes_nothing(acts):
             if often:
                 for step in range(0, ms, 7):
                     desk.advance(now + step * MS)
-            now += ms * MS
-            if what == "fire":
+            now += ms * MS * (10_000 if what == "wait" else 1)
+            if what == "word":
+                desk.frame(now, VENUE, "ws", resolved("up" if ms % 2 else "down"))
+            elif what == "fire":
                 desk.fire(now, {"side": 1 if ms % 2 else -1})
             elif what == "down":
                 desk.down(now, VENUE)

@@ -204,6 +204,16 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     child.stderr.close()
 
 
+@pytest.mark.parametrize("symbols", [("ETHUSDT,BTCUSDT",), ("ETHUSDT,", "BTCUSDT"), ("ETHUSDT", "BTCUSDT")])
+def test_contracts_are_separated_by_commas_or_spaces(symbols):
+    child = spawn("emulate", "--symbols", *symbols)
+    try:
+        assert json.loads(child.stdout.readline())["symbols"] == ["ETHUSDT", "BTCUSDT"]
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def test_emulate_says_where_it_is_and_ends_on_ctrl_c():
     child = spawn("emulate", "--seed", 3, "--speed", 10, "--symbols", "ETHUSDT")
     try:

@@ -285,7 +285,43 @@ def test_many_questions_at_once_keep_their_deadlines():
             return answers
 
     found = [one.status for one in asyncio.run(run())]
-    assert 2 <= found.count("ok") <= 4 and set(found) <= {"ok", "timeout", "breaker"}, found
+    assert 2 <= found.count("ok") <= 4 and set(found) <= {"ok", "timeout", "busy", "breaker"}, found
+
+
+def late(judge, n=6):
+    """One question that is answered after 0.6 s, and n whose deadline is over by then; each with its seconds beyond 0.2."""
+    async def timed(number):
+        begun = time.monotonic()
+        answer = await judge.answer(question(judge.clock, 0.2, number))
+        return answer, time.monotonic() - begun - 0.2
+
+    return asyncio.gather(judge.answer(question(judge.clock, 5.0, 1)), *(timed(k) for k in range(2, n + 2)))
+
+
+def test_a_question_that_waits_for_a_place_says_nothing_about_the_provider():
+    async def run():
+        async with Outside(1, [{"kind": "latency", "seconds": 0.6}]) as outside:
+            judge = asking(outside.url, concurrency=1, timeout_s=5.0)
+            first, *waited = await late(judge)
+            asked = outside.requests["judge"]
+            after = await judge.answer(question(judge.clock, 5.0, 9))
+            await judge.close()
+            return first, waited, asked, after, judge
+
+    first, waited, asked, after, judge = asyncio.run(run())
+    assert asked == 1 and first.status == "ok" and {answer.status for answer, _ in waited} == {"busy"}
+    assert after.status == "ok" and judge.counts == {"ok": 2, "busy": 6} and not judge.breaker.until_ns
+    assert all(answer.action is None and not answer.cost and "body" not in answer.request for answer, _ in waited)
+    assert min(over for _, over in waited) < 0.1, waited
+
+
+def test_a_deadline_that_strikes_before_the_news_is_there_says_nothing_about_the_provider():
+    class Slow(Told):
+        async def about(self, asset, as_of_ns):
+            await asyncio.sleep(5.0)
+
+    answers, outside, judge = asyncio.run(answered(judge_s=0.05, times=6, news=Slow()))
+    assert {one.status for one in answers} == {"no_news"} and not outside.requests["judge"] and not judge.breaker.until_ns
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])

@@ -133,9 +133,12 @@ def test_a_bucket_refills_evenly():
     ("GET", LIVE, "features=SOL/price.last&asset=BTC", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&asset=ETH", None, {}, 400, "bad-request"),
     ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
     ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
-    ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
+    ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/view", "", None, {}, 404, "unknown-run"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
     ("POST", PAST, "", b"{}", {}, 415, "no-json"), ("POST", PAST, "", b"{", {"content-type": "application/json"}, 400, "bad-request"),
     ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
+    ("POST", PAST, "", b'{"features": ["liq_rate"], "asset": "BTC", "asset": "ETH", "at": [1]}', {"content-type": "application/json"}, 400, "bad-request"),
+    ("POST", "/v1/jobs", "", b'{"features": [], "features": []}', {"content-type": "application/json"}, 400, "bad-request"),
+    ("POST", PAST, "", b'{"a":' * 1020 + b"1" + b"}" * 1020, {"content-type": "application/json"}, 400, "bad-request"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["yesterday"]}, {}, 422, "bad-time"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [True]}, {}, 422, "bad-time"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1], "every": "1m"}, {}, 422, "bad-value"),
@@ -151,6 +154,20 @@ def test_what_is_wrong_is_said_as_rfc_9457_has_it(api, method, path, query, body
     found = answer.json
     assert found["type"].endswith("/" + kind) and found["status"] == KINDS[kind][0] == status and found["title"] and found["detail"]
     assert found["instance"] == path and found["request_id"] == answer.headers["x-request-id"] == "mine-1"
+
+
+@pytest.mark.parametrize(("body", "name"), [
+    ('{"features": ["liq_rate"], "at": [1], "asset": "BTC", "asset": "BTC"}', "asset"), ('{"rows": [{"at": 1, "asset": "BTC"}, {"at": 1, "at": 2}]}', "at"),
+    ('{"label": {"feature": "a", "after": "1h", "f\\u0065ature": "b"}}', "feature"), ('{"x": 1, "a": {"": [{"": 1, "": 2}]}}', ""),
+    ('{"' + "k" * 300 + '": 1, "' + "k" * 300 + '": 2}', "k" * 40)])
+def test_a_key_that_stands_twice_is_named(api, body, name):
+    """One of the two would be passed over, and nobody says which."""
+    answer = api.ask("POST", PAST, "", body.encode(), {"content-type": "application/json"})
+    assert (answer.status, answer.json["type"].rpartition("/")[2], answer.json["name"]) == (400, "bad-request", name) and "twice" in answer.json["detail"]
+
+
+def test_a_key_may_stand_in_two_objects(api):
+    assert api.history(features=["price.last"], rows=[{"asset": "BTC", "at": 1_772_499_600}] * 3).status == 200
 
 
 def test_a_hint_names_the_nearest_and_an_odd_request_id_is_replaced(api):
@@ -283,6 +300,59 @@ def waits_for(what) -> bool:
     while not what() and time.monotonic() < until:
         time.sleep(0.02)
     return what()
+
+
+def raw_answer(address: str, sent: bytes) -> tuple[int, dict, dict]:
+    """What a socket is answered, until the server ends the connection."""
+    line = on_a_socket(address, sent)
+    found = http.client.HTTPResponse(line)
+    found.begin()
+    body = found.read()
+    line.close()
+    return found.status, {name.lower(): value for name, value in found.getheaders()}, json.loads(body)
+
+
+@pytest.mark.parametrize(("sent", "said"), [
+    (b"GET /v1/features/live?features=" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
+    (b"GET /v1/features/live?features=" + b"a" * 3_000_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
+    (b"GET  HTTP/1.1\r\n\r\n", "HTTP"), (b"\x16\x03\x01\x00\xa5\x01", "HTTP"), (b"GET /v1/health HTTP/1.1\r\nhost 127.0.0.1\r\n\r\n", "HTTP")])
+def test_what_cannot_be_read_as_a_request_is_said_like_everything_else(small, sent, said):
+    with served(small, small.parent / "state") as (address, _):
+        status, headers, found = raw_answer(address, sent)
+    assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
+    assert found["type"].endswith("/bad-request") and found["status"] == 400 and said in found["detail"]
+    assert found["request_id"] == headers["x-request-id"] and headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_url_just_within_the_limit_is_read(small):
+    with served(small, small.parent / "state", auth=False) as (address, _):
+        status, headers, _ = raw_answer(address, b"GET /v1/health?" + b"a" * (65_535 - 15) + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+    assert status in (400, 422) and "request-id" in str(headers)
+
+
+def test_too_many_connections_are_told_so(small, monkeypatch):
+    connection = pytest.importorskip("liqshell.service.connection")
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
+    ask = b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+    with served(small, small.parent / "state", auth=False) as (address, _):
+        assert raw_answer(address, ask)[0] == 200
+        held = [on_a_socket(address, b"GET") for _ in range(2)]
+        assert waits_for(lambda: raw_answer(address, ask)[0] == 503)
+        status, headers, found = raw_answer(address, ask)
+        assert (status, headers["content-type"]) == (503, "application/problem+json") and found["type"].endswith("/not-ready")
+        assert "connections" in found["detail"] and found["request_id"] == headers["x-request-id"] and int(headers["retry-after"]) > 0
+        for line in held:
+            line.close()
+        assert waits_for(lambda: raw_answer(address, ask)[0] == 200)
+
+
+def test_every_operation_says_that_it_may_not_be_ready(api):
+    """Damaged keys, a run that is gone and the limit of connections meet all of them."""
+    for methods in openapi.document()["paths"].values():
+        for about in (one for method, one in methods.items() if method != "parameters"):
+            assert "application/problem+json" in about["responses"]["503"]["content"], about["summary"]
+    health = openapi.document()["paths"]["/v1/health"]["get"]["responses"]["503"]["content"]
+    assert health.keys() == {"application/json", "application/problem+json"}
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-a: ",

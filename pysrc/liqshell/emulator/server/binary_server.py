@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ TURN_S = 0.005
 SKEW_S = 60                         # of the wall, in signatures
 SPOT_NEWS_NS = 250_000_000
 TOKENS_MAX = 500
+PAGE, FIRST, END = 100, "MA==", "LTE="          # of trades; cursors are numbers as base64: 0 and -1
 MS = 1_000_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -340,7 +342,7 @@ class BinaryVenue:
                            "not_canceled": {one: why for one, why in answers.items() if why}})
 
     async def _orders(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
-        return self._json({"data": [self.exchange.order_row(one) for one in self.exchange.open_orders(wallet)], "next_cursor": "LTE=", "limit": 100,
+        return self._json({"data": [self.exchange.order_row(one) for one in self.exchange.open_orders(wallet)], "next_cursor": END, "limit": PAGE,
                            "count": 0})
 
     async def _order(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
@@ -351,7 +353,13 @@ class BinaryVenue:
     async def _trades(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
         mine = [one for one in self.exchange.trades if one["owner"] == wallet.key
                 and all(request.query.get(key) in (None, one[key]) for key in ("id", "market", "asset_id"))]
-        return self._json({"data": mine, "next_cursor": "LTE=", "limit": 100, "count": len(mine)})
+        try:
+            first = int(base64.b64decode(request.query.get("next_cursor", "") or FIRST, validate=True))
+        except ValueError:
+            return self._json({"error": "Invalid next_cursor"}, 400)
+        page = mine[first:first + PAGE] if first >= 0 else []
+        more = base64.b64encode(str(first + PAGE).encode()).decode() if 0 <= first and first + PAGE < len(mine) else END
+        return self._json({"data": page, "next_cursor": more, "limit": PAGE, "count": len(page)})
 
     async def _balance(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
         token = request.query.get("token_id", "")
