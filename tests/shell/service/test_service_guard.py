@@ -138,7 +138,7 @@ def test_a_bucket_refills_evenly():
     ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
     ("POST", PAST, "", b'{"features": ["liq_rate"], "asset": "BTC", "asset": "ETH", "at": [1]}', {"content-type": "application/json"}, 400, "bad-request"),
     ("POST", "/v1/jobs", "", b'{"features": [], "features": []}', {"content-type": "application/json"}, 400, "bad-request"),
-    ("POST", PAST, "", b'{"a":' * 1020 + b"1" + b"}" * 1020, {"content-type": "application/json"}, 400, "bad-request"),
+    ("POST", PAST, "", b'{"a":' * 2000 + b"1" + b"}" * 2000, {"content-type": "application/json"}, 400, "bad-request"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["yesterday"]}, {}, 422, "bad-time"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [True]}, {}, 422, "bad-time"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1], "every": "1m"}, {}, 422, "bad-value"),
