@@ -20,7 +20,7 @@ from liqshell.emulator.server import Config as Market
 from liqshell.emulator.server import serve
 from liqshell.errors import ConfigError
 from liqshell.gate.verify import assess
-from liqshell.judge.asked import rows_of
+from liqshell.judge.asked import FILE, rows_of
 from liqshell.judge.types import Answer, Outcome, Question
 from liqshell.judge.validation import key_of
 from liqshell.live import Session
@@ -28,6 +28,7 @@ from liqshell.live import session as session_module
 from liqshell.recording import journal
 from liqshell.report import judging, load_run, make_report, print_report
 from liqshell.report.narrative import story
+from liqshell.report.verdicts import WHY
 from liqshell.research.compare import page as compare_page
 from liqshell.research.compare.run import run_compare
 from liqshell.research.compare.terminal import show as print_compared
@@ -250,6 +251,8 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     console = Console(record=True, width=200, file=io.StringIO())
     print_report(report.summary, console)
     assert "CONTAMINATED" in console.export_text()
+    assert report.figures["verdict"].startswith("CONTAMINATED: ") and "CONTAMINATED: " in report.html.read_text()
+    assert not [row for row in report.figures["belief"] if row["state"] == "good"]
     again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
     assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
@@ -265,9 +268,30 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert "CONTAMINATED: fade." in capsys.readouterr().out
     swept = run_sweep(replace(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001]\n"), judge=settings.judge), tmp_path / "swept")
     print_sweep(swept, write_sweep(swept))
-    said = "CONTAMINATED: some answers in [judge] recordings"
-    assert said in " ".join(capsys.readouterr().out.split()) and said in (tmp_path / "swept" / "summary.json").read_text()
-    assert said in (tmp_path / "swept" / "sweep.html").read_text()
+    said, data = "CONTAMINATED: a live model was asked about the past. ", "CONTAMINATED: some answers in [judge] recordings"
+    summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
+    assert summary["verdict"].startswith(said) and summary["contaminated"] and any(data in line for line in summary["data_problems"])
+    shown, page = " ".join(capsys.readouterr().out.split()), (tmp_path / "swept" / "sweep.html").read_text()
+    assert said.strip() in shown and WHY in shown and said in page and WHY in page
+
+
+def test_a_walk_forward_with_answers_of_such_a_model_says_so(run, tmp_path):
+    """Its folds take the recorded answers, so what is left out of sample is no less contaminated."""
+    lines = [json.dumps(row | {"contaminated": True}) for row in rows_of([str(run)])]
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / FILE).write_text("\n".join(lines) + "\n")
+    more = ("[sweep.policy]\ntake_profit = [0.001, 0.003]\n[backtest]\ndelays_s = [0]\nrandom_draws = 1\n"
+            "[forward]\ntrain_days = 0.003\ntest_days = 0.001\ntrades_min = 1\n")
+    settings = studied(run, tmp_path, more)
+    settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "asked"),)),
+                       policy=replace(settings.policy, max_hold_s=60.0, entry_ttl_s=30.0))
+    report = make_report(run_backtest(settings, tmp_path / "walked", forward=True))
+    said = "CONTAMINATED: a live model was asked about the past. "
+    assert report.figures["forward"]["verdict"].startswith(said) and report.figures["verdict"].startswith(said)
+    assert not [row for row in report.figures["belief"] if row["state"] == "good"] and said in report.html.read_text()
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_report(report.summary, console)
+    assert said.strip() in " ".join(console.export_text().split())
 
 
 def studied(run, folder, more):
