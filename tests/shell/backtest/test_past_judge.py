@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from generated import generated
 from liqcore.audit import AuditKind
+from liqshell import cli
 from liqshell.backtest import run_backtest, shadows
 from liqshell.backtest.past_judge import AskPast, asker
 from liqshell.config.load import loads
@@ -102,6 +103,13 @@ def run(tmp_path_factory):
     return folder
 
 
+def with_a_model(emulator):
+    """Model, announcements and feed of the emulator's outside."""
+    text, outside = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS)), emulator.outside.url
+    return text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
+                        f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
+
+
 @pytest.mark.slow
 def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypatch):
     """Model, announcements and feed of the loopback outside; then no socket can be made: the recording alone replays, and with the recorded answers a
@@ -110,11 +118,7 @@ def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypa
 
     async def main():
         async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
-            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS))
-            outside = emulator.outside.url
-            text = text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
-                                f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
-            session = Session(loads(text, ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
             await session.run(emulator.feed.start_ns + 10 * 60 * lc.SECOND)
 
     asyncio.run(main())
@@ -128,6 +132,36 @@ def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypa
     assert replay.prove(folder).identical and prove_as_backtest(folder).identical
     audit, judge = walked(folder)
     assert audit.tobytes() == journal.load_audit(folder).tobytes() and "unknown_key" not in judge.counts
+
+
+def rows_by_contract(folder, kind, *names):
+    """Records of an audit: time, contract, side and what is named."""
+    symbols = [one.symbol for one in load_run(folder).instruments]
+    rows = lc.audit.view(journal.load_audit(folder), kind)
+    return [(row["ts"].item(), symbols[row["instrument"]], *(row[name].item() for name in ("side", *names))) for row in rows]
+
+
+@pytest.mark.slow
+def test_an_imported_recording_backtested_with_its_recorded_answers_gives_the_same_trades(tmp_path, capsys):
+    """The way of the manual, by its commands: paper run with a model and news, import of its recording, backtest of the store with kind = "recorded"."""
+    folder = tmp_path / "run"
+
+    async def main():
+        async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
+            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            await session.run(emulator.feed.start_ns + 12 * 60 * lc.SECOND)
+
+    asyncio.run(main())
+    assert cli.main(["import", str(folder), "--store", str(tmp_path / "store")]) == 0
+    (tmp_path / "b.toml").write_text(SETTINGS.format(rest="", ws="", symbols=json.dumps(SYMBOLS)).replace('rest = ""\nws = ""\n', "").replace(
+        'kind = "rules"', f"kind = 'recorded'\nrecordings = ['{folder}']") + f"[data]\nstore = '{tmp_path / 'store'}'\n[backtest]\nstudy = false\n")
+    assert cli.main(["backtest", str(tmp_path / "b.toml"), "--out", str(tmp_path / "b")]) == 0
+    for kind, names in ((AuditKind.AUDIT_TRADE, ("qty", "entry_price", "exit_price", "fees", "net", "reason")),
+                        (AuditKind.AUDIT_REQUEST, ("qty", "price", "role")), (AuditKind.AUDIT_FILL, ("qty", "price", "fee"))):
+        ours = rows_by_contract(folder, kind, *names)
+        assert ours and rows_by_contract(tmp_path / "b", kind, *names) == ours, kind
+    told, again = (list(rows_of([str(one)])) for one in (folder, tmp_path / "b"))
+    assert [(row["key"], row["action"], row["heard_ns"]) for row in again] == [(row["key"], row["action"], row["heard_ns"]) for row in told]
 
 
 def walked(folder, change=lambda rows: rows, kind="recorded", **more):
