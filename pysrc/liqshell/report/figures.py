@@ -241,6 +241,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     data = origin.data(run, ledger, study)
     tried = robust.trials(run, ledger, study)
+    asked = judging.of_run(run.meta, study.get("judge"))
     trades, held = per_trade(ledger), longest(ledger.trade_rows["hold_s"]) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
@@ -257,11 +258,11 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
         "warm": warmth.summarise(run), "timetable": timetable.summarise(run, study),
-        "gave_way": intents.gave_way(run), "judge": judging.of_run(run.meta, study.get("judge")),
+        "gave_way": intents.gave_way(run), "judge": asked,
         "data": data, "quotes": quotes.summarise(run, ledger, data["parts"]), "half_spread": study.get("half_spread", []),
         "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run), "detectors": origin.listened(run),
         "delays": robust.delays(study, held), "controls": robust.controls(study, trades, tried["independent"] or tried["trials"]),
-        "forward": robust.forward(study, held),
+        "forward": robust.forward(study, held, bool(asked and asked["contaminated"])),
         "trials": tried, "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trades_of(run, ledger)}
     out["expected"] = expected.compare(run, study, out, by_preset(run, ledger))

@@ -9,15 +9,15 @@ from markupsafe import Markup
 from liqshell.pages import data_badge, document, script, two
 from liqshell.report import sections, sections_judge, sections_quotes, sections_run, sections_study, timetable, warmth, intents
 from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, when
-from liqshell.report.verdicts import bars_only, halted, stopped
+from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, halted, stopped
 
 
 def _badges(s: dict[str, Any]) -> list[tuple[str, str]]:
     out = [data_badge(s["synthetic"], s["stamp"]["market_seeds"] or ()), ("", str(s["mode"])),
            ("", str(s["venue"]) or "no venue")]
     out += [("", f"feed {name}") for name in s["completeness"]]
-    if s["judge"] and s["judge"]["contaminated"]:
-        out.append(("bad", sections_judge.CONTAMINATED))
+    if contaminated(s):
+        out.append(("bad", CONTAMINATED))
     if s["preset"]:
         out.append(("", f"preset {s['preset']}"))
     if s["speed"] != 1:
@@ -59,8 +59,8 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
     """What must be known before any number is read."""
     out = []
-    if s["judge"] and s["judge"]["contaminated"]:
-        out.append((sections_judge.CONTAMINATED + ".", sections_judge.WHY))
+    if contaminated(s):
+        out.append((CONTAMINATED + ".", WHY))
     if s["stamp"]["audit_lost"]:
         out.append(("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
     if not s["stamp"]["finished"]:

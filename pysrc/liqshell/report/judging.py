@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from liqshell.report.statistics import CLUSTERS_MIN, DAY_NS, DRAWS, FEW, clustered_mean, mean_test, numbered, t_quantile, wilson
+from liqshell.report.verdicts import warned
 
 #: what a confidence says, read as the chance that the trade ends with a gain
 CHANCE = {1: 1 / 3, 2: 1 / 2, 3: 2 / 3}
@@ -144,7 +145,7 @@ def _adds(difference: dict[str, Any]) -> bool | None:
 def verdict(found: dict[str, Any]) -> str:
     """One sentence."""
     d = found["difference"]
-    begin = "CONTAMINATED: a live model was asked about the past. " if found["contaminated"] else ""
+    begin = warned(found["contaminated"])
     told = f"{d['confirmed']} confirmed and {d['vetoed']} vetoed questions with a result"
     if _adds(d) is None:
         return (f"{begin}Whether the judge adds anything cannot be said: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "

@@ -126,8 +126,8 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def forward(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
-    """The walk: each fold in and out of sample, and all test spans together. held_s: see mean_of."""
+def forward(study: Study, held_s: float = 0.0, contaminated: bool = False) -> dict[str, Any] | None:
+    """The walk: each fold in and out of sample, and all test spans together. held_s: see mean_of. contaminated: see verdicts.warned."""
     walk = study.get("forward")
     if not walk or not walk["folds"]:
         return None
@@ -151,7 +151,7 @@ def forward(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
            "mean_rank": sum(ranks) / len(ranks) if ranks else None, "ranked": len(ranks), "days": len(returns),
            "daily_sharpe": daily["value"], "sharpe_low": daily["low"], "sharpe_high": daily["high"],
            "kept": mean["mean"] / inside_bps if mean["mean"] is not None and inside_bps and inside_bps > 0 else None}
-    return out | {"verdict": _forward_verdict(out)}
+    return out | {"verdict": verdicts.warned(contaminated) + _forward_verdict(out)}
 
 
 def _daily_nets(trades: Trades, span: tuple[int, int]) -> list[float]:

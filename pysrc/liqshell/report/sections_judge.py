@@ -12,8 +12,6 @@ from liqshell.pages import empty, part, section, signed, sub, table
 from liqshell.report.text import NONE, interval, money, number, percent, plural, price, seconds, when
 from liqshell.report.verdicts import bps
 
-CONTAMINATED = "CONTAMINATED"
-WHY = "A live model was asked about the past: it may know what happened next. No number of this run says what it would have earned."
 WORDS = {3: "high", 2: "medium", 1: "low"}
 
 
@@ -128,4 +126,4 @@ def _latest(rows: list[dict[str, Any]]) -> Table:
          str(r["news"] or NONE), decision(r)) for r in rows[:10]])
 
 
-__all__ = ["CONTAMINATED", "WHY", "html", "terminal"]
+__all__ = ["html", "terminal"]

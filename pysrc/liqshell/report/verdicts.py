@@ -20,6 +20,8 @@ from liqshell.report.text import interval, number, percent, plural, seconds, whe
 
 GAIN, LOSS, ZERO, THIN = "gain", "loss", "zero", "too few"
 UNKNOWN, BELOW, ABOVE, CLAIMED, OVERLAPS = "cannot tell", "below", "above", "as claimed", "not contradicted"
+CONTAMINATED = "CONTAMINATED"
+WHY = "A live model was asked about the past: it may know what happened next. No number of this run says what it would have earned."
 SLOW_S = 1.0             # a gain that is gone by then is one of latency
 Show = Callable[[float | None], str]
 
@@ -119,10 +121,23 @@ def clustered(t: Mapping[str, Any]) -> str:
     return f"trades in {count}, an interval needs {CLUSTERS_MIN}"
 
 
+def warned(contaminated: object) -> str:
+    """What a verdict begins with where a live model was asked about the past."""
+    return f"{CONTAMINATED}: a live model was asked about the past. " if contaminated else ""
+
+
+def contaminated(s: Mapping[str, Any]) -> bool:
+    """Of a report.json."""
+    asked = s.get("judge")
+    return bool(asked and asked["contaminated"])
+
+
 def verdict(s: Mapping[str, Any]) -> str:
     """The result of a run in a sentence or two that claim no more than n allows. A walk-forward leads with what was left out of sample."""
     f = s.get("forward")
-    return _of_run(s) if f is None else f"{f['verdict']} The run itself, with the configured setting over all days: {_of_run(s)}"
+    if f is None:
+        return warned(contaminated(s)) + _of_run(s)
+    return f"{f['verdict']} The run itself, with the configured setting over all days: {_of_run(s)}"
 
 
 def _of_run(s: Mapping[str, Any]) -> str:
@@ -164,7 +179,8 @@ def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 def belief(s: Mapping[str, Any]) -> list[dict[str, str]]:
     """What a backtest must stand: question, state, answer. state is good, bad, open (the numbers cannot tell) or none (it was not tried). Nothing is
-    good where quotes do not cover the traded time: what a taker would have paid is then not known."""
+    good where quotes do not cover the traded time: what a taker would have paid is then not known; nor where a live model was asked about the
+    past."""
     t, d, f, c = s["per_trade"], s["delays"], s["forward"], s["controls"]
     by_sign = {GAIN: "good", LOSS: "bad", ZERO: "open", THIN: "open"}
     earned = of_mean(t)
@@ -178,7 +194,7 @@ def belief(s: Mapping[str, Any]) -> list[dict[str, str]]:
     state = "none" if f is None else by_sign[Measured(f["out_of_sample_bps"], f["low_bps"], f["high_bps"], f["trades"]).sign]
     rows.append(("Does it work on days that did not choose it?", state, "No walk-forward was run." if f is None else f["verdict"]))
     rows += [_luck(s["trials"]), _data(s)]
-    why = s["quotes"]["weakness"]
+    why = "a live model was asked about the past" if contaminated(s) else s["quotes"]["weakness"]
     return [{"question": q, "state": "open", "answer": f"{text} No tick: {why}."} if why and state == "good" else
             {"question": q, "state": state, "answer": text} for q, state, text in rows]
 

@@ -22,7 +22,7 @@ from liqshell.report.luck import DAYS_MIN, LEVEL, assess_best
 from liqshell.report.quotes import ENOUGH, cover
 from liqshell.report.statistics import CLUSTERS_MIN, FEW
 from liqshell.report.text import NONE, interval, money, number, percent, plural, seconds
-from liqshell.report.verdicts import Measured, coloured
+from liqshell.report.verdicts import CONTAMINATED, WHY, Measured, coloured, warned
 from liqshell.sweep.rows import command, place
 from liqshell.sweep.run import KERNEL, Swept
 from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
@@ -71,7 +71,7 @@ def summarise(swept: Swept) -> dict[str, Any]:
         "losses_beyond_chance": int((high < 0).sum()), "trades_max": int(columns["trades"][rows].max(initial=0)), "best": top,
         "signals": int(columns["signals"][rows].max(initial=0)), "median_net": _plain(np.median(columns["net"][rows])), "luck": luck(swept),
         "per_symbol": [_of_row(swept, best(columns, objective, symbol)[0]) | {"symbol": symbol} for symbol in swept.symbols]}
-    return out | {"verdict": verdict(out, swept)}
+    return out | {"contaminated": swept.contaminated, "verdict": warned(swept.contaminated) + verdict(out, swept)}
 
 
 def _of_row(swept: Swept, row: int) -> dict[str, Any]:
@@ -85,8 +85,9 @@ def luck(swept: Swept) -> dict[str, Any]:
     found = assess_best(swept.daily[swept.whole], others, swept.tried)
     offset = int(np.flatnonzero(swept.table["symbol"] == swept.total)[0])
     setting = None if found["best"] is None else {name: _plain(swept.table[name][offset + found["best"]]) for name in swept.config.sweep.axes}
-    # a log that lost lines counts too few
-    return found | {"edge": None if found["edge"] and swept.problems else found["edge"], "trials": found["tried"], "setting": setting,
+    # a log that lost lines counts too few; a model that knows what happened needs no luck
+    unknown = found["edge"] and (swept.problems or swept.contaminated)
+    return found | {"edge": None if unknown else found["edge"], "trials": found["tried"], "setting": setting,
                     "problem": " ".join(swept.problems)}
 
 
@@ -182,7 +183,7 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     took = ", ".join(f"{name} {seconds(value)}" for name, value in swept.seconds.items())
     return document(f"Sweep: {summary['settings']:,} settings", body, marks=badges, verdict=summary["verdict"], script=Markup(HOVER),
                     span=f"{what}, {span(swept)}; {plural(summary['signals'], 'signal')}; fills {swept.config.paper.fills}",
-                    notices=[weak] if (weak := unquoted(swept)) else (),
+                    notices=[(f"{CONTAMINATED}.", WHY)] * swept.contaminated + ([weak] if (weak := unquoted(swept)) else []),
                     foot=f"liqcore {lc.__version__}, data {swept.fingerprint[:16]}; {took}. Every row: sweep.parquet.")
 
 
@@ -283,6 +284,8 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
         rich.add_row(setting, money(row["net"]), interval(row["net_low"], row["net_high"], money), show(row["neighbours_median"]),
                      f"{row['trades']:,}", percent(row["win_rate"]))
     console.print(rich)
+    if swept.contaminated:
+        console.print(WHY, style="bold red")
     if weak := unquoted(swept):
         console.print(" ".join(weak), style="bold red")
     console.print(spreads(swept), style="dim", highlight=False)

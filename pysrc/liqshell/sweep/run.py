@@ -16,7 +16,7 @@ from liqshell.backtest import trials
 from liqshell.backtest.answers import Answers
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
-from liqshell.backtest.past_judge import refuse_model
+from liqshell.backtest.past_judge import asks_anew, contaminated, refuse_model
 from liqshell.backtest.sweep_kernel import days_of, grids_of, answers_for, parts_of, venue_of, why_not
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
@@ -40,7 +40,7 @@ class Swept:
     together; whole: which of these days count as days of results, see report.coverage. tried: how many settings were ever tried on this data;
     others: daily results of those beside this grid; problems: of the trial log. seconds: where the time went. by: kernel or
     backtest; why: what the kernel does not know. quoted, half_spread, said: of the data, as in report.json; lacking: what
-    else it has not."""
+    else it has not. contaminated: see liqshell.backtest.past_judge."""
 
     folder: Path
     config: Config
@@ -63,6 +63,7 @@ class Swept:
     problems: tuple[str, ...] = ()
     market_seeds: tuple[int, ...] = ()
     lacking: Sequence[str] = ()
+    contaminated: bool = False
 
     @property
     def days(self) -> int:
@@ -127,7 +128,8 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     return Swept(parts.folder, config, cells, table, daily, symbols, seconds, counted, history.fingerprint, known.n, len(missing), history.synthetic,
                  plan["by"], plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
                  ([told] if (told := by_contract(history.parts)) else []) + [line for part in history.parts for line in part["said"]],
-                 known.daily[:, ~np.isin(known.each, each)], known.problems, history.market_seeds, history.problems)
+                 known.daily[:, ~np.isin(known.each, each)], known.problems, history.market_seeds, history.problems,
+                 asks_anew(config, symbols) and contaminated(config))
 
 
 def grid_of(config: Config) -> list[Setting]:

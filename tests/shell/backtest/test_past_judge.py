@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from generated import generated
 from liqcore.audit import AuditKind
+from liqshell import cli
 from liqshell.backtest import run_backtest, shadows
 from liqshell.backtest.past_judge import AskPast, asker
 from liqshell.config.load import loads
@@ -20,7 +21,7 @@ from liqshell.emulator.server import Config as Market
 from liqshell.emulator.server import serve
 from liqshell.errors import ConfigError
 from liqshell.gate.verify import assess
-from liqshell.judge.asked import rows_of
+from liqshell.judge.asked import FILE, rows_of
 from liqshell.judge.types import Answer, Outcome, Question
 from liqshell.judge.validation import key_of
 from liqshell.live import Session
@@ -28,6 +29,7 @@ from liqshell.live import session as session_module
 from liqshell.recording import journal
 from liqshell.report import judging, load_run, make_report, print_report
 from liqshell.report.narrative import story
+from liqshell.report.verdicts import WHY
 from liqshell.research.compare import page as compare_page
 from liqshell.research.compare.run import run_compare
 from liqshell.research.compare.terminal import show as print_compared
@@ -101,6 +103,13 @@ def run(tmp_path_factory):
     return folder
 
 
+def with_a_model(emulator):
+    """Model, announcements and feed of the emulator's outside."""
+    text, outside = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS)), emulator.outside.url
+    return text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
+                        f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
+
+
 @pytest.mark.slow
 def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypatch):
     """Model, announcements and feed of the loopback outside; then no socket can be made: the recording alone replays, and with the recorded answers a
@@ -109,11 +118,7 @@ def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypa
 
     async def main():
         async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
-            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS))
-            outside = emulator.outside.url
-            text = text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
-                                f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
-            session = Session(loads(text, ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
             await session.run(emulator.feed.start_ns + 10 * 60 * lc.SECOND)
 
     asyncio.run(main())
@@ -127,6 +132,36 @@ def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypa
     assert replay.prove(folder).identical and prove_as_backtest(folder).identical
     audit, judge = walked(folder)
     assert audit.tobytes() == journal.load_audit(folder).tobytes() and "unknown_key" not in judge.counts
+
+
+def rows_by_contract(folder, kind, *names):
+    """Records of an audit: time, contract, side and what is named."""
+    symbols = [one.symbol for one in load_run(folder).instruments]
+    rows = lc.audit.view(journal.load_audit(folder), kind)
+    return [(row["ts"].item(), symbols[row["instrument"]], *(row[name].item() for name in ("side", *names))) for row in rows]
+
+
+@pytest.mark.slow
+def test_an_imported_recording_backtested_with_its_recorded_answers_gives_the_same_trades(tmp_path, capsys):
+    """The way of the manual, by its commands: paper run with a model and news, import of its recording, backtest of the store with kind = "recorded"."""
+    folder = tmp_path / "run"
+
+    async def main():
+        async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
+            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            await session.run(emulator.feed.start_ns + 12 * 60 * lc.SECOND)
+
+    asyncio.run(main())
+    assert cli.main(["import", str(folder), "--store", str(tmp_path / "store")]) == 0
+    (tmp_path / "b.toml").write_text(SETTINGS.format(rest="", ws="", symbols=json.dumps(SYMBOLS)).replace('rest = ""\nws = ""\n', "").replace(
+        'kind = "rules"', f"kind = 'recorded'\nrecordings = ['{folder}']") + f"[data]\nstore = '{tmp_path / 'store'}'\n[backtest]\nstudy = false\n")
+    assert cli.main(["backtest", str(tmp_path / "b.toml"), "--out", str(tmp_path / "b")]) == 0
+    for kind, names in ((AuditKind.AUDIT_TRADE, ("qty", "entry_price", "exit_price", "fees", "net", "reason")),
+                        (AuditKind.AUDIT_REQUEST, ("qty", "price", "role")), (AuditKind.AUDIT_FILL, ("qty", "price", "fee"))):
+        ours = rows_by_contract(folder, kind, *names)
+        assert ours and rows_by_contract(tmp_path / "b", kind, *names) == ours, kind
+    told, again = (list(rows_of([str(one)])) for one in (folder, tmp_path / "b"))
+    assert [(row["key"], row["action"], row["heard_ns"]) for row in again] == [(row["key"], row["action"], row["heard_ns"]) for row in told]
 
 
 def walked(folder, change=lambda rows: rows, kind="recorded", **more):
@@ -250,6 +285,8 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     console = Console(record=True, width=200, file=io.StringIO())
     print_report(report.summary, console)
     assert "CONTAMINATED" in console.export_text()
+    assert report.figures["verdict"].startswith("CONTAMINATED: ") and "CONTAMINATED: " in report.html.read_text()
+    assert not [row for row in report.figures["belief"] if row["state"] == "good"]
     again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
     assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
@@ -265,9 +302,30 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert "CONTAMINATED: fade." in capsys.readouterr().out
     swept = run_sweep(replace(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001]\n"), judge=settings.judge), tmp_path / "swept")
     print_sweep(swept, write_sweep(swept))
-    said = "CONTAMINATED: some answers in [judge] recordings"
-    assert said in " ".join(capsys.readouterr().out.split()) and said in (tmp_path / "swept" / "summary.json").read_text()
-    assert said in (tmp_path / "swept" / "sweep.html").read_text()
+    said, data = "CONTAMINATED: a live model was asked about the past. ", "CONTAMINATED: some answers in [judge] recordings"
+    summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
+    assert summary["verdict"].startswith(said) and summary["contaminated"] and any(data in line for line in summary["data_problems"])
+    shown, page = " ".join(capsys.readouterr().out.split()), (tmp_path / "swept" / "sweep.html").read_text()
+    assert said.strip() in shown and WHY in shown and said in page and WHY in page
+
+
+def test_a_walk_forward_with_answers_of_such_a_model_says_so(run, tmp_path):
+    """Its folds take the recorded answers, so what is left out of sample is no less contaminated."""
+    lines = [json.dumps(row | {"contaminated": True}) for row in rows_of([str(run)])]
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / FILE).write_text("\n".join(lines) + "\n")
+    more = ("[sweep.policy]\ntake_profit = [0.001, 0.003]\n[backtest]\ndelays_s = [0]\nrandom_draws = 1\n"
+            "[forward]\ntrain_days = 0.003\ntest_days = 0.001\ntrades_min = 1\n")
+    settings = studied(run, tmp_path, more)
+    settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "asked"),)),
+                       policy=replace(settings.policy, max_hold_s=60.0, entry_ttl_s=30.0))
+    report = make_report(run_backtest(settings, tmp_path / "walked", forward=True))
+    said = "CONTAMINATED: a live model was asked about the past. "
+    assert report.figures["forward"]["verdict"].startswith(said) and report.figures["verdict"].startswith(said)
+    assert not [row for row in report.figures["belief"] if row["state"] == "good"] and said in report.html.read_text()
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_report(report.summary, console)
+    assert said.strip() in " ".join(console.export_text().split())
 
 
 def studied(run, folder, more):

@@ -9,9 +9,8 @@ from typing import Any
 from liqshell.config.load import Config
 from liqshell.report.coverage import rate
 from liqshell.report.quotes import ENOUGH
-from liqshell.report.sections_judge import CONTAMINATED, WHY
 from liqshell.report.text import percent, plural, seconds
-from liqshell.report.verdicts import GAIN, LOSS, Measured, bps, of_delay, of_mean
+from liqshell.report.verdicts import CONTAMINATED, GAIN, LOSS, WHY, Measured, bps, of_delay, of_mean
 
 CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 #: columns of compare.csv: keys of a row, "a.b" = key b of its table a

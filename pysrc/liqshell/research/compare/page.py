@@ -20,9 +20,8 @@ from liqshell.research.compare.sections_quotes import contracts, fills
 from liqshell.research.compare.sections_quotes import head as quotes_first
 from liqshell.pages import bold, data_badge, document, empty, figure, lines, link, muted, part, section, span, sub, table
 from liqshell.report.quotes import ENOUGH, coverage
-from liqshell.report.sections_judge import CONTAMINATED, WHY
 from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, seconds, when
-from liqshell.report.verdicts import GAIN, Measured, bps, coloured, of_mean
+from liqshell.report.verdicts import CONTAMINATED, GAIN, WHY, Measured, bps, coloured, of_mean
 
 #: of the data of a contract, in compare.json
 CONTRACT = ("symbol", "completeness", "trades", "quotes", "liquidations", "covered_hours", "traded_hours", "quoted", "streams", "said")
