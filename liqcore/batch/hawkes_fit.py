@@ -28,11 +28,6 @@ class Fit:
     seconds: float
     steps: int                           # of EM until it stood still
 
-    @property
-    def total_branching(self) -> float:
-        """Children of an average event."""
-        return sum(self.branching)
-
 
 @njit("float64(float64[::1], float64[::1], float64[::1], float64, float64, float64[::1], float64[::1], float64[:, ::1])", cache=True, nogil=True)
 def _expect(ts, marks, before, seconds, base, branching, decay, out):

@@ -30,10 +30,6 @@ class Field:
         self.slots = tuple(self._slot(s) for s in (slot if isinstance(slot, tuple) else (slot,)))
 
     @property
-    def is_topic(self) -> bool:
-        return self.kind == TOPIC
-
-    @property
     def is_rows(self) -> bool:
         return self.kind == ROWS
 

@@ -11,6 +11,7 @@ import gzip
 import io
 import os
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,16 @@ def content(path: str | Path) -> bytes:
     """All bytes of a regular file. OSError as `opened`."""
     with os.fdopen(opened(path), "rb") as stream:
         return stream.read()
+
+
+def toml(path: str | Path, expected: str) -> dict[str, Any]:
+    """The tables of a TOML file. ConfigError where it is none."""
+    try:
+        return tomllib.loads(regular(path, expected, ConfigError).read_text())
+    except OSError as why:
+        raise ConfigError(str(path), f"cannot be read: {why.strerror}", expected) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
+        raise ConfigError(str(path), f"is not TOML ({why})") from None
 
 
 class Meter:

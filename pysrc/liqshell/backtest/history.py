@@ -22,8 +22,8 @@ from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
 from liqshell.event_columns import joined
-from liqshell.recording.marks import outages
-from liqshell.report.coverage import DAY_NS, union
+from liqshell.recording.marks import outages, union
+from liqshell.report.coverage import DAY_NS
 from liqshell.report.run import COMPLETENESS
 from liqshell.report.text import plural
 

@@ -50,7 +50,6 @@ class Places:
     gamma: str = "https://gamma-api.polymarket.com"
     clob: str = "https://clob.polymarket.com"
     market_ws: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
-    user_ws: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     spot: str = "https://api.binance.com"
     spot_ws: str = "wss://stream.binance.com:9443/stream"
 
@@ -59,7 +58,7 @@ class Places:
         """All at one address, as an emulator has them; "" = the real ones."""
         base = base.rstrip("/")
         ws = "ws" + base.removeprefix("http")
-        return cls(base, base, ws + "/ws/market", ws + "/ws/user", base, ws + "/stream") if base else cls()
+        return cls(base, base, ws + "/ws/market", base, ws + "/stream") if base else cls()
 
 
 class RealTime:

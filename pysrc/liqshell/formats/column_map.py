@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,13 +20,12 @@ from typing import Any
 
 from liqcore.event import Kind
 from liqshell.errors import ConfigError
-from liqshell.input_file import regular
+from liqshell.input_file import toml
 
 KINDS = {"trade": Kind.TRADE, "liquidation": Kind.LIQUIDATION, "quote": Kind.BBO, "ticker": Kind.TICKER}
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 SIDES_OF = ("taker", "maker", "position", "order")
 TIMES, NAME_FIELDS = ("time", "recv"), ("symbol", "venue")
-PRINT = ("price", "size", "notional", "limit")
 #: columns of numbers by kind, and the field of an event that each becomes
 NUMBERS: Mapping[str, Mapping[str, str]] = {
     "trade": {"price": "price", "size": "qty", "notional": ""},
@@ -103,13 +101,7 @@ def _value(value: Any) -> str:
 
 def load(path: Path) -> ColumnMap:
     """A map from its file. ConfigError with every fault."""
-    try:
-        found = tomllib.loads(regular(path, "a TOML file that says what columns mean", ConfigError).read_text())
-    except OSError as why:
-        raise ConfigError(str(path), f"cannot be read: {why.strerror}", "a TOML file that says what columns mean") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
-        raise ConfigError(str(path), f"is not TOML ({why})") from None
-    return made(found, str(path))
+    return made(toml(path, "a TOML file that says what columns mean"), str(path))
 
 
 def made(found: Mapping[str, Any], where: str) -> ColumnMap:

@@ -14,7 +14,8 @@ import numpy as np
 from liqcore import Phase, Role
 from liqshell.errors import DataError, LiqshellError
 from liqshell.gate.exits import NS, Fault, exit_faults, limit_faults, reduce_only_faults
-from liqshell.report.coverage import gaps, union
+from liqshell.recording.marks import union
+from liqshell.report.coverage import gaps
 from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run, load_run
 from liqshell.report.stories import ORDER_MARKET, Bracket, Ledger

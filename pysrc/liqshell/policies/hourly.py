@@ -14,7 +14,6 @@ from math import copysign, erf, inf, isfinite, isnan, log, nan, sqrt
 import liqcore as lc
 
 HOUR = 3600 * lc.SECOND
-EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)      # of the distance to the open, in standard deviations of what is left of the hour
 
 
 def hour_of(ts: int) -> int:

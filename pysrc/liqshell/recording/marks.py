@@ -56,4 +56,15 @@ def outages(marks: Iterable[tuple[int, int, int, int]], end_ns: int, streams: in
     return sorted(out | {(since, end_ns) for since in down.values()})
 
 
-__all__ = ["Concern", "concerns_of", "outages", "parts_of"]
+def union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping spans of time merged."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(s for s in spans if s[1] > s[0]):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+__all__ = ["Concern", "concerns_of", "outages", "parts_of", "union"]

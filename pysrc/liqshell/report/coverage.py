@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from liqshell.recording.marks import outages
+from liqshell.recording.marks import outages, union
 from liqshell.report.stories import Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import DAY_NS as DAY_NS
@@ -12,17 +12,6 @@ from liqshell.report.statistics import HOUR_NS as HOUR_NS
 from liqshell.report.statistics import poisson, wilson
 
 COVERED_LEAST = 0.5          # of a day: below it the day is one without data, not one without trades
-
-
-def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Overlapping spans of time merged."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(s for s in spans if s[1] > s[0]):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out
 
 
 def gaps(run: Run, ledger: Ledger, instrument: int) -> list[tuple[int, int]]:

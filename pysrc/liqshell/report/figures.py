@@ -9,6 +9,7 @@ import numpy as np
 from liqcore import Alarm, AuditKind, Control, Gate, Phase, Reason, Role
 from liqcore.event import Stream
 
+from liqshell.recording.marks import union
 from liqshell.report import breakdown, expected, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
 from liqshell.report.coverage import covered_hours, rate, share
 from liqshell.report.ledger import UNASKED
@@ -150,7 +151,7 @@ def held_back(run: Run, ledger: Ledger) -> dict[str, float]:
                 spans.setdefault(word, []).append((since.pop(k), ts))
     for word, since in closed.items():
         spans.setdefault(word, []).extend((ts, max(ts, run.ended_ns)) for ts in since.values())
-    return {word: union_seconds(spans[word]) for word in (*GATES.values(), *spans) if word in spans}
+    return {word: sum(end - start for start, end in union(spans[word])) / 1e9 for word in (*GATES.values(), *spans) if word in spans}
 
 
 def gate_labels(ledger: Ledger) -> list[str]:
@@ -160,15 +161,6 @@ def gate_labels(ledger: Ledger) -> list[str]:
         out.append(gate(code, control, opened))
         opened = opened or code == Gate.GATE_START and control == Control.CONTROL_READY
     return out
-
-
-def union_seconds(spans: list[tuple[int, int]]) -> float:
-    """Length of what the spans cover together."""
-    total, reached = 0, 0
-    for start, end in sorted(spans):
-        total += max(0, end - max(start, reached))
-        reached = max(reached, end)
-    return total / 1e9
 
 
 def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:

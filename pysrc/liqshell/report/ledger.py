@@ -480,6 +480,8 @@ class _Reader:
         brackets = np.flatnonzero(last >= 0)
         found = found.where(last[brackets])
         rows = self.ledger.bracket_rows
+        # the stream of a killed run may end between a trade and the step that says its bracket is over
+        rows["flat"][brackets] = np.where(rows["flat"][brackets], rows["flat"][brackets], found["ts"])
         multiplier = np.array([i.multiplier for i in self.run.instruments], float)
         table = np.zeros(len(found), TRADE_DTYPE)
         table["bracket"] = brackets

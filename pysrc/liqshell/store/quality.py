@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from liqcore.event import Kind
+from liqshell.recording.marks import union
 from liqshell.store.cache import Contract
 from liqshell.store.held import by_stream, down, feed_of, stream_warnings
 from liqshell.store.load import Store
@@ -77,7 +78,7 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
         "before": any(content.format < LAYOUT["tickers"].format for key, content in contract.contents.items() if key.kind == "tickers"),
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
-        "gap_hours": round(sum(b - a for a, b in _union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
+        "gap_hours": round(sum(b - a for a, b in union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
     }
 
 
@@ -89,7 +90,7 @@ def coverage(contract: Contract, dark: Sequence[Interval], dense: bool) -> dict[
         for hour, rows in enumerate(content.hours):
             if rows:
                 day[hour][key.kind] = rows
-    united = _union(dark)
+    united = union(dark)
     for text, day in out.items():
         start = day_number(text) * DAY_NS
         lost = [0] * 24
@@ -210,14 +211,4 @@ def _both(a: Sequence[Interval], b: Sequence[Interval]) -> list[Interval]:
         if low < high:
             out.append((low, high))
         n, m = (n + 1, m) if a[n][1] < b[m][1] else (n, m + 1)
-    return out
-
-
-def _union(intervals: Iterable[Interval]) -> list[Interval]:
-    out: list[Interval] = []
-    for a, b in sorted(intervals):
-        if out and a <= out[-1][1]:
-            out[-1] = (out[-1][0], max(b, out[-1][1]))
-        else:
-            out.append((a, b))
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,7 +11,7 @@ from typing import Any
 import liqcore as lc
 from liqshell.errors import ConfigError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.input_file import regular
+from liqshell.input_file import toml
 from liqshell.store.grid import STEPS_MIN, Grid
 from liqshell.store.partition import Content, Key
 
@@ -82,15 +81,9 @@ def _completeness(venue: str, contents: Mapping[Key, Content]) -> tuple[str, str
 
 def load_file(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """A TOML file with a table a contract: ["bybit:BTCUSDT"] tick_size = "0.1", lot_size = "0.001", multiplier, completeness = "FULL" ..."""
-    try:
-        found = tomllib.loads(regular(path, "a TOML file of contracts", ConfigError).read_text())
-    except OSError as why:
-        raise ConfigError(str(path), f"cannot be read: {why.strerror}", "a TOML file of contracts") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
-        raise ConfigError(str(path), f"is not TOML ({why})") from None
     problems: list[ConfigError] = []
     out: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, table in found.items():
+    for name, table in toml(path, "a TOML file of contracts").items():
         venue, colon, symbol = name.partition(":")
         if not colon or not venue or not symbol or not isinstance(table, dict):
             problems.append(ConfigError(f"{path}: [{name}]", "no contract", 'a table named like ["bybit:BTCUSDT"]'))

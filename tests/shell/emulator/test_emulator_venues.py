@@ -27,7 +27,7 @@ BINANCE_STREAMS = {f"{s.lower()}@{name}" for s in SYMBOLS for name in ("aggTrade
 OKX_TOPICS = {f"{channel}:{okx.inst_id(c)}" for c in CONTRACTS for channel in okx.CHANNELS} | {LIQUIDATIONS}
 
 
-def market_of(seconds=2400, seed=1, one_per_second=False):
+def market_of(seconds=1200, seed=1, one_per_second=False):
     """(rows of the market, Binance's frames, OKX's frames) of so many seconds; rows by kind as (ms, symbol, side, ticks, lots)."""
     feed = SyntheticFeed(Market(Parameters(seed=seed, symbols=SYMBOLS, warmup_hours=0.5)))
     rows = defaultdict(list)

@@ -32,14 +32,14 @@ def configuration(emulator):
 
 
 class Reader(threading.Thread):
-    """Reads the page of a run as often as it can."""
+    """Reads the page of a run, as often as it can or with a pause between."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, pause_s=0.0):
         super().__init__(daemon=True)
-        self.folder, self.seen, self.over = folder, [], threading.Event()
+        self.folder, self.pause_s, self.seen, self.over = folder, pause_s, [], threading.Event()
 
     def run(self):
-        while not self.over.is_set():
+        while not self.over.wait(self.pause_s):
             found = view_page.read(self.folder) if (self.folder / VIEW).exists() else None
             if found is not None and (not self.seen or found.number != self.seen[-1].number):
                 self.seen.append(found)
@@ -49,7 +49,7 @@ class Reader(threading.Thread):
 def watched(tmp_path_factory):
     """A run on paper over sockets, two readers, and what they read."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    readers = [Reader(folder) for _ in range(2)]
+    readers = [Reader(folder, 0.01) for _ in range(2)]
 
     async def main():
         async with await serve(Config(seed=6, speed=60.0, lead_s=0.3)) as emulator:

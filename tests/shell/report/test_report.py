@@ -26,7 +26,7 @@ from liqshell.report.prices import Series
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=4.0, seed=3, symbols=SYMBOLS, gap_s=40.0)
+    return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=2.5, seed=3, symbols=SYMBOLS, gap_s=40.0)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
 
 def test_rates_are_per_covered_hour(report):
     for row in report.summary["instruments"]:
-        assert row["gap_s"] == pytest.approx(40.0) and row["cascades"]["hours"] == pytest.approx(4.0 - 40 / 3600)
+        assert row["gap_s"] == pytest.approx(40.0) and row["cascades"]["hours"] == pytest.approx(2.5 - 40 / 3600)
         c = row["cascades"]
         assert c["low"] <= c["n"] / c["hours"] <= c["high"]
     assert [i["state"] for i in report.summary["feed"]["incidents"]] == ["down", "up"]
@@ -283,6 +283,16 @@ def test_empty_run(tmp_path):
     assert out.summary["money"]["net"] == 0.0 and out.summary["cascades"]["rate"]["per_hour"] is None and not out.summary["trades"]
     assert "No trade was closed" in terminal(out.summary)
     assert out.csv.read_text().count("\n") == 1 and "closed_ns" in out.csv.read_text()
+
+
+def test_a_run_that_was_killed_between_a_trade_and_the_end_of_its_bracket(folder, tmp_path):
+    cut = copy(folder, tmp_path / "cut", finished=False, problem="")
+    audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
+    trade = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[2]
+    audit[:trade + 1].tofile(cut / "audit.bin")
+    shutil.rmtree(cut / "frames")
+    out = make_report(cut)
+    assert out.summary["portfolio"]["n"] == 3 and list(csv.DictReader(StringIO(out.csv.read_text())))[-1]["closed_ns"] == str(audit["ts"][trade])
 
 
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.37, 0.5, 0.61, 0.93])

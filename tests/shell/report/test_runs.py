@@ -19,7 +19,7 @@ from liqshell.sweep import run as sweeps
 def root(tmp_path_factory):
     """A paper run with its recording, two backtests of it that differ in one number, and a sweep."""
     root = tmp_path_factory.mktemp("all")
-    make_report(record_run(root / "paper", hours=2, seed=12))
+    make_report(record_run(root / "paper", hours=1, seed=12))
     base = f'[run]\nout = "{root}"\n{SETTINGS}[data]\nfiles = ["{root / "paper"}"]\n[backtest]\nstudy = false\n'
     for name, target in (("near", 0.001), ("far", 0.003)):
         make_report(run_backtest(loads(base + f"[policy]\ntake_profit = {target}\n"), root / "tests" / name))

@@ -10,7 +10,6 @@ import orjson
 from liqshell.venues.order_port import Ask as Request
 
 CATEGORY, SETTLE = "linear", "USDT"
-WEIGHTS = {"order": 10.0, "setting": 10.0, "query": 50.0, "fees": 5.0, "market": 100.0}     # a second; order: create, amend and cancel together
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.~%:,*/=+-]")
 
 

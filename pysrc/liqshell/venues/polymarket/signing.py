@@ -18,7 +18,7 @@ from typing import Any
 
 from liqshell.errors import ConfigError
 
-POLYGON, TESTNET = 137, 80002
+POLYGON = 137
 EXCHANGE, NEG_RISK_EXCHANGE = "0xE111180000d2663C0091e4f400237545B87B996B", "0xe2222d279d744050d28e00520010520000310F59"
 ATTESTS = "This message attests that I control the given wallet"
 ZERO_32 = "0x" + "00" * 32
