@@ -79,6 +79,9 @@ class Walk:
         self.naming = set(audit[audit["kind"] == K.AUDIT_LARGE].view(VIEWS[K.AUDIT_LARGE])["detector"].tolist())
         for r in rows(audit):
             getattr(self, AuditKind(r.kind).name.removeprefix("AUDIT_").lower())(r)
+        for b in self.brackets:                     # of a killed run: the trade is there, its bracket's end is not
+            if b["closed"] and not b["flat"]:
+                b["flat"] = b["closed"][0]
 
     def refused(self, r):
         pass
