@@ -87,9 +87,9 @@ def single(column: np.ndarray) -> Any:
     return column[0] if len(column) and column.strides == (0,) else None
 
 
-def kinds_in(events: Events, name: str = "kind") -> list[int]:
-    """The different values of a field of small whole numbers, rising."""
-    column = events[name]
+def kinds_in(events: Events) -> list[int]:
+    """The different kinds, rising."""
+    column = events["kind"]
     one = single(column)
     if one is None and len(column) and column.min() == column.max():
         one = column[0]

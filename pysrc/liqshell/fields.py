@@ -193,14 +193,14 @@ def table(section: type) -> Any:
     return field(default_factory=section, metadata={"section": section})
 
 
-def plain_table(expected: str, *, required: tuple[str, ...] = ()) -> Any:
+def plain_table(expected: str) -> Any:
     """A table of plain values whose keys are not known here (parameters of a rule, of a detector), kept as they were written; None = not set.
     Whoever knows the keys judges them."""
     def read(value: Any) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping) or not all(name in value for name in required) or not all(map(_is_plain, value.values())):
+        if not isinstance(value, Mapping) or not all(map(_is_plain, value.values())):
             raise ValueError
         return MappingProxyType(dict(value))
-    return field(default=None, metadata={"rule": Rule(f"a table of {expected}", read, {"type": "object", "required": list(required)})})
+    return field(default=None, metadata={"rule": Rule(f"a table of {expected}", read, {"type": "object"})})
 
 
 def _is_plain(value: Any) -> bool:

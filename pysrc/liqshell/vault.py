@@ -49,10 +49,10 @@ def password(vault: Any, name: str) -> str:
     return found.strip() if isinstance(found, str) else ""
 
 
-def find_token(name: str, environ: Mapping[str, str] | None = None, keyring: Any = None) -> str:
+def find_token(name: str, environ: Mapping[str, str] | None = None) -> str:
     """The token LIQCORE_NAME of the environment, else "name" of the keyring; '' where there is none. It is registered with liqshell.log, so that no
     log line shows it. ConfigError where it cannot be sent in a header; the message does not show it."""
-    found = variable(environ, f"LIQCORE_{name.upper()}") or password(keyring if keyring is not None else system_keyring(), name)
+    found = variable(environ, f"LIQCORE_{name.upper()}") or password(system_keyring(), name)
     if not found:
         return ""
     if not (8 <= len(found) <= 512 and found.isascii() and found.isprintable() and " " not in found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -170,7 +170,7 @@ EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup"
                   "notional": "reported"}
 
 
-def load_history(config: Config, notify: Callable[[int], None] | None = None, trades: bool = True) -> History:
+def load_history(config: Config, trades: bool = True) -> History:
     """The data that [data] names. trades: they are needed, as there is no price to fill at without them. ConfigError or DataError says what is
     missing or wrong."""
     data = config.data
@@ -181,7 +181,7 @@ def load_history(config: Config, notify: Callable[[int], None] | None = None, tr
         own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
         if not own:
             return _checked(_imported(config, wanted), config, trades)
-        found = _recorded(data.files, wanted, notify)
+        found = _recorded(data.files, wanted)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
             asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
@@ -258,14 +258,14 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
 
-def _recorded(files: Sequence[str], symbols: Sequence[str], notify: Callable[[int], None] | None) -> History:
+def _recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     """Recordings of runs of ours, joined in time."""
     from liqshell.run.recorded_events import read_events
 
     instruments: dict[str, lc.Instrument] = {}
     parts, digest, made_by, ends, problems = [], hashlib.sha256(), [], [], []
     for file in files:
-        found = read_events(file, notify=notify)
+        found = read_events(file)
         if found.values is None:
             raise DataError(file, "its recording does not say which contracts it holds", "the folder of a run made by liqcore",
                             f"Import it: liqcore import {file} --store STORE")

@@ -41,7 +41,7 @@ class Check:
     action: str = ""
 
 
-def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | None = None) -> list[Check]:
+def examine(config: Config, facts: Facts, *, live: bool = True) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
     if facts.offline:
         return [Check("venue", OK, "not asked (--offline): clock, contracts, fees and account were not looked at"), *_disk(facts), *_made(facts),

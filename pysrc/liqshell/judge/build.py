@@ -20,7 +20,7 @@ from liqshell.judge.past import NoJudge, RecordedJudge, RulesPast
 from liqshell.judge.providers import provider_of
 from liqshell.judge.rules import Rules
 from liqshell.judge.types import Judge, PastJudge
-from liqshell.news.items import Item, NewsSource, Record
+from liqshell.news.items import Item, NewsSource
 from liqshell.news.sources import Announcements, Brave, Feeds, RecordedNews, Several
 from liqshell.transport import is_loopback
 from liqshell.vault import find_token
@@ -40,14 +40,13 @@ def names_of(news: NewsConfig) -> dict[str, str]:
     return {**_shipped_names(), **{ticker: str(name) for ticker, name in (news.names or {}).items()}}
 
 
-def news_of(news: NewsConfig, clock: MarketTime, record: Record | None = None, token: str | None = None) -> Several | None:
-    """The sources of [news]; None where it names none. token: of Brave, None = from the environment or the keyring. ConfigError where it is
-    missing."""
+def news_of(news: NewsConfig, clock: MarketTime) -> Several | None:
+    """The sources of [news]; None where it names none. ConfigError where Brave's token is missing."""
     names, now = names_of(news), clock.now_ns
-    common: dict[str, Any] = {"timeout_s": news.timeout_s, "ca": news.ca, "record": record}
+    common: dict[str, Any] = {"timeout_s": news.timeout_s, "ca": news.ca}
     sources: list[NewsSource] = []
     if news.brave:
-        found = find_token("news_key") if token is None else token
+        found = find_token("news_key")
         if not found:
             raise ConfigError("news.brave", "no key", "LIQCORE_NEWS_KEY in the environment, or news_key in the keyring under the service 'liqcore'")
         sources.append(Brave(found, names, now, base=news.brave_url, cache_s=news.cache_s, **common))
@@ -75,7 +74,7 @@ def way_of(judge: JudgeConfig) -> Way:
     return Model(judge.kind, provider, Web(base, provider.headers(token), judge.ca, secret=bool(token)), judge.model, judge.max_tokens, judge.effort)
 
 
-def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: str | Path | None, *, record_news: Record | None = None,
+def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: str | Path | None, *,
                rows: Callable[[tuple[str, ...]], Iterable[Mapping[str, Any]]] | None = None) -> Judge:
     """The live judge of a configuration. folder: where what it has used today is kept ([run] out), None = nowhere. rows: reads recorded streams, for
     kind "recorded". ConfigError where something is missing."""
@@ -90,7 +89,7 @@ def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: 
         raise ConfigError("judge", str(why)) from None
     way = way_of(judge)
     price = judge.prices.get(judge.model, PriceConfig())
-    return Asking(way, clock, judge.timeout_s, caps, price=price, news=news_of(news, clock, record_news),
+    return Asking(way, clock, judge.timeout_s, caps, price=price, news=news_of(news, clock),
                   news_timeout_s=news.timeout_s, hosts=news.hosts, age_max_s=news.age_max_s, concurrency=judge.concurrency)
 
 

@@ -7,7 +7,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -57,21 +57,6 @@ class NewsSource(Protocol):
 
 class NewsError(Exception):
     """A source has no answer: which one, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What a source sent, as it was received: for the recording, so that a replay or a backtest asks nobody."""
-
-    received_ns: int
-    source: str
-    asset: str
-    status: int
-    body: bytes
-    items: tuple[Item, ...]
-
-
-Record = Callable[[Body], None]
 
 
 def clean(text: str, most: int) -> str:
@@ -154,7 +139,7 @@ def _key(title: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFKC", title).casefold() if one.isalnum())
 
 
-def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Sequence[str], most: int) -> Iterator[Selected]:
+def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Sequence[str]) -> Iterator[Selected]:
     """The work of select, an item a step; the last one has the result."""
     dropped: Counter[str] = Counter()
     out: dict[str, Item] = {}
@@ -177,24 +162,24 @@ def _selection(found: Iterable[Item], as_of_ns: int, age_max_s: float, hosts: Se
             dropped["duplicate"] += 1
         elif why := suspicion(f"{one.title[:RAW_MAX]} {one.description[:RAW_MAX]}") or suspicion(f"{item.title} {item.description}"):
             dropped[f"injection: {why}"] += 1
-        elif len(out) >= most:
+        elif len(out) >= ITEMS_MAX:
             dropped["too many"] += 1
         else:
             out[_key(item.title)] = item
     yield Selected(tuple(out.values()), dict(dropped))
 
 
-def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = (), most: int = ITEMS_MAX) -> Selected:
+def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = ()) -> Selected:
     """The newest items that are known at `as_of_ns`, clean, each story once. hosts: the only ones that count, () = all; a venue's announcement always
     does."""
-    *_, last = _selection(found, as_of_ns, age_max_s, hosts, most)
+    *_, last = _selection(found, as_of_ns, age_max_s, hosts)
     return last
 
 
-async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = (), most: int = ITEMS_MAX) -> Selected:
+async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = ()) -> Selected:
     """As select; between two items the loop goes on with its other work, because hostile text takes milliseconds an item."""
     last = Selected((), {})
-    for last in _selection(found, as_of_ns, age_max_s, hosts, most):
+    for last in _selection(found, as_of_ns, age_max_s, hosts):
         await asyncio.sleep(0)
     return last
 

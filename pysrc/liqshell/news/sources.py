@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from liqshell.news.feed_xml import entries
-from liqshell.news.items import SEARCH, Body, Item, NewsError, NewsSource, Record, host_of
+from liqshell.news.items import SEARCH, Item, NewsError, NewsSource, host_of
 from liqshell.news.pace import Pace
 from liqshell.venues.adapters import adapter_of
 from liqshell.web import Reply, Web
@@ -60,10 +60,10 @@ def _json(body: bytes) -> Any:
 
 
 class _Asked:
-    """What sources share: a cache, one request at a time, the recording."""
+    """What sources share: a cache, one request at a time."""
 
-    def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float, record: Record | None):
-        self.name, self._web, self._now, self._cache_s, self._record = name, web, now, cache_s, record
+    def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float):
+        self.name, self._web, self._now, self._cache_s = name, web, now, cache_s
         self._pace = Pace(interval_s)
         self._kept: dict[str, tuple[float, list[Item]]] = {}
 
@@ -89,9 +89,7 @@ class _Asked:
         try:
             items = read(reply, received) if reply.status == 200 else None
         except (ValueError, KeyError, TypeError, AttributeError) as why:
-            self._note(Body(received, self.name, key, reply.status, reply.body, ()))
             raise NewsError(f"{self.name}: an answer of another shape: {type(why).__name__}") from None
-        self._note(Body(received, self.name, key, reply.status, reply.body, tuple(items or ())))
         if items is None:
             raise NewsError(f"{self.name}: {reply.why or f'HTTP {reply.status}'}")
         self._kept[key] = (loop.time() + self._cache_s, items)
@@ -101,19 +99,15 @@ class _Asked:
         until, items = self._kept.get(key, (0.0, []))
         return items if until > asyncio.get_running_loop().time() else None
 
-    def _note(self, body: Body) -> None:
-        if self._record is not None:
-            self._record(body)
-
 
 class Brave(_Asked):
     """Brave's news search. names: ticker -> name. A request a second and none in parallel, unless its headers say less."""
 
     def __init__(self, token: str, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 120.0, timeout_s: float = 1.5,
-                 ca: str = "", interval_s: float = 1.0, record: Record | None = None):
+                 ca: str = "", interval_s: float = 1.0):
         web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
                   secret=True)
-        super().__init__(SEARCH, web, now, interval_s, cache_s, record)
+        super().__init__(SEARCH, web, now, interval_s, cache_s)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
@@ -133,9 +127,8 @@ class Brave(_Asked):
 class Announcements(_Asked):
     """Bybit's announcements of listings, delistings and maintenance. The list is read for all assets at once."""
 
-    def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = "",
-                 record: Record | None = None):
-        super().__init__("bybit", Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca), now, 0.2, cache_s, record)
+    def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = ""):
+        super().__init__("bybit", Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca), now, 0.2, cache_s)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
@@ -158,10 +151,9 @@ class Announcements(_Asked):
 class Feeds(_Asked):
     """One RSS or Atom feed, read for all assets at once. address: of the feed."""
 
-    def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = "",
-                 record: Record | None = None):
+    def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = ""):
         web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
-        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s, record)
+        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:

@@ -35,7 +35,7 @@ KNOWN = 0.5              # of all settings that were tried: with the daily resul
 ALIKE = 0.5              # settings whose daily results correlate by so much count as one trial
 
 
-def errors_grow(daily: np.ndarray, lags: int = LAGS) -> float:
+def errors_grow(daily: np.ndarray) -> float:
     """Factor (at least 1) on the variance of a mean over days that hang together, by the autocorrelation of all settings pooled. A single setting of
     some weeks does not show it; hundreds do. daily: (days, settings)."""
     days = len(daily)
@@ -45,7 +45,7 @@ def errors_grow(daily: np.ndarray, lags: int = LAGS) -> float:
     if not scaled.size:
         return 1.0
     factor = 1.0
-    for lag in range(1, min(lags, days - 1) + 1):
+    for lag in range(1, min(LAGS, days - 1) + 1):
         # a sample's autocorrelation is too low by 1 / (days - 1)
         found = float((scaled[:-lag] * scaled[lag:]).sum()) / (scaled.shape[1] * (days - lag)) + 1.0 / (days - 1)
         factor += 2.0 * (1.0 - lag / days) * (found if lag == 1 else max(found, 0.0))
@@ -184,11 +184,11 @@ def assess(daily: np.ndarray, tried: int = 0, *, of: int | None = None, seed: in
     return out | _deflated(daily, t, best, tried)
 
 
-def assess_best(daily: np.ndarray, others: np.ndarray, tried: int = 0, *, seed: int = 1) -> dict[str, Any]:
+def assess_best(daily: np.ndarray, others: np.ndarray, tried: int = 0) -> dict[str, Any]:
     """assess() of the best setting of a grid, where other settings were tried on the same days: they count, and only the grid's may be the best."""
     every = np.concatenate([daily, others], axis=1) if len(others) == len(daily) and others.size else daily
     first = int(np.argmax(t_values(daily))) if daily.size and len(daily) >= DAYS_MIN else None
-    return assess(every, tried, of=first, seed=seed) | {"settings": daily.shape[1]}
+    return assess(every, tried, of=first) | {"settings": daily.shape[1]}
 
 
 def _deflated(daily: np.ndarray, t: np.ndarray, best: int, tried: int) -> dict[str, Any]:

@@ -64,10 +64,10 @@ def kept_shares(events: np.ndarray, instruments: Sequence[lc.Instrument]) -> dic
     return {"all": of(np.ones(len(events), bool)), "bursts": of(burst)}
 
 
-def in_bursts(ts: np.ndarray, events: int = BURST_EVENTS, within_s: float = BURST_S) -> np.ndarray:
-    """Which events have at least `events` of them within the `within_s` around them."""
-    half, ordered = int(within_s * lc.SECOND) // 2, np.sort(ts)         # events come by receipt, and venues do not send them in order
-    inside: np.ndarray = np.searchsorted(ordered, ts + half, "right") - np.searchsorted(ordered, ts - half, "left") >= events
+def in_bursts(ts: np.ndarray) -> np.ndarray:
+    """Which events have at least BURST_EVENTS of them within the BURST_S around them."""
+    half, ordered = int(BURST_S * lc.SECOND) // 2, np.sort(ts)         # events come by receipt, and venues do not send them in order
+    inside: np.ndarray = np.searchsorted(ordered, ts + half, "right") - np.searchsorted(ordered, ts - half, "left") >= BURST_EVENTS
     return inside
 
 

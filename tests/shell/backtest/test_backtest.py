@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recorded_run import SETTINGS, audit_of, of_kind, record_run, study_of
+from test_cli import run
 
 import liqcore as lc
 from liqshell.recording import journal
@@ -369,17 +370,17 @@ def test_a_killed_backtest_says_so_and_is_made_again(written, folder, tmp_path):
     assert audit_of(out).tobytes() == audit_of(folder).tobytes()
 
 
-def test_the_command(written, tmp_path):
-    done = subprocess.run([*COMMAND, "backtest", str(written), "--out", str(tmp_path / "a"), "--quick", "--json", "--set", "policy.take_profit=0.003",
-                           "limits.positions_max=1"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+def test_the_command(written, tmp_path, capsys):
+    status, out, err = run(capsys, "backtest", written, "--out", tmp_path / "a", "--quick", "--json", "--set", "policy.take_profit=0.003",
+                           "limits.positions_max=1")
+    assert status == 0, err
+    summary = json.loads(out)
     assert summary["mode"] == "backtest" and summary["folder"] == str(tmp_path / "a")
     assert journal.load_manifest(tmp_path / "a")["settings"]["brackets"]["SOLUSDT"]["take_profit"] == "0.003"
     done = subprocess.run([*COMMAND, "backtest", str(written), "--quick"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "Report: " in done.stdout and "SYNTHETIC" in done.stdout
-    done = subprocess.run([*COMMAND, "backtest", str(written), "--set", "policy.take_profitt=0.003"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "policy.take_profitt: unknown key. Did you mean 'take_profit'?" in done.stderr
+    status, _, err = run(capsys, "backtest", written, "--set", "policy.take_profitt=0.003")
+    assert status == 2 and "policy.take_profitt: unknown key. Did you mean 'take_profit'?" in " ".join(err.split())
 
 
 @pytest.mark.slow

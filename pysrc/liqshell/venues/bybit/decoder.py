@@ -26,7 +26,7 @@ from liqshell.venues.frames import side as side_of
 from liqshell.venues.frames import digit_millis, stated
 
 __all__ = ["FRAME_BYTES_MAX", "PING_INTERVAL_S", "SHAPES", "TOPICS", "VENUE", "Frame", "FrameKind", "PublicDecoder",
-           "control_frame", "ping_frame", "shown", "subscribe_frames", "unsubscribe_frame"]
+           "control_frame", "ping_frame", "shown", "subscribe_frames"]
 
 VENUE = "bybit"
 PING_INTERVAL_S = 20
@@ -284,12 +284,6 @@ def subscribe_frames(symbols: Iterable[str], topics: Iterable[str] = TOPICS, pre
         raise ValueError(f"symbols: their {len(frames) * len(topics)} topics have {chars} characters, one connection takes {SUBSCRIBE_CHARS_MAX}; "
                          f"use {-(-chars // SUBSCRIBE_CHARS_MAX)} connections")
     return frames
-
-
-def unsubscribe_frame(symbol_name: str, topics: Iterable[str] = TOPICS) -> tuple[str, bytes]:
-    """(req_id, frame) that ends the topics of one symbol."""
-    req_id = f"unsub-{symbol_name}"
-    return req_id, orjson.dumps({"req_id": req_id, "op": "unsubscribe", "args": [f"{t}.{symbol_name}" for t in topics]})
 
 
 def ping_frame(sequence: int) -> bytes:
