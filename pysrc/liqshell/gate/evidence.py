@@ -14,7 +14,7 @@ import numpy as np
 from liqcore import Phase, Role
 from liqshell.errors import DataError, LiqshellError
 from liqshell.gate.exits import NS, Fault, exit_faults, limit_faults, reduce_only_faults
-from liqshell.recording.marks import union
+from liqshell.recording.marks import union, without
 from liqshell.report.coverage import gaps
 from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run, load_run
@@ -172,7 +172,7 @@ def traded(run: Run) -> dict[int, str]:
 def _feed(out: Evidence, run: Run, ledger: Ledger, further: Iterable[Evidence]) -> None:
     contracts = traded(run)
     missing = {n: gaps(run, ledger, n) for n in contracts}
-    whole = _without([(run.started_ns, run.ended_ns)], union([hole for holes in missing.values() for hole in holes]))
+    whole = without([(run.started_ns, run.ended_ns)], union([hole for holes in missing.values() for hole in holes]))
     out.stretches += [(end - start) / HOUR_NS / run.speed for start, end in whole]
     out.hours += run.duration_s / 3600 / run.speed
     out.reconnects += int(run.table("counters").get("reconnects") or 0)
@@ -180,30 +180,16 @@ def _feed(out: Evidence, run: Run, ledger: Ledger, further: Iterable[Evidence]) 
     seen = [c for c in ledger.seen if len(c.larges)] or ledger.seen
     for n, symbol in contracts.items():
         known = out.spans.setdefault(symbol, [])
-        fresh = _without(_without([(run.started_ns, run.ended_ns)], missing[n]), known)
+        fresh = without(without([(run.started_ns, run.ended_ns)], missing[n]), known)
         others = union([span for one in further for span in one.spans.get(symbol, [])])
         active = [c.active for c in seen if c.instrument == n]
         hours, cascades = _within(fresh, active)
-        own_hours, own_cascades = _within(_without(fresh, others), active)
+        own_hours, own_cascades = _within(without(fresh, others), active)
         before = out.beside.get(symbol, (0.0, 0))
         out.covered[symbol] = out.covered.get(symbol, 0.0) + hours
         out.cascades[symbol] = out.cascades.get(symbol, 0) + cascades
         out.beside[symbol] = before[0] + hours - own_hours, before[1] + cascades - own_cascades
         out.spans[symbol] = union(known + fresh)
-
-
-def _without(spans: list[tuple[int, int]], holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of spans outside of holes (in order, apart from one another)."""
-    out = []
-    for start, end in spans:
-        for first, last in holes:
-            if last > start and first < end:
-                if first > start:
-                    out.append((start, first))
-                start = max(start, last)
-        if start < end:
-            out.append((start, end))
-    return out
 
 
 def _within(spans: list[tuple[int, int]], times: list[int]) -> tuple[float, int]:

@@ -6,13 +6,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from liqcore.event import Role
+from liqcore.event import Control, Role
 from liqshell.gateway.budget import Budget, Handler, Urgency
 from liqshell.venues.effects import Answer, Channel, Effects, Level, Notice
 from liqshell.gateway.gates import Gates
 from liqshell.venues.order_port import Ask, Page, Port
 from liqshell.gateway.settings import NS, Settings
-from liqshell.gateway.events import Event, control_event, halt_event, order_number
+from liqshell.gateway.events import Event, control_event, order_number
 from liqshell.state.prefix import is_ours
 from liqshell.venues.outcome import Outcome
 
@@ -79,7 +79,7 @@ class Context:
         if last is None or self.now - last >= HALT_EVERY_S * NS:
             self._halted[kind, symbol] = self.now
             self.counters["halts"] += 1
-            self.report(halt_event(self.stamp()))
+            self.report(control_event(self.stamp(), Control.CONTROL_HALT))
         self.notice(Level.ALARM, kind, text, symbol)
 
     def forget_beliefs(self) -> None:

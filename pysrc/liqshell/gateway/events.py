@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from liqcore.event import Control, FillReason, Kind, OrderStatus, Reason, Role
+from liqcore.event import FillReason, Kind, OrderStatus, Reason, Role
 from liqshell.venues.reports import Execution, OrderState, Standing
 
 MS = 1_000_000
@@ -81,11 +81,6 @@ def funding_event(now: int, instrument: int, side: int, execution: Execution) ->
 
 def control_event(now: int, code: int, gate: int = 0, instrument: int = ALL_INSTRUMENTS) -> Event:
     return (now, now, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(Kind.CONTROL), 0, int(gate), int(code))
-
-
-def halt_event(now: int) -> Event:
-    """Read-only: no new entries until a person resumes; exits go on."""
-    return control_event(now, Control.CONTROL_HALT)
 
 
 def _time(ts_ns: int) -> int:

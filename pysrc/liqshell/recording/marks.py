@@ -67,4 +67,18 @@ def union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-__all__ = ["Concern", "concerns_of", "outages", "parts_of", "union"]
+def without(spans: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of the spans outside of the holes."""
+    out, ordered = [], sorted(holes)
+    for start, end in spans:
+        for first, last in ordered:
+            if last > start and first < end:
+                if first > start:
+                    out.append((start, first))
+                start = max(start, last)
+        if start < end:
+            out.append((start, end))
+    return out
+
+
+__all__ = ["Concern", "concerns_of", "outages", "parts_of", "union", "without"]

@@ -11,7 +11,7 @@ trade contradicts it. It is the rule of liqcore's market.pxd: the share of quote
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import liqcore as lc
+from liqshell.recording.marks import without
 
 HOUR_NS = 3_600 * lc.SECOND
 MINUTE_NS = 60 * lc.SECOND
@@ -181,7 +182,7 @@ def _held(name: str, ts: Spans, until: Spans, lost: Sequence[Span], start: int, 
         return Held(name, start, end, len(ts), first, last, np.zeros((0, 2), np.int64), False)
     until[:-1] = np.minimum(until[:-1], ts[1:])          # from then on the next row speaks
     spans = _union(np.clip(ts, start, end), np.clip(until, start, end, out=until))
-    return Held(name, start, end, len(ts), first, last, without(spans, lost))
+    return Held(name, start, end, len(ts), first, last, np.array(without(spans.tolist(), lost), np.int64).reshape(-1, 2))
 
 
 def union(spans: NDArray[np.int64]) -> Spans:
@@ -198,14 +199,6 @@ def _union(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Spans:
     until = np.maximum.accumulate(ends)
     apart = np.flatnonzero(begins[1:] > until[:-1]) + 1
     return np.stack([begins[np.r_[0, apart]], until[np.r_[apart - 1, len(until) - 1]]], axis=1)
-
-
-def without(spans: Spans, lost: Iterable[Span]) -> Spans:
-    """What is left of the spans."""
-    out = spans.tolist()
-    for a, b in lost:
-        out = [piece for x, y in out for piece in (((x, min(y, a)), (max(x, b), y)) if x < b and a < y else ((x, y),)) if piece[0] < piece[1]]
-    return np.array(out, np.int64).reshape(-1, 2)
 
 
 class Age:
