@@ -99,9 +99,15 @@ def groups(keys: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
     if len(keys) and (keys == keys[0]).all():
         yield int(keys[0]), slice(None)
     elif len(keys):
-        order = np.argsort(keys, kind="stable")
+        order = _by_key(keys)
         for rows in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
             yield int(keys[rows[0]]), rows
+
+
+def _by_key(keys: np.ndarray) -> np.ndarray:
+    """The order of the keys, equal ones as they were. NumPy sorts numbers of 16 bits by their digits, several times as fast as others."""
+    least, most = int(keys.min()), int(keys.max())
+    return np.argsort((keys - least).astype(np.uint16) if most - least < 1 << 16 else keys, kind="stable")
 
 
 class Sizes:
@@ -379,12 +385,14 @@ class Validator:
         """Book what goes out, and the silences in it."""
         found, limits = self.findings, self.limits.gap_s
         found.passed += len(events)
-        pairs = events["kind"].astype(np.int64) << 32 | events["instrument"].astype(np.int64) & 0xFFFFFFFF
-        order = np.argsort(pairs, kind="stable")
+        if not len(events):
+            return events
+        pairs = events["instrument"].astype(np.int64) << 8 | events["kind"]
+        order = _by_key(pairs)
         pairs, ts = pairs[order], events["ts_recv"][order]
-        starts = np.flatnonzero(np.diff(pairs, prepend=-1))         # of each kind of a contract
+        starts = np.flatnonzero(np.diff(pairs, prepend=pairs[0] - 1))       # of each kind of a contract
         sizes = np.diff(starts, append=len(pairs))
-        keys = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs[starts].tolist()]
+        keys = [(pair & 0xFF, pair >> 8) for pair in pairs[starts].tolist()]
         before = np.concatenate([ts[:1], ts[:-1]])
         before[starts] = [self._last.get(key, first) for key, first in zip(keys, ts[starts].tolist(), strict=True)]
         silent = np.array([limits.get(kind, np.inf) * 1e9 for kind, _ in keys])
