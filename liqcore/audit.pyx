@@ -1,6 +1,7 @@
 """The audit ring, and the names of what its records hold."""
 
 from collections import namedtuple
+from functools import cache
 
 import numpy as np
 
@@ -57,7 +58,11 @@ _PHASES = ("Kind", "Phase", "Phase", "Phase", "Action", "OrderStatus", "FillReas
 #: per AuditKind: (what `phase` holds, names of its own fields, in their order); units and meanings are in event.pxd
 FIELDS = {kind: (phase, VIEWS[kind].names[len(AUDIT_DTYPE.names) - 1:]) for kind, phase in zip(AuditKind, _PHASES, strict=True)}
 
-_ROWS = {form: namedtuple(name, form.names) for name, form in _FORMS.items()}
+
+@cache
+def _row(dtype):
+    """The named tuple of records of this dtype. Made at its first use: 18 of them take as long as the rest of an import."""
+    return namedtuple(next(name for name, form in _FORMS.items() if form is dtype), dtype.names)
 
 
 def form(kind, reason=0):
@@ -85,7 +90,7 @@ def rows(records) -> list:
     for code in np.unique(what).tolist():
         at = np.flatnonzero(what == code)
         dtype = form(code >> 8, code & 255)
-        for k, row in zip(at.tolist(), map(_ROWS[dtype]._make, records[at].view(dtype).tolist()), strict=True):
+        for k, row in zip(at.tolist(), map(_row(dtype)._make, records[at].view(dtype).tolist()), strict=True):
             out[k] = row
     return out
 
@@ -118,7 +123,7 @@ def declined(record) -> tuple | None:
         x, record = record, np.zeros(1, AUDIT_DTYPE)[0]
         record["x"] = x
     if isinstance(record, np.void):
-        record = _ROWS[DECLINED_DTYPE]._make(record.view(DECLINED_DTYPE).item())
+        record = _row(DECLINED_DTYPE)._make(record.view(DECLINED_DTYPE).item())
     return (record.condition.decode(errors="replace"), record.value, record.threshold) if record.condition else None
 
 
