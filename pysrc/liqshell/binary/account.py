@@ -206,7 +206,6 @@ class Account:
             self._missed.pop(bet.number)
             self._report({"bet": bet.number, "state": KILLED})
 
-
     async def _trades(self, condition: str) -> list[Any] | None:
         """The account's trades in a market, each once; None where the list is not whole."""
         found: dict[Any, Any] = {}

@@ -21,6 +21,7 @@ from liqshell.report.verdicts import warned
 #: what a confidence says, read as the chance that the trade ends with a gain
 CHANCE = {1: 1 / 3, 2: 1 / 2, 3: 2 / 3}
 DAYS_LEAST = 8                    # with fewer the standard errors of a difference are too small
+VALUES_MAX = 1 << 20              # of random draws that are in memory at once
 
 
 def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
@@ -107,7 +108,9 @@ def _at_random(net: np.ndarray, bps: np.ndarray, count: int, seed: int) -> dict[
     if not count:
         return {"mean_bps": None, "low_bps": None, "high_bps": None, "net": 0.0}
     draw = np.random.default_rng([seed, 4])
-    found = draw.permuted(np.tile(bps, (DRAWS, 1)), axis=1)[:, :count].mean(axis=1)
+    at_once = max(1, VALUES_MAX // len(bps))
+    found = np.concatenate([draw.permuted(np.tile(bps, (min(at_once, DRAWS - n), 1)), axis=1)[:, :count].mean(axis=1)
+                            for n in range(0, DRAWS, at_once)])
     low, high = np.quantile(found, [0.025, 0.975]).tolist()
     return {"mean_bps": float(bps.mean()), "low_bps": low, "high_bps": high, "net": float(net.mean() * count)}
 

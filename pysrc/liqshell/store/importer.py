@@ -131,7 +131,7 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
     opener   makes a Reading of a file; with jobs > 1 it is called in other processes and must be a function of a module
     overlap  also take files that contradict what the store has of the same time (see merge.py): both records are kept
     given    what the user says of contracts: it stands above what files say and what is inferred
-    tell     called with the progress
+    notify   called with the progress
     """
     if files and not root.exists() and not any(path.exists() for path in files):
         raise DataError(", ".join(map(str, files[:3])), "no such file or folder", "market data", "Check the path; no store was made")
