@@ -18,7 +18,7 @@ def new_config(
     file: Path,
     /,
     *,
-    venue: str = "bybit",
+    venue: str | None = None,
     symbols: Names = (),
     preset: Annotated[str, Parameter(name=("--preset", "--policy"))] = "fade",
     environment: str = "mainnet",
@@ -32,7 +32,7 @@ def new_config(
     file
         New file, such as fade.toml. The schema goes beside it as liqcore.schema.json.
     venue
-        bybit, binance, okx or hyperliquid.
+        bybit, binance, okx or hyperliquid. Default: that of the store, bybit without one.
     symbols
         Contracts to trade, such as ETHUSDT SOLUSDT; those of the store where none is named.
     preset
@@ -54,8 +54,9 @@ def new_config(
     check_output("new-config", file)
     if preset not in presets():
         raise ConfigError(f"--preset {preset}", "no preset of this name", f"one of {', '.join(presets())}", "`liqcore presets` prints them")
-    if store is not None and not symbols:
-        symbols = _contracts(store, venue)
+    if store is not None and not (venue and symbols):
+        venue, symbols = _contracts(store, venue, symbols)
+    venue = venue or "bybit"
     if not symbols:
         raise ConfigError("--symbols", "none", "contracts of the venue such as ETHUSDT, or --store with some")
     name = re.sub(r"[^A-Za-z0-9._-]|^[._-]+", "", file.stem)[:64]
@@ -68,13 +69,22 @@ def new_config(
     return doctor(file, offline=offline)
 
 
-def _contracts(store: Path, venue: str) -> tuple[str, ...]:
-    """Those of a store at the venue."""
+def _contracts(store: Path, venue: str | None, symbols: Names) -> tuple[str, Names]:
+    """The venue and the contracts of a store, where they are not given."""
     from liqshell import store as stores
     from liqshell.config.sections import venue_named
 
     opened = stores.open(store)
     try:
-        return tuple(one.symbol for one in opened.contracts if one.venue == venue_named(venue))
+        held = [(one.venue, one.symbol) for one in opened.contracts if not symbols or one.symbol in symbols]
     finally:
         opened.close()
+    venues = sorted({of for of, _ in held})
+    if venue is None and len(venues) > 1:
+        raise ConfigError("--venue", f"none, and {store} holds contracts of {', '.join(venues)}", "one of them", "A configuration trades one venue")
+    venue = venue or (venues[0] if venues else "bybit")
+    found = tuple(symbol for of, symbol in held if of == venue_named(venue))
+    if not found and not symbols:
+        raise ConfigError("--store", f"{store} holds no contracts of {venue}", f"contracts of {', '.join(venues) or 'a venue'}",
+                          f"Add --venue {venues[0]}" if venues else "`liqcore import FILES --store DIR` fills a store")
+    return venue, symbols or found

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import store_files
 
 from liqshell import cli
 from liqshell.config.load import Config, loads, presets
@@ -15,6 +16,7 @@ from liqshell.errors import ConfigError
 from liqshell.config.template import text_of
 from liqshell.config.schema import schema
 from liqshell.fields import decode
+from liqshell.store import importer
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = schema()
@@ -161,6 +163,27 @@ def test_new_config_refuses_and_leaves_nothing(tmp_path, monkeypatch, capsys, ar
     assert says in capsys.readouterr().err and not list(tmp_path.iterdir())
     (tmp_path / "there.toml").write_text("kept")
     assert cli.main(["new-config", "there.toml", "--symbols", "ETHUSDT", "--offline"]) == 2 and (tmp_path / "there.toml").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("held", "arguments", "venue", "symbols"), [
+    ("okx~BTC-USDT-SWAP okx~SOL-USDT-SWAP", [], "okx", ("BTC-USDT-SWAP", "SOL-USDT-SWAP")),
+    ("binance_um~BTCUSDT bybit~ETHUSDT", ["--venue", "binance"], "binance_um", ("BTCUSDT",)),
+    ("binance_um~BTCUSDT bybit~ETHUSDT", ["--symbols", "BTCUSDT"], "binance_um", ("BTCUSDT",)),
+    ("okx~BTC-USDT-SWAP", ["--symbols", "ETHUSDT"], "bybit", ("ETHUSDT",)),
+    ("binance_um~BTCUSDT bybit~ETHUSDT", [], "", "--venue: none, and STORE holds contracts of binance_um, bybit"),
+    ("okx~BTC-USDT-SWAP", ["--venue", "bybit"], "", "STORE holds no contracts of bybit; expected contracts of okx. Add --venue okx"),
+])
+def test_new_config_takes_venue_and_contracts_from_the_store(tmp_path, monkeypatch, capsys, held, arguments, venue, symbols):
+    monkeypatch.chdir(tmp_path)
+    rows = store_files.market(50)
+    file = store_files.save(tmp_path / "rows.npz", {name: rows for name in held.split()})
+    assert not importer.run(tmp_path / "STORE", [file], store_files.opener).broken
+    left = cli.main(["new-config", "new.toml", "--store", "STORE", *arguments, "--offline"])
+    if not venue:
+        assert left == 2 and symbols in capsys.readouterr().err and not (tmp_path / "new.toml").exists()
+        return
+    feed = loads((tmp_path / "new.toml").read_text()).feed
+    assert (feed.venue, feed.symbols) == (venue, symbols)
 
 
 def test_dates_are_strings_to_an_editor():
