@@ -1,12 +1,13 @@
 """The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from liqcore import Role
-from liqshell.report.coverage import DAY_NS, HOUR_NS, calendar, covered_hours, gaps, rate, share
+from liqshell.report.coverage import DAY_NS, HOUR_NS, calendar, gaps, rate, share
 from liqshell.report.origin import detectors, kind_of, threshold
 from liqshell.report.stories import Ledger
 from liqshell.report.results import equity_of, longest, total
@@ -66,8 +67,8 @@ def holds(ledger: Ledger) -> list[dict[str, Any]]:
     return rows
 
 
-def instruments(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """One row an instrument."""
+def instruments(run: Run, ledger: Ledger, heard: Sequence[float]) -> list[dict[str, Any]]:
+    """One row an instrument. heard: liquidation_hours."""
     rows, contracts = [], run.contracts
     specs = detectors(run)
     of_trade, entries = ledger.of_trades("instrument"), np.bincount(ledger.bracket_rows["instrument"], minlength=len(run.instruments)).tolist()
@@ -77,7 +78,7 @@ def instruments(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         found, last = sums(ledger, np.flatnonzero(of_trade == n)), float(seen["threshold"][-1]) if len(seen) else None
         rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "preset": contracts[n]["preset"], "grade": contracts[n]["grade"],
                      "completeness": COMPLETENESS[instrument.completeness],
-                     "cascades": rate(len(seen), covered_hours(run, ledger, n)), "longs_liquidated": int((seen["side"] > 0).sum()),
+                     "cascades": rate(len(seen), heard[n]), "longs_liquidated": int((seen["side"] > 0).sum()),
                      "shorts_liquidated": int((seen["side"] < 0).sum()), "threshold": last,
                      "threshold_said": threshold(kind_of(specs, int(seen["detector"][-1])), last) if last is not None else None,
                      "entries": entries[n], "trades": found.pop("n"), **found, "gap_s": sum(e - s for s, e in gaps(run, ledger, n)) / 1e9})

@@ -1,12 +1,15 @@
 """Which time the data covered: gaps, covered hours, whole days, and rates per covered hour."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from liqcore.event import Completeness
+
 from liqshell.recording.marks import outages, union
 from liqshell.report.stories import Ledger
-from liqshell.report.run import Run
+from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import DAY_NS as DAY_NS
 from liqshell.report.statistics import HOUR_NS as HOUR_NS
 from liqshell.report.statistics import poisson, wilson
@@ -25,6 +28,13 @@ def covered_hours(run: Run, ledger: Ledger, instrument: int) -> float:
     """Market time that the feed covered."""
     missing = sum(end - start for start, end in gaps(run, ledger, instrument))
     return max(0.0, (run.ended_ns - run.started_ns - missing) / HOUR_NS)
+
+
+def liquidation_hours(run: Run, ledger: Ledger, parts: Sequence[dict[str, Any]]) -> list[float]:
+    """Market time that the feed of liquidations covered, of each instrument. Data without any liquidation of a contract cover none, unless the feed's
+    completeness is known: files of trades say nothing about liquidations. parts: of origin.data."""
+    return [0.0 if part["liquidations"] == 0 and part["completeness"] == COMPLETENESS[Completeness.COMPLETENESS_UNKNOWN] else covered_hours(run, ledger, n)
+            for n, part in enumerate(parts)]
 
 
 def rate(count: int, hours: float) -> dict[str, float | int | None]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from liqcore.event import Stream
 
 from liqshell.recording.marks import union
 from liqshell.report import breakdown, expected, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
-from liqshell.report.coverage import covered_hours, rate, share
+from liqshell.report.coverage import covered_hours, liquidation_hours, rate, share
 from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Ledger
 from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, total, winning
@@ -232,6 +233,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     data = origin.data(run, ledger, study)
+    heard = liquidation_hours(run, ledger, data["parts"])
     tried = robust.trials(run, ledger, study)
     asked = judging.of_run(run.meta, study.get("judge"))
     trades, held = per_trade(ledger), longest(ledger.trade_rows["hold_s"]) / 1e9
@@ -245,8 +247,8 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "daily_sharpe": daily(run, ledger),
         "hold_s": spread(ledger.trade_rows["hold_s"].tolist()), "exits": exits(ledger), "entries": entries(ledger),
         "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(run, ledger),
-        "cascades": {**cascades(run, ledger), "rate": rate(len(ledger.seen_at), hours)}, "trades_rate": rate(len(ledger.trade_rows), hours),
-        "instruments": breakdown.instruments(run, ledger), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
+        "cascades": {**cascades(run, ledger), "rate": rate(len(ledger.seen_at), sum(heard))}, "trades_rate": rate(len(ledger.trade_rows), hours),
+        "instruments": breakdown.instruments(run, ledger, heard), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
         "warm": warmth.summarise(run), "timetable": timetable.summarise(run, study),
@@ -257,12 +259,12 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "forward": robust.forward(study, held, bool(asked and asked["contaminated"])),
         "trials": tried, "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trades_of(run, ledger)}
-    out["expected"] = expected.compare(run, study, out, by_preset(run, ledger))
+    out["expected"] = expected.compare(run, study, out, by_preset(run, ledger, heard))
     out["silence"] = origin.silence(run, out)
     return out | {"verdict": verdicts.verdict(out), "belief": verdicts.belief(out) if out["mode"] == "backtest" else []}
 
 
-def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]:
+def by_preset(run: Run, of_all: Ledger, heard: Sequence[float]) -> dict[str, tuple[int, dict[str, Any]]]:
     """Where several presets traded: of each how many contracts it had, and of these alone what its claims are compared with; else {}."""
     members: dict[str, list[int]] = {}
     for n, contract in enumerate(run.contracts):
@@ -278,7 +280,7 @@ def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]
                                 "win_rate": winning(run, ledger), "entries": entries(ledger),
                                 "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
                                 "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
-                                "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(run, ledger),
+                                "cascades": {"rate": rate(len(ledger.seen_at), sum(heard[n] for n in own))}, "money": money(run, ledger),
                                 "daily_sharpe": daily(run, ledger),
                                 "hold_s": spread(ledger.trade_rows["hold_s"].tolist())})
     return out

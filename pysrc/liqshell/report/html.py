@@ -45,7 +45,7 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
             else "no trade was closed"),
            ("Cascades", NONE, "no detector looked for any") if bars_only(s) else
            ("Cascades", str(c["n"]), f"{number(c['rate']['per_hour'])} per covered instrument hour "
-            f"({interval(c['rate']['low'], c['rate']['high'])})" if c["rate"]["hours"] else "no covered time"),
+            f"({interval(c['rate']['low'], c['rate']['high'])})" if c["rate"]["hours"] else "no rate: the data cover no time with liquidations"),
            ("Entries filled", percent(e["filled"]["share"]), f"{e['filled']['k']} of {e['placed']} orders" if e["placed"] else "no order was placed")]
     if s["truth"] is not None:
         t = s["truth"]

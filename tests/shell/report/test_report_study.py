@@ -100,6 +100,18 @@ def test_a_day_of_which_the_data_are_a_piece_is_no_day_though_it_traded(folder):
     assert (len(returns), without) == (10, 2)
 
 
+@pytest.mark.parametrize(("completeness", "known"), [("UNKNOWN", False), ("FULL", True)])
+def test_data_without_a_feed_of_liquidations_give_no_rate_of_cascades(folder, tmp_path, completeness, known):
+    """Files of trades were said to hold "0.00 cascades per covered hour (0.00 to 0.01)", below what a preset promises."""
+    data = json.loads((folder / "study.json").read_text())["data"]
+    data["parts"][0] |= {"liquidations": 0, "completeness": completeness}
+    s = make_report(copy(folder, tmp_path / "run", data=data)).summary
+    hours = [row["cascades"]["hours"] for row in s["instruments"]]
+    assert (hours[0] > 0, s["instruments"][0]["cascades"]["per_hour"] is not None) == (known, known) and all(h > 0 for h in hours[1:])
+    assert s["cascades"]["rate"]["hours"] == pytest.approx(sum(hours))
+    assert s["covered_instrument_hours"] == pytest.approx(3 * hours[1]), "trades are counted per hour of all data"
+
+
 def test_drawdown_has_dates(report):
     m = report.summary["money"]
     d, run = m["drawdown"], report.summary
