@@ -27,6 +27,7 @@ class Columns(NamedTuple):
     gap_late: np.ndarray         # a liquidation of its moment and place stands before it, and none after it
     stop_ts: np.ndarray          # when the stream of trades was
     stop_trades: np.ndarray
+    cut_ts: np.ndarray           # when the stream of liquidations was
     closed: np.ndarray           # no entries: from, to, from, to, ... (Timetable.closed)
 
 
@@ -39,6 +40,7 @@ def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Co
                    quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
                    *_gaps(tape, instrument, Stream.STREAM_QUOTE, marks, trades["ts"], quotes["ts"]),
                    *_gaps(tape, instrument, Stream.STREAM_TRADE, marks, trades["ts"], quotes["ts"])[:2],
+                   _gaps(tape, instrument, Stream.STREAM_LIQUIDATION, marks, trades["ts"], quotes["ts"])[0],
                    np.zeros(0, np.int64) if closed is None else closed)
 
 

@@ -365,6 +365,7 @@ cdef class Market:
         m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
         m.stop_ts = <const int64_t*> address(columns.stop_ts)
         m.stop_trades = <const int64_t*> address(columns.stop_trades)
+        m.cuts, m.cut_ts = len(columns.cut_ts), <const int64_t*> address(columns.cut_ts)
         m.closed = <const int64_t*> address(columns.closed)
 
     def ended_at(self, terms, const int64_t[::1] trades, const int64_t[::1] quotes, const int64_t[::1] ts, const int64_t[::1] places):

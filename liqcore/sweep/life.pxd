@@ -11,7 +11,7 @@ from liqcore.kernels.first_passage cimport first_outside, rows_before
 from liqcore.sweep.bracket cimport (bracket_report, deadline, follow, place_entry, reconcile_orders, timer, trail_due, trail_level, trails)
 from liqcore.sweep.records cimport (AMEND, ARRIVALS, CLOSE, CREATE, END_PHASE, END_POST_ONLY, ENTRY, LIVE, NEVER, REJECTED, REPORTS, STOP, TARGET,
                                     bracket_t, call_t, order_t, phase_t, report_t, request_t, setting_t, terms_t)
-from liqcore.sweep.rows cimport closed_at, columns_t, quote_ended, quotes_before
+from liqcore.sweep.rows cimport closed_at, columns_t, cut_since, quote_ended, quotes_before
 from liqcore.sweep.terms cimport entry_price, forbidden
 from liqcore.sweep.venue cimport arrive, end_waits, meet
 
@@ -200,9 +200,12 @@ cdef inline int64_t wakes(const terms_t* g, const setting_t* p, bracket_t* s, co
 
 cdef inline bint may_requote(const columns_t* m, const terms_t* g, const setting_t* p, int64_t lots, int64_t side, int64_t reference, int64_t trade,
                              int64_t quote, int64_t now) noexcept nogil:
-    """Whether an entry that counts from `reference` may be sent at `now`."""
-    return not closed_at(m, now) and forbidden(g, lots, entry_price(p, side, reference), m.price[trade - 1],
-                                               quote_ended(m, g, trade, quote, now, 0), now - m.ts[trade - 1] > g.data_age_max) == 0
+    """Whether an entry that counts from `reference` may be sent at `now`, when the rejection of the try before is heard. The feed must have been
+    whole since that try."""
+    if closed_at(m, now) or cut_since(m, now - g.order_latency - g.ack_latency, now):
+        return False
+    return forbidden(g, lots, entry_price(p, side, reference), m.price[trade - 1], quote_ended(m, g, trade, quote, now, 0),
+                     now - m.ts[trade - 1] > g.data_age_max) == 0
 
 
 cdef inline void on_report(const columns_t* m, const terms_t* g, const setting_t* p, bracket_t* s, const report_t* e) noexcept nogil:

@@ -28,6 +28,8 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     int64_t stops                # interruptions of the trades
     const int64_t* stop_ts
     const int64_t* stop_trades
+    int64_t cuts                 # interruptions of the liquidations
+    const int64_t* cut_ts
     int64_t edges                # no entries: from, to, from, to, ...
     const int64_t* closed
 
@@ -72,6 +74,11 @@ cdef inline bint interrupted(const columns_t* m, int64_t quote, int64_t now, int
 cdef inline bint closed_at(const columns_t* m, int64_t now) noexcept nogil:
     """Whether the timetable forbids an entry."""
     return m.edges > 0 and rows_before(m.closed, 0, m.edges, now + 1) & 1
+
+
+cdef inline bint cut_since(const columns_t* m, int64_t ts, int64_t now) noexcept nogil:
+    """Whether the stream of liquidations was interrupted at `ts` or later, and before `now`."""
+    return m.cuts > 0 and rows_before(m.cut_ts, 0, m.cuts, ts) < rows_before(m.cut_ts, 0, m.cuts, now)
 
 
 cdef inline bint trades_stopped(const columns_t* m, int64_t trade, int64_t now) noexcept nogil:

@@ -33,8 +33,8 @@ def covered_hours(run: Run, ledger: Ledger, instrument: int) -> float:
 def liquidation_hours(run: Run, ledger: Ledger, parts: Sequence[dict[str, Any]]) -> list[float]:
     """Market time that the feed of liquidations covered, of each instrument. Data without any liquidation of a contract cover none, unless the feed's
     completeness is known: files of trades say nothing about liquidations. parts: of origin.data."""
-    return [0.0 if part["liquidations"] == 0 and part["completeness"] == COMPLETENESS[Completeness.COMPLETENESS_UNKNOWN] else covered_hours(run, ledger, n)
-            for n, part in enumerate(parts)]
+    unknown = COMPLETENESS[Completeness.COMPLETENESS_UNKNOWN]
+    return [0.0 if part["liquidations"] == 0 and part["completeness"] == unknown else covered_hours(run, ledger, n) for n, part in enumerate(parts)]
 
 
 def rate(count: int, hours: float) -> dict[str, float | int | None]:

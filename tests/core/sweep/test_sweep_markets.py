@@ -22,7 +22,7 @@ from liqcore import (
     Tape,
     Walk,
 )
-from liqcore.event import EVENT_DTYPE, FeedState, Kind, Phase
+from liqcore.event import EVENT_DTYPE, FeedState, Kind, Phase, Stream
 from liqcore.sweep import (
     GRID_DTYPE,
     RESULT_DTYPE,
@@ -37,6 +37,7 @@ from liqcore.sweep import (
 )
 from liqcore.sweep.blocks import cores
 
+T0 = 1_772_452_800 * SECOND
 RISK = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "daily_loss_max": 1.0, "weekly_loss_max": 1.0,
         "positions_max": 100, "orders_per_signal_max": 4}
 
@@ -119,6 +120,47 @@ def test_a_feed_with_gaps():
     assert (signals["flags"] & 1).any() and (tape.rare["kind"] == Kind.FEED).any()
     results = same_grid(tape, 0, EAGER, draw_settings(3, 10, small=False), {"data_age_max_s": 60.0}, VENUES[0])
     assert results["refused_data"].min() > 0 and results["trades"].sum() > 10
+
+
+def rejected_once(side: int, feed: list[tuple]) -> np.ndarray:
+    """One flush of `side`; the post-only entry that answers it would take when it arrives, because the market has gone on. feed: marks (s, state, streams)."""
+    def event(at, kind, way, price, qty, ask=0.0, code=0, flags=0):
+        return (T0 + round(at * SECOND),) * 2 + (price, qty, ask, 5.0 * (ask > 0), 0, 0, int(kind), way, flags, code)
+
+    def level(points):                                  # so far below 100 where longs are flushed, above it where shorts are
+        return round(100.0 - side * points, 2)
+
+    def quote(at, points):
+        low, high = sorted((level(points - 0.1), level(points + 0.1)))
+        return event(at, Kind.BBO, 0, low, 5.0, high)
+    out = [quote(0.0, 0.0), event(0.1, Kind.TRADE, side, 100.0, 1.0), *(event(1 + k / 1000, Kind.LIQUIDATION, side, 100.0, 1.0) for k in range(3))]
+    out += [quote(1.02, 1.0), event(1.03, Kind.TRADE, -side, level(1.0), 1.0)]
+    out += [quote(1.15 + 0.5 * k, 1.0 + 0.1 * k) for k in range(6)] + [event(1.3 + 0.5 * k, Kind.TRADE, -side, level(1.1 + 0.1 * k), 1.0) for k in range(6)]
+    out += [quote(30.0, 0.4), event(30.5, Kind.TRADE, side, level(0.4), 1.0)]
+    out += [event(at, Kind.FEED, 0, 0.0, 0.0, code=state, flags=streams) for at, state, streams in feed]
+    events = np.array(out, EVENT_DTYPE)
+    return events[np.argsort(events["ts_recv"], kind="stable")]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("streams", [0, Stream.STREAM_LIQUIDATION, Stream.STREAM_QUOTE | Stream.STREAM_TRADE, Stream.STREAM_MARK])
+def test_an_entry_goes_out_again_only_if_the_feed_was_whole_since_the_try_before(side, streams):
+    """The signal comes at 1.001 s, the order reaches the venue at 1.051, its rejection is received at 1.101."""
+    setting = {"entry": "post_only", "entry_offset": "0.001", "take_profit": "0.003", "stop_loss": "0.02", "requotes": 1, "notional": 1000.0,
+               "max_hold_s": 20, "cooldown_s": 300}
+    config, venue = CascadeConfig(warmup=1, min_events=1, quantile=0.5, window_events=10, window_s=60.0), VENUES[0]
+    entered = {}
+    for at in (None, 1.0005, 1.001, 1.0010001, 1.04, 1.051, 1.06, 1.1009999, 1.101, 1.1010001, 1.12):
+        for state in (FeedState.FEED_GAP, FeedState.FEED_DOWN, FeedState.FEED_UP):
+            feed = [] if at is None else [(at, state, streams)] + [(1.13, FeedState.FEED_UP, streams)] * (state == FeedState.FEED_DOWN)
+            tape = Tape.of(instruments(1), rejected_once(side, feed))
+            for more in ({}, {"exit_phase": 4}):        # shared with others, and alone
+                results = same_grid(tape, 0, config, [setting | more, setting | more | {"requotes": 0}], {"data_age_max_s": 60.0, "collar": 0.5}, venue)
+                entered[at, state, bool(more)] = int(results["filled"][0])
+                assert results["filled"][1] == 0
+    kept = {at for (at, state, _), filled in entered.items() if filled and state != FeedState.FEED_UP}
+    assert None in kept and (streams not in (0, Stream.STREAM_LIQUIDATION) or kept == {None, 1.101, 1.1010001, 1.12}), entered
+    assert all(filled for (at, state, _), filled in entered.items() if state == FeedState.FEED_UP)
 
 
 # ---- what a caller sees ----

@@ -39,6 +39,7 @@ class Columns(NamedTuple):
     gap_quotes: np.ndarray
     stop_ts: np.ndarray          # when the stream of trades was
     stop_trades: np.ndarray
+    cut_ts: np.ndarray           # when the stream of liquidations was
     closed: np.ndarray           # no entries: from, to, from, to, ... (Timetable.closed)
 
 
@@ -52,7 +53,7 @@ def columns(m) -> Columns:
 
     over, over_quotes = (tuple(fixed(index[name]) for name in ("low", "high", "offsets")) for index in (m.index, m.quote_index))
     dense = (m.ts, m.price, m.lots, m.side, *over, m.quote_ts, m.bid, m.ask, m.before, *over_quotes)
-    return Columns(*map(fixed, dense), m.gap_ts, m.gap_trades, m.gap_quotes, m.stop_ts, m.stop_trades, m.closed)
+    return Columns(*map(fixed, dense), m.gap_ts, m.gap_trades, m.gap_quotes, m.stop_ts, m.stop_trades, m.cut_ts, m.closed)
 
 
 @compiled

@@ -4,6 +4,8 @@ Order of service, as in paper.pyx and engine.pyx: before a market event everythi
 venue first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
 """
 
+import numpy as np
+
 from numba_sweep.bracket import (
     deadline,
     follow,
@@ -226,7 +228,8 @@ def _on_report(m, g, p, s, o, asked, e):
         ended = quote_ended(m, g, s.trade, s.quote, s.now, 0)
         entry, lots = entry_price(p, s.side, last_seen), o[ENTRY].qty
         stale = s.now - m.ts[s.trade - 1] > g.data_age_max
-        shut = len(m.closed) > 0 and closed_at(m, s.now)
+        cut = np.searchsorted(m.cut_ts, s.now - g.order_latency - g.ack_latency) < np.searchsorted(m.cut_ts, s.now)
+        shut = cut or len(m.closed) > 0 and closed_at(m, s.now)
         if shut or forbidden(g, lots, entry, s.last, notional_of(g, lots, entry), ended, stale) > 0:
             s.requotes = 9
     bracket_report(g, p, s, o, asked, e, last_seen)
