@@ -463,7 +463,8 @@ cdef class Tape:
         SIGNAL_DTYPE, without visiting every trade.
 
         end: let time pass until then, ns, and no further (None = time of the last event). places: return (signals, places): for each signal where
-        the liquidation behind it stands among the trades and quotes of its instrument, PLACE_DTYPE; -1, -1 = it came with the passing of time.
+        the liquidation behind it stands in the history of its instrument: trades_before, quotes_before, gaps_before (interruptions of the quotes);
+        -1 in all = it came with the passing of time.
         """
         cdef int n
         cdef market_t fresh

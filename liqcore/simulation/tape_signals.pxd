@@ -7,12 +7,17 @@ from liqcore.detectors.cascade cimport CascadeConfig, cascade_t
 from liqcore.event cimport event_t, market_t, signal_t
 from liqcore.instrument cimport instrument_t
 
+ctypedef struct spot_t:          # where the event behind a signal stands
+    rare_t place
+    int64_t gaps                 # interruptions of the quotes of its instrument before it
+
 ctypedef struct detector_cursor_t:           # one instrument
     cascade_t cascade
     market_t market
     int64_t due
     int64_t trades               # rows that are in `market`
     int64_t quotes
+    int64_t gaps                 # interruptions of its quotes so far
     uint8_t calm                 # the door lets in everything: its memory is not kept up, nor is the market's last price, which the tape knows
     const int64_t* odd_trades    # rows that the door must be asked about; ends with INT64_MAX
     const int64_t* odd_quotes
@@ -34,7 +39,7 @@ cdef class TapeDetector:
     cdef int64_t now
     cdef int64_t due_next
     cdef signal_t* out
-    cdef rare_t* where           # of each signal in `out`: where its event stands; -1, -1 = it came with the passing of time
+    cdef spot_t* where           # of each signal in `out`; -1 in all = it came with the passing of time
     cdef int64_t emitted
     cdef int64_t room
     cdef list _keep

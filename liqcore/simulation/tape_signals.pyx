@@ -14,6 +14,9 @@ from liqcore.market cimport QUOTE_AGE_NS, mark_alive, market_broken, market_quot
 from liqcore.event import SIGNAL_DTYPE
 from liqcore.simulation.columns import PLACE_DTYPE
 
+SPOT_DTYPE = np.dtype([*PLACE_DTYPE.descr, ("gaps_before", "<i8")])
+assert SPOT_DTYPE.itemsize == sizeof(spot_t)
+
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t CHUNK = 4096                       # signals
 
@@ -105,7 +108,7 @@ cdef class TapeDetector:
             while self.cursors[n].due != self.due_next:
                 n += 1
             self.now = max(self.now, self.due_next)
-            self.where[self.emitted].trades_before = self.where[self.emitted].quotes_before = -1
+            self.where[self.emitted].place.trades_before = self.where[self.emitted].place.quotes_before = self.where[self.emitted].gaps = -1
             self.emitted += cascade_timer(&self.cursors[n].cascade, &self.config.c, self.now, &self.out[self.emitted])
             self.reschedule(n)
 
@@ -168,7 +171,7 @@ cdef class TapeDetector:
             cursor.cascade.p.price = last if last > 0.0 else e.price
             for before in range(before, self.emitted):
                 self.out[before].price = cursor.cascade.p.price
-                self.where[before] = self.place[self.at]
+                self.where[before].place, self.where[before].gaps = self.place[self.at], cursor.gaps
         self.reschedule(e.instrument)
 
     cdef void on_feed(self, const event_t* e) noexcept nogil:
@@ -180,6 +183,7 @@ cdef class TapeDetector:
         for n in range(first, last):
             c = &self.cursors[n].cascade
             if e.code != FEED_UP:
+                self.cursors[n].gaps += e.flags == 0 or e.flags & STREAM_QUOTE != 0
                 market_broken(&self.cursors[n].market, e.flags)
             if e.flags and not e.flags & STREAM_LIQUIDATION:
                 continue
@@ -222,9 +226,9 @@ cdef class TapeDetector:
         parts = []
         while not done:
             chunk = np.empty(CHUNK, SIGNAL_DTYPE)
-            where = np.empty(CHUNK, PLACE_DTYPE)
+            where = np.empty(CHUNK, SPOT_DTYPE)
             address, places = chunk.ctypes.data, where.ctypes.data
-            self.out, self.where = <signal_t*> address, <rare_t*> places
+            self.out, self.where = <signal_t*> address, <spot_t*> places
             self.room, self.emitted = CHUNK, 0
             with nogil:
                 done = self.run()

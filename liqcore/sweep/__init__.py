@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from liqcore.detectors.cascade import CascadeConfig
-from liqcore.event import SIGNAL_DTYPE, Kind, Phase
+from liqcore.event import SIGNAL_DTYPE, Kind, Phase, Stream
 from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqcore.instrument import Instrument
 from liqcore.sweep.blocks import cores, run_blocks
-from liqcore.sweep.columns import Columns, columns
+from liqcore.sweep.columns import Columns, columns, interruptions, of_stream
 from liqcore.sweep.grid import GRID_DTYPE, Grid
 from liqcore.sweep.kernel import Market
 from liqcore.sweep.records import (
@@ -66,18 +66,18 @@ def signals_of(tape: Tape, instrument: int, config: CascadeConfig | None = None,
     """
     signals, where = tape.signals(config, band, event_age_max_s=event_age_max_s, end=end, places=True)
     own = signals["instrument"] == instrument
-    return signals[own], where[own].view(np.int64).reshape(-1, 2)
+    return signals[own], where[own].view(np.int64).reshape(-1, 3)
 
 
 def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
-    """Where signals stand in the instrument's history, by their times: rows (trades before, quotes before), or -1 for signals that came with the
-    passing of time.
+    """Where signals stand in the instrument's history, by their times: rows (trades before, quotes before, interruptions of the quotes before), or -1
+    for signals that came with the passing of time.
 
     ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of tells apart.
     """
     own = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
     ts, place = tape.rare["ts_recv"][own], tape.place[own]
-    out = np.full((len(signals), 2), TIMED, np.int64)
+    out = np.full((len(signals), 3), TIMED, np.int64)
     caused = np.flatnonzero((signals["phase"] == Phase.BUILDING) | (signals["phase"] == Phase.ACTIVE))
     first, last = np.searchsorted(ts, signals["ts"][caused], "left"), np.searchsorted(ts, signals["ts"][caused], "right") - 1
     if (first > last).any():
@@ -89,6 +89,7 @@ def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
         if apart.any():
             raise ValueError(f"signals, row {caused[np.argmax(apart)]}: several liquidations of its time stand at different places among the trades "
                              "and quotes; give places=, which signals_of returns")
+    out[caused, 2] = np.searchsorted(of_stream(tape, interruptions(tape, instrument), Stream.STREAM_QUOTE), own[last])
     return out
 
 
@@ -154,11 +155,12 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
     calls["reference"] = calls["last"] if reference is None else np.where(reference[at] > 0, reference[at], calls["last"])
     fresh = np.where(trade > 0, m.ts[np.maximum(trade - 1, 0)] if len(m.ts) else 0, 0)
     calls["stale"] = calls["ts"] - fresh > terms["data_age_max"][0]
-    # an interruption of the call's own moment and place is heard of before it, unless all liquidations of that moment and place stand before it
-    before, late = (set(zip(*(column[rows].tolist() for column in (m.gap_ts, m.gap_trades, m.gap_quotes)), strict=True))
-                    for rows in (~m.gap_late, m.gap_late))
-    own = [bool(late) and key in late and key not in before for key in zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)]
-    calls["ended"] = market.ended_at(terms, trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(own, np.int64)))
+    first: dict[tuple[int, int, int], int] = {}          # the first interruption of a moment and place
+    for n, key in enumerate(zip(m.gap_ts.tolist(), m.gap_trades.tolist(), m.gap_quotes.tolist(), strict=True)):
+        first.setdefault(key, n)
+    keys = zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)
+    later = [first.get(key, -1) >= gaps for key, gaps in zip(keys, places[at, 2].tolist(), strict=True)]
+    calls["ended"] = market.ended_at(terms, trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(later, np.int64)))
     calls["closed"] = np.searchsorted(m.closed, ts[at], side="right") & 1
     flags = signals["flags"][at]
     calls["reason"] = np.where(flags & UNCERTAIN_FLAG, REASON_UNCERTAIN, np.where(flags & STALE_FLAG, REASON_STALE_EVENT, 0))
@@ -175,8 +177,8 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
     if sides.shape != signals.shape or not np.isin(sides, (-1, 0, 1)).all():
         raise ValueError(f"sides: expected {len(signals)} values of +1, -1 or 0 (nothing wanted), one a signal")
     places = locate(tape, instrument, signals) if places is None else np.asarray(places)
-    if places.shape != (len(signals), 2):
-        raise ValueError(f"places: expected shape ({len(signals)}, 2), got {places.shape}")
+    if places.shape != (len(signals), 3):
+        raise ValueError(f"places: expected shape ({len(signals)}, 3), got {places.shape}")
     if reference is not None:
         reference = np.asarray(reference)
         if reference.shape != signals.shape or reference.dtype.kind not in "iu" or (reference < 0).any() or (reference >= 2 ** 31).any():

@@ -24,48 +24,36 @@ class Columns(NamedTuple):
     gap_ts: np.ndarray           # when the stream of quotes was interrupted
     gap_trades: np.ndarray       # trades and quotes before it
     gap_quotes: np.ndarray
-    gap_late: np.ndarray         # a liquidation of its moment and place stands before it, and none after it
     stop_ts: np.ndarray          # when the stream of trades was
     stop_trades: np.ndarray
     cut_ts: np.ndarray           # when the stream of liquidations was
     closed: np.ndarray           # no entries: from, to, from, to, ... (Timetable.closed)
 
 
+def interruptions(tape: Tape, instrument: int) -> np.ndarray:
+    """Rows of the rare events that interrupt a stream of the instrument."""
+    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
+    return marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
+
+
+def of_stream(tape: Tape, marks: np.ndarray, stream: int) -> np.ndarray:
+    """Those of the marks that interrupt a Stream."""
+    flags = tape.rare["flags"][marks]
+    return marks[(flags == 0) | (flags & stream > 0)]
+
+
 def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps. closed: see Timetable.closed."""
-    trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
-    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
-    marks = marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
+    trades, quotes, index, marks = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument), interruptions(tape, instrument)
+    quote_gaps, trade_gaps, cuts = (_gaps(tape, of_stream(tape, marks, stream), trades["ts"], quotes["ts"])
+                                    for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION))
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
                    quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
-                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, marks, trades["ts"], quotes["ts"]),
-                   *_gaps(tape, instrument, Stream.STREAM_TRADE, marks, trades["ts"], quotes["ts"])[:2],
-                   _gaps(tape, instrument, Stream.STREAM_LIQUIDATION, marks, trades["ts"], quotes["ts"])[0],
-                   np.zeros(0, np.int64) if closed is None else closed)
+                   *quote_gaps, *trade_gaps[:2], cuts[0], np.zeros(0, np.int64) if closed is None else closed)
 
 
-def _late(tape: Tape, instrument: int, marks: np.ndarray) -> np.ndarray:
-    """Of marks (rows of the rare events): a liquidation of the instrument at its moment and place stands before it, and none after it."""
-    if not len(marks):
-        return np.zeros(0, bool)
-    forced = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
-
-    def place(rows: np.ndarray) -> list[tuple[int, int, int]]:
-        return list(zip(tape.rare["ts_recv"][rows].tolist(), *(tape.place[name][rows].tolist() for name in ("trades_before", "quotes_before")),
-                        strict=True))
-
-    stands: dict[tuple[int, int, int], int] = {}          # the last of them
-    for row, key in zip(forced.tolist(), place(forced), strict=True):
-        stands[key] = row
-    found = [stands.get(key, row) < row for row, key in zip(marks.tolist(), place(marks), strict=True)]
-    return np.array(found, bool) & (tape.rare["instrument"][marks] >= 0)
-
-
-def _gaps(tape: Tape, instrument: int, stream: int, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Interruptions of a Stream of the instrument: ts, trades before, quotes before, late (see _late). marks: rows of all its interruptions."""
-    rare, place = tape.rare, tape.place
-    flags = rare["flags"][marks]
-    at = marks[(flags == 0) | (flags & stream > 0)]
-    ts, everybody = np.ascontiguousarray(rare["ts_recv"][at]), rare["instrument"][at] < 0
-    return ts, *(np.where(everybody, np.searchsorted(column, ts), place[name][at])
-                 for name, column in (("trades_before", trades), ("quotes_before", quotes))), _late(tape, instrument, at)
+def _gaps(tape: Tape, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of marks: ts, trades before, quotes before."""
+    ts, everybody = np.ascontiguousarray(tape.rare["ts_recv"][marks]), tape.rare["instrument"][marks] < 0
+    return ts, *(np.where(everybody, np.searchsorted(column, ts), tape.place[name][marks])
+                 for name, column in (("trades_before", trades), ("quotes_before", quotes)))

@@ -51,7 +51,7 @@ def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers],
     timetable = make_timetable(values.get("timetable", {}))
     for n in range(len(tape.instruments)):
         mine = signals["instrument"] == n
-        out.append(Answers(signals[mine], sides[mine], places[mine].view(np.int64).reshape(-1, 2),
+        out.append(Answers(signals[mine], sides[mine], places[mine].view(np.int64).reshape(-1, 3),
                            timetable.closed(n, int(tape.start), history.end_ns + 1)))
     return out, why
 

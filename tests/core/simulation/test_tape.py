@@ -125,20 +125,23 @@ def test_signals_are_the_engines(case, config, band, jump, age, later):
 
 
 def told_with_places(engine, events, end):
-    """What an engine says until `end`, event by event, and how many trades and quotes of the instrument came before each signal: -1 for those of
-    the passing of time."""
-    signals, places, rows = [], [], {}
+    """What an engine says until `end`, event by event, and how many trades, quotes and interruptions of the quotes of the instrument came before each
+    signal: -1 for those of the passing of time."""
+    signals, places, rows = [], [], {n: [0, 0, 0] for n in range(-1, len(engine.instruments))}
     for n in np.flatnonzero(events["ts_recv"] <= end):
         e = events[n]
         late = list(engine.advance(int(e["ts_recv"])))
         caused = list(engine.run(events[n:n + 1]))
-        own = rows.setdefault(int(e["instrument"]), [0, 0])
+        own = rows[int(e["instrument"])]
         signals += late + caused
-        places += [(-1, -1)] * len(late) + [tuple(own)] * len(caused)
+        places += [(-1, -1, -1)] * len(late) + [tuple(own)] * len(caused)
         own[0] += int(e["kind"] == Kind.TRADE)
         own[1] += int(e["kind"] == Kind.BBO)
+        if e["kind"] == Kind.FEED and e["code"] != FeedState.FEED_UP and (e["flags"] == 0 or e["flags"] & Stream.STREAM_QUOTE):
+            for k in range(len(engine.instruments)) if e["instrument"] < 0 else [int(e["instrument"])]:
+                rows[k][2] += 1
     late = list(engine.advance(end)) if end >= START else []
-    return signals + late, places + [(-1, -1)] * len(late)
+    return signals + late, places + [(-1, -1, -1)] * len(late)
 
 
 def test_the_age_of_events_is_the_runs():

@@ -113,6 +113,21 @@ def test_two_contracts_with_tickers_and_liquidations_at_the_same_moments(seed):
         assert results["entries"].sum() > 20
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_refused_quotes_between_liquidations_of_one_moment(seed):
+    """A crossed quote interrupts the quotes: for the liquidations of its moment that follow it, not for those before it."""
+    events = generated(seed, 6000, size=1, feed=seed % 2 == 1)
+    events["ts_recv"] = events["ts_recv"] // SECOND * SECOND
+    crossed = (events["kind"] == Kind.BBO) & (np.random.default_rng(seed).random(len(events)) < 0.3)
+    events["aux_price"][crossed] = events["price"][crossed] - 0.01
+    tape = Tape.of(instruments(1), events)
+    signals, places = signals_of(tape, 0, EAGER)
+    quotes = tape.rare[(tape.rare["kind"] == Kind.FEED) & (tape.rare["flags"] == Stream.STREAM_QUOTE)]
+    assert np.isin(signals["ts"][places[:, 2] > 0], quotes["ts_recv"]).sum() > 20
+    results = same_grid(tape, 0, EAGER, draw_settings(seed, 8, small=False), {"data_age_max_s": 60.0, "collar": 0.02}, VENUES[seed % 3])
+    assert results["entries"].sum() > 20
+
+
 def test_a_feed_with_gaps():
     """Signals come from the engine's detector; what is uncertain is never entered."""
     tape = Tape.of(instruments(1), generated(3, 8000, size=1, feed=True))
