@@ -1,7 +1,7 @@
 """JSON lines at the speed of pyarrow: a block of lines becomes columns at once where that says the same as reading it row by row, to the bit.
 
-It does where each line is one object of plain ASCII, and a column has one kind of value throughout: numbers, texts, or true and false. Everything else is
-left to table_rows.py, which takes rows one by one and says what is wrong with them.
+It does where each line is one object of plain ASCII, and a column has one kind of value throughout: numbers, texts, or true and false. Everything
+else is left to table_rows.py, which takes rows one by one and says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT, filled
+from liqshell.arrow_column import arrow_column, numpy_column
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT
 
 _LAX = (b"NaN", b"Inf")         # numbers to pyarrow, to nobody else
 _NEGATIVE_ZERO = np.iinfo(np.int64).min
@@ -72,13 +73,13 @@ def _as(pa: Any, column: Any, kind: str) -> Any:
     if kind == TEXT:
         return column.cast(pa.string())
     coded = column.dictionary_encode()
-    words = pa.array([None if word is None else str(word) for word in coded.dictionary.to_pylist()], pa.string())
-    return pa.DictionaryArray.from_arrays(coded.indices, words)
+    words = [str(word) for word in coded.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(coded.indices, arrow_column(np.array(words)))
 
 
 def _plain(column: Any, kind: str) -> bool:
     """Whether nothing in it could mean another thing to Python: a number without end, -0 (a whole number to JSON), an empty text."""
     if kind == NUMBER:
-        values = filled(column, 0.0)
+        values = numpy_column(column)
         return bool(np.isfinite(values).all()) and not (values.view(np.int64) == _NEGATIVE_ZERO).any()
     return kind != TEXT or 0 not in np.diff(np.frombuffer(column.buffers()[1], np.int32)[column.offset:column.offset + len(column) + 1])

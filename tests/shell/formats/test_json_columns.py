@@ -23,7 +23,8 @@ SAID = {
     "w": st.sampled_from(['"BUY"', '"sell"', "true", "false", "1", "-1", '"1"']),
     "t": st.one_of(st.integers(0, 2**63 - 1).map(str), st.text(max_size=5).map(json.dumps))}
 STRANGE = st.sampled_from(['""', "null", '"+1"', '" 2"', '"1_0"', '"nan"', '"-inf"', '"1e400"', "-0", "-0.0", "1e5", "5e-324", "0.1e-400", '"x"',
-                           "[]", "{}", "NaN", "Infinity", "01", "1.", "true", '"0x10"', "1.0", "9223372036854775808", '"é"', r'"\u00e9"', r'"\ud800"'])
+                           "[]", "{}", "NaN", "Infinity", "01", "1.", "true", '"0x10"', "1.0",
+                           "9223372036854775808", '"é"', r'"\u00e9"', r'"\ud800"'])
 
 
 def plainly(lines: list[str]) -> list[list] | None:
