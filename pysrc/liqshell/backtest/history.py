@@ -228,7 +228,7 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if selection.received == ("recorded",) else "modelled"} for _ in selection.contracts]
     # a store answers in whole days: what lies before the first event and after the last was not received
     first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
-    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, selection.synthetic, parts=parts,
+    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder.partition("?")[0]).name, selection.synthetic, parts=parts,
                              market_seeds=selection.market_seeds))
 
 

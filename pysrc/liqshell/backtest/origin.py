@@ -10,6 +10,7 @@ from liqshell.backtest.history import History, fingerprint_of, imported_into, ow
 from liqshell.backtest.past_judge import asks_anew
 from liqshell.config.load import Config
 from liqshell.errors import DataError
+from liqshell.input_file import address_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Origin:
             return cls(symbols, symbols, span, history.fingerprint, runs=tuple(map(os.path.abspath, data.files)), anew=asks_anew(config, symbols))
         from liqshell import store
 
-        folder = os.path.abspath(data.store or imported_into(config)[0])
+        folder = address_of(data.store) or os.path.abspath(data.store or imported_into(config)[0])
         opened = store.open(folder)
         try:
             selection = opened.select(data.symbols or config.feed.named, data.start or None, data.end or None, missing="gap")
