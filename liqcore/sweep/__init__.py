@@ -199,16 +199,18 @@ def taken(records: NDArray, which: NDArray[np.intp]) -> NDArray:
 
 
 class Task:
-    """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep."""
+    """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep. start: days count from that of
+    it on (None = of the tape's first row), which nothing may come before."""
 
     def __init__(self, tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, *, places: NDArray | None = None,
-                 reference: ArrayLike | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None, **options: Any) -> None:
+                 reference: ArrayLike | None = None, start: int | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None,
+                 **options: Any) -> None:
         unknown = sorted(options.keys() - OPTIONS.keys())
         if unknown:
             raise TypeError(f"unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
         self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed,
                                                                     OPTIONS | options)
-        self.first_day = int(tape.start) // DAY_NS
+        self.first_day = int(tape.start if start is None else start) // DAY_NS
         self.days = max(0, int(self.terms["end"][0]) // DAY_NS - self.first_day + 1)
 
     def sweep(self, grid: Grid, *, threads: int | None = None, chunk: int = CHUNK, on_progress: Callable[[int, int], None] | None = None,

@@ -10,6 +10,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -24,7 +25,14 @@ UNPACKED_RATIO = 200            # times its own size beyond that
 LINE_BYTES_MAX = 64 << 20
 NAME_BYTES_MAX = 64             # of a contract: what a decoder takes
 _BUFFER = 1 << 18
+_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/+(.+)", re.DOTALL)
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+
+
+def address_of(path: str | Path) -> str:
+    """The address that a text is, or a path that was made of one, such as s3://BUCKET/PATH; '' where it is a path of this machine."""
+    found = _ADDRESS.fullmatch(str(path))
+    return f"{found[1]}://{'/' if found[1] == 'file' else ''}{found[2]}" if found else ""
 
 
 def regular(path: str | Path, expected: str = "a file", error: type[DataError] | type[ConfigError] = DataError) -> Path:

@@ -6,7 +6,7 @@ A policy sees market data only, never fills, so its answers are those of any exe
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ class Answers:
         """The same signals, those outside of [start_ns, end_ns) not acted upon."""
         ts = self.signals["ts"]
         return Answers(self.signals, np.where((ts >= start_ns) & (ts < end_ns), self.sides, 0).astype(np.int8), self.places, self.closed)
+
+    def alone(self) -> Answers:
+        """The same, as of a tape that holds no other contract."""
+        signals = self.signals.copy()
+        signals["instrument"] = 0
+        return replace(self, signals=signals)
 
 
 def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers], str]:

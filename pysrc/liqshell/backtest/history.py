@@ -178,10 +178,9 @@ def load_history(config: Config, trades: bool = True) -> History:
     if data.store:
         found = _stored(data.store, wanted, data.start, data.end)
     elif data.files:
-        own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
-        if not own:
+        if not own_runs(data.files):
             return _checked(_imported(config, wanted), config, trades)
-        found = _recorded(data.files, wanted)
+        found = recorded(data.files, wanted)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
             asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
@@ -229,14 +228,18 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if selection.received == ("recorded",) else "modelled"} for _ in selection.contracts]
     # a store answers in whole days: what lies before the first event and after the last was not received
     first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
-    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, selection.synthetic, parts=parts,
+    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder.partition("?")[0]).name, selection.synthetic, parts=parts,
                              market_seeds=selection.market_seeds))
 
 
-def _imported(config: Config, symbols: Sequence[str]) -> History:
-    """Files of any kind that `liqcore import` reads, through a store of their own that is kept for the next time beside the runs."""
+def own_runs(files: Sequence[str]) -> bool:
+    """Whether they are folders of runs of ours."""
+    return all((Path(file) / journal.MANIFEST).is_file() for file in files)
+
+
+def imported_into(config: Config) -> tuple[Path, list[Path]]:
+    """The store that files of any kind go through, which is kept for the next time beside the runs; and the files."""
     from liqshell import formats
-    from liqshell.store import importer
 
     data = config.data
     files: list[Path] = []
@@ -245,7 +248,15 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
             raise DataError(str(path), "no such file or folder", "market data", "A relative path counts from the folder of the configuration file")
         files += formats.files_of(path) if path.is_dir() else [path]
     named = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    folder = Path(config.run.out) / f".imported-{hashlib.sha256(repr((named, data.venue)).encode()).hexdigest()[:12]}"
+    return Path(config.run.out) / f".imported-{hashlib.sha256(repr((named, data.venue)).encode()).hexdigest()[:12]}", files
+
+
+def _imported(config: Config, symbols: Sequence[str]) -> History:
+    """Files of any kind that `liqcore import` reads."""
+    from liqshell import formats
+    from liqshell.store import importer
+
+    data, (folder, files) = config.data, imported_into(config)
     options = formats.Options(venue=data.venue)
 
     def opener(path: Path) -> Any:
@@ -258,7 +269,7 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
 
-def _recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
+def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     """Recordings of runs of ours, joined in time."""
     from liqshell.run.recorded_events import read_events
 
@@ -347,9 +358,13 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
                 "quotes": len(history.tape.quotes(n)["ts"]), "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
                 "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
         parts.append(part | by_stream(instrument.symbol, held[n]) | (history.parts[n] if history.parts else {}))
-    digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
-    return replace(history, parts=parts, fingerprint=digest.hexdigest(), spreads=measure(history.tape),
-                   held=tuple(held))
+    name = fingerprint_of(history.fingerprint, (history.start_ns, history.end_ns), [i.symbol for i in history.instruments])
+    return replace(history, parts=parts, fingerprint=name, spreads=measure(history.tape), held=tuple(held))
+
+
+def fingerprint_of(source: str, span: tuple[int, int], symbols: list[str]) -> str:
+    """Of a span of some contracts. source: the fingerprint of what it was opened from."""
+    return hashlib.sha256(f"{source} {span[0]} {span[1]} {symbols}".encode()).hexdigest()
 
 
 def by_stream(symbol: str, held: Mapping[str, streams.Held]) -> dict[str, Any]:

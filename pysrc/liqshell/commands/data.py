@@ -9,6 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from liqshell.errors import ConfigError
+from liqshell.input_file import address_of
 from liqshell.store.load import Store
 
 MISSING_SHOWN = 12
@@ -27,7 +29,7 @@ def what(
     Parameters
     ----------
     store
-        Folder that `liqcore import` made.
+        Folder that `liqcore import` made, or the address of a published one, such as s3://BUCKET/PATH.
     json_
         Print the report as one JSON object.
     rebuild
@@ -39,13 +41,15 @@ def what(
     from liqshell.store.terminal import show
 
     if rebuild:
+        if address_of(store):
+            raise ConfigError("--rebuild", "a store at an address", "the folder that it was published from")
         repair.rebuild(store)
     at = Store(store)
     faults = repair.verify(at) if verify else []
     report = quality.data_report(at)
     if verify:
         report["faults"] = faults
-    page.save(report, store)
+    page.save(report, at.root)
     if json_:
         print(json.dumps(report))
     else:
@@ -57,7 +61,7 @@ def what(
             print(f"DAMAGED {fault}")
         if verify and not faults:
             print("verified: every partition holds what its fingerprint says")
-        print(f"report: {store / 'report.html'}")
+        print(f"report: {at.root / 'report.html'}")
     return 1 if faults else 0
 
 
@@ -114,7 +118,31 @@ def get(
     return import_(tuple(there), store=store, jobs=jobs, quiet=quiet)
 
 
+def put(store: Path, address: str, /, *, quiet: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Publish a store: send what an address does not have of it. Stopped, it goes on by the same command. Readers give the address as their store.
+
+    Parameters
+    ----------
+    store
+        Folder that `liqcore import` made.
+    address
+        s3://BUCKET/PATH, gs://BUCKET/PATH, file:///PATH or another that pyarrow knows; credentials are taken from the environment.
+    quiet
+        No progress bar.
+    """
+    from liqshell.progress import Bar
+    from liqshell.store import remote
+
+    if not address_of(address):
+        raise ConfigError("data put", repr(address), remote.EXAMPLE)
+    with Bar("publish", quiet) as bar:
+        sent, size = remote.publish(store, address_of(address), bar.show)
+    print(f"sent {sent} partitions, {size / 1e6:,.1f} MB, and the catalogue")
+    return 0
+
+
 data = App(name="data", help_format="plaintext", result_action="return_value", exit_on_error=False, print_error=True, version_flags=[],
            suppress_keyboard_interrupt=False)
 data.default(what)
 data.command(get, name="get")
+data.command(put, name="put")

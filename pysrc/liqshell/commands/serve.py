@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from liqcore.features.spec import split_names
 from liqshell.errors import ConfigError
+from liqshell.input_file import address_of
 from liqshell.name_lists import Names
 
 STATE = Path(".liqcore-serve")
@@ -40,7 +41,8 @@ def what(
     Parameters
     ----------
     data
-        A store, a run, or a folder of runs; the newest run is followed while it is written.
+        A store, a run, or a folder of runs; the newest run is followed while it is written. Of a store at an address (s3://BUCKET/PATH) it serves
+        what was published when it was started.
     bind
         Address to listen on. Another one than this machine's own needs TLS files or --behind-proxy.
     port
@@ -66,6 +68,10 @@ def what(
     """
     from liqshell.service import server
 
+    if address_of(data):
+        from liqshell.store.remote import local         # pyarrow
+
+        data = local(data)
     chosen = [name.strip() for text in features for name in split_names(text)]
     server.serve(data, state, server.Options(bind, port, host_name, tls_cert, tls_key, behind_proxy, not no_auth, live_limit, history_limit, chosen))
     return 0

@@ -24,7 +24,7 @@ from typing import Any
 
 from liqshell.config import components as wiring
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.input_file import regular
+from liqshell.input_file import address_of, regular
 from liqshell.plugins import is_file
 from liqshell.config.sections import (ALL, CASCADE_TABLE, GRADES, VENUE_TEXT, DetectorConfig, EngineConfig, FeaturesConfig, FeedConfig, LimitsConfig,
                                 LiveConfig,
@@ -279,7 +279,7 @@ def load(path: str | Path, changes: Sequence[str] = (), *, files: bool = True) -
     folder = path.resolve().parent
     config = loads(raw, str(path), changes, folder if files else None)
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
-    data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
+    data = dataclasses.replace(config.data, store=address_of(config.data.store) or _beside(folder, config.data.store),
                                files=tuple(str(folder / file) for file in config.data.files))
     feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
@@ -372,6 +372,10 @@ def _ways(path: str) -> list[str]:
     for kept, written in reversed(ALIASES):
         ways += [way.replace(kept, written) for way in ways if kept in way]
     return ways
+
+
+def _beside(folder: Path, path: str) -> str:
+    return str(folder / path) if path else ""
 
 
 def _placed_plugins(config: Config, folder: Path) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from liqshell.arrow_column import numpy_column
 from liqshell.errors import DataError
 from liqshell.formats.compression import arrow, as_text, head, line_blocks, opened
 
@@ -41,16 +42,16 @@ class Columns:
         self.rows = table.num_rows
 
     def integers(self, name: str) -> np.ndarray:
-        return _filled(self._column(name), 0)
+        return numpy_column(self._column(name))
 
     def numbers(self, name: str, missing: float = np.nan) -> np.ndarray:
-        return _filled(self._column(name), missing)
+        return numpy_column(self._column(name), missing)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:
         """(index of the word of each row, words); an empty cell is the word ''."""
         column = self._column(name)
         labels = [word or "" for word in column.dictionary.to_pylist()]
-        return _filled(column.indices, len(labels)), [*labels, ""]
+        return numpy_column(column.indices, len(labels)), [*labels, ""]
 
     def mapped(self, name: str, meaning: Mapping[str, int], other: int = 0) -> np.ndarray:
         """The meaning of each word, whatever its case; `other` for words that have none."""
@@ -65,18 +66,12 @@ class Columns:
         column = self._column(name)
         pa = arrow("ids")
         try:
-            found = column.cast(pa.uint64(), safe=True)
-            return found.fill_null(0).to_numpy(zero_copy_only=False)
+            return numpy_column(column.cast(pa.uint64(), safe=True))
         except pa.ArrowInvalid:
             return _hashes(column, pa)
 
     def _column(self, name: str) -> Any:
         return self.table.column(name).chunk(0)
-
-
-def _filled(column: Any, value: float) -> np.ndarray:
-    """Without a null it is the column itself: fill_null copies, and its first call imports pyarrow.compute, which takes 0.3 s."""
-    return (column.fill_null(value) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def _hashes(column: Any, pa: Any) -> np.ndarray:
@@ -129,27 +124,27 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
     if layout.header:
         stream.readline(1 << 16)
         line = 2
-    parse = _parser(pa, layout)
-    ahead: deque[tuple[bytes, Future[Any]]] = deque()
+    for data, parsed in ahead(line_blocks(stream, path, size), _parser(pa, layout)):
+        try:
+            table, lines = parsed.result()
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as why:
+            raise _fault(path, data, line, layout, str(why)) from None
+        if table is not None and table.num_rows:
+            yield Columns(table, line)
+        line += lines
+
+
+def ahead(blocks: Iterable[bytes], parse: Callable[[bytes], Any]) -> Iterator[tuple[bytes, Future[Any]]]:
+    """Each block, with what it is parsed to: in threads, some blocks before it is asked for."""
+    waiting: deque[tuple[bytes, Future[Any]]] = deque()
     pool = ThreadPoolExecutor(AHEAD)
-    blocks = line_blocks(stream, path, size)
     try:
-        while True:
-            data = next(blocks, None)
-            if data is not None:
-                ahead.append((data, pool.submit(parse, data)))
-            if not ahead:
-                return
-            if data is not None and len(ahead) <= AHEAD:
-                continue
-            data, parsed = ahead.popleft()
-            try:
-                table, lines = parsed.result()
-            except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as why:
-                raise _fault(path, data, line, layout, str(why)) from None
-            if table is not None and table.num_rows:
-                yield Columns(table, line)
-            line += lines
+        for block in blocks:
+            waiting.append((block, pool.submit(parse, block)))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -16,8 +16,9 @@ from typing import IO
 
 import numpy as np
 
-from liqcore.event import EVENT_DTYPE, Kind, Side
+from liqcore.event import Kind, Side
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.reading import Reading
 from liqshell.formats.compression import ZIP, members, opened
@@ -30,6 +31,7 @@ LOCAL, BUY, SELL = 1 << 30, 1 << 29, 1 << 28
 KIND = 0xFF
 FIELDS = {"ev": "u8", "exch_ts": "i8", "local_ts": "i8", "px": "f8", "qty": "f8"}
 BLOCK_ROWS = 1 << 18
+MESSAGE_BLOCKS = 16                         # no message is as long
 ROWS_MAX = 1 << 40
 _NAME = re.compile(r"([A-Za-z0-9_]*?[A-Za-z]{3,})[_-]?\d{8}")
 NPY = b"\x93NUMPY"
@@ -88,54 +90,61 @@ class HftBacktest(Reading):
         last: tuple[float, ...] = ()
         with opened(self.path, self._member) as stream:
             self._header(stream)
-            start = 0
+            start, rest = 0, np.zeros(0, self._dtype)
             while start < self._rows:
-                wanted = min(BLOCK_ROWS, self._rows - start)
-                data = stream.read(wanted * self._dtype.itemsize)
-                if len(data) != wanted * self._dtype.itemsize:
-                    raise DataError(f"{self.path}:row {start + len(data) // self._dtype.itemsize}", "the array ends here",
-                                    f"{self._rows} rows", "Fetch or make it again")
-                block, last = self._events(np.frombuffer(data, self._dtype), start, book, last)
+                read = start + len(rest)
+                rows = np.concatenate([rest, self._taken(stream, read, min(BLOCK_ROWS, self._rows - read))])
+                # a message ends where the time of receipt changes; cut in two it would be told half done
+                cut = len(rows)
+                if read + BLOCK_ROWS < self._rows and cut < MESSAGE_BLOCKS * BLOCK_ROWS:
+                    changes = np.flatnonzero(np.diff(rows["local_ts"]))
+                    cut = int(changes[-1]) + 1 if len(changes) else 0
+                block, last = self._events(rows[:cut], start, book, last)
                 yield block
-                start += wanted
+                rest, start = rows[cut:], start + cut
+
+    def _taken(self, stream: IO[bytes], start: int, count: int) -> np.ndarray:
+        data = stream.read(count * self._dtype.itemsize)
+        if len(data) != count * self._dtype.itemsize:
+            raise DataError(f"{self.path}:row {start + len(data) // self._dtype.itemsize}", "the array ends here", f"{self._rows} rows",
+                            "Fetch or make it again")
+        return np.frombuffer(data, self._dtype)
 
     def _events(self, rows: np.ndarray, start: int, book: Top, last: tuple[float, ...]) -> tuple[Block, tuple[float, ...]]:
         flags = rows["ev"]
         local = np.flatnonzero((flags & np.uint64(LOCAL)) != 0)
         if len(rows) > len(local):
             self.counts["rows of the exchange's side only"] += len(rows) - len(local)
-        rows, flags = rows.take(local), flags[local]
-        kind = (flags & np.uint64(KIND)).astype(np.uint8)
-        side = np.where(flags & np.uint64(BUY), 1, np.where(flags & np.uint64(SELL), -1, 0)).astype(np.int8)
-        out = np.zeros(len(rows), EVENT_DTYPE)
-        out["ts_event"], out["ts_recv"], out["price"], out["qty"] = rows["exch_ts"], rows["local_ts"], rows["px"], rows["qty"]
-        out["instrument"] = self._mine
-        out["side"] = side * (int(Side.LONG))
-        out["kind"] = int(Kind.TRADE)
-        keep = kind == TRADE
-        depth = np.isin(kind, ALL_DEPTH)
-        ticker = (kind == TICKER_BID) | (kind == TICKER_ASK)
+        kind = (flags[local] & np.uint64(KIND)).astype(np.uint8)
+        depth, ticker = np.isin(kind, ALL_DEPTH), (kind == TICKER_BID) | (kind == TICKER_ASK)
         first = int(np.argmax(ticker)) if ticker.any() and not any(self._best) else len(kind) if not any(self._best) else 0
+        if other := int(np.count_nonzero(~((kind == TRADE) | depth | ticker))):
+            self.counts["rows of no use: orders, fills, events of users"] += other
         if beside := int(np.count_nonzero(depth[first:])):
             self.counts["depth beside a bookTicker"] += beside
             depth[first:] = False
-        if other := int(np.count_nonzero(~(keep | depth | ticker)[:first]) + np.count_nonzero(~(keep | np.isin(kind, ALL_DEPTH) | ticker)[first:])):
-            self.counts["rows of no use: orders, fills, events of users"] += other
-        places, quotes, last = _tops(rows, kind, side, np.flatnonzero(depth), book, last)
-        mine, of_ticker = self._tickers(rows, kind, np.flatnonzero(ticker))
+        places, quotes, last = _tops(rows, local[depth], book, last)
+        mine, of_ticker = self._tickers(rows, local[ticker])
         places, quotes = np.concatenate([places, mine]), np.concatenate([quotes, of_ticker])
+        kept = np.sort(np.concatenate([local[kind == TRADE], places]))
+        out = EventColumns(len(kept), kind=int(Kind.TRADE), instrument=self._mine, ts_event=rows["exch_ts"][kept], ts_recv=rows["local_ts"][kept])
+        said = {"side": _sides(rows["ev"][kept]), "price": rows["px"][kept], "qty": rows["qty"][kept]}
         if len(places):
-            for n, field in enumerate(("price", "qty", "aux_price", "aux_qty")):
-                out[field][places] = quotes[:, n]
-            out["side"][places], out["kind"][places] = 0, int(Kind.BBO)
-            keep[places] = True
-        return Block(out.compress(keep), (local + start)[keep]), last
+            at = np.searchsorted(kept, places)
+            said |= {name: np.zeros(len(kept)) for name in ("aux_price", "aux_qty")}
+            for n, name in enumerate(("price", "qty", "aux_price", "aux_qty")):
+                said[name][at] = quotes[:, n]
+            said["side"][at] = 0
+            out["kind"] = np.where(np.isin(np.arange(len(kept)), at), int(Kind.BBO), int(Kind.TRADE))
+        for name, column in said.items():
+            out[name] = column
+        return Block(out, start + kept), last
 
-    def _tickers(self, rows: np.ndarray, kinds: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _tickers(self, rows: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows with which a bookTicker is whole, and what it says, where that is news or is to be said again."""
         places: list[int] = []
         quotes: list[list[float]] = []
-        columns = kinds[at], rows["px"][at], rows["qty"][at], rows["local_ts"][at]
+        columns = rows["ev"][at] & np.uint64(KIND), rows["px"][at], rows["qty"][at], rows["local_ts"][at]
         found = list(zip(at.tolist(), *(column.tolist() for column in columns), strict=True))
         for n, (place, kind, price, size, stamp) in enumerate(found):
             half = 0 if kind == TICKER_BID else 2
@@ -151,15 +160,19 @@ class HftBacktest(Reading):
         return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4)
 
 
-def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray, book: Top,
-          last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+def _sides(flags: np.ndarray) -> np.ndarray:
+    """Side.LONG of the buyer's."""
+    return np.where(flags & np.uint64(BUY), int(Side.LONG), np.where(flags & np.uint64(SELL), -int(Side.LONG), 0)).astype(np.int8)
+
+
+def _tops(rows: np.ndarray, at: np.ndarray, book: Top, last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
     """The rows after which the best levels are others, or are to be said again, and these. A message is the depth rows of one local_ts: within it the
     book is half done."""
-    stamps = rows["local_ts"][at]
+    stamps, flags = rows["local_ts"][at], rows["ev"][at]
     ends = np.append(stamps[1:] != stamps[:-1], True).tolist() if len(at) else []
     places: list[int] = []
     quotes: list[tuple[float, ...]] = []
-    columns = (at, kinds[at], sides[at], rows["px"][at], rows["qty"][at], stamps)
+    columns = at, flags & np.uint64(KIND), _sides(flags), rows["px"][at], rows["qty"][at], stamps
     for place, kind, side, price, size, stamp, end in zip(*(column.tolist() for column in columns), ends, strict=True):
         if kind == CLEAR:
             for half in (BID, ASK) if side == 0 else (BID if side > 0 else ASK,):

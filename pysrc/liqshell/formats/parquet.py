@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from liqcore.event import FeedState, Kind, Side
+from liqshell.arrow_column import nulls_of, numpy_column
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, kinds_in
 from liqshell.formats.reading import Reading
@@ -100,7 +101,7 @@ class Parquet(Reading):
             if name in names:
                 events[field] = _numbers(batch.column(name))
         if "funding_rate" in names:
-            unstated = batch.column("funding_rate").is_null().to_numpy(zero_copy_only=False)
+            unstated = nulls_of(batch.column("funding_rate"))
             events["flags"] = events["flags"] | np.where(unstated, BITS["funding"], 0).astype(np.uint8)
         elif self._kind == int(Kind.TICKER):
             events["flags"] = events["flags"] | np.uint8(BITS["funding"])
@@ -151,12 +152,15 @@ def _kind(names: set[str]) -> int | None:
 def _times(column: Any) -> np.ndarray:
     import pyarrow as pa
     if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ns", tz=column.type.tz))
-    return _numbers(column.cast(pa.int64()))
+        return numpy_column(column if column.type.unit == "ns" else column.cast(pa.timestamp("ns", tz=column.type.tz)))
+    return _numbers(column if column.type == pa.int64() else column.cast(pa.int64()))
 
 
 def _numbers(column: Any) -> np.ndarray:
-    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    import pyarrow as pa
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return numpy_column(column)
+    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)       # decimals, texts
 
 
 def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
@@ -165,7 +169,7 @@ def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     labels = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]
-    return column.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False), [*labels, ""]
+    return numpy_column(column.indices, len(labels)), [*labels, ""]
 
 
 def _label_codes(column: Any, meaning: dict[str, int]) -> np.ndarray:

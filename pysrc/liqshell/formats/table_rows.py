@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from liqshell.errors import DataError
-from liqshell.formats import delimited
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
+from liqshell.formats import delimited, json_columns
+from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout, ahead
 from liqshell.formats.compression import PARQUET, arrow, head, line_blocks, opened
 
 BLOCK_BYTES = 8 << 20
@@ -100,34 +101,39 @@ def _layout(path: Path, types: Mapping[str, str], header: bool, delimiter: str) 
 
 def objects_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line or number of the row, object) of JSON lines, or of one array."""
+    line = 1
+    for block in _blocks(path):
+        yield from _objects(path, block, line)
+        line += block.count(b"\n")
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Whole lines; an array whole."""
     with opened(path) as stream:
-        line = 0
         blocks = line_blocks(stream, path, BLOCK_BYTES, ARRAY_BYTES_MAX)
-        for block in blocks:
-            if line == 0 and block.lstrip()[:1] == b"[" and not _one_line(block):
-                for more in blocks:
-                    block += more
-                    if len(block) > ARRAY_BYTES_MAX:
-                        break
-                yield from _array(path, block)
-                return
-            for text in block.split(b"\n")[:None if not block.endswith(b"\n") else -1]:
-                line += 1
-                if not text or text.isspace():
-                    continue
-                found = _loaded(path, line, text)
-                yield from ((line, row) for row in _dicts(path, line, found))
+        first = next(blocks, b"")
+        if _is_array(first):
+            for more in blocks:
+                first += more
+                if len(first) > ARRAY_BYTES_MAX:
+                    raise DataError(str(path), f"an array of more than {ARRAY_BYTES_MAX >> 20} MB", "JSON lines", "Write one object a line")
+        yield first
+        yield from blocks
 
 
-def _one_line(block: bytes) -> bool:
-    """Whether an array ends on its line: then it is one of several."""
-    return block.lstrip().split(b"\n", 1)[0].rstrip().endswith(b"]")
+def _objects(path: Path, block: bytes, line: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    if line == 1 and _is_array(block):
+        yield from enumerate(_dicts(path, 1, _loaded(path, 1, block)), 1)
+        return
+    for number, text in enumerate(block.split(b"\n")[:None if not block.endswith(b"\n") else -1], line):
+        if text and not text.isspace():
+            yield from ((number, row) for row in _dicts(path, number, _loaded(path, number, text)))
 
 
-def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    if len(data) > ARRAY_BYTES_MAX:
-        raise DataError(str(path), f"an array of more than {ARRAY_BYTES_MAX >> 20} MB", "JSON lines", "Write one object a line")
-    yield from enumerate(_dicts(path, 1, _loaded(path, 1, data)), 1)
+def _is_array(block: bytes) -> bool:
+    """Whether a file that begins so is one array. One that ends on its line is one of several."""
+    text = block.lstrip()
+    return text[:1] == b"[" and not text.split(b"\n", 1)[0].rstrip().endswith(b"]")
 
 
 def _loaded(path: Path, line: int, text: bytes) -> Any:
@@ -161,19 +167,42 @@ def _places(name: str, values: list[Any]) -> Iterator[tuple[str, Any]]:
 
 def _json(path: Path, types: Mapping[str, str]) -> Iterator[Columns]:
     pa = arrow(str(path))
-    keys = {name: name.split(".") for name in types}
-    lists: dict[str, list[Any]] = {name: [] for name in types}
-    first, count = 1, 0
-    for line, row in objects_of(path):
-        first = line if not count else first
-        for name, kind in types.items():
-            lists[name].append(_value(path, line, name, at(row, name, keys[name]), kind))
-        count += 1
-        if count >= BLOCK_ROWS:
-            yield _columns(pa, lists, types, first)
-            lists, count = {name: [] for name in types}, 0
-    if count:
-        yield _columns(pa, lists, types, first)
+    rows = _Rows(path, types)
+    line = 1
+    for block, parsed in ahead(_blocks(path), partial(json_columns.table_of, pa, types=types)):
+        table = parsed.result()
+        if table is not None:
+            yield from rows.taken(pa)
+            yield Columns(table, line)
+        else:
+            for number, row in _objects(path, block, line):
+                rows.add(number, row)
+                if rows.count >= BLOCK_ROWS:
+                    yield from rows.taken(pa)
+        line += block.count(b"\n")
+    yield from rows.taken(pa)
+
+
+class _Rows:
+    """Rows that are read one by one, on their way to columns."""
+
+    def __init__(self, path: Path, types: Mapping[str, str]):
+        self._path, self._types = path, types
+        self._keys = {name: name.split(".") for name in types}
+        self._lists: dict[str, list[Any]] = {name: [] for name in types}
+        self._first = self.count = 0
+
+    def add(self, line: int, row: dict[str, Any]) -> None:
+        self._first = self._first if self.count else line
+        self.count += 1
+        for name, kind in self._types.items():
+            self._lists[name].append(_value(self._path, line, name, at(row, name, self._keys[name]), kind))
+
+    def taken(self, pa: Any) -> Iterator[Columns]:
+        """What was added, if anything was."""
+        if self.count:
+            yield _columns(pa, self._lists, self._types, self._first)
+            self._lists, self.count = {name: [] for name in self._types}, 0
 
 
 def at(row: Any, name: str, keys: list[str]) -> Any:

@@ -132,7 +132,8 @@ class Sizes:
         for n, mine in groups(instruments):
             sizes, before = qty[mine], self._largest.get(n, qty[:0])
             seen = self._seen.get(n, 0) + len(sizes)
-            largest = np.sort(np.concatenate([before, np.partition(sizes, max(len(sizes) - SIZES_KEPT, 0))[-SIZES_KEPT:]]))[-SIZES_KEPT:]
+            larger = sizes[sizes > before[0]] if len(before) == SIZES_KEPT else sizes
+            largest = np.sort(np.concatenate([before, np.partition(larger, max(len(larger) - SIZES_KEPT, 0))[-SIZES_KEPT:]]))[-SIZES_KEPT:]
             if seen >= SIZES_MIN and largest[-1] > self.band * largest[0]:
                 most = self.band * float(largest[0])
                 bad[rows[mine][sizes > most]] = True
@@ -287,10 +288,9 @@ class Validator:
                 continue
             named = of_kind & (block.ids != 0) if block.ids is not None else np.zeros(len(e), bool)
             if named.any():
-                bad = np.zeros(len(e), bool)
-                for n in np.unique(e["instrument"][named]).tolist():
-                    rows = np.flatnonzero(named & (e["instrument"] == n))
-                    bad[rows] = self._seen((n, kind), block.ids[rows])      # type: ignore[index]
+                bad, rows = np.zeros(len(e), bool), np.flatnonzero(named)
+                for n, own in groups(e["instrument"][rows]):
+                    bad[rows[own]] = self._seen((n, kind), block.ids[rows[own]])      # type: ignore[index]
                 self._mark(block, good, bad, "the same id again")
             rows = np.flatnonzero(of_kind & ~named)
             if len(rows):
@@ -388,8 +388,10 @@ class Validator:
         if not len(events):
             return events
         pairs = events["instrument"].astype(np.int64) << 8 | events["kind"]
-        order = _by_key(pairs)
-        pairs, ts = pairs[order], events["ts_recv"][order]
+        ts = events["ts_recv"]
+        if (pairs != pairs[0]).any():
+            order = _by_key(pairs)
+            pairs, ts = pairs[order], ts[order]
         starts = np.flatnonzero(np.diff(pairs, prepend=pairs[0] - 1))       # of each kind of a contract
         sizes = np.diff(starts, append=len(pairs))
         keys = [(pair & 0xFF, pair >> 8) for pair in pairs[starts].tolist()]

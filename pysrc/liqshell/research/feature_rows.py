@@ -24,7 +24,7 @@ from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 from liqshell.event_columns import joined
-from liqshell.input_file import regular
+from liqshell.input_file import address_of, regular
 from liqshell.iso import written_ns
 from liqshell.research.feature_walk import Data, Parts, Walk
 from liqshell.store.rules import load_file
@@ -118,6 +118,10 @@ def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "
     in the form of `liqcore import --instruments`. Empty or missing data is a DataError."""
     if not paths:
         raise ConfigError("features", "no data", "a store, a recording, or event files")
+    if any(map(address_of, paths)):
+        from liqshell.store.remote import local  # pyarrow
+
+        paths = [local(path) for path in paths]
     for path in paths:
         if not path.exists():
             raise ConfigError(str(path), "no such file or folder", "a store, a recording, or event files")

@@ -95,7 +95,7 @@ def _marks(whole: Contract | None, start: int, end: int) -> np.ndarray:
     found: list[np.ndarray] = [_EMPTY]
     for key in sorted(whole.contents) if whole is not None else ():
         if key.start < end and key.start + DAY_NS > start and whole is not None:
-            found += [e[(e["ts_recv"] >= start) & (e["ts_recv"] < end)] for e in read(key.file(whole.root), key)]
+            found += [e[(e["ts_recv"] >= start) & (e["ts_recv"] < end)] for e in read(whole.file(key), key)]
     return np.concatenate(found)
 
 

@@ -23,6 +23,7 @@ from liqshell.event_columns import joined
 from liqshell.store.catalogue import CACHE
 from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
+from liqshell.store.remote import Remote
 from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
 from liqshell.store.rules import Rules
 from liqshell.store.spill import Cursor, reach
@@ -43,6 +44,11 @@ class Contract:
     symbol: str
     rules: Rules
     contents: Mapping[Key, Content]
+    remote: Remote | None = None        # of a store elsewhere: it fetches partitions
+
+    def file(self, key: Key) -> Path:
+        """Where a partition is, here."""
+        return key.file(self.root) if self.remote is None else self.remote.partition(key, self.contents[key])
 
     def days(self) -> list[str]:
         return sorted({key.day for key in self.contents})
@@ -54,7 +60,7 @@ class Contract:
     def rows(self, kind: str) -> Iterator[np.ndarray]:
         """EVENT_DTYPE rows of one kind in order of receipt, a row group at a time; also of what no tape has ("backstops", "deleveragings")."""
         for key in sorted(key for key in self.contents if key.kind == kind):
-            yield from read(key.file(self.root), key)
+            yield from read(self.file(key), key)
 
     def _digest(self, *what: Any) -> str:
         instrument = self.rules.instrument.as_dict()
@@ -115,7 +121,7 @@ class Contract:
         return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
 
     def _cursor(self, key: Key, start: int) -> Cursor:
-        return Cursor(read(key.file(self.root), key, start))
+        return Cursor(read(self.file(key), key, start))
 
     def _make_day(self, day: str, path: Path, key: str) -> None:
         """Events of the day -> columns. Refused and rounded rows are counted in the header."""

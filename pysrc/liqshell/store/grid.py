@@ -33,15 +33,15 @@ class Grid:
     def of(values: np.ndarray) -> Grid:
         counts: dict[int, int] = {}
         divisors: dict[int, int] = {}
-        left = values[np.isfinite(values) & (values > 0.0)]
+        left = values[(values > 0.0) & (values < np.inf)]
         largest = float(left.max()) if len(left) else 0.0
         for decimals in range(DECIMALS_MAX + 1):
             if not len(left):
                 break
             scaled = np.rint(left * _POWERS[decimals])
             fits = (scaled / _POWERS[decimals] == left) & (scaled < 2.0 ** 53)
-            if fits.any():
-                counts[decimals] = int(fits.sum())
+            if count := int(np.count_nonzero(fits)):
+                counts[decimals] = count
                 divisors[decimals] = int(np.gcd.reduce(scaled[fits].astype(np.int64)))
                 left = left[~fits]
         if len(left):

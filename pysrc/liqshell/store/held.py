@@ -78,7 +78,7 @@ def _gaps(contract: Contract, parts: list[tuple[str, dict[str, Any]]], name: str
 def feed_of(of: Contract | None) -> np.ndarray:
     """The marks of the feed of a contract, or of a whole venue."""
     keys = sorted(key for key in of.contents if key.kind == "feed") if of is not None else []
-    parts = [events for key in keys for events in read(key.file(of.root), key)] if of is not None else []
+    parts = [events for key in keys for events in read(of.file(key), key)] if of is not None else []
     return np.concatenate(parts) if parts else np.zeros(0, EVENT_DTYPE)
 
 

@@ -21,10 +21,10 @@ from typing import Any, Protocol
 
 from liqshell import formats, private
 from liqshell.recording import reader as recording
-from liqshell.errors import DataError, listed
+from liqshell.errors import ConfigError, DataError, listed
 from liqshell.event_columns import Events
 from liqshell.formats.carried_state import Carried
-from liqshell.input_file import regular
+from liqshell.input_file import address_of, regular
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, columns
@@ -133,6 +133,8 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
     given    what the user says of contracts: it stands above what files say and what is inferred
     notify   called with the progress
     """
+    if address_of(root):
+        raise ConfigError("the store", str(root), "a folder of this machine", "Import into one, then publish it: liqcore data put STORE ADDRESS")
     if files and not root.exists() and not any(path.exists() for path in files):
         raise DataError(", ".join(map(str, files[:3])), "no such file or folder", "market data", "Check the path; no store was made")
     private.folder(root)

@@ -23,6 +23,7 @@ import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import SEED, SYNTHETIC
 from liqshell.iso import written_ns
+from liqshell.store import remote
 from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import CACHE, Catalogue, Lock, Source
@@ -59,18 +60,21 @@ class Selection:
 
 
 class Store:
-    """A folder of market data. Reads only; `liqcore import` writes."""
+    """A folder of market data, or an address (see remote.py). Reads only; `liqcore import` writes."""
 
     def __init__(self, path: str | Path):
-        self.root = Path(path)
+        self.root = remote.local(path)
         if not self.root.is_dir():
             raise DataError(str(path), "no such folder", "a store", "Make one with `liqcore import FILES… --store DIR`")
-        self.catalogue = Catalogue(self.root)
+        self.catalogue, self._remote = Catalogue(self.root), remote.Remote.of(self.root)
+        self.name = self._remote.address if self._remote is not None else str(path)
         self._finish_imports()
         self._contracts = self._known()
 
     def _finish_imports(self) -> None:
         """Finish what a killed import had booked; wait for one that is just doing it."""
+        if self._remote is not None:
+            return
         until = time.monotonic() + WAIT_S
         while self.catalogue.moving():
             lock = Lock(self.root)
@@ -80,7 +84,7 @@ class Store:
                 finally:
                     lock.release()
             elif time.monotonic() > until:
-                raise DataError(str(self.root), "an import is being committed", "a store at rest", "Try again when it has finished")
+                raise DataError(self.name, "an import is being committed", "a store at rest", "Try again when it has finished")
             else:
                 time.sleep(0.05)
 
@@ -88,9 +92,8 @@ class Store:
         contents: dict[tuple[str, str], dict[Key, Content]] = {}
         for key, content in self.catalogue.partitions().items():
             contents.setdefault((key.venue, key.symbol), {})[key] = content
-        known_rules = self.catalogue.rules()
-        return {(venue, symbol): Contract(self.root, venue, symbol, effective(venue, symbol, known_rules.get((venue, symbol), {}), held), held)
-                for (venue, symbol), held in contents.items()}
+        rules = self.catalogue.rules()
+        return {name: Contract(self.root, *name, effective(*name, rules.get(name, {}), held), held, self._remote) for name, held in contents.items()}
 
     def refresh(self) -> None:
         """Look again at what is there."""
@@ -109,10 +112,10 @@ class Store:
             return found[0]
         names = [f"{c.venue}:{c.symbol}" for c in self.contracts]
         if found:
-            raise ConfigError(str(self.root), f"{name} of more than one venue", " or ".join(f"{c.venue}:{c.symbol}" for c in found))
+            raise ConfigError(self.name, f"{name} of more than one venue", " or ".join(f"{c.venue}:{c.symbol}" for c in found))
         near = difflib.get_close_matches(name.upper(), [n.rpartition(":")[2].upper() for n in names] + [n.upper() for n in names], 3, 0.5)
         shown = [n for n in names if n.rpartition(":")[2].upper() in near or n.upper() in near] or names[:SHOWN_MAX]
-        raise ConfigError(str(self.root), f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
+        raise ConfigError(self.name, f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
                           else "a store that is not empty", "`liqcore data STORE` lists what there is")
 
     def select(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
@@ -121,9 +124,9 @@ class Store:
         None or 0 = as far as the store reaches. missing: days of which a contract has nothing raise a DataError, or become a gap of the feed."""
         chosen = tuple(self.contract(name) for name in ([symbols] if isinstance(symbols, str) else symbols)) or self.contracts
         if not chosen:
-            raise DataError(str(self.root), "the store is empty", "at least one contract", "`liqcore import FILES… --store DIR` fills it")
+            raise DataError(self.name, "the store is empty", "at least one contract", "`liqcore import FILES… --store DIR` fills it")
         if len({(c.venue, c.symbol) for c in chosen}) < len(chosen):
-            raise ConfigError(str(self.root), "a contract twice: " + ", ".join(symbols))
+            raise ConfigError(self.name, "a contract twice: " + ", ".join(symbols))
         first = min(day_number(c.days()[0]) for c in chosen) * DAY_NS
         last = (max(day_number(c.days()[-1]) for c in chosen) + 1) * DAY_NS
         low, high = _nanoseconds(start, "start", False, first), _nanoseconds(end, "end", True, last)
@@ -155,7 +158,7 @@ class Store:
             if missing:
                 lines.append(f"{contract.venue}:{contract.symbol} has no {_spans(missing)}; the store has {_spans(sorted(there))}")
         if lines:
-            raise DataError(str(self.root), "; ".join(lines[:SHOWN_MAX]) + (" …" if len(lines) > SHOWN_MAX else ""), "every day of the range",
+            raise DataError(self.name, "; ".join(lines[:SHOWN_MAX]) + (" …" if len(lines) > SHOWN_MAX else ""), "every day of the range",
                             "Import the missing days, choose a shorter range, or allow gaps")
 
     def tape(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,

@@ -21,7 +21,7 @@ def verify(store: Store) -> list[str]:
     faults: list[str] = []
     for contract in store._contracts.values():
         for key, content in sorted(contract.contents.items()):
-            path = key.file(store.root)
+            path = contract.file(key)
             try:
                 found = partition.fingerprint(path, key)
             except DataError as why:

@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from liqcore.event import FeedState, Kind, PoolFlag, Side, Statement
 from liqshell import backstops
+from liqshell.arrow_column import arrow_column, nulls_of, numpy_column
 from liqshell.event_columns import EventColumns, Events
 from liqshell.recording.streams import BITS
 
@@ -171,22 +172,23 @@ def canonical(layout: Layout, events: Events) -> Events:
 
 def to_arrow(layout: Layout, events: Events) -> pa.RecordBatch:
     """EVENT_DTYPE rows of one kind -> columns. Every row must be `storable`, and `canonical`."""
-    columns: list[Any] = [pa.array(np.ascontiguousarray(events[name]), pa.int64()).cast(_TIME) for name in ("ts_event", "ts_recv")]
+    columns: list[Any] = [arrow_column(events[name]).view(_TIME) for name in ("ts_event", "ts_recv")]
     flags = np.ascontiguousarray(events["flags"])
     if layout.label:
         index = np.zeros(256, np.int8)
         for n, (value, _) in enumerate(layout.labels):
             index[value] = n
-        columns.append(pa.DictionaryArray.from_arrays(index[events[layout.label_field].view(np.uint8)], [word for _, word in layout.labels]))
+        words = arrow_column(np.array([word for _, word in layout.labels]))
+        columns.append(pa.DictionaryArray.from_arrays(arrow_column(index[events[layout.label_field].view(np.uint8)]), words))
     for number in layout.numbers:
         values = np.ascontiguousarray(events[number.field])
         mask = flags & number.bit != 0 if number.bit else values == 0.0 if number.nullable else None
         if number.only:
             mask = ~layout.having(number, events) | mask
-        columns.append(pa.array(values, mask=mask))
+        columns.append(arrow_column(values, mask))
     if layout.bits:
-        columns.append(pa.array(flags, mask=flags == 0))
-    columns.append(pa.array(np.ascontiguousarray(events["id"])))
+        columns.append(arrow_column(flags, flags == 0))
+    columns.append(arrow_column(events["id"]))
     return pa.RecordBatch.from_arrays(columns, schema=layout.schema)
 
 
@@ -194,7 +196,7 @@ def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> EventColumns
     """Columns -> events; instrument is 0."""
     events = EventColumns(table.num_rows, kind=layout.kind)
     for name in ("ts_event", "ts_recv", "id"):
-        events[name] = _numpy(table.column(name).cast(pa.int64()))
+        events[name] = numpy_column(table.column(name))
     if layout.label:
         values = {word: value for value, word in layout.labels}
         column = table.column(layout.label)
@@ -204,24 +206,20 @@ def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> EventColumns
             if not pa.types.is_dictionary(chunk.type):
                 chunk = chunk.dictionary_encode()
             meaning = np.array([values[word] for word in chunk.dictionary.to_pylist()] or [0], np.int8)
-            said.append(meaning[_numpy(chunk.indices)])
+            said.append(meaning[numpy_column(chunk.indices)])
         events[layout.label_field] = np.concatenate(said)
     for number in layout.numbers:
         column = table.column(number.column)
-        found, mine = _numpy(column.fill_null(0.0) if number.may_be_null else column), layout.having(number, events)
+        found, mine = numpy_column(column), layout.having(number, events)
         events[number.field] = np.where(mine, found, events[number.field]) if number.only else found
         if number.bit:
-            events["flags"] = events["flags"] | np.where(_numpy(column.is_null()) & mine, number.bit, 0).astype(np.uint8)
+            events["flags"] = events["flags"] | np.where(nulls_of(column) & mine, number.bit, 0).astype(np.uint8)
     if layout.bits:
-        events["flags"] = _numpy(table.column(layout.bits).fill_null(0))
+        events["flags"] = numpy_column(table.column(layout.bits))
     if layout is BEFORE["tickers"]:
         for number in LAYOUT["tickers"].numbers:
             events["flags"] = events["flags"] | np.where(events[number.field] == 0.0, number.bit, 0).astype(np.uint8)
     return events
-
-
-def _numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
 
 
 def day_text(day: int) -> str:

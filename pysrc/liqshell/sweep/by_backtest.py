@@ -95,18 +95,14 @@ def _unfinished(row: np.void, mine: np.ndarray, instrument: lc.Instrument) -> No
 
 
 class Walks:
-    """Everything that the units share, and the settings (pipeline.settings) of each cell. Made anew by `payload` in another process."""
+    """Everything that the units share, and the settings (pipeline.settings) of each cell. tape: None where whoever computes opens it."""
 
-    def __init__(self, instruments: Sequence[dict[str, Any]], columns: dict[str, Any], cells: list[dict[str, Any]], span: tuple[int, int]):
-        self.tape = columns["tape"] if "tape" in columns else lc.Tape(tuple(lc.Instrument(**fields) for fields in instruments), columns)
-        self.instruments, self.cells, self.span = list(instruments), cells, span
-
-    def payload(self) -> dict[str, Any]:
-        """Arguments that make the same Walks in another process."""
-        return {"instruments": self.instruments, "columns": self.tape.parts(), "cells": self.cells, "span": self.span}
+    def __init__(self, tape: lc.Tape | None, cells: list[dict[str, Any]], span: tuple[int, int]):
+        self.tape, self.cells, self.span = tape, cells, span
 
     def compute(self, unit: Any, threads: int | None = None) -> np.ndarray:
         """Rows of the unit's cells, of kept_dtype(), cell by cell, every instrument of a cell."""
+        assert self.tape is not None
         dtype = kept_dtype(days_of(*self.span))
         parts = []
         for cell in self.cells[unit.first:unit.last]:

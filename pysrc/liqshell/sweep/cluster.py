@@ -1,22 +1,29 @@
-"""The units of a sweep on a Ray cluster: `--cluster` starts one on this machine, `--cluster ADDRESS` uses a running one.
+"""The units of a sweep on a Ray cluster: `--cluster` starts one on this machine, `--address` names a running one.
 
-Every worker gets the columns once (Ray shares them between the processes of a node without a copy) and computes whole units, so the results are
-those of one machine, bit for bit. The driver alone writes: a worker that dies costs its unit, and Ray gives that to another.
+No column goes over the wire. A task is one contract with all its settings; whoever computes it opens that contract itself and checks that
+it is the same data, so the results are those of one machine, bit for bit. A whole backtest is a task of its own, with all contracts. The driver alone
+writes: a worker that dies costs its task, and Ray gives that to another.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from liqshell.errors import ConfigError
+import liqcore as lc
+from liqshell.backtest.origin import Origin
+from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.sweep.by_backtest import Walks
 from liqshell.sweep.work import Unit, Work
 
-IN_FLIGHT = 4                       # units a worker waits with: enough that none is idle, few enough to lose little
+IN_FLIGHT = 2                       # tasks a processor: enough that none is idle
+_held: dict[tuple[Origin, int | None], lc.Tape] = {}             # in a process of the cluster: what it opened last
 
 
 def connect(address: str) -> Any:
@@ -34,39 +41,59 @@ def connect(address: str) -> Any:
     return ray
 
 
-class Worker:
-    """One process of the cluster."""
+def compute(origin: Origin, contract: int | None, work: Work | Walks, units: list[Unit], version: str) -> list[np.ndarray] | DataError:
+    """In a process of the cluster: rows of the units, or why it cannot compute them."""
+    try:
+        if version != lc.__version__:
+            raise DataError("liqcore", f"version {lc.__version__}", version)
+        if (origin, contract) not in _held:
+            _held.clear()                       # before the next is opened: there may be room for one
+            _held[origin, contract] = origin.open(contract)
+        work.tape = _held[origin, contract]
+    except LiqshellError as why:
+        return DataError(f"worker {socket.gethostname()}", str(why), "", "Each worker opens the data itself: give every node the same data under the "
+                         "same path (a shared file system or a copy) and the same liqcore, or leave out --cluster")
+    return [work.compute(unit, threads=1) for unit in units]
 
-    def __init__(self, kind: type[Work] | type[Walks], payload: dict[str, Any]):
-        self.work = kind(**payload)
 
-    def compute(self, unit: Unit) -> np.ndarray:
-        return self.work.compute(unit, threads=1)
+def tasks_of(work: Work | Walks, units: list[Unit], processors: int) -> Iterator[tuple[int | None, Work | Walks, list[list[Unit]]]]:
+    """The contract that is to be opened (None = all), what is to be done with it, and its units in tasks. To open a contract takes longer than most
+    settings do: two processors open one only where others would be idle."""
+    if isinstance(work, Walks):
+        for unit in units:
+            yield None, Walks(None, work.cells[unit.first:unit.last], work.span), [[replace(unit, first=0, last=unit.last - unit.first)]]
+        return
+    contracts = sorted({unit.instrument for unit in units})
+    pieces = -(-processors // len(contracts))
+    for n in contracts:
+        own = [replace(unit, instrument=0) for unit in units if unit.instrument == n]
+        cuts = [len(own) * k // pieces for k in range(pieces + 1)]
+        yield n, work.alone(n), [own[a:b] for a, b in itertools.pairwise(cuts) if a < b]
 
 
-def run(work: Work | Walks, units: list[Unit], keep: Callable[[Unit, np.ndarray], None], address: str = "") -> None:
+def run(work: Work | Walks, units: list[Unit], origin: Origin, keep: Callable[[Unit, np.ndarray], None], address: str = "") -> None:
     """Compute the units on a cluster; keep(unit, rows) is called here, in whatever order they end."""
     ray = connect(address)
     try:
-        hired: Any = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(Worker)
-        payload = ray.put(work.payload())
-        count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        workers = [hired.remote(type(work), payload) for _ in range(min(count, len(units)))]
-        waiting = list(reversed(units))
-        flying: dict[Any, tuple[Unit, Any]] = {}
+        remote = ray.remote(num_cpus=1, max_retries=3)(compute)
+        processors = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        waiting = ((contract, shared, task) for contract, own, tasks in tasks_of(work, units, processors)
+                   for shared in [ray.put(own)] for task in tasks)
+        flying: dict[Any, list[Unit]] = {}
 
-        def launch(worker: Any) -> None:
-            if waiting:
-                unit = waiting.pop()
-                flying[worker.compute.remote(unit)] = unit, worker
+        def launch() -> None:
+            for contract, shared, task in itertools.islice(waiting, 1):
+                flying[remote.remote(origin, contract, shared, task, lc.__version__)] = task
 
-        for _ in range(IN_FLIGHT):
-            for worker in workers:
-                launch(worker)
+        for _ in range(IN_FLIGHT * processors):
+            launch()
         while flying:
             (done, *_), _ = ray.wait(list(flying), num_returns=1)
-            unit, worker = flying.pop(done)
-            keep(unit, ray.get(done))
-            launch(worker)
+            task, found = flying.pop(done), ray.get(done)
+            if isinstance(found, DataError):
+                raise found
+            for unit, rows in zip(task, found, strict=True):
+                keep(unit, rows)
+            launch()
     finally:
         ray.shutdown()

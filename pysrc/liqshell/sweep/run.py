@@ -16,6 +16,7 @@ from liqshell.backtest import trials
 from liqshell.backtest.answers import Answers
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
+from liqshell.backtest.origin import Origin
 from liqshell.backtest.past_judge import asks_anew, contaminated, refuse_model
 from liqshell.backtest.sweep_kernel import days_of, grids_of, answers_for, parts_of, venue_of, why_not
 from liqshell.config.load import Config
@@ -106,7 +107,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
         work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify, first) if kernel else \
             walks_of(config, history, cells)
         lap("signals")
-        compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, notify)
+        compute(config, history, work, [units[n] for n in missing], parts, address, notify)
     lap("sweep")
     days = days_of(history.start_ns, history.end_ns)
     dtype = kept_dtype(days)
@@ -178,17 +179,16 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
                               "Set [sweep] by = 'backtest'")
         answers.append(found)
     grids = [grid.rows for grid in grids_of(config, [i.symbol for i in history.instruments], policies)]
-    return Work([i.as_dict() for i in history.instruments], {"tape": history.tape}, grids, answers, venue_of(plan["settings"], history.end_ns),
-                history.start_ns)
+    return Work(history.tape, grids, answers, venue_of(plan["settings"], history.end_ns), history.start_ns)
 
 
 def walks_of(config: Config, history: History, cells: list[Setting]) -> Walks:
     """One backtest a cell."""
     each = [settings_of(config.with_setting(cell), history) for cell in cells]
-    return Walks([i.as_dict() for i in history.instruments], {"tape": history.tape}, each, (history.start_ns, history.end_ns))
+    return Walks(history.tape, each, (history.start_ns, history.end_ns))
 
 
-def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | None, workers: int, notify: Notify) -> None:
+def compute(config: Config, history: History, work: Work | Walks, units: list[Unit], parts: Parts, address: str | None, notify: Notify) -> None:
     """Every unit, kept as it ends."""
     done = 0
 
@@ -199,12 +199,12 @@ def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | 
         notify(f"{done} of {len(units)} units", done / len(units))
 
     if address is not None:
-        cluster.run(work, units, keep, address)
+        cluster.run(work, units, Origin.of(config, history), keep, address)
         return
     if isinstance(work, Walks):
         notify("the first setting", 0.0)
-        run_walks(work, units, keep, workers)
+        run_walks(work, units, keep, config.sweep.workers)
         return
     notify("the first unit", 0.0)
     for unit in units:
-        keep(unit, work.compute(unit, threads=workers or None))
+        keep(unit, work.compute(unit, threads=config.sweep.workers or None))
