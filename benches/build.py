@@ -56,7 +56,7 @@ def probe(name: str = "probe") -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     core, shell = ROOT / "liqcore", ROOT / "pysrc" / "liqshell"
-    sources = [NATIVE / f"{name}.pyx", *core.glob("*.pxd"), *core.glob("*.h"), *shell.glob("*.pxd")]
+    sources = [NATIVE / f"{name}.pyx", *core.rglob("*.pxd"), *core.rglob("*.h"), *shell.rglob("*.pxd")]
     folder = CACHE / f"{name}-{_digest(*sources)}"
     target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,7 @@ cdef class Engine:
     cdef RequestQueue out
     cdef clock_t clock
     cdef int count
+    cdef bytes identity          # of a snapshot; None before the first
     cdef double band
     cdef int64_t quote_age_ns    # a quote holds for so long
     cdef readonly double patience
@@ -100,3 +101,4 @@ cdef class Engine:
     cdef object refused_call(self, const event_t* e)
     cdef tuple strictly(self, const event_t* e, Py_ssize_t n)
     cdef int _known(self, object instrument) except -1
+    cdef bytes _identity(self)

@@ -27,6 +27,7 @@ from liqcore.instrument cimport Instrument, instruments_of, lots_of, price_of, q
 from liqcore.market cimport (last_holds, mark_alive, market_broken, market_liquidation, market_quote, market_ticker, market_trade, no_market,
                              QUOTE_AGE_NS, quote_alive, STATE_AGE_NS, ticker_states)
 from liqcore.request cimport Request
+from liqcore.snapshot cimport changes, pack, unchanged, unpack
 from liqcore.validate cimport validate_event
 from liqcore.view cimport view_row, view_t
 
@@ -35,9 +36,9 @@ from liqcore.event import as_events
 from liqcore.execution import order_state as life
 from liqcore.features.custom import CustomFeature
 from liqcore.refused import Refused, times_text
-from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-engine-4\n"
+SNAPSHOT_NAME = b"liqcore-engine-5\n"
+WHOLE_NAME = b"liqcore-engine-4\n"         # of earlier builds, which wrote empty brackets out
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t EARLY = 10_000_000_000_000_000          # ns: 1970-04-26. No market data is older; a number below it may be of another unit
 cdef int64_t TEN_EARLY = 10 * EARLY
@@ -622,8 +623,7 @@ cdef class Engine:
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), BBO, 0, real(bid, "bid"),
                           real(bid_qty, "bid_qty"), real(ask, "ask"), real(ask_qty, "ask_qty"), 0, 0, 0)
 
-    def on_ticker(self, ts_event, ts_recv, instrument, mark, index=0.0, open_interest=0.0,
-                  funding=None):
+    def on_ticker(self, ts_event, ts_recv, instrument, mark, index=0.0, open_interest=0.0, funding=None):
         """Mark and index price, open interest (base units), funding rate per interval. 0 = not stated; of the rate, for which 0 is a value, None."""
         cdef uint8_t unstated = STREAM_FUNDING if funding is None else 0
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), TICKER, 0, real(mark, "mark"),
@@ -649,16 +649,14 @@ cdef class Engine:
         cdef int64_t ts = whole(ts_recv, "ts_recv")
         return self.enter(ts, ts, ALL_INSTRUMENTS, CONTROL, 0, real(value, "value"), 0.0, 0.0, 0.0, 0, code_of(limit, "limit"), CONTROL_LOWER)
 
-    def on_order(self, ts_event, ts_recv, order, status, reason=0, qty=0.0, price=0.0,
-                 filled=0.0):
+    def on_order(self, ts_event, ts_recv, order, status, reason=0, qty=0.0, price=0.0, filled=0.0):
         """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
         venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
         cdef int64_t number = whole(order, "order")
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), ORDER, 0, real(price, "price"),
                           real(qty, "qty"), 0.0, real(filled, "filled"), number, code_of(reason, "reason"), code_of(status, "status"))
 
-    def on_fill(self, ts_event, ts_recv, order, price, qty, fee, execution,
-                maker=False, reason=FILL_CROSS):
+    def on_fill(self, ts_event, ts_recv, order, price, qty, fee, execution, maker=False, reason=FILL_CROSS):
         """One execution of one of our orders; execution: the venue's id as an integer below 2**53, repeated reports are counted once."""
         cdef int64_t number = whole(order, "order")
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), FILL, 0, real(price, "price"),
@@ -878,21 +876,22 @@ cdef class Engine:
 
     # ---- snapshot ----
 
-    def _identity(self) -> bytes:
-        """What a snapshot must have been taken with."""
+    cdef bytes _identity(self):
+        """What a snapshot must have been taken with. None of it changes."""
         import json                     # not at import: the core starts in milliseconds
 
-        return json.dumps({"abi": STATE_ABI, "instruments": [i.as_dict() for i in self.instruments],
-                           "detectors": [d.as_dict() for d in self.bank.detectors], "features": self.features.names, "band": self.band,
-                           "patience": self.patience, "quote_age_ns": self.quote_age_ns}, sort_keys=True).encode()
+        if self.identity is None:
+            self.identity = json.dumps(sort_keys=True, obj={
+                "abi": STATE_ABI, "band": self.band, "patience": self.patience, "quote_age_ns": self.quote_age_ns, "features": self.features.names,
+                "instruments": [i.as_dict() for i in self.instruments], "detectors": [d.as_dict() for d in self.bank.detectors]}).encode()
+        return self.identity
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next (the audit ring's content and undrained requests are not part of it)."""
-        cdef int64_t seq = self.audit.next_seq
         if self.out.head != self.out.tail:
             raise RuntimeError("snapshot: drain() the pending requests first, they would be lost")
-        parts = [self._identity(), (<char*> &self.clock)[:sizeof(clock_t)], seq.to_bytes(8, "little"),
-                 (<char*> self.market)[:self.count * sizeof(market_t)], (<char*> self.slot)[:self.count * sizeof(bracket_state_t)],
+        parts = [self._identity(), (<char*> &self.clock)[:sizeof(clock_t)], (<char*> &self.audit.next_seq)[:8],
+                 (<char*> self.market)[:self.count * sizeof(market_t)], changes(<const char*> self.slot, self.count * sizeof(bracket_state_t)),
                  (<char*> self.side_checks)[:self.venues * sizeof(side_check_t)], self.account.snapshot(), self.risk.snapshot(),
                  self.features.save_c(), self.answers.save()]
         return pack(SNAPSHOT_NAME, parts + self.bank.save())
@@ -900,11 +899,13 @@ cdef class Engine:
     def restore(self, bytes data):
         """Continue where snapshot() was taken. ValueError (and nothing changed) for other instruments, settings or versions, or damage."""
         cdef int n
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "engine")
+        cdef list parts = unpack(WHOLE_NAME if data.startswith(WHOLE_NAME) else SNAPSHOT_NAME, data, "engine")
         sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(bracket_state_t), self.venues * sizeof(side_check_t)]
         if parts and parts[0] != self._identity():
             raise ValueError("engine snapshot: taken with other instruments or settings; make the Engine with the same ones: "
                              + parts[0].decode(errors="replace"))
+        if not data.startswith(WHOLE_NAME):
+            parts[4:5] = [unchanged(part, sizes[3], False) or b"" for part in parts[4:5]]
         if len(parts) < 10 or [len(part) for part in parts[1:6]] != sizes:
             raise ValueError("engine snapshot: not one of this version of liqcore")
         # settings and checksum fit: what can still fail is a policy's own memory, which comes first
@@ -919,8 +920,7 @@ cdef class Engine:
         memcpy(self.market, <const char*> <bytes> parts[3], self.count * sizeof(market_t))
         memcpy(self.slot, <const char*> <bytes> parts[4], self.count * sizeof(bracket_state_t))
         memcpy(self.side_checks, <const char*> <bytes> parts[5], self.venues * sizeof(side_check_t))
-        self.out.head = self.out.tail = 0
-        self.emitted_count = 0
+        self.out.head = self.out.tail = self.emitted_count = 0
         for n in range(self.count):
             self.reschedule(n)
         self.return_to()

@@ -9,9 +9,9 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, instruments_of, price_of, qty_of
 from liqcore.request cimport Request
 from liqcore.execution.order_state cimport BRACKET_FLAT, id_role, id_sequence
+from liqcore.snapshot cimport pack, unpack
 
 from liqcore import event as schema
-from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-guard-2\n"
 # name -> bytes of the state and of a track. Version 1 ended before the breach and before entered_ns

@@ -13,10 +13,10 @@ from liqcore.kernels.quantile cimport (quantile_count, quantile_free, quantile_i
 from liqcore.kernels.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_free, window_init, window_load, window_next_expiry, window_push,
                                      window_save, window_total)
 from liqcore.kernels.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
+from liqcore.snapshot cimport pack, unpack
 
 from liqcore import event as schema
 from liqcore.detectors.parameters import Parameter, resolve_parameters
-from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-cascade-2\n"
 

@@ -45,6 +45,7 @@ cdef class Detector:
     cdef char* states        # `stride` bytes for each of them, zeroed by open_c, which calls begin_c for each
     cdef size_t stride
     cdef bytes snapshot_name
+    cdef bytes settings          # as a snapshot says them
     cdef part_t parts[PARTS_MAX]     # of a state, in the order of its snapshot
     cdef int part_count
     cdef int more            # parts behind those, which save_parts adds and load_more takes

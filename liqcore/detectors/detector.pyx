@@ -9,9 +9,10 @@ from liqcore.event cimport COMPLETENESS_CENSORED, IDLE, SIGNAL_CENSORED
 from liqcore.instrument cimport Instrument
 from liqcore.kernels.window cimport window_free, window_load, window_save, window_t
 from liqcore.kernels.zscore cimport segz_free, segz_load, segz_save, segz_t
+from liqcore.snapshot cimport pack
 
 from liqcore.detectors.parameters import resolve_parameters
-from liqcore.snapshot import fitting, pack
+from liqcore.snapshot import fitting
 
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -34,7 +35,7 @@ cdef class Detector:
         if self.claimed:
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         self.parameters = resolve_parameters(kind, table, given)
-        self.kind, self.name = kind, string(name, "name")
+        self.kind, self.name, self.settings = kind, string(name, "name"), repr(self.parameters).encode()
         return self.parameters
 
     cdef int set_state(self, bytes snapshot_name, size_t stride, int more=0) except -1:
@@ -155,7 +156,7 @@ cdef class Detector:
         return 0
 
     cdef bytes save_c(self, int32_t n):
-        return pack(self.snapshot_name, [repr(self.parameters).encode(), *self.save_parts(n)])
+        return pack(self.snapshot_name, [self.settings, *self.save_parts(n)])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         """ValueError, and no change, unless the bytes are save_c of the same detector with the same setting."""

@@ -9,11 +9,11 @@ from liqcore.argument cimport describe, string
 from liqcore.detectors.detector cimport SIGNALS_MAX
 from liqcore.event cimport *
 from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_ticker, market_trade
+from liqcore.snapshot cimport pack, unpack
 
 import numpy as np
 
 from liqcore.event import as_events
-from liqcore.snapshot import pack, unpack
 
 cdef extern from "Python.h":
     ctypedef struct PyListObject:

@@ -20,8 +20,8 @@ from liqcore.execution.risk cimport ask_t, hurdle, size_entry
 from liqcore.execution.order_state cimport ALARM_POLICY, ALARM_WAITING, BRACKET_FLAT
 from liqcore.bracket_spec cimport audit_answer, check_bracket, judge_cap, outcomes_of
 from liqcore.execution.pending_decisions cimport WAIT_ASK, WAIT_BATCH, WAIT_FLAT, WAIT_VERDICT
+from liqcore.snapshot cimport pack, unpack
 
-from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-answers-3\n"
 WITHOUT_BATCHES = b"liqcore-answers-2\n"        # of versions in which each question stood alone

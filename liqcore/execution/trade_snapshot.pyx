@@ -13,8 +13,9 @@ from libc.string cimport memcpy
 
 from liqcore.event cimport STATE_ABI
 from liqcore.execution.risk cimport latch_t
+from liqcore.snapshot cimport pack, unpack
 
-from liqcore.snapshot import pack, same_first, unpack
+from liqcore.snapshot import same_first
 
 TRADE_NAME = b"liqcore-trade-1\n"
 

@@ -3,7 +3,7 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.math cimport NAN
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from liqcore.argument cimport describe, several, string
 from liqcore.kernels.realised_map cimport DensityConfig, density_free, density_init, density_load, density_save, density_t
@@ -15,15 +15,16 @@ from liqcore.kernels.hawkes cimport Hawkes, hawkes_plan, hawkes_plan_t, hawkes_t
 from liqcore.instrument cimport Instrument, instrument_t
 from liqcore.kernels.estimated_map cimport PendingConfig, pending_free, pending_init, pending_load, pending_save, pending_t
 from liqcore.kernels.quantile cimport quantile_bytes, quantile_free, quantile_load, quantile_save, quantile_t
+from liqcore.snapshot cimport ZERO_BLOCK, CHANGE_BLOCK, changes, pack, unchanged, unpack
 
 from liqcore.features.custom import CustomFeature
 from liqcore.features.formulas import FORMULAS, TRANSFORMS
 from liqcore.features.spec import ENTRIES, LAGS, SAMPLES_KNOWN, TURNS_MAX, plan, room, slots
 from liqcore.features.table import FORCED, LARGE_SHARE, LIQUIDATION
-from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-features-4\n"
-WHOLE_NAME = b"liqcore-features-3\n"       # of earlier builds, which wrote what was not used, too
+SNAPSHOT_NAME = b"liqcore-features-5\n"
+ZERO_NAME = b"liqcore-features-4\n"       # of earlier builds, which left out zeros alone
+WHOLE_NAME = b"liqcore-features-3\n"      # and before, nothing
 OTHER = "features snapshot: of other features or instruments than these, or of another version of liqcore"
 cdef struct log_entry_t:
     int64_t ts
@@ -39,53 +40,6 @@ FED = {"liquidations": FED_LIQUIDATIONS, "cascade": FED_LIQUIDATIONS, "trades": 
        "funding": FED_FUNDING, "pending": FED_PENDING, "density": FED_DENSITY}
 if sorted(FORMULAS) != sorted(ENTRIES):
     raise ImportError(f"liqcore was built for another table of features: {sorted(set(FORMULAS) ^ set(ENTRIES))}; rebuild it")
-
-
-cdef enum:
-    BLOCK = 256              # bytes that a snapshot writes or leaves out together
-
-
-cdef bytes sparse(const char* of, Py_ssize_t size):
-    """A bit for each block, set where it is not all zero, and those blocks: most cells of a ring are never used."""
-    cdef Py_ssize_t k, n, used = 0, blocks = (size + BLOCK - 1) // BLOCK, head = (blocks + 7) // 8
-    cdef char[BLOCK] zero
-    cdef bytes bits = bytes(head), out
-    cdef unsigned char* bit = <unsigned char*> <char*> bits
-    cdef char* to
-    memset(zero, 0, BLOCK)
-    for k in range(blocks):
-        n = min(BLOCK, size - k * BLOCK)
-        if memcmp(of + k * BLOCK, zero, n) != 0:
-            bit[k >> 3] |= 1 << (k & 7)
-            used += n
-    out = PyBytes_FromStringAndSize(NULL, head + used)
-    to = <char*> out
-    memcpy(to, bit, head)
-    to += head
-    for k in range(blocks):
-        if bit[k >> 3] >> (k & 7) & 1:
-            n = min(BLOCK, size - k * BLOCK)
-            memcpy(to, of + k * BLOCK, n)
-            to += n
-    return out
-
-
-cdef bytes dense(bytes data, Py_ssize_t size):
-    """What sparse() was given; ValueError where that was not `size` bytes."""
-    cdef Py_ssize_t k, n, blocks = (size + BLOCK - 1) // BLOCK, at = (blocks + 7) // 8, left = len(data) - at
-    cdef bytes out = bytes(size)
-    cdef const unsigned char* bit = <const unsigned char*> <const char*> data
-    for k in range(blocks if left >= 0 else 0):
-        if bit[k >> 3] >> (k & 7) & 1:
-            n = min(BLOCK, size - k * BLOCK)
-            left -= n
-            if left < 0:
-                break
-            memcpy(<char*> out + k * BLOCK, <const char*> data + at, n)
-            at += n
-    if left != 0:
-        raise ValueError(OTHER)
-    return out
 
 
 cdef bytes log_save(const log_t* l):
@@ -545,7 +499,7 @@ cdef class FeatureState:
         cdef bytes tracks = (<char*> self.tracks)[:self.rows * self.columns[1] * sizeof(track_t)]
         cdef bytes histories = (<char*> self.histories)[:self.count * self.columns[4] * sizeof(history_t)]
         cdef bytes bursts = (<char*> self.bursts)[:self.rows * self.columns[3] * sizeof(burst_t)]
-        cdef list parts = [sparse(<const char*> <size_t> at, size) for at, size in self.plain()]
+        cdef list parts = [changes(<const char*> <size_t> at, size) for at, size in self.plain()]
         for k in range(self.rows * self.columns[0]):
             (<sums_t*> <char*> sums)[k].cells = NULL
         for k in range(self.rows * self.columns[1]):
@@ -578,10 +532,12 @@ cdef class FeatureState:
 
     def _parts(self, bytes data) -> list:
         """The parts of a snapshot, at their full length."""
-        cdef bint whole = data.startswith(WHOLE_NAME)
-        cdef list parts = unpack(WHOLE_NAME if whole else SNAPSHOT_NAME, data, "features"), plain = self.plain()
-        if not whole and parts[0] == self._made_of():
-            parts[1:1 + len(plain)] = [dense(part, size) for part, (_, size) in zip(parts[1:], plain)]
+        name = next((name for name in (WHOLE_NAME, ZERO_NAME) if data.startswith(name)), SNAPSHOT_NAME)
+        cdef list parts = unpack(name, data, "features"), plain = self.plain()
+        if name != WHOLE_NAME and parts[0] == self._made_of():
+            parts[1:1 + len(plain)] = [unchanged(part, size, name == ZERO_NAME) for part, (_, size) in zip(parts[1:], plain)]
+            if None in parts:
+                raise ValueError(OTHER)
         return parts
 
     cdef int load_c(self, bytes data) except -1:

@@ -11,9 +11,10 @@ from liqcore.event cimport TICKER, TRADE, event_t
 from liqcore.kernels.price_ladder cimport (ladder_add, ladder_centre, ladder_fade, ladder_first, ladder_free, ladder_index, ladder_init,
                                            ladder_last, ladder_load, ladder_next, ladder_previous, ladder_reset, ladder_save, ladder_take,
                                            ladder_total, ladder_value)
+from liqcore.snapshot cimport pack, unpack
 
 from liqcore.event import as_events
-from liqcore.snapshot import fitting, pack, unpack
+from liqcore.snapshot import fitting
 
 SNAPSHOT_NAME = b"liqcore-pending-1\n"
 

@@ -10,7 +10,7 @@ from libc.stdint cimport INT64_MIN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot cimport pack, unpack
 
 cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40, as everywhere
 cdef double MARK_MEMORY = 1e-3                  # the mean mark and size are those of the last 1000 events or so

@@ -11,8 +11,9 @@ from libc.string cimport memcpy, memset
 from liqcore.kernels.price_ladder cimport (ladder_add, ladder_centre, ladder_edge, ladder_fade, ladder_first, ladder_free, ladder_index,
                                            ladder_init, ladder_last, ladder_load, ladder_move, ladder_next, ladder_reset, ladder_save, ladder_sum,
                                            ladder_total)
+from liqcore.snapshot cimport pack, unpack
 
-from liqcore.snapshot import fitting, pack, unpack
+from liqcore.snapshot import fitting
 
 SNAPSHOT_NAME = b"liqcore-density-1\n"
 cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liqcore.audit import rows
 from liqcore.event import Kind, OrderType, RequestFlag, Role, SignalFlag
+from liqcore.snapshot import pack, unpack
 from markets import EAGER, START, Fade, instruments, market, paper, state
 from scene import SIDES, Scene
 
@@ -274,6 +275,36 @@ def test_a_snapshot_of_another_engine_is_refused_and_changes_nothing(other):
     with pytest.raises(ValueError, match="other instruments or settings"):
         its.restore(mine.snapshot())
     assert its.snapshot() == before
+
+
+def written_out(data: bytes, size: int, block: int = 64) -> bytes:
+    """The brackets of a snapshot in full: a bit says whether a block stands here; one that does not is like the one before it, the first one zero."""
+    blocks = -(-size // block)
+    bits, at, out = int.from_bytes(data[:-(-blocks // 8)], "little"), -(-blocks // 8), b""
+    for k in range(blocks):
+        length = min(block, size - k * block)
+        if bits >> k & 1:
+            out, at = out + data[at:at + length], at + length
+        else:
+            out += out[(k - 1) * block:][:length] if k else bytes(length)
+    assert at == len(data)
+    return out
+
+
+def test_a_snapshot_of_an_earlier_build_that_wrote_brackets_out_is_read():
+    p = paper(size=2)
+    p.run(market(3, 300, 2))
+    now = p.engine.snapshot()
+    parts = unpack(b"liqcore-engine-5\n", now, "engine")
+    size = len(unpack(b"liqcore-trade-1\n", p.engine.trade_snapshot(), "trade")[2])
+    parts[4] = written_out(parts[4], size)
+    again = paper(size=2).engine
+    again.restore(pack(b"liqcore-engine-4\n", parts))
+    assert again.snapshot() == now and parts[4] == unpack(b"liqcore-trade-1\n", again.trade_snapshot(), "trade")[2] and any(parts[4])
+    for wrong in (parts[4] + b"x", b"", parts[4]):
+        with pytest.raises(ValueError, match="another version|not one of this version"):
+            again.restore(pack(b"liqcore-engine-5\n", [*parts[:4], wrong, *parts[5:]]))
+        assert again.snapshot() == now
 
 
 def test_a_snapshot_with_requests_that_nobody_has_taken_is_not_made():

@@ -96,6 +96,6 @@ def paper(policy=None, *, size: int = 2, risk: dict | None = None, config: Casca
 
 def state(engine: Engine) -> tuple:
     """What decides the engine's future: its snapshot without counters, audit sequence, and the door's memory of implausible prices."""
-    _, clock, _, market, *rest = unpack(b"liqcore-engine-4\n", engine.snapshot(), "engine")
+    _, clock, _, market, *rest = unpack(b"liqcore-engine-5\n", engine.snapshot(), "engine")
     size = len(market) // len(engine.instruments)
     return clock[:16], tuple(market[n:n + size - 16] for n in range(0, len(market), size)), tuple(rest)
