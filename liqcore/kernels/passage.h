@@ -39,9 +39,11 @@ static inline uint64_t passage_hits(const int32_t *low, const int32_t *high, int
     for (int k = 0; k < 64; k += 16) {
         __m128i miss[4];
         for (int n = 0; n < 4; n++) {
-            const __m128i above = (mode & PASSAGE_BELOW) ? _mm_cmpgt_epi32(_mm_loadu_si128((const __m128i *) (low + k) + n), least) : _mm_set1_epi32(-1);
-            const __m128i below = (mode & PASSAGE_ABOVE) ? _mm_cmpgt_epi32(most, _mm_loadu_si128((const __m128i *) (high + k) + n)) : _mm_set1_epi32(-1);
-            miss[n] = _mm_and_si128(above, below);
+            miss[n] = _mm_set1_epi32(-1);
+            if (mode & PASSAGE_BELOW)
+                miss[n] = _mm_cmpgt_epi32(_mm_loadu_si128((const __m128i *) (low + k) + n), least);
+            if (mode & PASSAGE_ABOVE)
+                miss[n] = _mm_and_si128(miss[n], _mm_cmpgt_epi32(most, _mm_loadu_si128((const __m128i *) (high + k) + n)));
         }
         hits |= (uint64_t) (uint16_t) ~_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(miss[0], miss[1]), _mm_packs_epi32(miss[2], miss[3]))) << k;
     }

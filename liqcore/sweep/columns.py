@@ -21,6 +21,7 @@ class Columns(NamedTuple):
     ask: np.ndarray
     before: np.ndarray           # trades before this quote
     quote_index: dict[str, np.ndarray]
+    rank: np.ndarray             # quotes before each 64th trade (Tape.rank)
     gap_ts: np.ndarray           # when the stream of quotes was interrupted
     gap_trades: np.ndarray       # trades and quotes before it
     gap_quotes: np.ndarray
@@ -36,7 +37,7 @@ def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Co
     marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
     marks = marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"], tape.rank(instrument),
                    *_gaps(tape, instrument, Stream.STREAM_QUOTE, marks, trades["ts"], quotes["ts"]),
                    *_gaps(tape, instrument, Stream.STREAM_TRADE, marks, trades["ts"], quotes["ts"])[:2],
                    np.zeros(0, np.int64) if closed is None else closed)

@@ -12,6 +12,7 @@ ctypedef struct trial_t:         # one setting on its way through the calls: all
     int64_t cooldown
     int32_t entry                # number of its entry
     int32_t general              # its brackets are left to life.pxd
+    int64_t row                  # of the setting and of its result
     int32_t target               # its rows in the tables
     int32_t stop
     int32_t close

@@ -14,7 +14,7 @@ from liqcore.kernels.first_passage cimport Passage, rows_before
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     NEVER, REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
-from liqcore.sweep.rows cimport quote_ended, rank_quotes
+from liqcore.sweep.rows cimport quote_ended
 from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, is_sooner, make_close, make_entry, make_stop, make_target,
                                    not_entered, open_call, outcome, outcome_t)
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
@@ -161,11 +161,11 @@ cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, trial_t* t)
 cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexcept nogil:
     """One setting answers one call, event by event. Returns the call that it can answer next."""
     cdef trial_t* t = &b.trials[i]
-    cdef result_t* r = &b.results[i]
+    cdef result_t* r = &b.results[t.row]
     cdef bracket_t* s = &b.bracket
     cdef int64_t next
     cdef double gross
-    run_alone(b, k, &b.settings[i], lots)
+    run_alone(b, k, &b.settings[t.row], lots)
     r.lost += s.lost
     if s.active:
         left_open(b.g, s, r)
@@ -178,7 +178,7 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
         return next
     gross = gross_of(b.g, s.side, s.entry_value, s.exit_value)
     count(s.finished, s.ts_exit - s.ts_open, gross, s.fees, gross - s.fees, traded_of(b.g, s.entry_value, s.exit_value), t, r,
-          &b.daily[i * b.days], b.days, b.first_day)
+          &b.daily[t.row * b.days], b.days, b.first_day)
     count_end(s.end, t, r)
     r.entry_makers -= s.entry_maker == 0
     return cool(b, next, s.finished + t.cooldown, t)
@@ -191,15 +191,15 @@ cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64
     who follows the bracket event by event."""
     cdef int64_t next = max(k + 1, call_at(b, finished))
     if b.call_ts[next] == finished:
-        run_alone(b, k, &b.settings[i], lots)
+        run_alone(b, k, &b.settings[b.trials[i].row], lots)
         return after(b, k, finished, &b.bracket)
     return next
 
 
 cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
-    cdef int64_t why, lots = lots_of(b.g, &b.settings[i], &b.calls[k], &why)
+    cdef int64_t why, lots = lots_of(b.g, &b.settings[b.trials[i].row], &b.calls[k], &why)
     if why:
-        refuse(why, &b.results[i])
+        refuse(why, &b.results[b.trials[i].row])
         return k + 1
     return answer_alone(b, k, i, lots)
 
@@ -208,13 +208,13 @@ cdef void need_target(block_t* b, int64_t i, const opening_t* opening, level_t* 
     """The target of a setting, where nobody has asked for it yet."""
     cdef exit_t* x = &b.targets[b.trials[i].target]
     if x.call != opening.call:
-        make_target(b.m, b.g, &b.settings[i], &b.calls[opening.call - 1], opening, e, levels + b.levels_mask + 1, b.levels_mask, x)
+        make_target(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels + b.levels_mask + 1, b.levels_mask, x)
 
 
 cdef void need_stop(block_t* b, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
     cdef exit_t* x = &b.stops[b.trials[i].stop]
     if x.call != opening.call:
-        make_stop(b.m, b.g, &b.settings[i], &b.calls[opening.call - 1], opening, e, levels, b.levels_mask, x)
+        make_stop(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels, b.levels_mask, x)
 
 
 cdef void make_exits(block_t* b, const group_t* group, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
@@ -229,8 +229,9 @@ cdef void make_exits(block_t* b, const group_t* group, const opening_t* opening,
 
 cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
     """One setting enters by the tables. Returns the call that it can answer next."""
-    cdef const setting_t* p = &b.settings[i]
     cdef trial_t* t = &b.trials[i]
+    cdef const setting_t* p = &b.settings[t.row]
+    cdef result_t* r = &b.results[t.row]
     cdef exit_t* close = &b.closes[t.close]
     cdef const exit_t* x
     cdef outcome_t out
@@ -238,7 +239,7 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, 
         if out.finished > b.g.end:
             return answer_alone(b, k, i, e.lots)
         k = moment(b, k, i, e.lots, out.finished)
-        count_unfilled(out.end, t, &b.results[i])
+        count_unfilled(out.end, t, r)
         return k
     if e.odd:
         return answer_alone(b, k, i, e.lots)
@@ -252,7 +253,7 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, 
         return answer_alone(b, k, i, e.lots)
     k = moment(b, k, i, e.lots, out.finished)
     t.ended[out.end - END_TTL] += 1
-    count(out.finished, out.x.ts - e.ts, out.x.gross, out.x.fees, out.x.net, out.x.notional, t, &b.results[i], &b.daily[i * b.days], b.days,
+    count(out.finished, out.x.ts - e.ts, out.x.gross, out.x.fees, out.x.net, out.x.notional, t, r, &b.daily[t.row * b.days], b.days,
           b.first_day)
     return cool(b, k, out.finished + t.cooldown, t)
 
@@ -291,7 +292,7 @@ cdef void answer_free(block_t* b, int64_t k, int64_t free, const opening_t* open
         finished = x.ts + ack
         late = x.ts >= opened + t.hold + round_trip
         if late & (close.call != number):
-            make_close(c.m, c.g, &c.settings[i], call, opening, e, close)
+            make_close(c.m, c.g, &c.settings[t.row], call, opening, e, close)
         if (late ^ 1) & ((x.plain == 0) | (x.ts >= opened + t.hold)) | (late & close.waits):
             c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
             continue
@@ -304,14 +305,14 @@ cdef void answer_free(block_t* b, int64_t k, int64_t free, const opening_t* open
         until = call_at(&c, finished + t.cooldown)
         t.cooled += c.passed[until] - c.passed[next]
         t.ended[END_MAX_HOLD - END_TTL if late else 2 - sooner] += 1
-        count(finished, x.ts - opened, x.gross, x.fees, x.net, x.notional, t, &c.results[i], &c.daily[i * c.days], c.days, c.first_day)
+        count(finished, x.ts - opened, x.gross, x.fees, x.net, x.notional, t, &c.results[t.row], &c.daily[t.row * c.days], c.days, c.first_day)
         c.waits[i] = <int32_t> until
 
 
 cdef void refuse_all(block_t* b, int64_t k, int64_t free, int64_t why) noexcept nogil:
     cdef int64_t n
     for n in range(free):
-        refuse(why, &b.results[b.free[n]])
+        refuse(why, &b.results[b.trials[b.free[n]].row])
         b.waits[b.free[n]] = <int32_t> k + 1
 
 
@@ -335,7 +336,7 @@ cdef inline void answer_call(block_t* b, int64_t k, const group_t* group) noexce
     else:
         if opening.call != k + 1:
             open_call(b.m, b.g, call, k + 1, b.life_max, opening)
-        make_entry(b.m, b.g, &b.settings[group.first], call, opening, &e)
+        make_entry(b.m, b.g, &b.settings[b.trials[group.first].row], call, opening, &e)
         if e.why:
             refuse_all(b, k, free, e.why)
         elif e.rejected or e.odd:
@@ -356,7 +357,7 @@ cdef void answer_all(block_t* b) noexcept nogil:
                 answer_call(b, k, &b.groups[i])
         start = stop
     for i in range(b.n):
-        sum_up(b, &b.trials[i], &b.results[i])
+        sum_up(b, &b.trials[i], &b.results[b.trials[i].row])
 
 
 # ---- rows of the tables ----
@@ -386,28 +387,32 @@ cdef class Numbers:
 
     def __init__(self, Py_ssize_t most):
         self.mask = (1 << (2 * most).bit_length()) - 1
-        self._pairs, self._numbers = np.zeros(2 * (self.mask + 1), np.int64), np.zeros(self.mask + 1, np.int32)
+        self._pairs, self._numbers = np.empty(2 * (self.mask + 1), np.int64), np.zeros(self.mask + 1, np.int32)
         self.pairs, self.numbers = <int64_t*> address(self._pairs), <int32_t*> address(self._numbers)
 
-    cdef int32_t of(self, int64_t a, int64_t b) noexcept:
+    cdef int32_t of(self, int64_t a, int64_t b) noexcept nogil:
         return number(a, b, self.pairs, self.numbers, self.mask, &self.known)
 
 
-cdef int64_t number_rows(block_t* b, bint shared) except -1:
+cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -1:
     """Give each setting its terms, its entry, and its rows of the tables. Returns how many stops or targets there are."""
-    cdef int64_t i, notional, n = b.n
+    cdef int64_t i, notional, n = b.n, ttl_max = 0, hold_max = 0
     cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closes = Numbers(n)
     cdef const setting_t* p
     cdef trial_t* t
-    for i in range(n):
-        p, t = &b.settings[i], &b.trials[i]
-        memcpy(&notional, &p.notional, sizeof(notional))
-        t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
-        t.ttl, t.hold, t.cooldown = p.entry_ttl_ns, p.max_hold_ns, p.cooldown_ns
-        t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
-        t.target = targets.of(t.entry, p.take_profit)
-        t.stop = stops.of(t.entry, p.stop_loss)
-        t.close = closes.of(t.entry, p.max_hold_ns)
+    with nogil:
+        for i in range(n):
+            p, t = &b.settings[which[i]], &b.trials[i]
+            memcpy(&notional, &p.notional, sizeof(notional))
+            t.row = which[i]
+            t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
+            t.ttl, t.hold, t.cooldown = p.entry_ttl_ns, p.max_hold_ns, p.cooldown_ns
+            t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
+            t.target = targets.of(t.entry, p.take_profit)
+            t.stop = stops.of(t.entry, p.stop_loss)
+            t.close = closes.of(t.entry, p.max_hold_ns)
+            ttl_max, hold_max = max(ttl_max, t.ttl), max(hold_max, t.hold)
+        b.life_max = ttl_max + hold_max
     return max(targets.known, stops.known)
 
 
@@ -468,11 +473,8 @@ cdef class Market:
         m.bid = <const int32_t*> address(columns.bid)
         m.ask = <const int32_t*> address(columns.ask)
         m.before = <const int64_t*> address(columns.before)
-        rank = np.empty((m.trades >> 6) + 2, np.int64)
-        m.rank = <const int64_t*> address(rank)
-        with nogil:
-            rank_quotes(m, <int64_t*> m.rank)
-        self._alive = (trades, quotes, rank)
+        m.rank = <const int32_t*> address(columns.rank)
+        self._alive = (trades, quotes)
         m.gap_ts = <const int64_t*> address(columns.gap_ts)
         m.gap_trades = <const int64_t*> address(columns.gap_trades)
         m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
@@ -492,27 +494,32 @@ cdef class Market:
                 out[n] = quote_ended(&self.m, g, trades[n], quotes[n], ts[n], places[n])
         return found
 
-    def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True):
+    def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True, which=None):
         """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
-        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same."""
+        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same. which: the rows to run
+        (int64), best with those of one entry beside each other; None = all."""
         cdef block_t b
+        cdef int64_t n
+        cdef int32_t* groups_seen
+        which = np.arange(len(settings)) if which is None else np.ascontiguousarray(which, np.int64)
+        n = len(which)
         passed = np.concatenate([[0], np.cumsum(1 + ((calls["reason"] != 0).astype(np.int64) << 32))])
-        exits, openings, free = room(3 * len(settings), sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(len(settings), np.int32)
-        trials, waits = room(len(settings), sizeof(trial_t)), np.zeros(len(settings), np.int32)
-        groups, makers, seen = room(len(settings), sizeof(group_t)), np.empty(2 * len(settings), np.int32), np.zeros(2 * len(settings), np.int32)
+        exits, openings, free = room(3 * n, sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(n, np.int32)
+        trials, waits = room(n, sizeof(trial_t)), np.zeros(n, np.int32)
+        groups, makers, seen = room(n, sizeof(group_t)), np.empty(2 * n, np.int32), np.zeros(2 * n, np.int32)
         workspace = self._fill(&b, terms, settings, calls, phases)
+        b.n = n
         b.passed = <const int64_t*> address(passed)
         b.targets = <exit_t*> address(exits)
-        b.stops, b.closes = b.targets + b.n, b.targets + 2 * b.n
+        b.stops, b.closes = b.targets + n, b.targets + 2 * n
         b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
-        b.levels_mask = (1 << min(10, (2 * number_rows(&b, shared)).bit_length())) - 1
+        b.levels_mask = (1 << min(10, (2 * number_rows(&b, <const int64_t*> address(which), shared)).bit_length())) - 1
         levels = room(STRETCH * 2 * (b.levels_mask + 1), sizeof(level_t))
         b.levels, b.openings, b.free = <level_t*> address(levels), <opening_t*> address(openings), <int32_t*> address(free)
-        b.groups, b.makers = <group_t*> address(groups), <int32_t*> address(makers)
-        make_groups(&b, <int32_t*> address(seen))
-        b.life_max = sum(int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
+        b.groups, b.makers, groups_seen = <group_t*> address(groups), <int32_t*> address(makers), <int32_t*> address(seen)
         with nogil:
+            make_groups(&b, groups_seen)
             answer_all(&b)
         del workspace
 
