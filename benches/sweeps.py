@@ -46,9 +46,10 @@ def hundred(folder: Path, rounds: int) -> list[dict]:
     settings = liqcore_sweep.grid(market.settings(COUNT))
     parts = liqcore_sweep.columns(folder)
     expected = liqcore_sweep.whole(parts, settings)
-    samples: dict[str, list[float]] = {"ours": [timed(liqcore_sweep.whole, parts, settings)[0] for _ in range(rounds)]}
+    samples: dict[str, list[float]] = {"ours": [timed(liqcore_sweep.whole, parts, settings)[0] for _ in range(rounds)],
+                                       "ours, two cores": [timed(liqcore_sweep.whole, parts, settings, 2)[0] for _ in range(rounds)]}
     note = f"{expected['trades'].sum()} trades, net {expected['net'].sum():.4f}"
-    notes, skipped = {"ours": f"{note}; index, signals and settings, one core"}, {}
+    notes, skipped = {"ours": f"{note}; index, signals and settings, one core", "ours, two cores": note}, {}
     for name, module in (("Numba loop", "numba_loop"), ("hftbacktest", "hftbacktest")):
         with Worker(module, folder) as worker:
             reason = worker.ready()
@@ -59,7 +60,8 @@ def hundred(folder: Path, rounds: int) -> list[dict]:
         if got["trades"] != expected["trades"].sum() or not math.isclose(got["net"], expected["net"].sum(), abs_tol=1e-2):
             raise AssertionError(f"{name}: {got['trades']} trades, net {got['net']!r} over {COUNT} settings; sweep: {note}")
         samples[name], notes[name] = [got["ms"]], f"{got['trades']} trades, net {got['net']:.4f}; {COUNT} runs"
-    samples["ours"] += [timed(liqcore_sweep.whole, parts, settings)[0] for _ in range(rounds)]
+    for name, threads in (("ours", 1), ("ours, two cores", 2)):
+        samples[name] += [timed(liqcore_sweep.whole, parts, settings, threads)[0] for _ in range(rounds)]
     return [case("sweep.100", f"{COUNT} settings on one day, from columns to results", "ms", samples, skipped, notes)]
 
 

@@ -30,10 +30,10 @@ def columns(folder: Path) -> dict:
     return {"strips": [strip], "rare": np.array(saved["rare"]), "place": np.array(saved["place"])}
 
 
-def whole(parts: dict, settings: Grid) -> np.ndarray:
+def whole(parts: dict, settings: Grid, threads: int = 1) -> np.ndarray:
     """From columns to results: check them, build the index, find the signals, run every setting."""
-    tape = lc.Tape([ours.instrument()], parts)
-    return execute(tape, settings, 1)
+    tape = lc.Tape([ours.instrument()], parts, threads=threads)
+    return execute(tape, settings, threads)
 
 
 def execute(tape: lc.Tape, settings: Grid, threads: int) -> np.ndarray:

@@ -1,12 +1,15 @@
 /* First passage over a pyramid of minima and maxima: see passage.pxd.
 
-Plain loops over at most 64 neighbouring int32 without a branch inside: GCC makes vector code of them for whatever the build may assume (SSE2 in the
-wheels). A block is asked first whether it has a hit at all, and only then where: the answer to the first question is nearly always no. */
+A block is 64 neighbouring int32. All of it is looked at, and what does not count is masked out: the number of steps in a loop cannot be foretold, and
+costs more than what it saves. */
 
 #ifndef LIQCORE_PASSAGE_H
 #define LIQCORE_PASSAGE_H
 
 #include <stdint.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define PASSAGE_LEVELS 6
 
@@ -26,19 +29,47 @@ typedef struct {
 
 enum { PASSAGE_BELOW = 1, PASSAGE_ABOVE = 2 };
 
-/* the first of [i, end) that is a hit, or end */
-static inline int64_t passage_hit(const int32_t *low, const int32_t *high, int64_t i, int64_t end, int32_t floor, int32_t roof, int mode) {
+static inline int64_t passage_min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Of 64 neighbouring entries a bit for each that is a hit. */
+static inline uint64_t passage_hits(const int32_t *low, const int32_t *high, int32_t floor, int32_t roof, int mode) {
+    uint64_t hits = 0;
+#if defined(__SSE2__)
+    const __m128i least = _mm_set1_epi32(floor), most = _mm_set1_epi32(roof);
+    for (int k = 0; k < 64; k += 16) {
+        __m128i miss[4];
+        for (int n = 0; n < 4; n++) {
+            miss[n] = _mm_set1_epi32(-1);
+            if (mode & PASSAGE_BELOW)
+                miss[n] = _mm_cmpgt_epi32(_mm_loadu_si128((const __m128i *) (low + k) + n), least);
+            if (mode & PASSAGE_ABOVE)
+                miss[n] = _mm_and_si128(miss[n], _mm_cmpgt_epi32(most, _mm_loadu_si128((const __m128i *) (high + k) + n)));
+        }
+        hits |= (uint64_t) (uint16_t) ~_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(miss[0], miss[1]), _mm_packs_epi32(miss[2], miss[3]))) << k;
+    }
+#else
     int32_t any = 0;
-    for (int64_t k = i; k < end; k++)
+    for (int k = 0; k < 64; k++)
         any |= ((mode & PASSAGE_BELOW) ? -(low[k] <= floor) : 0) | ((mode & PASSAGE_ABOVE) ? -(high[k] >= roof) : 0);
-    if (!any)
-        return end;
-    while (!(((mode & PASSAGE_BELOW) && low[i] <= floor) || ((mode & PASSAGE_ABOVE) && high[i] >= roof)))
-        i++;
-    return i;
+    for (int k = 0; any && k < 64; k++)
+        hits |= (uint64_t) (((mode & PASSAGE_BELOW) && low[k] <= floor) || ((mode & PASSAGE_ABOVE) && high[k] >= roof)) << k;
+#endif
+    return hits;
 }
 
-static inline int64_t passage_min(int64_t a, int64_t b) { return a < b ? a : b; }
+/* The first of [i, end) that is a hit, or end; both in one block, of a level of `count` entries. */
+static inline int64_t passage_hit(const int32_t *low, const int32_t *high, int64_t count, int64_t i, int64_t end, int32_t floor, int32_t roof,
+                                  int mode) {
+    const int64_t block = i & ~(int64_t) 63;
+    uint64_t hits;
+    if (block + 64 > count) {                    /* the last block of the level */
+        while (i < end && !(((mode & PASSAGE_BELOW) && low[i] <= floor) || ((mode & PASSAGE_ABOVE) && high[i] >= roof)))
+            i++;
+        return i;
+    }
+    hits = passage_hits(low + block, high + block, floor, roof, mode) & ~(uint64_t) 0 << (i & 63);
+    return hits ? passage_min(block + __builtin_ctzll(hits), end) : end;
+}
 
 /* Up through the levels until a block has a hit, then down into it. Entries of a level that reach beyond `stop` are the last of it: a hit that lies
 behind `stop` is found missing on the way down, and everything before it has been seen. */
@@ -50,7 +81,7 @@ static inline int64_t passage_search(const pyramid_t *p, int64_t start, int64_t 
     for (;;) {
         entries = ((stop - 1) >> (6 * level)) + 1;
         end = passage_min((i | 63) + 1, entries);
-        hit = passage_hit(p->low[level], p->high[level], i, end, floor, roof, mode);
+        hit = passage_hit(p->low[level], p->high[level], p->count[level], i, end, floor, roof, mode);
         if (hit < end)
             break;
         if (end == entries)
@@ -61,7 +92,7 @@ static inline int64_t passage_search(const pyramid_t *p, int64_t start, int64_t 
     while (level > 0) {
         level--;
         end = passage_min((hit + 1) << 6, ((stop - 1) >> (6 * level)) + 1);
-        hit = passage_hit(p->low[level], p->high[level], hit << 6, end, floor, roof, mode);
+        hit = passage_hit(p->low[level], p->high[level], p->count[level], hit << 6, end, floor, roof, mode);
         if (hit == end)
             return stop;
     }

@@ -127,6 +127,16 @@ cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* 
             contradict(s, i, m, q, t1)
 
 
+cdef inline void rank_quotes(const strip_t* s, int32_t* out) noexcept nogil:
+    """Quotes that stand before each 64th trade row; behind them all quotes."""
+    cdef int64_t quote = 0, block
+    for block in range((s.trades.n >> 6) + 1):
+        while quote < s.quotes.n and s.quotes.trades_before[quote] < block << 6:
+            quote += 1
+        out[block] = <int32_t> quote
+    out[(s.trades.n >> 6) + 1] = <int32_t> s.quotes.n
+
+
 cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil
 cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil
 cdef int trades_flaw(const trades_t* t) noexcept nogil

@@ -1,5 +1,9 @@
 """Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; whoever walks it trusts it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+
 import numpy as np
 
 from libc.math cimport INFINITY
@@ -7,9 +11,10 @@ from libc.stdint cimport int8_t, int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from liqcore.argument cimport describe, truth
+from liqcore.argument cimport describe, truth, whole32
 from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, pyramid_max, pyramid_min,
-                              quotes_flaw, rare_before, rare_flaw, search_odd, trades_flaw)
+                              quotes_flaw, rank_quotes, rare_before, rare_flaw, search_odd,
+                              trades_flaw)
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, instruments_of, price_of
@@ -25,6 +30,11 @@ cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX, where Python or 
 
 cdef size_t _address(object array):
     return array.ctypes.data
+
+
+cdef object _later(object pool, object function, object arguments, dict options):
+    """A function without arguments that gives the result: found meanwhile by a pool of threads, or (None) when it is asked for."""
+    return partial(function, *arguments, **options) if pool is None else pool.submit(function, *arguments, **options).result
 
 
 def _columns_of(object given, dict columns, str where):
@@ -85,6 +95,7 @@ cdef class Tape:
     "rare": EVENT_DTYPE array, "place": PLACE_DTYPE array}. The arrays are used as they are (a part that is alone is not copied) and must not change;
     they may be memory maps. "index" in trades or quotes: the pyramid, as Tape.index gives it; it is built where it is missing.
     trusted: the columns and indexes are known to be sound (a store has checked them), so they are not read through again.
+    threads: how many check columns and build indexes at once.
 
     TypeError or ValueError, naming instrument, table and row, where columns contradict each other.
     """
@@ -103,7 +114,7 @@ cdef class Tape:
         for n in range(self.count):
             self.inst[n] = (<Instrument> self.instruments[n]).c
 
-    def __init__(self, instruments, parts, *, trusted=False):
+    def __init__(self, instruments, parts, *, trusted=False, threads=1):
         cdef int n
         if self._columns is not None:
             raise RuntimeError("Tape.__init__ called twice: make a new Tape")
@@ -115,8 +126,12 @@ cdef class Tape:
         if len(parts["strips"]) != self.count:
             raise ValueError(f"tape: expected one strip for each of {self.count} instruments, got {len(parts['strips'])}")
         self._columns, self._indexes, self._keep = [], [], []
-        for n in range(self.count):
-            self._point(n, parts["strips"][n], sound)
+        cdef int32_t workers = whole32(threads, "threads")
+        if workers < 1:
+            raise ValueError(f"threads: expected at least 1, got {threads}")
+        with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+            for n in range(self.count):
+                self._point(n, parts["strips"][n], sound, pool)
         self._hold(as_events(parts["rare"]), np.ascontiguousarray(parts["place"]))
         if self._place.dtype != PLACE_DTYPE or self._place.shape != self._rare.shape:
             raise ValueError(f"tape: place: expected {len(self._rare)} rows of {PLACE_DTYPE}, one for each rare event")
@@ -135,10 +150,17 @@ cdef class Tape:
         free(self.inst)
         free(self.still)
 
-    def _point(self, int n, strip, bint trusted):
+    def _flaws(self, int n, bint quotes):
+        """What is wrong with the trades or the quotes of a strip."""
+        cdef const strip_t* s = &self.strips[n]
+        cdef int flaws
+        with nogil:
+            flaws = quotes_flaw(&s.quotes, &s.trades) if quotes else trades_flaw(&s.trades)
+        return flaws
+
+    def _point(self, int n, strip, bint trusted, pool):
         """Point one strip at its arrays, check them, and see to their pyramids."""
         cdef strip_t* s = &self.strips[n]
-        cdef int flaws
         where = self.instruments[n].symbol
         t = _columns_of(strip["trades"], TRADE_COLUMNS, f"tape: {where}: trades")
         q = _columns_of(strip["quotes"], QUOTE_COLUMNS, f"tape: {where}: quotes")
@@ -155,17 +177,14 @@ cdef class Tape:
         s.quotes.bid_lots = <const int32_t*> _address(q["bid_lots"])
         s.quotes.ask_lots = <const int32_t*> _address(q["ask_lots"])
         s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
-        if not trusted:
-            with nogil:
-                flaws = trades_flaw(&s.trades)
+        checks = () if trusted else [_later(pool, self._flaws, (n, quotes), {}) for quotes in (False, True)]
+        indexes = [_later(pool, Passage, (t["price"], None, strip["trades"].get("index")), {"trusted": trusted}),
+                   _later(pool, Passage, (q["ask"], q["bid"], strip["quotes"].get("index")), {"trusted": trusted})]
+        for check, name, columns, times in zip(checks, ("trades", "quotes"), (t, q), (None, t["ts"])):
+            flaws = check()
             if flaws:
-                self._complain(f"tape: {where}: trades", t, flaws)
-            with nogil:
-                flaws = quotes_flaw(&s.quotes, &s.trades)
-            if flaws:
-                self._complain(f"tape: {where}: quotes", q, flaws, t["ts"])
-        self._indexes.append((Passage(t["price"], None, strip["trades"].get("index"), trusted=trusted),
-                              Passage(q["ask"], q["bid"], strip["quotes"].get("index"), trusted=trusted)))
+                self._complain(f"tape: {where}: {name}", columns, flaws, times)
+        self._indexes.append([index() for index in indexes] + [None])
         s.trades.index = (<Passage> self._indexes[n][0]).c
         s.quotes.index = (<Passage> self._indexes[n][1]).c
 
@@ -364,15 +383,30 @@ cdef class Tape:
         """{"trades": ..., "quotes": ...}: the pyramids above the columns, each a dict of low, high (int32, flat) and offsets (int64): what is to be
         saved beside the columns, and what liqcore.batch_passage searches. For quotes low is of the ask, high of the bid."""
         self._known(instrument)
-        trades, quotes = self._indexes[instrument]
+        trades, quotes, _ = self._indexes[instrument]
         return {"trades": dict(trades.index), "quotes": dict(quotes.index)}
+
+    def rank(self, int instrument):
+        """How many of an instrument's quotes stand before each 64th trade row, and at the end all of them (int32): where a search for the quotes
+        before a trade begins. Found once, when it is first asked for."""
+        cdef const strip_t* s
+        cdef int32_t* out
+        self._known(instrument)
+        if self._indexes[instrument][2] is None:
+            s = &self.strips[instrument]
+            rank = np.empty((s.trades.n >> 6) + 2, np.int32)
+            out = <int32_t*> _address(rank)
+            with nogil:
+                rank_quotes(s, out)
+            self._indexes[instrument][2] = rank
+        return self._indexes[instrument][2]
 
     @property
     def nbytes(self):
         """Of columns, pyramids and rare events."""
         total = self.rare.nbytes + self.place.nbytes
         for columns, indexes in zip(self._columns, self._indexes):
-            total += sum(c.nbytes for table in columns for c in table.values()) + sum(c.nbytes for p in indexes for c in p.index.values())
+            total += sum(c.nbytes for table in columns for c in table.values()) + sum(c.nbytes for p in indexes[:2] for c in p.index.values())
         return total
 
     # ---- tapes out of tapes ----

@@ -138,8 +138,9 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
     m: Columns = market.columns
     ts = signals["ts"]
     timed = places[:, 0] < 0
-    trade = np.where(timed, np.searchsorted(m.ts, ts, "left"), places[:, 0])
-    quote = np.where(timed, np.searchsorted(m.quote_ts, ts, "left"), places[:, 1])
+    trade, quote = np.array(places.T, np.int64)
+    lost = np.flatnonzero(timed & (sides != 0))              # of others that come with the passing of time nobody asks for the place
+    trade[lost], quote[lost] = np.searchsorted(m.ts, ts[lost], "left"), np.searchsorted(m.quote_ts, ts[lost], "left")
     phases = np.zeros(len(signals), PHASES)
     for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote)):
         phases[name] = value
@@ -193,11 +194,6 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
 
 # ---- the sweep ----
 
-def taken(records: NDArray, which: NDArray[np.intp]) -> NDArray:
-    """records[which], of records of eight bytes a field."""
-    return records.view(np.int64).reshape(len(records), -1)[which].view(records.dtype)[:, 0]
-
-
 class Task:
     """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep. start: days count from that of
     it on (None = of the tape's first row), which nothing may come before."""
@@ -222,20 +218,17 @@ class Task:
         results["days"] = self.days
         if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), self.days)):
             raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {self.days}), got {daily.dtype} of {daily.shape}")
-        kept = np.zeros((len(grid), 0)) if daily is None else daily
-        kept[:] = 0.0
-
-        words = results.view(np.int64).reshape(len(grid), -1)        # rows of plain numbers are copied several times faster than records
+        kept = np.zeros((len(grid), 0 if daily is None else self.days))
 
         def block(which: NDArray[np.intp]) -> None:
-            rows, by_day = taken(results, which), kept[which]
-            self.market.sweep(self.terms, taken(grid.rows, which), self.calls, self.phases, rows, self.first_day, by_day)
-            words[which], kept[which] = rows.view(np.int64).reshape(len(which), -1), by_day
+            self.market.sweep(self.terms, grid.rows, self.calls, self.phases, results, self.first_day, kept, which=which)
 
         run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
         if results["lost"].any():
             raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack "
                                "latency")
+        if daily is not None:
+            daily[:] = kept
         return results
 
     def trades(self, setting: Grid) -> NDArray:

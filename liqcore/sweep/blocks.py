@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1 << 14                  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
-ENTRY = ("requotes", "notional", "entry_offset")
+ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")         # the last one counts most
 
 
 def cores() -> int:
@@ -16,11 +16,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def in_order(rows: NDArray) -> NDArray[np.intp]:
+    """Settings of one entry beside each other, and of these at each call first all that are not filled in time, then all others."""
+    columns = [rows[name] for name in ORDER]
+    differing = [column for column in columns if len(column) and (column != column[0]).any()]
+    return np.lexsort(differing) if differing else np.arange(len(rows))
+
+
 def run_blocks(block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads: int, chunk: int,
                on_progress: Callable[[int, int], None] | None) -> None:
     """Call `block` with rows of the grid, all of them in the end, those with the same entry beside each other: they share most of what is found in
     the market. on_progress(done, total) after every `chunk` settings."""
-    order = np.lexsort([rows[name] for name in ENTRY])
+    order = in_order(rows)
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(order), chunk):
             part = order[first:first + chunk]

@@ -21,6 +21,7 @@ class Columns(NamedTuple):
     ask: np.ndarray
     before: np.ndarray           # trades before this quote
     quote_index: dict[str, np.ndarray]
+    rank: np.ndarray             # quotes before each 64th trade (Tape.rank)
     gap_ts: np.ndarray           # when the stream of quotes was interrupted
     gap_trades: np.ndarray       # trades and quotes before it
     gap_quotes: np.ndarray
@@ -48,7 +49,7 @@ def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Co
     quote_gaps, trade_gaps, cuts = (_gaps(tape, of_stream(tape, marks, stream), trades["ts"], quotes["ts"])
                                     for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION))
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"], tape.rank(instrument),
                    *quote_gaps, *trade_gaps[:2], cuts[0], np.zeros(0, np.int64) if closed is None else closed)
 
 

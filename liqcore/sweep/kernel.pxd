@@ -6,25 +6,47 @@ from liqcore.sweep.records cimport bracket_t, call_t, phase_t, report_t, request
 from liqcore.sweep.rows cimport columns_t
 from liqcore.sweep.tables cimport exit_t, level_t, opening_t
 
-ctypedef struct trial_t:         # one setting on its way through the calls
+ctypedef struct trial_t:         # one setting on its way through the calls: all that a bracket touches, in three lines of the cache
+    int64_t ttl
+    int64_t hold
+    int64_t cooldown
     int32_t entry                # number of its entry
-    bint general                 # its brackets are left to life.pxd
-    exit_t* target               # its rows in the tables
-    exit_t* stop
-    exit_t* close
+    int32_t general              # its brackets are left to life.pxd
+    int64_t row                  # of the setting and of its result
+    int32_t target               # its rows in the tables
+    int32_t stop
+    int32_t close
+    int32_t wins
+    int32_t ended[4]             # brackets by their end: END_TTL and the three after it
+    int64_t hold_ns
+    int64_t hold_ns_max
+    int64_t cooled               # calls that came while it cooled down, counted as in `passed`
     int64_t midnight             # end of the day of the last result
+    double gross                 # in the order of exit_t
+    double fees
+    double net
+    double notional
+    double net_squares
     double today                 # net of that day so far
     double peak                  # of the cumulative net
+    double drawdown_max
+
+ctypedef struct group_t:         # settings that go through a stretch of calls together
+    int32_t first
+    int32_t last
+    int32_t rows                 # where in `makers` its rows of targets and of stops begin: the first setting with each of them
+    int32_t targets
+    int32_t stops
 
 ctypedef struct block_t:         # what one thread works with
     const columns_t* m
     const terms_t* g
     const call_t* calls
-    const int64_t* call_ts
-    const int64_t* slot          # first call of each span of 2**slot_bits ns since the first one
+    const int64_t* call_ts       # NEVER behind the last one
+    const int32_t* slot          # first call of each span of 2**slot_bits ns since the first one
     int64_t slot_bits
     int64_t slots
-    const int64_t* flawed        # calls with a reason of their own, before each call
+    const int64_t* passed        # before each call: how many, and in the upper half how many of them have a reason of their own
     int64_t calls_n
     const phase_t* phases
     int64_t phases_n
@@ -32,11 +54,17 @@ ctypedef struct block_t:         # what one thread works with
     result_t* results
     trial_t* trials
     int64_t n
+    group_t* groups
+    int64_t groups_n
+    int32_t* makers
     int32_t* waits               # the call that each setting can answer next
     int32_t* free                # those that can answer a call
     double* daily
     int64_t days
     int64_t first_day
+    exit_t* targets              # the tables
+    exit_t* stops
+    exit_t* closes
     level_t* levels              # of each call of a stretch first of stops, then of targets: by price, a later one in the place of an earlier
     int64_t levels_mask
     opening_t* openings          # of each call of a stretch

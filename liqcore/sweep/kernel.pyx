@@ -13,15 +13,16 @@ from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
 from liqcore.kernels.first_passage cimport Passage, rows_before
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
-                                    REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
-from liqcore.sweep.rows cimport quote_ended, rank_quotes
-from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome,
-                                   outcome_t)
+                                    NEVER, REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
+from liqcore.sweep.rows cimport quote_ended
+from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, is_sooner, make_close, make_entry, make_stop, make_target,
+                                   not_entered, open_call, outcome, outcome_t)
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
 
 cdef enum:
     STRETCH = 8                  # calls that a group of settings answers before the next group does: what both keep stays in the cache
     GROUP = 1024                 # settings of a group at most
+    SLOTS = 64                   # spans of time to a call: the call of a moment is found without a search
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
                       (RESULT_DTYPE, sizeof(result_t)), (TRADE_DTYPE, sizeof(trade_t))):
@@ -41,23 +42,19 @@ cdef object room(Py_ssize_t n, size_t size):
 
 # ---- what comes of a bracket ----
 
-cdef inline void count(int64_t end, int64_t finished, int64_t hold, bint maker, double gross, double fees, double net, double notional,
-                       result_t* r, trial_t* t, double* daily, int64_t days, int64_t first_day) noexcept nogil:
+cdef inline void count(int64_t finished, int64_t hold, double gross, double fees, double net, double notional, trial_t* t, result_t* r,
+                       double* daily, int64_t days, int64_t first_day) noexcept nogil:
     """A bracket that was entered is flat. notional: of both sides."""
-    r.trades += 1
-    r.filled += 1
-    r.wins += net > 0.0
-    r.entry_makers += maker
-    (&r.targets)[min(<uint64_t> (end - END_TARGET), <uint64_t> 4)] += 1   # targets, stops, max_holds, phases, others
-    r.gross += gross
-    r.fees += fees
-    r.net += net
-    r.net_squares += net * net
-    r.hold_ns += hold
-    r.hold_ns_max = max(r.hold_ns_max, hold)
-    r.notional += notional
-    t.peak = max(t.peak, r.net)
-    r.drawdown_max = max(r.drawdown_max, t.peak - r.net)
+    t.wins += net > 0.0
+    t.gross += gross
+    t.fees += fees
+    t.net += net
+    t.notional += notional
+    t.net_squares += net * net
+    t.hold_ns += hold
+    t.hold_ns_max = max(t.hold_ns_max, hold)
+    t.peak = max(t.peak, t.net)
+    t.drawdown_max = max(t.drawdown_max, t.peak - t.net)
     if finished >= t.midnight:
         r.daily_squares += t.today * t.today
         t.midnight, t.today = (finished // <int64_t> DAY_NS + 1) * <int64_t> DAY_NS, 0.0
@@ -66,9 +63,18 @@ cdef inline void count(int64_t end, int64_t finished, int64_t hold, bint maker, 
         daily[min(finished // <int64_t> DAY_NS - first_day, days - 1)] += net     # what ends after the last day belongs to it
 
 
-cdef inline void count_unfilled(int64_t end, result_t* r) noexcept nogil:
+cdef inline void count_end(int64_t end, trial_t* t, result_t* r) noexcept nogil:
+    if END_TTL <= end <= END_MAX_HOLD:
+        t.ended[end - END_TTL] += 1
+    elif end == END_PHASE:
+        r.phases += 1
+    else:
+        r.others += 1
+
+
+cdef inline void count_unfilled(int64_t end, trial_t* t, result_t* r) noexcept nogil:
     if end == END_TTL:
-        r.unfilled_ttl += 1
+        t.ended[0] += 1
     elif end == END_POST_ONLY:
         r.unfilled_post_only += 1
     else:
@@ -87,6 +93,23 @@ cdef inline int64_t call_flaw(const call_t* call) noexcept nogil:
     return REASON_STALE_DATA if call.last <= 0 else -1 if call.closed else 0
 
 
+cdef void sum_up(const block_t* b, const trial_t* t, result_t* r) noexcept nogil:
+    """What follows from what was counted: every call was answered or refused, every answer has ended or is open."""
+    r.unfilled_ttl, r.targets, r.stops, r.max_holds = t.ended[0], t.ended[1], t.ended[2], t.ended[3]
+    r.trades = r.targets + r.stops + r.max_holds + r.phases + r.others
+    r.filled += r.trades
+    r.entry_makers += r.trades
+    r.entries += r.trades + r.unfilled_ttl + r.unfilled_post_only + r.unfilled_other
+    r.wins, r.hold_ns, r.hold_ns_max = t.wins, t.hold_ns, t.hold_ns_max
+    r.gross, r.fees, r.net, r.notional = t.gross, t.fees, t.net, t.notional
+    r.net_squares, r.drawdown_max = t.net_squares, t.drawdown_max
+    r.daily_squares += t.today * t.today
+    r.refused_data += t.cooled >> 32
+    r.refused_cooldown = (t.cooled & <int64_t> 0xFFFFFFFF) - (t.cooled >> 32)
+    r.signals = b.calls_n
+    r.refused_open = r.signals - r.entries - r.refused_cooldown - r.refused_data - r.refused_risk
+
+
 # ---- one bracket by itself ----
 
 cdef inline void run_alone(block_t* b, int64_t k, const setting_t* p, int64_t lots) noexcept nogil:
@@ -102,22 +125,24 @@ cdef inline int64_t lots_of(const terms_t* g, const setting_t* p, const call_t* 
 
 
 cdef inline void left_open(const terms_t* g, const bracket_t* s, result_t* r) noexcept nogil:
+    r.entries += 1
     r.filled += s.entered > 0
     r.open_side, r.open_lots, r.open_fees = s.side, s.entered - s.exited, s.fees
     r.open_price = s.entry_value / <double> s.entered * g.tick if s.entered > 0 else 0.0
 
 
-cdef inline int64_t call_at(const block_t* b, int64_t k, int64_t ts) noexcept nogil:
-    """The first call from number k on that comes at `ts` or later."""
-    if k >= b.calls_n or b.call_ts[k] >= ts:
-        return k
-    return rows_before(b.call_ts, max(k, b.slot[min((ts - b.call_ts[0]) >> b.slot_bits, b.slots)]), b.calls_n, ts)
+cdef inline int64_t call_at(const block_t* b, int64_t ts) noexcept nogil:
+    """The first call that comes at `ts` or later; ts: not before the first of all."""
+    cdef int64_t at = b.slot[min((ts - b.call_ts[0]) >> b.slot_bits, b.slots)]
+    while b.call_ts[at] < ts:
+        at += 1
+    return at
 
 
 cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const bracket_t* s) noexcept nogil:
     """The first call behind number k that comes after a bracket has ended. s: the bracket, asked where a call comes at that very moment."""
     cdef const call_t* call
-    k = call_at(b, k + 1, finished)
+    k = max(k + 1, call_at(b, finished))
     while k < b.calls_n and b.call_ts[k] == finished:
         call = &b.calls[k]
         if not call.timed and call.trade >= s.trade and call.quote >= s.quote:
@@ -126,40 +151,37 @@ cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const b
     return k
 
 
-cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, result_t* r) noexcept nogil:
+cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, trial_t* t) noexcept nogil:
     """The first call from number k on that comes at `until` or later; those before it are refused."""
-    cdef int64_t first = k
-    k = call_at(b, k, until)
-    if k > first:
-        r.refused_data += b.flawed[k] - b.flawed[first]
-        r.refused_cooldown += k - first - (b.flawed[k] - b.flawed[first])
-    return k
+    cdef int64_t next = max(k, call_at(b, until))
+    t.cooled += b.passed[next] - b.passed[k]
+    return next
 
 
 cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexcept nogil:
     """One setting answers one call, event by event. Returns the call that it can answer next."""
-    cdef const setting_t* p = &b.settings[i]
-    cdef result_t* r = &b.results[i]
+    cdef trial_t* t = &b.trials[i]
+    cdef result_t* r = &b.results[t.row]
     cdef bracket_t* s = &b.bracket
     cdef int64_t next
     cdef double gross
-    run_alone(b, k, p, lots)
+    run_alone(b, k, &b.settings[t.row], lots)
     r.lost += s.lost
     if s.active:
-        r.refused_open += b.calls_n - k - 1
         left_open(b.g, s, r)
         return b.calls_n
     if s.requests > REQUESTS_RUNAWAY:
         r.runaways += 1
     next = after(b, k, s.finished, s)
-    r.refused_open += next - k - 1
     if s.entered == 0:
-        count_unfilled(s.end, r)
+        count_unfilled(s.end, t, r)
         return next
     gross = gross_of(b.g, s.side, s.entry_value, s.exit_value)
-    count(s.end, s.finished, s.ts_exit - s.ts_open, s.entry_maker != 0, gross, s.fees, gross - s.fees, traded_of(b.g, s.entry_value, s.exit_value),
-          r, &b.trials[i], &b.daily[i * b.days], b.days, b.first_day)
-    return cool(b, next, s.finished + p.cooldown_ns, r)
+    count(s.finished, s.ts_exit - s.ts_open, gross, s.fees, gross - s.fees, traded_of(b.g, s.entry_value, s.exit_value), t, r,
+          &b.daily[t.row * b.days], b.days, b.first_day)
+    count_end(s.end, t, r)
+    r.entry_makers -= s.entry_maker == 0
+    return cool(b, next, s.finished + t.cooldown, t)
 
 
 # ---- one call for all settings ----
@@ -167,120 +189,175 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
 cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64_t finished) noexcept nogil:
     """As `after`; where a call comes at the very moment at which the bracket has ended, what had been of the market by then decides: that knows only
     who follows the bracket event by event."""
-    cdef int64_t next = call_at(b, k + 1, finished)
-    if next < b.calls_n and b.call_ts[next] == finished:
-        run_alone(b, k, &b.settings[i], lots)
+    cdef int64_t next = max(k + 1, call_at(b, finished))
+    if b.call_ts[next] == finished:
+        run_alone(b, k, &b.settings[b.trials[i].row], lots)
         return after(b, k, finished, &b.bracket)
     return next
 
 
 cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
-    cdef int64_t why, lots = lots_of(b.g, &b.settings[i], &b.calls[k], &why)
+    cdef int64_t why, lots = lots_of(b.g, &b.settings[b.trials[i].row], &b.calls[k], &why)
     if why:
-        refuse(why, &b.results[i])
+        refuse(why, &b.results[b.trials[i].row])
         return k + 1
-    b.results[i].entries += 1
     return answer_alone(b, k, i, lots)
 
 
-cdef inline int64_t answer(block_t* b, int64_t k, int64_t i, const call_t* call, const opening_t* opening, level_t* levels,
-                           const entry_t* e) noexcept nogil:
+cdef void need_target(block_t* b, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+    """The target of a setting, where nobody has asked for it yet."""
+    cdef exit_t* x = &b.targets[b.trials[i].target]
+    if x.call != opening.call:
+        make_target(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels + b.levels_mask + 1, b.levels_mask, x)
+
+
+cdef void need_stop(block_t* b, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+    cdef exit_t* x = &b.stops[b.trials[i].stop]
+    if x.call != opening.call:
+        make_stop(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels, b.levels_mask, x)
+
+
+cdef void make_exits(block_t* b, const group_t* group, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+    """All targets and stops of a group in a row: made one by one, as they are asked for, each comes as a surprise."""
+    cdef const int32_t* makers = &b.makers[group.rows]
+    cdef int64_t n
+    for n in range(group.targets):
+        need_target(b, makers[n], opening, levels, e)
+    for n in range(group.targets, group.targets + group.stops):
+        need_stop(b, makers[n], opening, levels, e)
+
+
+cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
     """One setting enters by the tables. Returns the call that it can answer next."""
     cdef trial_t* t = &b.trials[i]
-    cdef const setting_t* p = &b.settings[i]
-    cdef result_t* r = &b.results[i]
-    cdef exit_t* target = t.target
-    cdef exit_t* stop = t.stop
+    cdef const setting_t* p = &b.settings[t.row]
+    cdef result_t* r = &b.results[t.row]
+    cdef exit_t* close = &b.closes[t.close]
     cdef const exit_t* x
     cdef outcome_t out
-    cdef int64_t next
-    r.entries += 1
-    if not_entered(b.g, p, call, e, &out):
+    if not_entered(b.g, p, &b.calls[k], e, &out):
         if out.finished > b.g.end:
             return answer_alone(b, k, i, e.lots)
-        next = moment(b, k, i, e.lots, out.finished)
-        r.refused_open += next - k - 1
-        count_unfilled(out.end, r)
-        return next
+        k = moment(b, k, i, e.lots, out.finished)
+        count_unfilled(out.end, t, r)
+        return k
     if e.odd:
         return answer_alone(b, k, i, e.lots)
-    if target.call != opening.call:
-        make_target(b.m, b.g, p, call, opening, e, levels + b.levels_mask + 1, b.levels_mask, target)
-    if stop.call != opening.call:
-        make_stop(b.m, b.g, p, call, opening, e, levels, b.levels_mask, stop)
-    x = first_exit(target, stop)
-    if x.ts >= closes_at(b.g, p, e) and t.close.call != opening.call:
-        make_close(b.m, b.g, p, call, opening, e, t.close)
-    outcome(b.g, p, e, target, stop, t.close, x, &out)
+    need_target(b, i, opening, levels, e)
+    need_stop(b, i, opening, levels, e)
+    x = first_exit(&b.targets[t.target], &b.stops[t.stop])
+    if x.ts >= closes_at(b.g, p, e) and close.call != opening.call:
+        make_close(b.m, b.g, p, &b.calls[k], opening, e, close)
+    outcome(b.g, p, e, &b.targets[t.target], &b.stops[t.stop], close, x, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
-    next = moment(b, k, i, e.lots, out.finished)
-    r.refused_open += next - k - 1
-    count(out.end, out.finished, out.x.ts - e.ts, True, out.x.gross, out.x.fees, out.x.net, out.x.notional, r, t, &b.daily[i * b.days], b.days,
+    k = moment(b, k, i, e.lots, out.finished)
+    t.ended[out.end - END_TTL] += 1
+    count(out.finished, out.x.ts - e.ts, out.x.gross, out.x.fees, out.x.net, out.x.notional, t, r, &b.daily[t.row * b.days], b.days,
           b.first_day)
-    return cool(b, next, out.finished + p.cooldown_ns, r)
+    return cool(b, k, out.finished + t.cooldown, t)
+
+
+cdef void answer_free(block_t* b, int64_t k, int64_t free, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+    """Those that are free answer a call with an entry that is filled at once and whole, or not at all: what `answer` does, in few steps where nothing
+    unusual happens. What is the same for all of them is read once."""
+    cdef block_t c = b[0]
+    cdef const call_t* call = &c.calls[k]
+    cdef int64_t number = opening.call, opened = e.ts, end = c.g.end, ack = c.g.ack_latency, round_trip = ack + c.g.order_latency
+    cdef int64_t lapse = opened - call.ts - c.g.order_latency, lapsed = call.ts + round_trip, n, i, next, until, finished
+    cdef bint sooner, late
+    cdef trial_t* t
+    cdef exit_t* target
+    cdef exit_t* stop
+    cdef exit_t* close
+    cdef const exit_t* x
+    for n in range(free):
+        i = c.free[n]
+        t = &c.trials[i]
+        if t.ttl <= lapse:
+            finished = lapsed + t.ttl
+            next = call_at(&c, finished)
+            if (finished > end) | (c.call_ts[next] == finished):
+                c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+                continue
+            t.ended[0] += 1
+            c.waits[i] = <int32_t> next
+            continue
+        target, stop, close = &c.targets[t.target], &c.stops[t.stop], &c.closes[t.close]
+        if (target.call != number) | (stop.call != number):
+            need_target(b, i, opening, levels, e)
+            need_stop(b, i, opening, levels, e)
+        sooner = is_sooner(target, stop)
+        x = target if sooner else stop
+        finished = x.ts + ack
+        late = x.ts >= opened + t.hold + round_trip
+        if late & (close.call != number):
+            make_close(c.m, c.g, &c.settings[t.row], call, opening, e, close)
+        if (late ^ 1) & ((x.plain == 0) | (x.ts >= opened + t.hold)) | (late & close.waits):
+            c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+            continue
+        x = <const exit_t*> close if late else x
+        finished = x.ts + ack
+        next = call_at(&c, finished)
+        if (finished > end) | (c.call_ts[next] == finished):
+            c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+            continue
+        until = call_at(&c, finished + t.cooldown)
+        t.cooled += c.passed[until] - c.passed[next]
+        t.ended[END_MAX_HOLD - END_TTL if late else 2 - sooner] += 1
+        count(finished, x.ts - opened, x.gross, x.fees, x.net, x.notional, t, &c.results[t.row], &c.daily[t.row * c.days], c.days, c.first_day)
+        c.waits[i] = <int32_t> until
 
 
 cdef void refuse_all(block_t* b, int64_t k, int64_t free, int64_t why) noexcept nogil:
     cdef int64_t n
     for n in range(free):
-        refuse(why, &b.results[b.free[n]])
+        refuse(why, &b.results[b.trials[b.free[n]].row])
         b.waits[b.free[n]] = <int32_t> k + 1
 
 
-cdef inline void answer_call(block_t* b, int64_t k, int64_t first, int64_t last) noexcept nogil:
-    """The settings [first, last), which have their entry in common, answer one call: those that can."""
+cdef inline void answer_call(block_t* b, int64_t k, const group_t* group) noexcept nogil:
+    """The settings of a group, which have their entry in common, answer one call: those that can."""
     cdef const call_t* call = &b.calls[k]
-    cdef const trial_t* t = &b.trials[first]
     cdef opening_t* opening = &b.openings[k & (STRETCH - 1)]
     cdef level_t* levels = &b.levels[2 * (b.levels_mask + 1) * (k & (STRETCH - 1))]
     cdef entry_t e
     cdef int64_t i, n, free = 0, why = call_flaw(call)
-    for i in range(first, last):
+    for i in range(group.first, group.last):
         b.free[free] = <int32_t> i
         free += b.waits[i] <= k
     if free == 0:
         return
     if call.reason or why:
         refuse_all(b, k, free, REASON_STALE_DATA if call.reason else why)
-    elif t.general:
+    elif b.trials[group.first].general:
         for n in range(free):
             b.waits[b.free[n]] = <int32_t> answer_general(b, k, b.free[n])
     else:
         if opening.call != k + 1:
             open_call(b.m, b.g, call, k + 1, b.life_max, opening)
-        make_entry(b.m, b.g, &b.settings[first], call, opening, &e)
+        make_entry(b.m, b.g, &b.settings[b.trials[group.first].row], call, opening, &e)
         if e.why:
             refuse_all(b, k, free, e.why)
-            return
-        for n in range(free):
-            b.waits[b.free[n]] = <int32_t> answer(b, k, b.free[n], call, opening, levels, &e)
-
-
-cdef inline int64_t group_end(const block_t* b, int64_t first) noexcept nogil:
-    """The next settings with one entry, as many as fit in the cache."""
-    cdef int64_t last = first + 1
-    cdef const trial_t* t = &b.trials[first]
-    while last < b.n and last < first + GROUP and b.trials[last].entry == t.entry and b.trials[last].general == t.general:
-        last += 1
-    return last
+        elif e.rejected or e.odd:
+            for n in range(free):
+                b.waits[b.free[n]] = <int32_t> answer(b, k, b.free[n], opening, levels, &e)
+        else:
+            if e.ts != NEVER and free > 2 * max(group.targets, group.stops):
+                make_exits(b, group, opening, levels, &e)
+            answer_free(b, k, free, opening, levels, &e)
 
 
 cdef void answer_all(block_t* b) noexcept nogil:
-    cdef int64_t k, i, start = 0, stop, first, last
-    cdef result_t* r
+    cdef int64_t k, i, start = 0, stop
     while start < b.calls_n:
-        stop, first = min(start + <int64_t> STRETCH, b.calls_n), 0
-        while first < b.n:
-            last = group_end(b, first)
+        stop = min(start + <int64_t> STRETCH, b.calls_n)
+        for i in range(b.groups_n):
             for k in range(start, stop):
-                answer_call(b, k, first, last)
-            first = last
+                answer_call(b, k, &b.groups[i])
         start = stop
     for i in range(b.n):
-        r = &b.results[i]
-        r.daily_squares += b.trials[i].today * b.trials[i].today
-        r.signals = b.calls_n
+        sum_up(b, &b.trials[i], &b.results[b.trials[i].row])
 
 
 # ---- rows of the tables ----
@@ -310,28 +387,69 @@ cdef class Numbers:
 
     def __init__(self, Py_ssize_t most):
         self.mask = (1 << (2 * most).bit_length()) - 1
-        self._pairs, self._numbers = np.zeros(2 * (self.mask + 1), np.int64), np.zeros(self.mask + 1, np.int32)
+        self._pairs, self._numbers = np.empty(2 * (self.mask + 1), np.int64), np.zeros(self.mask + 1, np.int32)
         self.pairs, self.numbers = <int64_t*> address(self._pairs), <int32_t*> address(self._numbers)
 
-    cdef int32_t of(self, int64_t a, int64_t b) noexcept:
+    cdef int32_t of(self, int64_t a, int64_t b) noexcept nogil:
         return number(a, b, self.pairs, self.numbers, self.mask, &self.known)
 
 
-cdef int64_t number_rows(block_t* b, exit_t* exits, bint shared) except -1:
-    """Give each setting its entry, and its rows of the tables. exits: three for each setting. Returns how many stops or targets there are."""
-    cdef int64_t i, notional, n = b.n
+cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -1:
+    """Give each setting its terms, its entry, and its rows of the tables. Returns how many stops or targets there are."""
+    cdef int64_t i, notional, n = b.n, ttl_max = 0, hold_max = 0
     cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closes = Numbers(n)
     cdef const setting_t* p
     cdef trial_t* t
-    for i in range(n):
-        p, t = &b.settings[i], &b.trials[i]
-        memcpy(&notional, &p.notional, sizeof(notional))
-        t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
-        t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
-        t.target = exits + targets.of(t.entry, p.take_profit)
-        t.stop = exits + n + stops.of(t.entry, p.stop_loss)
-        t.close = exits + 2 * n + closes.of(t.entry, p.max_hold_ns)
+    with nogil:
+        for i in range(n):
+            p, t = &b.settings[which[i]], &b.trials[i]
+            memcpy(&notional, &p.notional, sizeof(notional))
+            t.row = which[i]
+            t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
+            t.ttl, t.hold, t.cooldown = p.entry_ttl_ns, p.max_hold_ns, p.cooldown_ns
+            t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
+            t.target = targets.of(t.entry, p.take_profit)
+            t.stop = stops.of(t.entry, p.stop_loss)
+            t.close = closes.of(t.entry, p.max_hold_ns)
+            ttl_max, hold_max = max(ttl_max, t.ttl), max(hold_max, t.hold)
+        b.life_max = ttl_max + hold_max
     return max(targets.known, stops.known)
+
+
+cdef void make_groups(block_t* b, int32_t* seen) noexcept nogil:
+    """The next settings with one entry are a group, as many as fit in the cache. seen: for each row of targets and of stops the last group that has
+    it, counted from 1."""
+    cdef int32_t* makers = b.makers
+    cdef int64_t i, last = 0
+    cdef group_t* group
+    cdef const trial_t* t
+    b.groups_n = 0
+    while last < b.n:
+        group, t = &b.groups[b.groups_n], &b.trials[last]
+        b.groups_n += 1
+        group.first, group.rows, group.targets, group.stops = <int32_t> last, <int32_t> (makers - b.makers), 0, 0
+        while last < b.n and last < group.first + GROUP and b.trials[last].entry == t.entry and b.trials[last].general == t.general:
+            last += 1
+        group.last = <int32_t> last
+        for i in range(group.first, last):
+            if seen[b.trials[i].target] != b.groups_n:
+                seen[b.trials[i].target] = <int32_t> b.groups_n
+                makers[group.targets] = <int32_t> i
+                group.targets += 1
+        for i in range(group.first, last):
+            if seen[b.n + b.trials[i].stop] != b.groups_n:
+                seen[b.n + b.trials[i].stop] = <int32_t> b.groups_n
+                makers[group.targets + group.stops] = <int32_t> i
+                group.stops += 1
+        makers += group.targets + group.stops
+
+
+cdef void fill_slots(const block_t* b, int32_t* slot) noexcept nogil:
+    cdef int64_t n, k = 0
+    for n in range(b.slots + 1):
+        while k < b.calls_n and b.call_ts[k] < b.call_ts[0] + (n << b.slot_bits):
+            k += 1
+        slot[n] = <int32_t> k
 
 
 # ---- what Python sees ----
@@ -355,11 +473,8 @@ cdef class Market:
         m.bid = <const int32_t*> address(columns.bid)
         m.ask = <const int32_t*> address(columns.ask)
         m.before = <const int64_t*> address(columns.before)
-        rank = np.empty((m.trades >> 6) + 2, np.int64)
-        m.rank = <const int64_t*> address(rank)
-        with nogil:
-            rank_quotes(m, <int64_t*> m.rank)
-        self._alive = (trades, quotes, rank)
+        m.rank = <const int32_t*> address(columns.rank)
+        self._alive = (trades, quotes)
         m.gap_ts = <const int64_t*> address(columns.gap_ts)
         m.gap_trades = <const int64_t*> address(columns.gap_trades)
         m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
@@ -380,22 +495,32 @@ cdef class Market:
                 out[n] = quote_ended(&self.m, g, trades[n], quotes[n], ts[n], places[n])
         return found
 
-    def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True):
+    def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True, which=None):
         """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
-        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same."""
+        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same. which: the rows to run
+        (int64), best with those of one entry beside each other; None = all."""
         cdef block_t b
-        bad = np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
-        exits, openings, free = room(3 * len(settings), sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(len(settings), np.int32)
-        trials, waits = room(len(settings), sizeof(trial_t)), np.zeros(len(settings), np.int32)
+        cdef int64_t n
+        cdef int32_t* groups_seen
+        which = np.arange(len(settings)) if which is None else np.ascontiguousarray(which, np.int64)
+        n = len(which)
+        passed = np.concatenate([[0], np.cumsum(1 + ((calls["reason"] != 0).astype(np.int64) << 32))])
+        exits, openings, free = room(3 * n, sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(n, np.int32)
+        trials, waits = room(n, sizeof(trial_t)), np.zeros(n, np.int32)
+        groups, makers, seen = room(n, sizeof(group_t)), np.empty(2 * n, np.int32), np.zeros(2 * n, np.int32)
         workspace = self._fill(&b, terms, settings, calls, phases)
-        b.flawed = <const int64_t*> address(bad)
+        b.n = n
+        b.passed = <const int64_t*> address(passed)
+        b.targets = <exit_t*> address(exits)
+        b.stops, b.closes = b.targets + n, b.targets + 2 * n
         b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
-        b.levels_mask = (1 << min(10, (2 * number_rows(&b, <exit_t*> address(exits), shared)).bit_length())) - 1
+        b.levels_mask = (1 << min(10, (2 * number_rows(&b, <const int64_t*> address(which), shared)).bit_length())) - 1
         levels = room(STRETCH * 2 * (b.levels_mask + 1), sizeof(level_t))
         b.levels, b.openings, b.free = <level_t*> address(levels), <opening_t*> address(openings), <int32_t*> address(free)
-        b.life_max = sum(int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
+        b.groups, b.makers, groups_seen = <group_t*> address(groups), <int32_t*> address(makers), <int32_t*> address(seen)
         with nogil:
+            make_groups(&b, groups_seen)
             answer_all(&b)
         del workspace
 
@@ -434,13 +559,14 @@ cdef class Market:
         b.settings, b.n = <const setting_t*> address(settings), len(settings)
         b.calls, b.calls_n = <const call_t*> address(calls), len(calls)
         b.phases, b.phases_n = <const phase_t*> address(phases), len(phases)
-        ts = np.ascontiguousarray(calls["ts"])
-        first, last = (int(ts[0]), int(ts[len(ts) - 1])) if len(ts) else (0, 0)
-        b.slot_bits = ((last - first) // max(1, 2 * len(ts))).bit_length()
+        ts = np.append(calls["ts"], <int64_t> NEVER)
+        first, last = (int(ts[0]), int(ts[len(ts) - 2])) if len(calls) else (0, 0)
+        b.slot_bits = ((last - first) // max(1, SLOTS * len(calls))).bit_length()
         b.slots = (last - first >> b.slot_bits) + 1
-        slots = np.searchsorted(ts, first + (np.arange(b.slots + 1) << b.slot_bits))
+        slots = np.empty(b.slots + 1, np.int32)
         asked, reports = room(ARRIVALS, sizeof(request_t)), room(REPORTS, sizeof(report_t))
-        b.call_ts, b.slot = <const int64_t*> address(ts), <const int64_t*> address(slots)
+        b.call_ts, b.slot = <const int64_t*> address(ts), <const int32_t*> address(slots)
+        fill_slots(b, <int32_t*> b.slot)
         b.bracket.asked, b.bracket.reports = <request_t*> address(asked), <report_t*> address(reports)
         return ts, slots, asked, reports
 

@@ -19,7 +19,7 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     const int32_t* bid
     const int32_t* ask
     const int64_t* before        # trades before this quote
-    const int64_t* rank          # quotes that stand before trade row 64 k; one more at the end: all of them
+    const int32_t* rank          # quotes that stand before trade row 64 k; one more at the end: all of them
     pyramid_t over_quotes        # low = ask, high = bid
     int64_t gaps                 # interruptions of the quotes
     const int64_t* gap_ts
@@ -32,15 +32,6 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     const int64_t* cut_ts
     int64_t edges                # no entries: from, to, from, to, ...
     const int64_t* closed
-
-
-cdef inline void rank_quotes(const columns_t* m, int64_t* out) noexcept nogil:
-    cdef int64_t quote = 0, block
-    for block in range((m.trades >> 6) + 1):
-        while quote < m.quotes and m.before[quote] < block << 6:
-            quote += 1
-        out[block] = quote
-    out[(m.trades >> 6) + 1] = m.quotes
 
 
 cdef inline int64_t quotes_before(const columns_t* m, int64_t trade) noexcept nogil:
