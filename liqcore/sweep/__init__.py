@@ -138,7 +138,7 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
     m: Columns = market.columns
     ts = signals["ts"]
     timed = places[:, 0] < 0
-    trade, quote = np.array(places.T, np.int64)
+    trade, quote = np.array(places[:, :2].T, np.int64)
     lost = np.flatnonzero(timed & (sides != 0))              # of others that come with the passing of time nobody asks for the place
     trade[lost], quote[lost] = np.searchsorted(m.ts, ts[lost], "left"), np.searchsorted(m.quote_ts, ts[lost], "left")
     phases = np.zeros(len(signals), PHASES)
