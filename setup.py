@@ -8,6 +8,7 @@ Environment switches:
 """
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -20,16 +21,24 @@ SANITIZE = os.environ.get("LIQCORE_SANITIZE") == "1"
 JOBS = int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1))
 
 PACKAGES = {"liqcore": "liqcore", "liqshell": "pysrc/liqshell"}
+SHARED = "liqcore._cython"            # what Cython puts into every module that uses it (typed memoryviews, mostly), once
+#: what runs once, or once an order, and not once an event: -O2 makes it smaller. The rest has budgets of instructions, which -O2 breaks
+COLD = {SHARED, *(f"liqcore.{name}" for name in ("argument", "audit", "bracket_spec", "event", "features.state", "instrument", "policy", "request",
+                                                  "snapshot", "timetable")),
+        "liqshell.run.dispatch", "liqshell.state.image", "liqshell.state.image_file"}
 
 
-def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
+def flags(module: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
     """Compiler flags, linker flags and macros. -ffp-contract=off: all three implementations of a kernel must agree bit for bit."""
-    compile_args = ["-O1" if DEBUG or SANITIZE else "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unused-function"]
+    level = "-O1" if DEBUG or SANITIZE else "-O2" if module in COLD else "-O3"
+    compile_args = [level, "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unused-function"]
     link_args, macros = [], []
     if DEBUG or SANITIZE or COVERAGE:
         compile_args += ["-g", "-UNDEBUG"]
     else:
         compile_args += ["-g0"]          # Python's own flags ask for -g, which doubles the size and nobody reads
+        if sys.platform == "linux":
+            link_args += ["-Wl,-s"]      # nor names that only a debugger asks for
     if SANITIZE:
         compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
         link_args += ["-fsanitize=address,undefined"]
@@ -38,17 +47,23 @@ def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
     return compile_args, link_args, macros
 
 
-def extension(package: str, folder: Path, source: Path) -> Extension:
-    compile_args, link_args, macros = flags()
-    module = ".".join((package, *source.relative_to(folder).with_suffix("").parts))
-    return Extension(module, [str(source)], include_dirs=["liqcore"], extra_compile_args=compile_args,
+def extension(module: str, *sources: Path) -> Extension:
+    compile_args, link_args, macros = flags(module)
+    return Extension(module, list(map(str, sources)), include_dirs=["liqcore"], extra_compile_args=compile_args,
                      extra_link_args=link_args, define_macros=macros, depends=sorted(map(str, Path("liqcore").rglob("*.h"))))
+
+
+def extensions() -> list[Extension]:
+    found = [(".".join((package, *path.relative_to(folder).with_suffix("").parts)), path)
+             for package, folder in PACKAGES.items() for path in sorted(Path(folder).rglob("*.pyx"))]
+    return [extension(SHARED), *(extension(module, path) for module, path in found)]
 
 
 CHECKS = DEBUG or SANITIZE
 setup(
     ext_modules=cythonize(
-        [extension(package, Path(folder), path) for package, folder in PACKAGES.items() for path in sorted(Path(folder).rglob("*.pyx"))],
+        extensions(),
+        shared_utility_qualified_name=SHARED,
         build_dir=None if COVERAGE else "build/cython",
         include_path=["."],
         nthreads=JOBS,

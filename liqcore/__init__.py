@@ -3,6 +3,7 @@
 The core does no I/O and reads no clock: hand it events, take signals and order requests out. `import liqcore` needs NumPy only.
 """
 
+from importlib import import_module as _import_module
 from os.path import dirname as _dirname
 
 import liqcore.old_paths as _old_paths  # noqa: F401  modules under their old names
@@ -39,31 +40,52 @@ from liqcore.event import (
 )
 from liqcore.features.custom import CustomFeature, needs
 from liqcore.features.features import Features
-from liqcore.guard import Guard, Verdict
 from liqcore.instrument import Instrument
-from liqcore.simulation.latency import Latency
-from liqcore.simulation.paper import Paper
-from liqcore.kernels.first_passage import Passage
 from liqcore.policy import Declined, Later, Leave, Market, Policy
 from liqcore.kernels.quantile import QuantileSketch, RollingQuantile
 from liqcore.refused import Refused
 from liqcore.detectors.registry import make_detector
 from liqcore.request import Request
 from liqcore.execution.risk import Risk
-from liqcore.simulation.venue import SimVenue
 from liqcore.execution.order_state import Alarm, BracketState
 from liqcore.detectors.single import Standalone
-from liqcore.simulation.tape import Tape
-from liqcore.simulation.tape_builder import TapeBuilder
 from liqcore.bracket_spec import Bracket
 from liqcore.timetable import Timetable
-from liqcore.simulation.tape_runner import Walk
 from liqcore.kernels.window import Window
 from liqcore.kernels.zscore import SegmentZ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from liqcore.guard import Guard, Verdict
+    from liqcore.kernels.first_passage import Passage
+    from liqcore.simulation.latency import Latency
+    from liqcore.simulation.paper import Paper
+    from liqcore.simulation.tape import Tape
+    from liqcore.simulation.tape_builder import TapeBuilder
+    from liqcore.simulation.tape_runner import Walk
+    from liqcore.simulation.venue import SimVenue
 
 LONG = Side.LONG
 SHORT = Side.SHORT
 SECOND = 1_000_000_000
+
+# what a live engine does not need: imported when it is asked for
+_LATER = {
+    "Guard": "guard", "Latency": "simulation.latency", "Paper": "simulation.paper", "Passage": "kernels.first_passage",
+    "SimVenue": "simulation.venue", "Tape": "simulation.tape", "TapeBuilder": "simulation.tape_builder", "Verdict": "guard",
+    "Walk": "simulation.tape_runner",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def get_include() -> str:

@@ -30,6 +30,7 @@ def _plain(dtype):
 
 def _forms() -> dict:
     cdef audit_body_t b
+    cdef double[::1] typed = np.zeros(1)         # without one, Cython 3.3 does not declare what the views below need from its shared module
     memset(&b, 0, sizeof(b))
     return {name: _form(body) for name, body in (
         ("refused", <audit_refused_t[:1]> &b.refused), ("signal", <audit_signal_t[:1]> &b.signal), ("policy", <audit_policy_t[:1]> &b.policy),

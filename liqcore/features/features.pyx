@@ -345,6 +345,10 @@ cdef class Features(FeatureValues):
                 if self.without_data:
                     self.first_event_c(e)
                 m = &self.market[e.instrument]
+                if not self.wants >> e.kind & 1:
+                    if LIQUIDATION <= e.kind < TICKER:       # no feature reads it: it is a price that the door compares later ones with
+                        m.good = e.price
+                    continue
                 if e.kind == TRADE:
                     market_trade(m, e, self.inst[e.instrument].tick)
                 elif e.kind == BBO:
@@ -353,9 +357,8 @@ cdef class Features(FeatureValues):
                     market_ticker(m, e)
                 elif e.kind == LIQUIDATION:
                     market_liquidation(m, e)
-                if self.wants >> e.kind & 1:
-                    self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
-                                else e.qty * self.inst[e.instrument].multiplier * e.price, m)
+                self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
+                            else e.qty * self.inst[e.instrument].multiplier * e.price, m)
         return self.accepted - before
 
     cdef void feed(self, const event_t* e) noexcept nogil:

@@ -96,9 +96,10 @@ cdef inline void forget(known_t* k, int32_t streams) noexcept nogil:
 
 
 cdef inline double bid_flow(const known_t* k, const event_t* e) noexcept nogil:
-    """What a new best bid says of the flow of orders (Cont, Kukanov, Stoikov 2014), quantity. Both sides enter one by one: their sum is exact."""
-    return e.qty - k.bid_qty if e.price == k.bid else e.qty if e.price > k.bid else -k.bid_qty
+    """What a new best bid says of the flow of orders (Cont, Kukanov, Stoikov 2014), quantity: its own where it is not lower, less the old one's where
+    it is not higher; products, as nobody can predict the branches. Both sides enter one by one: their sum is exact."""
+    return e.qty * (e.price >= k.bid) - k.bid_qty * (e.price <= k.bid)
 
 
 cdef inline double ask_flow(const known_t* k, const event_t* e) noexcept nogil:
-    return k.ask_qty - e.aux_qty if e.aux_price == k.ask else k.ask_qty if e.aux_price > k.ask else -e.aux_qty
+    return k.ask_qty * (e.aux_price >= k.ask) - e.aux_qty * (e.aux_price <= k.ask)

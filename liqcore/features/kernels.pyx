@@ -114,42 +114,53 @@ cdef int burst_init(burst_t* b, int64_t gap_ns) except -1:
     return quantile_init(&b.q, 0.95, 1000)
 
 
+cdef inline int64_t history_from(const history_t* h, int64_t index) noexcept nogil:
+    """Grid index of the first of the samples up to `index` that is there; above min(index, h.last) where none is."""
+    return max(index - h.samples + 1, h.first, h.last - h.room + 1) if h.first >= 0 else index + 1
+
+
 cdef void history_scan(history_t* h, int64_t index) noexcept nogil:
     """Count, mean, deviation and extremes of the known samples up to a grid index, the oldest first. Two passes, once per new sample and only
     if asked: nothing accumulates, so nothing drifts. A sample is independent of the one counted before where their windows do not overlap; of what
     stands, where it says something else."""
     cdef course_t* c = &h.course
-    cdef int64_t k, first = max(index - h.samples + 1, 0), latest = 0
-    cdef double x, total = 0.0, square = 0.0, before = NAN
+    cdef int64_t k, at, first = history_from(h, index), last = min(index, h.last), latest = 0, count = 0, apart = 0
+    cdef double x, total = 0.0, square = 0.0, before = NAN, least = NAN, most = NAN, mean
     c.at = index
-    c.count = c.apart = 0
-    c.least = c.most = c.mean = c.std = NAN
-    for k in range(first, index + 1):
-        x = history_at(h, k)
+    at = first % h.room              # one division a scan, not one a sample
+    for k in range(first, last + 1):
+        x = h.values[at]
+        at = at + 1 if at + 1 < h.room else 0
         if x == x:
-            if c.count == 0 or ((k - latest) * h.step_ns >= h.reach_ns if h.reach_ns else x != before):
-                c.apart += 1
+            if count == 0 or ((k - latest) * h.step_ns >= h.reach_ns if h.reach_ns else x != before):
+                apart += 1
                 latest, before = k, x
-            c.count += 1
+            count += 1
             total += x
-            c.least = fmin(c.least, x)
-            c.most = fmax(c.most, x)
-    if c.count == 0:
+            if not least < x:        # also where nothing was known
+                least = x
+            if not most > x:
+                most = x
+    c.count, c.apart, c.least, c.most, c.mean, c.std = count, apart, least, most, NAN, NAN
+    if count == 0:
         return
-    c.mean = total / c.count
-    for k in range(first, index + 1):
-        x = history_at(h, k)
+    c.mean = mean = total / count
+    at = first % h.room
+    for k in range(first, last + 1):
+        x = h.values[at]
+        at = at + 1 if at + 1 < h.room else 0
         if x == x:
-            square += (x - c.mean) * (x - c.mean)
-    c.std = sqrt(square / c.count)
+            square += (x - mean) * (x - mean)
+    c.std = sqrt(square / count)
 
 
 cdef double history_rank(const history_t* h, int64_t index, double now) noexcept nogil:
     """Share of the known samples below `now`, equal ones counting half."""
-    cdef int64_t k, count = 0, twice = 0
+    cdef int64_t k, first = history_from(h, index), at = first % h.room, count = 0, twice = 0
     cdef double x
-    for k in range(max(index - h.samples + 1, 0), index + 1):
-        x = history_at(h, k)
+    for k in range(first, min(index, h.last) + 1):
+        x = h.values[at]
+        at = at + 1 if at + 1 < h.room else 0
         if x == x:
             count += 1
             twice += 2 if x < now else 1 if x == now else 0

@@ -111,6 +111,15 @@ def test_importing_liqcore_stays_small():
     assert extra <= {"zlib", "cython_runtime"} | {n for n in extra if n.startswith("_cython")}, extra
 
 
+def test_what_a_live_engine_does_not_need_is_imported_when_it_is_asked_for():
+    program = ("import sys, liqcore; early = [m for m in sys.modules if m.startswith(('liqcore.simulation.', 'liqcore.guard'))]; "
+               "assert not early, early; assert set(liqcore.__all__) <= set(dir(liqcore)); from liqcore import *; import liqcore.simulation.paper as paper; "
+               "assert Paper is paper.Paper is liqcore.Paper; missing = [name for name in liqcore.__all__ if not hasattr(liqcore, name)]; "
+               "assert not missing and not hasattr(liqcore, 'Papers'), missing")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "liqcore").rglob("*.py")) + sorted((ROOT / "pysrc" / "liqshell").rglob("*.py")),
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_syntax_is_that_of_the_oldest_python(path):

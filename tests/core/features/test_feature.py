@@ -77,9 +77,9 @@ def test_every_feature_is_known_at_last(seed):
 # ---- nothing that comes later changes what was known ----
 
 def noise(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-    """Rows that a venue or a bug may send and the door refuses: late, broken, of nobody, far off."""
+    """Rows that a venue or a bug may send and the door refuses and forgets: late, broken, of nobody, far off."""
     bad = rows[rng.integers(0, len(rows), 8)].copy()
-    bad["kind"] = rng.choice([1, 2, 3], 8)
+    bad["kind"] = rng.choice([1, 2], 8)                # no quotes: one that nobody can trade against ends the quote before it
     bad["side"] = 1
     bad["aux_price"] = bad["price"] + 1
     for row, how in zip(bad, ("late", "nan", "price", "qty", "instrument", "far", "side", "kind"), strict=True):
@@ -346,3 +346,27 @@ def test_an_engine_and_a_stream_of_ones_own_know_the_same():
             assert same(engine.feature(name, instruments[n].key), features.read(name, n))
             known += not np.isnan(features.read(name, n))
     assert known > 100
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_feature_says_does_not_depend_on_what_else_is_asked_for(seed):
+    """Events that no feature reads are passed over, but for the price that the door compares later ones with: jumps of a hundred-fold that it refuses,
+    and after five that agree takes, come at events of all kinds."""
+    rng = np.random.default_rng(seed)
+    names, rows = names_of(seed), events(rng, 2000, feed=0.002)
+    for first in rng.integers(100, len(rows) - 40, 12):
+        jumped = slice(first, first + int(rng.choice([3, 20])))
+        rows["price"][jumped] *= 100.0
+        rows["aux_price"][jumped] *= 100.0
+    whole = lc.Features(names, INSTRUMENTS)
+    groups = [[name for name in names if name.startswith(group)] for group in ("liquidations", "flow.ofi", "price", "oi")]
+    parts = [lc.Features(found, INSTRUMENTS) for found in groups]
+    assert len({part.wants for part in parts}) >= 3 and all(part.wants != whole.wants for part in parts)
+    for at in range(0, len(rows), 50):
+        for features in (whole, *parts):
+            features.push(rows[at:at + 50])
+        for features, found in zip(parts, groups, strict=True):
+            assert features.refused == whole.refused
+            got, expected = features.table(), whole.table()[:, [whole.names.index(name) for name in features.names]]
+            assert np.array_equal(got, expected, equal_nan=True), (found, at)
+    assert whole.refused.get(lc.Reason.BAD_BAND, 0) > 20
