@@ -176,6 +176,7 @@ FIGURES = (
     Figure("S2", "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
     Figure("S2", "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
     Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2000, "4,490"),
+    Figure("S3", "... on two cores", ratio("sweep.100", "hftbacktest", "ours, two cores"), 4000, "-"),
     Figure("S4", "sweep, 10,000 settings, one core", value("sweep.10000"), 60, "40", False, "ms"),
     Figure("S4", "... two cores against one", ratio("sweep.10000", "ours", "ours, two cores"), 1.8, "-"),
     Figure("S4", "... 10 days: every bracket by itself", ratio("sweep.days", "one by one, 10 days", "shared, 10 days"), 50, "75"),

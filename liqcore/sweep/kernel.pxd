@@ -31,12 +31,13 @@ ctypedef struct trial_t:         # one setting on its way through the calls: all
     double peak                  # of the cumulative net
     double drawdown_max
 
-ctypedef struct group_t:         # settings that go through a stretch of calls together
+ctypedef struct group_t:         # settings beside each other that have their entry in common
     int32_t first
     int32_t last
-    int32_t rows                 # where in `makers` its rows of targets and of stops begin: the first setting with each of them
-    int32_t targets
-    int32_t stops
+    int32_t target               # the rows of targets and of stops that were new with it
+    int32_t targets_end
+    int32_t stop
+    int32_t stops_end
 
 ctypedef struct block_t:         # what one thread works with
     const columns_t* m
@@ -56,7 +57,8 @@ ctypedef struct block_t:         # what one thread works with
     int64_t n
     group_t* groups
     int64_t groups_n
-    int32_t* makers
+    int32_t* target_of           # the first setting with each row of targets
+    int32_t* stop_of
     int32_t* waits               # the call that each setting can answer next
     int32_t* free                # those that can answer a call
     double* daily
@@ -65,9 +67,9 @@ ctypedef struct block_t:         # what one thread works with
     exit_t* targets              # the tables
     exit_t* stops
     exit_t* closes
-    level_t* levels              # of each call of a stretch first of stops, then of targets: by price, a later one in the place of an earlier
+    level_t* levels              # first of stops, then of targets: by price, a later one in the place of an earlier
     int64_t levels_mask
-    opening_t* openings          # of each call of a stretch
+    opening_t opening
     int64_t life_max             # longest time to live and longest hold
     bracket_t bracket
 

@@ -20,8 +20,6 @@ from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, is_sooner, ma
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
 
 cdef enum:
-    STRETCH = 8                  # calls that a group of settings answers before the next group does: what both keep stays in the cache
-    GROUP = 1024                 # settings of a group at most
     SLOTS = 64                   # spans of time to a call: the call of a moment is found without a search
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
@@ -204,30 +202,31 @@ cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
     return answer_alone(b, k, i, lots)
 
 
-cdef void need_target(block_t* b, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+cdef void need_target(block_t* b, int64_t i, const entry_t* e) noexcept nogil:
     """The target of a setting, where nobody has asked for it yet."""
+    cdef const call_t* call = &b.calls[b.opening.call - 1]
     cdef exit_t* x = &b.targets[b.trials[i].target]
-    if x.call != opening.call:
-        make_target(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels + b.levels_mask + 1, b.levels_mask, x)
+    if x.call != b.opening.call:
+        make_target(b.m, b.g, &b.settings[b.trials[i].row], call, &b.opening, e, b.levels + b.levels_mask + 1, b.levels_mask, x)
 
 
-cdef void need_stop(block_t* b, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+cdef void need_stop(block_t* b, int64_t i, const entry_t* e) noexcept nogil:
+    cdef const call_t* call = &b.calls[b.opening.call - 1]
     cdef exit_t* x = &b.stops[b.trials[i].stop]
-    if x.call != opening.call:
-        make_stop(b.m, b.g, &b.settings[b.trials[i].row], &b.calls[opening.call - 1], opening, e, levels, b.levels_mask, x)
+    if x.call != b.opening.call:
+        make_stop(b.m, b.g, &b.settings[b.trials[i].row], call, &b.opening, e, b.levels, b.levels_mask, x)
 
 
-cdef void make_exits(block_t* b, const group_t* group, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+cdef void make_exits(block_t* b, const group_t* group, const entry_t* e) noexcept nogil:
     """All targets and stops of a group in a row: made one by one, as they are asked for, each comes as a surprise."""
-    cdef const int32_t* makers = &b.makers[group.rows]
     cdef int64_t n
-    for n in range(group.targets):
-        need_target(b, makers[n], opening, levels, e)
-    for n in range(group.targets, group.targets + group.stops):
-        need_stop(b, makers[n], opening, levels, e)
+    for n in range(group.target, group.targets_end):
+        need_target(b, b.target_of[n], e)
+    for n in range(group.stop, group.stops_end):
+        need_stop(b, b.stop_of[n], e)
 
 
-cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+cdef int64_t answer(block_t* b, int64_t k, int64_t i, const entry_t* e) noexcept nogil:
     """One setting enters by the tables. Returns the call that it can answer next."""
     cdef trial_t* t = &b.trials[i]
     cdef const setting_t* p = &b.settings[t.row]
@@ -243,11 +242,11 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, 
         return k
     if e.odd:
         return answer_alone(b, k, i, e.lots)
-    need_target(b, i, opening, levels, e)
-    need_stop(b, i, opening, levels, e)
+    need_target(b, i, e)
+    need_stop(b, i, e)
     x = first_exit(&b.targets[t.target], &b.stops[t.stop])
-    if x.ts >= closes_at(b.g, p, e) and close.call != opening.call:
-        make_close(b.m, b.g, p, &b.calls[k], opening, e, close)
+    if x.ts >= closes_at(b.g, p, e) and close.call != b.opening.call:
+        make_close(b.m, b.g, p, &b.calls[k], &b.opening, e, close)
     outcome(b.g, p, e, &b.targets[t.target], &b.stops[t.stop], close, x, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
@@ -258,12 +257,12 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const opening_t* opening, 
     return cool(b, k, out.finished + t.cooldown, t)
 
 
-cdef void answer_free(block_t* b, int64_t k, int64_t free, const opening_t* opening, level_t* levels, const entry_t* e) noexcept nogil:
+cdef void answer_free(block_t* b, int64_t k, int64_t free, const entry_t* e) noexcept nogil:
     """Those that are free answer a call with an entry that is filled at once and whole, or not at all: what `answer` does, in few steps where nothing
     unusual happens. What is the same for all of them is read once."""
     cdef block_t c = b[0]
     cdef const call_t* call = &c.calls[k]
-    cdef int64_t number = opening.call, opened = e.ts, end = c.g.end, ack = c.g.ack_latency, round_trip = ack + c.g.order_latency
+    cdef int64_t number = c.opening.call, opened = e.ts, end = c.g.end, ack = c.g.ack_latency, round_trip = ack + c.g.order_latency
     cdef int64_t lapse = opened - call.ts - c.g.order_latency, lapsed = call.ts + round_trip, n, i, next, until, finished
     cdef bint sooner, late
     cdef trial_t* t
@@ -278,29 +277,29 @@ cdef void answer_free(block_t* b, int64_t k, int64_t free, const opening_t* open
             finished = lapsed + t.ttl
             next = call_at(&c, finished)
             if (finished > end) | (c.call_ts[next] == finished):
-                c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+                c.waits[i] = <int32_t> answer(b, k, i, e)
                 continue
             t.ended[0] += 1
             c.waits[i] = <int32_t> next
             continue
         target, stop, close = &c.targets[t.target], &c.stops[t.stop], &c.closes[t.close]
         if (target.call != number) | (stop.call != number):
-            need_target(b, i, opening, levels, e)
-            need_stop(b, i, opening, levels, e)
+            need_target(b, i, e)
+            need_stop(b, i, e)
         sooner = is_sooner(target, stop)
         x = target if sooner else stop
         finished = x.ts + ack
         late = x.ts >= opened + t.hold + round_trip
         if late & (close.call != number):
-            make_close(c.m, c.g, &c.settings[t.row], call, opening, e, close)
+            make_close(c.m, c.g, &c.settings[t.row], call, &b.opening, e, close)
         if (late ^ 1) & ((x.plain == 0) | (x.ts >= opened + t.hold)) | (late & close.waits):
-            c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+            c.waits[i] = <int32_t> answer(b, k, i, e)
             continue
         x = <const exit_t*> close if late else x
         finished = x.ts + ack
         next = call_at(&c, finished)
         if (finished > end) | (c.call_ts[next] == finished):
-            c.waits[i] = <int32_t> answer(b, k, i, opening, levels, e)
+            c.waits[i] = <int32_t> answer(b, k, i, e)
             continue
         until = call_at(&c, finished + t.cooldown)
         t.cooled += c.passed[until] - c.passed[next]
@@ -319,8 +318,6 @@ cdef void refuse_all(block_t* b, int64_t k, int64_t free, int64_t why) noexcept 
 cdef inline void answer_call(block_t* b, int64_t k, const group_t* group) noexcept nogil:
     """The settings of a group, which have their entry in common, answer one call: those that can."""
     cdef const call_t* call = &b.calls[k]
-    cdef opening_t* opening = &b.openings[k & (STRETCH - 1)]
-    cdef level_t* levels = &b.levels[2 * (b.levels_mask + 1) * (k & (STRETCH - 1))]
     cdef entry_t e
     cdef int64_t i, n, free = 0, why = call_flaw(call)
     for i in range(group.first, group.last):
@@ -334,28 +331,25 @@ cdef inline void answer_call(block_t* b, int64_t k, const group_t* group) noexce
         for n in range(free):
             b.waits[b.free[n]] = <int32_t> answer_general(b, k, b.free[n])
     else:
-        if opening.call != k + 1:
-            open_call(b.m, b.g, call, k + 1, b.life_max, opening)
-        make_entry(b.m, b.g, &b.settings[b.trials[group.first].row], call, opening, &e)
+        if b.opening.call != k + 1:
+            open_call(b.m, b.g, call, k + 1, b.life_max, &b.opening)
+        make_entry(b.m, b.g, &b.settings[b.trials[group.first].row], call, &b.opening, &e)
         if e.why:
             refuse_all(b, k, free, e.why)
         elif e.rejected or e.odd:
             for n in range(free):
-                b.waits[b.free[n]] = <int32_t> answer(b, k, b.free[n], opening, levels, &e)
+                b.waits[b.free[n]] = <int32_t> answer(b, k, b.free[n], &e)
         else:
-            if e.ts != NEVER and free > 2 * max(group.targets, group.stops):
-                make_exits(b, group, opening, levels, &e)
-            answer_free(b, k, free, opening, levels, &e)
+            if e.ts != NEVER and free > 2 * max(group.targets_end - group.target, group.stops_end - group.stop):
+                make_exits(b, group, &e)
+            answer_free(b, k, free, &e)
 
 
 cdef void answer_all(block_t* b) noexcept nogil:
-    cdef int64_t k, i, start = 0, stop
-    while start < b.calls_n:
-        stop = min(start + <int64_t> STRETCH, b.calls_n)
+    cdef int64_t k, i
+    for k in range(b.calls_n):
         for i in range(b.groups_n):
-            for k in range(start, stop):
-                answer_call(b, k, &b.groups[i])
-        start = stop
+            answer_call(b, k, &b.groups[i])
     for i in range(b.n):
         sum_up(b, &b.trials[i], &b.results[b.trials[i].row])
 
@@ -395,11 +389,12 @@ cdef class Numbers:
 
 
 cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -1:
-    """Give each setting its terms, its entry, and its rows of the tables. Returns how many stops or targets there are."""
+    """Give each setting its terms, its group, and its rows of the tables. Returns how many stops or targets there are."""
     cdef int64_t i, notional, n = b.n, ttl_max = 0, hold_max = 0
     cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closes = Numbers(n)
     cdef const setting_t* p
     cdef trial_t* t
+    cdef group_t* group = b.groups - 1
     with nogil:
         for i in range(n):
             p, t = &b.settings[which[i]], &b.trials[i]
@@ -407,41 +402,23 @@ cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -
             t.row = which[i]
             t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
             t.ttl, t.hold, t.cooldown = p.entry_ttl_ns, p.max_hold_ns, p.cooldown_ns
+            ttl_max, hold_max = max(ttl_max, t.ttl), max(hold_max, t.hold)
             t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
+            if i == 0 or t.entry != (t - 1).entry or t.general != (t - 1).general:
+                group += 1
+                group.first = <int32_t> i
+                group.target = group.targets_end = targets.known
+                group.stop = group.stops_end = stops.known
             t.target = targets.of(t.entry, p.take_profit)
             t.stop = stops.of(t.entry, p.stop_loss)
             t.close = closes.of(t.entry, p.max_hold_ns)
-            ttl_max, hold_max = max(ttl_max, t.ttl), max(hold_max, t.hold)
-        b.life_max = ttl_max + hold_max
+            if targets.known > group.targets_end:
+                b.target_of[t.target] = <int32_t> i
+            if stops.known > group.stops_end:
+                b.stop_of[t.stop] = <int32_t> i
+            group.last, group.targets_end, group.stops_end = <int32_t> i + 1, targets.known, stops.known
+    b.groups_n, b.life_max = group - b.groups + 1, ttl_max + hold_max
     return max(targets.known, stops.known)
-
-
-cdef void make_groups(block_t* b, int32_t* seen) noexcept nogil:
-    """The next settings with one entry are a group, as many as fit in the cache. seen: for each row of targets and of stops the last group that has
-    it, counted from 1."""
-    cdef int32_t* makers = b.makers
-    cdef int64_t i, last = 0
-    cdef group_t* group
-    cdef const trial_t* t
-    b.groups_n = 0
-    while last < b.n:
-        group, t = &b.groups[b.groups_n], &b.trials[last]
-        b.groups_n += 1
-        group.first, group.rows, group.targets, group.stops = <int32_t> last, <int32_t> (makers - b.makers), 0, 0
-        while last < b.n and last < group.first + GROUP and b.trials[last].entry == t.entry and b.trials[last].general == t.general:
-            last += 1
-        group.last = <int32_t> last
-        for i in range(group.first, last):
-            if seen[b.trials[i].target] != b.groups_n:
-                seen[b.trials[i].target] = <int32_t> b.groups_n
-                makers[group.targets] = <int32_t> i
-                group.targets += 1
-        for i in range(group.first, last):
-            if seen[b.n + b.trials[i].stop] != b.groups_n:
-                seen[b.n + b.trials[i].stop] = <int32_t> b.groups_n
-                makers[group.targets + group.stops] = <int32_t> i
-                group.stops += 1
-        makers += group.targets + group.stops
 
 
 cdef void fill_slots(const block_t* b, int32_t* slot) noexcept nogil:
@@ -501,26 +478,24 @@ cdef class Market:
         (int64), best with those of one entry beside each other; None = all."""
         cdef block_t b
         cdef int64_t n
-        cdef int32_t* groups_seen
         which = np.arange(len(settings)) if which is None else np.ascontiguousarray(which, np.int64)
         n = len(which)
         passed = np.concatenate([[0], np.cumsum(1 + ((calls["reason"] != 0).astype(np.int64) << 32))])
-        exits, openings, free = room(3 * n, sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(n, np.int32)
-        trials, waits = room(n, sizeof(trial_t)), np.zeros(n, np.int32)
-        groups, makers, seen = room(n, sizeof(group_t)), np.empty(2 * n, np.int32), np.zeros(2 * n, np.int32)
+        exits, trials, groups = room(3 * n, sizeof(exit_t)), room(n, sizeof(trial_t)), room(n, sizeof(group_t))
+        waits, free, makers = np.zeros(n, np.int32), np.empty(n, np.int32), np.empty(2 * n, np.int32)
         workspace = self._fill(&b, terms, settings, calls, phases)
-        b.n = n
+        b.n, b.opening.call = n, 0
         b.passed = <const int64_t*> address(passed)
         b.targets = <exit_t*> address(exits)
         b.stops, b.closes = b.targets + n, b.targets + 2 * n
         b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
+        b.groups, b.target_of, b.free = <group_t*> address(groups), <int32_t*> address(makers), <int32_t*> address(free)
+        b.stop_of = b.target_of + n
         b.levels_mask = (1 << min(10, (2 * number_rows(&b, <const int64_t*> address(which), shared)).bit_length())) - 1
-        levels = room(STRETCH * 2 * (b.levels_mask + 1), sizeof(level_t))
-        b.levels, b.openings, b.free = <level_t*> address(levels), <opening_t*> address(openings), <int32_t*> address(free)
-        b.groups, b.makers, groups_seen = <group_t*> address(groups), <int32_t*> address(makers), <int32_t*> address(seen)
+        levels = room(2 * (b.levels_mask + 1), sizeof(level_t))
+        b.levels = <level_t*> address(levels)
         with nogil:
-            make_groups(&b, groups_seen)
             answer_all(&b)
         del workspace
 

@@ -136,7 +136,7 @@ def test_recorded_ticks(recorded, venue):  # noqa: F811
 
 
 def test_more_settings_and_calls_than_go_through_at_a_time(recorded):  # noqa: F811
-    """Groups of 1,024 settings with one entry, stretches of 8 calls: levels and places of one are not those of another."""
+    """Many settings of one entry, whose exits are made in a row, and many entries with few: levels and places of one call are not those of another."""
     config = lc.CascadeConfig(window_events=200, warmup=50, quantile=0.5, window_s=5.0, decay_s=2.0)
     signals, places = signals_of(recorded, 0, config)
     near = {"notional": 1000.0, "entry_ttl_s": 20.0, "max_hold_s": 30.0, "cooldown_s": 1.0}
