@@ -20,7 +20,7 @@ from liqshell.binary.book import CENT, ZERO, Taken, TokenBook
 from liqshell.errors import DataError
 from liqshell.policies.hourly import HOUR, HourlyUp, Offer, Shift, hour_of, settled_up
 from liqshell.venues.polymarket import decoder as wire
-from liqshell.venues.polymarket.market import Market, Rule, parse_markets
+from liqshell.venues.polymarket.market import Market, Refused, Rule, parse_markets
 
 SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
@@ -315,22 +315,22 @@ class Desk:
                 book.tick = message.tick
 
     def _list(self, raw: bytes, ts: int) -> None:
-        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name."""
+        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name. The newest list counts: a market
+        that it does not have by the known rule any more is bet on no longer."""
         try:
             found, refused = parse_markets(raw)
         except ValueError:
             self.malformed += 1
             return
-        for why in refused:
-            if why not in self.refused and len(self.refused) < 1000:
-                self.refused.add(why)
-                self.lines.append({"kind": "refused", "ts": ts, "why": why})
         for market in found:
             if market.symbol != self.settings.symbol:
                 continue
             known = self.markets.get(market.start_ns)
             if known is not None and known.condition != market.condition:
                 self.lines.append({"kind": "alarm", "ts": ts, "what": "two markets of one hour", "slugs": [known.slug, market.slug]})
+                continue
+            if known is not None and (known.up, known.down) != (market.up, market.down):
+                self._withdraw(known, "its tokens are others now", ts)
                 continue
             self.markets[market.start_ns] = market
             for token in (market.up, market.down):
@@ -340,12 +340,36 @@ class Desk:
                                    "rule": market.rule.value, "fee_rate": float(market.fee_rate), "tick": float(market.tick)})
             if market.winner:
                 self._venue_says(market.start_ns, market.winner, ts)
+        for one in refused:
+            self._refuse(one, ts)
         for start in sorted(self.markets)[:-MARKETS_KEPT]:
             gone = self.markets.pop(start)
             self.early.discard(start)
             for token in (gone.up, gone.down):
                 self.books.pop(token, None)
         self._settle_all(ts)
+
+    def _refuse(self, refused: Refused, ts: int) -> None:
+        """A market that is not ours to trade; one that we have known, or hold, is taken out. What we hold there is still paid as the venue says."""
+        why = str(refused)
+        if why not in self.refused and len(self.refused) < 1000:
+            self.refused.add(why)
+            self.lines.append({"kind": "refused", "ts": ts, "why": why})
+        for market in list(self.markets.values()):
+            if market.condition == refused.condition or not refused.condition and market.slug == refused.slug:
+                self._withdraw(market, why, ts)
+        if refused.winner:
+            for hour in {*(one.start_ns for one in self.markets.values() if one.condition == refused.condition),
+                         *(bet.hour for bet in self.bets if bet.condition == refused.condition)}:
+                self._venue_says(hour, refused.winner, ts)
+
+    def _withdraw(self, market: Market, why: str, ts: int) -> None:
+        if market.withdrawn == why:
+            return
+        self.markets[market.start_ns] = replace(market, open=False, withdrawn=why)
+        self.lines.append({"kind": "alarm", "ts": ts, "what": "a market's rule is withdrawn: nothing is bet on it", "hour": market.start_ns,
+                           "slug": market.slug, "why": why, "bets": [bet.number for bet in self.bets if bet.condition == market.condition
+                                                                     and bet.state in (*OUT, *HELD)]})
 
     def _candle(self, candle: wire.Candle, ts: int) -> None:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:
@@ -382,6 +406,8 @@ class Desk:
         self.policy.fee_rate = float(market.fee_rate)
         best = ask if ask is not None else nan if book is None or book.ask is None else float(book.ask)
         offer = self.policy.judge(ts, True, self.spot, open_, self.volatility(hour), best, side == "up")
+        if market.withdrawn:
+            return offer, f"the market's rule is withdrawn: {market.withdrawn}", book
         if not market.open or ts >= market.end_ns or market.rule is not Rule.BINANCE_SPOT_1H:
             return offer, "the market takes no orders", book
         if book is None or book.ask is None:

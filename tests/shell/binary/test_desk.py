@@ -4,7 +4,7 @@ import json
 from decimal import Decimal as D
 
 import pytest
-from binary_frames import DOWN, HOUR, NOON, NS, UP, book, change, events, kline, klines, market
+from binary_frames import DOWN, HOUR, NOON, NS, RULES, UP, book, change, events, iso, kline, klines, market
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -314,6 +314,51 @@ def test_unknown_rules_are_named_once_and_never_bet_on():
     for n in range(3):
         desk.frame(T + n, VENUE, "rest", events(market(resolutionSource="https://data.chain.link/streams/btc-usd")))
     assert len(kinds(desk, "refused")) == 1 and "Chainlink" in desk.lines[0]["why"] and not desk.markets
+
+
+WITHDRAWN = [{"resolutionSource": "https://data.chain.link/streams/btc-usd"}, {"description": RULES.replace("greater than or equal to", "less than")},
+             {"feeSchedule": {"exponent": 2, "rate": 0.07, "takerOnly": True}}, {"endDate": iso(NOON + 2 * HOUR)},
+             {"clobTokenIds": json.dumps([DOWN, UP])}, {"conditionId": "", "description": ""}]
+
+
+@pytest.mark.parametrize("changed", WITHDRAWN)
+def test_a_market_whose_rule_is_withdrawn_is_bet_on_no_longer(changed):
+    """The venue's newest list is its word: what it pays by now is not what we have known."""
+    desk = ready()
+    for n in range(3):
+        desk.frame(T - 900 * MS + n, VENUE, "rest", events(market(**changed)))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets and "withdrawn" in kinds(desk, "fire")[0]["why"]
+    (alarm,) = kinds(desk, "alarm")
+    assert "withdrawn" in alarm["what"] and (alarm["hour"], alarm["slug"], alarm["bets"]) == (NOON, market()["slug"], [])
+    desk.frame(T + NS, VENUE, "rest", events(market()))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert len(desk.bets) == 1, "the newest list has the known rule again"
+
+
+@pytest.mark.parametrize("changed", WITHDRAWN[:4])
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_open_bet_of_a_withdrawn_market_is_settled_and_a_person_is_told(changed, restart):
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    cash = desk.cash
+    desk.frame(T + 2 * NS, VENUE, "rest", events(market(**changed)))
+    (alarm,) = kinds(desk, "alarm")
+    assert alarm["bets"] == [1] and desk.bets[0].state == "confirmed" and desk.cash == cash
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        desk.frame(T + 60 * NS, VENUE, "rest", events(market(**changed)))
+    desk.frame(NOON + HOUR + 60 * NS, VENUE, "rest", events(market(closed=True, outcomePrices='["1", "0"]', **changed)))
+    assert desk.bets[0].won is True and desk.cash == 1000 + desk.bets[0].profit, "what it pays is the venue's to say, whatever its rule"
+
+
+def test_an_order_on_its_way_does_not_meet_the_book_of_a_withdrawn_market():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.frame(T + 100 * MS, VENUE, "rest", events(market(**WITHDRAWN[0])))
+    desk.advance(T + NS)
+    assert desk.bets[0].state == "killed" and desk.cash == 1000
 
 
 PRICES = st.integers(1, 99).map(lambda n: D(n) / 100)
