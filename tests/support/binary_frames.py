@@ -46,9 +46,10 @@ def book(token: str, bids, asks, ts: int = NOON, n: int = 0, **more) -> bytes:
                        "timestamp": str(ts // 1_000_000), "hash": "0x0"} | more).encode()
 
 
-def change(token: str, price, size, side: str, ts: int = NOON, n: int = 0) -> bytes:
+def change(token: str, price, size, side: str, ts: int = NOON, n: int = 0, **best) -> bytes:
+    """best: best_bid, best_ask, where it says them."""
     return json.dumps({"event_type": "price_change", "market": f"0x{n:064x}", "timestamp": str(ts // 1_000_000), "price_changes": [
-        {"asset_id": token, "price": str(price), "side": side, "size": str(size), "hash": "0x1", "best_bid": "0.5", "best_ask": "0.51"}]}).encode()
+        {"asset_id": token, "price": str(price), "side": side, "size": str(size), "hash": "0x1"} | best]}).encode()
 
 
 def kline(start: int, open_: float, close: float, now: int) -> bytes:

@@ -159,8 +159,10 @@ class Desk:
             for book in self.books.values():        # what was missed in a silence is not known
                 if book.known and ts - max(book.ts, self._heard) > self.settings.book_age_s * NS:
                     book.drop()
-            self._heard = ts
-            for message in wire.decode(raw):
+            messages = wire.decode(raw)
+            if not any(isinstance(one, wire.Malformed) or isinstance(one, wire.Other) and not one.known for one in messages):
+                self._heard = ts                    # what is not understood is no sign that the books are still told of
+            for message in messages:
                 self._message(message, ts)
         elif b'"bids"' in raw[:2000] or b'"asks"' in raw[:2000]:
             self._message(wire.decode_book(raw), ts)
@@ -291,6 +293,8 @@ class Desk:
     def _message(self, message: wire.Message, ts: int) -> None:
         if isinstance(message, wire.Malformed):
             self.malformed += 1
+            for token in self.books.keys() if message.books is None else message.books & self.books.keys():
+                self.books[token].drop()            # what it would have told of them is not known
         elif isinstance(message, wire.Other):
             self.unread += 1
         elif isinstance(message, wire.Candle):
@@ -355,6 +359,8 @@ class Desk:
         if why not in self.refused and len(self.refused) < 1000:
             self.refused.add(why)
             self.lines.append({"kind": "refused", "ts": ts, "why": why})
+            for hour in [bet.hour for bet in self.bets if bet.condition == refused.condition and bet.hour not in self.markets]:
+                self._alarm_withdrawn(hour, refused.condition, refused.slug, why, ts)           # of a bet that a restart has found
         for market in list(self.markets.values()):
             if market.condition == refused.condition or not refused.condition and market.slug == refused.slug:
                 self._withdraw(market, why, ts)
@@ -367,9 +373,12 @@ class Desk:
         if market.withdrawn == why:
             return
         self.markets[market.start_ns] = replace(market, open=False, withdrawn=why)
-        self.lines.append({"kind": "alarm", "ts": ts, "what": "a market's rule is withdrawn: nothing is bet on it", "hour": market.start_ns,
-                           "slug": market.slug, "why": why, "bets": [bet.number for bet in self.bets if bet.condition == market.condition
-                                                                     and bet.state in (*OUT, *HELD)]})
+        self._alarm_withdrawn(market.start_ns, market.condition, market.slug, why, ts)
+
+    def _alarm_withdrawn(self, hour: int, condition: str, slug: str, why: str, ts: int) -> None:
+        held = [bet.number for bet in self.bets if bet.condition == condition and bet.state in (*OUT, *HELD)]
+        self.lines.append({"kind": "alarm", "ts": ts, "what": "a market's rule is withdrawn: nothing is bet on it", "hour": hour, "slug": slug,
+                           "why": why, "bets": held})
 
     def _candle(self, candle: wire.Candle, ts: int) -> None:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:

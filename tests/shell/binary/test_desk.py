@@ -239,6 +239,78 @@ def test_a_book_from_before_a_silence_is_in_doubt_until_a_whole_one_comes():
     assert desk.book_of(UP, T + 43 * NS) is not None and desk.book_of(DOWN, T + 43 * NS) is None
 
 
+def level(price, size="10", **more) -> dict:
+    return {"asset_id": UP, "price": price, "side": "SELL", "size": size, "hash": "0x1"} | more
+
+
+UNREADABLE = {
+    "crossed": (book(UP, [("0.55", 10)], [("0.45", 10)]), False), "not a number": (book(UP, [("0.10", 1)], [("0.90", "nan")]), False),
+    "an ask of 1": (book(UP, [("0.99", 10)], [("1.00", 10)]), False), "cut": (book(UP, [("0.10", 1)], [("0.90", 1)])[:40], True),
+    "a field renamed": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [
+        {"asset_id": UP, "px": "0.95", "side": "SELL", "size": "0"}]}).encode(), False),
+    "a price with a letter": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [level("0.5o")]}).encode(), False),
+    "a best price with a letter": (change(UP, "0.40", 1000, "SELL", best_bid="0.38", best_ask="x"), False),
+    "changes of nobody": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": "none"}).encode(), True),
+    "a tick of 0": (json.dumps({"event_type": "tick_size_change", "market": "0x0", "asset_id": UP, "new_tick_size": "0", "timestamp": "1"}).encode(), False),
+    "no kind": (b'{"event_kind":"book"}', True), "no object": (b"[7]", True)}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_puts_its_book_in_doubt_until_a_whole_one_comes(name):
+    """The old book is not the venue's any more; which level has changed is what could not be read."""
+    frame, everyones = UNREADABLE[name]
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", frame)
+    assert desk.malformed == 1 and desk.book_of(UP, T) is None and (desk.book_of(DOWN, T) is None) == everyones
+    desk.frame(T - NS // 2, VENUE, "ws", change(UP, "0.40", 1000, "SELL"))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets and "no book that could be relied on" in kinds(desk, "fire")[0]["why"]
+    desk.frame(T + NS, VENUE, "ws", book(UP, [("0.38", 10)], [("0.40", 1000)]))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert len(desk.bets) == 1
+
+
+def test_a_trade_that_cannot_be_read_says_nothing_of_the_book():
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "last_trade_price", "market": "0x0", "asset_id": UP, "price": "x", "timestamp": "1"}).encode())
+    assert desk.malformed == 1 and desk.book_of(UP, T) is not None
+
+
+@pytest.mark.parametrize(("frame", "alive"), [(b"PONG", True), (json.dumps({"event_type": "best_bid_ask", "asset_id": UP}).encode(), True),
+                                              (json.dumps({"event_type": "last_trade_price", "asset_id": UP, "price": "x"}).encode(), False),
+                                              (json.dumps({"event_type": "price_delta", "asset_id": UP, "price": "0.9"}).encode(), False)])
+def test_only_what_is_understood_is_a_sign_of_life(frame, alive):
+    desk = ready()
+    for second in range(0, 60, 10):
+        desk.frame(T + second * NS, VENUE, "ws", frame)
+    assert (desk.book_of(UP, T + 60 * NS) is not None) == alive
+
+
+@pytest.mark.parametrize(("best", "known"), [
+    ({"best_bid": "0.38", "best_ask": "0.40"}, True), ({"best_bid": "0.380", "best_ask": "0.4"}, True), ({}, True), ({"best_bid": "", "best_ask": None}, True),
+    ({"best_bid": "0.38", "best_ask": "0.95"}, False), ({"best_bid": "0.94", "best_ask": "0.40"}, False), ({"best_ask": "0.39"}, False),
+    ({"best_bid": "0"}, False), ({"best_ask": "1"}, False)])
+def test_a_change_whose_best_prices_contradict_the_book_shows_that_something_was_missed(best, known):
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", change(UP, "0.60", 5, "SELL", **best))
+    assert (desk.book_of(UP, T) is not None) == known and desk.book_of(DOWN, T) is not None
+    desk.frame(T - NS // 2, VENUE, "ws", book(UP, [("0.38", 10)], [("0.40", 1000)]))
+    assert desk.book_of(UP, T) is not None
+
+
+def test_the_best_prices_of_a_change_are_those_after_all_changes_of_its_event():
+    """Rows of one event come level by level: what the last one states is compared, and an empty side is 0 or the end of the range."""
+    rows = [level("0.40", "0", best_bid="0.38", best_ask="0.45"), level("0.45", best_bid="0.38", best_ask="0.45"), level("0.38", "0", side="BUY", best_bid="0",
+                                                                                                                         best_ask="0.45")]
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": rows}).encode())
+    found = desk.book_of(UP, T)
+    assert found is not None and (found.bid, found.ask) == (None, D("0.45"))
+    rows = [level("0.45", "0", best_bid="0", best_ask="1")]
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": rows}).encode())
+    assert desk.book_of(UP, T) is not None and desk.book_of(UP, T).ask is None
+
+
 def test_a_day_of_losses_ends_betting_until_the_next_day():
     desk = ready(cap=0.5, kelly=1.0, day_loss_max=0.02)
     desk.fire(T, {"side": 1})
