@@ -137,6 +137,8 @@ class Desk:
         self.settled: dict[int, str] = {}           # hour -> winner, by its rule or by the venue's word
         self.said: dict[int, str] = {}              # hour -> winner, by the venue's word
         self.early: set[int] = set()                # hours whose winner was known before they were over, and not confirmed since
+        self.unclear: set[int] = set()              # hours of which the venue has contradicted itself: nothing is paid until it is clear
+        self.differs: dict[int, str] = {}           # hour -> the venue's word that an alarm has told to differ from the candle
         self.spot, self.spot_ts = nan, 0
         self.lines: list[dict[str, Any]] = []
         self.requests: list[Request] = []
@@ -270,7 +272,8 @@ class Desk:
                 "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
                 "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
-                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:]}
+                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:],
+                "unclear": sorted(self.unclear)[-48:], "differs": {str(hour): who for hour, who in sorted(self.differs.items())[-48:]}}
 
     # ---- inside ----
 
@@ -280,7 +283,8 @@ class Desk:
             self.bets = [_bet_of(row) for row in state["bets"]]
             self.settled = {int(hour): str(who) for hour, who in state["settled"].items()}
             self.said = {int(hour): str(who) for hour, who in state.get("said", {}).items()}
-            self.early = set(map(int, state.get("early", ())))
+            self.early, self.unclear = (set(map(int, state.get(name, ()))) for name in ("early", "unclear"))
+            self.differs = {int(hour): str(who) for hour, who in state.get("differs", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
@@ -303,9 +307,9 @@ class Desk:
             if message.symbol == self.settings.symbol:
                 self.spot, self.spot_ts = message.price, ts
         elif isinstance(message, wire.Resolved):
-            hour = next((start for start, one in self.markets.items() if one.condition == message.market), None)
-            if hour is not None and message.winner in (self.markets[hour].up, self.markets[hour].down):
-                self._venue_says(hour, self.markets[hour].side_of(message.winner), ts)
+            market = next((one for one in self.markets.values() if one.condition == message.market), None)
+            if market is not None:
+                self._resolved(market, message, ts)
         elif not isinstance(message, wire.Trade):
             book = self.books.get(message.token)
             if book is None:
@@ -495,14 +499,27 @@ class Desk:
         profit = float(bet.profit) if bet.state == SETTLED else None
         self.lines.append({"kind": "bet", "ts": ts, **values, "profit": profit, "cash": float(self.cash)})
 
+    def _resolved(self, market: Market, said: wire.Resolved, ts: int) -> None:
+        """The stream's word. One that names a token and another outcome, or a token of no side, is no word: who is paid is asked again."""
+        hour, side = market.start_ns, {market.up: "up", market.down: "down"}.get(said.winner, "")
+        if side and said.outcome.lower() in (side, ""):
+            self._venue_says(hour, side, ts)
+        elif hour not in self.unclear:
+            self.unclear.add(hour)
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue contradicts itself on who is paid: nothing is until it is clear", "hour": hour,
+                               "venue": side, "outcome": said.outcome, "token": said.winner})
+
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
+        again = self.said.get(hour) == winner and hour not in self.unclear
+        self.unclear.discard(hour)
         if ts >= hour + HOUR:
             self.early.discard(hour)
-        if self.said.get(hour) == winner:
+        if again:
             return
         self.said[hour] = winner
         for start in sorted(self.said)[:-2 * MARKETS_KEPT]:
             del self.said[start]
+            self.differs.pop(start, None)
         if ts < hour + HOUR:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a winner was named before the hour was over: nothing is paid by it until then",
                                "hour": hour, "venue": winner})
@@ -510,22 +527,35 @@ class Desk:
 
     def _settle_all(self, ts: int) -> None:
         """Hours that are over and whose candle is final, or of which the venue has said who is paid. Where the two differ, the venue pays, and a
-        person is told."""
-        for hour in sorted({*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}):
+        person is told, whichever of them came first."""
+        due = {*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}
+        for hour in sorted(due | self.said.keys()):
             candle, said = self.candles.get(hour), self.said.get(hour, "")
             own = ("up" if settled_up(candle.open, candle.close) else "down") if candle is not None and candle.final else ""
-            winner, before = said or own, self.settled.get(hour, "")
-            if winner and ts < hour + HOUR:
+            winner = said or own
+            if not winner or hour in self.unclear:
+                continue
+            if ts < hour + HOUR:
                 self.early.add(hour)
                 continue
-            if winner and winner != before:
+            if hour in due and winner != self.settled.get(hour, ""):
                 self.settled[hour] = winner
                 self.lines.append({"kind": "settled", "ts": ts, "hour": hour, "winner": winner, "candle": own, "venue": said})
-            if said and own and said != own and winner != before:
-                self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue pays another side than the candle", "hour": hour,
-                                   "open": candle.open if candle else None, "close": candle.close if candle else None, "venue": said})
-            if winner:
+            self._compare(hour, own, said, ts)
+            if hour in due:
                 self._pay(hour, winner, ts)
+
+    def _compare(self, hour: int, own: str, said: str, ts: int) -> None:
+        """The candle with the venue's word, once both are there. Of a bet that is paid already, too."""
+        if not own or not said:
+            return
+        if own == said:
+            self.differs.pop(hour, None)
+        elif self.differs.get(hour) != said:
+            self.differs[hour] = said
+            candle = self.candles[hour]
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue pays another side than the candle", "hour": hour, "open": candle.open,
+                               "close": candle.close, "venue": said})
 
     def _pay(self, hour: int, winner: str, ts: int) -> None:
         for at, bet in enumerate(self.bets):

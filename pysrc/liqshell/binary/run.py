@@ -281,7 +281,7 @@ class BinaryRun:
         over: dict[int, str] = {one.start_ns: one.condition for one in self.desk.markets.values() if now - 24 * HOUR < one.end_ns <= now}
         over |= {bet.hour: bet.condition for bet in self.desk.bets if bet.state in (*OUT, *HELD) and bet.hour + HOUR <= now}
         bets = {bet.hour for bet in self.desk.bets}
-        unsaid = (hour for hour in over if hour not in self.desk.said or hour in self.desk.early)
+        unsaid = (hour for hour in over if hour not in self.desk.said or hour in self.desk.early | self.desk.unclear)
         left = sorted(unsaid, key=lambda hour: (self._asked[hour], hour not in bets, -hour))[:3]
         for hour in left:
             self._asked[hour] += 1

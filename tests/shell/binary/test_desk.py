@@ -202,6 +202,55 @@ def test_a_winner_that_is_named_before_the_hour_is_over_is_paid_at_its_end(way, 
         assert bet.won is False and desk.cash == 1000 + bet.profit and kinds(desk, "settled")[-1]["winner"] == "down"
 
 
+@pytest.mark.parametrize("way", ["stream", "list"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_candle_that_comes_after_the_venues_word_and_differs_is_an_alarm(way, restart):
+    """The word is paid at once; that it is not the market's own rule is seen when the candle is final."""
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    word(desk, NOON + HOUR + NS, "down", way)
+    assert desk.bets[0].won is False and not kinds(desk, "alarm")
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+    for _ in range(3):
+        end(desk, 64_100.0)
+    (alarm,) = kinds(desk, "alarm")
+    assert "another side than the candle" in alarm["what"] and (alarm["hour"], alarm["venue"], alarm["close"]) == (NOON, "down", 64_100.0)
+    assert desk.bets[0].won is False and desk.cash == 1000 + desk.bets[0].profit, "the venue's word counts"
+    if not restart:
+        assert [line["kind"] for line in desk.lines].count("settled") == 1
+        again = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        end(again, 64_100.0)
+        assert not kinds(again, "alarm"), "a restart does not tell it again"
+    word(desk, NOON + HOUR + 60 * NS, "up", "stream")
+    assert restart or desk.bets[0].won is True and len(kinds(desk, "alarm")) == 1
+    word(desk, NOON + HOUR + 90 * NS, "down", "stream")
+    assert restart or len(kinds(desk, "alarm")) == 2, "it has changed its mind twice"
+
+
+@pytest.mark.parametrize("wrong", [{"winning_asset_id": DOWN}, {"winning_asset_id": "999"}, {"winning_outcome": "Yes"}])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_word_that_contradicts_itself_pays_nobody_until_it_is_clear(wrong, restart):
+    """Its token and the name of its outcome say two things: neither is taken for the other, nor is the candle while the venue is unsure."""
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    cash = desk.cash
+    for n in range(3):
+        desk.frame(NOON + HOUR + NS + n, VENUE, "ws", json.dumps(json.loads(resolved("up")) | wrong).encode())
+    end(desk, 64_100.0)
+    (alarm,) = kinds(desk, "alarm")
+    assert "contradicts itself" in alarm["what"] and alarm["hour"] == NOON
+    assert desk.bets[0].state == "confirmed" and desk.cash == cash and not kinds(desk, "settled")
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        end(desk, 64_100.0)
+        assert desk.bets[0].state == "confirmed" and desk.cash == cash
+    word(desk, NOON + HOUR + 60 * NS, "down", "list")
+    assert desk.bets[0].won is False and desk.cash == 1000 + desk.bets[0].profit
+
+
 def test_a_candle_that_is_final_by_a_clock_before_ours_settles_at_the_end_of_its_hour():
     desk = ready()
     desk.fire(T, {"side": 1})

@@ -71,11 +71,12 @@ class TickChange:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The venue says which token is paid."""
+    """The venue says which token is paid, and the name of that outcome; "" = it does not say the name."""
 
     market: str
     winner: str
     ts_event: int
+    outcome: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _event(e: Any) -> list[Message]:
     if kind == "tick_size_change":
         return [TickChange(_text(e, "market"), _text(e, "asset_id"), _share_price(e.get("new_tick_size")), _ts(e))]
     if kind == "market_resolved":
-        return [Resolved(_text(e, "market"), _text(e, "winning_asset_id"), _ts(e))]
+        return [Resolved(_text(e, "market"), _text(e, "winning_asset_id"), _ts(e), str(e.get("winning_outcome") or "")[:40])]
     if isinstance(kind, str):
         return [Other(kind[:40])]
     raise _Bad(f"event_type: got {str(kind)[:40]!r}")
