@@ -21,6 +21,7 @@ from liqshell.errors import DataError
 from liqshell.policies.hourly import HOUR, HourlyUp, Offer, Shift, hour_of, settled_up
 from liqshell.venues.polymarket import decoder as wire
 from liqshell.venues.polymarket.market import Market, Refused, Rule, parse_markets
+from liqshell.venues.polymarket.signing import UNIT, amounts
 
 SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
@@ -91,8 +92,13 @@ class Bet:
 
     @property
     def stake(self) -> Decimal:
-        """Money to spend, without fee: at better prices than the limit it buys more than `shares`."""
-        return self.shares * self.limit
+        """Money to spend, whole cents without fee: at better prices than the limit it buys more than `shares`."""
+        return (self.shares * self.limit).quantize(CENT, ROUND_DOWN)
+
+    @property
+    def price(self) -> Decimal:
+        """The highest price of a share that the venue fills it at."""
+        return self.stake / self.shares
 
     @property
     def most(self) -> Decimal:
@@ -444,9 +450,15 @@ class Desk:
         # a higher limit leaves fewer shares of the money: not fewer than the venue takes
         limit = min(limit, max((money / market.size_min).quantize(tick, ROUND_DOWN), book.ask))
         shares = (money / limit).quantize(CENT, ROUND_DOWN) if limit else ZERO
-        if shares < market.size_min or shares * book.ask < MONEY_MIN:
-            self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares),
-                               "why": f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"})
+        why = f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"
+        if shares >= market.size_min and shares * book.ask >= MONEY_MIN:
+            # as the order is written: on paper nothing is staked that a live order would not
+            cost, size = (Decimal(amount) / UNIT for amount in amounts(True, shares, limit, tick, marketable=True))
+            why = "" if size >= market.size_min and size * book.ask >= MONEY_MIN else why
+            why = why or ("" if cost / size >= book.ask else f"{shares} shares cost no whole cents at {limit}: the ask would not be met")
+            shares = size
+        if why:
+            self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares), "why": why})
             return
         number = max(self._next, max((bet.number for bet in self.bets), default=0) + 1)
         bet = Bet(number, market.start_ns, market.condition, market.token(side), side, shares, limit, market.fee_rate, offer.probability,
@@ -478,7 +490,7 @@ class Desk:
         book = self.book_of(bet.token, bet.due_ns)
         market = self.markets.get(bet.hour)
         late = market is not None and (bet.due_ns >= market.end_ns or not market.open)
-        taken = book.take(bet.stake, bet.limit, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
+        taken = book.take(bet.stake, bet.price, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
         self._put(replace(bet, state=CONFIRMED if taken.shares else KILLED), bet.due_ns, taken)
 
     def _put(self, bet: Bet, ts: int, taken: Taken) -> None:

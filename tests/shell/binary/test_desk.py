@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from liqshell.binary.book import TokenBook
 from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
 from liqshell.errors import DataError
+from liqshell.venues.polymarket import signing
 from liqshell.venues.polymarket.decoder import Book
 from liqshell.venues.polymarket.market import taker_fee
 
@@ -84,7 +85,9 @@ def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels
     (bet,) = desk.bets
     at = float(bet.limit)
     assert float(bet.most) <= kelly(at) * equity + 1e-6 and bet.limit >= D(min(levels)[0]) / 100
-    assert gain(float(bet.stake), round(100 * at)) >= best - 0.02, "but for the cent of shares that is cut off"
+    # the venue takes whole cents from a taker: what is cut off is less than the fewest shares that cost whole cents
+    step = next(n for n in range(1, 101) if n * round(100 * at) % 100 == 0) / 100
+    assert gain(float(bet.stake) + step * at, round(100 * at)) >= best - 0.02
     desk.advance(T + 250 * MS)
     assert desk.bets[0].cost > 0
 
@@ -407,6 +410,31 @@ def test_orders_at_a_venue_are_exposure_until_they_are_known():
     assert desk.bets[0].state == "matched", "a match may still fail: it is not paid"
     desk.report(NOON + HOUR + 60 * NS, {"bet": bet.number, "state": "confirmed", "filled": "20", "cost": "8", "fee": "0.336"})
     assert desk.bets[0].won is True and desk.cash == D("1011.664")
+
+
+@pytest.mark.parametrize("tick", ["0.01", "0.005", "0.0025", "0.001", "0.0001"])
+@pytest.mark.parametrize("ask", ["0.20", "0.25", "0.345", "0.395", "0.4125", "0.4317"])
+def test_a_paper_bet_stakes_what_the_live_order_of_the_same_decision_does(tick, ask):
+    """The venue's text: money of a marketable order has two decimals, its shares four; a FAK at a limit never pays more than the limit."""
+    if D(ask) % D(tick):
+        return
+    made = []
+    for paper in (True, False):
+        desk = ready(paper=paper, asks=((ask, 1000),), bids=(("0.05", 1000),), kelly=1.0)
+        for token in (UP, DOWN):
+            desk.frame(T - NS, VENUE, "ws", book(token, [("0.05", 1000)], [(ask, 1000)], tick_size=tick))
+        desk.fire(T, {"side": 1})
+        if not desk.bets:
+            assert kinds(desk, "declined")
+            return
+        made.append((desk, desk.bets[0]))
+    (paper, bet), (live, twin) = made
+    (request,) = live.requests
+    maker, taker = signing.amounts(True, request.shares, request.limit, request.tick, marketable=True)
+    assert (bet.stake, bet.shares) == (twin.stake, twin.shares) == (D(maker) / 1_000_000, D(taker) / 1_000_000)
+    assert bet.stake % D("0.01") == 0 and bet.shares % D("0.0001") == 0 and D(ask) <= bet.stake / bet.shares <= bet.limit
+    paper.advance(T + NS)
+    assert 0 < paper.bets[0].cost <= bet.stake
 
 
 def test_a_match_that_fails_costs_nothing():
