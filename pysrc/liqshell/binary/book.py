@@ -41,7 +41,8 @@ class TokenBook:
         self.known, self.ts, self.tick = True, ts, book.tick or self.tick
 
     def change(self, one: Change, ts: int) -> None:
-        """A level. Before the whole book has come it says nothing; a crossed book is none, until a whole one comes."""
+        """A level. Before the whole book has come it says nothing. Where the venue states another best price than what we then have, we have missed
+        something: nothing is known until a whole book comes."""
         if not self.known:
             return
         side, other = (self.bids, self.asks) if one.buy else (self.asks, self.bids)
@@ -53,6 +54,8 @@ class TokenBook:
         else:
             side.pop(one.price, None)
         self.ts = ts
+        if any(said is not None and said != (ours or ZERO) for said, ours in ((one.best_bid, self.bid), (one.best_ask, self.ask))):
+            self.drop()
 
     def drop(self) -> None:
         """Nothing is known any more until a whole book comes."""

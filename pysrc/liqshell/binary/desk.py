@@ -20,7 +20,8 @@ from liqshell.binary.book import CENT, ZERO, Taken, TokenBook
 from liqshell.errors import DataError
 from liqshell.policies.hourly import HOUR, HourlyUp, Offer, Shift, hour_of, settled_up
 from liqshell.venues.polymarket import decoder as wire
-from liqshell.venues.polymarket.market import Market, Rule, parse_markets
+from liqshell.venues.polymarket.market import Market, Refused, Rule, parse_markets
+from liqshell.venues.polymarket.signing import UNIT, amounts
 
 SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
@@ -91,8 +92,13 @@ class Bet:
 
     @property
     def stake(self) -> Decimal:
-        """Money to spend, without fee: at better prices than the limit it buys more than `shares`."""
-        return self.shares * self.limit
+        """Money to spend, whole cents without fee: at better prices than the limit it buys more than `shares`."""
+        return (self.shares * self.limit).quantize(CENT, ROUND_DOWN)
+
+    @property
+    def price(self) -> Decimal:
+        """The highest price of a share that the venue fills it at."""
+        return self.stake / self.shares
 
     @property
     def most(self) -> Decimal:
@@ -137,6 +143,8 @@ class Desk:
         self.settled: dict[int, str] = {}           # hour -> winner, by its rule or by the venue's word
         self.said: dict[int, str] = {}              # hour -> winner, by the venue's word
         self.early: set[int] = set()                # hours whose winner was known before they were over, and not confirmed since
+        self.unclear: set[int] = set()              # hours of which the venue has contradicted itself: nothing is paid until it is clear
+        self.differs: dict[int, str] = {}           # hour -> the venue's word that an alarm has told to differ from the candle
         self.spot, self.spot_ts = nan, 0
         self.lines: list[dict[str, Any]] = []
         self.requests: list[Request] = []
@@ -159,8 +167,10 @@ class Desk:
             for book in self.books.values():        # what was missed in a silence is not known
                 if book.known and ts - max(book.ts, self._heard) > self.settings.book_age_s * NS:
                     book.drop()
-            self._heard = ts
-            for message in wire.decode(raw):
+            messages = wire.decode(raw)
+            if not any(isinstance(one, wire.Malformed) or isinstance(one, wire.Other) and not one.known for one in messages):
+                self._heard = ts                    # what is not understood is no sign that the books are still told of
+            for message in messages:
                 self._message(message, ts)
         elif b'"bids"' in raw[:2000] or b'"asks"' in raw[:2000]:
             self._message(wire.decode_book(raw), ts)
@@ -268,7 +278,8 @@ class Desk:
                 "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
                 "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
-                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:]}
+                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:],
+                "unclear": sorted(self.unclear)[-48:], "differs": {str(hour): who for hour, who in sorted(self.differs.items())[-48:]}}
 
     # ---- inside ----
 
@@ -278,7 +289,8 @@ class Desk:
             self.bets = [_bet_of(row) for row in state["bets"]]
             self.settled = {int(hour): str(who) for hour, who in state["settled"].items()}
             self.said = {int(hour): str(who) for hour, who in state.get("said", {}).items()}
-            self.early = set(map(int, state.get("early", ())))
+            self.early, self.unclear = (set(map(int, state.get(name, ()))) for name in ("early", "unclear"))
+            self.differs = {int(hour): str(who) for hour, who in state.get("differs", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
@@ -291,6 +303,8 @@ class Desk:
     def _message(self, message: wire.Message, ts: int) -> None:
         if isinstance(message, wire.Malformed):
             self.malformed += 1
+            for token in self.books.keys() if message.books is None else message.books & self.books.keys():
+                self.books[token].drop()            # what it would have told of them is not known
         elif isinstance(message, wire.Other):
             self.unread += 1
         elif isinstance(message, wire.Candle):
@@ -299,9 +313,9 @@ class Desk:
             if message.symbol == self.settings.symbol:
                 self.spot, self.spot_ts = message.price, ts
         elif isinstance(message, wire.Resolved):
-            hour = next((start for start, one in self.markets.items() if one.condition == message.market), None)
-            if hour is not None and message.winner in (self.markets[hour].up, self.markets[hour].down):
-                self._venue_says(hour, self.markets[hour].side_of(message.winner), ts)
+            market = next((one for one in self.markets.values() if one.condition == message.market), None)
+            if market is not None:
+                self._resolved(market, message, ts)
         elif not isinstance(message, wire.Trade):
             book = self.books.get(message.token)
             if book is None:
@@ -315,22 +329,22 @@ class Desk:
                 book.tick = message.tick
 
     def _list(self, raw: bytes, ts: int) -> None:
-        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name."""
+        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name. The newest list counts: a market
+        that it does not have by the known rule any more is bet on no longer."""
         try:
             found, refused = parse_markets(raw)
         except ValueError:
             self.malformed += 1
             return
-        for why in refused:
-            if why not in self.refused and len(self.refused) < 1000:
-                self.refused.add(why)
-                self.lines.append({"kind": "refused", "ts": ts, "why": why})
         for market in found:
             if market.symbol != self.settings.symbol:
                 continue
             known = self.markets.get(market.start_ns)
             if known is not None and known.condition != market.condition:
                 self.lines.append({"kind": "alarm", "ts": ts, "what": "two markets of one hour", "slugs": [known.slug, market.slug]})
+                continue
+            if known is not None and (known.up, known.down) != (market.up, market.down):
+                self._withdraw(known, "its tokens are others now", ts)
                 continue
             self.markets[market.start_ns] = market
             for token in (market.up, market.down):
@@ -340,12 +354,41 @@ class Desk:
                                    "rule": market.rule.value, "fee_rate": float(market.fee_rate), "tick": float(market.tick)})
             if market.winner:
                 self._venue_says(market.start_ns, market.winner, ts)
+        for one in refused:
+            self._refuse(one, ts)
         for start in sorted(self.markets)[:-MARKETS_KEPT]:
             gone = self.markets.pop(start)
             self.early.discard(start)
             for token in (gone.up, gone.down):
                 self.books.pop(token, None)
         self._settle_all(ts)
+
+    def _refuse(self, refused: Refused, ts: int) -> None:
+        """A market that is not ours to trade; one that we have known, or hold, is taken out. What we hold there is still paid as the venue says."""
+        why = str(refused)
+        if why not in self.refused and len(self.refused) < 1000:
+            self.refused.add(why)
+            self.lines.append({"kind": "refused", "ts": ts, "why": why})
+            for hour in [bet.hour for bet in self.bets if bet.condition == refused.condition and bet.hour not in self.markets]:
+                self._alarm_withdrawn(hour, refused.condition, refused.slug, why, ts)           # of a bet that a restart has found
+        for market in list(self.markets.values()):
+            if market.condition == refused.condition or not refused.condition and market.slug == refused.slug:
+                self._withdraw(market, why, ts)
+        if refused.winner:
+            for hour in {*(one.start_ns for one in self.markets.values() if one.condition == refused.condition),
+                         *(bet.hour for bet in self.bets if bet.condition == refused.condition)}:
+                self._venue_says(hour, refused.winner, ts)
+
+    def _withdraw(self, market: Market, why: str, ts: int) -> None:
+        if market.withdrawn == why:
+            return
+        self.markets[market.start_ns] = replace(market, open=False, withdrawn=why)
+        self._alarm_withdrawn(market.start_ns, market.condition, market.slug, why, ts)
+
+    def _alarm_withdrawn(self, hour: int, condition: str, slug: str, why: str, ts: int) -> None:
+        held = [bet.number for bet in self.bets if bet.condition == condition and bet.state in (*OUT, *HELD)]
+        self.lines.append({"kind": "alarm", "ts": ts, "what": "a market's rule is withdrawn: nothing is bet on it", "hour": hour, "slug": slug,
+                           "why": why, "bets": held})
 
     def _candle(self, candle: wire.Candle, ts: int) -> None:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:
@@ -382,6 +425,8 @@ class Desk:
         self.policy.fee_rate = float(market.fee_rate)
         best = ask if ask is not None else nan if book is None or book.ask is None else float(book.ask)
         offer = self.policy.judge(ts, True, self.spot, open_, self.volatility(hour), best, side == "up")
+        if market.withdrawn:
+            return offer, f"the market's rule is withdrawn: {market.withdrawn}", book
         if not market.open or ts >= market.end_ns or market.rule is not Rule.BINANCE_SPOT_1H:
             return offer, "the market takes no orders", book
         if book is None or book.ask is None:
@@ -405,9 +450,15 @@ class Desk:
         # a higher limit leaves fewer shares of the money: not fewer than the venue takes
         limit = min(limit, max((money / market.size_min).quantize(tick, ROUND_DOWN), book.ask))
         shares = (money / limit).quantize(CENT, ROUND_DOWN) if limit else ZERO
-        if shares < market.size_min or shares * book.ask < MONEY_MIN:
-            self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares),
-                               "why": f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"})
+        why = f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"
+        if shares >= market.size_min and shares * book.ask >= MONEY_MIN:
+            # as the order is written: on paper nothing is staked that a live order would not
+            cost, size = (Decimal(amount) / UNIT for amount in amounts(True, shares, limit, tick, marketable=True))
+            why = "" if size >= market.size_min and size * book.ask >= MONEY_MIN else why
+            why = why or ("" if cost / size >= book.ask else f"{shares} shares cost no whole cents at {limit}: the ask would not be met")
+            shares = size
+        if why:
+            self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares), "why": why})
             return
         number = max(self._next, max((bet.number for bet in self.bets), default=0) + 1)
         bet = Bet(number, market.start_ns, market.condition, market.token(side), side, shares, limit, market.fee_rate, offer.probability,
@@ -439,7 +490,7 @@ class Desk:
         book = self.book_of(bet.token, bet.due_ns)
         market = self.markets.get(bet.hour)
         late = market is not None and (bet.due_ns >= market.end_ns or not market.open)
-        taken = book.take(bet.stake, bet.limit, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
+        taken = book.take(bet.stake, bet.price, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
         self._put(replace(bet, state=CONFIRMED if taken.shares else KILLED), bet.due_ns, taken)
 
     def _put(self, bet: Bet, ts: int, taken: Taken) -> None:
@@ -460,14 +511,27 @@ class Desk:
         profit = float(bet.profit) if bet.state == SETTLED else None
         self.lines.append({"kind": "bet", "ts": ts, **values, "profit": profit, "cash": float(self.cash)})
 
+    def _resolved(self, market: Market, said: wire.Resolved, ts: int) -> None:
+        """The stream's word. One that names a token and another outcome, or a token of no side, is no word: who is paid is asked again."""
+        hour, side = market.start_ns, {market.up: "up", market.down: "down"}.get(said.winner, "")
+        if side and said.outcome.lower() in (side, ""):
+            self._venue_says(hour, side, ts)
+        elif hour not in self.unclear:
+            self.unclear.add(hour)
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue contradicts itself on who is paid: nothing is until it is clear", "hour": hour,
+                               "venue": side, "outcome": said.outcome, "token": said.winner})
+
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
+        again = self.said.get(hour) == winner and hour not in self.unclear
+        self.unclear.discard(hour)
         if ts >= hour + HOUR:
             self.early.discard(hour)
-        if self.said.get(hour) == winner:
+        if again:
             return
         self.said[hour] = winner
         for start in sorted(self.said)[:-2 * MARKETS_KEPT]:
             del self.said[start]
+            self.differs.pop(start, None)
         if ts < hour + HOUR:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a winner was named before the hour was over: nothing is paid by it until then",
                                "hour": hour, "venue": winner})
@@ -475,22 +539,35 @@ class Desk:
 
     def _settle_all(self, ts: int) -> None:
         """Hours that are over and whose candle is final, or of which the venue has said who is paid. Where the two differ, the venue pays, and a
-        person is told."""
-        for hour in sorted({*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}):
+        person is told, whichever of them came first."""
+        due = {*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}
+        for hour in sorted(due | self.said.keys()):
             candle, said = self.candles.get(hour), self.said.get(hour, "")
             own = ("up" if settled_up(candle.open, candle.close) else "down") if candle is not None and candle.final else ""
-            winner, before = said or own, self.settled.get(hour, "")
-            if winner and ts < hour + HOUR:
+            winner = said or own
+            if not winner or hour in self.unclear:
+                continue
+            if ts < hour + HOUR:
                 self.early.add(hour)
                 continue
-            if winner and winner != before:
+            if hour in due and winner != self.settled.get(hour, ""):
                 self.settled[hour] = winner
                 self.lines.append({"kind": "settled", "ts": ts, "hour": hour, "winner": winner, "candle": own, "venue": said})
-            if said and own and said != own and winner != before:
-                self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue pays another side than the candle", "hour": hour,
-                                   "open": candle.open if candle else None, "close": candle.close if candle else None, "venue": said})
-            if winner:
+            self._compare(hour, own, said, ts)
+            if hour in due:
                 self._pay(hour, winner, ts)
+
+    def _compare(self, hour: int, own: str, said: str, ts: int) -> None:
+        """The candle with the venue's word, once both are there. Of a bet that is paid already, too."""
+        if not own or not said:
+            return
+        if own == said:
+            self.differs.pop(hour, None)
+        elif self.differs.get(hour) != said:
+            self.differs[hour] = said
+            candle = self.candles[hour]
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue pays another side than the candle", "hour": hour, "open": candle.open,
+                               "close": candle.close, "venue": said})
 
     def _pay(self, hour: int, winner: str, ts: int) -> None:
         for at, bet in enumerate(self.bets):

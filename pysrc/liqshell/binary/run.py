@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -55,7 +56,9 @@ class Places:
 
     @classmethod
     def at(cls, base: str) -> Places:
-        """All at one address, as an emulator has them; "" = the real ones."""
+        """All at one address, as an emulator has them; "" = the real ones. ConfigError where it is no address of the web."""
+        if base and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", base):
+            raise ConfigError("the address of the venue", base[:200], "such as http://127.0.0.1:8080, without user name")
         base = base.rstrip("/")
         ws = "ws" + base.removeprefix("http")
         return cls(base, base, ws + "/ws/market", base, ws + "/stream") if base else cls()
@@ -260,7 +263,9 @@ class BinaryRun:
     async def _first(self) -> None:
         for work, where in ((self._list, self.places.gamma), (self._klines, self.places.spot)):
             if not await work():
-                raise VenueError(where, "no answer", "the list of markets and the spot candles", "Check the network", passing=True)
+                # not "ADDRESS: no": a path that ends like the name of a secret would have the next word masked
+                raise VenueError("the hourly markets", f"no answer from {where}", "the list of markets and the spot candles", "Check the network",
+                                 passing=True)
 
     async def _poll(self, every_s: float, work: Callable[[], Awaitable[bool]]) -> None:
         while not self._stop.is_set():
@@ -281,7 +286,7 @@ class BinaryRun:
         over: dict[int, str] = {one.start_ns: one.condition for one in self.desk.markets.values() if now - 24 * HOUR < one.end_ns <= now}
         over |= {bet.hour: bet.condition for bet in self.desk.bets if bet.state in (*OUT, *HELD) and bet.hour + HOUR <= now}
         bets = {bet.hour for bet in self.desk.bets}
-        unsaid = (hour for hour in over if hour not in self.desk.said or hour in self.desk.early)
+        unsaid = (hour for hour in over if hour not in self.desk.said or hour in self.desk.early | self.desk.unclear)
         left = sorted(unsaid, key=lambda hour: (self._asked[hour], hour not in bets, -hour))[:3]
         for hour in left:
             self._asked[hour] += 1

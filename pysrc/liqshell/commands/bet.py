@@ -96,6 +96,7 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
     from liqshell.binary.run import BinaryRun, Places
     from liqshell.live.venue_clock import venue_clock
 
+    places = Places.at(url)
     private_key = "" if settings.paper else _may_be_real(url, paper_runs, agreed)
     follower = Follower(follow) if follow is not None else None
     if follower is not None:
@@ -103,7 +104,6 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
 
     async def main() -> dict[str, Any]:
         clock, _ = await venue_clock(url) if url else (None, {})
-        places = Places.at(url)
         account: Account | None = None
         try:
             if private_key:

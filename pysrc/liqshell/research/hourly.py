@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import ceil, isnan, log, nan, sqrt
+from math import floor, isnan, log, nan, sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +28,7 @@ from liqshell.input_file import regular
 from liqshell.pages import document, paragraphs, section, table
 from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, measured_shift, probability_up, settled_up
 from liqshell.policies.reversal import Parameters, fires as rule_fires
-from liqshell.report.statistics import DAY_NS, FEW, clustered_mean, mean_test, wilson
+from liqshell.report.statistics import DAY_NS, FEW, Z, clustered_mean, mean_test, wilson
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Data
 
@@ -98,24 +98,34 @@ class Watch:
 # ---- what the data have ----
 
 def fires_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
-    """(time, side) of the fires of the preset `reversal` over the events, minute by minute, each with what was known then. DataError without a
-    contract of the asset."""
-    places = [n for n, one in enumerate(data.instruments) if one.asset == asset]
+    """(time, side) of the fires of the preset `reversal` in any contract of the asset, minute by minute, each with what was known then, as a run that
+    watches all of them fires. DataError without a contract of the asset."""
+    return sorted({fire for found in fires_by_contract(data, asset).values() for fire in found})
+
+
+def fires_by_contract(data: Data, asset: str = "BTC") -> dict[str, list[tuple[int, int]]]:
+    """The same, of each contract of the asset alone."""
+    places = _places(data, asset)
     if not places:
         raise DataError("hourly", f"no contract of {asset}: {', '.join(one.key for one in data.instruments)}", f"data of {asset}")
-    n = places[0]
-    numbers = Parameters(**loads('[policy]\npreset = "reversal"\n', "hourly").parameters_for(data.instruments[n].symbol))
-    names = (numbers.feature_liquidations, numbers.feature_flow, numbers.feature_funding)
+    rule = loads('[policy]\npreset = "reversal"\n', "hourly")
+    numbers = {n: Parameters(**rule.parameters_for(data.instruments[n].symbol)) for n in places}
+    names = {n: (one.feature_liquidations, one.feature_flow, one.feature_funding) for n, one in numbers.items()}
     times = np.arange(-(-data.start // MINUTE) * MINUTE, data.end + 1, MINUTE, dtype=np.int64)
-    rows = feature_rows.rows_of(names, data, times - 1)         # a bar is closed by the first event after it, which is not part of it
-    columns = [rows.names.index(name) for name in names]
-    memory: dict[str, Any] = {}
-    out = []
-    for ts, row in zip(times.tolist(), rows.values[:, n, :], strict=True):
-        side = rule_fires(numbers, memory, ts, *(float(row[column]) for column in columns))
-        if side is not None:
-            out.append((ts, int(side)))
+    # a bar is closed by the first event after it, which is not part of it
+    rows = feature_rows.rows_of(tuple(dict.fromkeys(name for some in names.values() for name in some)), data, times - 1)
+    out: dict[str, list[tuple[int, int]]] = {}
+    for n in places:
+        columns = [rows.names.index(name) for name in names[n]]
+        memory: dict[str, Any] = {}
+        sides = [(ts, rule_fires(numbers[n], memory, ts, *(float(row[column]) for column in columns)))
+                 for ts, row in zip(times.tolist(), rows.values[:, n, :], strict=True)]
+        out[data.instruments[n].key] = [(ts, int(side)) for ts, side in sides if side is not None]
     return out
+
+
+def _places(data: Data, asset: str) -> list[int]:
+    return [n for n, one in enumerate(data.instruments) if one.asset == asset]
 
 
 def exhaustions_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
@@ -126,9 +136,9 @@ def exhaustions_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
 
 
 def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float]]:
-    """Open and close of each whole hour by the contract's own trades: a stand-in for the spot candle, to be named as such. An hour without trades in
-    its first or its last minute has none: the price after a gap is not the open."""
-    places = [n for n, one in enumerate(data.instruments) if one.asset == asset]
+    """Open and close of each whole hour by the own trades of the asset's first contract: a stand-in for the spot candle, to be named as such. An hour
+    without trades in its first or its last minute has none: the price after a gap is not the open."""
+    places = _places(data, asset)
     out: dict[int, tuple[float, float]] = {}
     seen: dict[int, tuple[int, int]] = {}
     for part in data.parts:
@@ -143,8 +153,8 @@ def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float
 
 
 def prices_at(data: Data, times: Sequence[int], asset: str = "BTC") -> list[float]:
-    """The contract's last trade at each time; nan before the first."""
-    places = [n for n, one in enumerate(data.instruments) if one.asset == asset]
+    """The last trade of the asset's first contract at each time; nan before the first."""
+    places = _places(data, asset)
     trades = [part[(part["kind"] == int(Kind.TRADE)) & np.isin(part["instrument"], places[:1])] for part in data.parts]
     ts, price = (np.concatenate([rows[name] for rows in trades]) for name in ("ts_recv", "price"))
     at = np.searchsorted(ts, times, "right") - 1
@@ -195,7 +205,8 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
     def sample(desk: Desk, ts: int, side: int) -> None:
         hour = hour_of(ts)
         market = desk.markets.get(hour)
-        book = desk.book_of(market.token("up" if side > 0 else "down"), ts) if market is not None else None
+        # what is not bet on has no ask
+        book = desk.book_of(market.token("up" if side > 0 else "down"), ts) if market is not None and not market.withdrawn else None
         fair = desk.fair_up(hour, ts, side)
         out.fires.append(Fire(ts, side, nan if fair is None else fair if side > 0 else 1.0 - fair,
                               float(book.ask) if book is not None and book.ask is not None else nan,
@@ -356,9 +367,14 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
         return OPEN, (f"This idea does not clear its hurdle: it is not shown. {text}; but these are bets of {a['days']} days, and with errors by day "
                       f"{by_day}.")
     edge = (a["share"] or 0.0) - a["hurdle"]
-    need = ceil(1.96 ** 2 * a["share"] * (1 - a["share"]) / edge ** 2) if edge > 0.0 and 0 < a["share"] < 1 else 0
-    more = f" If the rate stayed as it is, about {max(need, FEW):,} bets would show it." if edge > 0.0 else ""
+    more = f" If the rate stayed as it is, about {bets_to_show(a['share'], a['hurdle']):,} bets would show it." if edge > 0.0 else ""
     return OPEN, f"This idea does not clear its hurdle: it is not shown. {text}.{more}"
+
+
+def bets_to_show(share: float, hurdle: float) -> int:
+    """The fewest bets of which this share of hits, above the hurdle, has Wilson's whole interval above it."""
+    # Wilson's lower end is the rate at which such a share would be Z standard errors away: the errors of that rate, not of the share
+    return max(FEW, floor(Z * Z * hurdle * (1.0 - hurdle) / (share - hurdle) ** 2) + 1)
 
 
 def _not_known(out: Mapping[str, Any], without_ask: int) -> list[str]:
@@ -417,7 +433,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, asset: str, symbols: Sequence[str]) -> dict[str, Any]:
     """The evaluation of data (fires) and binary recordings (asks, candles); either may be missing."""
     data = feature_rows.open_data(paths, symbols) if paths else None
-    given = fires_of(data, asset) if data is not None else None
+    each = fires_by_contract(data, asset) if data is not None else {}
+    given = sorted({fire for found in each.values() for fire in found}) if data is not None else None
     ended = exhaustions_of(data, asset) if data is not None else []
     found = [read_books(folder, given, ended) for folder in books]
     spot = {hour: row for one in found for hour, row in one.candles.items()} | (read_candles(candles) if candles is not None else {})
@@ -433,13 +450,21 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         rest = [(ts, side) for ts, side in given if hour_of(ts) not in seen]
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
-    notes = [*(data.notes if data is not None else ()), *(f"damaged: {one}" for book in found for one in book.damage)]
+    notes = [*(data.notes if data is not None else ()), *_contracts_note(each), *(f"damaged: {one}" for book in found for one in book.damage)]
     watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
                                                               key=lambda one: not isnan(one.gap))}.values())
     paid = {hour: up for book in found for hour, up in book.paid.items()}
     bets = {(one["made_ns"], one["number"]): one for book in found for one in book.settled}
     return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {"notes": notes, "alarms": sum(book.alarms for book in found),
                                                                              "fired": [_row(one) for one in fires]}
+
+
+def _contracts_note(each: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:
+    """Whose fires these are."""
+    if len(each) < 2:
+        return []
+    return [f"fires of all contracts count: {', '.join(f'{key} {len(found)}' for key, found in each.items())}; prices and hours, where no spot candle has "
+            f"them, are those of {next(iter(each))}"]
 
 
 def _row(one: Fire) -> dict[str, Any]:

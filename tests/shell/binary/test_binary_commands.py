@@ -59,10 +59,17 @@ def test_bet_follows_a_run(venue, tmp_path, capsys):
 @pytest.mark.parametrize(("arguments", "word"), [
     (["record"], "--binary btc-1h"), (["record", "--binary", "eth-5m"], "btc-1h alone"), (["record", "--binary", "btc-1h", "--symbols", "BTCUSDT"], "btc-1h alone"),
     (["emulate", "--binary", "--wait"], "cannot stand beside wait"), (["emulate", "--binary-faults", '{"kind": "x"}'], "faults of the binary venue"),
-    (["bet", "nowhere", "--kelly", "2"], "kelly")])
+    (["bet", "nowhere", "--kelly", "2"], "kelly"), (["bet", "nowhere", "--url", "file:///etc/passwd"], "the address of the venue: file:///etc/passwd;"),
+    (["bet", "nowhere", "--url", "127.0.0.1:80"], "such as http://")])
 def test_wrong_usage_is_named(arguments, word, capsys):
     assert cli.main(arguments) == 2
     assert word in capsys.readouterr().err
+
+
+def test_the_message_of_a_venue_that_does_not_answer_is_whole(tmp_path, capsys):
+    """An address that ends like the name of a secret does not have the next word masked."""
+    assert cli.main(["record", "--binary", "btc-1h", "--binary-url", "http://127.0.0.1:9/token", "--out", str(tmp_path / "a"), "--for-s", "1"]) == 1
+    assert "no answer from http://127.0.0.1:9/token; expected the list of markets" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ import json
 from decimal import Decimal as D
 
 import pytest
-from binary_frames import DOWN, HOUR, NOON, NS, UP, book, change, events, kline, klines, market
+from binary_frames import DOWN, HOUR, NOON, NS, RULES, UP, book, change, events, iso, kline, klines, market
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from liqshell.binary.book import TokenBook
 from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
 from liqshell.errors import DataError
+from liqshell.venues.polymarket import signing
 from liqshell.venues.polymarket.decoder import Book
 from liqshell.venues.polymarket.market import taker_fee
 
@@ -84,7 +85,9 @@ def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels
     (bet,) = desk.bets
     at = float(bet.limit)
     assert float(bet.most) <= kelly(at) * equity + 1e-6 and bet.limit >= D(min(levels)[0]) / 100
-    assert gain(float(bet.stake), round(100 * at)) >= best - 0.02, "but for the cent of shares that is cut off"
+    # the venue takes whole cents from a taker: what is cut off is less than the fewest shares that cost whole cents
+    step = next(n for n in range(1, 101) if n * round(100 * at) % 100 == 0) / 100
+    assert gain(float(bet.stake) + step * at, round(100 * at)) >= best - 0.02
     desk.advance(T + 250 * MS)
     assert desk.bets[0].cost > 0
 
@@ -202,6 +205,55 @@ def test_a_winner_that_is_named_before_the_hour_is_over_is_paid_at_its_end(way, 
         assert bet.won is False and desk.cash == 1000 + bet.profit and kinds(desk, "settled")[-1]["winner"] == "down"
 
 
+@pytest.mark.parametrize("way", ["stream", "list"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_candle_that_comes_after_the_venues_word_and_differs_is_an_alarm(way, restart):
+    """The word is paid at once; that it is not the market's own rule is seen when the candle is final."""
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    word(desk, NOON + HOUR + NS, "down", way)
+    assert desk.bets[0].won is False and not kinds(desk, "alarm")
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+    for _ in range(3):
+        end(desk, 64_100.0)
+    (alarm,) = kinds(desk, "alarm")
+    assert "another side than the candle" in alarm["what"] and (alarm["hour"], alarm["venue"], alarm["close"]) == (NOON, "down", 64_100.0)
+    assert desk.bets[0].won is False and desk.cash == 1000 + desk.bets[0].profit, "the venue's word counts"
+    if not restart:
+        assert [line["kind"] for line in desk.lines].count("settled") == 1
+        again = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        end(again, 64_100.0)
+        assert not kinds(again, "alarm"), "a restart does not tell it again"
+    word(desk, NOON + HOUR + 60 * NS, "up", "stream")
+    assert restart or desk.bets[0].won is True and len(kinds(desk, "alarm")) == 1
+    word(desk, NOON + HOUR + 90 * NS, "down", "stream")
+    assert restart or len(kinds(desk, "alarm")) == 2, "it has changed its mind twice"
+
+
+@pytest.mark.parametrize("wrong", [{"winning_asset_id": DOWN}, {"winning_asset_id": "999"}, {"winning_outcome": "Yes"}])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_word_that_contradicts_itself_pays_nobody_until_it_is_clear(wrong, restart):
+    """Its token and the name of its outcome say two things: neither is taken for the other, nor is the candle while the venue is unsure."""
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    cash = desk.cash
+    for n in range(3):
+        desk.frame(NOON + HOUR + NS + n, VENUE, "ws", json.dumps(json.loads(resolved("up")) | wrong).encode())
+    end(desk, 64_100.0)
+    (alarm,) = kinds(desk, "alarm")
+    assert "contradicts itself" in alarm["what"] and alarm["hour"] == NOON
+    assert desk.bets[0].state == "confirmed" and desk.cash == cash and not kinds(desk, "settled")
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        end(desk, 64_100.0)
+        assert desk.bets[0].state == "confirmed" and desk.cash == cash
+    word(desk, NOON + HOUR + 60 * NS, "down", "list")
+    assert desk.bets[0].won is False and desk.cash == 1000 + desk.bets[0].profit
+
+
 def test_a_candle_that_is_final_by_a_clock_before_ours_settles_at_the_end_of_its_hour():
     desk = ready()
     desk.fire(T, {"side": 1})
@@ -237,6 +289,78 @@ def test_a_book_from_before_a_silence_is_in_doubt_until_a_whole_one_comes():
     desk.frame(T + 42 * NS, VENUE, "rest", book(UP, [("0.38", 10)], [("0.40", 10)], T))
     desk.frame(T + 43 * NS, VENUE, "ws", b"PONG")
     assert desk.book_of(UP, T + 43 * NS) is not None and desk.book_of(DOWN, T + 43 * NS) is None
+
+
+def level(price, size="10", **more) -> dict:
+    return {"asset_id": UP, "price": price, "side": "SELL", "size": size, "hash": "0x1"} | more
+
+
+UNREADABLE = {
+    "crossed": (book(UP, [("0.55", 10)], [("0.45", 10)]), False), "not a number": (book(UP, [("0.10", 1)], [("0.90", "nan")]), False),
+    "an ask of 1": (book(UP, [("0.99", 10)], [("1.00", 10)]), False), "cut": (book(UP, [("0.10", 1)], [("0.90", 1)])[:40], True),
+    "a field renamed": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [
+        {"asset_id": UP, "px": "0.95", "side": "SELL", "size": "0"}]}).encode(), False),
+    "a price with a letter": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [level("0.5o")]}).encode(), False),
+    "a best price with a letter": (change(UP, "0.40", 1000, "SELL", best_bid="0.38", best_ask="x"), False),
+    "changes of nobody": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": "none"}).encode(), True),
+    "a tick of 0": (json.dumps({"event_type": "tick_size_change", "market": "0x0", "asset_id": UP, "new_tick_size": "0", "timestamp": "1"}).encode(), False),
+    "no kind": (b'{"event_kind":"book"}', True), "no object": (b"[7]", True)}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_puts_its_book_in_doubt_until_a_whole_one_comes(name):
+    """The old book is not the venue's any more; which level has changed is what could not be read."""
+    frame, everyones = UNREADABLE[name]
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", frame)
+    assert desk.malformed == 1 and desk.book_of(UP, T) is None and (desk.book_of(DOWN, T) is None) == everyones
+    desk.frame(T - NS // 2, VENUE, "ws", change(UP, "0.40", 1000, "SELL"))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets and "no book that could be relied on" in kinds(desk, "fire")[0]["why"]
+    desk.frame(T + NS, VENUE, "ws", book(UP, [("0.38", 10)], [("0.40", 1000)]))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert len(desk.bets) == 1
+
+
+def test_a_trade_that_cannot_be_read_says_nothing_of_the_book():
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "last_trade_price", "market": "0x0", "asset_id": UP, "price": "x", "timestamp": "1"}).encode())
+    assert desk.malformed == 1 and desk.book_of(UP, T) is not None
+
+
+@pytest.mark.parametrize(("frame", "alive"), [(b"PONG", True), (json.dumps({"event_type": "best_bid_ask", "asset_id": UP}).encode(), True),
+                                              (json.dumps({"event_type": "last_trade_price", "asset_id": UP, "price": "x"}).encode(), False),
+                                              (json.dumps({"event_type": "price_delta", "asset_id": UP, "price": "0.9"}).encode(), False)])
+def test_only_what_is_understood_is_a_sign_of_life(frame, alive):
+    desk = ready()
+    for second in range(0, 60, 10):
+        desk.frame(T + second * NS, VENUE, "ws", frame)
+    assert (desk.book_of(UP, T + 60 * NS) is not None) == alive
+
+
+@pytest.mark.parametrize(("best", "known"), [
+    ({"best_bid": "0.38", "best_ask": "0.40"}, True), ({"best_bid": "0.380", "best_ask": "0.4"}, True), ({}, True), ({"best_bid": "", "best_ask": None}, True),
+    ({"best_bid": "0.38", "best_ask": "0.95"}, False), ({"best_bid": "0.94", "best_ask": "0.40"}, False), ({"best_ask": "0.39"}, False),
+    ({"best_bid": "0"}, False), ({"best_ask": "1"}, False)])
+def test_a_change_whose_best_prices_contradict_the_book_shows_that_something_was_missed(best, known):
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", change(UP, "0.60", 5, "SELL", **best))
+    assert (desk.book_of(UP, T) is not None) == known and desk.book_of(DOWN, T) is not None
+    desk.frame(T - NS // 2, VENUE, "ws", book(UP, [("0.38", 10)], [("0.40", 1000)]))
+    assert desk.book_of(UP, T) is not None
+
+
+def test_the_best_prices_of_a_change_are_those_after_all_changes_of_its_event():
+    """Rows of one event come level by level: what the last one states is compared, and an empty side is 0 or the end of the range."""
+    rows = [level("0.40", "0", best_bid="0.38", best_ask="0.45"), level("0.45", best_bid="0.38", best_ask="0.45"), level("0.38", "0", side="BUY", best_bid="0",
+                                                                                                                         best_ask="0.45")]
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": rows}).encode())
+    found = desk.book_of(UP, T)
+    assert found is not None and (found.bid, found.ask) == (None, D("0.45"))
+    rows = [level("0.45", "0", best_bid="0", best_ask="1")]
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": rows}).encode())
+    assert desk.book_of(UP, T) is not None and desk.book_of(UP, T).ask is None
 
 
 def test_a_day_of_losses_ends_betting_until_the_next_day():
@@ -288,6 +412,31 @@ def test_orders_at_a_venue_are_exposure_until_they_are_known():
     assert desk.bets[0].won is True and desk.cash == D("1011.664")
 
 
+@pytest.mark.parametrize("tick", ["0.01", "0.005", "0.0025", "0.001", "0.0001"])
+@pytest.mark.parametrize("ask", ["0.20", "0.25", "0.345", "0.395", "0.4125", "0.4317"])
+def test_a_paper_bet_stakes_what_the_live_order_of_the_same_decision_does(tick, ask):
+    """The venue's text: money of a marketable order has two decimals, its shares four; a FAK at a limit never pays more than the limit."""
+    if D(ask) % D(tick):
+        return
+    made = []
+    for paper in (True, False):
+        desk = ready(paper=paper, asks=((ask, 1000),), bids=(("0.05", 1000),), kelly=1.0)
+        for token in (UP, DOWN):
+            desk.frame(T - NS, VENUE, "ws", book(token, [("0.05", 1000)], [(ask, 1000)], tick_size=tick))
+        desk.fire(T, {"side": 1})
+        if not desk.bets:
+            assert kinds(desk, "declined")
+            return
+        made.append((desk, desk.bets[0]))
+    (paper, bet), (live, twin) = made
+    (request,) = live.requests
+    maker, taker = signing.amounts(True, request.shares, request.limit, request.tick, marketable=True)
+    assert (bet.stake, bet.shares) == (twin.stake, twin.shares) == (D(maker) / 1_000_000, D(taker) / 1_000_000)
+    assert bet.stake % D("0.01") == 0 and bet.shares % D("0.0001") == 0 and D(ask) <= bet.stake / bet.shares <= bet.limit
+    paper.advance(T + NS)
+    assert 0 < paper.bets[0].cost <= bet.stake
+
+
 def test_a_match_that_fails_costs_nothing():
     desk = ready(paper=False)
     desk.fire(T, {"side": 1})
@@ -314,6 +463,51 @@ def test_unknown_rules_are_named_once_and_never_bet_on():
     for n in range(3):
         desk.frame(T + n, VENUE, "rest", events(market(resolutionSource="https://data.chain.link/streams/btc-usd")))
     assert len(kinds(desk, "refused")) == 1 and "Chainlink" in desk.lines[0]["why"] and not desk.markets
+
+
+WITHDRAWN = [{"resolutionSource": "https://data.chain.link/streams/btc-usd"}, {"description": RULES.replace("greater than or equal to", "less than")},
+             {"feeSchedule": {"exponent": 2, "rate": 0.07, "takerOnly": True}}, {"endDate": iso(NOON + 2 * HOUR)},
+             {"clobTokenIds": json.dumps([DOWN, UP])}, {"conditionId": "", "description": ""}]
+
+
+@pytest.mark.parametrize("changed", WITHDRAWN)
+def test_a_market_whose_rule_is_withdrawn_is_bet_on_no_longer(changed):
+    """The venue's newest list is its word: what it pays by now is not what we have known."""
+    desk = ready()
+    for n in range(3):
+        desk.frame(T - 900 * MS + n, VENUE, "rest", events(market(**changed)))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets and "withdrawn" in kinds(desk, "fire")[0]["why"]
+    (alarm,) = kinds(desk, "alarm")
+    assert "withdrawn" in alarm["what"] and (alarm["hour"], alarm["slug"], alarm["bets"]) == (NOON, market()["slug"], [])
+    desk.frame(T + NS, VENUE, "rest", events(market()))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert len(desk.bets) == 1, "the newest list has the known rule again"
+
+
+@pytest.mark.parametrize("changed", WITHDRAWN[:4])
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_open_bet_of_a_withdrawn_market_is_settled_and_a_person_is_told(changed, restart):
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    cash = desk.cash
+    desk.frame(T + 2 * NS, VENUE, "rest", events(market(**changed)))
+    (alarm,) = kinds(desk, "alarm")
+    assert alarm["bets"] == [1] and desk.bets[0].state == "confirmed" and desk.cash == cash
+    if restart:
+        desk = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+        desk.frame(T + 60 * NS, VENUE, "rest", events(market(**changed)))
+    desk.frame(NOON + HOUR + 60 * NS, VENUE, "rest", events(market(closed=True, outcomePrices='["1", "0"]', **changed)))
+    assert desk.bets[0].won is True and desk.cash == 1000 + desk.bets[0].profit, "what it pays is the venue's to say, whatever its rule"
+
+
+def test_an_order_on_its_way_does_not_meet_the_book_of_a_withdrawn_market():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.frame(T + 100 * MS, VENUE, "rest", events(market(**WITHDRAWN[0])))
+    desk.advance(T + NS)
+    assert desk.bets[0].state == "killed" and desk.cash == 1000
 
 
 PRICES = st.integers(1, 99).map(lambda n: D(n) / 100)

@@ -11,7 +11,7 @@ from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.recording.journal import Journal
 from liqshell.research.feature_walk import Data
-from liqshell.research.hourly import evaluate, exhaustions_of, fires_of, prices_at, traded_hours, with_probability
+from liqshell.research.hourly import evaluate, exhaustions_of, fires_by_contract, fires_of, prices_at, report, traded_hours, with_probability
 from liqshell.run.pipeline import Pipeline, settings
 
 SECOND, MINUTE, HOUR = 10**9, 60 * 10**9, 3600 * 10**9
@@ -108,6 +108,26 @@ def test_the_end_of_the_flush_prices_and_hours(rows):
     said = evaluate(known, hours, settled_on="hours of the contract's own trades")
     assert said["hit_rate"]["n"] == 1 and said["all_hours"]["n"] == len(hours)
     json.dumps(said, allow_nan=False)
+
+
+@pytest.mark.parametrize("flushed", [0, 1])
+def test_the_fires_of_every_contract_count(rows, flushed, monkeypatch):
+    """Two contracts, of which one is flushed: whichever stands first, its fires are those of its own data alone."""
+    other = lc.Instrument("BTCUSDC", venue="bybit", tick_size="0.1")
+    quiet = rows.copy()
+    quiet = quiet[(quiet["kind"] != int(lc.Kind.LIQUIDATION)) | (quiet["qty"] < 1.0)]
+    quiet["instrument"], shown = 1 - flushed, rows.copy()
+    shown["instrument"] = flushed
+    both = np.concatenate([shown, quiet])
+    both = both[np.argsort(both["ts_recv"], kind="stable")]
+    data = Data((BTC, other), np.array_split(both, 7), int(both["ts_recv"][0]), int(both["ts_recv"][-1]))
+    alone = fires_of(data_of(rows))
+    assert alone and fires_of(data) == alone
+    keys = [BTC.key, other.key]
+    assert fires_by_contract(data) == {keys[flushed]: alone, keys[1 - flushed]: []}
+    monkeypatch.setattr("liqshell.research.feature_rows.open_data", lambda paths, symbols: data)
+    found = report(["given"], (), None, "BTC", ())
+    assert len(found["fired"]) == len(alone) and any(f"{keys[flushed]} {len(alone)}" in note and f"are those of {keys[0]}" in note for note in found["notes"])
 
 
 def test_runs_that_cannot_be_followed_are_named(tmp_path):

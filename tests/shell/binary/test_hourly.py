@@ -27,6 +27,7 @@ from liqshell.research.hourly import (
     UNKNOWN,
     Fire,
     Watch,
+    bets_to_show,
     evaluate,
     read_books,
     read_candles,
@@ -100,6 +101,21 @@ def test_bets_of_too_few_days_do_not_clear():
     fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.1, 0.1) for k in range(40)]
     found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0) for k in range(40)})
     assert found["verdict"] == OPEN and "bets of 3 days" in found["sentence"] and "too few" in found["sentence"]
+
+
+@pytest.mark.parametrize(("share", "hurdle"), [(0.6, 0.5175), (0.7, 0.6), (0.55, 0.5), (0.52, 0.51), (0.9, 0.89), (1.0, 0.95), (1.0, 0.2), (0.2, 0.1)])
+def test_the_number_of_bets_that_would_show_it_is_the_first_that_does(share, hurdle):
+    """By trying every number with Wilson's formula as it is printed (1927): the first at which the interval clears the hurdle, and 30 at least."""
+    def low(n: int) -> float:
+        z2 = 1.959963984540054**2
+        return (share + z2 / (2 * n) - math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))) / (1 + z2 / n)
+    assert bets_to_show(share, hurdle) == next(n for n in range(30, 100_000) if low(n) > hurdle)
+
+
+def test_the_sentence_says_how_many():
+    fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.5, 0.5) for k in range(30)]
+    found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0 if k % 5 < 3 else 0.5) for k in range(30)})
+    assert found["verdict"] == OPEN and f"about {bets_to_show(0.6, 0.5175)} bets would show it" in found["sentence"]
 
 
 def test_few_bets_never_clear():

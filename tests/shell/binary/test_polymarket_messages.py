@@ -5,7 +5,7 @@ import random
 from decimal import Decimal as D
 
 import pytest
-from binary_frames import DOWN, HOUR, NOON, UP, book, change, events, kline, klines, market
+from binary_frames import DOWN, HOUR, NOON, RULES, UP, book, change, events, kline, klines, market
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +47,7 @@ def test_the_double_hour_of_november_is_two_markets():
 ])
 def test_what_is_not_understood_is_refused_with_its_own_words(changed, word):
     markets, refused = only(**changed)
-    assert not markets and len(refused) == 1 and word in refused[0] and refused[0].startswith("bitcoin-up-or-down")
+    assert not markets and len(refused) == 1 and word in str(refused[0]) and str(refused[0]).startswith("bitcoin-up-or-down")
 
 
 TEXT = ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the BTC/USDT 1 hour candle that begins '
@@ -59,7 +59,71 @@ TEXT = ('This market will resolve to "Up" if the close price is greater than or 
 def test_the_description_is_read_too(old, new):
     assert only(description=TEXT)[0] and only(description=TEXT.replace("1 hour", "1-hour").upper())[0]
     found, (why,) = only(description=TEXT.replace(old, new))
-    assert not found and "a description of another rule" in why
+    assert not found and "a description of another rule" in str(why)
+
+
+def test_the_rules_as_the_venue_has_printed_them_are_known():
+    """2026-09; a form of 2025; one without the address of the pair. White space and the form of quotation marks say nothing."""
+    older = RULES.replace("other exchanges or trading pairs", "other sources or spot markets")
+    for text in (RULES, older, RULES.replace(" (https://www.binance.com/en/trade/BTC_USDT)", ""), RULES.replace("\n\n", "  \n"),
+                 RULES.replace('"Up"', "“Up”")):
+        assert only(description=text)[0], text
+    assert only(description=None)[1], "a market that does not say its rule"
+    (found,), _ = parse_markets(json.dumps([{"description": RULES, "markets": [{k: v for k, v in market().items() if k != "description"}]}]).encode())
+    assert found.symbol == "BTCUSDT", "the event around it says the rule"
+
+
+WORDS = RULES.split()
+
+
+@given(st.integers(0, len(WORDS) - 1), st.sampled_from(["drop", "not", "twice", "swap", "digit"]))
+def test_a_text_that_differs_in_one_word_is_another_rule(at, how):
+    """Whatever the word: its absence, another one beside it, another number."""
+    words = list(WORDS)
+    words[at:at + 1] = {"drop": [], "not": ["not", words[at]], "twice": [words[at]] * 2, "swap": [words[-1], words[at]],
+                        "digit": ["1" + words[at]]}[how]
+    found, (why,) = only(description=" ".join(words))
+    assert not found and "a description of another rule" in str(why)
+
+
+@pytest.mark.parametrize("text", [
+    TEXT.replace('"Up"', '"X"').replace('"Down"', '"Up"').replace('"X"', '"Down"'), TEXT.replace("will resolve", "will not resolve", 1),
+    TEXT.replace("1 hour", "11 hour"), TEXT.replace("begins on", "ends on"), TEXT.replace("the close price", "the high price"),
+    TEXT.replace("close price", "volume-weighted average price"), TEXT.replace("open price for", "open price of the candle before"),
+    TEXT.replace("begins on", "begins one hour after"), TEXT + " The candle is that of the BTC/USDT perpetual futures contract.",
+    TEXT + " The source is Coinbase.", TEXT + " If the close equals the open, this market resolves 50-50.",
+    TEXT + ' If the close price is equal to the open price this market will resolve to "Down".', TEXT + " " + TEXT, TEXT.split(" Otherwise")[0],
+    TEXT.replace("greater than", "&gt;"), "", " ", 7])
+def test_rules_that_pay_otherwise_are_refused_with_the_sentence_that_is_not_known(text):
+    found, (why,) = only(description=text)
+    assert not found and "a description of another rule" in str(why)
+    if isinstance(text, str) and "Coinbase" in text:
+        assert "the source is coinbase." in str(why) and "otherwise" not in str(why)
+
+
+@pytest.mark.parametrize(("changed", "word"), [
+    ({"slug": "ethereum-up-or-down-october-17-2026-8am-et"}, "the name of another market"), ({"slug": "btc-updown-4h-1787414400"}, "the name of another"),
+    ({"slug": "bitcoin-up-or-down-october-17-2026-3pm-et"}, "the name of another"), ({"slug": "bitcoin-up-or-down-october-17-2025-8am-et"}, "the name"),
+    ({"slug": "bitcoin-up-or-down-on-october-17-2026"}, "the name of another"), ({"slug": None}, "the name of another"),
+    ({"cryptoMarketConfig": {"id": "btc-1h-twap-60", "asset": "btc", "duration": "1h", "twapEnabled": True}}, "twapEnabled: True"),
+    ({"cryptoMarketConfig": {"asset": "eth"}}, "asset: 'eth'"), ({"cryptoMarketConfig": {"duration": "4h"}}, "duration: '4h'"),
+    ({"cryptoMarketConfig": "twap"}, "cryptoMarketConfig"), ({"resolutionSource": "https://www.binance.com/en/trade/ETH_USDT"}, "unknown resolutionSource")])
+def test_whatever_a_market_says_of_itself_must_name_the_same_candle(changed, word):
+    found, (why,) = only(**changed)
+    assert not found and word in str(why)
+
+
+def test_a_name_without_its_year_and_a_config_of_a_candle_are_known():
+    assert only(slug="bitcoin-up-or-down-october-17-8am-et")[0]
+    assert only(cryptoMarketConfig={"id": "btc-1h", "asset": "btc", "duration": "1h", "twapEnabled": False})[0]
+    rows = [{"seriesSlug": "btc-up-or-down-4h", "markets": [market()]}]
+    assert "another series" in str(parse_markets(json.dumps(rows).encode())[1][0])
+
+
+def test_a_market_without_an_order_book_takes_no_orders():
+    for value in (False, None, "true"):
+        (found,), _ = only(enableOrderBook=value)
+        assert not found.open
 
 
 def test_the_fee_rate_is_the_markets_own():

@@ -87,6 +87,10 @@ def test_amounts_keep_the_venues_decimals_and_never_ask_for_more(tick, step, sha
     places = 2 if marketable and buy else 4 if marketable else signing.ROUNDING[str(tick.normalize())][2]
     assert money % 10 ** (6 - places) == 0 and size % 100 == 0
     assert money <= shares * price * 1_000_000 and size <= shares * 1_000_000
+    if buy and marketable:
+        assert D(money) / size <= price, "no more than the limit for a share"
+        assert money < 1_000_000 or D(money) / size > price - tick, "and of a pUSD or more it is less than a tick below it"
+        assert signing.amounts(True, D(size) / 1_000_000, price, tick, True) == (money, size), "what is rounded is not rounded again"
     if buy and marketable and shares >= 100:
         assert D(money) / size == price, "the limit that the venue sees is ours, exactly"
 

@@ -16,6 +16,8 @@ MS = 1_000_000
 LEVELS_MAX = 2000
 ZERO, ONE = Decimal(0), Decimal(1)
 Level = tuple[Decimal, Decimal]
+_NEEDLESS = {"PONG", "PING", "best_bid_ask", "new_market"}
+_OF_BOOKS = {"book", "price_change", "tick_size_change"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Book:
 
 @dataclass(frozen=True)
 class Change:
-    """The new total at one price of a token; size 0 = gone. buy: a bid."""
+    """The new total at one price of a token; size 0 = gone. buy: a bid. best_bid, best_ask: of the token's book when all of its changes in this event
+    are made; 0 = that side is empty, None = not said."""
 
     market: str
     token: str
@@ -40,6 +43,8 @@ class Change:
     size: Decimal
     buy: bool
     ts_event: int
+    best_bid: Decimal | None = None
+    best_ask: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,12 @@ class TickChange:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The venue says which token is paid."""
+    """The venue says which token is paid, and the name of that outcome; "" = it does not say the name."""
 
     market: str
     winner: str
     ts_event: int
+    outcome: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,21 @@ class SpotTrade:
 
 @dataclass(frozen=True)
 class Other:
-    """Well-formed, and nothing that is needed: a pong, best_bid_ask, new_market, or a kind that is new."""
+    """Well-formed, and nothing that is needed: a pong, best_bid_ask, new_market, or a kind that is new, which is not known."""
 
     kind: str
+
+    @property
+    def known(self) -> bool:
+        return self.kind in _NEEDLESS
 
 
 @dataclass(frozen=True)
 class Malformed:
+    """What cannot be read. books: the tokens whose book it may have told of; None = nobody knows which."""
+
     reason: str
+    books: frozenset[str] | None = frozenset()
 
 
 Message = Book | Change | Trade | TickChange | Resolved | Candle | SpotTrade | Other | Malformed
@@ -118,14 +131,26 @@ def decode(frame: bytes) -> list[Message]:
     try:
         found = orjson.loads(frame)
     except orjson.JSONDecodeError:
-        return [Malformed(f"not JSON: {frame[:60]!r}")]
+        return [Malformed(f"not JSON: {frame[:60]!r}", None)]
     out: list[Message] = []
     for one in found if isinstance(found, list) else [found]:
         try:
             out += _event(one)
         except _Bad as why:
-            out.append(Malformed(str(why)))
+            out.append(Malformed(str(why), _books_of(one)))
     return out
+
+
+def _books_of(e: Any) -> frozenset[str] | None:
+    """The tokens whose books an event that cannot be read may have told of."""
+    kind = e.get("event_type") if isinstance(e, dict) else None
+    if not isinstance(kind, str):
+        return None
+    if kind not in _OF_BOOKS:
+        return frozenset()
+    rows = e.get("price_changes") if kind == "price_change" else [e]
+    tokens = [row.get("asset_id") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else [None]
+    return frozenset(tokens) if tokens and all(isinstance(one, str) for one in tokens) else None
 
 
 def decode_book(answer: bytes) -> Message:
@@ -175,8 +200,10 @@ def _event(e: Any) -> list[Message]:
         rows = e.get("price_changes")
         if not isinstance(rows, list) or len(rows) > LEVELS_MAX or any(not isinstance(row, dict) for row in rows):
             raise _Bad("price_changes: no list of objects")
-        return [Change(_text(e, "market"), _text(row, "asset_id"), _share_price(row.get("price")), _size(row.get("size")), _buy(row), _ts(e))
-                for row in rows]
+        last = {str(row.get("asset_id")): n for n, row in enumerate(rows)}           # what it says of the best is of the time after all of them
+        return [Change(_text(e, "market"), _text(row, "asset_id"), _share_price(row.get("price")), _size(row.get("size")), _buy(row), _ts(e),
+                       *(_best(row.get(key)) if last[row["asset_id"]] == n else None for key in ("best_bid", "best_ask")))
+                for n, row in enumerate(rows)]
     if kind == "last_trade_price":
         size = _size(e.get("size"))
         if size == ZERO:
@@ -185,7 +212,7 @@ def _event(e: Any) -> list[Message]:
     if kind == "tick_size_change":
         return [TickChange(_text(e, "market"), _text(e, "asset_id"), _share_price(e.get("new_tick_size")), _ts(e))]
     if kind == "market_resolved":
-        return [Resolved(_text(e, "market"), _text(e, "winning_asset_id"), _ts(e))]
+        return [Resolved(_text(e, "market"), _text(e, "winning_asset_id"), _ts(e), str(e.get("winning_outcome") or "")[:40])]
     if isinstance(kind, str):
         return [Other(kind[:40])]
     raise _Bad(f"event_type: got {str(kind)[:40]!r}")
@@ -253,6 +280,16 @@ def _share_price(value: Any) -> Decimal:
     if not ZERO < found < ONE:
         raise _Bad(f"price: {value} is not between 0 and 1")
     return found
+
+
+def _best(value: Any) -> Decimal | None:
+    """None where it is not said; 0, or the other end of the range, where nobody is on that side."""
+    if value is None or value == "":
+        return None
+    found = _decimal(value, "best price")
+    if not ZERO <= found <= ONE:
+        raise _Bad(f"best price: {value} is not between 0 and 1")
+    return ZERO if found == ONE else found
 
 
 def _size(value: Any) -> Decimal:

@@ -3,12 +3,13 @@
     markets, refused = parse_markets(answer)          # of GET /events or /markets
     markets[0].start_ns                               # what a market is known by: the slug has the wall clock of New York, which repeats in November
 
-A market whose rule is not one of `Rule` is refused with the words of its own source. Nothing here guesses.
+A market whose rule is not one of `Rule`, word for word, is refused with the words of its own that are not known. Nothing here guesses.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from enum import StrEnum
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 
 from liqshell.iso import written_ns
+from liqshell.venues.polymarket.rules import COINS, SERIES, named_for, unknown_config, unknown_sentence
 
 NS = 1_000_000_000
 HOUR_NS = 3600 * NS
@@ -26,7 +28,6 @@ _CONDITION = re.compile(r"0x[0-9a-fA-F]{64}")
 _TOKEN = re.compile(r"[1-9][0-9]{0,77}")
 _SOURCES = (re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?type=spot)?"),
             re.compile(r"https?://data\.chain\.link/streams/[a-z0-9-]+/?"))
-_WORDS = ("greater than or equal to the open", "1 hour candle")         # of the description, where the answer has one
 
 
 class Rule(StrEnum):
@@ -36,14 +37,19 @@ class Rule(StrEnum):
 
 
 class Refused(ValueError):
-    """A market that is not ours to trade, in words that name what it says."""
+    """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up" or
+    "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
+
+    def __init__(self, why: str, condition: str = "", slug: str = "", winner: str = ""):
+        super().__init__(why)
+        self.condition, self.slug, self.winner = condition, slug, winner
 
 
 @dataclass(frozen=True)
 class Market:
     """An hour. up, down: its tokens. start_ns: open of the candle that it settles on; end_ns: its end, and that of trading. tick: least step of a
     price; size_min: least shares of a resting order; fee_rate: see taker_fee. symbol: of the spot candle. open: it takes orders. winner: "up",
-    "down" or "" while the venue says neither."""
+    "down" or "" while the venue says neither. withdrawn: why the rule that it was accepted by holds no longer; "" = it holds."""
 
     slug: str
     condition: str
@@ -59,6 +65,7 @@ class Market:
     open: bool
     winner: str = ""
     neg_risk: bool = False
+    withdrawn: str = ""
 
     def side_of(self, token: str) -> str:
         """ "up" or "down"; KeyError where the token is of another market."""
@@ -75,8 +82,8 @@ def taker_fee(shares: Decimal, price: Decimal, rate: Decimal) -> Decimal:
     return fee.quantize(FEE_PLACES, ROUND_HALF_UP) if fee >= FEE_PLACES else Decimal(0)
 
 
-def parse_markets(answer: bytes) -> tuple[list[Market], list[str]]:
-    """The markets of an answer of /events or /markets, and why others are refused. ValueError where it is no such answer."""
+def parse_markets(answer: bytes) -> tuple[list[Market], list[Refused]]:
+    """The markets of an answer of /events or /markets, and those that are refused. ValueError where it is no such answer."""
     try:
         found = orjson.loads(answer)
     except orjson.JSONDecodeError as why:
@@ -94,35 +101,33 @@ def parse_markets(answer: bytes) -> tuple[list[Market], list[str]]:
         try:
             markets.append(market_of(row, event))
         except Refused as why:
-            refused.append(str(why))
+            refused.append(why)
     return sorted(markets, key=lambda one: one.start_ns), refused
 
 
 def market_of(row: Any, event: Any = None) -> Market:
-    """One market. event: what stands around it, whose eventStartTime and series count where its own are missing. Refused says what is wrong."""
+    """One market. event: what stands around it, whose eventStartTime, series and rules count where its own are missing. Refused says what is wrong."""
     if not isinstance(row, dict):
         raise Refused(f"a market that is no object: {str(row)[:60]!r}")
-    name = str(row.get("slug") or row.get("id") or "a market without a name")[:120]
+    slug, condition = (str(row.get(key) or "") for key in ("slug", "conditionId"))
+    name = (slug or str(row.get("id") or "a market without a name"))[:120]
+    outcomes, tokens, prices = (_texts(row.get(key)) for key in ("outcomes", "clobTokenIds", "outcomePrices"))
+    closed = row.get("closed") is True
+    winner = _winner(prices) if closed and outcomes == ["Up", "Down"] else ""
 
     def need(ok: object, what: str, found: Any) -> None:
         if not ok:
-            raise Refused(f"{name}: {what}: got {str(found)[:120]!r}")
+            raise Refused(f"{name}: {what}: got {str(found)[:160]!r}", condition, slug, winner)
 
-    outcomes, tokens, prices = (_texts(row.get(key)) for key in ("outcomes", "clobTokenIds", "outcomePrices"))
     need(outcomes == ["Up", "Down"], "outcomes are not Up and Down", row.get("outcomes"))
     need(len(tokens) == 2 and all(_TOKEN.fullmatch(one) for one in tokens) and tokens[0] != tokens[1], "clobTokenIds are not two tokens",
          row.get("clobTokenIds"))
-    condition = str(row.get("conditionId", ""))
     need(_CONDITION.fullmatch(condition), "conditionId is none", condition)
     around = event if isinstance(event, dict) else {}
     start, end = _moment(row.get("eventStartTime") or around.get("startTime")), _moment(row.get("endDate"))
     need(start, "eventStartTime is no time", row.get("eventStartTime"))
     need(end, "endDate is no time", row.get("endDate"))
-    source = str(row.get("resolutionSource") or around.get("resolutionSource") or "")
-    found = _SOURCES[0].fullmatch(source)
-    need(not _SOURCES[1].fullmatch(source), "it settles on Chainlink prices, which are not read here", source)
-    need(found, "unknown resolutionSource", source)
-    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle of other than one whole hour", f"{start} to {end}")
+    coin = _candle_of(row, around, start, end, need)
     need(isinstance(row.get("feeSchedule"), dict), "no feeSchedule", row.get("feeSchedule"))
     fees: dict[str, Any] = row["feeSchedule"]
     need(_number(fees.get("exponent")) == 1, "feeSchedule.exponent is not 1", fees)
@@ -131,13 +136,30 @@ def market_of(row: Any, event: Any = None) -> Market:
     need(fees.get("takerOnly") is True, "feeSchedule.takerOnly is not true", fees)
     need(tick is not None and str(tick.normalize()) in TICKS, "orderPriceMinTickSize is none", row.get("orderPriceMinTickSize"))
     need(size is not None and 0 < size <= 1_000_000, "orderMinSize is none", row.get("orderMinSize"))
-    assert rate is not None and tick is not None and size is not None and found is not None
-    words = " ".join(str(row.get("description") or around.get("description") or "").lower().replace("-", " ").split())
-    need(not words or all(one in words for one in (*_WORDS, f"{found[1].lower()}/usdt")), "a description of another rule", words)
-    closed = row.get("closed") is True
-    return Market(name, condition, tokens[0], tokens[1], start, end, tick.normalize(), size, rate, Rule.BINANCE_SPOT_1H, found[1] + "USDT",
-                  row.get("active") is True and not closed and row.get("acceptingOrders") is True, _winner(prices) if closed else "",
+    assert rate is not None and tick is not None and size is not None
+    takes = row.get("active") is True and not closed and row.get("acceptingOrders") is True and row.get("enableOrderBook") is True
+    return Market(name, condition, tokens[0], tokens[1], start, end, tick.normalize(), size, rate, Rule.BINANCE_SPOT_1H, coin + "USDT", takes, winner,
                   row.get("negRisk") is True)
+
+
+def _candle_of(row: dict[str, Any], around: dict[str, Any], start: int, end: int, need: Callable[[object, str, Any], None]) -> str:
+    """The coin whose one-hour candle of spot a market settles on, by all that it says of it: source, length, name, series, text."""
+    source = str(row.get("resolutionSource") or around.get("resolutionSource") or "")
+    need(not _SOURCES[1].fullmatch(source), "it settles on Chainlink prices, which are not read here", source)
+    found = _SOURCES[0].fullmatch(source)
+    need(found and found[1] in COINS, "unknown resolutionSource", source)
+    assert found is not None
+    coin = found[1]
+    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle of other than one whole hour", f"{start} to {end}")
+    slug, series = str(row.get("slug") or ""), around.get("seriesSlug")
+    need(named_for(slug, coin, start), f"the name of another market than that of {COINS[coin]} in this hour", slug)
+    need(series is None or series == SERIES[coin], "another series", series)
+    config = unknown_config(row.get("cryptoMarketConfig"), coin)
+    need(not config, "a cryptoMarketConfig of another price", config)
+    text = row.get("description") or around.get("description")
+    sentence = unknown_sentence(text if isinstance(text, str) else "", coin)
+    need(not sentence, "a description of another rule", sentence)
+    return coin
 
 
 def _winner(prices: list[str]) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from math import gcd
 from typing import Any
 
@@ -67,20 +67,22 @@ class Order:
 
 def amounts(buy: bool, shares: Decimal, price: Decimal, tick: Decimal, marketable: bool) -> tuple[int, int]:
     """(maker amount, taker amount) of an order, rounded as the venue demands. marketable: FAK or FOK, whose money has two decimals and whose shares
-    four. ValueError for a price off the tick's grid or outside (0, 1), or for nothing to trade."""
+    four. What a buyer gives for a share is never above his price: it is the price where that many shares cost whole cents, else less than a tick
+    below it (of orders of 1 pUSD or more). The amounts of rounded shares are the same again. ValueError for a price off the tick's grid or outside (0, 1), or for nothing to
+    trade."""
     if not tick <= price <= 1 - tick or price % tick:
         raise ValueError(f"price {price} is not a multiple of the tick {tick} between {tick} and {1 - tick}")
     _, size_places, amount_places = ROUNDING[str(tick.normalize())]
-    shares = _down(shares, size_places)
+    shares = _down(shares, 4 if marketable and buy else size_places)
     money = _down(shares * price, amount_places)
     if marketable and buy:
-        # shares whose money is whole cents, so that the price that the venue computes is the limit and not a little above it
+        # shares whose money is whole cents, so that the price that the venue computes is the limit; of fewer than that it is a little below it
         whole = 10 ** max(-int(price.normalize().as_tuple().exponent), 0)
         step = Decimal(whole // gcd(int(price * whole), whole)) / 100
         if shares >= step:
             shares = shares // step * step
         money = _down(shares * price, 2)
-        shares = _down(money / price, 4)
+        shares = (money / price).quantize(Decimal("0.0001"), ROUND_UP)
     elif marketable:
         money = _down(shares * price, 4)
     if shares <= 0 or money <= 0:
