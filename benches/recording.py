@@ -114,12 +114,9 @@ def costs(rounds: int, contracts: int) -> None:
         found = write(frames, run, settings_of(), rounds)
         before.mkdir()
         for file in packing.frame_files(run):
-            data = file.read_bytes()
             with (before / file.name.replace(packing.SUFFIX, ".jsonl.gz")).open("wb") as out:
-                while data:
-                    lines, size = packing.first_member(data) or (b"", len(data))
-                    out.write(gzip.compress(lines, 3))
-                    data = data[size:]
+                for piece in packing.pieces(file):
+                    out.write(gzip.compress(piece, 3))
         mean = sum(len(raw) for _, raw in frames) / len(frames)
         print(f"load {os.getloadavg()[0]:.1f}; {rounds} x {DISTINCT} frames of {mean:.0f} B, {contracts} contracts a venue; median (least to most) of {rounds}")
         print(f"keep a frame   {spread([one[0] for one in found], 1e6)} us, under the interpreter's lock")

@@ -25,7 +25,7 @@ SILENT = 4                      # hours without any ticker of a contract: there 
 class Carried:
     """At the end of `path`. run: it is of a run of ours, whose last file may hold no event. tickers: (venue, symbol) -> the decoder's row of it.
     frames: venue -> when its last frame was received, ns. books: by topic. shallow: the symbols that have quotes of their own. torn: the file ends in
-    a place that could not be read. met: the contracts of which the last file had events, and what is known of each."""
+    a place that could not be read. down: instrument -> Stream bits. met: the contracts of which the last file had events, and what is known of each."""
 
     path: Path
     last: int = 0
@@ -36,6 +36,7 @@ class Carried:
     books: dict[str, DeepBook] = field(default_factory=dict)
     shallow: frozenset[str] = frozenset()
     met: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    down: dict[int, int] = field(default_factory=dict)
 
     def is_complete(self, files: int) -> bool:
         """Whether what lies before the files that were read, so many, can change nothing."""

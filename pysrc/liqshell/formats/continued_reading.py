@@ -20,7 +20,7 @@ from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.markets import adapter_of
 from liqshell.formats.reading import Reading
 from liqshell.formats.venue_frames import VenueFrames
-from liqshell.recording.marks import Concern
+from liqshell.recording.marks import Concern, Standing
 from liqshell.recording.reader import Record
 from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
 
@@ -42,9 +42,10 @@ class Remembering(Reading):
         self._sent = [0, 0, 0]
         self._before: Carried | None = None     # what is known at the head of the file; None = to be looked for
         self._file: Path | None = None          # that the last record was from
-        self._owed = False                      # a mark: the file before this one ends in a place that could not be read
+        self._owed = False                      # marks: something is missing before the next record
         self._met: set[int] = set()             # contracts of which the present file had events
         self._hole: dict[tuple[str, str], dict[str, Any]] | None = None     # a mark for these: hours are missing before this file
+        self._standing = Standing()
         self._looking = False                   # back: what is not said stands as such in the decoders
 
     def _begin(self, record: Record) -> None:
@@ -63,7 +64,7 @@ class Remembering(Reading):
     @property
     def carried(self) -> Carried:
         """What the next file has to know; after the last event."""
-        torn = self._reader.tears > self._damages
+        torn = self._owed or self._reader.tears > self._damages
         if torn:
             self._lose()
         tickers = {name: decoder.carried[0].copy() for name, (decoder, _) in self._decoders.items()}
@@ -73,7 +74,7 @@ class Remembering(Reading):
             tickers = self._before.tickers | tickers
         frames = {name: venue.frame_last for name, venue in self._venues.items()}
         return Carried(self._reader.files[-1], self._last, torn, self._run is not None, tickers, frames, {**self._books}, frozenset(self._shallow),
-                       self._whose())
+                       self._whose(), dict(self._standing.down))
 
     def _whose(self) -> dict[tuple[str, str], dict[str, Any]]:
         return {self.contracts[n]: dict(self.rules[self.contracts[n]]) for n in sorted(self._met) if n >= 0}
@@ -92,9 +93,10 @@ class Remembering(Reading):
         for name, venue in self._venues.items():
             venue.frame_last = before.frames.get(name, 0)
             venue.remember(before.tickers)
-        self._owed = before.torn
+        self._owed, self._standing = before.torn, Standing(before.down)
         if not recording.follows(file, before.path):
             self._hole = before.met if self._run is None else None
+            self._owed = self._owed or self._run is not None and not recording.adjoins(file, before.path)
             self._lose()
 
     def _look_back(self, files: list[Path]) -> Carried | None:
@@ -123,6 +125,7 @@ class Remembering(Reading):
         before: Path | None = None
         for file in files:
             if before is not None and not recording.follows(file, before):
+                self._owed = self._owed or self._run is not None and not recording.adjoins(file, before)
                 self._lose()
             before, reader, self._damages, self._met = file, recording.read(file, self.options.venue), 0, set()
             try:
@@ -131,7 +134,7 @@ class Remembering(Reading):
                     self._meet(0, self._take(record, 0))
             except DataError:                   # that file is refused when its turn comes
                 self._lose()
-            self._owed = reader.tears > self._damages
+            self._owed = self._owed or reader.tears > self._damages
             if self._owed:
                 self._lose()
         found = replace(self.carried, path=files[-1], torn=self._owed)
@@ -141,34 +144,50 @@ class Remembering(Reading):
     def _start(self) -> None:
         """As if nothing of the market had been read."""
         self._decoders, self._books, self._shallow, self._last, self._damages = {}, {}, set(), 0, 0
-        self._file, self._owed, self._met, self._hole = None, False, set(), None
+        self._file, self._owed, self._met, self._hole, self._standing = None, False, set(), None, Standing()
         self._venues = venues_of(self._run) if self._run is not None else {}
         if self._run is None:
             self.contracts, self._index, self._rules = [], {}, {}
             self.validator.censored.clear()
 
     def _torn(self, reader: recording.Reader, record: Record, at: int) -> int:
-        """The mark where something could not be read before this record, or where an hour is missing between two files; how many events."""
+        """The marks where something could not be read before this record, or where an hour is missing between two files; how many events. What is
+        missing was not said, so nothing is known from the last record before it to the first one behind it."""
         file, self._file = self._file, reader.file
         if file != self._file:
             if file is not None and self._file is not None and self._run is None and _apart(self._file, file):
                 self._hole = self._whose()
                 self._lose()
+            elif file is not None and self._file is not None and self._run is not None and not recording.adjoins(self._file, file):
+                self._owed = True
             self._met = set()
+        self._owed, self._damages = self._owed or reader.tears > self._damages, reader.tears
+        if self._owed:
+            self._lose()
+        if not record.ts_recv or record.stream == recording.SKIP:       # it does not say where what is missing ends
+            return 0
         marks = 0
-        if self._hole is not None and record.ts_recv and record.stream != recording.SKIP:
-            marked = [(self.instrument(*name, **rules), 0) for name, rules in self._hole.items()]
+        if self._hole is not None:
+            marked = tuple((self.instrument(*name, **rules), 0) for name, rules in self._hole.items())
             self._hole = None
-            marks = self._mark(at, int(FeedState.FEED_GAP), self._last, record.ts_recv, marked or ((-1, 0),)) if self._last else 0
-            at += marks
-        torn = self._owed or reader.tears > self._damages
-        if not torn and (file is None or file == self._file or self._run is None or _on(self._file, file)):
-            return marks
-        self._lose()
-        if not torn:
-            return marks                        # the silence is found by the times of the frames
-        self._damages, self._owed = reader.tears, False
-        return marks + self._mark(at, int(FeedState.FEED_GAP), self._last, record.ts_recv)
+            marks = self._missing(at, record.ts_recv, marked or ((-1, 0),)) if self._last else 0
+        if self._owed:
+            self._owed = False
+            marks += self._missing(at + marks, record.ts_recv, self._up())
+        return marks
+
+    def _missing(self, at: int, ts_recv: int, marked: Sequence[Concern]) -> int:
+        """The marks of what is missing before ts_recv, in the buffer from `at` on; how many. A store has marks before all else of their moment, so the
+        first one stands behind the moment of the last record."""
+        since = min(self._last + 1, ts_recv) if self._last else ts_recv
+        down = self._mark(at, int(FeedState.FEED_DOWN), since, since, marked)
+        return down + self._mark(at + down, int(FeedState.FEED_UP), ts_recv, ts_recv, marked)
+
+    def _up(self) -> tuple[Concern, ...]:
+        """What is not down already, and stays so."""
+        if self._run is None:
+            return self._standing.up((-1,), (-1,))
+        return tuple(one for venue in self._venues.values() for one in self._standing.up(venue.marked, venue.each))
 
     def _meet(self, at: int, count: int) -> None:
         """Remember which contracts the events from `at` on are of: subclasses know where they stand."""
@@ -199,8 +218,3 @@ def _apart(file: Path, before: Path) -> bool:
     """Whether hours of the same recording are missing between two files."""
     mine, theirs = recording.hour_of(file), recording.hour_of(before)
     return mine is not None and theirs is not None and mine[0] == theirs[0] and mine[1] > theirs[1] + 1
-
-
-def _on(file: Path | None, before: Path) -> bool:
-    """Whether nothing is missing between two files of a run, as far as their names say."""
-    return file is None or recording.hour_of(file) is None or recording.follows(file, before)

@@ -162,8 +162,7 @@ class Recordings(Remembering):
         elif record.stream == FEED:
             return self._feed(record, at)
         elif record.stream == GAP:
-            self._lose()
-            return self._mark(at, FEED_GAP, self._last, record.ts_recv)
+            self._owed = True                       # frames were dropped behind it
         elif record.stream not in (END, REPORT, IMAGE, recording.SKIP):
             return self._frame(record, at)
         return 0
@@ -312,6 +311,8 @@ class Recordings(Remembering):
         marked: tuple[Concern, ...] = ((-1, 0),)
         if own is not None:
             marked = concerns_of(found, own.marked, own.decoder.symbols, own.decoder.first)
+        each = (-1,) if self._run is None else own.each if own is not None else tuple(range(len(self.contracts)))
+        self._standing.take(state, marked, each)
         for name, venue in self._venues.items():
             if state == lc.FeedState.FEED_DOWN and found.get("venue", name) == name:     # as live: a new connection begins with whole values
                 venue.forget(marked)

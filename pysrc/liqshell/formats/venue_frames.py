@@ -27,6 +27,7 @@ class VenueFrames:
                  alone: bool = True):
         self.adapter, self.gap_ns, self.frame_last = adapter, gap_ns, 0
         self.marked = (-1,) if alone else tuple(range(first, first + len(symbols)))
+        self.each = tuple(range(first, first + len(symbols)))
         self.decoder = adapter.decoder(symbols, first)
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)

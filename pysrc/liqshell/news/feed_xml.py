@@ -8,6 +8,7 @@ from xml.parsers import expat
 DEPTH_MAX = 32
 TEXT_MAX = 20_000
 ENTRIES_MAX = 1_000
+_BEGINS = (["rss", "channel"], ["rdf", "channel"], ["feed"])        # paths that only a feed has: a page to log in or an error is XML, too
 _FIELDS = {"title": "title", "link": "link", "description": "description", "summary": "description", "content": "description", "pubdate": "date",
            "published": "date", "updated": "date", "date": "date"}
 
@@ -15,6 +16,7 @@ _FIELDS = {"title": "title", "link": "link", "description": "description", "summ
 class _Reader:
     def __init__(self) -> None:
         self.rows: list[dict[str, str]] = []
+        self.is_feed = False
         self._path: list[str] = []
         self._row: dict[str, str] | None = None
         self._at = 0
@@ -23,6 +25,7 @@ class _Reader:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition("}")[2].lower()
         self._path.append(local)
+        self.is_feed = self.is_feed or self._path in _BEGINS
         if len(self._path) > DEPTH_MAX or len(self.rows) >= ENTRIES_MAX:
             raise ValueError("nested too deeply, or too many entries")
         if local in ("item", "entry") and self._row is None:
@@ -51,8 +54,8 @@ def _refused(*_: object) -> int:
 
 
 def entries(body: bytes) -> list[dict[str, str]]:
-    """The entries of a feed: title, link, description, date, each where it is said. ValueError for what is no XML, declares a document type, nests
-    more than 32 deep or has more than 1,000 entries."""
+    """The entries of a feed: title, link, description, date, each where it is said. ValueError for what is no XML or no feed, declares a document
+    type, nests more than 32 deep or has more than 1,000 entries. An empty feed has no entries; what is no feed says nothing about any."""
     reader, parser = _Reader(), expat.ParserCreate(namespace_separator="}")
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = _refused
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = reader.start, reader.end, reader.text
@@ -60,4 +63,6 @@ def entries(body: bytes) -> list[dict[str, str]]:
         parser.Parse(body, True)
     except expat.ExpatError as why:
         raise ValueError(f"no XML: {why}") from None
+    if not reader.is_feed:
+        raise ValueError("XML, but no feed: neither rss nor RDF with a channel, nor an Atom feed")
     return reader.rows

@@ -13,6 +13,7 @@ from liqshell.errors import DataError
 
 Concern = tuple[int, int]          # an instrument of the engine (-1 = all), and its Stream bits (0 = all)
 STREAMS = 7                        # bits of Stream
+ALL = (1 << STREAMS) - 1
 
 
 def parts_of(concerns: Sequence[Concern], symbols: Sequence[str], first: int) -> list[dict[str, Any]]:
@@ -39,7 +40,29 @@ def concerns_of(mark: Mapping[str, Any], whole: Sequence[int], symbols: Sequence
     raise DataError("feed mark", f"parts {str(parts)[:60]!r}", '[{"streams": bits, "symbols": [...]}]')
 
 
-def outages(marks: Iterable[tuple[int, int, int, int]], end_ns: int, streams: int = (1 << STREAMS) - 1) -> list[tuple[int, int]]:
+class Standing:
+    """Which streams are down, by the marks of a recording. What it does not have of its own span is as good as an outage of all the others."""
+
+    def __init__(self, down: Mapping[int, int] | None = None):
+        self.down = dict(down or {})            # instrument -> Stream bits
+
+    def take(self, state: int, concerns: Sequence[Concern], each: Sequence[int]) -> None:
+        """The next mark. each: the instruments that -1 stands for."""
+        for n, streams in concerns if state != FeedState.FEED_GAP else ():
+            bits = streams or ALL
+            for k in each if n < 0 else (n,):
+                before = self.down.get(k, 0)
+                self.down[k] = before | bits if state == FeedState.FEED_DOWN else before & ~bits
+
+    def up(self, whole: Sequence[int], each: Sequence[int]) -> tuple[Concern, ...]:
+        """What of a feed is not down. whole: the instruments that its marks name, one by one `each`."""
+        if not any(self.down.get(n) for n in each):
+            return tuple((n, 0) for n in whole)
+        left = ((n, ALL & ~self.down.get(n, 0)) for n in each)
+        return tuple((n, bits if bits != ALL else 0) for n, bits in left if bits)
+
+
+def outages(marks: Iterable[tuple[int, int, int, int]], end_ns: int, streams: int = ALL) -> list[tuple[int, int]]:
     """Spans (ns, not merged) in which one of these streams of a contract is known to have been incomplete, from its marks in order, each (since when,
     time of receipt, FeedState, Stream bits): each stream from DOWN to its next UP, and what a GAP says that lies behind it."""
     out: set[tuple[int, int]] = set()
@@ -81,4 +104,4 @@ def without(spans: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) 
     return out
 
 
-__all__ = ["Concern", "concerns_of", "outages", "parts_of", "union", "without"]
+__all__ = ["Concern", "Standing", "concerns_of", "outages", "parts_of", "union", "without"]

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ BLOCK = 1 << 18
 HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MAGIC_BYTES = 4                 # that say how a file is packed
 ZSTD_LEVEL = 1
 _HEAD_MAX = 18                  # bytes of the head of a zstandard frame
 _CUT = "Truncated"              # how pyarrow says that a frame has not ended
@@ -44,28 +46,6 @@ class Packer:
         return b"".join((ZSTD_MAGIC, bytes([frame[4] | 4]), frame[5:], lines.digest))
 
 
-def first_member(data: bytes) -> tuple[bytes, int] | None:
-    """What the member at the head of `data` holds, and its size; None where its end is not there yet. ValueError: it is damaged."""
-    if data.startswith(GZIP_MAGIC[:len(data)]):
-        member = zlib.decompressobj(31)
-        try:
-            lines = member.decompress(data)
-        except zlib.error as why:
-            raise ValueError(str(why)) from None
-        return (lines, len(data) - len(member.unused_data)) if member.eof else None
-    stream = io.BytesIO(data)
-    end = _zstd_end(stream, 0)
-    if end is None or end > len(data):
-        if not data.startswith(ZSTD_MAGIC[:len(data)]):
-            raise ValueError("neither zstandard nor gzip")
-        return None
-    import pyarrow
-    try:
-        return b"".join(_unpacked(stream, 0, end)), end
-    except (OSError, pyarrow.ArrowException) as why:
-        raise ValueError(str(why)) from None
-
-
 class Tear:
     """A place in a file that could not be unpacked: so many bytes of it gave nothing."""
 
@@ -73,24 +53,36 @@ class Tear:
         self.bytes_dropped, self.reason = bytes_dropped, reason
 
 
-def pieces(file: Path) -> Iterator[bytes | Tear]:
-    """A file unpacked, piece by piece, whatever it is packed with."""
+@dataclass
+class Place:
+    """Where the reading of a file stands: of one that is packed at the head of a member. While the file has not `ended`, a member that has no end and none behind it
+    is one that is being written: it is left for later."""
+
+    offset: int = 0
+    ended: bool = True
+
+
+def pieces(file: Path, place: Place | None = None) -> Iterator[bytes | Tear]:
+    """A file unpacked, piece by piece, whatever it is packed with. place: from where on, of a file of members; it is moved on."""
+    place = place or Place()
     regular(file, "a recording")
     try:
         with file.open("rb") as stream:
-            magic = stream.read(4)
+            magic = stream.read(MAGIC_BYTES)
     except OSError as why:
         raise DataError(str(file), f"cannot be read: {why.strerror}") from None
     if magic[:3] == GZIP_MAGIC:
-        return _gunzip(file, Meter(file))
+        return _gunzip(file, Meter(file), place)
     if magic == ZSTD_MAGIC or _is_skippable(magic):
-        return _unzstd(file, Meter(file))
-    return _unzipped(file, Meter(file)) if magic == b"PK\x03\x04" else _blocks(file)
+        return _unzstd(file, Meter(file), place)
+    return _unzipped(file, Meter(file)) if magic == b"PK\x03\x04" else _blocks(file, place)
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
+def _blocks(file: Path, place: Place) -> Iterator[bytes]:
     with file.open("rb") as stream:
+        stream.seek(place.offset)
         while block := stream.read(BLOCK):
+            place.offset += len(block)
             yield block
 
 
@@ -179,14 +171,16 @@ def _unpacked(stream: BinaryIO, start: int, stop: int, whole: bool = False) -> I
             yield block
 
 
-def _unzstd(file: Path, meter: Meter) -> Iterator[bytes | Tear]:
+def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
     """As _gunzip."""
     with file.open("rb") as stream:
-        offset, size = 0, file.stat().st_size
-        while offset < size:
+        size = file.stat().st_size
+        while (offset := place.offset) < size:
             end = _zstd_end(stream, offset)
             whole = end is not None and end <= size
             stop = end if end is not None and whole else _next_frame(stream, offset + 1, size)
+            if not whole and stop == size and not place.ended:
+                return
             given, reason = yield from _held_back(stream, offset, stop, meter, whole)
             if reason and whole:            # its blocks may lead into what follows the place where it was cut
                 stop = _next_frame(stream, offset + 1, size)
@@ -194,7 +188,7 @@ def _unzstd(file: Path, meter: Meter) -> Iterator[bytes | Tear]:
                     _, reason = yield from _held_back(stream, offset, stop, meter, False)
             if reason or not whole:
                 yield Tear(stop - offset, reason or "the zstandard frame is cut")
-            offset = stop
+            place.offset = stop
 
 
 def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: bool) -> Generator[bytes, None, tuple[int, str]]:
@@ -240,12 +234,12 @@ def _next_frame(stream: BinaryIO, offset: int, size: int) -> int:
 
 # ---- gzip
 
-def _gunzip(file: Path, meter: Meter) -> Iterator[bytes | Tear]:
+def _gunzip(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
     """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
     stands before the cut. Then the damage, and on from the next member that can be read."""
     with file.open("rb") as stream:
-        offset, size = 0, file.stat().st_size       # start of the member
-        while offset < size:
+        size = file.stat().st_size
+        while (offset := place.offset) < size:          # start of the member
             held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
             member = zlib.decompressobj(31)
             stream.seek(offset)
@@ -260,10 +254,13 @@ def _gunzip(file: Path, meter: Meter) -> Iterator[bytes | Tear]:
             except zlib.error as why:
                 reason = f"the gzip member is damaged ({why})"
             if member.eof:
+                place.offset = stream.tell() - len(member.unused_data)
                 yield from held
-                offset = stream.tell() - len(member.unused_data)
                 continue
             start, offset = offset, _next_member(stream, offset + 1, size)
+            if offset == size and not place.ended:
+                return
+            place.offset = offset
             if not reason and offset == size:       # else what follows the cut may have been read as if it were the member's own
                 yield from held
             elif (before := _cut(stream, start, offset, meter)) is not None:

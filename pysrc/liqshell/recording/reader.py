@@ -21,7 +21,7 @@ from liqshell.input_file import LINE_BYTES_MAX, regular
 from liqshell.recording import packing
 from liqshell.recording.lines import RAW, SKIP, Lines, Part, Record, parts_of
 
-__all__ = ["RAW", "SKIP", "Damage", "Reader", "Record", "earlier", "follows", "hour_of", "merge", "read"]
+__all__ = ["RAW", "SKIP", "BadLines", "Continuity", "Damage", "Reader", "Record", "adjoins", "earlier", "follows", "hour_of", "merge", "read"]
 
 Scan = Callable[[bytes, int], tuple[int, int]]
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
@@ -57,6 +57,7 @@ class Reader:
         self.tears = 0                  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
         self.lines = 0
         self.file: Path | None = None   # the one that the last record is from
+        self._begun: list[bytes] = []   # of the line that has not ended
         self.scan: Scan | None = None   # reads what it can of a text of whole lines itself, from an offset on: (offset behind it, lines)
         if self.path.is_dir():
             self.files = _recordings(self.path / FRAMES) or _recordings(self.path)        # beside the frames of a run its judge.jsonl may lie
@@ -70,17 +71,19 @@ class Reader:
     def __iter__(self) -> Iterator[Record]:
         for file in self.files:
             self.file = file
+            self._begun = []
             parts, bad = parts_of(Reader(file)._lines(file), file, self.market), BadLines(self, file)
             if parts:
                 yield from heapq.merge(*(self._part(file, part, bad) for part in parts), key=lambda record: record.ts_recv)
                 self.lines += parts[-1].end - 1
             else:
-                yield from self._records(file, bad)
+                yield from self._records(Lines(file), self._texts(file), bad)
             bad.conclude()
 
-    def _records(self, file: Path, bad: BadLines) -> Iterator[Record]:
-        lines, number = Lines(file), 0
-        for text in self._texts(file):
+    def _records(self, lines: Lines, texts: Iterator[bytes], bad: BadLines, before: int = 0) -> Iterator[Record]:
+        """Of texts of whole lines; `before` them are so many in their file."""
+        number = before
+        for text in texts:
             at = 0
             while at < len(text):
                 if self.scan is not None:
@@ -93,7 +96,7 @@ class Reader:
                 at, number = at + len(line) + 1, number + 1
                 if line and not line.isspace():
                     yield from bad.passed(lines, line, number)
-        self.lines += number
+        self.lines += number - before
 
     def _part(self, file: Path, part: Part, bad: BadLines) -> Iterator[Record]:
         """One of several connections that stand one behind the other in a file; damage counts once."""
@@ -112,24 +115,29 @@ class Reader:
         if (document := _document(file)) is not None:
             yield from document
             return
-        begun: list[bytes] = []                     # of the line that has not ended
+        yield from self._joined(file, packing.Place())
+
+    def _joined(self, file: Path, place: packing.Place) -> Iterator[bytes]:
+        """The same, of lines from a place in a file on. What stands behind the last newline of a file that has not ended is kept in `_begun`."""
         size = 0
-        for piece in packing.pieces(file):
+        for piece in packing.pieces(file, place):
             if isinstance(piece, packing.Tear):     # the line across it is gone
                 self.lose(Damage(str(file), piece.bytes_dropped, 0, piece.reason))
-                self._tear(file, b"".join(begun))
-                begun, size = [], 0
+                self._tear(file, b"".join(self._begun))
+                self._begun, size = [], 0
                 continue
             if (end := piece.rfind(b"\n") + 1) > 0:
-                yield b"".join([*begun, piece[:end]])
-                begun = [piece[end:]] if end < len(piece) else []
+                yield b"".join([*self._begun, piece[:end]])
+                self._begun = [piece[end:]] if end < len(piece) else []
                 size = len(piece) - end
             else:
-                begun.append(piece)
+                self._begun.append(piece)
                 size += len(piece)
             if size > LINE_BYTES_MAX:
                 raise DataError(str(file), f"a line longer than {LINE_BYTES_MAX} bytes", "JSON lines")
-        tail = b"".join(begun)
+        if not place.ended:
+            return
+        tail, self._begun = b"".join(self._begun), []
         if tail:
             try:
                 orjson.loads(tail)                  # the last line of a file may lack its newline
@@ -212,6 +220,24 @@ def follows(path: Path, before: Path) -> bool:
     """Whether a file is the hour after another one of the same recording."""
     mine, theirs = hour_of(path), hour_of(before)
     return mine is not None and theirs is not None and path.parent == before.parent and mine[0] == theirs[0] and mine[1] == theirs[1] + 1
+
+
+def adjoins(path: Path, before: Path) -> bool:
+    """Whether nothing is missing between two files of a run, as far as their names say."""
+    return hour_of(path) is None or follows(path, before)
+
+
+class Continuity:
+    """Whether something is missing between two records of a run: a place that could not be read, or an hour."""
+
+    def __init__(self, reader: Reader):
+        self._reader, self._tears, self._file = reader, reader.tears, reader.file
+
+    def broken(self) -> bool:
+        """Before the record that the reader has just given; to be asked of each."""
+        torn, before = self._reader.tears > self._tears, self._file
+        self._tears, self._file = self._reader.tears, self._reader.file
+        return torn or before is not self._file and before is not None and self._file is not None and not adjoins(self._file, before)
 
 
 def earlier(path: Path) -> list[Path]:

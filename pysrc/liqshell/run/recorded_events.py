@@ -13,7 +13,7 @@ import numpy as np
 import liqcore as lc
 from liqshell.recording import reader as recording
 from liqshell.errors import DataError
-from liqshell.recording.marks import concerns_of
+from liqshell.recording.marks import Standing, concerns_of
 from liqshell.run.pipeline import SIMULATED, foretold
 from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
 from liqshell.run.replay import object_of
@@ -77,6 +77,7 @@ class VenueReplay:
         self.source, self.collector = source, collector
         self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
         self.watched = source.watched
+        self._standing = Standing()
         self.late = LateWatch(source.late_ns) if source.late_ns else None
 
     def begin(self, ts_recv: int) -> None:
@@ -90,11 +91,18 @@ class VenueReplay:
     def feed(self, mark: dict[str, Any], ts_recv: int) -> None:
         self.begin(ts_recv)
         concerns = concerns_of(mark, self.source.instruments, self.source.symbols, self.source.first)
+        self._standing.take(mark["state"], concerns, self.source.each)
         if mark["state"] == lc.FeedState.FEED_DOWN:
             self.last_recv = 0
             self.source.forget(concerns)
         for n, streams in concerns:
             self.collector.mark(lc.Kind.FEED, mark["state"], mark["ts_event"], ts_recv, (n,), streams)
+
+    def missing(self, state: lc.FeedState, ts: int) -> None:
+        """One end of what the recording does not have: whatever is up is down for as long."""
+        self.source.forget(((-1, 0),))
+        for n, streams in self._standing.up(self.source.instruments, self.source.each):
+            self.collector.mark(lc.Kind.FEED, int(state), ts, ts, (n,), streams)
 
     def take(self, frame: bytes, ts_recv: int, polled: bool) -> bool:
         """One frame; False where it held no event."""
@@ -121,15 +129,19 @@ class Decoding:
         self.values: dict[str, Any] | None = None
         self.collector = Collector()
         self.replays: dict[str, VenueReplay] = {}
-        self.ended_ns = self.frames = 0
+        self.ended_ns = self.frames = self._last = 0      # _last: ts_recv of the last frame or mark
+        self._owed = False                      # marks: something is missing before the next record
 
-    def enter(self, record: recording.Record) -> None:
-        """The next one. DataError where the recording is none of a run, and no symbols say what it is of."""
+    def enter(self, record: recording.Record, broken: bool = False) -> None:
+        """The next one. broken: something is missing before it (recording.Continuity). DataError where the recording is none of a run, and no
+        symbols say what it is of."""
         if record.stream == META:
             self._begin(record)
         elif not self.replays:
             self._begin_raw(record)
+        self._missing(record, broken)
         if record.stream == FEED:
+            self._last = max(self._last, record.ts_recv)
             mark = object_of(record.frame, self.where)
             source_named(self.replays, mark.get("venue", ""), str(self.where)).feed(mark, record.ts_recv)
         elif record.stream == END:
@@ -137,9 +149,22 @@ class Decoding:
         elif record.stream == REPORT:
             paper = self.values is not None and self.values.get("venue", SIMULATED) == SIMULATED
             self.collector.report(object_of(record.frame, self.where), paper)
-        elif record.stream not in (META, GAP, IMAGE, recording.SKIP):
+        elif record.stream == GAP:
+            self._owed = True                   # frames were dropped behind it
+        elif record.stream not in (META, IMAGE, recording.SKIP):
             self.frames += 1
+            self._last = max(self._last, record.ts_recv)
             source_named(self.replays, record.exchange, str(self.where)).take(record.frame, record.ts_recv, record.source == REST)
+
+    def _missing(self, record: recording.Record, broken: bool) -> None:
+        """As liqshell.formats: nothing is known from the last record before what is missing to the first one behind it."""
+        self._owed = self._owed or broken
+        if self._owed and record.ts_recv and record.stream != recording.SKIP:
+            self._owed = False
+            since = min(self._last + 1, record.ts_recv) if self._last else record.ts_recv
+            for state, ts in ((lc.FeedState.FEED_DOWN, since), (lc.FeedState.FEED_UP, record.ts_recv)):
+                for one in self.replays.values():
+                    one.missing(state, ts)
 
     def _begin(self, record: recording.Record) -> None:
         """With the settings of a run."""
@@ -164,9 +189,9 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callabl
     notify(ts_recv) is called now and then; trust: see use_venues. DataError where it is neither.
     """
     reader = recording.read(path)
-    decoding = Decoding(path, symbols, trust=trust)
+    decoding, whole = Decoding(path, symbols, trust=trust), recording.Continuity(reader)
     for number, record in enumerate(reader):
-        decoding.enter(record)
+        decoding.enter(record, whole.broken())
         if number % 4096 == 0 and notify is not None:
             notify(record.ts_recv)
     if not decoding.replays:

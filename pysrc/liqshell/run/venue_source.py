@@ -72,6 +72,7 @@ class Source:
     def __init__(self, spec: Mapping[str, Any], symbols: Sequence[str], sink: EngineSink | None, alone: bool):
         first = self.first = int(spec["first"])
         self.venue, self.symbols, self.gap_ns = str(spec["venue"]), tuple(symbols[first:first + spec["count"]]), int(spec["gap_ns"])
+        self.each = range(first, first + len(self.symbols))
         self.watched, self.alone = bool(spec["watched"]), alone
         self.adapter: Adapter = adapter_of(self.venue)
         self.decoder: FrameDecoder = self.adapter.decoder(self.symbols, first)

@@ -22,10 +22,12 @@ import numpy as np
 import liqcore as lc
 from liqshell.recording import journal
 from liqshell.recording import reader as recording
+from liqshell.recording.marks import Standing, concerns_of
 from liqshell.run import replay
 from liqshell.errors import DataError
 from liqshell.run.pipeline import GATEWAY, Pipeline
 from liqshell.recording.recorder import FEED, GAP, HOUR_NS, IMAGE, META, REPORT
+from liqshell.run.venue_source import source_named
 from liqshell.state.learnt import Learnt, Venues, decode, take
 
 LOOK_RECORDS = 4096             # between two looks at whether to go on
@@ -215,20 +217,29 @@ class Warmer:
 
     def _records(self, records: Iterable[recording.Record], reader: recording.Reader, where: Path) -> None:
         """To the end of a recording, and the feed is lost."""
-        sources, self._damages = self.pipeline.sources, reader.tears
+        sources, whole, standing = self.pipeline.sources, recording.Continuity(reader), Standing()
+        owed = False
         for number, record in enumerate(records, 1):
             if number % LOOK_RECORDS == 0:
                 self._look()
-            torn, self._damages = reader.tears > self._damages, reader.tears
-            if torn or record.stream == GAP:            # frames are missing here
-                self._mark(lc.FeedState.FEED_GAP, record.ts_recv)
+            owed = whole.broken() or owed
+            if owed and record.ts_recv and record.stream != recording.SKIP:     # frames are missing before it: for so long, what is up is down
+                for source in sources.values():
+                    source.forget(((-1, 0),))
+                for state, ts in ((lc.FeedState.FEED_DOWN, min(self._data_ns + 1, record.ts_recv)), (lc.FeedState.FEED_UP, record.ts_recv)):
+                    self._mark(state, ts, standing)
+            owed = record.stream == GAP                 # and behind this one
             if record.stream in (META, REPORT):         # of its own account
                 continue
-            venue = replay.object_of(record.frame, where).get("venue", "") if record.stream == FEED else record.exchange
+            mark = replay.object_of(record.frame, where) if record.stream == FEED else {}
+            venue = mark.get("venue", "") if record.stream == FEED else record.exchange
             if record.exchange != "liqcore" or record.stream == FEED:
                 if venue and venue not in sources:      # this run does not listen to it
                     continue
                 self._data_ns = record.ts_recv
+            if mark:
+                of = source_named(sources, venue, str(where))
+                standing.take(mark["state"], concerns_of(mark, of.instruments, of.symbols, of.first), of.each)
             replay.enter(self.pipeline, record, where)
             if not self._all and number % KNOWN_RECORDS == 0:
                 self._look()
@@ -240,9 +251,11 @@ class Warmer:
             raise Stopped
         self._all = self._all or known_of(self.pipeline.engine, self.known, self.pipeline.engine.now)
 
-    def _mark(self, state: lc.FeedState, ts: int) -> None:
-        for venue in self.pipeline.sources:
-            self.pipeline.feed(state, self._data_ns, max(ts, self.pipeline.engine.now), venue)
+    def _mark(self, state: lc.FeedState, ts: int, standing: Standing | None = None) -> None:
+        """Of all feeds; standing: of what is not down by it."""
+        for venue, source in self.pipeline.sources.items():
+            concerns = None if standing is None else standing.up(source.instruments, source.each)
+            self.pipeline.feed(state, self._data_ns, max(ts, self.pipeline.engine.now), venue, concerns)
 
     def _lose(self) -> None:
         """The end of a part: from the last thing that is known of it, the feed is down."""

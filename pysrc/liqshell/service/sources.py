@@ -29,7 +29,6 @@ from liqshell.service.ledger import Ledger
 from liqshell.store.load import Store
 
 KEEP_BYTES = 1 << 30  # of days of a store in memory
-MEMBER_READ = 16 << 20  # bytes of a recording that are unpacked at a time: more than one member of our recorder holds
 HOUR_NS = 3_600 * lc.SECOND
 USEFUL = np.array(
     [int(lc.Kind.LIQUIDATION) <= k <= int(lc.Kind.TICKER) or k == int(lc.Kind.FEED) or k >= int(lc.Kind.DELEVERAGE) for k in range(256)]
@@ -105,39 +104,25 @@ class StoreSource:
         return Dataset("", data, ledger, prefixes, whole.synthetic, received, self.folder, data.end, began)
 
 
-class Tail:
-    """The lines of a run's recording as they are written: whole members only."""
+class Tail(recording.Reader):
+    """The lines of a run's recording as they are written. What is damaged is read around, as a reader of the whole does; a member without an end is
+    one that is being written, until there is something behind it."""
 
     def __init__(self, frames: Path):
-        self._frames = frames
-        self._file: Path | None = None
-        self._offset = self._number = 0
-        self._lines = Lines(frames)
+        super().__init__(frames)
+        self._place, self._of = packing.Place(), Lines(frames)
+        self._bad = recording.BadLines(self, frames)
 
     def records(self) -> Iterator[recording.Record]:
         """Those that have been added since the last call."""
-        files = packing.frame_files(self._frames)
-        for file in files[files.index(self._file) if self._file in files else 0 :]:
-            if file != self._file:
-                self._file, self._offset, self._number, self._lines = file, 0, 0, Lines(file)
-            for lines in self._members(file):
-                for line in lines.splitlines():
-                    self._number += 1
-                    yield from self._lines.records(line, self._number)
-
-    def _members(self, file: Path) -> Iterator[bytes]:
-        with file.open("rb") as stream:
-            while True:
-                stream.seek(self._offset)
-                block = stream.read(MEMBER_READ)
-                try:
-                    found = packing.first_member(block) if block else None
-                except ValueError as why:
-                    raise DataError(str(file), f"damaged at byte {self._offset} ({why})", "a recording of liqcore") from None
-                if found is None:  # its end is not written yet
-                    return
-                self._offset += found[1]
-                yield found[0]
+        files = packing.frame_files(self.path)
+        for file in files[files.index(self.file) if self.file in files else 0 :]:
+            if file != self.file:
+                self._bad.conclude()
+                self.file, self._place, self._of, self._bad, self.lines = file, packing.Place(), Lines(file), recording.BadLines(self, file), 0
+            self._place.ended = file != files[-1]
+            if self._place.ended or file.stat().st_size >= packing.MAGIC_BYTES:
+                yield from self._records(self._of, self._joined(file, self._place), self._bad, self.lines)
 
 
 class RunSource:
@@ -146,6 +131,8 @@ class RunSource:
     def __init__(self, folder: Path, spill: Path, manifest: Mapping[str, Any]):
         self.folder = folder
         self._tail, self._decoding = Tail(folder / journal.FRAMES), Decoding(folder)
+        self._whole = recording.Continuity(self._tail)
+        self._failed: DataError | None = None
         self._spill = Path(tempfile.mkdtemp(prefix="events-", dir=private.folder(spill)))
         self._bounds: list[int] = []
         self._arrays: list[np.ndarray] = []
@@ -160,12 +147,18 @@ class RunSource:
     def refresh(self) -> None:
         """Read what was written since."""
         with self._lock:
-            self._refresh()
+            if self._failed is not None:
+                raise self._failed
+            try:
+                self._refresh()
+            except DataError as why:             # not what comes behind it either: something would be missing in between
+                self._failed = why
+                raise
 
     def _refresh(self) -> None:
         into = self._decoding.collector
         for number, record in enumerate(self._tail.records()):
-            self._decoding.enter(record)
+            self._decoding.enter(record, self._whole.broken())
             self._last = max(self._last, record.ts_recv)
             if number % 1024 == 1023:
                 self._take(into)
@@ -186,7 +179,7 @@ class RunSource:
 
     def _begin(self, values: Mapping[str, Any]) -> None:
         instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
-        prefix = hashlib.sha256(f"{self._manifest.get('started_ns')} {values}".encode()).hexdigest()[:32]
+        prefix = hashlib.sha256(f"{self.folder} {self._manifest.get('started_ns')} {values}".encode()).hexdigest()[:32]
         data = Data(instruments, Parts(self._bounds, partial(_nth, self._arrays), keep_bytes=None), 0, -1)
         self.dataset = Dataset(self.folder.name, data, Ledger(data), [prefix], bool(self._manifest.get("synthetic")), "recorded", self.folder)
 

@@ -178,7 +178,7 @@ def test_frames_of_another_venue_are_refused(tmp_path):
         events(write(tmp_path / "x.jsonl", line))
 
 
-def test_a_torn_member_is_counted_and_a_gap_stands_in_its_place(tmp_path):
+def test_a_torn_member_is_counted_and_the_feed_is_down_in_its_place(tmp_path):
     ms = T0 // MS
 
     def line(n):
@@ -191,7 +191,9 @@ def test_a_torn_member_is_counted_and_a_gap_stands_in_its_place(tmp_path):
     seen = []
     found = events(path, seen)
     marks = found[found["kind"] == lc.Kind.FEED]
-    assert len(marks) == 1 and marks["code"][0] == lc.FeedState.FEED_GAP and marks["instrument"][0] == -1
+    assert marks["code"].tolist() == [lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP] and marks["instrument"].tolist() == [-1, -1]
+    place = int(np.flatnonzero(found["kind"] == lc.Kind.FEED)[0])
+    assert marks["ts_recv"].tolist() == [found["ts_recv"][place - 1] + 1, T0 + 200 * MS] and (found["kind"][place + 1] == lc.Kind.FEED)
     assert {100 * m + n for m in (0, 2) for n in range(20)} <= set(((found["ts_event"] - T0) // MS).tolist())
     assert any("damaged" in note or "cut" in note for note in seen[0].notes)
 

@@ -193,6 +193,22 @@ def test_bombs_and_what_is_no_feed_are_refused(body):
         entries(body.encode())
 
 
+@pytest.mark.parametrize("body", ['<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Log in</title></head><body/></html>', "<error>quota</error>",
+                                  '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault/></e:Body></e:Envelope>', "<rss/>",
+                                  "<html><rss><channel/></rss></html>", "<answer><item><title>T</title></item></answer>",
+                                  '<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description/></r:RDF>'])
+def test_xml_that_is_no_feed_is_no_answer(body):
+    """A page to log in says nothing about news, so it must not count as a feed without any."""
+    with pytest.raises(ValueError, match="no feed"):
+        entries(body.encode())
+
+
+@pytest.mark.parametrize("body", ["<rss><channel/></rss>", '<feed xmlns="http://www.w3.org/2005/Atom"/>',
+                                  '<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/"><channel/></r:RDF>'])
+def test_an_empty_feed_has_no_entries(body):
+    assert entries(body.encode()) == []
+
+
 @given(st.binary(max_size=400))
 def test_no_bytes_break_the_reader(body):
     try:

@@ -127,7 +127,7 @@ def test_a_recording_that_is_gone_or_has_lost_the_place_is_said_and_is_a_gap(hou
         assert differing(found.engine, ended.engine.snapshot()) == []
 
 
-def test_damage_inside_a_recording_is_a_gap_and_a_note(hour, run, tmp_path):
+def test_damage_inside_a_recording_is_an_outage_and_a_note(hour, run, tmp_path):
     config, folder, half = run
     learnt_file(tmp_path / "runs", "warm").unlink()
     whole = Warmer(settings(load(config), hour[0]))
@@ -140,8 +140,14 @@ def test_damage_inside_a_recording_is_a_gap_and_a_note(hour, run, tmp_path):
     warmer = Warmer(settings(load(config), hour[0]))
     warmer.run(folder)
     assert whole.notes == [] and any("damaged" in note for note in warmer.notes)
-    gaps = [one.pipeline.sources["bybit"].sink.gaps for one in (whole, warmer)]
-    assert gaps[1] > gaps[0], gaps
+    feeds = []
+    for one in (whole, warmer):
+        audit = one.pipeline.drain_audit()
+        feeds.append(audit[audit["kind"] == int(lc.AuditKind.AUDIT_FEED)])
+    states = [feed["phase"].tolist() for feed in feeds]
+    assert states[1][-3:] == [lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP, lc.FeedState.FEED_DOWN] and len(states[1]) == len(states[0]) + 2, states
+    down, up = feeds[1]["ts"][-3:-1].tolist()
+    assert (up - down) / 1e9 > 1.0
 
 
 def test_runs_that_overlap_are_refused(hour, run):

@@ -16,11 +16,12 @@ from recorded_run import record_run
 from recorder_lines import member, unpacked
 
 import liqcore as lc
-from liqshell import cli
+from liqshell import cli, formats, store
 from liqshell.recording import journal
-from liqshell.recording.packing import frame_files
+from liqshell.recording.packing import ZSTD_MAGIC, frame_files
 from liqshell.research.feature_rows import iso
 from liqshell.run import recorded_events
+from liqshell.service.sources import RunSource
 
 NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "funding.funding_avg@5m", "price.last", "flow.spread_bps",
          "liquidations.liq_volume@5m:lag(30s)", "SOL/flow.volume@10s:change(1m)", "hawkes.intensity_long")
@@ -250,3 +251,80 @@ def test_a_run_that_is_deleted_or_replaced_does_not_stop_the_others(run, tmp_pat
         assert api.library.opened("new").data.end >= int(manifest["ended_ns"])
         frames = frame_files(runs / "new" / journal.FRAMES)
         assert len(frames) == 2
+
+
+def torn(run, folder, how) -> Path:
+    """A copy of the run with damage in its first file: in the middle, at the cut end, a member lost, a bad line, or an hour that is gone."""
+    shutil.copytree(run, folder)
+    file = frame_files(folder / journal.FRAMES)[0]
+    data = bytearray(file.read_bytes())
+    starts = [at for at in range(len(data)) if data.startswith(ZSTD_MAGIC, at)]
+    middle = starts[len(starts) // 2]
+    if how == "a byte":
+        data[middle + 60] ^= 4
+    elif how == "bytes":
+        data[middle + 40:middle + 2040] = bytes(2000)
+    elif how == "cut":
+        del data[middle + 30:]
+    elif how == "a hole":
+        del data[middle + 30:starts[len(starts) // 2 + 3]]
+    elif how == "a line":
+        lines = unpacked(file).splitlines(keepends=True)
+        lines[len(lines) // 2] = lines[len(lines) // 2][:50] + b"\n"
+        data = b"".join(member(b"".join(lines[n:n + 200])) for n in range(0, len(lines), 200))
+    file.write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("how", ["a byte", "bytes", "cut", "a hole", "a line"])
+def test_a_torn_recording_is_the_same_to_the_server_the_command_and_the_store(run, tmp_path, capsys, how):
+    """It answers for all that can be read; within the tear every value is unknown; and everybody says the same bits."""
+    folder = torn(run, tmp_path / "torn", how)
+    with formats.read(folder) as reading:
+        events = np.concatenate(list(reading.ordered()))
+    marks = events[events["kind"] == int(lc.Kind.FEED)]
+    whole = recorded_events.read_events(run).events
+    known = {tuple(mark) for mark in whole[whole["kind"] == int(lc.Kind.FEED)].tolist()}
+    down, up = (next(int(mark["ts_recv"]) for mark in marks if mark["code"] == int(code) and tuple(mark.tolist()) not in known)
+                for code in (lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP))
+    assert down < up and not ((events["ts_recv"] > down) & (events["ts_recv"] < up)).any()
+    lost = whole[(whole["ts_recv"] > down) & (whole["ts_recv"] < up)]
+    assert len(lost) > 0
+    first, last = int(events["ts_recv"][0]), int(events["ts_recv"][-1])
+    draw = random.Random(3)
+    times = sorted({draw.randrange(first, last) for _ in range(60)} | {down, down + 1, (down + up) // 2, up - 1, up})
+    store.fill(tmp_path / "store", formats.files_of(folder))
+    printed = []
+    for path in (folder, tmp_path / "store"):
+        assert cli.main(["features", str(path), "-f", ",".join(NAMES), "--at", ",".join(map(str, times))]) == 0
+        printed.append({(row["contract"], int(row["ts"])): row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))})
+    with asked(tmp_path / "torn", tmp_path / "state") as api:
+        answer = api.history(features=list(NAMES), rows=[{"contract": contract, "at": ts} for contract, ts in printed[0]])
+        assert answer.status == 200, answer.body
+        columns = answer.json["columns"]
+        served_events = np.concatenate([np.asarray(part) for part in api.library.get().data.parts])
+    for n, place in enumerate(printed[0]):
+        for name in NAMES:
+            one, two = (float(rows[place][name]) if rows[place][name] else None for rows in printed)
+            assert bits(columns[name][n]) == bits(one) == bits(two), (name, place, down, up)
+            assert not down <= place[1] < up or one is None or ":" in name, (name, place)         # a lag looks at what was known
+    read = recorded_events.read_events(folder).events
+    assert served_events.tobytes() == read[np.isin(read["kind"], np.unique(served_events["kind"]))].tobytes()
+
+
+@pytest.mark.parametrize("how", ["a byte", "bytes", "cut", "a hole"])
+def test_a_torn_recording_is_followed_as_it_is_read_whole(run, tmp_path, how):
+    """Whatever piece of it has been written when it is looked at."""
+    folder = torn(run, tmp_path / "torn", how)
+    steps = grown(folder, tmp_path / "grows" / "run", random.Random(5))
+    next(steps)
+    source = None
+    for _ in steps:
+        if source is None:
+            source = RunSource(tmp_path / "grows" / "run", tmp_path / "spill", journal.load_manifest(folder))
+        source.refresh()
+    source.refresh()
+    found = np.concatenate([np.asarray(part) for part in source.dataset.data.parts])
+    source.close()
+    read = recorded_events.read_events(folder).events
+    assert found.tobytes() == read[np.isin(read["kind"], np.unique(found["kind"]))].tobytes()

@@ -133,8 +133,10 @@ def test_behind_a_lost_hour_or_a_damaged_place_values_are_unknown_until_they_are
         one_by_one = np.concatenate([part for file in formats.files_of(torn.parent) for part in formats.read(file).ordered()])
         assert whole_folder.tobytes() == one_by_one.tobytes(), name
         events = stored(formats.files_of(torn.parent), tmp_path / f"{name}-store")
-        gaps = events[(events["kind"] == lc.Kind.FEED) & (events["code"] == lc.FeedState.FEED_GAP)]
-        assert len(gaps) == 2, name          # the damage, and the silence that it leaves
+        gaps = events[events["kind"] == lc.Kind.FEED]
+        assert gaps["code"].tolist() == [lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP, lc.FeedState.FEED_GAP], name     # and the silence that it leaves
+        said = events["ts_recv"][events["kind"] != lc.Kind.FEED]
+        assert gaps["ts_recv"][0] == said[said < gaps["ts_recv"][1]].max() + 1, name             # it begins with the last that was said
         tickers = events[events["kind"] == lc.Kind.TICKER]
         late = tickers[tickers["ts_recv"] >= gaps["ts_recv"][0]]
         assert len(late) and not late["aux_qty"].any() and (late["flags"] == only_mark).all(), name
