@@ -18,7 +18,7 @@ from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited, compression
 from liqshell.formats.delimited import INTEGER, NUMBER, LABEL, Columns, Layout
-from liqshell.formats.reading import CENSORED, Reading, blank
+from liqshell.formats.reading import CENSORED, SYMBOL, Reading, blank
 from liqshell.formats.validate import Block
 
 _AGG = ("id", "price", "qty", "first_id", "last_id", "time", "is_buyer_maker")
@@ -41,7 +41,7 @@ _ALIASES = {"agg_trade_id": "id", "quantity": "qty", "first_trade_id": "first_id
             "isbuyermaker": "is_buyer_maker", "isbestmatch": "is_best_match", "quoteqty": "quote_qty"}
 _READ = {"id": INTEGER, "price": NUMBER, "qty": NUMBER, "time": INTEGER, "is_buyer_maker": LABEL, "bid": NUMBER, "bid_qty": NUMBER, "ask": NUMBER,
          "ask_qty": NUMBER, "side": LABEL, "original_qty": NUMBER, "average_price": NUMBER, "filled_qty": NUMBER, "symbol": LABEL}
-_NAME = re.compile(r"([A-Z0-9_]{2,40})-(aggTrades|trades|bookTicker|liquidationSnapshot)\b")
+_NAME = re.compile(rf"({SYMBOL})-(aggTrades|trades|bookTicker|liquidationSnapshot)\b")
 _FLAG = {"true", "false", "0", "1"}
 _SIDE = {"buy", "sell"}
 FORCED_ORDER = {"buy": int(Side.SHORT), "sell": int(Side.LONG)}
@@ -98,7 +98,7 @@ class Binance(Reading):
         if found is None:
             raise DataError(f"{self.path}:1", f"columns {first[:100]!r}", f"an archive of Binance: {', '.join(LAYOUTS)}")
         self.type, self.layout, spot = found
-        name = next((m for text in (self.path.name, *compression.members(self.path)) if (m := _NAME.search(text))), None)
+        name = next((m for text in (self.path.name, *compression.members(self.path)) if (m := _NAME.match(Path(text).name))), None)
         symbol = self.options.symbol or (name[1] if name else "")
         if not symbol and "symbol" not in self.layout.columns:
             raise DataError(str(self.path), "neither the file nor its name say which contract it is of",

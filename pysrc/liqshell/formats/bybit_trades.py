@@ -17,14 +17,14 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
-from liqshell.formats.reading import Reading, blank
+from liqshell.formats.reading import SYMBOL, Reading, blank
 from liqshell.formats.validate import Block
 
 FUTURES = {"timestamp": NUMBER, "symbol": LABEL, "side": LABEL, "size": NUMBER, "price": NUMBER, "trdMatchID": TEXT}
 SPOT = {"id": INTEGER, "timestamp": INTEGER, "price": NUMBER, "volume": NUMBER, "side": LABEL}
 TURNED_ROWS_MAX = 50_000_000        # of a file in falling order: it must fit in memory
 TAKER = {"buy": int(Side.LONG), "sell": int(Side.SHORT)}
-_NAME = re.compile(r"([A-Z0-9]{3,30}?)[_-]?(\d{4}-\d{2}(?:-\d{2})?)")
+_NAME = re.compile(rf"({SYMBOL}?)[_-]?\d{{4}}-\d\d")
 
 
 # a first line that is a row already: the columns that it has
@@ -61,7 +61,7 @@ class BybitTrades(Reading):
         self.layout = Layout(names, wanted, header)
         self._mine = -1
         if not self._futures:
-            named = _NAME.search(self.path.name)
+            named = _NAME.match(self.path.name)
             symbol = self.options.symbol or (named[1] if named else "")
             if not symbol:
                 raise DataError(str(self.path), "neither the file nor its name say which market it is of",

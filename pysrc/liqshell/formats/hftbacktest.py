@@ -20,9 +20,11 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
+from liqshell.formats.markets import MARKETS
 from liqshell.formats.reading import Reading
 from liqshell.formats.compression import ZIP, members, opened
 from liqshell.formats.validate import Block
+from liqshell.venues.adapters import BY_NAME
 
 DEPTH, TRADE, CLEAR, SNAPSHOT, BBO = 1, 2, 3, 4, 5
 TICKER_BID, TICKER_ASK = 103, 104           # of hftbacktest's converters, with opt "b"
@@ -33,7 +35,9 @@ FIELDS = {"ev": "u8", "exch_ts": "i8", "local_ts": "i8", "px": "f8", "qty": "f8"
 BLOCK_ROWS = 1 << 18
 MESSAGE_BLOCKS = 16                         # no message is as long
 ROWS_MAX = 1 << 40
-_NAME = re.compile(r"([A-Za-z0-9_]*?[A-Za-z]{3,})[_-]?\d{8}")
+# what may stand before the contract in the name of a file
+_VENUES = sorted({*BY_NAME, *MARKETS, "binancefutures", "binancespot", "bybit_spot"}, key=len, reverse=True)
+_NAME = re.compile(rf"(?:(?:{'|'.join(_VENUES)})_)?(\w*?[^\W\d_]{{3,}}\w*?)[_-]?\d{{8}}", re.IGNORECASE)
 NPY = b"\x93NUMPY"
 
 
@@ -59,7 +63,7 @@ class HftBacktest(Reading):
         with opened(self.path, self._member) as stream:
             self._dtype, self._rows = self._header(stream)
         named = _NAME.match(self.path.stem)
-        symbol = self.options.symbol or (named[1].rpartition("_")[2].upper() if named else "")
+        symbol = self.options.symbol or (named[1].upper() if named else "")
         if not symbol:
             raise DataError(str(self.path), "neither the file nor its name say which contract it is of", "a name such as btcusdt_20240808.npz",
                             "Rename it, or say symbol=...")

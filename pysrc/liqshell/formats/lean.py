@@ -26,9 +26,9 @@ from liqshell.recording.streams import BITS
 BAR_NS = {"second": 1_000_000_000, "minute": 60_000_000_000, "hour": 3_600_000_000_000}
 DAY_MS = 86_400_000
 VENUES = {"binance": "binance_um", "bybit": "bybit", "dydx": "dydx"}
-_MEMBER = re.compile(r"(\d{8})_([a-z0-9]{2,30})_(second|minute|hour)_(quote|trade)(?:_\w+)?\.csv")
+_MEMBER = re.compile(r"(\d{8})_([^\W_A-Z]{2,30})_(second|minute|hour)_(quote|trade)(?:_\w+)?\.csv")
 _FUNDING = re.compile(r"\d{8} \d\d:\d\d:\d\d,-?\d+(?:\.\d+)?")
-_NAME = re.compile(r"(?:([a-z]+)_)?(?:margin_interest_)?([a-z0-9]{2,30})\.csv")
+_NAME = re.compile(rf"(?:(?:{'|'.join(VENUES)})_)?(?:margin_interest_)?([^\W_A-Z]{{2,30}})\.csv")
 _QUOTES = Layout(("ms", *(f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size"))),
                  {"ms": INTEGER, "bid_close": NUMBER, "bid_size": NUMBER, "ask_close": NUMBER, "ask_size": NUMBER}, header=False)
 
@@ -62,7 +62,7 @@ class Lean(Reading):
         self._bar_ns = BAR_NS[found[3]] if found is not None else 0
         self._midnight = _midnight(self.path, found[1]) if found is not None else 0
         named = _NAME.fullmatch(self.path.name.lower())
-        symbol = self.options.symbol or (found[2] if found is not None else named[2] if named else "").upper()
+        symbol = self.options.symbol or (found[2] if found is not None else named[1] if named else "").upper()
         parts = re.split(r"[_.]", self.path.name.lower())[:1] + [folder.name.lower() for folder in list(self.path.absolute().parents)[:6]]
         venue = self.options.venue or next((VENUES[word] for word in parts if word in VENUES), "")
         if not symbol or not venue:

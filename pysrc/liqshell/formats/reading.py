@@ -33,6 +33,8 @@ SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"   
 SEED = "seed of the generated market: "                                            # another, with the seed behind it
 ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
 CONTRACTS_MAX = 100_000
+# a contract in the name of a file, as Binance and Bybit write them: letters of any script, digits; no small Latin letters
+SYMBOL = r"[^\Wa-z]{2,40}"
 FULL, CENSORED, UNKNOWN = "FULL", "CENSORED", "UNKNOWN"
 # what the liquidations of a venue's public feed are worth, wherever they were written down: every one, or at most one a second and contract. Of all
 # others it is not known. aster has no adapter; its feed is Binance's

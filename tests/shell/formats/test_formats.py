@@ -150,6 +150,44 @@ def test_a_file_that_does_not_say_its_contract_is_refused_until_told(tmp_path):
     assert seen[0].contracts == [("binance_um", "ETHUSDT")]
 
 
+AGG_ROW = f"26,58000.5,0.25,40,41,{T0 // MS},true"
+SPOT_ROWS = ("id,timestamp,price,volume,side,rpi", f"1,{T0 // MS},58000.5,0.25,sell,0")
+
+
+@pytest.mark.parametrize(("name", "rows", "symbol"), [
+    ("币安人生USDT-aggTrades-2024-08-05.csv", (AGG, AGG_ROW), "币安人生USDT"),
+    ("我踏马来了USDT-aggTrades-2024-08-05.zip", (AGG, AGG_ROW), "我踏马来了USDT"),
+    ("BTCUSDT_241227-aggTrades-2024-08-05.csv", (AGG, AGG_ROW), "BTCUSDT_241227"),
+    ("BTCUSDT-aggTrades-2024-08-05 (1).csv", (AGG, AGG_ROW), "BTCUSDT"),
+    *((f"{before}-aggTrades-2024-08-05.csv", (AGG, AGG_ROW), None) for before in ("foo.BTCUSDT", "x_BTCUSDT", "café-USDT", "my BTCUSDT", "BTC-USDT", "btcusdt")),
+    ("币安人生USDT_2024-08-05.csv", SPOT_ROWS, "币安人生USDT"), ("1000PEPEUSDT-2024-08.csv.gz", SPOT_ROWS, "1000PEPEUSDT"),
+    ("foo.BTCUSDT_2024-08-05.csv", SPOT_ROWS, None), ("BTC-USDT_2024-08-05.csv", SPOT_ROWS, None), ("2024-08-05.csv", SPOT_ROWS, None),
+    ("binance_btcusdt.csv", ("20240805 00:00:00,0.0001",), "BTCUSDT"), ("binance_币安人生usdt.csv", ("20240805 00:00:00,0.0001",), "币安人生USDT"),
+    ("binance_foo_btcusdt.csv", ("20240805 00:00:00,0.0001",), None)])
+def test_the_contract_is_all_that_the_name_of_a_file_has_before_the_kind_or_the_day(tmp_path, name, rows, symbol):
+    path = write(tmp_path / name, *rows)
+    if symbol is None:
+        with pytest.raises(DataError, match="neither the file nor"):
+            formats.read(path)
+        return
+    seen = []
+    assert len(events(path, seen)) and [found for _, found in seen[0].contracts] == [symbol]
+
+
+@pytest.mark.parametrize(("name", "symbol"), [
+    ("btcusdt_20240805", "BTCUSDT"), ("binance_btcusdt_20240805", "BTCUSDT"), ("binance_um_1000pepeusdt20240805", "1000PEPEUSDT"),
+    ("btcusd_perp_20240805", "BTCUSD_PERP"), ("ethusd_perp_20240805", "ETHUSD_PERP"), ("btcusdt_240927_20240805", "BTCUSDT_240927"),
+    ("币安人生usdt_20240805", "币安人生USDT"), ("foo.btcusdt_20240805", None), ("20240805", None)])
+def test_hftbacktests_contract_is_all_that_the_name_has_before_the_day_but_the_venue(tmp_path, name, symbol):
+    path = hft(tmp_path / f"{name}.npz", [(2 | LOCAL | BUY, T0, T0, 5.0, 1.0)])
+    if symbol is None:
+        with pytest.raises(DataError, match="neither the file nor"):
+            formats.read(path)
+        return
+    seen = []
+    assert len(events(path, seen)) == 1 and seen[0].contracts == [("binance_um", symbol)]
+
+
 # ---- Bybit
 
 def test_bybit_trades_of_futures_and_of_spot(tmp_path):
