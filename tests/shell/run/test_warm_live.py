@@ -76,7 +76,7 @@ def test_paper_sessions_go_on_where_the_one_before_ended(tmp_path):
         check, = checks._kept(Facts(kept=wrong, now_ns=1))
         assert check.verdict == "warn" and why in check.text and "test.bin" in check.text and check.action
     none, = checks._kept(Facts(kept=dataclasses.replace(kept, learnt=None)))
-    assert none.verdict == "ok" and "nothing learnt is kept" in none.text
+    assert none.verdict == "ok" and "no learnt state" in none.text
     report = make_report(folders[2])
     page, rows = report.html.read_text(), report.summary["warm"]
     assert "What was learnt before" in page and "The run began warm, with what was learnt from" in page and str(learnt_file(tmp_path, "test")) in page
