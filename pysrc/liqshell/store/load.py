@@ -64,7 +64,7 @@ class Store:
     def __init__(self, path: str | Path):
         self.root = Path(path)
         if not self.root.is_dir():
-            raise DataError(str(path), "no such folder", "a store", "Make one with `liqcore import FILES… --store DIR`")
+            raise DataError(str(path), "no such folder", "a store", "Create one with `liqcore import FILES… --store DIR`")
         self.catalogue = Catalogue(self.root)
         self._finish_imports()
         self._contracts = self._known()
@@ -80,7 +80,8 @@ class Store:
                 finally:
                     lock.release()
             elif time.monotonic() > until:
-                raise DataError(str(self.root), "an import is being committed", "a store at rest", "Try again when it has finished")
+                raise DataError(str(self.root), "an import is in progress", "a store without an import in "
+                                                                            "progress", "Try again after its end")
             else:
                 time.sleep(0.05)
 
@@ -113,7 +114,7 @@ class Store:
         near = difflib.get_close_matches(name.upper(), [n.rpartition(":")[2].upper() for n in names] + [n.upper() for n in names], 3, 0.5)
         shown = [n for n in names if n.rpartition(":")[2].upper() in near or n.upper() in near] or names[:SHOWN_MAX]
         raise ConfigError(str(self.root), f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
-                          else "a store that is not empty", "`liqcore data STORE` lists what there is")
+                          else "a store that is not empty", "`liqcore data STORE` lists the contracts")
 
     def select(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
                missing: Literal["error", "gap"] = "error") -> Selection:

@@ -101,7 +101,7 @@ def parse_markets(answer: bytes) -> tuple[list[Market], list[str]]:
 def market_of(row: Any, event: Any = None) -> Market:
     """One market. event: what stands around it, whose eventStartTime and series count where its own are missing. Refused says what is wrong."""
     if not isinstance(row, dict):
-        raise Refused(f"a market that is no object: {str(row)[:60]!r}")
+        raise Refused(f"a market that is not an object: {str(row)[:60]!r}")
     name = str(row.get("slug") or row.get("id") or "a market without a name")[:120]
 
     def need(ok: object, what: str, found: Any) -> None:
@@ -116,18 +116,18 @@ def market_of(row: Any, event: Any = None) -> Market:
     need(_CONDITION.fullmatch(condition), "conditionId is none", condition)
     around = event if isinstance(event, dict) else {}
     start, end = _moment(row.get("eventStartTime") or around.get("startTime")), _moment(row.get("endDate"))
-    need(start, "eventStartTime is no time", row.get("eventStartTime"))
-    need(end, "endDate is no time", row.get("endDate"))
+    need(start, "eventStartTime is not a time", row.get("eventStartTime"))
+    need(end, "endDate is not a time", row.get("endDate"))
     source = str(row.get("resolutionSource") or around.get("resolutionSource") or "")
     found = _SOURCES[0].fullmatch(source)
-    need(not _SOURCES[1].fullmatch(source), "it settles on Chainlink prices, which are not read here", source)
+    need(not _SOURCES[1].fullmatch(source), "it settles on Chainlink prices, which are not supported", source)
     need(found, "unknown resolutionSource", source)
-    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle of other than one whole hour", f"{start} to {end}")
+    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle that is not of one whole hour", f"{start} to {end}")
     need(isinstance(row.get("feeSchedule"), dict), "no feeSchedule", row.get("feeSchedule"))
     fees: dict[str, Any] = row["feeSchedule"]
     need(_number(fees.get("exponent")) == 1, "feeSchedule.exponent is not 1", fees)
     rate, tick, size = _number(fees.get("rate")), _number(row.get("orderPriceMinTickSize")), _number(row.get("orderMinSize"))
-    need(rate is not None and 0 <= rate <= 1, "feeSchedule.rate is no rate", fees)
+    need(rate is not None and 0 <= rate <= 1, "feeSchedule.rate is not a rate", fees)
     need(fees.get("takerOnly") is True, "feeSchedule.takerOnly is not true", fees)
     need(tick is not None and str(tick.normalize()) in TICKS, "orderPriceMinTickSize is none", row.get("orderPriceMinTickSize"))
     need(size is not None and 0 < size <= 1_000_000, "orderMinSize is none", row.get("orderMinSize"))
