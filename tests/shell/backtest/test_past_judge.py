@@ -292,7 +292,7 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
     for one in (report, again):
         rows = assess(one.html.parent)
-        assert rows and all("a live model was asked about the past" in row["missing"] for row in rows), "it verifies nothing"
+        assert rows and all("a live model answered questions about the past" in row["missing"] for row in rows), "it verifies nothing"
     settings = studied(run, tmp_path, "[backtest]\nstudy = false\n")
     settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "b"),)))
     found = compare_page.write(run_compare(settings, ["fade"], tmp_path / "compared"))
@@ -352,7 +352,7 @@ CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
 
 
 @pytest.mark.parametrize(("judge", "verdicts", "where", "what"), [
-    ("", 0, "policy.judge_s", "names nobody"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
+    ("", 0, "policy.judge_s", "names no judge"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
     ("kind = 'command'\nprogram = ['x']", 0, "judge.kind", "may know what happened")])
 def test_what_cannot_answer_about_the_past_is_refused(judge, verdicts, where, what):
     from liqshell.backtest.past_judge import judge_settings
@@ -375,7 +375,7 @@ def test_who_is_asked():
     assert found(model, verdicts=3)["kind"] == "openai"
     with pytest.raises(ConfigError, match="in a sweep"):
         refuse_model(loads(f"[judge]\n{model}\n"), "sweep")
-    with pytest.raises(ConfigError, match="beside a run"):
+    with pytest.raises(ConfigError, match="together with a run"):
         asker({"judge": found(model)}, ())
 
 
@@ -422,7 +422,7 @@ def test_a_model_on_the_past_is_asked_within_caps_and_breaker(tmp_path, monkeypa
 
 
 def test_the_old_key_says_what_takes_its_place():
-    with pytest.raises(ConfigError, match=r"judge.without_news: a key that is no more.*\[policy\] without_news"):
+    with pytest.raises(ConfigError, match=r"judge.without_news: a key that no longer exists.*\[policy\] without_news"):
         loads("[judge]\nkind = 'rules'\nwithout_news = 'enter'\n")
     assert AskPast is not None
 
@@ -469,5 +469,5 @@ def test_the_whole_chain_on_nine_days_of_a_made_market():
 
 def test_the_story_of_a_question_in_words(run):
     lines = [line.text for line in story(load_run(run)) if line.text.startswith("The judge")]
-    for words in ("is asked about", "confirms with confidence 0", "refuses", "says hold", "gives no valid answer"):
+    for words in ("is asked about", "confirms with confidence 0", "refuses", "answers hold", "gives no valid answer"):
         assert any(words in line for line in lines), words
