@@ -155,7 +155,7 @@ class Narrator:
         winner = {OrderStatus.ORDER_NEW: f"acknowledges the {role}{wait}" + (f", at {price(r.price)}" if r.price else ""),
                   OrderStatus.ORDER_REJECTED: f"rejects the {role}{because}", OrderStatus.ORDER_CANCELLED: f"cancels the {role}{because}",
                   OrderStatus.ORDER_TRIGGERED: f"triggers the {role}", OrderStatus.ORDER_DONE: f"ends the {role}",
-                  OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}; until the venue says what became of it, it counts as exposure",
+                  OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}; it counts as exposure until its outcome is known",
                   OrderStatus.ORDER_REFUSED: f"refuses the {role}{because}"}
         return f"The venue {winner[status]}."
 
@@ -200,7 +200,8 @@ class Narrator:
     def judge(self, r: Row) -> str:
         if r.reason == Reason.JUDGING:
             return f"The judge is asked about {money(r.notional)}; it has {seconds(r.judge_s)}."
-        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "refuses", Judgment.JUDGE_HOLD: "says hold",
+        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "refuses", Judgment.JUDGE_HOLD: "answers "
+                                                                                                                                         "hold",
                 Judgment.JUDGE_FAILED: "gives no valid answer"}.get(r.phase, "gives no answer")
         return f"The judge {word} after {seconds(r.waited_s)}" + (f": {reason(r.reason)}." if r.reason else ".")
 

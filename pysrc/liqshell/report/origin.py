@@ -144,7 +144,7 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
         out.append("No liquidation was large.")
     elif cascade and not steps["large liquidations"]:
         warmup = cascade.get("warmup")
-        why = f"A liquidation counts as large only after {warmup} of its instrument" if warmup else "A liquidation counts as large only after the warm-up"
+        why = "A liquidation counts as large only after " + (f"{warmup} liquidations of its instrument" if warmup else "the warm-up")
         low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"]
                if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup]
         out.append(f"No liquidation was large. {why}, and only if it reaches the {_ordinal(cascade.get('quantile'))} of the last "

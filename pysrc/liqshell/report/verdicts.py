@@ -223,8 +223,9 @@ def _luck(t: Mapping[str, Any]) -> tuple[str, str, str]:
         text = f"{plural(t['days'], 'whole day')} of results: too few; {DAYS_MIN} with trades are needed."
         state = "open" if t["logged"] else "none"
     else:
-        text = (f"The best of {plural(t['trials'], 'setting without an edge', 'settings without an edge')} on these data does as well in {percent(t['p_superior'])} of "
-                f"resamples of its days and in {percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}.")
+        best = plural(t["trials"], "setting without an edge", "settings without an edge")
+        text = (f"The best of {best} on these data does as well in {percent(t['p_superior'])} of resamples of its days and in "
+                f"{percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}.")
         state = "good" if t["edge"] else "bad" if max(t["p_superior"], t["p_shape"]) >= 0.5 else "open"
         text += "" if t["logged"] else " There is no trial log, so one trial is assumed."
         if t["settings"] < KNOWN * t["trials"]:

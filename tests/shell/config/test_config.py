@@ -358,7 +358,7 @@ def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
 @pytest.mark.parametrize(("text", "says"), [
     ("[data]\nstart = 'soon'", 'data.start: found \'soon\'; expected a date or a time such as 2026-03-04'),
     ("[data]\nstart = 2026-03-05\nend = 2026-03-05", "data.end: not after data.start"),
-    ("[data]\nstore = 'a'\nfiles = ['b']", "data.files: set beside data.store; expected one of the two"),
+    ("[data]\nstore = 'a'\nfiles = ['b']", "data.files: set together with data.store; expected one of the two"),
     ("[data]\nfiles = []", "data.files: found []; expected a list of 1 to 100000 files or folders"),
     ("[backtest]\ncontrols = ['random']", "backtest.controls: found 'random'; expected of inverted_side, random_side, random_time, every_30_min"),
     ("[backtest]\ndelays_s = [1, 0.5]", "backtest.delays_s: found [1, 0.5]; expected numbers that rise"),
@@ -372,7 +372,7 @@ def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
     ("[sweep]\nheatmap = ['policy.trail']\n[sweep.policy]\ntake_profit = [0.1]", "policy.trail is not varied; expected parameters of the grid (policy.take"),
     ("[sweep]\nsettings_max = 3\n[sweep.policy]\ntrail = [0.1, 0.2]\ntake_profit = [0.1, 0.2]", "sweep: a grid of 4 settings; expected at most"),
     ("[forward]\ntrain_days = 0", "forward.train_days: found 0; expected a number above 0"),
-    ("[policy]\nnotional = 5\nequity_share = 0.1", "policy.equity_share: set beside notional; expected one of the two"),
+    ("[policy]\nnotional = 5\nequity_share = 0.1", "policy.equity_share: set together with notional; expected one of the two"),
     ("[policy]\nrule = 'mine'", "policy.rule: found 'mine'; expected a class in a Python file, such as 'my_policy.py:MyPolicy'"),
     ("[paper]\nfunding_interval_s = 5", "paper.funding_interval_s: found 5; expected 60 seconds or more, or 0"),
     ("[paper]\nleverage = 0.5", "paper.leverage: found 0.5; expected 1 or more, or 0"),

@@ -135,7 +135,7 @@ def test_an_empty_stream_is_no_sign_that_nothing_was_seen(tmp_path, capsys):
     waits = "The detector zone was never ACTIVE. It waits for a return of the price, after 300 s away, to levels of large earlier liquidations, once 20"
     assert waits in told
     status, out, _ = cli_run(capsys, "show", tmp_path / "run")
-    assert status == 0 and out.startswith("Nothing was decided in this time.") and waits in out
+    assert status == 0 and out.startswith("There was no decision in this time.") and waits in out
 
 
 def test_a_report_without_settings_claims_no_quantile(tmp_path):

@@ -122,7 +122,7 @@ def test_bad_answers_stay_bad_without_quotes():
 
 def test_quotes_that_cover_a_part_are_said_at_the_top_of_the_page_and_of_the_terminal(folder, tmp_path):
     with_flags(folder, tmp_path / "run", printed=0, moved=0)
-    said = ["bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: 10.6 h without a quote to trade against"]
+    said = ["bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: 10.6 h without a quote to trade against"]
     report = make_report(quoted(tmp_path / "run", 0.56, said))
     page = " ".join(" ".join(Page(report.html.read_text("utf-8")).text).split())
     assert "QUOTES COVER 56.0 %" in page and page.index("QUOTES COVER 56.0 %") < page.index("Can it be believed?")

@@ -75,7 +75,7 @@ def test_a_hand_made_minute(side, mine, forced, entry, stop, target, buy, sell, 
     assert status == 0 and out.startswith("At 2026-03-04 13:01:00 UTC. ETHUSDT: nothing open, no threshold yet.")
     assert "13:01:10.000  ETHUSDT  Risk approves" in out and "Fill" not in out
     status, out, _ = run(capsys, "show", folder, "--from", "13:01:30", "--to", "13:01:35")
-    assert status == 0 and "ETHUSDT: a position is open, the last threshold" in out and "Nothing was decided in this time" in out
+    assert status == 0 and "ETHUSDT: a position is open, the last threshold" in out and "There was no decision in this time" in out
     status, out, _ = run(capsys, "show", folder, "--json")
     assert [json.loads(line)["text"] for line in out.splitlines()] == [line.text for line in told]
 

@@ -133,6 +133,6 @@ def test_the_command_learns_from_what_it_is_told(tmp_path):
         assert journal.load_manifest(tmp_path / "second")["warm"]["from"] == [str(recorded)]
         done = run("live", config, "--cold", "--out", third, "--for-s", 1)
         assert done.returncode == 0 and journal.load_manifest(third)["warm"]["began"] == "cold", done.stderr
-        for arguments, why in ((("--cold", "--warm-from", recorded), "given beside --warm-from"), (("--warm-from", tmp_path / "no"), "no such file")):
+        for arguments, why in ((("--cold", "--warm-from", recorded), "given together with --warm-from"), (("--warm-from", tmp_path / "no"), "no such file")):
             done = run("live", config, *arguments, "--for-s", 1)
             assert done.returncode == 2 and why in done.stderr, done.stderr
