@@ -116,9 +116,9 @@ class Client:
             try:
                 found = json.load(answer)
             except (OSError, HTTPException, ValueError) as why:
-                raise ApiError(self._url, f"an answer that is not whole: {why}", answer.status) from None
+                raise ApiError(self._url, f"an incomplete answer: {why}", answer.status) from None
         if not isinstance(found, dict):
-            raise ApiError(self._url, "an answer that is none of `liqcore serve`", answer.status)
+            raise ApiError(self._url, "an answer that is not from `liqcore serve`", answer.status)
         return found
 
     def _open(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Any:

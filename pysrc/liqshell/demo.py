@@ -47,10 +47,10 @@ NEEDS = {
     "momentum": Needs(40.0, 3e-4, 6.0, why="it waits for more than $5M of one side in 90 s, and elevated funding"),
     "cascade-fade": Needs(40.0, why="it waits for a cascade of more than $5M"),
     "trend": Needs(hours=8.0, why="it learns for hours, and trades rarely"),
-    "zone": Needs(hours=8.0, why="it waits for the price to come back to where much was liquidated"),
+    "zone": Needs(hours=8.0, why="it waits for the price to return to levels of many liquidations"),
     # most 15 minutes have liquidations of one side only, so that the imbalance is near -1 or +1: one of longs is unusual where most are of shorts
     "reversal": Needs(1.0, -1e-4, 10.0, 0.03,
-                      "it waits for negative funding and for longs that are flushed where shorts are the rule, and learns for hours"),
+                      "it waits for negative funding and for liquidated longs in a market of mostly shorts, and learns for hours"),
 }
 
 #: of momentum, base units: on the generated market about as much money as its preset's 0.1 of a BTC
@@ -207,8 +207,8 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
 async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: int, until: int | None,
                    progress: Callable[[Session, float], None] | None) -> dict[str, Any]:
     watcher = asyncio.create_task(_stop_at_end(session, ready["rest"]) if until is None else _stop_after(session, until))
-    slow = ConfigError(f"--speed {plan.speed:g}", "this machine is too slow for it: the market was over before the account could be reconciled, "
-                       "so nothing was traded", "a speed at which the machine keeps up", f"Try --speed {min(SPEED, plan.speed / 4):g}")
+    slow = ConfigError(f"--speed {plan.speed:g}", "this machine is too slow: the market ended before the account was reconciled, so there was no "
+                       "trade", "a speed that this machine can sustain", f"Try --speed {min(SPEED, plan.speed / 4):g}")
 
     def over() -> bool:
         return watcher.done() or until is not None and session.wire_clock.now_ns() >= until

@@ -31,8 +31,8 @@ LOGS_MAX = 100
 POLICY_MODULE = "liqshell_policy_"          # prefix of the modules that hold policies of the user's
 _PLACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file is too large for this disk",
           errno.EACCES: "no permission", errno.EPERM: "no permission", errno.EROFS: "this disk is read-only", errno.ENOENT: "no such file or folder",
-          errno.EEXIST: "it is there already", errno.ENOTDIR: "a part of this path is a file, not a folder", errno.EISDIR: "a folder, not a file",
-          errno.ENOTEMPTY: "this folder is not empty", errno.ENAMETOOLONG: "this name is too long", errno.ELOOP: "its links go in a circle",
+          errno.EEXIST: "the file exists", errno.ENOTDIR: "a part of this path is a file, not a folder", errno.EISDIR: "a folder, not a file",
+          errno.ENOTEMPTY: "this folder is not empty", errno.ENAMETOOLONG: "this name is too long", errno.ELOOP: "its links form a loop",
           errno.EMFILE: "too many open files (see `ulimit -n`)", errno.ENFILE: "too many open files on this machine",
           errno.EIO: "the disk cannot be read or written", errno.ENOMEM: "not enough memory"}
 _SQLITE = {3: "no permission", 8: "this disk is read-only", 10: "the disk cannot be read or written", 13: "the disk is full",

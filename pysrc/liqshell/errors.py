@@ -72,7 +72,7 @@ def listed(texts: Iterable[str]) -> str:
 def check_output(option: str, path: Path | None) -> None:
     """ConfigError where a file cannot be written: said before the work, not after it."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise ConfigError(f"{option} {path}", "is a folder" if path.is_dir() else "no such folder", "a file in a folder that exists")
+        raise ConfigError(f"{option} {path}", "is a folder" if path.is_dir() else "no such folder", "a file in an existing folder")
 
 
 class DataError(LiqshellError):

@@ -132,7 +132,7 @@ def names(pattern: str, expected: str, *, most: int, word: str = "") -> Any:
             raise ValueError
         twice = sorted({item for item in value if value.count(item) > 1})
         if twice:
-            raise Complaint(f"each name once; {', '.join(twice)} stands there more than once")
+            raise Complaint(f"each name once; {', '.join(twice)} appears more than once")
         return tuple(value)
     several = {"type": "array", "items": matching(pattern), "minItems": 1, "maxItems": most, "uniqueItems": True}
     schema = {"anyOf": [several, {"const": word}]} if word else several
@@ -246,9 +246,10 @@ def credentials(found: Mapping[str, Any], file: str, path: str = "") -> list[Con
         if isinstance(value, Mapping):
             out += credentials(value, file, here)
         elif redact_value(key, "") == MASK or any(map(_secret_like, value if isinstance(value, list) else [value])):
-            out.append(ConfigError(f"{file}: {here}", "this looks like a credential (not shown)", "no key, secret or token in a configuration",
-                                   "Set LIQCORE_API_KEY and LIQCORE_API_SECRET in the environment or use the keyring; and make a new key at the "
-                                   "venue, because this one has stood in a file"))
+            out.append(ConfigError(f"{file}: {here}", "a value that looks like a credential (not "
+                                                      "shown)", "no key, secret or token in a configuration",
+                                   "Set LIQCORE_API_KEY and LIQCORE_API_SECRET in the environment or use the keyring. Replace the key at the venue, "
+                                   "because this one was in a file"))
     return out
 
 
@@ -290,7 +291,7 @@ GONE = {"judge.without_news": "Remove it. The policy states what each grade of t
 
 def _unknown(file: str, here: str, key: str, known: list[str]) -> ConfigError:
     if here in GONE:
-        return ConfigError(f"{file}: {here}", "a key that is no more", "", GONE[here])
+        return ConfigError(f"{file}: {here}", "a key that no longer exists", "", GONE[here])
     near = difflib.get_close_matches(key, known, 1, 0.5)
     action = f"Did you mean {near[0]!r}?" if near else "Known here: " + ", ".join(known)
     return ConfigError(f"{file}: {here}", "unknown key", "", action)

@@ -22,7 +22,7 @@ from liqshell.errors import DataError
 VERIFIED_FILE = "verified.json"
 CLAIMED, CONTRADICTED, VERIFIED = "claimed", "contradicted", "verified"
 WORST_FIRST = (CONTRADICTED, CLAIMED, VERIFIED)
-OWN = "own policy: nothing is known about it but what stands here"
+OWN = "your own policy: this report is its only evidence"
 Key = tuple[str, str, str]          # digest of the numbers, venue, symbol
 
 
@@ -62,7 +62,7 @@ def together(contracts: Sequence[Mapping[str, str]]) -> tuple[str, str, str]:
     """(presets, grade, evidence) of a run: the names joined by '+'; the worst grade; what speaks for it, preset by preset."""
     rows = list({(row["preset"], row["grade"]): row for row in contracts if row["preset"]}.values())
     if not rows:
-        return "", CLAIMED, f"{CLAIMED}: nothing is traded"
+        return "", CLAIMED, f"{CLAIMED}: no trades"
     rows.sort(key=lambda row: WORST_FIRST.index(row["grade"]))
     names = "+".join(dict.fromkeys(row["preset"] for row in contracts if row["preset"]))
     if len(rows) == 1:

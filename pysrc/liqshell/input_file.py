@@ -44,7 +44,7 @@ def regular(path: str | Path, expected: str = "a file", error: type[DataError] |
         raise error(str(path), f"cannot be read: {why.strerror or why}", expected) from None
     if not stat.S_ISREG(mode):
         what = next((word for is_one, word in _KINDS if is_one(mode)), "no file")
-        raise error(str(path), what, f"{expected}: a regular file", "Copy what it gives into a file" if what in ("a FIFO", "a socket") else "")
+        raise error(str(path), what, f"{expected}: a regular file", "Copy its content into a file" if what in ("a FIFO", "a socket") else "")
     return Path(path)
 
 
@@ -111,7 +111,7 @@ class Meter:
         if self.count > self.most:
             raise DataError(str(self.path), f"{self.packed} bytes that unpack to more than {self.most}",
                             f"market data: at most {UNPACKED_RATIO} times the file, or {UNPACKED_FREE >> 20} MB",
-                            "If it is honest, unpack it first and give the plain file")
+                            "If you trust the file, unpack it and give the plain file")
 
 
 class _Metered(io.RawIOBase):

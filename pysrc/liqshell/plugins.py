@@ -75,13 +75,13 @@ def load(name: str, sort: Sort, key: str, digest: str | None = None) -> Any:
     if not is_file(name):
         made = _of_package(name, sort, key)
         if digest is not None and digest != digest_of(name, sort, key):
-            raise ConfigError(f"{key} = {name!r}", "the installed package has changed since the run was made", f"SHA-256 {digest} of its file",
-                              "Install the version that made the run")
+            raise ConfigError(f"{key} = {name!r}", "the installed package has changed since the run", f"SHA-256 {digest} of its file",
+                              "Install the version of the run")
         return made
     path, source = read(name, sort, key)
     found = hashlib.sha256(source).hexdigest()
     if digest is not None and found != digest:
-        raise ConfigError(str(path), "this file has changed since the run was made", f"SHA-256 {digest}, found {found}", "Restore it to run the same")
+        raise ConfigError(str(path), "this file has changed since the run", f"SHA-256 {digest}, found {found}", "Restore the file of the run")
     return _taken(_run(path, source, sort), path, name.rpartition(":")[2], sort)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 10.0
 BAR_WIDTH = 16
-COMPILING = "compiling for this machine: up to a minute, the first time only"
+COMPILING = "compiles for this machine: up to a minute, the first time only"
 
 
 class Bar:

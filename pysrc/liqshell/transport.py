@@ -16,9 +16,9 @@ from urllib.parse import SplitResult, urlsplit
 from liqshell.errors import ConfigError
 
 PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-SAFE = "https:// or wss:// with a certificate that is checked, or an address of this machine such as 127.0.0.1"
-CHANGE = ("Nothing was signed for it. Set [feed] rest to an https:// and ws to a wss:// address, or leave both out; a relay of your own needs TLS "
-          "(its authority goes into [feed] ca), or has to listen on 127.0.0.1")
+SAFE = "https:// or wss:// with a verified certificate, or an address of this machine such as 127.0.0.1"
+CHANGE = ("No request was signed. Set [feed] rest to an https:// and ws to a wss:// address, or remove both. Your own relay needs TLS (its "
+          "authority in [feed] ca), or must listen on 127.0.0.1")
 PROBE_S = 0.2                   # for a loopback connection, which is taken or refused at once
 
 
@@ -100,7 +100,7 @@ def _pinned(given: str, host: str, port: int) -> IPv4Address | IPv6Address:
         raise ConfigError(given, f"not encrypted, and {host} resolves to nothing", SAFE, CHANGE)
     if odd := [str(one) for one in found if not one.is_loopback]:
         means = "is not this machine" if odd == [host] else f"resolves to {', '.join(odd)}, which is not this machine"
-        raise ConfigError(given, f"not encrypted, and {host} {means}: keys and signatures would go over the network in the clear", SAFE, CHANGE)
+        raise ConfigError(given, f"not encrypted, and {host} {means}: keys and signatures would pass over the network in plain text", SAFE, CHANGE)
     if len(found) > 1:
         for one in found:
             with contextlib.suppress(OSError), socket.create_connection((str(one), port), PROBE_S):

@@ -56,10 +56,10 @@ def find_token(name: str, environ: Mapping[str, str] | None = None) -> str:
     if not found:
         return ""
     if not (8 <= len(found) <= 512 and found.isascii() and found.isprintable() and " " not in found):
-        fault = f"{len(found)} characters, or some that no header can carry"
+        fault = f"{len(found)} characters, or characters not allowed in a header"
         found = ""                               # a traceback that shows local variables must not show a secret
         raise ConfigError(f"LIQCORE_{name.upper()}", fault, "8 to 512 printable ASCII characters without spaces",
-                          "Set it again; was it cut or quoted?")
+                          "Set it again; is it cut or quoted?")
     protect(found)
     no_core_dump()
     return found

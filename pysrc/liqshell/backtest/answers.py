@@ -49,7 +49,7 @@ def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers],
     asked = {key: k for k, key in enumerate(_keys(rows["signal_ts"], rows))}
     at = np.array([asked.get(key, -1) for key in _keys(signals["ts"], signals)], np.int64)
     if len(rows) != (at >= 0).sum() and not why:
-        why = "the policy was asked at moments that are no signals of the cascade detector"
+        why = "the policy was asked at moments without a signal of the cascade detector"
     matched = at >= 0
     sides = np.zeros(len(signals), np.int8)
     sides[matched] = rows["side"][at[matched]]
@@ -78,8 +78,8 @@ def inconstant(values: dict[str, Any], listened: Listened, symbols: list[str]) -
     for row, answer in zip(listened.rows, listened.answers, strict=True):
         kind = int(row["answer"])
         if kind not in (NOTHING, BRACKET):
-            return "a policy that leaves or asks again"
+            return "a policy that closes by itself or answers later"
         if kind == BRACKET and answer != made[symbols[row["instrument"]], int(row["side"])]:
-            return "a policy whose brackets are not always that of [policy]"
+            return "a policy with brackets other than that of [policy]"
     return ""
 

@@ -75,7 +75,7 @@ def embargo_of(config: Config, symbols: Sequence[str]) -> int:
     if wanted and wanted < least - SLACK_NS:
         raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}",
                           f"at least max_hold_s + entry_ttl_s, and the longest window, of the grid ({long:g})",
-                          "A shorter one lets trades of the train span end inside the test span; 0 chooses the least")
+                          "With a shorter one, trades of the train span end in the test span; 0 chooses the minimum")
     return wanted or least
 
 
@@ -148,8 +148,8 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
     refuse_model(config, "walk forward")
     cells = list(config.sweep.settings())
     if len(cells) < 2:
-        raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings to choose from",
-                          "Such as [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
+        raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings for a choice",
+                          "For example [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
     symbols = [i.symbol for i in history.instruments]
     embargo_ns = embargo_of(config, symbols)
     spans = spans_of(history.start_ns, history.end_ns, config.forward, embargo_ns)
@@ -162,8 +162,8 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
         train = jury.all(span.train, span.train[0], f"{what}: train")
         best = choose(train, config.forward.trades_min)
         if best is None:
-            problems.append(f"{what}: no setting made {plural(config.forward.trades_min, 'trade')} on the train span: nothing was chosen, "
-                            "nothing traded")
+            problems.append(f"{what}: no setting made {plural(config.forward.trades_min, 'trade')} on the train span, so there is no choice and no "
+                            "trade")
         # from here on the choice is made, and the test span may be read
         test = jury.all(span.test, span.train[0], f"{what}: test", daily=True) if config.forward.judge_all else None
         chosen = None if best is None else (jury.one(best, span.train, span.train[0], train), jury.one(best, span.test, span.train[0], test))
@@ -183,9 +183,9 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
     why += (", " if why else "") + "[sweep] objective = 'sharpe'" if config.sweep.objective == "sharpe" else ""
     why = why or sweep_kernel.answers_for(config, history, Setting())[1]
     if why and config.forward.by == "sweep":
-        raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
-    note = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "
-            "then run with all of them")
+        raise ConfigError("forward.by", f"'sweep', which does not support {why}", "'auto' or 'backtest'")
+    note = ("the sweep kernel compared the settings, every symbol alone, without account limits and funding; the chosen setting then ran with all "
+            "of them")
     return not why, [] if why else [note]
 
 

@@ -74,14 +74,14 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
                           f"half of the mean spread of the last 16 quotes at that moment; {number(bps)} bps, the median of {count:,} quotes")
     if found.share is not None:
         return HalfSpread(symbol, "trades", found.share, found.share * 1e4, found.n,
-                          f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring prints that were bought and sold "
-                          f"within {found.window_s:g} s (n = {found.n:,})")
+                          f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring buyer and seller prints within "
+                          f"{found.window_s:g} s (n = {found.n:,})")
     tick_bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
     begins = f"one tick ({number(tick_bps)} bps): " if tick_bps is not None else "one tick: "
     return HalfSpread(symbol, "tick", None, tick_bps, found.n,
                       begins + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
-                      f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. "
-                      "Set [paper] half_spread")
+                      f"{symbol} has no quotes and its trades show no spread, so takers pay one tick, which may be far too little. Set [paper] "
+                      "half_spread")
 
 
 __all__ = ["HalfSpread", "of_history", "settings_of", "shares"]

@@ -196,12 +196,13 @@ def _checked(found: History, config: Config, trades: bool) -> History:
     """Described, and, where they are needed, with trades to fill at."""
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
     if trades and len(silent) == len(found.instruments):
-        raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
-    lost = "nothing can be filled there" if trades else "what looks at trades says nothing there"
+        raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Fills need the prices of trades")
+    lost = "no orders fill there" if trades else "detectors and features of trades have no data there"
     problems = [*found.problems, *([f"no trades of {', '.join(silent)}: {lost}"] if silent else []), *days_without(found, config.data)]
     if asks_anew(config, [i.symbol for i in found.instruments]):
         found = found.without_verdicts()
-        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that was asked about the past"] * contaminated(config)
+        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that answered questions about the "
+                     "past"] * contaminated(config)
     return described(replace(found, problems=problems), config.engine.quote_age_s)
 
 
@@ -212,7 +213,7 @@ def days_without(found: History, asked: DataConfig) -> list[str]:
     before = first // DAY_NS - (asked.start or found.start_ns) // DAY_NS
     after = ((asked.end or found.end_ns) - 1) // DAY_NS - last // DAY_NS
     sides = (("first", first, before, "before"), ("last", last, after, "after"))
-    return [f"the {which} event is of {_iso(at)}: {plural(days, 'day')} of the span that was asked for {side} it, without data"
+    return [f"the {which} event is of {_iso(at)}: {plural(days, 'day')} of the requested span {side} it have no data"
             for which, at, days, side in sides if days > 0]
 
 
@@ -263,7 +264,7 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
         return formats.read(path, options)
     outcome = importer.run(folder, files, opener)
     if outcome.broken:
-        raise DataError("[data] files", f"{len(outcome.broken)} of {len(files)} cannot be imported. Leave them out, or `liqcore import` the others\n"
+        raise DataError("[data] files", f"{len(outcome.broken)} of {len(files)} cannot be imported. Remove them, or `liqcore import` the others\n"
                         + outcome.refusals())
     found = _stored(str(folder), symbols, data.start, data.end)
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
@@ -278,7 +279,7 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     for file in files:
         found = read_events(file)
         if found.values is None:
-            raise DataError(file, "its recording does not say which contracts it holds", "the folder of a run made by liqcore",
+            raise DataError(file, "its recording does not name its contracts", "the folder of a run made by liqcore",
                             f"Import it: liqcore import {file} --store STORE")
         if found.damage:
             problems.append(found.damage)
@@ -286,8 +287,9 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
         for fields in found.values["instruments"]:
             known = instruments.setdefault(fields["symbol"], lc.Instrument(**fields))
             if known != lc.Instrument(**fields):
-                raise DataError(file, f"{fields['symbol']} has other trading rules than in the files before it", "the same tick and lot sizes",
-                                "Backtest the spans one by one")
+                raise DataError(file, f"the trading rules of {fields['symbol']} differ from those in the files "
+                                      "before", "the same tick and lot sizes",
+                                "Backtest the spans separately")
             index.append(list(instruments).index(fields["symbol"]))
         events = found.events.copy()
         own = events["instrument"] >= 0
@@ -299,7 +301,7 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
     for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
         if a["ts_recv"][-1] > b["ts_recv"][0]:
-            raise DataError(", ".join(files), "two recordings overlap in time", "spans one after the other",
+            raise DataError(", ".join(files), "two recordings overlap in time", "spans in sequence",
                             "Import them into a store, which merges them")
     events = np.concatenate(parts)
     if not len(events):
@@ -310,7 +312,7 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     builder = lc.TapeBuilder(chosen)
     builder.push(events)
     if builder.refused:
-        problems.append("refused by the door: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
+        problems.append("refused by validation: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
     end = max(int(events["ts_recv"].max()) + 1, *ends)
     return History(lc.Tape(chosen, builder.take()), int(events["ts_recv"].min()), end, digest.hexdigest(),
                    ", ".join(Path(f).resolve().name for f in files), any(m.get("synthetic") for m in made_by), problems=problems,

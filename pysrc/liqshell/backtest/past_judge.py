@@ -46,12 +46,12 @@ def judge_settings(config: Config, symbols: Sequence[str], verdicts: int) -> dic
     if not who or (verdicts and not asks_anew(config, symbols)):
         return {}
     if judge.kind is None:
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(who[:3])}), [judge] names nobody, and this data holds no verdicts", "a judge",
-                          "Set [judge] kind to 'recorded' or 'rules', or judge_s = 0, or take a recording of a run whose judge was asked")
+        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(who[:3])}), but [judge] names no judge and these data hold no verdicts", "a judge",
+                          "Set [judge] kind to 'recorded' or 'rules', or judge_s = 0, or use a recording of a run with a judge")
     if judge.kind in LIVE and not judge.past_model:
-        raise ConfigError("judge.kind", f"{judge.kind!r}: it may know what happened after the questions, and this data holds no verdicts",
+        raise ConfigError("judge.kind", f"{judge.kind!r}: it may know what happened after the questions, and these data hold no verdicts",
                           "'recorded' or 'rules' for data of the past",
-                          "Set judge.past_model = true to ask it all the same: the result is then marked CONTAMINATED")
+                          "With judge.past_model = true it is asked, and the result is marked CONTAMINATED")
     found: dict[str, Any] = {"kind": judge.kind, "latency_s": judge.latency_s, "recordings": [str(Path(one).resolve()) for one in judge.recordings],
                              "digest": _digest(judge.recordings), "hosts": list(config.news.hosts), "age_max_s": config.news.age_max_s,
                              "names": dict(config.news.names or {})}
@@ -175,7 +175,7 @@ def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model
     rows = _rows(tuple(found["recordings"]), found["digest"])
     if found["kind"] in LIVE:
         if model is None:
-            raise ConfigError("judge.kind", f"{found['kind']!r} beside a run", "the recorded answers of the run")
+            raise ConfigError("judge.kind", f"{found['kind']!r} together with a run", "the recorded answers of the run")
         return AskPast(ModelPast(model, found, out), instruments, contaminated=True)
     from liqshell.judge.build import make_past_judge, names_of, news_in
 

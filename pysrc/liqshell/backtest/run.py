@@ -31,12 +31,11 @@ from liqshell.config.study_sections import Setting
 from liqshell.fields import SCALE
 from liqshell.backtest.trial_log import Tried
 
-FILLS = {"through": "a resting order fills, all of it, when a trade or the opposite quote goes strictly beyond its price",
-         "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic",
-         "queue": "trades at its price first consume the size that was shown there before a resting order, then fill it; "
-                  "a trade beyond fills all of it"}
-TAKERS = {"next": "all of it at the next price, never better than a quote that holds",
-          "walk": "of each event what is shown or traded, the rest at the next"}
+FILLS = {"through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
+         "touch": "a resting order fills by the size of every trade at its price; optimistic",
+         "queue": "trades at the price of a resting order first consume the size shown before it, then fill it; a trade beyond fills it completely"}
+TAKERS = {"next": "completely at the next price, never better than a live quote",
+          "walk": "by the size that each event shows or trades, the rest at the next"}
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
 RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
@@ -124,8 +123,8 @@ def claim(folder: Path, replace_finished: bool) -> None:
         found = {}
     ours = found.get("mode") == "backtest" and all(item.name in LEAVES for item in folder.iterdir())
     if not ours or found.get("finished") and not replace_finished:
-        what = "a finished backtest" if ours else "something that is not an unfinished backtest"
-        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one whose backtest was cut off",
+        what = "a finished backtest" if ours else "content that is not an unfinished backtest"
+        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one with an unfinished backtest",
                           "Choose another --out or remove it")
     # the manifest goes last: killed in between, the folder still says what it was
     for item in sorted(folder.iterdir(), key=lambda item: item.name == journal.MANIFEST):
@@ -202,8 +201,8 @@ def _one(item: tuple[str, float]) -> Any:
 def models(config: Config, history: History) -> dict[str, str]:
     """What is assumed, in words."""
     paper = config.paper
-    slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
-            else "every request takes so much longer") + ", on top of the latency"
+    slow = ("every liquidation is received later by the delay" if config.backtest.delay_of == "reaction"
+            else "every request arrives later by the delay") + ", on top of the latency"
     constant = f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant"
     measured = f"drawn from {Path(paper.latency_samples).name} with seed {paper.latency_seed}" if paper.latency == "empirical" else "constant"
     out = {"fills": FILLS[paper.fills], "market orders and stops": TAKERS[paper.taker],
@@ -212,14 +211,15 @@ def models(config: Config, history: History) -> dict[str, str]:
            "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
            else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
     out["no live quote"] = (
-        f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade is none. Takers then fill at "
-        f"the first later trade of an aggressor of their own side; where none comes within {paper.print_wait_s:g} s, by the last trade and the "
-        "half-spread, against them. Post-only is judged by the last trade, moved likewise. Entries are refused where there were quotes before")
+        f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade does not count. Takers then "
+        f"fill at the first later trade whose aggressor is on their side; without one within {paper.print_wait_s:g} s, at the last trade moved by "
+        "the half-spread against them. Post-only is checked against the last trade, moved in the same way. Entries are refused if quotes existed "
+        "before")
     if not history.count("quotes"):
-        out["no quotes"] = "the data has no best bid and ask: what the spread costs is estimated, and no gain is claimed"
+        out["no quotes"] = "the data have no best bid and ask: the cost of the spread is an estimate, and no gain is claimed"
     if not (history.tape.rare["kind"] == int(lc.Kind.TICKER)).any():
-        out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
-                             "side of liquidations is not checked against mark")
+        out["no tickers"] = ("the data have no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
+                             "side of liquidations is not checked against the mark price")
     return out
 
 

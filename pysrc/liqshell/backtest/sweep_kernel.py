@@ -32,7 +32,7 @@ def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> s
     """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
     answers.inconstant. values: pipeline.settings of the configuration."""
     paper = values["paper"]
-    reasons = (("detectors beside [detector]", bool(values["detectors"]) or values["cascade"] is None),
+    reasons = (("detectors other than [detector]", bool(values["detectors"]) or values["cascade"] is None),
                ("several rules", len(values["policies"]) != 1), ("[paper] fills = 'queue'", paper["fills"] == "queue"),
                ("[paper] taker = 'walk'", paper["taker"] != "next"), ("[paper] latency = 'empirical'", "latency" in paper),
                ("[paper] leverage", paper["leverage"] != 0.0),

@@ -179,7 +179,7 @@ class TrialLog:
                 if number == len(lines) or f'"before": "{_hash(line)}"' in lines[number]:
                     continue
                 raise DataError(f"{path}:{number}", f"not a line of the trial log ({why})", "what liqcore appended",
-                                "Repair the line; the number of trials would be wrong without it") from None
+                                "Repair the line; without it the number of trials is wrong") from None
 
     def problems(self) -> list[str]:
         """What is wrong with the log, in sentences."""
@@ -188,13 +188,13 @@ class TrialLog:
         for number in range(len(lines)):
             at = lines[number].find('"before": "')
             if at >= 0 and lines[number][at + 11:].partition('"')[0] != (hashes[number - 1] if number else _hash("")):
-                out.append(f"the trial log {self.path} was changed before line {number + 1}: settings that were tried may be missing")
+                out.append(f"the trial log {self.path} was changed before line {number + 1}: trials may be missing")
         for folder in self.notes:
             noted = _noted(folder)
             if noted is not None and noted["head"] not in hashes:
                 where = "it" if noted["log"] == str(self.path.resolve()) else f"another log, {noted['log']},"
                 out.append(f"the trial log {self.path} {'lacks lines' if lines else 'is empty or gone'}: {where} had {noted['lines']} when a run "
-                           f"ended at {noted['at']}. What was tried before that counts no more (remove {folder / HEAD} to begin anew)")
+                           f"ended at {noted['at']}. Earlier trials no longer count (remove {folder / HEAD} to begin again)")
         return list(dict.fromkeys(out))
 
     def tried(self, market: Market) -> Tried:
@@ -253,5 +253,5 @@ def _trials(found: dict[str, Any]) -> Trials:
                     frozenset(found.get("pieces", ())), int(found.get("first_day", 0)), int(found.get("days", 0)))
     each = np.frombuffer(base64.b64decode(found["each"], validate=True), "<u8").astype(np.uint64) if "each" in found else None
     if each is not None and len(each) != found["settings"]:
-        raise ValueError(f"{len(each)} settings, {found['settings']} are announced")
+        raise ValueError(f"{len(each)} settings, but {found['settings']} are announced")
     return Trials(found["what"], market, each, int(found["settings"]), found.get("grid", {}), found.get("daily", ""), found["key"])

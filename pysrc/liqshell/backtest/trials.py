@@ -96,7 +96,7 @@ def log_trials(config: Config, history: History, what: str, each: np.ndarray, gr
     try:
         log.add(Trials(what, market, each, len(each), grid), daily)
     except (OSError, LiqshellError) as why:
-        wrong.append(f"the trial log {log.path} cannot be written ({why}): this run is not counted in it")
+        wrong.append(f"the trial log {log.path} cannot be written ({why}): it does not count this run")
     found = log.tried(market)
     return Tried(max(found.n, len(each)), found.each, found.daily, (*wrong, *found.problems))
 

@@ -122,7 +122,7 @@ class Account:
         if verdict:
             self._report({"bet": bet.number, "state": verdict})
         else:
-            _log.warning("bet %d: no word of it (%s): it is asked for, and not sent again", bet.number, why)
+            _log.warning("bet %d: no answer (%s): its state is queried, and it is not sent again", bet.number, why)
 
     def order_of(self, request: Request, made_ns: int) -> signing.Order:
         """The order of a bet: the same bet has the same salt, so it is the same order whoever builds it. ValueError where it cannot be one."""
@@ -140,7 +140,7 @@ class Account:
             found = self._object(reply, "an API key")
             if all(isinstance(found.get(name), str) for name in ("apiKey", "secret", "passphrase")):
                 return signing.ApiKey(found["apiKey"], found["secret"], found["passphrase"])
-        raise VenueError(self._web.base, f"no API key for {self.address}: {reply.why or f'HTTP {reply.status}'}", "a wallet that the venue knows")
+        raise VenueError(self._web.base, f"no API key for {self.address}: {reply.why or f'HTTP {reply.status}'}", "a wallet known to the venue")
 
     def _seconds(self) -> int:
         return int(time.time() + self._offset)
@@ -171,7 +171,7 @@ class Account:
             try:
                 self._beat_id = str(orjson.loads(reply.body).get("heartbeat_id") or "")      # a stale id is answered with the one that is expected
             except (orjson.JSONDecodeError, AttributeError):
-                _log.warning("a heartbeat was not answered (%s)", reply.why or reply.status)
+                _log.warning("no answer to a heartbeat (%s)", reply.why or reply.status)
             await asyncio.sleep(BEAT_S if reply.status == 200 else 0.5)
 
     async def _looks(self) -> None:
@@ -226,7 +226,7 @@ class Account:
                 return list(found.values())
             cursors.add(cursor)
             query["next_cursor"] = cursor
-        _log.error("the trades of %s have more than %d pages: what has become of a bet there is not known", condition, PAGES_MAX)
+        _log.error("the trades of %s have more than %d pages: the result of a bet there is not known", condition, PAGES_MAX)
         return None
 
 

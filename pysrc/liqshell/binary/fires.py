@@ -34,11 +34,11 @@ class Follower:
         policies = settings.get("policies") or []
         self.rules = [str(one.get("rule", "")) for one in policies]
         if RULE not in self.rules:
-            raise DataError(str(self.folder), f"no policy {RULE}: {', '.join(self.rules) or 'none at all'}", f'a run with [policy] preset = "{RULE}"')
+            raise DataError(str(self.folder), f"no policy {RULE}: {', '.join(self.rules) or 'none'}", f'a run with [policy] preset = "{RULE}"')
         self.contracts = {n: f"{one.get('venue')}:{one['symbol']}" for n, one in enumerate(manifest.get("instruments") or [])
                           if str(one["symbol"]).upper().startswith(asset)}
         if not self.contracts:
-            raise DataError(str(self.folder), f"no contract of {asset}", f"a run that watches {asset}")
+            raise DataError(str(self.folder), f"no contract of {asset}", f"a run with {asset}")
         self._abi, self._read = manifest.get("abi"), 0
 
     def news(self) -> list[Event]:

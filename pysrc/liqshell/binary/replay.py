@@ -53,13 +53,13 @@ def replay(folder: str | Path, see: See | None = None, facts: Facts | None = Non
         elif record.stream == END:
             desk.advance(record.ts_recv)
         elif record.stream == GAP:
-            raise DataError(str(folder), "frames were dropped while it was recorded", "a whole recording", "It cannot be replayed")
+            raise DataError(str(folder), "frames were dropped during the recording", "a whole recording", "It cannot be replayed")
         else:
             desk.frame(record.ts_recv, record.exchange, record.source, record.frame)
         lines += desk.lines
         desk.lines, desk.requests = [], []
     if desk is None:
-        raise DataError(str(folder), "no binary recording", "a folder that `liqcore record --binary` or `liqcore bet` has written")
+        raise DataError(str(folder), "no binary recording", "the output of `liqcore record --binary` or `liqcore bet`")
     if damage is not None:
         damage += [*reader.damage_text().splitlines(), *_missing(reader)]
     return desk, lines
@@ -87,7 +87,7 @@ def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
     again = [json.dumps(line, sort_keys=True) for line in lines]
     for n, (one, other) in enumerate(zip(said, again, strict=False), 1):
         if one != other:
-            return f"line {n}: the run says {one[:200]}, the replay {other[:200]}"
+            return f"line {n}: the run has {one[:200]}, the replay {other[:200]}"
     if len(said) == len(again) or len(said) < len(again) and not _ended(Path(folder) / FRAMES):
         return ""
     return f"the run has {len(said)} lines, the replay {len(again)}"

@@ -90,7 +90,7 @@ class BinaryRun:
         if not settings.paper and account is None:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
         if settings.symbol not in SERIES:
-            raise ConfigError("symbol", settings.symbol, " or ".join(SERIES), "Only series whose rule is known are here")
+            raise ConfigError("symbol", settings.symbol, " or ".join(SERIES), "Only series with a known rule are supported")
         self.clock: MarketTime = clock or RealTime()
         # at a fast clock half a second of the wall is minutes of the market: nothing is stale before it could have come
         least = 0.5 * self.clock.speed if self.clock.speed > 1.0 else 0.0
@@ -180,7 +180,7 @@ class BinaryRun:
                 raise ValueError("no object")
             return found
         except (OSError, ValueError) as why:
-            raise DataError(str(self.state), f"cannot be read: {why}", "what a run has left", "Move it away only if no bet is open") from None
+            raise DataError(str(self.state), f"cannot be read: {why}", "the state file of a run", "Move it only if no bet is open") from None
 
     def _now(self) -> int:
         self._last = max(self._last, self.clock.now_ns())
@@ -377,7 +377,7 @@ class BinaryRun:
                 begun = any(token in (one.up, one.down) and one.start_ns <= now < one.end_ns for one in self.desk.markets.values())
                 if begun and self._renewed[token] < 2:
                     self._renewed[token] += 1
-                    _log.warning("no book of %s…: connecting again", token[:12])
+                    _log.warning("no book of %s…: connects again", token[:12])
                     return False
         return True
 

@@ -32,30 +32,30 @@ def agree(
     csv: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Which detectors see the same cascades. Runs any number of them over the same data in one engine and prints, for each venue, how often each
-    speaks per covered hour, and for each pair which share of the episodes of one overlaps an episode of the other.
+    """Which detectors see the same cascades. Runs any number of them over the same data in one engine and prints, for each venue, the signals of
+    each per covered hour, and for each pair the share of episodes of one that overlap an episode of the other.
 
     DATA: event tables (CSV with ts_ms, symbol, position, price, qty_base, notional_usd), a store, the folder of a run, or a recording.
 
     Parameters
     ----------
     data
-        What to detect on; not needed with --labelled.
+        The input; not needed with --labelled.
     detector
-        NAME=KIND,param=value,... or KIND; may be given several times. Every kind but bars and zone where none is given. docs/detectors.md lists them.
+        NAME=KIND,param=value,... or KIND; may be given several times. Default: every kind but bars and zone. docs/detectors.md lists them.
     tolerance_s
-        Episodes this close together agree.
+        Largest distance between episodes that agree.
     throttle
         Also show the data as Binance would (the largest liquidation of a symbol and second): what is kept, and which episodes are lost.
     labelled
-        Instead of DATA: so many hours of a generated market (SYNTHETIC) whose cascades are known; prints precision and recall on the full feed and on
+        Instead of DATA: this many hours of a generated market (SYNTHETIC) with known cascades; prints precision and recall on the full feed and on
         the throttled view.
     seed
         Of the generated market.
     symbols
-        Of the generated market, separated by commas; all where none is named.
+        Of the generated market, separated by commas; default: all.
     scale
-        Money in the generated market, as a multiple; thresholds in dollars need it.
+        Factor on quantities in the generated market; thresholds in dollars need it.
     least_count
         Liquidations of a labelled cascade that should be found.
     csv
@@ -72,7 +72,7 @@ def agree(
     specs = found_by.parse(detector)
     if labelled:
         if data:
-            raise ConfigError("--labelled", "data beside it", "no DATA: the market is generated")
+            raise ConfigError("--labelled", "data beside it", "no DATA with a generated market")
         return _labelled(specs, labelled, seed, symbols, scale, least_count, json_)
     if not data:
         raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")
@@ -159,23 +159,23 @@ def _matrix(console: Console, venue: Mapping[str, Any], tolerance_s: float) -> N
             cells.append("" if p is None else "–" if p["share"] is None
                          else f"{p['share']:.0%} ({p['low']:.0%}-{p['high']:.0%}) {p['by_chance']:.0%}")
         table.add_row(a, str(row["n"]), *cells)
-    _print(console, table, "share (95 % Wilson interval), and what chance gives: the row's episodes shifted around the data")
+    _print(console, table, "share (95 % Wilson interval); chance: the same with the row's episodes shifted in time")
 
 
 def _throttle(console: Console, found: Mapping[str, Any]) -> None:
     for name in found["already_censored"]:
-        console.print(Text(f"warning: {name} is CENSORED already: the throttle finds little to hide", style="yellow"), soft_wrap=True)
-    table = _table(console, "The largest liquidation of a symbol and second only (Binance's rule): what is kept",
+        console.print(Text(f"warning: {name} is CENSORED already, so the throttle removes little", style="yellow"), soft_wrap=True)
+    table = _table(console, "Kept by a throttled feed: the largest liquidation of a symbol and second (Binance's rule)",
                    ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"))
     for row in found["kept"]:
         cells = [text for part in (row["all"], row["bursts"]) for text in (
             f"{part['events']:,}", *("–" if part[key] is None else f"{part[key]:.0%}" for key in ("events_kept", "value_kept")))]
         table.add_row(row["instrument"], *cells)
     _print(console, table, "burst: at least 20 liquidations in the 10 s around")
-    table = _table(console, "What it costs the detectors", ("detector", "full", "throttled", "found again", "new"))
+    table = _table(console, "Effect on the detectors", ("detector", "full", "throttled", "found again", "new"))
     for row in found["detectors"]:
         table.add_row(row["detector"], str(row["full"]), str(row["throttled"]), _share(row["found"]), _share(row["new"]))
-    _print(console, table, "found again: episodes of the full feed that the throttled one has, too; new: of the throttled one, not in the full one")
+    _print(console, table, "found again: episodes of the full feed also in the throttled one; new: in the throttled one only")
 
 
 def show_quality(report: Mapping[str, Any]) -> None:

@@ -22,15 +22,15 @@ def backtest(
     quick: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Run a configuration on recorded data, decided exactly as live: one run folder, one report.
+    """Run a configuration on recorded data, with the same decisions as live, and write a run folder and a report.
 
     The same events are then traded again with other reaction delays, and without knowledge (other side, random side, random time, every 30 minutes):
-    what those earn is no edge.
+    a result that these reach too is no edge.
 
     Parameters
     ----------
     config
-        TOML file with [data] and what a live run has; errors name file, key, allowed range and the nearest right name.
+        TOML file of a live run, with [data]; errors name file, key, allowed range and the nearest right name.
     out
         Folder for the run; by default [run] out / name and a digest of settings and data, replaced when run again.
     set_
@@ -38,7 +38,7 @@ def backtest(
     row
         A row of a sweep by this configuration, SWEEP:ROW: its setting, left in SWEEP/rows/ROW. The page of the sweep then leads to its report.
     quick
-        Leave the delays and the controls out. The report then says that it has none.
+        Omit delays and controls. The report says so.
     json_
         Print the summary as one JSON object instead of the report.
     """

@@ -37,10 +37,10 @@ def bet(
     paper_runs: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     yes_i_accept_real_orders: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Bet on the hourly binary where the `reversal` of a run fires: reversal-binary, on paper unless --live.
+    """Bet on the hourly binary when the `reversal` of a run fires: on paper unless --live.
 
     At most one bet an hour. It buys UP (DOWN with the preset's mirror) where our probability minus the ask minus the fee is above --value-min, and
-    stakes a share of Kelly's, capped. Everything is recorded in a folder that `liqcore hourly --binary` reads and a replay decides alike.
+    stakes a capped share of Kelly's. Everything is recorded in a folder that `liqcore hourly --binary` reads and `liqcore replay` checks.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ def bet(
     cap
         Largest share of the equity in one bet.
     day_loss_max
-        Share of the equity lost in a day of UTC from which on nothing is bet.
+        Share of the equity; after such a loss there are no more bets on that UTC day.
     deviations
         Measured shift of the probability, in standard deviations.
     hours
-        On how many hours it was measured; below 100 it counts for nothing.
+        Number of hours of that measurement; it is not used below 100.
     for_s
         Stop after so many seconds; else Ctrl-C.
     live_
@@ -73,14 +73,14 @@ def bet(
     paper_runs
         Folders of paper runs of this command, for --live.
     yes_i_accept_real_orders
-        Do not ask at the start, for a service.
+        Start without a prompt, for a service.
     """
     from liqshell.binary.desk import Settings
 
     settings = Settings(equity=equity, value_min=value_min, kelly=kelly, cap=cap, day_loss_max=day_loss_max, deviations=deviations, hours=hours,
                         paper=not live_)
     if not live_ and (paper_runs or yes_i_accept_real_orders):
-        raise ConfigError("--live", "missing", "it beside --paper-runs and --yes-i-accept-real-orders")
+        raise ConfigError("--live", "missing", "it only with --paper-runs and --yes-i-accept-real-orders")
     folder = out or Path("runs") / f"bet-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     kept = state or Path("runs") / f"bets-{'live' if live_ else 'paper'}.json"
     found = run_bets(settings, url, folder, state=kept, follow=follow, for_s=for_s, paper_runs=paper_runs, agreed=yes_i_accept_real_orders)
@@ -113,8 +113,8 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
             run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)
             if account is not None and account.balance < run.desk.cash:
                 run.release()
-                raise ConfigError("--equity", f"the wallet has {account.balance:.2f} pUSD, the bets reckon with {run.desk.cash:.2f}",
-                                  "no more than it has", "Redeem what was won, or begin with another --equity and --state")
+                raise ConfigError("--equity", f"the wallet has {account.balance:.2f} pUSD, the bets need {run.desk.cash:.2f}",
+                                  "at most the balance of the wallet", "Redeem the winnings, or start with another --equity and --state")
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, run.stop)
@@ -138,7 +138,7 @@ def _may_be_real(url: str, paper_runs: Sequence[Path], agreed: bool) -> str:
     if not key:
         raise ConfigError("LIQCORE_POLYMARKET_KEY", "not set", "the wallet's private key, in the environment or in the keyring as polymarket_key")
     address = address_of(key)
-    terms = f"Real orders of {address} at Polymarket, after {count} settled paper bets. Whether you may trade there is not checked here."
+    terms = f"Real orders of {address} at Polymarket, after {count} settled paper bets. liqcore does not check whether you may trade there."
     if not agreed and not (url and is_loopback(url)) and not _confirm(terms, "BET"):
         raise ConfigError("--live", "not confirmed", "BET, or --yes-i-accept-real-orders")
     return key

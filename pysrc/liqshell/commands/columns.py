@@ -29,10 +29,10 @@ def columns(
     venue: str = "",
     symbol: str = "",
 ) -> int:
-    """What the columns of a table mean: a proposed map, and ten rows decoded by it. Exit status 1 where something must be added or decided.
+    """Propose the meaning of a table's columns: a map, and ten rows decoded with it. Exit status 1 if something must be added or decided.
 
-    The output is a TOML file for `liqcore import --columns`; all that is no part of it stands behind #. Look at the ten rows before you import:
-    times, sides, and price x size against the notional.
+    The output is a TOML file for `liqcore import --columns`; everything else is in comments (#). Check the ten rows before you import: times,
+    sides, and price x size against the notional.
 
     Parameters
     ----------

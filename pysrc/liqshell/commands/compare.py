@@ -20,23 +20,23 @@ def compare(
     workers: Annotated[int, Parameter(validator=Number(gte=0, lte=1024))] = 0,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Presets side by side on the same data and events, each with its controls: one page, compare.json, compare.csv, events.csv.
+    """Compare presets on the same data and events, each with its controls: one page, compare.json, compare.csv, events.csv.
 
-    Also says what fading and following came to on identical events, which presets want the same moments, and how often the conditions of each rule
-    hold. What is finished is kept: an interrupted comparison goes on where it was.
+    Also shows the results of fade and follow on identical events, entries of several presets at the same moment, and how often the conditions of
+    each rule are met. An interrupted comparison keeps its finished parts and continues.
 
     Parameters
     ----------
     data
-        A configuration with [data] (of its [policy] only the size of a trade counts), or the data itself: a store, the folder of a run.
+        A configuration with [data] (of its [policy] only the size of a trade is used), or data: a store, the folder of a run.
     policies
-        Presets, separated by commas; all that ship where none is named.
+        Presets, separated by commas; default: all that ship.
     out
         Folder of the results; by default [run] out / NAME-compare.
     set_
         Changes to the configuration, such as paper.maker_fee=0.
     quick
-        Leave the delays and the controls out. The page then says that it has none.
+        Omit delays and controls. The page says so.
     workers
         Processes, 0 = one a core.
     json_

@@ -24,7 +24,7 @@ def what(
     rebuild: Annotated[bool, Parameter(negative=())] = False,
     verify: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """What a store has: contracts, coverage, gaps, refused rows. Also writes report.json and report.html into the store.
+    """Show a store's contracts, coverage, gaps and refused rows. Also writes report.json and report.html into the store.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def what(
     json_
         Print the report as one JSON object.
     rebuild
-        First make the catalogue anew from the partitions. It forgets which files were imported: importing them again adds nothing twice.
+        First rebuild the catalogue from the partitions. It forgets the names of imported files; a new import of them adds nothing twice.
     verify
-        Read every partition and column file and compare it with its fingerprint. Exit status 1 where one differs.
+        Read every partition and column file and compare it with its fingerprint. Exit status 1 if one differs.
     """
     from liqshell.store import page, quality, repair
     from liqshell.store.terminal import show
@@ -77,10 +77,10 @@ def get(
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Fetch hourly files of a venue's public archive and import them. Stopped, it goes on where it was by the same command.
+    """Fetch hourly files of a venue's public archive and import them. After an interruption the same command continues.
 
-    Hyperliquid: every fill of the venue, from 2025-05-25 on. The archive is in S3 and the one who asks pays for the transfer, by the usual AWS
-    credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). Needs pip install 'liqcore[s3]'.
+    Hyperliquid: every fill of the venue, from 2025-05-25 on. The archive is in S3, and your AWS account pays for the transfer (AWS_PROFILE, or
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). Needs pip install 'liqcore[s3]'.
 
     Parameters
     ----------
@@ -89,15 +89,15 @@ def get(
     days
         2025-10-10, or 2025-10-10..2025-10-12, or several with commas. UTC.
     store
-        Folder of the store; it is made where there is none.
+        Folder of the store; created if missing.
     files
-        Folder for the files as they come; by default STORE-files. They may be deleted after the import.
+        Folder for the fetched files; by default STORE-files. They may be deleted after the import.
     source
         Another place with the same files: s3://BUCKET, https://HOST/PATH, or a folder.
     jobs
         Processes that import.
     list_
-        Only say what would be fetched, and how much it is.
+        Only print what would be fetched, and its size.
     quiet
         No progress bar and no tables.
     """

@@ -57,11 +57,11 @@ def demo(
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """The whole live path on a loopback market: feed, detection, orders, protection, report. No keys, no internet, no money.
+    """Run the whole live path on a loopback market: feed, detection, orders, protection, report. No keys, no internet, no money.
 
-    A process of its own is the venue: Bybit's websockets and REST on loopback, with a funded test account. This process connects to it as it would
-    to the venue, recognises cascades, sends orders, hears of fills and writes a report. At the end it replays its own recording; exit status 1 if
-    that decided anything differently.
+    A separate process is the venue: Bybit's websockets and REST on loopback, with a funded test account. This process connects to it as it would to
+    the venue, recognises cascades, sends orders, receives fills and writes a report. At the end it replays its own recording; exit status 1 if a
+    decision differs.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ def demo(
     speed
         Market seconds in a second. Real latencies are multiplied by it.
     hours
-        Market hours to run; 2, or what the preset needs.
+        Market hours to run; default: 2, or as the preset needs.
     from_
         Recordings to trade on instead of a generated market.
     paper
-        Trade at the simulated venue of this process instead of the account: such a run can be proven as a backtest too.
+        Trade at the simulated venue of this process instead of the account: such a run can also be compared with a backtest.
     venues
-        Further venues whose feeds are read, too: binance, okx. Their contracts are watched; with --paper they are traded as well.
+        Further venues with feeds: binance, okx. Their contracts are watched; with --paper they are traded as well.
     out
         New folder for the run; a temporary one if not given.
     json_
@@ -104,7 +104,7 @@ def demo(
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):
             why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy, judge=options.judge) else ""
-            print(f"The market was made with {plan.scale:g} times the real one's size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
+            print(f"The generated market has {plan.scale:g} times the real size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
                   f"of its positions long{why}. The numbers of {plan.preset} are unchanged.")
         print(f"Report: {report.html}")
         print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "

@@ -49,28 +49,28 @@ def detect(
     preset: str = "",
     instruments: Path | None = None,
 ) -> int:
-    """Signals of recordings, event tables or a store: one JSON line a phase change on stdout, a summary on stderr.
+    """Print the signals of recordings, event tables or a store: one JSON line a phase change on stdout, a summary on stderr.
 
     Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain
-    or gzip, with the columns ts_ms, symbol, position (long or short: the side closed by force), price, qty_base, notional_usd. Several files
-    are merged by time. A store is a folder made by `liqcore import`. Liquidations alone are enough, but for zone, which looks at trades.
+    or gzip, with the columns ts_ms, symbol, position (long or short: the liquidated side), price, qty_base, notional_usd. Several files are merged
+    by time. A store is a folder made by `liqcore import`. Liquidations are enough for every detector but zone, which needs trades.
 
     Parameters
     ----------
     files
         Recordings, or event tables; not both at once.
     quantile
-        A liquidation is large from this quantile of the contract's last ones on.
+        A liquidation is large if it reaches this quantile of the contract's last ones.
     window_events
-        How many last ones.
+        Number of these last liquidations.
     window_s
-        Large events this close together make a cascade.
+        Largest distance between the large events of a cascade.
     min_events
-        How many of them.
+        Number of large events from which a cascade is ACTIVE.
     warmup
         Liquidations of a contract before its first can be large.
     refresh_s
-        Learn the threshold anew after this time; 0 = at every event.
+        Update the threshold after this time; 0 = at every event.
     mode
         chain: within window-s of the last large event; anchored: of the first.
     floor
@@ -80,7 +80,7 @@ def detect(
     preset
         The detectors of a preset, with its numbers, instead of the cascade.
     instruments
-        TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts. A run says its own.
+        TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts. A run has its own.
     """
     if not files:
         raise ConfigError("detect", "no files", "at least one recording or event table", "See `liqcore detect --help`")
@@ -102,14 +102,14 @@ def _run(files: tuple[Path, ...], detectors: list[lc.Detector], instruments: Pat
     stores = [path for path in files if (path / CATALOGUE).is_file()]
     if stores:
         if len(files) > 1:
-            raise ConfigError("detect", f"{len(files)} paths, and {stores[0]} is a store", "one store alone")
+            raise ConfigError("detect", f"{len(files)} paths, of which {stores[0]} is a store", "one store alone")
         return _store(stores[0], detectors)
     tables = [path for path in files if path.is_file() and is_table(path)]
     if tables and len(tables) != len(files):
         other = next(path for path in files if path not in tables)
         raise DataError(str(other), "a recording among event tables", "recordings only, or tables only", "Run detect once for each kind")
     if tables and instruments is not None:
-        raise ConfigError("--instruments", "given with event tables", "recordings", "Tables have base units")
+        raise ConfigError("--instruments", "given for event tables", "recordings", "Tables have base units")
     return _tables(tables, detectors) if tables else _recordings(list(files), detectors, load_file(instruments) if instruments is not None else {})
 
 
@@ -119,7 +119,7 @@ def _detectors_of(detector: tuple[str, ...], preset: str, cascade: dict[str, Any
         raise ConfigError("--preset", "given with --detector", "one of the two")
     if cascade and (detector or preset):
         named = ", ".join(f"--{name.replace('_', '-')}" for name in cascade)
-        raise ConfigError(named, f"given with {'--detector' if detector else '--preset'}", "neither beside the options of the cascade alone",
+        raise ConfigError(named, f"given with {'--detector' if detector else '--preset'}", "neither together with the options of the cascade",
                           f"A cascade with these numbers is --detector cascade,{','.join(f'{name}={value}' for name, value in cascade.items())}")
     if detector:
         return make_detectors(parse(detector))
@@ -148,7 +148,7 @@ def _tables(paths: list[Path], detectors: list[lc.Detector]) -> int:
                         for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], detectors=detectors)
     for d in detectors:
         if d.wants & 1 << lc.Kind.TRADE:
-            _note(f"{d.name} looks at trades, and event tables have none: it says less, or nothing")
+            _note(f"{d.name} needs trades, and event tables have none: it has fewer signals, or none")
     printer, sizes = _SignalPrinter(engine), _Sizes(engine)
     for start in range(0, len(table.events), BLOCK_EVENTS):
         printer.run(sizes.usual(table.events[start:start + BLOCK_EVENTS]))
@@ -185,7 +185,7 @@ def _recordings(paths: list[Path], detectors: list[lc.Detector], given: Mapping[
     sized = {key: float(about["multiplier"]) for key, about in {**recorded, **given}.items() if about.get("multiplier")}
     silent = [symbol for symbol in contracts.get("okx", ()) if ("okx", symbol) not in sized]
     if silent:
-        _note(f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, until --instruments says the "
+        _note(f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, unless --instruments gives the "
               "multiplier (ctVal x ctMult)")
     instruments = [_instrument(venue, symbol, price, recorded.get((venue, symbol), {}), sized.get((venue, symbol), 1.0))
                    for venue, symbols in contracts.items() for symbol, price in symbols.items()]
@@ -273,11 +273,10 @@ class _SignalPrinter:
                 _note(f"{detector.name}: {self._seen[detector.name]} signals")
             if names := ", ".join(engine.instruments[k].symbol for k in sorted(self._lacking.get(n, ()))):
                 at, what = ("last trade", "trade") if self._needs[n - 1] == lc.Kind.TRADE else ("mark", "mark")
-                _note(f"{detector.name} takes notionals at the {at}, and there was no {what} of {names} before some of its signals: they stand on "
-                      "reported prices")
+                _note(f"{detector.name} values notionals at the {at}. Before some signals there was no {what} of {names}; those use reported prices")
             if detector.kind == "cascade" and all(math.isnan(engine.threshold(k, n)) for k in range(len(engine.instruments))):
-                _note(f"{detector.name}: no contract has had the liquidations that its warm-up asks for, so it can say nothing yet: give more data, "
-                      "or a smaller --warmup")
+                _note(f"{detector.name}: no contract has enough liquidations for its warm-up, so it has no signals: give more data, or a smaller "
+                      "--warmup")
         return 0
 
     def _flags(self, s: lc.Signal) -> int:

@@ -29,27 +29,26 @@ def doctor(
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Is it safe to start? Asks the configured venue by REST; sends no order and changes nothing. Exit status 1 where a check fails.
+    """Check whether it is safe to start. Queries the configured venue by REST; sends no order and changes nothing. Exit status 1 if a check fails.
 
-    What it says that a live start does is decided by the code that decides the start: it begins, it begins with a contract
-    read-only, it waits, it ends.
+    The code of the live start decides the predicted outcome: it begins, it begins with a contract read-only, it waits, it ends.
 
-    Constructs everything that `live` and `backtest` would: policies, detectors, features, the simulated venue. Looks at the clock, the line, the
-    key's rights, contracts and filters, fees, position mode, leverage, what is open on the account, the disk, and says in plain words what the limits
-    come to. Keys come from LIQCORE_API_KEY and LIQCORE_API_SECRET, or from the keyring; without them the account is not looked at.
+    Creates the policies, detectors, features and the simulated venue as `live` and `backtest` do. Checks the clock, the network, the key's rights,
+    contracts and filters, fees, position mode, leverage, open positions and orders, the disk, and prints the effect of the limits in sentences.
+    Keys come from LIQCORE_API_KEY and LIQCORE_API_SECRET, or from the keyring; without them the account is not checked.
 
     Parameters
     ----------
     config
         TOML file.
     live
-        Judge as before trading with real money: what is wrong with the account then fails instead of warning.
+        Apply the rules for real orders: problems of the account fail instead of warning.
     offline
-        Ask no venue: construct what `live` and `backtest` construct, look at the disk, and say what the limits come to.
+        Contact no venue: check construction, disk and limits only.
     samples
         Readings of the venue's clock.
     set_
-        section.key=value, instead of what the file says. May be given several times.
+        section.key=value, instead of the value in the file. May be given several times.
     json_
         One JSON object.
     """
@@ -71,8 +70,8 @@ def doctor(
                           "start": {"effect": effect.name.lower(), "text": start}, "checks": [*map(dataclasses.asdict, checks)], **counts}))
     else:
         _show(checks)
-        fine = "It may start; read the warnings." if counts[WARN] else "Nothing speaks against starting."
-        safe = start if real and not offline else "Not safe to start." if counts[FAIL] else fine
+        fine = "It may start. Read the warnings." if counts[WARN] else "All checks passed. It may start."
+        safe = start if real and not offline else "It is not safe to start." if counts[FAIL] else fine
         print(f"\n{len(checks)} checks, {counts[FAIL]} failed, {counts[WARN]} warnings. {safe}")
     return 1 if counts[FAIL] else 0
 

@@ -153,8 +153,8 @@ def emulate(
     at: str = "",
     parent: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
-    """A venue on loopback that speaks Bybit V5: public and private websockets, websocket order entry, REST, with a funded test account. With --venues
-    also the public side of Binance USD-M and OKX, from the same market.
+    """Start a venue on loopback with the protocol of Bybit V5: public and private websockets, websocket order entry, REST, with a funded test
+    account. With --venues also the public side of Binance USD-M and OKX, from the same market.
 
     Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", "api_key": ..., "api_secret": ..., ...}; the paths below are the
     real venue's. Runs until Ctrl-C, SIGTERM, or the end of the market. Without --from the market is SYNTHETIC. See docs/emulator.md.
@@ -164,11 +164,11 @@ def emulate(
     seed
         Of the generated market, the keys and the faults: the same seed gives the same frames.
     speed
-        Market seconds in a second. Signatures are judged by the wall clock whatever the speed.
+        Market seconds in a second. Time stamps of signatures are checked against the wall clock at every speed.
     from_
         Recordings to send instead of a generated market.
     symbols
-        Contracts to offer; where none is named, the emulator's own choice, or all of the recording.
+        Contracts to offer; default: the emulator's own choice, or all of the recording.
     hours
         Stop after so much market time.
     host
@@ -176,13 +176,13 @@ def emulate(
     port
         0 = any free one.
     wait
-        Market time stands still until somebody has subscribed.
+        Market time starts with the first subscription.
     lead_s
-        Seconds between being ready and the first frame: time to connect without missing any.
+        Seconds from the ready line to the first frame, for clients to connect.
     at
         When the market begins: now, for clients that compare its times with their own clock, or a time in UTC such as 2026-03-04T13:00.
     parent
-        End when this process, which started us, is gone.
+        End when this parent process has ended.
     """
     from liqshell.emulator.server import SYMBOLS, Config, run
 

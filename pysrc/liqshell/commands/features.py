@@ -30,29 +30,29 @@ def features(
     instruments: Path | None = None,
     out: Path | None = None,
 ) -> int:
-    """Features of recorded data at given times, each as it was known then: a table, or a CSV or Parquet file.
+    """Compute features of recorded data at given times, from the data known at each time: a table, or a CSV or Parquet file.
 
-    DATA is a store, a recording, or event files of any kind that `liqcore import` reads. A cell without a value was not known at that time. The
-    names are explained in docs/features.md; without --at and --every they are only checked and written in full.
+    DATA is a store, a recording, or event files of any kind that `liqcore import` reads. An empty cell was not known at that time. docs/features.md
+    explains the names; without --at and --every they are only checked and printed in full.
 
     Parameters
     ----------
     data
         A store, recordings, event files.
     features
-        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas; :n and :n_eff in place of :zscore say on how many samples it stands.
+        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas; :n and :n_eff in place of :zscore give the number of samples.
     at
         Times: ISO (UTC) or since 1970 in s, ms, us or ns, separated by commas; @FILE = one a line.
     every
         Instead of --at: at every multiple of this time, such as 1m.
     start
-        With --every: from here; default: where the data begins.
+        With --every: first time; default: the begin of the data.
     end
-        With --every: to here; default: where the data ends.
+        With --every: last time; default: the end of the data.
     symbols
-        Contracts, separated by commas; default: all. Others are not read, so name BTC too where a feature looks at it.
+        Contracts, separated by commas; default: all. Others are not read, so name BTC too if a feature needs it.
     venue
-        Of files that do not say it.
+        Of files without one.
     instruments
         TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts.
     out
@@ -115,4 +115,4 @@ def _show(rows: object) -> None:
     console = Console()
     console.print(table)
     if len(cells) > ROWS_SHOWN:
-        console.print(f"… {len(cells) - ROWS_SHOWN} more; --out FILE.csv or .parquet takes them all")
+        console.print(f"… {len(cells) - ROWS_SHOWN} more; --out FILE.csv or .parquet writes all of them")

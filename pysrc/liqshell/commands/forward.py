@@ -17,9 +17,9 @@ def forward(
     full: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Walk forward: parameters of [sweep] chosen on one span, judged on the next, again and again; what of the result is left out of sample.
+    """Walk forward: choose parameters of [sweep] on one span, test them on the next, repeatedly; shows what remains of the result out of sample.
 
-    The choice never sees the span that it is judged on, nor the embargo before it. Everything that was tried is counted in the trial log.
+    The choice uses neither its test span nor the embargo before it. Every setting counts in the trial log.
 
     Parameters
     ----------

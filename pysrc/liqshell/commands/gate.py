@@ -20,8 +20,8 @@ def gate(
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Whether paper runs, and then live ones, are good enough to go on, and whether live results allow a second contract or more size.
-    Exit status 1 unless the gate of what was handed in passes; the scale gate has no part in it.
+    """Check whether paper runs, and then live runs, meet the requirements for the next step, and whether live results allow a second contract or
+    more size. Exit status 1 unless the gate of the given runs passes; the scale gate does not count.
 
     Each requirement is measured with its number of cases and its 95 % interval and gets pass, fail, or "not enough data". Writes gate.json and
     gate.html.
@@ -33,11 +33,11 @@ def gate(
     against
         Run folders of your own record, of other days (of `liqcore record`, or earlier runs): the rate of cascades is compared with theirs.
     replay
-        Replay every run and compare it byte for byte; without, that requirement has no data.
+        Replay every run and compare it byte for byte; without it that requirement has no data.
     trust_policy
-        Run the Python file with the policy that a recording names. It is code, and runs with your rights: read it first.
+        Run the Python file of the policy that a recording names. It runs with your rights: read it first.
     rehearsal
-        Let generated and accelerated markets in, to see what the gate looks like. The page says so.
+        Admit generated and accelerated markets, to see the gate. The page says so.
     out
         Folder for gate.json and gate.html; by default the first run's.
     json_
@@ -49,7 +49,7 @@ def gate(
     from liqshell.run.replay import prove
 
     if not runs:
-        raise ConfigError("gate", "no run folder", "at least one", "Give the folders that `liqcore live` named")
+        raise ConfigError("gate", "no run folder", "at least one", "Give the folders that `liqcore live` printed")
 
     def replays(one: Opened) -> tuple[bool, str]:
         verdict = prove(one.run.folder, trust=trust_policy)

@@ -34,33 +34,33 @@ def import_(
     overlap: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Recordings and vendor files -> a store, and a report of what is in it. Exit status 1 where a file could not be imported.
+    """Import recordings and vendor files into a store, and report its content. Exit status 1 if a file could not be imported.
 
     Reads own recordings and S4's hourly files (JSON lines, gzip or not), captures of cryptofeed and hftbacktest, fills of a Hyperliquid node, Tardis
-    CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files that the store has are
-    skipped, so an import that was stopped goes on where it was by the same command; a file is in the store wholly or not at all. A broken file is
-    named and skipped.
+    CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files already in the store are
+    skipped, so after an interruption the same command continues; a file is in the store completely or not at all. A broken file is named and
+    skipped.
 
     Parameters
     ----------
     files
         Files, or folders of them.
     store
-        Folder of the store; it is made where there is none.
+        Folder of the store; created if missing.
     venue
-        Of files that do not say: bybit, binance_um, okx ...
+        Of files without one: bybit, binance_um, okx ...
     symbol
-        Of files that do not say.
+        Of files without one.
     instruments
-        TOML file with tick_size, lot_size, multiplier, completeness of contracts: a table ["venue:SYMBOL"] each. What is not said is inferred.
+        TOML file with tick_size, lot_size, multiplier, completeness of contracts: a table ["venue:SYMBOL"] each. Missing values are inferred.
     columns
-        TOML file that says what the columns of these files mean, as `liqcore columns FILE` proposes it: for any CSV, JSON lines or Parquet.
+        TOML file with the meaning of the columns, as `liqcore columns FILE` proposes it: for any CSV, JSON lines or Parquet.
     feed_latency_ms
         For files without a time of receipt: ts_recv = ts_event + this.
     jobs
-        Processes that read files and make columns.
+        Processes that read files.
     overlap
-        Also take files that contradict what the store has of the same time, and keep both records.
+        Also import files that contradict the store's data of the same time, and keep both records.
     quiet
         No progress bar and no tables.
     """
@@ -112,15 +112,15 @@ def _inside(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*") if p.is_file() and formats.is_named(p)
                    and not any(part.startswith(".") for part in p.relative_to(folder).parts))
     if not found:
-        raise ConfigError(str(folder), "no file in this folder that could be market data", f"names that end with {', '.join(formats.SUFFIXES)}")
+        raise ConfigError(str(folder), "no file of market data in this folder", f"files that end with {', '.join(formats.SUFFIXES)}")
     return found
 
 
 def _summary(outcome: Outcome, store: Path) -> None:
     rows = sum(source.rows for source in outcome.imported)
     duplicates = sum(source.duplicates for source in outcome.imported)
-    print(f"imported {len(outcome.imported)} files, {rows:,} rows" + (f", {duplicates:,} of them were there already" if duplicates else "")
-          + f"; {len(outcome.known)} files were known; {len(outcome.broken)} could not be imported")
+    print(f"imported {len(outcome.imported)} files, {rows:,} rows" + (f", {duplicates:,} of them already in the store" if duplicates else "")
+          + f"; {len(outcome.known)} files already imported; {len(outcome.broken)} not imported because of errors")
     for source in outcome.imported:
         for note in source.notes:
             print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)

@@ -24,21 +24,21 @@ def try_(
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """One question whole: what is sent, what comes back, what counts of it, how long it took and what it cost. Nothing is traded. Exit status 1
-    where there is no usable answer.
+    """Ask one question: prints the request, the answer, the verdict, the time and the cost. There is no trade. Exit status 1 without a valid
+    answer.
 
     Parameters
     ----------
     config
-        TOML file with [judge], and [news] if there is need.
+        TOML file with [judge] and optionally [news].
     contract
         Venue and symbol of the question.
     asset
-        Its coin; the symbol without USDT where none is given.
+        Its coin; default: the symbol without USDT.
     direction
-        What the policy would open.
+        Side of the entry in question.
     set_
-        section.key=value, instead of what the file says. May be given several times.
+        section.key=value, instead of the value in the file. May be given several times.
     json_
         One JSON object.
     """

@@ -24,23 +24,23 @@ def kill(
     reason: str = "",
     lift: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Stop trading now: no entry leaves any more, working entries are cancelled, every position of ours keeps or gets a stop.
+    """Stop trading now: no more entries are sent, working entries are cancelled, every position of ours keeps or gets a stop.
 
-    Works with a live process that runs, is stuck, has died or never was. It stays killed over restarts until --lift. Exit status 0: nothing remains
-    to be looked at; 1: something does, and it is said what.
+    Works with a live process that runs, is stuck or has ended, and without one. The kill lasts over restarts until --lift. Exit status 0: nothing
+    remains to be done; 1: something remains, and is printed.
 
     Parameters
     ----------
     config
         The configuration of the live run. Without it and --state: the only state folder under runs/state.
     state
-        The state folder itself, where the configuration is not at hand.
+        The state folder itself, without the configuration.
     flatten
-        Also close every position of the configured contracts at market, reduce-only, whoever opened it.
+        Also close every position of the configured contracts at market, reduce-only, also foreign ones.
     reason
         Why; kept with the switch.
     lift
-        Allow trading again, after a typed confirmation. A process that still runs stays halted until it is restarted.
+        Allow trading again, after a typed confirmation. A running process stays halted until you restart it.
     """
     from liqshell.state.control import CONTROL, Control, Kill
 
@@ -54,20 +54,20 @@ def kill(
         control = Control(folder)
         at_ns = control.set_kill(level, reason or "liqcore kill", by)
         control.close()
-        print(f"{folder}: killed. No entry leaves from now on, until `liqcore kill --lift`.", flush=True)
+        print(f"{folder}: killed. Entries are blocked until `liqcore kill --lift`.", flush=True)
         _print_damage(folder, control)
     except LiqshellError as why:            # a page that is damaged or not ours to write must not keep us from the rest
         print(f"{why}", file=sys.stderr, flush=True)
         switched = _touch(folder)
     if not used:
-        print(f"No live run has used {folder.absolute()} so far: a process that was started in another folder, or under another name, goes on "
-              "trading. Give its state folder with --state.", file=sys.stderr, flush=True)
+        print(f"No live run has used {folder.absolute()}. A process started in another folder or with another name continues to trade: give its "
+              "state folder with --state.", file=sys.stderr, flush=True)
     return _act(folder, config, flatten, reason, by, at_ns) or (0 if switched else 1)
 
 
 def _print_damage(folder: Path, control: Any) -> None:
     for part in control.damaged:
-        print(f"{folder}: a part of the kill switch was damaged: {part}", file=sys.stderr, flush=True)
+        print(f"{folder}: a part of the kill switch is damaged: {part}", file=sys.stderr, flush=True)
 
 
 def _touch(folder: Path) -> bool:
@@ -78,7 +78,8 @@ def _touch(folder: Path) -> bool:
     except OSError as why:
         if (folder / "KILL").exists():          # whatever it is, it kills
             return True
-        print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process goes on: end it, or run this as its user.", file=sys.stderr,
+        print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process continues to trade: end it, or run this command as its "
+              "user.", file=sys.stderr,
               flush=True)
         return False
     return True
@@ -94,15 +95,15 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str,
     try:
         sheet = _sheet(folder, config)
         if not sheet.rest:
-            raise ConfigError(str(folder), "its orders go through ccxt, and this command speaks to Bybit only")
+            raise ConfigError(str(folder), "its orders go through ccxt, and this command supports Bybit only")
         keys = load_keys(sheet.environment)
         rescue = Rescue(folder, sheet, keys, flatten=flatten, log_line=lambda line: print(f"  {line}", flush=True))
     except LiqshellError as why:
         print(f"Nothing was done at the venue: {why}", file=sys.stderr)
-        print("A live process that still runs cancels its entries itself. Look at the account at the venue.", file=sys.stderr)
+        print("A running live process cancels its entries itself. Look at the account at the venue.", file=sys.stderr)
         return 1
     result = rescue.act()
-    print(f"After {result.seconds:.2f} s, by the venue's word:" if result.reached else "The venue did not answer:")
+    print(f"After {result.seconds:.2f} s, according to the venue:" if result.reached else "The venue did not answer:")
     for line in result.lines():
         print(f"  {line}")
     note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr), at_ns)
@@ -129,7 +130,7 @@ def _lift(folder: Path) -> int:
         return 1
     control.lift(_user())
     control.close()
-    print("\nLifted. A process that still runs stays halted until it is restarted.")
+    print("\nLifted. A running process stays halted until you restart it.")
     return 0
 
 
@@ -166,7 +167,7 @@ def _folder(config: Path | None, state: Path | None) -> Path:
     found = sorted(path.parent for path in Path("runs/state").glob(f"*/{CONTROL}"))
     if len(found) != 1:
         names = ", ".join(map(str, found)) or "none"
-        raise ConfigError("kill", f"which one? State folders under runs/state: {names}", "a configuration, or --state FOLDER")
+        raise ConfigError("kill", f"several state folders under runs/state: {names}", "a configuration, or --state FOLDER")
     return found[0]
 
 

@@ -33,10 +33,10 @@ def live(
 ) -> int:
     """Run a configuration on a live feed: paper trading, or with --live real orders. A report is written at the end.
 
-    It begins with what runs of its name have learnt before (docs/operate.md).
+    It begins with the learnt state of earlier runs of its name (docs/operate.md).
 
-    Ctrl-C or SIGTERM ends it in good order: entries are withdrawn, positions keep their stops at the venue. SIGUSR1 is the kill switch, SIGHUP reads
-    the configuration again and lowers limits.
+    Ctrl-C or SIGTERM ends it in an orderly way: entries are cancelled, positions keep their stops at the venue. SIGUSR1 is the kill switch, SIGHUP
+    reads the configuration again and lowers limits.
 
     Parameters
     ----------
@@ -45,21 +45,21 @@ def live(
     live_
         Send real orders. The configuration must say mode = "live" too, and a person must confirm at the prompt.
     yes_i_accept_real_orders
-        Do not ask at the prompt: for a service that a person has set up. Only with --live.
+        Start without the prompt, for a service. Only with --live.
     resume
-        Lift a halt that latched in the run before (a loss limit, an alarm).
+        Lift a halt of the last run (a loss limit, an alarm).
     flatten_on_exit
         Close positions at market when the run ends, instead of leaving them with their stops.
     adopt
-        Take over the position of this contract, which we did not open: a stop is placed first, then it is a trade of ours. SYMBOL, or SYMBOL=PRICE of
+        Take over the position of this contract, which we did not open: places a stop first, then treats it as our trade. SYMBOL, or SYMBOL=PRICE of
         the stop; without a price the tighter of its own and the policy's stop_loss from the mark. May be given several times. Only with --live.
     start_patience
-        Seconds for which a start goes on asking a venue that cannot answer just now. Open trades of ours are supervised meanwhile.
+        Seconds for which a start repeats its queries of an unavailable venue. Our open trades are supervised meanwhile.
     warm_from
-        Learn from this first, instead of from what was kept: the folder of a run, a recording, a store, or a file of market data. May be given
-        several times, oldest first.
+        Learn from this first, instead of the kept state: the folder of a run, a recording, a store, or a file of market data. May be given several
+        times, oldest first.
     cold
-        Begin with nothing learnt. What is kept of the run before is then replaced.
+        Begin without learnt state. The kept state of the last run is replaced.
     out
         New folder for the run; by default [run] out / name-time.
     for_s
@@ -95,7 +95,7 @@ def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
         raise ConfigError("--live" if live_ else f"{config}: run.mode", found,
                           "both for real orders, none for paper trading")
     if not live_ and real:
-        raise ConfigError("--live", "missing", "it beside --yes-i-accept-real-orders, --resume, --flatten-on-exit and --adopt")
+        raise ConfigError("--live", "missing", "it only with --yes-i-accept-real-orders, --resume, --flatten-on-exit and --adopt")
 
 
 def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
@@ -108,7 +108,7 @@ def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
         raise ConfigError("--cold", "given beside --warm-from", "one of the two")
     if not config.warm.keep:
         if warm_from or config.warm.sources:
-            raise ConfigError("[warm] keep", "false, with something to learn from", "true", "Leave it out")
+            raise ConfigError("[warm] keep", "false, to learn from earlier data", "true", "Leave it out")
         return None
     paths = warm_from or [Path(one) for one in config.warm.sources]
     symbols = [f"{one.venue}:{symbol}" for one in config.all_feeds() for symbol in one.symbols]
@@ -139,7 +139,7 @@ def _confirm(terms: str, word: str) -> bool:
     """At the prompt. Without a terminal there is nobody to ask."""
     print(terms)
     if not sys.stdin.isatty():
-        print("Nobody can be asked here (no terminal). A service says --yes-i-accept-real-orders.")
+        print("There is no terminal to ask for confirmation. Give --yes-i-accept-real-orders to a service.")
         return False
     try:
         return input(f"Type {word} to send real orders: ").strip() == word

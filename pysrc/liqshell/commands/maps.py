@@ -42,15 +42,15 @@ def maps(
     seed: int = 1,
     json_: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> int:
-    """Score the ESTIMATED map of pending liquidations: predicted bins against what was liquidated later, and against maps that know nothing.
+    """Score the ESTIMATED map of pending liquidations: predicted bins against later liquidations, and against null maps.
 
     DATA is a store, a recording, or an event table of liquidations. It must have open interest and prices, or --interest names files that do. Exit
-    status 1 where the map does not beat both nulls, or there is too little data to tell.
+    status 1 if the map does not beat both nulls, or the data are too few.
 
     Parameters
     ----------
     symbols
-        Contracts; all if none is named.
+        Contracts; default: all.
     interest
         SYMBOL=FILE: open interest of a contract from a CSV file with the columns ts_ms (or t), oi, and mark (or oi_usd).
     instruments
@@ -58,11 +58,11 @@ def maps(
     every_s
         Time between maps; each is scored on the liquidations until the next.
     range_pct
-        How far from the price.
+        Largest distance from the price.
     bin_bps
         Width of a bin.
     at
-        Where a liquidation lies: at the last price known when it came (where that is less than a minute old), or at its reported price.
+        Where a liquidation lies: at the last price known at its receipt (if less than a minute old), or at its reported price.
     warmup_s
         Age of a map before it is scored.
     tiers
@@ -72,9 +72,9 @@ def maps(
     split
         New open interest into longs and shorts: by taker flow, or even.
     half_life_s
-        Of a level that nothing happens to; 0 = never forgotten.
+        Half-life of an untouched level; 0 = it stays.
     by
-        Liquidations of a window weigh alike, or by notional.
+        Liquidations of a window have equal weight, or weight by notional.
     draws
         Random maps for each null.
     seed
@@ -138,7 +138,7 @@ def show(report: dict[str, Any]) -> None:
     """The report as tables and a verdict."""
     console = fitted.console()
     title = "ESTIMATED map against later liquidations" + (" (SYNTHETIC market)" if report["synthetic"] else "")
-    table = Table("contract", "feed", "windows", "moments", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p",
+    table = Table("contract", "feed", "windows", "moments", "liquidations", "score (0.5 = no better than chance)", "shuffled prices", "p",
                   "other moment", "p", title=title)
     for name, s in report["scores"].items():
         nulls = [cell for null in s["null"].values() for cell in (_spread(null["mean"], null["interval"]),
@@ -147,7 +147,7 @@ def show(report: dict[str, Any]) -> None:
                       _spread(s["score"], s["interval"]), *nulls)
     console.print(table)
     ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance",
-                  title="bins that the price came to" + ("" if report["scores"]["all"]["judged"] else ": too few moments to conclude anything"))
+                  title="bins reached by the price" + ("" if report["scores"]["all"]["judged"] else ": too few moments for a conclusion"))
     for row in report["scores"]["all"]["ranks"]:
         ranks.add_row(f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}", f"{row['bins']:.0f}", f"{row['hit_rate']:.3f}",
                       f"{row['share']:.3f}", f"{row['share_by_chance']:.3f}")

@@ -25,24 +25,25 @@ def new_config(
     store: Path | None = None,
     offline: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Write a commented configuration, the schema that editors check it by, and look at it with `liqcore doctor`. Exit status: that of the doctor.
+    """Write a commented configuration and the schema with which editors check it, then check it with `liqcore doctor`. Exit status: that of the
+    doctor.
 
     Parameters
     ----------
     file
-        New file, such as fade.toml. The schema goes beside it as liqcore.schema.json.
+        New file, such as fade.toml. The schema is written beside it as liqcore.schema.json.
     venue
         bybit, binance, okx or hyperliquid. Default: that of the store, bybit without one.
     symbols
-        Contracts to trade, such as ETHUSDT SOLUSDT; those of the store where none is named.
+        Contracts to trade, such as ETHUSDT SOLUSDT; default: those of the store.
     preset
-        What trades them: see `liqcore presets`.
+        The preset: see `liqcore presets`.
     environment
         mainnet, testnet or demo.
     store
         A store made by `liqcore import`, for `liqcore backtest`, `sweep` and `forward`.
     offline
-        The doctor asks no venue.
+        The doctor contacts no venue.
     """
     from liqshell.commands.doctor import doctor
     from liqshell.config.load import loads, presets
@@ -50,7 +51,7 @@ def new_config(
     from liqshell.config.schema import schema
 
     if file.exists():
-        raise ConfigError(str(file), "it is there already", "a new file", "Choose another name or remove it")
+        raise ConfigError(str(file), "the file exists", "a new file", "Choose another name, or remove the file")
     check_output("new-config", file)
     if preset not in presets():
         raise ConfigError(f"--preset {preset}", "no preset of this name", f"one of {', '.join(presets())}", "`liqcore presets` prints them")
@@ -58,7 +59,7 @@ def new_config(
         venue, symbols = _contracts(store, venue, symbols)
     venue = venue or "bybit"
     if not symbols:
-        raise ConfigError("--symbols", "none", "contracts of the venue such as ETHUSDT, or --store with some")
+        raise ConfigError("--symbols", "none", "contracts of the venue such as ETHUSDT, or --store with contracts")
     name = re.sub(r"[^A-Za-z0-9._-]|^[._-]+", "", file.stem)[:64]
     text = text_of(name, venue, symbols, presets()[preset], os.path.relpath(store, file.parent) if store is not None else "", environment)
     loads(text, str(file))
@@ -81,7 +82,8 @@ def _contracts(store: Path, venue: str | None, symbols: Names) -> tuple[str, Nam
         opened.close()
     venues = sorted({of for of, _ in held})
     if venue is None and len(venues) > 1:
-        raise ConfigError("--venue", f"none, and {store} holds contracts of {', '.join(venues)}", "one of them", "A configuration trades one venue")
+        raise ConfigError("--venue", f"no venue, and {store} holds contracts of "
+                                     f"{', '.join(venues)}", "one of them", "A configuration trades one venue")
     venue = venue or (venues[0] if venues else "bybit")
     found = tuple(symbol for of, symbol in held if of == venue_named(venue))
     if not found and not symbols:

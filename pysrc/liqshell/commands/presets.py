@@ -21,17 +21,16 @@ TITLE_PART = 4                   # letters of a title at least, so that a wrong 
 
 
 def presets(*names: str, runs: Path = Path("runs"), as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """The policies that ship: where each comes from, its exact numbers, and how good its evidence is.
+    """List the presets: the source of each, its exact numbers and its evidence grade.
 
-    claimed: its author says so. contradicted: checks speak against it. verified, contract by contract: `liqcore verify` found that it held on your
-    own recording.
+    claimed: by its author. contradicted: by checks. verified, for single contracts: by `liqcore verify` on your own recording.
 
     Parameters
     ----------
     names
-        Presets to show, or the title of a written system or a part of it ("liquidation hunting"); all where none is named.
+        Presets to show, or the title of a documented system or a part of it ("liquidation hunting"); default: all.
     runs
-        The folder of runs ([run] out) in which verifications lie.
+        The folder of runs ([run] out) with the verifications.
     as_json
         One JSON object a preset, fractions as numbers.
     """

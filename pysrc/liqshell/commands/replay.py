@@ -17,16 +17,16 @@ def replay(
     trust_policy: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Run a recorded run again and compare every audit record, byte for byte. Exit status 1 where anything differs.
+    """Run a recorded run again and compare every audit record, byte for byte. Exit status 1 if a record differs.
 
     Parameters
     ----------
     run
         Folder of a run (it holds run.json, audit.bin and frames/), or of bets on the hourly binary (bets.log and frames/).
     as_
-        live: frame by frame through the live path. backtest: as a tape, the way a backtest goes; the first difference is shown in words.
+        live: frame by frame through the live path. backtest: as a tape, as in a backtest; the first difference is shown in words.
     trust_policy
-        Run the Python file with the policy that the recording names. It is code, and runs with your rights: read it first.
+        Run the Python file of the policy that the recording names. It runs with your rights: read it first.
     json_
         Print the verdict as one JSON object.
     """

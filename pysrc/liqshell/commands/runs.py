@@ -23,19 +23,19 @@ def runs(
     yes: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Every run, sweep and comparison under a folder: list, search, compare, delete.
+    """List, search, compare and delete the runs, sweeps and comparisons under a folder.
 
     Parameters
     ----------
     folder
         Where to look, four folders deep.
     words
-        Only those in which every word is found: in name, mode, preset, symbols, verdict; or KEY=VALUE of the settings, such as
+        Only those that contain every word, in name, mode, preset, symbols or verdict; or KEY=VALUE of the settings, such as
         policy.take_profit=0.002.
     compare
         Names of two or more: their results with intervals, and the settings in which they differ.
     delete
-        Names of those to remove. Asks before; trials that were counted stay counted.
+        Names of those to delete, after a prompt. Counted trials stay counted.
     yes
         Do not ask.
     json_
@@ -92,7 +92,7 @@ def _delete(found: Sequence[Entry], yes: bool) -> int:
     from liqshell.research.run_index import delete, size
 
     for entry in found:
-        recorded = "; its recording cannot be made again" if (entry.folder / "frames").is_dir() else ""
+        recorded = "; a recording cannot be repeated" if (entry.folder / "frames").is_dir() else ""
         if not yes:
             if not sys.stdin.isatty():
                 raise ConfigError("--delete", "nobody to ask", "--yes")
@@ -100,5 +100,5 @@ def _delete(found: Sequence[Entry], yes: bool) -> int:
                 print(f"{entry.name} stays.")
                 continue
         delete(entry)
-        print(f"{entry.name} is gone ({size(entry.bytes)}).")
+        print(f"Deleted {entry.name} ({size(entry.bytes)}).")
     return 0

@@ -34,19 +34,19 @@ def what(
     history_limit: int = 60,
     state: Path = STATE,
 ) -> int:
-    """Features over HTTP, point in time, from a store or from the recordings of runs. A process of its own; it only reads.
+    """Serve point-in-time features over HTTP, from a store or from the recordings of runs. A separate process that only reads.
 
-    It prints its address and runs until it is interrupted. /docs lists what can be asked. Needs pip install 'liqcore[api]'.
+    It prints its address and runs until it is interrupted. /docs lists the requests. Needs pip install 'liqcore[api]'.
 
     Parameters
     ----------
     data
-        A store, a run, or a folder of runs; the newest run is followed while it is written. Of a store at an address (s3://BUCKET/PATH) it serves
-        what was published when it was started.
+        A store, a run, or a folder of runs; the newest run is read while it is written. Of a store at an address (s3://BUCKET/PATH) it serves what
+        was published when it was started.
     bind
-        Address to listen on. Another one than this machine's own needs TLS files or --behind-proxy.
+        Address to listen on. An address other than this machine's own needs TLS files or --behind-proxy.
     port
-        0 = one that is free.
+        0 = any free one.
     host_name
         Names under which clients know this server. Requests for other names are refused.
     tls_cert
@@ -56,9 +56,9 @@ def what(
     behind_proxy
         A proxy in front of it ends TLS.
     no_auth
-        Without keys, for this machine alone.
+        Without keys, for this machine only.
     features
-        Names that are made ready at the start; any others are made when they are asked for.
+        Names computed from the start; others are computed on request.
     live_limit
         Requests a minute and key for live values; 0 = without limit.
     history_limit
@@ -78,14 +78,14 @@ def what(
 
 
 def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:
-    """Make a key and print it, once: only its hash is kept.
+    """Create a key and print it once; only its hash is kept.
 
     Parameters
     ----------
     scope
         features:read, history:read, signals:read, runs:read; several with commas.
     note
-        Whose it is.
+        Its owner.
     state
         Folder of keys and checkpoints.
     """
@@ -96,7 +96,7 @@ def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:
 
 
 def list_(*, state: Path = STATE) -> int:
-    """The keys that there are: id, scopes, when it was made.
+    """List the keys: id, scopes, time of creation.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def list_(*, state: Path = STATE) -> int:
 
 
 def revoke(ident: str, /, *, state: Path = STATE) -> int:
-    """A key opens nothing any more, at once.
+    """Revoke a key at once.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def show(
     why: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """The story of a run, or of any minute of it, in sentences: event, threshold, signal, answer of the policy, risk, order, fill, exit.
+    """Tell in sentences what happened in a run, or in any minute of it: event, threshold, signal, answer of the policy, risk, order, fill, exit.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def show(
     symbol
         One contract.
     why
-        Also every moment at which a policy wanted nothing, and the liquidations that no detector named large.
+        Also every moment at which a policy wanted no trade, and the liquidations that no detector counts as large.
     json_
         One JSON object a line.
     """
@@ -60,7 +60,7 @@ def show(
     for line in lines:
         print(f"{when(line.ts, date=False)}.{line.ts % 1_000_000_000 // 1_000_000:03d}  {line.symbol or 'all'}  {line.text}")
     if not lines:
-        print("Nothing was decided in this time." + ("" if why else " --why also tells the moments at which a policy wanted nothing."))
+        print("There was no decision in this time." + ("" if why else " --why also shows the moments at which a policy wanted no trade."))
         for sentence in idle(found):
             print(sentence)
     return 0

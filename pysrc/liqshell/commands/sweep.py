@@ -13,9 +13,9 @@ from liqshell.errors import of_file
 def sweep(config: Path, /, *, out: Path | None = None, restart: Annotated[bool, Parameter(negative=())] = False,
           cluster: Annotated[bool, Parameter(negative=())] = False, address: str = "", set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
           json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """Try every setting of the [sweep] grid on recorded data. The table, pictures of stability and the best rows with their neighbours.
+    """Run every setting of the [sweep] grid on recorded data: a table, stability maps, and the best rows with their neighbours.
 
-    A sweep that was interrupted goes on where it was: run the same command again.
+    After an interruption the same command continues.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def sweep(config: Path, /, *, out: Path | None = None, restart: Annotated[bool, 
     out
         Folder of the results; by default [run] out / name.
     restart
-        Throw away what the folder holds and begin again.
+        Delete the content of the folder and begin again.
     cluster
         Compute on Ray: one on this machine, or that of --address. The results are the same.
     address

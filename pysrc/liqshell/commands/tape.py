@@ -33,29 +33,29 @@ def tape(
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     for_s: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
 ) -> int:
-    """Print the liquidations of several venues as they come. No account, no configuration, nothing is kept.
+    """Print the liquidations of several venues as they arrive. No account, no configuration; nothing is stored.
 
-    A line: time of receipt, venue, contract, side of the position that was closed by force, notional in US dollars, quantity in base units and price,
-    and what the venue publishes: all (FULL), a part (CENSORED), or one does not know (UNKNOWN). Ctrl-C ends it.
+    A line: time of receipt, venue, contract, side of the liquidated position, notional in US dollars, quantity in base units and price, and the
+    completeness of the venue's feed: FULL, CENSORED (a sample) or UNKNOWN. Ctrl-C ends it.
 
     Parameters
     ----------
     venues
         Of bybit, binance (USD-M), okx.
     symbols
-        all, or contracts as the venues write them and assets: BTC is every contract of it.
+        all, or names of contracts and assets: BTC is every contract of it.
     exclude
-        Contracts to leave out of all.
+        Contracts to exclude from all.
     quote
         Of all, only contracts whose prices are in this currency, such as USDT.
     min_turnover_usd
         Of all, only contracts with this turnover in the last 24 hours.
     min_usd
-        Smallest liquidation that is printed.
+        Smallest liquidation to print.
     side
         long or short: only positions of this side.
     signals
-        Print cascades, too, as the detector of the preset `fade` sees them. It needs 100 liquidations of a contract before it says anything.
+        Also print cascades, by the detector of the preset `fade`. It needs 100 liquidations of a contract first.
     environment
         mainnet or testnet.
     at
@@ -100,7 +100,7 @@ def _places(text: str, venues: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     except OSError as why:
         raise ConfigError(where, f"cannot be read: {why.strerror or why}", "a file with the line of `liqcore emulate`") from None
     except (ValueError, TypeError) as why:
-        raise ConfigError(where, f"not such a line: {why}", "the JSON line of `liqcore emulate`") from None
+        raise ConfigError(where, f"not a line of `liqcore emulate`: {why}", "the JSON line of `liqcore emulate`") from None
     except KeyError as why:
         raise ConfigError(where, f"no addresses of {why}", "a venue that is emulated", "Start `liqcore emulate --venues bybit,binance,okx`") from None
 
@@ -114,6 +114,6 @@ def _line(event: Any) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event.ts // 10**9)) + f".{event.ts // 10**6 % 1000:03d}"
     head = f"{at}  {event.venue:<10} {event.symbol:<18} {event.side:<5}"
     if hasattr(event, "phase"):
-        return f"{head} {event.notional:>14,.0f}  cascade {event.phase}, {event.large} large ones"
+        return f"{head} {event.notional:>14,.0f}  cascade {event.phase}, {event.large} large"
     usd = "?" if math.isnan(event.usd) else f"{event.usd:,.0f}"
     return f"{head} {usd:>14}  {event.qty:g} at {event.price:g}  {event.completeness}"

@@ -11,25 +11,25 @@ from liqshell.errors import ConfigError
 
 
 def verify(run: Path, *, out: Path | None = None) -> int:
-    """Give the grade "verified" to the contracts of a backtest on which a preset earned its costs on your own recording.
+    """Grade the contracts of a backtest as "verified" on which a preset covered its costs on your own recording.
 
-    Nothing else gives that grade. A contract needs: a recording with measured times of receipt, 30 trades, a gain beyond chance after all costs,
-    entries that did better than the controls, live quotes for what was traded, and a result that survives the number of settings that were tried
-    on these data. Exit status 1 where a contract is not verified.
+    No other command gives this grade. A contract needs: a recording with measured times of receipt, 30 trades, a gain beyond chance after all
+    costs, entries that did better than the controls, live quotes for its trades, and a result that holds after correction for the settings tried on
+    these data. Exit status 1 if a contract is not verified.
 
     Parameters
     ----------
     run
         Folder of a finished backtest, with its controls.
     out
-        The folder of runs whose configurations are to know it ([run] out); by default the one that the backtest lies in.
+        The folder of runs that get the grade ([run] out); by default that of the backtest.
     """
     from liqshell import grades
     from liqshell.gate.verify import assess
 
     rows = assess(run)
     if not rows:
-        raise ConfigError(str(run), "no contract was traded", "a backtest of contracts that are traded")
+        raise ConfigError(str(run), "no contract was traded", "a backtest with traded contracts")
     shown = Table(title=f"{run.name}: verified on your own recording?", title_justify="left")
     for name in ("contract", "preset", "trades", "bps a trade (95 %)", "verdict"):
         shown.add_column(name, overflow="fold")

@@ -12,7 +12,7 @@ import liqcore
 
 
 def version(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """Versions of liqcore and of what it runs on: what a bug report needs.
+    """Print the versions of liqcore and its dependencies, for a bug report.
 
     Parameters
     ----------

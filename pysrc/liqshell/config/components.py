@@ -71,8 +71,9 @@ def detectors(layers: Sequence[tuple[str, Tables]]) -> dict[str, dict[str, Any]]
                 known = out.get(name, {})
                 out[name] = known | stated if stated.get("kind", known.get("kind")) == known.get("kind") else stated
             elif out.setdefault(name, stated) != stated:
-                raise ConfigError(f"[detectors.{name}]", f"preset {where} means another detector than preset {stated_by[name]}",
-                                  "one meaning of a name", "Give [policy.symbols] presets that agree, or run them one after the other")
+                raise ConfigError(f"[detectors.{name}]", f"preset {where} defines this detector differently from preset {stated_by[name]}",
+                                  "one definition of a name", "Choose presets with the same definition in [policy.symbols], or run them one after "
+                                                              "the other")
             stated_by.setdefault(name, where)
     return out
 
@@ -135,7 +136,7 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
     for name, spec in found.items():
         here = f"{file}: detectors.{name}"
         if name == CASCADE:
-            out.append(ConfigError(f"{here}.kind", f"found {shown(spec.get('kind'))}", f"{CASCADE!r}, or no kind: this name is its own",
+            out.append(ConfigError(f"{here}.kind", f"found {shown(spec.get('kind'))}", f"{CASCADE!r}, or no kind: the name is reserved for it",
                                    "Give a detector of another kind another name"))
             continue
         if plugins.is_file(str(spec.get("kind"))) and not Path(spec["kind"]).is_absolute():
@@ -165,7 +166,7 @@ def _detector_keys(here: str, kind: str, spec: Mapping[str, Any]) -> list[Config
     for key, value in spec.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.5)
-            out.append(ConfigError(f"{here}.{key}", "unknown key", "", f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}"))
+            out.append(ConfigError(f"{here}.{key}", "unknown key", "", f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(known)}"))
             continue
         try:
             resolve_parameters(kind, (known[key],), {key: value})

@@ -44,7 +44,7 @@ class JudgeConfig:
     ca: str = text("", r"[^\0]+", "a PEM file of an authority")
     timeout_s: float = number(3.0, 0.05, 60.0, "seconds")
     concurrency: int = integer(4, 1, 64, "questions at once")
-    max_tokens: int = integer(1000, 64, 32_000, "tokens of an answer, with those of its reasoning")
+    max_tokens: int = integer(1000, 64, 32_000, "tokens of an answer, including its reasoning")
     effort: str | None = choice(None, "none", "minimal", "low", "medium", "high")
     questions_minute: int = integer(30, 0, 10_000, "questions")
     tokens_minute: int = integer(0, 0, 10**9, "tokens")
@@ -88,13 +88,13 @@ def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[Conf
     if judge.kind == "command" and not judge.program:
         wrong("judge.program", "not set", "a list of words, the program first")
     if judge.kind == "recorded" and not judge.recordings:
-        wrong("judge.recordings", "not set", "recordings whose judge was asked")
+        wrong("judge.recordings", "not set", "recordings with a judge's answers")
     if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
-        wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars",
+        wrong("judge.prices", f"no price of {judge.model!r}, but a cap in US dollars",
               f'[judge.prices."{judge.model}"] with input and output')
     for key in ("brave", "announcements"):
         if getattr(news, f"{key}_url") and not getattr(news, key):
-            wrong(f"news.{key}_url", f"an address, though news.{key} is not true: nobody would ask there", f"{key} = true beside it")
+            wrong(f"news.{key}_url", f"an address, but news.{key} is not true, so it is not used", f"{key} = true with it")
     if any(not isinstance(name, str) for name in (news.names or {}).values()):
-        wrong("news.names", "a name that is no text", "names such as BTC = 'Bitcoin'")
+        wrong("news.names", "a name that is not text", "names such as BTC = 'Bitcoin'")
     return out

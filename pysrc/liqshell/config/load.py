@@ -88,7 +88,7 @@ class Preset:
 
     name: str = text("", r"[a-z0-9][a-z0-9-]*", "a name of small letters, digits and '-'")
     rule: str = text("", r"[a-z_]+", "the name of a module under liqshell/policies")
-    title: str = text("", r".+", "the title of the written system that it comes from")
+    title: str = text("", r".+", "the title of the documented system that it comes from")
     page: str = text("", r"docs/[a-z0-9-]+\.md", "the page about that system")
     source: str = text("", r"[\s\S]+", "the document that it is from")
     summary: str = text("", r"[\s\S]+", "one sentence")
@@ -257,7 +257,7 @@ def _parse(raw: bytes, file: str) -> dict[str, Any]:
     except UnicodeDecodeError as why:
         raise ConfigError(file, f"byte {why.start} is not UTF-8", "a TOML file in UTF-8", "Save it as UTF-8") from None
     except tomllib.TOMLDecodeError as why:
-        raise ConfigError(file, f"not valid TOML: {why}", "", "Correct the line that it names") from None
+        raise ConfigError(file, f"not valid TOML: {why}", "", "Correct that line") from None
     except RecursionError:
         raise ConfigError(file, "nested too deeply", "tables of at most three levels") from None
 
@@ -363,7 +363,7 @@ def _joined(found: dict[str, Any], file: str, problems: list[ConfigError]) -> di
 
 
 def _twice(file: str, key: str, other: str) -> ConfigError:
-    return ConfigError(f"{file}: {key}", f"said once more in {other}", "one of the two: they mean the same", "Remove one")
+    return ConfigError(f"{file}: {key}", f"also set in {other}", "one of the two: they mean the same", "Remove one")
 
 
 def _ways(path: str) -> list[str]:
@@ -426,9 +426,9 @@ def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[
     out += unknown
     if sound("run", "feed") and config.run.mode == "live" and config.feed.whole:
         wrong("feed.symbols", f"found {ALL!r} with run.mode = 'live'", "the names of the contracts that may be traded for real",
-              f"Name them; another venue beside it may be watched whole ([feeds.NAME] symbols = {ALL!r}, trade = false)")
+              f"List the names; a second venue may be watched whole ([feeds.NAME] symbols = {ALL!r}, trade = false)")
     if 0.0 < config.live.leverage < 1.0:
-        wrong("live.leverage", f"found {config.live.leverage:g}", "from 1 on, or 0 to leave it as it is")
+        wrong("live.leverage", f"found {config.live.leverage:g}", "1 or more, or 0 for no change")
     for symbol in config.policy.symbols if sound("feed", "feeds") else ():
         if config.feed.symbols and not any(symbol in one.symbols or one.whole and symbol not in one.exclude for one in config.all_feeds()):
             wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
@@ -512,15 +512,16 @@ def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
     out = []
     paper = config.paper
     if 0.0 < paper.funding_interval_s < 60.0:
-        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "seconds from 60 on, or 0 for no funding"))
+        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "60 seconds or more, or 0 for no "
+                                                                                                           "funding"))
     if 0.0 < paper.leverage < 1.0:
-        out.append(ConfigError(f"{file}: paper.leverage", f"found {paper.leverage:g}", "from 1 on, or 0 for a position that is never liquidated"))
+        out.append(ConfigError(f"{file}: paper.leverage", f"found {paper.leverage:g}", "1 or more, or 0 for a position that is never liquidated"))
     elif paper.leverage and paper.maintenance_margin / SCALE >= 1.0 / paper.leverage:
         out.append(ConfigError(f"{file}: paper.maintenance_margin", f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
-                               f"less than 1 / leverage ({1.0 / paper.leverage:g})", "A position would be liquidated as it is opened"))
+                               f"less than 1 / leverage ({1.0 / paper.leverage:g})", "Every position would be liquidated when it is opened"))
     if (paper.latency == "empirical") != bool(paper.latency_samples):
         out.append(ConfigError(f"{file}: paper.latency_samples", "set, but latency is 'constant'" if paper.latency_samples else "not set",
-                               "a file where latency = 'empirical', and nothing else"))
+                               "a file only with latency = 'empirical'"))
     return out
 
 
@@ -545,7 +546,7 @@ def _study_contradictions(config: Config, file: str, sound: Callable[..., bool])
             out.append(ConfigError(f"{file}: sweep.heatmap", f"{name} is not varied", f"parameters of the grid ({known})"))
     if config.sweep.size > config.sweep.settings_max and sound("sweep"):
         out.append(ConfigError(f"{file}: sweep", f"a grid of {config.sweep.size} settings",
-                               f"at most sweep.settings_max ({config.sweep.settings_max})", "Vary less, or raise sweep.settings_max"))
+                               f"at most sweep.settings_max ({config.sweep.settings_max})", "Vary fewer values, or raise sweep.settings_max"))
     return out
 
 
@@ -554,5 +555,5 @@ def _detector_contradictions(config: Config, file: str) -> list[ConfigError]:
     if detector.warmup > detector.window_events:
         return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}",
                             f"at most detector.window_events ({detector.window_events})",
-                            "A window that never holds warmup events never gives a threshold")]
+                            "The threshold needs a window with at least warmup events")]
     return []

@@ -33,7 +33,8 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
                     kept[name] = value
                 elif name not in self.__made and name not in self.__warned:
                     self.__warned.add(name)
-                    _log.warning("%s.%s is a %s: what it holds is lost at a restart. Keep plain values, or give the policy snapshot() and restore()",
+                    _log.warning("%s.%s is a %s: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the "
+                                 "policy",
                                  kind.__name__, name, type(value).__name__)
             return repr(kept).encode() if kept else b""
 
@@ -42,7 +43,7 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
                 found = ast.literal_eval(data.decode()) if data else {}
                 named = {str(name): value for name, value in found.items()}
             except (ValueError, SyntaxError, AttributeError, UnicodeDecodeError, MemoryError, RecursionError) as why:
-                raise ValueError(f"{kind.__name__}: this is not what it remembered: {why}") from None
+                raise ValueError(f"{kind.__name__}: not its own snapshot: {why}") from None
             for name, value in named.items():
                 setattr(self, name, value)
 

@@ -28,7 +28,7 @@ GRADES = ("claimed", "contradicted")      # that a preset may have: the third, "
 class RunConfig:
     name: str = text("", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, '.', '_' or '-' (it becomes a folder)")
     out: str = text("runs", r"[^\0]+", "a folder")
-    trials: str = text("", r"[^\0]+", "a file: the trial log, shared by all that use it")
+    trials: str = text("", r"[^\0]+", "a file: the trial log, shared by all runs that name it")
     mode: str = choice("paper", "paper", "live")
     seed: int = integer(0, 0, 2**63 - 1)
     spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
@@ -87,12 +87,12 @@ class FeedConfig:
     exclude: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
     quote: str = text("", r"[A-Z0-9]{2,10}", "a currency such as 'USDT'")
     min_turnover_usd: float = number(0.0, 0.0, 1e15, "US dollars in 24 hours")
-    list_every_s: float = number(300.0, 10.0, 86_400.0, "seconds between two looks at the venue's list of contracts")
+    list_every_s: float = number(300.0, 10.0, 86_400.0, "seconds between two reads of the venue's list of contracts")
     special_treatment: bool = flag(False)
-    ca: str = text("", r"[^\0]+", "a PEM file: the only authority that is trusted for TLS, for a venue of one's own")
+    ca: str = text("", r"[^\0]+", "a PEM file: the only trusted TLS authority, for a venue of your own")
     stale_after_s: float = number(25.0, 1.0, 3600.0, "seconds")
     trade: bool = flag(True)
-    node: str = text("", r"[^\0]+", "the data folder of a Hyperliquid node of one's own: its files have the liquidations")
+    node: str = text("", r"[^\0]+", "the data folder of your own Hyperliquid node, whose files have the liquidations")
     every: bool = False
 
     @property
@@ -160,15 +160,15 @@ def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) 
         if not one.rest and one.environment not in places:
             out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}", f"one of {', '.join(map(repr, places))} at {venue}"))
         if not one.whole:
-            out += [ConfigError(f"{file}: {name}.{key}", f"found {value!r} beside a list of symbols", f"it beside symbols = {ALL!r} only",
-                                "Remove the key, or leave contracts out of the list") for key, value in
+            out += [ConfigError(f"{file}: {name}.{key}", f"found {value!r} together with a list of symbols", f"it only with symbols = {ALL!r}",
+                                "Remove the key, or remove contracts from the list") for key, value in
                     (("exclude", list(one.exclude)), ("quote", one.quote), ("min_turnover_usd", one.min_turnover_usd)) if value]
         if name == "feed":
             continue
         if venue_named(venue) == venue_named(feed.venue):
-            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
+            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] again", "another venue", "Put its symbols into [feed]"))
         if one.venue not in (venue, "bybit"):
-            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
+            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "no key: the table's name gives it", "Remove the key"))
         if not one.symbols:
             out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
     return out
@@ -213,7 +213,7 @@ class PolicyOverride:
     trail_basis: str | None = choice(None, "price", "profit")
     trail_from: int | None = fraction(None, "0", "0.5")
     replaces: bool | None = flag(None)
-    judge_s: float | None = number(None, 0.0, 3600.0, "seconds that an outside judge has to confirm, 0 = nobody is asked")
+    judge_s: float | None = number(None, 0.0, 3600.0, "seconds for the judge's answer, 0 = no judge is asked")
     without_news: str | None = choice(None, "enter", "hold", "don't enter")
     parameters: Mapping[str, Any] | None = plain_table("the numbers of the rule itself: see `liqcore presets`")
 
@@ -291,8 +291,8 @@ class PaperConfig:
     hidden: str = choice("wait", "wait", "none")
     half_spread: int | None = fraction(None, "0", "0.1")
     print_wait_s: float = number(5.0, 0.0, 3600.0, "seconds", above=True)
-    funding_interval_s: float = number(28_800.0, 0.0, 604_800.0, "seconds from 60 on, 0 = no funding")
-    leverage: float = number(0.0, 0.0, 1000.0, "from 1 on, 0 = our position is never liquidated")
+    funding_interval_s: float = number(28_800.0, 0.0, 604_800.0, "60 seconds or more, 0 = no funding")
+    leverage: float = number(0.0, 0.0, 1000.0, "1 or more, 0 = our position is never liquidated")
     maintenance_margin: int = fraction("0.005", "0", "0.99")
 
 
@@ -330,10 +330,10 @@ class LiveConfig:
 
     recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")
     period_s: float = number(30.0, 1.0, 3600.0, "seconds between reconciliations")
-    leverage: float = number(0.0, 0.0, 100.0, "from 1 on, 0 = as it is at the venue")
+    leverage: float = number(0.0, 0.0, 100.0, "1 or more, 0 = as set at the venue")
     stop_rescue: int = fraction("0.005", "0", "0.5", above=True)
     divergence_max: int = fraction("0.02", "0", "1", above=True)
-    patience: float = number(1.0, 1.0, 1000.0, "factor on what waits for the network: above 1 for rehearsals only")
+    patience: float = number(1.0, 1.0, 1000.0, "factor on network time limits: above 1 for rehearsals only")
     durable: bool = flag(False)
     watchdog: bool = flag(True)
     via: str = choice("own", "own", "ccxt")

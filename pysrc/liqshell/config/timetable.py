@@ -93,7 +93,7 @@ class HoursConfig:
 
 def _window(row: Any) -> Span:
     if not isinstance(row, Mapping) or not {"start", "end"} <= row.keys() <= {*COLUMNS}:
-        raise Complaint("tables {start = …, end = …, reason = \"…\", venue = \"…\"}, the last two if there is need")
+        raise Complaint("tables {start = …, end = …, reason = \"…\", venue = \"…\"}, the last two optional")
     try:
         start, end = _time(row["start"]), _time(row["end"])
     except (ValueError, TypeError):
@@ -210,8 +210,8 @@ def _table(file: str, content: str) -> list[Span]:
     header = [name.strip().lower() for name in next(reader, [])]
     named = {"name", "at"} <= set(header) <= {*EVENT_COLUMNS}
     if not named and not {"start", "end"} <= set(header) <= {*COLUMNS}:
-        raise DataError(f"{file}:1", f"the columns {', '.join(header) or 'none'}", f"start, end and, if there is need, {', '.join(COLUMNS[2:])}; or "
-                        f"name, at and, if there is need, {', '.join(EVENT_COLUMNS[2:])}")
+        raise DataError(f"{file}:1", f"the columns {', '.join(header) or 'none'}", f"start, end and optionally {', '.join(COLUMNS[2:])}; or name, "
+                        f"at and optionally {', '.join(EVENT_COLUMNS[2:])}")
     out = []
     for row in reader:
         where = f"{file}:{reader.line_num}"
@@ -260,7 +260,7 @@ def _calendar(file: str, content: str) -> list[Span]:
         elif key == "SUMMARY":
             event["reason"] = re.sub(r"\\(.)", r"\1", value)[:200].strip()
         elif key in ("RRULE", "RDATE"):
-            raise DataError(where, f"{key}: an event that repeats", "each event by itself", "Export the calendar with its events written out")
+            raise DataError(where, f"{key}: a repeated event", "single events", "Export the calendar with each repetition as its own event")
     return out
 
 

@@ -28,7 +28,7 @@ CLOCK_WARN_MS, CLOCK_FAIL_MS = 250.0, 1000.0
 RTT_WARN_MS, RTT_FAIL_MS = 50.0, 1000.0
 EXPIRY_WARN_DAYS = 14
 CALENDAR_WARN_DAYS = 30
-NTP = "Let NTP keep the clock (chrony or systemd-timesyncd; `timedatectl` says whether it does)"
+NTP = "Synchronise the clock with NTP (chrony or systemd-timesyncd; `timedatectl` shows its state)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Check:
 def examine(config: Config, facts: Facts, *, live: bool = True) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
     if facts.offline:
-        return [Check("venue", OK, "not asked (--offline): clock, contracts, fees and account were not looked at"), *_disk(facts), *_made(facts),
+        return [Check("venue", OK, "--offline: clock, contracts, fees and account are not checked"), *_disk(facts), *_made(facts),
                 *_limits(config, facts), *_calendar(config, facts)]
     way, begins = list(_way(config, facts)), decide(config, facts)
     state = [_check(finding) for finding in begins if finding.id in BEFORE]
@@ -86,17 +86,17 @@ def _way(config: Config, facts: Facts) -> Iterator[Check]:
     where = f"{facts.rest} ({config.feed.environment}{', an emulated ' + facts.emulator + ' market' if facts.emulator else ''})"
     if facts.unsafe is not None:
         why = facts.unsafe
-        yield Check("transport", FAIL, f"{why.where}: {why.found}; expected {why.expected}. The account was not looked at", why.action)
+        yield Check("transport", FAIL, f"{why.where}: {why.found}; expected {why.expected}. The account is not checked", why.action)
     if not facts.samples:
         action = "Correct [feed] environment, rest and ws, or the network"
         if not config.feed.own_account:
-            action = "Look at the account at the venue; docs/live.md says what is not checked there"
+            action = "Look at the account at the venue; docs/live.md lists what is not checked there"
         yield Check("venue", FAIL, f"{where}: {facts.missing.get('samples', 'no answer')}", action)
         return
     yield Check("venue", OK, f"{where} answers")
     if facts.unsafe is None and config.feed.rest and not facts.emulator:
-        yield Check("transport", WARN, f"[feed] rest is set: requests signed with your key go to {facts.rest}",
-                    "Leave rest and ws out unless you mean it")
+        yield Check("transport", WARN, f"[feed] rest is set, so requests signed with your key go to {facts.rest}",
+                    "Remove rest and ws unless that is intended")
 
 
 def _clock(facts: Facts) -> Iterator[Check]:
@@ -113,17 +113,17 @@ def _clock(facts: Facts) -> Iterator[Check]:
     elif sure > CLOCK_WARN_MS:
         yield Check("clock", WARN, text + f"; expected at most {CLOCK_WARN_MS:.0f} ms", NTP)
     elif error > CLOCK_FAIL_MS:
-        yield Check("clock", WARN, text + "; the line is too slow to tell", "Measure again on a quieter line")
+        yield Check("clock", WARN, text + "; the network is too slow for a measurement", "Measure again on a faster network")
     else:
         yield Check("clock", OK, text)
     trips = sorted(sample.wall_ns / 1e6 for sample in facts.samples)
     middle, high = trips[len(trips) // 2], trips[min(len(trips) - 1, math.ceil(0.9 * len(trips)))]
     text = f"round trip {middle:.1f} ms (median), {high:.1f} (90 %), {trips[-1]:.1f} (largest) of {len(trips)}"
     if middle > RTT_FAIL_MS:
-        yield Check("latency", FAIL, text + f"; above {RTT_FAIL_MS:.0f} ms an order cannot reach the venue within its second",
-                    "Run nearer to the venue")
+        yield Check("latency", FAIL, text + f"; above {RTT_FAIL_MS:.0f} ms an order cannot reach the venue within one second",
+                    "Run closer to the venue")
     elif middle > RTT_WARN_MS:
-        yield Check("latency", WARN, text + f"; the written system asks for a network below {RTT_WARN_MS:.0f} ms", "Run nearer to the venue")
+        yield Check("latency", WARN, text + f"; the documented system needs a network below {RTT_WARN_MS:.0f} ms", "Run closer to the venue")
     else:
         yield Check("latency", OK, text)
 
@@ -132,9 +132,9 @@ def _disk(facts: Facts) -> Iterator[Check]:
     for disk in facts.disks:
         text = f"{disk.path}: {disk.free / (1 << 20):,.0f} MiB free"
         if not disk.writable:
-            yield Check("disk", FAIL, f"{disk.path}: cannot be written to", "Change [run] out, or the folder's rights")
+            yield Check("disk", FAIL, f"{disk.path}: cannot be written", "Change [run] out, or the folder's rights")
         elif disk.free < DISK_MIN:
-            yield Check("disk", FAIL, text + f"; below {DISK_MIN >> 20} MiB no entries are taken", "Make room")
+            yield Check("disk", FAIL, text + f"; below {DISK_MIN >> 20} MiB entries are blocked", "Make room")
         elif disk.free < 10 * DISK_MIN:
             yield Check("disk", WARN, text + "; a recording of a busy day may need more", "Make room")
         else:
@@ -144,15 +144,16 @@ def _disk(facts: Facts) -> Iterator[Check]:
 def _judge(config: Config, facts: Facts) -> Iterator[Check]:
     """The fixed question and what came of it."""
     if isinstance(facts.trial, ConfigError):
-        yield Check("judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge nothing is entered")
+        yield Check("judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge there are no "
+                                                                                                                 "entries")
     elif facts.trial is not None:
         answer, asked = facts.trial.answer, f"{config.judge.kind} {config.judge.model}".strip()
         text = f"{asked}: {answer.status} after {facts.trial.ms:.0f} ms, {answer.cost:.6f} US dollars a question"
         if answer.status not in ("ok", "vetoed_by_matrix"):
-            yield Check("judge", FAIL, text, "`liqcore judge try` shows the question and the answer whole")
+            yield Check("judge", FAIL, text, "`liqcore judge try` shows the complete question and answer")
         elif facts.trial.strict is False:
-            yield Check("judge", WARN, text + "; the server does not take the schema, and is asked for a JSON object",
-                        "Use a server that takes json_schema")
+            yield Check("judge", WARN, text + "; the server rejects the schema, so it is asked for a JSON object",
+                        "Use a server that supports json_schema")
         elif facts.trial.ms > 1e3 * config.judge.timeout_s / 2:
             yield Check("judge", WARN, text + f"; more than half of judge.timeout_s ({config.judge.timeout_s:g} s)", "Use a faster model")
         else:
@@ -182,9 +183,9 @@ def _kept(facts: Facts) -> Iterator[Check]:
     if kept is None:
         return
     if kept.fault:
-        yield Check("learnt", WARN, f"{kept.fault}: it will not be used", "A start learns anew, from recordings of earlier runs where there are some")
+        yield Check("learnt", WARN, f"{kept.fault}: the file is not used", "A start learns from recordings of earlier runs, or begins cold")
     elif kept.learnt is None:
-        yield Check("learnt", OK, f"{kept.path}: nothing learnt is kept; a start is cold, or learns from the recordings of earlier runs")
+        yield Check("learnt", OK, f"{kept.path}: no learnt state; a start learns from recordings of earlier runs, or begins cold")
     else:
         head, rows = kept.learnt.head, kept.learnt.progress()
         known = [f"{row['contract'].rpartition(':')[2]} {row['seen']}/{row['wanted']}"
@@ -192,7 +193,7 @@ def _kept(facts: Facts) -> Iterator[Check]:
         holes = f" with {len(head['holes'])} interruptions" if head["holes"] else ""
         age_h = (facts.now_ns - kept.learnt.until_ns) / 3.6e12
         yield Check("learnt", OK, f"{kept.path}: learnt from {when(head['since_ns'])}{holes}, ends {age_h:,.1f} h ago"
-                    + (f"; liquidations seen of those wanted: {', '.join(known)}" if known else ""))
+                    + (f"; liquidations seen of those needed: {', '.join(known)}" if known else ""))
 
 
 def _markets(config: Config, facts: Facts) -> Iterator[Check]:
@@ -227,12 +228,13 @@ def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
         lots = math.floor(size / price / float(instrument.lot_size) + 1e-9)
         qty = instrument.qty(lots)
         if lots < max(1, instrument.min_lots) or qty * price < instrument.min_notional:
-            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: too small, it would never be placed",
+            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: too small to be placed",
                         f"Raise the notional above {money(max(least * price, instrument.min_notional))}")
         elif instrument.max_lots and lots > instrument.max_lots:
             yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above the largest order", "Lower the notional")
         elif over := next((f"{name} ({money(bound)})" for name, bound in bounds if qty * price > bound), ""):
-            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above [limits] {over}, each would be refused",
+            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above [limits] {over}, so every entry is "
+                                         "refused",
                         "Lower the notional, or raise the limit")
         else:
             yield Check("symbols", OK, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}")
@@ -249,7 +251,7 @@ def _account(config: Config, facts: Facts, findings: list[Finding]) -> Iterator[
     yield from _foreign(facts)
     verdict = WARN if facts.dead_man is None or "DERIVATIVES" in facts.dead_man else OK
     yield Check("dead_man", verdict, dead_man(facts.dead_man),
-                "" if verdict == OK else "Leave it off, or find out on a small position what it does to stops")
+                "" if verdict == OK else "Leave it off, or test its effect on stops with a small position")
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
@@ -258,10 +260,10 @@ def _rights(facts: Facts) -> Iterator[Check]:
     if key is None:
         return
     if key.may_transfer:
-        yield Check("keys.transfer", WARN, f"the key may also move money between accounts ({', '.join(key.may_transfer)})", "Take that right away")
+        yield Check("keys.transfer", WARN, f"the key may also move money between accounts ({', '.join(key.may_transfer)})", "Remove that right")
     if not key.ips:
         yield Check("keys.address", WARN, "the key works from any address",
-                    "Bind it to this machine's address: a stolen key is then of no use elsewhere")
+                    "Bind it to this machine's address, so that a stolen key is useless elsewhere")
     else:
         yield Check("keys.address", OK, f"the key is bound to {len(key.ips)} address{'es' if len(key.ips) > 1 else ''}")
     if key.expires:
@@ -284,10 +286,10 @@ def _fees(config: Config, facts: Facts) -> Iterator[Check]:
         entry = found.maker if values.entry == "post_only" else found.taker
         target = values.take_profit / SCALE
         if target and entry + found.maker >= target:
-            yield Check("fees", FAIL, f"{text}; a take-profit of {target:.4%} does not even pay the fees",
+            yield Check("fees", FAIL, f"{text}; a take-profit of {target:.4%} does not cover the fees",
                         "Widen take_profit, or get a better fee tier")
         elif found.maker > maker + 1e-12 or found.taker > taker + 1e-12:
-            yield Check("fees", WARN, text + ": backtests with this configuration are too rosy",
+            yield Check("fees", WARN, text + ": backtests with this configuration are too optimistic",
                         "Set [paper] maker_fee and taker_fee to what is charged")
         else:
             yield Check("fees", OK, text)
@@ -306,11 +308,12 @@ def _leverage(config: Config, facts: Facts) -> Iterator[Check]:
         # where the venue would close by force, as a share of the entry price; maintenance margin as configured
         room = 1.0 / leverage - config.paper.maintenance_margin / SCALE if leverage else 1.0
         if isolated and leverage and room <= values.stop_loss / SCALE:
-            yield Check("leverage", FAIL, f"{text}: liquidation ({room:.2%} away) comes before the stop ({values.stop_loss / SCALE:.2%})",
+            yield Check("leverage", FAIL, f"{text}: the liquidation price ({room:.2%} away) is nearer than the stop "
+                                          f"({values.stop_loss / SCALE:.2%})",
                         "Lower the leverage")
         elif leverage > config.limits.leverage_max:
             yield Check("leverage", WARN,
-                        f"{text}; [limits] leverage_max is {config.limits.leverage_max:g}. Exposure is held below that all the same",
+                        f"{text}; [limits] leverage_max is {config.limits.leverage_max:g}. Exposure stays below that in any case",
                         "Lower the leverage at the venue")
         elif leverage and facts.wallet and config.limits.positions_max and _margin(config, facts, leverage) > facts.wallet.available:
             yield Check("leverage", WARN, f"{text}: full positions need {money(_margin(config, facts, leverage))} of margin, "
@@ -353,8 +356,8 @@ def _limits(config: Config, facts: Facts) -> Iterator[Check]:
     source = "of the wallet" if facts.wallet else "of [paper]"
     yield Check("limits", OK, "\n".join([f"With the equity {source}, {money(equity)}:", *describe_limits(config, equity, maker, taker)]))
     for found in contradictions(config.limits):
-        yield Check("limits.written", WARN, f"{found}, the limit of the written system", "Know why, or lower it")
+        yield Check("limits.written", WARN, f"{found}, the limit of the documented system", "Lower it, or make sure that it is intended")
     worst = exposure(config, equity, maker, taker)
     if worst.day > equity * 0.1:
-        yield Check("limits.worst", WARN, f"a planned day can lose {money(worst.day)}, more than a tenth of the equity", "Trade smaller")
+        yield Check("limits.worst", WARN, f"the worst planned day loses {money(worst.day)}, more than a tenth of the equity", "Trade smaller")
     yield Check("config", OK, f"configuration {config_hash(config)[:16]}")

@@ -35,7 +35,7 @@ def construct(config: Config, known: Mapping[str, lc.Instrument], speed: float =
     for source in config.warm.sources:
         if not Path(source).exists():
             out.append(Made("warm", "", ConfigError("[warm] sources", f"{source}: no such file or folder", "a run, a recording, a store or a file",
-                                                    "Correct the path, or leave it out")))
+                                                    "Correct the path, or remove it")))
     if config.run.mode == "live" and config.live.via == "ccxt":
         from liqshell.live.ccxt_account import refuse_without_consent
 

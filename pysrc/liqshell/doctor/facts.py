@@ -140,7 +140,7 @@ async def _venue(config: Config, keys: Keys | None, facts: Facts, samples: int) 
         facts.unsafe = why
     if not feed.own_account:
         facts.kept = read_kept(config, facts.now_ns) if config.warm.keep else None
-        facts.missing["samples"] = f"doctor knows Bybit's REST only, not that of {feed.venue}: neither clock nor contracts nor account were looked at"
+        facts.missing["samples"] = f"doctor supports the REST of Bybit only, not of {feed.venue}: clock, contracts and account are not checked"
         return
     tls = tls_context(feed.ca, feed.rest_url)
     try:
@@ -241,7 +241,7 @@ async def _market(venue: Venue, facts: Facts, symbols: tuple[str, ...]) -> None:
             continue
         found = next((one for one in page.instruments if one.symbol == symbol), None)
         if found is None:
-            facts.missing[f"instruments.{symbol}"] = "; ".join(page.refused) or "the venue does not trade it now"
+            facts.missing[f"instruments.{symbol}"] = "; ".join(page.refused) or "the venue does not trade it at present"
             facts.lasting.add(f"instruments.{symbol}")
             continue
         facts.instruments[symbol] = found

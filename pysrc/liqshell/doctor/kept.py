@@ -33,12 +33,13 @@ def read_kept(config: Config, now_ns: int, speed: float = 1.0) -> Kept:
         wanted = [f"{one.venue}:{symbol}" for one in config.all_feeds() for symbol in one.symbols]
         learnt = [i.key for i in instruments]
         if learnt != wanted:
-            return Kept(str(path), None, f"{path}: it was learnt of {', '.join(learnt)}, this configuration watches {', '.join(wanted)}")
+            return Kept(str(path), None, f"{path}: its state is of {', '.join(learnt)}; this configuration watches {', '.join(wanted)}")
         values = settings(config, instruments, speed)
         found.fit(policies_of(values), make_engine(values, trust=True), str(path))
         age_h = (now_ns - found.until_ns) / 3.6e12
         if not 0.0 <= age_h <= config.warm.age_max_h:
-            return Kept(str(path), None, f"{path}: it ends {age_h:,.1f} h ago; expected from 0 to [warm] age_max_h = {config.warm.age_max_h:g}")
+            return Kept(str(path), None, f"{path}: its state ends {age_h:,.1f} h ago; expected from 0 to [warm] age_max_h = "
+                                         f"{config.warm.age_max_h:g}")
     except (DataError, ConfigError, ValueError, TypeError) as why:
         return Kept(str(path), None, str(why))
     return Kept(str(path), found)

@@ -57,15 +57,16 @@ def describe_limits(config: Config, equity: float, maker: float, taker: float) -
         + ", ".join(f"{money(size)} in {symbol}" for symbol, size in worst.sizes.items()) + ".",
         f"No order above {money(limits.order_notional_max)}; positions and open orders together never above {money(limits.exposure_max)} nor "
         f"{limits.leverage_max:g} times the equity ({money(limits.leverage_max * equity)} now).",
-        f"At most {limits.orders_per_minute_max} orders a minute and {limits.orders_per_signal_max} a signal; more stops trading until a person "
-        "resumes it.",
+        f"At most {limits.orders_per_minute_max} orders a minute and {limits.orders_per_signal_max} a signal; above that, trading halts until a "
+        "person resumes it.",
         f"A loss of {limits.daily_loss_max / SCALE:.2%} of the equity in a day ({money(equity * limits.daily_loss_max / SCALE)}) stops entries until "
         f"00:00 UTC, {limits.weekly_loss_max / SCALE:.2%} in a week ({money(equity * limits.weekly_loss_max / SCALE)}) until a person resumes them.",
         f"No entry on data older than {limits.data_age_max_s:g} s, nor on a best bid and ask that is older than {config.engine.quote_age_s:g} s, cut "
         f"off or contradicted by a trade, nor at a price more than {limits.collar / SCALE:.2%} from the last.",
-        f"One trade stopped where it should be loses up to {money(worst.trade)} with fees. At most {money(worst.open)} can be open at once.",
-        f"Worst planned day: the daily limit, and then everything open is stopped: {money(worst.day)} ({_share(worst.day, equity)} of the equity).",
-        f"Stops are market orders: were prices to jump {GAP:.0%} past all of them, {money(worst.gap)} ({_share(worst.gap, equity)}).",
+        f"A trade that ends at its stop loses up to {money(worst.trade)} with fees. At most {money(worst.open)} can be open at once.",
+        f"Worst planned day: the daily limit is reached and then every open trade ends at its stop: {money(worst.day)} ({_share(worst.day, equity)} "
+        "of the equity).",
+        f"Stops are market orders: if prices jump {GAP:.0%} past all of them, the loss is {money(worst.gap)} ({_share(worst.gap, equity)}).",
     ]
 
 
@@ -82,17 +83,16 @@ def contradictions(limits: LimitsConfig) -> list[str]:
 
 def dead_man(switches: Mapping[str, float] | None) -> str:
     """What becomes of our orders if this machine dies."""
-    own = ("If this machine or its line dies, the venue does nothing: stops rest there and keep protecting positions; an entry that rests stays "
-           "until liqcore is back (its stop is attached; its time to live and the time limit of a position are not kept by the venue)")
+    own = ("If this machine or its connection fails, the venue does nothing: stops rest there and protect positions. A resting entry stays until "
+           "liqcore is back, with its stop attached; the venue does not apply its time to live or the time limit of a position")
     if switches is None:
-        return own + ". Whether this account has a dead-man switch could not be asked."
+        return own + ". The venue did not answer whether this account has a dead-man switch."
     if "DERIVATIVES" not in switches:
-        have = f" (it has one for {', '.join(sorted(switches))}, which does not concern these contracts)" if switches else ""
+        have = f" (it has one for {', '.join(sorted(switches))}, which does not apply to these contracts)" if switches else ""
         return own + f". This account has no dead-man switch for derivatives{have}: the venue gives one to institutional clients only."
-    return (f"This account has a dead-man switch: {switches['DERIVATIVES']:g} s after the last connection that subscribed to dcp.future is gone, the "
-            "venue cancels the open orders of the product. liqcore does not subscribe to it, because whether the stops of positions are among those "
-            "orders is not documented, and a switch that takes stops away leaves positions naked. So it never fires for liqcore's connections. "
-            f"{own}.")
+    return (f"This account has a dead-man switch: {switches['DERIVATIVES']:g} s after the last connection that subscribed to dcp.future is gone, "
+            "the venue cancels the open orders of the product. The documentation does not say whether it also cancels the stops of positions, "
+            f"which would leave them naked. So liqcore does not subscribe to it, and it never fires for liqcore's connections. {own}.")
 
 
 def money(value: float) -> str:

@@ -50,7 +50,7 @@ _CAPTURE = re.compile(r".+\.ws\.\d+(\.\d+)?")       # cryptofeed's: BYBIT.ws.1.0
 _OWN = (("run.json", b'"abi"', "the settings of a run"), ("audit.bin", b"", "the audit of a run"), ("image.bin", b"", "the state of a live run"),
         ("truth.json", b'"start_ns"', "the cascades of a generated market"), ("report.json", b'"report_version"', "the report of a run"),
         ("report.html", b"<!doctype", "the report of a run"), ("trades.csv", b"n,symbol,side,cascade,signal_ns,", "the positions of a run"),
-        ("gate.json", b'"rehearsal"', "the judgement of `liqcore gate`"), ("trials.jsonl", b'"settings"', "the log of settings that were tried"))
+        ("gate.json", b'"rehearsal"', "the judgement of `liqcore gate`"), ("trials.jsonl", b'"settings"', "the trial log"))
 SUFFIXES = (*recording.SUFFIXES, ".csv", ".csv.gz", ".csv.zst", ".zip", ".npz", ".npy", ".parquet", ".lz4", ".gz")
 
 
@@ -71,16 +71,16 @@ def sniff(path: str | Path) -> str:
     begins = f"; it begins {first[:60]!r}" if first else ""
     if path.is_file():
         table_rows.refuse_encoding(path, compression.head(path, 1 << 12))
-    raise DataError(str(path), f"no format that is known{begins}", "; ".join(FORMATS.values()),
-                    "Of a table, `liqcore columns FILE` proposes what its columns mean")
+    raise DataError(str(path), f"no known format{begins}", "; ".join(FORMATS.values()),
+                    "For a table, `liqcore columns FILE` proposes a map of its columns")
 
 
 def refuse_own(path: Path) -> None:
     """DataError where a file is of a run, a report or a study, and none of a market."""
     for name, mark, what in _OWN:
         if path.name == name and mark in compression.head(path, 1 << 12):
-            raise DataError(str(path), f"{what}, which liqcore wrote", "market data",
-                            f"That of a run stands in its folder {recording.FRAMES}: give the folder of the run")
+            raise DataError(str(path), f"{what}, an output of liqcore", "market data",
+                            f"The recording is in the folder {recording.FRAMES} of the run: give the folder of the run")
 
 
 def is_named(path: Path) -> bool:

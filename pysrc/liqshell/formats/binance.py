@@ -101,8 +101,8 @@ class Binance(Reading):
         name = next((m for text in (self.path.name, *compression.members(self.path)) if (m := _NAME.match(Path(text).name))), None)
         symbol = self.options.symbol or (name[1] if name else "")
         if not symbol and "symbol" not in self.layout.columns:
-            raise DataError(str(self.path), "neither the file nor its name say which contract it is of",
-                            "a name such as BTCUSDT-aggTrades-2024-08-05.zip", "Rename it, or say symbol=...")
+            raise DataError(str(self.path), "neither the file nor its name gives the contract",
+                            "a name such as BTCUSDT-aggTrades-2024-08-05.zip", "Rename it, or give symbol=...")
         self._venue = self.options.venue or self._guess(symbol, spot)
         self._symbol = symbol
         self._mine = self.instrument(self._venue, symbol) if symbol else -1

@@ -64,8 +64,8 @@ class BybitTrades(Reading):
             named = _NAME.match(self.path.name)
             symbol = self.options.symbol or (named[1] if named else "")
             if not symbol:
-                raise DataError(str(self.path), "neither the file nor its name say which market it is of",
-                                "a name such as BTCUSDT_2025-05-19.csv.gz", "Rename it, or say symbol=...")
+                raise DataError(str(self.path), "neither the file nor its name gives the market",
+                                "a name such as BTCUSDT_2025-05-19.csv.gz", "Rename it, or give symbol=...")
             self._mine = self.instrument(self.options.venue or "bybit_spot", symbol)
         self.note(f"no time of receipt: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
 

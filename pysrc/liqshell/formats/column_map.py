@@ -101,7 +101,7 @@ def _value(value: Any) -> str:
 
 def load(path: Path) -> ColumnMap:
     """A map from its file. ConfigError with every fault."""
-    return made(toml(path, "a TOML file that says what columns mean"), str(path))
+    return made(toml(path, "a TOML file with the meaning of the columns"), str(path))
 
 
 def made(found: Mapping[str, Any], where: str) -> ColumnMap:
@@ -123,8 +123,8 @@ def made(found: Mapping[str, Any], where: str) -> ColumnMap:
         except ValueError as why:
             problems.append(ConfigError(f"{where}: {name}", str(why)))
     if kind == "trade" and "side" in columns and columns["side"].of in ("position", "order"):
-        problems.append(ConfigError(f"{where}: side", f"of: {columns['side'].of}, which a liquidation has; a trade has the side of its taker",
-                                    'of = "taker", or of = "maker" (true: the buyer was the maker)', 'Of forced orders say kind = "liquidation"'))
+        problems.append(ConfigError(f"{where}: side", f"of: {columns['side'].of}, which is for liquidations; a trade has the side of its taker",
+                                    'of = "taker", or of = "maker" (true: the buyer was the maker)', 'For forced orders set kind = "liquidation"'))
     problems += [ConfigError(f"{where}: {name}", "is missing", expected) for name, expected in _lacking(kind, columns)]
     header, sort, delimiter = found.get("header", True), found.get("sort", False), found.get("delimiter", ",")
     problems += [ConfigError(f"{where}: {name}", repr(value), "true or false") for name, value in (("header", header), ("sort", sort))
@@ -154,18 +154,18 @@ def _entry(name: str, value: Any) -> Column:
     if name == "where" and table.keys() != {"column", "value"}:
         raise ValueError(f"found {value!r}, expected the column and the value of the rows that count")
     if name != "where" and bool(table.get("column")) == bool(table.get("value")):
-        raise ValueError("expected a column" + (", or a value for all rows, and not both" if name in NAME_FIELDS else ""))
+        raise ValueError("expected a column" + ("or a value for all rows, but not both" if name in NAME_FIELDS else ""))
     entry = Column(**table)                     # type: ignore[arg-type]
     if name in TIMES and entry.unit not in (*UNITS, "iso"):
         raise ValueError(f"unit: {entry.unit or 'missing'}, expected one of {', '.join(UNITS)} since 1970, or iso")
     if entry.zone and (entry.unit != "iso" or not _is_zone(entry.zone)):
         raise ValueError(f"zone: {entry.zone!r}, expected an offset such as +05:30, of times in text that state none")
     if name == "side" and entry.of not in SIDES_OF:
-        raise ValueError(f"of: {entry.of or 'missing'}, expected whose side it is: {', '.join(SIDES_OF)}")
+        raise ValueError(f"of: {entry.of or 'missing'}, expected the owner of the side: {', '.join(SIDES_OF)}")
     if any(word not in ("buy", "sell", "long", "short") for word in entry.words.values()):
         raise ValueError(f"words: {dict(entry.words)!r}, expected buy, sell, long or short for each")
     if not all(isinstance(one, str) for one in entry.names.values()):
-        raise ValueError(f"names: {dict(entry.names)!r}, expected a text for each")
+        raise ValueError(f"names: {dict(entry.names)!r}, expected text for each")
     return entry
 
 
@@ -176,7 +176,7 @@ def _is_zone(text: str) -> bool:
 def _lacking(kind: str, columns: Mapping[str, Column]) -> list[tuple[str, str]]:
     out = [] if set(TIMES) & columns.keys() else [("time", 'when it happened: {column = "...", unit = "ms"}, or recv = when it was received')]
     if kind in ("trade", "liquidation"):
-        out += [("side", 'whose side it is: {column = "...", of = "taker"}')] if "side" not in columns else []
+        out += [("side", 'the owner of the side: {column = "...", of = "taker"}')] if "side" not in columns else []
         out += [("price", "a column")] if "price" not in columns else []
         out += [("size", "a column, or notional")] if not {"size", "notional"} & columns.keys() else []
     elif kind == "quote":

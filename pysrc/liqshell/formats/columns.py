@@ -26,7 +26,7 @@ SORTED_ROWS_MAX = 50_000_000                    # of a file in no order: it must
 BACK_NS = 10_000_000_000                        # rows this late begin another part of a file; fewer are merely late
 QUOTES = ("USDT", "USDC", "USD", "BUSD", "FDUSD", "_PERP", "-SWAP")       # names that end so need no suffix
 PARTS_MAX = 1000                                # a file with more is in no order at all
-TEMPLATE = "See what is taken for what with: liqcore columns FILE"
+TEMPLATE = "`liqcore columns FILE` shows the meaning of each column"
 _SIDES = {"buy": "buy", "b": "buy", "bid": "buy", "buyer": "buy", "sell": "sell", "a": "sell", "ask": "sell", "seller": "sell", "long": "long",
           "short": "short", "1": "buy", "+1": "buy", "-1": "sell", "true": "true", "false": "false", "0": "false"}
 # kind -> whose side -> what a word of it means: the aggressor's side of a trade, the position of a liquidation. A forced order is a taker: where it
@@ -53,7 +53,7 @@ class Mapped(Reading):
         if found is None:
             known = known_columns.find(self.path)
             if known is None:
-                raise DataError(str(self.path), "no map of its columns", "a table whose layout is known, or --columns map.toml", TEMPLATE)
+                raise DataError(str(self.path), "no map of its columns", "a table with a known layout, or --columns map.toml", TEMPLATE)
             found = known.map
             for note in known.notes:
                 self.note(note)
@@ -71,7 +71,8 @@ class Mapped(Reading):
     def _check_names(self) -> None:
         for name, said in (("venue", self.options.venue), ("symbol", self.options.symbol)):
             if name not in self.map.columns and not said:
-                raise DataError(str(self.path), f"neither the file nor the map say the {name}", f"{name} = {{value = ...}} in the map, or --{name}",
+                raise DataError(str(self.path), "neither the file nor the map gives the "
+                                                f"{name}", f"{name} = {{value = ...}} in the map, or --{name}",
                                 TEMPLATE)
 
     def _types(self) -> dict[str, str]:
@@ -82,7 +83,7 @@ class Mapped(Reading):
             else:
                 kind = TEXT if name == "id" else LABEL if name in ("side", "venue", "symbol", "where") else NUMBER
             if out.setdefault(entry.column, kind) != kind:
-                raise DataError(str(self.path), f"column {entry.column!r} is taken for two things", "each column once", "Mend the map")
+                raise DataError(str(self.path), f"column {entry.column!r} has two meanings in the map", "each column once", "Mend the map")
         return out
 
     def blocks(self) -> Iterator[Block]:
@@ -94,7 +95,7 @@ class Mapped(Reading):
         for block in made:
             parts.append(block)
             if sum(len(part.events) for part in parts) > SORTED_ROWS_MAX:
-                raise DataError(str(self.path), f"more than {SORTED_ROWS_MAX} rows in no order", "rows in order of time", "Sort it by time")
+                raise DataError(str(self.path), f"more than {SORTED_ROWS_MAX} unordered rows", "rows in time order", "Sort it by time")
         if parts:
             events = joined([part.events for part in parts])
             lines = np.concatenate([np.arange(len(part.events)) + part.lines for part in parts])
@@ -167,7 +168,7 @@ class Mapped(Reading):
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.nanmedian(said["notional"] / (said["price"] * said["size"] * self._sizes(events))) if len(events) else 1.0
             if np.isfinite(ratio) and not 0.67 < ratio < 1.5:
-                self.note(f"notional is {ratio:.3g} times price x size: is the size in contracts? Then say contract_size")
+                self.note(f"notional is {ratio:.3g} times price x size: is the size in contracts? Then set contract_size")
 
     def _sizes(self, events: EventColumns) -> np.ndarray:
         """What one unit of size is, by row."""
@@ -189,7 +190,7 @@ class Mapped(Reading):
             if not all(name):
                 row = int(np.argmax(pair == code))
                 raise DataError(f"{self.path}:{columns.line + row}", f"no {'symbol' if name[0] else 'venue'}", "the contract of each row",
-                                "Mend the map, or the file")
+                                "Correct the map or the file")
             if name not in self._places:
                 size = self.map.contract_size.get(name[1], self.map.contract_size.get(""))
                 said: dict[str, Any] = {} if size is None else {"multiplier": size}
@@ -229,9 +230,9 @@ class Mapped(Reading):
         row = int(np.argmax(values == some[len(some) // 2]))
         likely = [unit for unit, ns in UNITS.items() if TIME_MIN <= middle * ns < TIME_LIKELY]
         what = f"{entry.column}: {middle:.0f} in {entry.unit} is in {_year(middle * UNITS[entry.unit])}"
-        hint = "It is no time since 1970 in any unit"
+        hint = "It is not a time since 1970 in any unit"
         if likely:
-            hint = f'In {likely[0]} it is {_when(middle * UNITS[likely[0]])}: say unit = "{likely[0]}"'
+            hint = f'In {likely[0]} it is {_when(middle * UNITS[likely[0]])}: set unit = "{likely[0]}"'
         raise DataError(f"{self.path}:{columns.line + row}", what, "a time from 2009 to 2100", hint)
 
     def _mixed(self, columns: Columns, entry: Column, values: np.ndarray) -> None:
@@ -244,7 +245,8 @@ class Mapped(Reading):
             fit = strange[(ns[strange] / UNITS[entry.unit] * size >= TIME_MIN) & (ns[strange] / UNITS[entry.unit] * size < TIME_LIKELY)]
             if len(fit) > len(values) * MIXED_SHARE:
                 what = f"{entry.column}: {len(fit)} of {len(values)} rows are not in {entry.unit} but in {unit}, such as {values[fit[0]]:.0f}"
-                raise DataError(f"{self.path}:{columns.line + int(fit[0])}", what, "times of one unit", "Bring them to one unit, or split the file")
+                raise DataError(f"{self.path}:{columns.line + int(fit[0])}", what, "times of one unit", "Convert them to one unit, or split the "
+                                                                                                        "file")
 
     def _written(self, columns: Columns, entry: Column) -> np.ndarray:
         texts = columns.texts(entry.column)
@@ -258,7 +260,7 @@ class Mapped(Reading):
                 except (ValueError, OverflowError):
                     unit = _unit_of(float(text)) if text.strip().replace(".", "", 1).isdecimal() else ""
                     raise DataError(f"{self.path}:{columns.line + row}", f"{entry.column}: {text[:40]!r}", "a time such as 2024-08-05T00:00:00Z",
-                                    f'As a number it is in {unit}: say unit = "{unit}"' if unit else "Mend the map") from None
+                                    f'As a number it is in {unit}: set unit = "{unit}"' if unit else "Mend the map") from None
         return out
 
 

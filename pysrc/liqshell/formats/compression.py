@@ -51,7 +51,7 @@ def opened(path: Path, member: str = "") -> Iterator[IO[bytes]]:
             with path.open("rb") as stream:
                 yield stream
     except TORN as why:
-        raise DataError(str(path), f"the packing is damaged or cut ({why})", "a whole file", "Fetch it again") from None
+        raise DataError(str(path), f"the compressed file is damaged or incomplete ({why})", "a whole file", "Fetch it again") from None
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", "a file") from None
 
@@ -66,7 +66,7 @@ def members(path: Path) -> list[str]:
         with _named(zipfile.ZipFile, path) as archive:
             return [name for name in archive.namelist() if not name.endswith("/")]
     except TORN as why:
-        raise DataError(str(path), f"the packing is damaged or cut ({why})", "a whole file", "Fetch it again") from None
+        raise DataError(str(path), f"the compressed file is damaged or incomplete ({why})", "a whole file", "Fetch it again") from None
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", "a file") from None
 
@@ -89,7 +89,7 @@ def _named(call: Callable[[Any], Any], what: Any) -> Any:
     try:
         return call(what)
     except UnicodeDecodeError as why:
-        raise zipfile.BadZipFile(f"the name of a file in it is no text: {why.reason}") from None
+        raise zipfile.BadZipFile(f"the name of a file in it is not text: {why.reason}") from None
 
 
 def _only(path: Path, archive: zipfile.ZipFile) -> str:

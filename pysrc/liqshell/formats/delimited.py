@@ -174,7 +174,7 @@ def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> Data
                 continue
             if len(row) != len(layout.columns):
                 return DataError(where, f"{len(row)} columns: {','.join(row)[:80]!r}", f"{len(layout.columns)}: {','.join(layout.columns)[:120]}",
-                                 "The file may be cut: fetch it again")
+                                 "The file may be incomplete: fetch it again")
             for name, kind in layout.types.items():
                 cell = row[layout.columns.index(name)]
                 if not _fits(cell, kind):

@@ -119,7 +119,7 @@ def _read(path: Path, columns: _Columns) -> None:
             header = next(reader, None)
             _rows(path, reader, _places(path, header), columns)
         except (EOFError, zlib.error, gzip.BadGzipFile) as why:
-            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is cut or damaged: {why}", "a whole file",
+            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is damaged or incomplete: {why}", "a whole file",
                             "Fetch it again") from None
         except csv.Error as why:
             raise DataError(f"{path}:{reader.line_num}", f"not CSV: {why}", "comma-separated columns") from None
@@ -134,10 +134,10 @@ def _places(path: Path, header: list[str] | None) -> tuple[int, ...]:
     if missing:
         what = f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)} (found: {', '.join(found)[:200]})"
         raise DataError(f"{path}:1", what,
-                        f"a header with {', '.join(COLUMNS)}", "Rename or derive the columns; position is the side that was closed by force")
+                        f"a header with {', '.join(COLUMNS)}", "Rename or derive the columns; position is the liquidated side")
     twice = [name for name in COLUMNS if found.count(name) > 1]
     if twice:
-        raise DataError(f"{path}:1", f"column {', '.join(twice)} stands there twice", "each column once")
+        raise DataError(f"{path}:1", f"column {', '.join(twice)} appears twice", "each column once")
     return (*map(found.index, COLUMNS), found.index("venue") if "venue" in found else -1)
 
 

@@ -58,15 +58,15 @@ class HftBacktest(Reading):
         if names:
             arrays = [name for name in names if name.endswith(".npy")]
             if "data.npy" not in arrays and len(arrays) != 1:
-                raise DataError(str(self.path), f"the arrays {', '.join(arrays[:5])}", "one array, or one that is called data")
+                raise DataError(str(self.path), f"the arrays {', '.join(arrays[:5])}", "one array, or one with the name data")
             self._member = "data.npy" if "data.npy" in arrays else arrays[0]
         with opened(self.path, self._member) as stream:
             self._dtype, self._rows = self._header(stream)
         named = _NAME.match(self.path.stem)
         symbol = self.options.symbol or (named[1].upper() if named else "")
         if not symbol:
-            raise DataError(str(self.path), "neither the file nor its name say which contract it is of", "a name such as btcusdt_20240808.npz",
-                            "Rename it, or say symbol=...")
+            raise DataError(str(self.path), "neither the file nor its name gives the contract", "a name such as btcusdt_20240808.npz",
+                            "Rename it, or give symbol=...")
         if not self.options.venue:
             self.note("the file does not say its venue: taken as binance_um")
         self._mine = self.instrument(self.options.venue or "binance_um", symbol)
@@ -84,7 +84,7 @@ class HftBacktest(Reading):
         wrong = [name for name, kind in FIELDS.items() if kinds.get(name) != kind]
         if wrong or len(shape) != 1 or fortran or dtype.hasobject or not 0 <= shape[0] < ROWS_MAX:
             raise DataError(str(self.path), f"an array of {dtype if dtype.names is None else ', '.join(names)} with shape {shape}",
-                            f"rows of {', '.join(FIELDS)}", "Files of hftbacktest 1 are not read: convert them" if dtype == np.float64 else "")
+                            f"rows of {', '.join(FIELDS)}", "Files of hftbacktest 1 are not supported: convert them" if dtype == np.float64 else "")
         return dtype, int(shape[0])
 
     def blocks(self) -> Iterator[Block]:
@@ -111,7 +111,7 @@ class HftBacktest(Reading):
         data = stream.read(count * self._dtype.itemsize)
         if len(data) != count * self._dtype.itemsize:
             raise DataError(f"{self.path}:row {start + len(data) // self._dtype.itemsize}", "the array ends here", f"{self._rows} rows",
-                            "Fetch or make it again")
+                            "Fetch it or create it again")
         return np.frombuffer(data, self._dtype)
 
     def _events(self, rows: np.ndarray, start: int, book: Top, last: tuple[float, ...]) -> tuple[Block, tuple[float, ...]]:

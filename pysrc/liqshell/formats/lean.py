@@ -57,8 +57,8 @@ class Lean(Reading):
             raise DataError(str(self.path), f"a zip of {', '.join(names[:3])}" if names else "no table of funding rates",
                             "one file such as 20221213_btcusdt_minute_quote_perp.csv, or rows such as 20221213 00:00:00,0.0001")
         if found is not None and found[4] == "trade":
-            raise DataError(str(self.path), f"bars of trades: each sums up a {found[3]}, without the times and sides of the trades in it",
-                            "trades, or bars of quotes", "The quote file of the same day can be read")
+            raise DataError(str(self.path), f"bars of trades: each is the sum of a {found[3]}, without the times and sides of its trades",
+                            "trades, or bars of quotes", "Use the quote file of the same day")
         self._bar_ns = BAR_NS[found[3]] if found is not None else 0
         self._midnight = _midnight(self.path, found[1]) if found is not None else 0
         named = _NAME.fullmatch(self.path.name.lower())
@@ -66,8 +66,8 @@ class Lean(Reading):
         parts = re.split(r"[_.]", self.path.name.lower())[:1] + [folder.name.lower() for folder in list(self.path.absolute().parents)[:6]]
         venue = self.options.venue or next((VENUES[word] for word in parts if word in VENUES), "")
         if not symbol or not venue:
-            raise DataError(str(self.path), f"neither the file nor its folders say the {'venue' if symbol else 'symbol'}",
-                            "a folder such as cryptofuture/binance/minute/btcusdt", f"Say it: --{'venue' if symbol else 'symbol'}")
+            raise DataError(str(self.path), f"neither the file nor its folders give the {'venue' if symbol else 'symbol'}",
+                            "a folder such as cryptofuture/binance/minute/btcusdt", f"Give it: --{'venue' if symbol else 'symbol'}")
         if venue == "binance_um" and symbol.endswith("USD") and not self.options.symbol:
             venue, symbol = "binance_cm", f"{symbol}_PERP"
         self._mine = self.instrument(venue, symbol)

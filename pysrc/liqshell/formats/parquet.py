@@ -51,7 +51,8 @@ class Parquet(Reading):
         try:
             self._file = pq.ParquetFile(str(self.path))
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as why:
-            raise DataError(str(self.path), f"not a Parquet file ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
+            raise DataError(str(self.path), f"not a Parquet file ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it "
+                                                                                                                 "again") from None
         self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError)
         names = set(self._file.schema_arrow.names)
         self._kind = _kind(names)
@@ -67,7 +68,7 @@ class Parquet(Reading):
             self.synthetic()
         self._symbol = self.options.symbol or meta.get("liqcore.symbol", "")
         if "symbol" not in names and not self._symbol:
-            raise DataError(str(self.path), "no column symbol", "the contract that the rows are of", "Say it: symbol=...")
+            raise DataError(str(self.path), "no column symbol", "the contract of the rows", "Give it: symbol=...")
         self._columns = [name for name in self._file.schema_arrow.names
                          if name in {*_FIELDS, "ts_event", "ts_recv", "side", "kind", "symbol", "venue", "state"}]
 
@@ -82,8 +83,8 @@ class Parquet(Reading):
                     yield self._events(batch, start)
                 start += batch.num_rows
         except self._errors as why:
-            raise DataError(f"{self.path}:row {start}", f"cannot be read on ({str(why)[:100]})", "a whole Parquet file of our columns",
-                            "Fetch or make it again") from None
+            raise DataError(f"{self.path}:row {start}", f"cannot be read on ({str(why)[:100]})", "a complete Parquet file of our columns",
+                            "Fetch it or create it again") from None
         finally:
             self._file.close()
 

@@ -69,7 +69,7 @@ def propose(path: Path) -> Proposal:
     header, delimiter, names, rows = _sample(path)
     plain = [_plain(name) for name in names]
     if any(bars <= set(plain) for bars in _BARS):
-        raise DataError(str(path), f"bars: {', '.join(names)[:100]}", "events: a bar holds no trade with its time and side",
+        raise DataError(str(path), f"bars: {', '.join(names)[:100]}", "events: a bar has no single trade with its time and side",
                         "Trades, quotes, liquidations or tickers can be imported")
     out = Proposal({})
     values = {name: [row[n] for row in rows if n < len(row) and row[n] not in (None, "")] for n, name in enumerate(names)}

@@ -183,7 +183,7 @@ class Reading:
         if found is None:
             if not symbol or len(self.contracts) >= CONTRACTS_MAX:
                 raise DataError(str(self.path), f"{'more than ' + str(CONTRACTS_MAX) + ' symbols' if symbol else 'no symbol'}",
-                                "the contract that the rows are of", "" if symbol else "Say it: symbol=...")
+                                "the contract of the rows", "" if symbol else "Give it: symbol=...")
             found = self._index[key] = len(self.contracts)
             self.contracts.append(key)
             if not self.in_base and inverse.dollars(venue, symbol):

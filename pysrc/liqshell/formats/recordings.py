@@ -93,7 +93,7 @@ class Recordings(Remembering):
         try:
             contracts = [(str(fields["venue"]), str(fields["symbol"]), fields) for fields in found["instruments"]]
         except (KeyError, TypeError):
-            raise DataError(str(self.path), "the settings of the run name no instruments", "what a run of liqcore wrote") from None
+            raise DataError(str(self.path), "the settings of the run name no instruments", "the form that a run of liqcore writes") from None
         for venue, symbol, fields in contracts:
             said = {name: fields[name] for name in _RULES if fields.get(name) not in (None, 0)}
             said["completeness"] = lc.Completeness(int(fields.get("completeness", 0))).name.removeprefix("COMPLETENESS_")
@@ -175,10 +175,10 @@ class Recordings(Remembering):
             self.counts["frame of no use: change of a book of which one before is missing"] += lost
         strange = any(what.startswith("frame of no use: the exchange") for what in self.counts)
         if self._reader.damage and not self.findings.rows and not (strange and not self.contracts):
-            raise DataError(str(self.path), self._reader.damage_text(), "a recording", "Nothing of it could be read")
+            raise DataError(str(self.path), self._reader.damage_text(), "a recording", "No line of it is readable")
         if not self.contracts:
             found = "; ".join(f"{count} x {what}" for what, count in self.counts.most_common(4))
-            raise DataError(str(self.path), "no frame with a topic that is read" + (f" ({found})" if found else ""),
+            raise DataError(str(self.path), "no frame with a supported topic" + (f" ({found})" if found else ""),
                             f"topics {', '.join(t + '*' for t in TOPICS)}, or frames of Binance, OKX or Hyperliquid")
 
     def _frame(self, record: Record, at: int) -> int:
@@ -247,7 +247,7 @@ class Recordings(Remembering):
             try:
                 adapter = adapter_of(record.exchange)
             except ValueError as why:
-                raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
+                raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Convert them into an event table") from None
             completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
             found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
             found.remember({} if self._looking or self._before is None else self._before.tickers)
@@ -343,7 +343,7 @@ def _object(record: Record, where: str) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict):
-        raise DataError(where, f"a mark of the recorder is no object: {record.frame[:60]!r}", "what a run wrote")
+        raise DataError(where, f"a mark of the recorder is not an object: {record.frame[:60]!r}", "the form that a run writes")
     return found
 
 

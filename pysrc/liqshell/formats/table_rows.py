@@ -41,7 +41,7 @@ def refuse_encoding(path: Path, data: bytes) -> None:
     """DataError where the first bytes of a file are text in another encoding than UTF-8."""
     mark = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}.get(data[:2], "")
     if mark:
-        raise DataError(str(path), f"text in UTF-16 (its first two bytes, the byte order mark, say {mark})", "UTF-8",
+        raise DataError(str(path), f"text in UTF-16 (its byte order mark is {mark})", "UTF-8",
                         f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > NEW")
     line = data.split(b"\n", 1)[0]
     if b"\0" in data or sum(32 <= sign < 127 or sign in b"\t\r\n" for sign in data) < 0.8 * len(data):
@@ -91,8 +91,8 @@ def _layout(path: Path, types: Mapping[str, str], header: bool, delimiter: str) 
     names = names_of(path, header, delimiter)
     for name in types:
         if names.count(name) != 1:
-            raise DataError(f"{path}:1", f"column {name!r} " + ("stands there twice" if name in names else f"is not among {', '.join(names)[:160]}"),
-                            "each column of the map once", "Mend the map: liqcore columns FILE proposes one")
+            raise DataError(f"{path}:1", f"column {name!r} " + ("appears twice" if name in names else f"is not among {', '.join(names)[:160]}"),
+                            "each column of the map once", "Correct the map: `liqcore columns FILE` proposes one")
     return Layout(names, dict(types), header, delimiter)
 
 
@@ -140,14 +140,15 @@ def _loaded(path: Path, line: int, text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as why:
-        raise DataError(f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object a line", "The file may be cut: fetch it again") from None
+        raise DataError(f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object on each line", "The file may be incomplete: fetch it "
+                                                                                                      "again") from None
 
 
 def _dicts(path: Path, line: int, found: Any) -> list[dict[str, Any]]:
     rows = found if isinstance(found, list) else [found]
     for row in rows:
         if not isinstance(row, dict):
-            raise DataError(f"{path}:{line}", f"found {type(row).__name__}", "a JSON object a row")
+            raise DataError(f"{path}:{line}", f"found {type(row).__name__}", "a JSON object in each row")
     return rows
 
 
@@ -229,7 +230,7 @@ def _value(path: Path, line: int, name: str, value: Any, kind: str) -> Any:
     except (ValueError, OverflowError):
         pass
     raise DataError(f"{path}:{line}", f"{name}: {str(value)[:40]!r}", "a whole number" if kind == INTEGER else f"a {kind}",
-                    "Mend the map, or the file")
+                    "Correct the map or the file")
 
 
 def _columns(pa: Any, lists: Mapping[str, list[Any]], types: Mapping[str, str], line: int) -> Columns:
@@ -251,7 +252,7 @@ def _opened(path: Path, pa: Any) -> Any:
     try:
         return pq.ParquetFile(str(path))
     except (pa.ArrowException, OSError, ValueError) as why:
-        raise DataError(str(path), f"not a Parquet file ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
+        raise DataError(str(path), f"not a Parquet file ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it again") from None
 
 
 def _flat(table: Any) -> Any:
@@ -273,13 +274,14 @@ def _parquet(path: Path, types: Mapping[str, str]) -> Iterator[Columns]:
                 for name, kind in types.items():
                     if table.column_names.count(name) != 1:
                         raise DataError(str(path), f"no column {name!r} among {', '.join(table.column_names)[:160]}", "the columns of the map",
-                                        "Mend the map: liqcore columns FILE proposes one")
+                                        "Correct the map: `liqcore columns FILE` proposes one")
                     made[name] = _cast(pa, path, row, name, table.column(name).combine_chunks(), kind, kinds[kind])
                 if batch.num_rows:
                     yield Columns(pa.table(made), row)
                 row += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as why:
-            raise DataError(f"{path}:row {row}", f"cannot be read on ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
+            raise DataError(f"{path}:row {row}", f"cannot be read on ({str(why)[:100]})", "a complete Parquet "
+                                                                                          "file", "Fetch it or create it again") from None
 
 
 def parquet_rows(path: Path, count: int) -> list[list[Any]]:
@@ -290,7 +292,7 @@ def parquet_rows(path: Path, count: int) -> list[list[Any]]:
             batch = next(file.iter_batches(count), None)
             return [] if batch is None else [list(row.values()) for row in _flat(pa.Table.from_batches([batch])).to_pylist()]
         except (pa.ArrowException, OSError, ValueError) as why:
-            raise DataError(str(path), f"cannot be read ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
+            raise DataError(str(path), f"cannot be read ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it again") from None
 
 
 def _cast(pa: Any, path: Path, row: int, name: str, column: Any, kind: str, wanted: Any) -> Any:
@@ -303,4 +305,4 @@ def _cast(pa: Any, path: Path, row: int, name: str, column: Any, kind: str, want
         found.validate(full=True)
         return found.dictionary_encode() if kind == LABEL else found
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as why:
-        raise DataError(f"{path}:row {row}", f"{name} is {column.type} ({str(why)[:80]})", f"a {kind}", "Mend the map, or the file") from None
+        raise DataError(f"{path}:row {row}", f"{name} is {column.type} ({str(why)[:80]})", f"a {kind}", "Correct the map or the file") from None

@@ -78,7 +78,7 @@ class Tardis(Reading):
             if len(found) == 1:
                 return found.pop()
         raise DataError(str(self.path), "trades or liquidations? Both have these columns",
-                        "a name with 'trades' or 'liquidations' in it, as Tardis gives", "Rename the file, or say kind=...")
+                        "a name with 'trades' or 'liquidations', as Tardis gives it", "Rename the file, or give kind=...")
 
     def blocks(self) -> Iterator[Block]:
         make = {"trades": self._prints, "liquidations": self._prints, "quotes": self._quotes, "book_snapshot": self._snapshots,

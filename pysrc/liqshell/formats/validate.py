@@ -187,7 +187,7 @@ class Validator:
             yield self._handed(self._waiting.pop(n))
         if found.refused > REFUSED_SHARE_MAX * found.rows and (found.rows >= REFUSED_ROWS_MIN or not found.passed):
             reasons = ", ".join(f"{count} x {reason}" for reason, count in found.counts.most_common(5))
-            raise DataError(found.file, f"{found.refused} of {found.rows} rows cannot be used: {reasons}", "market data of this format",
+            raise DataError(found.file, f"{found.refused} of {found.rows} rows are invalid: {reasons}", "market data of this format",
                             "\n".join(["First rows:", *found.shown]))
 
     # ---- values

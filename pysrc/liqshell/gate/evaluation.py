@@ -78,7 +78,7 @@ def _feed_items(paper: Evidence, live: Evidence) -> Iterator[Item]:
     verdict = PASS if longest >= STABLE_H else FAIL if hours >= 3 * STABLE_H else THIN
     yield Item("feed", PAPER, "The feed is stable", f"{STABLE_H:g} h without a gap", f"longest {longest:.1f} h of {hours:.1f} h; "
                f"{plural(reconnects, 'reconnect')}", verdict, len(stretches), longest, unit="h",
-               note="A reconnect is a gap: nothing that was missed is sent again.")
+               note="A reconnect is a gap: the venue does not send the missed events again.")
 
 
 def _cascades(paper: Evidence, live: Evidence, record: Evidence) -> Iterator[Item]:
@@ -95,8 +95,8 @@ def _cascades(paper: Evidence, live: Evidence, record: Evidence) -> Iterator[Ite
         numbers, verdict = _against(symbol, k, hours, record)
         yield Item(f"cascades.{symbol}", PAPER, f"Cascades of {symbol} a day", required,
                    f"{number(a_day)} a day, {k} in {hours / 24:.1f} days; {numbers}", verdict if hours >= 24 * DAYS_LEAST else THIN, k,
-                   a_day, low, high, f"The written system claims {CASCADES[0]:g} to {CASCADES[1]:g} for its own feed and days; "
-                   "what counts is whether your feed still has what your record had.", "a day")
+                   a_day, low, high, f"The documented system claims {CASCADES[0]:g} to {CASCADES[1]:g} for its own feed and days. This row compares "
+                   "your feed with your own record.", "a day")
 
 
 def _against(symbol: str, k: int, hours: float, record: Evidence) -> tuple[str, str]:
@@ -105,7 +105,7 @@ def _against(symbol: str, k: int, hours: float, record: Evidence) -> tuple[str, 
     apart = record.beside.get(symbol, (0.0, 0))
     before, then = record.cascades.get(symbol, 0) - apart[1], record.covered.get(symbol, 0.0) - apart[0]
     if then <= 0.0 or hours <= 0.0 or not k + before:
-        return "no record of yours of other days to compare with (--against)", THIN
+        return "no own record of other days to compare with (--against)", THIN
     low, high = (share / (1.0 - share) * then / hours if share < 1.0 else math.inf for share in wilson(k, k + before))
     return (f"{number(low)} to {number(high)} times your record ({before / then * 24:.2f} a day, {before} in {then / 24:.1f} days)",
             inside(low, high, *SAME))
@@ -142,10 +142,11 @@ def _shares(where: str, whose: str, counts: Sequence[int]) -> Iterator[Item]:
     placed, filled, trips, won = counts
     verdict, value, low, high = share_inside(filled, placed, *FILLS)
     yield Item(f"fills{where}", PAPER, f"Entries are filled{whose}", f"{percent(FILLS[0], 0)} to {percent(FILLS[1], 0)}", _share(filled, placed),
-               verdict, placed, value, low, high, "On paper by the fill model of the run; compare with live fills before believing it.", "share")
+               verdict, placed, value, low, high, "On paper, by the fill model of the run. Compare with live fills before you rely on it.", "share")
     verdict, value, low, high = share_inside(won, trips, WINS)
     yield Item(f"wins{where}", PAPER, f"Trades are won{whose}", f"{percent(WINS, 0)} at least (75 % is claimed), after fees",
-               _share(won, trips), verdict, trips, value, low, high, "A share alone says nothing about money: a stop loses more than a target wins.",
+               _share(won, trips), verdict, trips, value, low, high, "The win rate alone does not show the result: a stop loses more than a target "
+                                                                     "gains.",
                "share")
 
 
@@ -163,9 +164,9 @@ def _exit_items(found: Evidence, source: str) -> Iterator[Item]:
     for side, name in ((1, "long"), (-1, "short")):
         faults, n = found.exit_faults[side], found.exits[side]
         yield Item(f"{prefix}.{name}", source, f"Take-profit and stop are right for {name} trades",
-                   f"both where they belong, for what was filled, and a stop within {PROTECT_S:g} s: no fault in {CASES}",
+                   f"both at the right price and quantity, and a stop within {PROTECT_S:g} s: no fault in {CASES}",
                    (_faults(faults) or f"no fault in {n}") if n else "", flawless(len(faults), n, CASES), n, *counted(len(faults), n),
-                   "Recomputed from the fills and the fractions asked for, not from what the engine computed.", "faults")
+                   "Recomputed from the fills and the configured fractions, independently of the engine.", "faults")
     yield Item(f"{prefix}.reduce_only", source, "Exits can only reduce", f"every exit order reduce-only: no fault in {CASES}",
                (_faults(found.reduce_faults) or f"no fault in {found.exit_orders}") if found.exit_orders else "",
                flawless(len(found.reduce_faults), found.exit_orders, CASES), found.exit_orders,
@@ -174,8 +175,8 @@ def _exit_items(found: Evidence, source: str) -> Iterator[Item]:
 
 def _machinery(found: Evidence, source: str) -> Iterator[Item]:
     prefix = "live." if source == LIVE else ""
-    yield Item(f"{prefix}limits", source, "Cooldown and limits work", f"no breach in {CASES} brackets, {CASES // 3} after another",
-               (_faults(found.limit_faults) or f"no breach in {found.brackets} brackets, {found.pairs} after another on the contract")
+    yield Item(f"{prefix}limits", source, "Cooldown and limits work", f"no breach in {CASES} brackets, {CASES // 3} of them consecutive",
+               (_faults(found.limit_faults) or f"no breach in {found.brackets} brackets, {found.pairs} of them consecutive on the contract")
                if found.brackets else "", flawless(len(found.limit_faults), min(found.brackets, 3 * found.pairs), CASES), found.brackets,
                *counted(len(found.limit_faults), found.brackets),
                "Recomputed from the records: one bracket a contract, cooldown, number, rate, size, halts.", "faults")
@@ -198,11 +199,11 @@ def _go_live(paper: Evidence, live: Evidence) -> Iterator[Item]:
     fees = live.fees_bps
     test = mean_test(fees) if fees else None
     over = [fee for fee in fees if fee > FEE_BPS * 1.02]             # rounding of the fee itself
-    yield Item("live.maker_fee", LIVE, "The maker fee is what it should be", f"0 to {FEE_BPS:g} bps on every maker fill, {CASES} at least",
+    yield Item("live.maker_fee", LIVE, "The maker fee is as expected", f"0 to {FEE_BPS:g} bps on every maker fill, {CASES} at least",
                f"{number(test['mean'])} bps on average, largest {number(max(fees))}, {plural(len(fees), 'fill')}" if test else "",
                FAIL if over else PASS if len(fees) >= CASES else THIN, len(fees),
                *((test["mean"], test["low"], test["high"]) if test else (None,) * 3),
-               "Actually paid, by the venue's executions.", "bps")
+               "As paid, by the venue's executions.", "bps")
     verdict, value, low, high = share_inside(live.targets_maker, live.targets, 0.9)
     yield Item("live.targets", LIVE, "Take-profits are filled as maker", "90 % at least",
                _share(live.targets_maker, live.targets), verdict, live.targets, value, low, high, unit="share")
@@ -212,7 +213,8 @@ def _go_live(paper: Evidence, live: Evidence) -> Iterator[Item]:
     verdict = inside(low, high, -math.inf, STOP_BPS) if len(lost) >= CASES else THIN
     yield Item("live.stops", LIVE, "Stops do not slip", f"at most {STOP_BPS:g} bps beyond the trigger on average, {CASES} at least",
                f"{number(test['mean'])} bps, worst {number(max(lost))}, {plural(len(lost), 'stop')}" if test else "", verdict,
-               len(lost), test["mean"] if test else None, low, high, "The written system gives no number; this one is a third of its take-profit.",
+               len(lost), test["mean"] if test else None, low, high, "The documented system gives no number; this limit is a third of its "
+                                                                     "take-profit.",
                "bps")
 
 

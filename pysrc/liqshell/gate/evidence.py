@@ -97,7 +97,7 @@ def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
     run = load_run(folder)
     mode = str(run.meta.get("mode") or "")
     if mode not in ("paper", "live"):
-        raise DataError(str(folder), f"a run of mode {mode!r}", "a paper or a live run", "A backtest is no evidence of how the machinery behaves")
+        raise DataError(str(folder), f"a run of mode {mode!r}", "a paper or a live run", "A backtest does not show how the live parts behave")
     use = mode
     if not rehearsal and run.synthetic:
         use = "a generated market"
@@ -122,7 +122,7 @@ def once(opened: Iterable[Opened], known: set[bytes]) -> list[Opened]:
     out = []
     for one in opened:
         digest = hashlib.sha256(one.run.audit.tobytes()).digest()
-        out.append(replace(one, use="a run that is there already") if one.counts and digest in known else one)
+        out.append(replace(one, use="a run already given") if one.counts and digest in known else one)
         known.add(digest)
     return out
 

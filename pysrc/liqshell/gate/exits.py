@@ -57,7 +57,7 @@ def exit_faults(run: Run, b: Bracket) -> Iterator[Fault]:
             if o.steps and all(abs(o.price - price) > slack for price in _targets(b, o)):
                 yield fault(o.created, f"take-profit at {o.price:g}, expected {wanted:.8g}")
             if o.qty > entered * (1 + 1e-9):
-                yield fault(o.created, f"take-profit for {o.qty:g}, filled were {entered:g}")
+                yield fault(o.created, f"take-profit for {o.qty:g}, but {entered:g} were filled")
     yield from _stop_faults(run, b, slack, fault)
     for f in b.fills:
         if f.role == Role.ROLE_TARGET:
@@ -87,7 +87,7 @@ def _stop_faults(run: Run, b: Bracket, slack: float, fault: Any) -> Iterator[Fau
     price = steps[0] if steps and b.entry_limit else max(stood, key=lambda at: at * side, default=0.0)
     trails = float(_terms(run, b).get("trail") or 0.0) > 0.0
     if not price:
-        yield fault(b.opened, "no stop was ever placed")
+        yield fault(b.opened, "no stop was placed")
         return
     if not trails and (entry - price) * side <= 0:
         yield fault(b.opened, f"stop at {price:g} on the wrong side of the entry")

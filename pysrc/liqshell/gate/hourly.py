@@ -41,7 +41,7 @@ def settled_bets(folders: Sequence[Path], rehearsal: bool = False) -> tuple[int,
             found |= {(line["hour"], line["made_ns"], line["token"]) for line in lines if line["kind"] == "bet" and line["state"] == state}
     strange = {hour for hour, *_ in settled - made} - {hour for hour, *_ in settled & made}
     if strange:
-        left_out.append(f"{len(strange)} settled bets: no folder has their making")
+        left_out.append(f"{len(strange)} settled bets: no folder shows how they were made")
     return len({hour for hour, *_ in settled & made}), left_out
 
 
@@ -50,5 +50,5 @@ def refuse_early(folders: Sequence[Path], rehearsal: bool = False) -> int:
     count, left_out = settled_bets(folders, rehearsal)
     if count < BETS_MIN:
         raise ConfigError("--paper-runs", f"{count} settled paper bets" + (f"; not counted: {'; '.join(left_out)[:600]}" if left_out else ""),
-                          f"{BETS_MIN} or more", "Go on with paper")
+                          f"{BETS_MIN} or more", "Continue on paper")
     return count

@@ -19,12 +19,12 @@ from liqshell.pages import below, document, empty, notice, paragraphs, section, 
 from liqshell.report.text import NONE
 
 TITLES = {PAPER: "Paper gate", LIVE: "Go-live gate", SCALE: "Scale gate"}
-SENTENCES = {PAPER: {PASS: "Paper trading has shown what was required of it.", FAIL: "Paper trading has shown something that must not be.",
-                     "": "Nothing that was seen speaks against going on, but not enough was seen to say so."},
-             LIVE: {PASS: "A week of live trading was as paper had promised.", FAIL: "Live trading has shown something that must not be.",
-                    "": "There is too little live trading to judge."},
-             SCALE: {PASS: "Every step is open.", FAIL: "Something speaks against growing: see the rows.",
-                     "": "The steps whose row says pass are open, the others not yet."}}
+SENTENCES = {PAPER: {PASS: "Paper trading meets every requirement.", FAIL: "Paper trading fails a requirement.",
+                     "": "No requirement fails, but there are too few data to pass all of them."},
+             LIVE: {PASS: "A week of live trading agrees with paper trading.", FAIL: "Live trading fails a requirement.",
+                    "": "There is too little live trading for a verdict."},
+             SCALE: {PASS: "Every step is allowed.", FAIL: "A requirement for growth fails: see the rows.",
+                     "": "The steps with a passed row are allowed, the others not yet."}}
 STYLE = {PASS: "green", FAIL: "bold red"}
 
 
@@ -39,7 +39,7 @@ def excluded(gate: Gate) -> str:
     return "; ".join(f"{name}: {why}" for name, why in gate.excluded)
 
 
-REHEARSAL = "A rehearsal: generated or accelerated markets were let in. It shows that the gate works, and is evidence of nothing else."
+REHEARSAL = "A rehearsal with generated or accelerated markets. It shows that the gate works, and is no other evidence."
 
 
 def print_gate(gate: Gate, console: Console | None = None) -> None:
@@ -69,10 +69,10 @@ def page(gate: Gate) -> str:
         shown = table(("Requirement", "Required", "Measured", ">n", "95 %", "Verdict"), rows, stack=True) if rows else empty("nothing")
         body += section(title, shown, anchor=source, verdict=sentence(gate, source))
     body += section("Runs", paragraphs([", ".join(gate.runs) or "none"]) + (notice("Not counted", excluded(gate)) if gate.excluded else ""),
-                    "A gate passes where the whole 95 % interval of what was measured lies inside what is required; between that and a fail there is "
-                    "not enough data. What must be flawless fails at the first fault; its interval says how many faults as many cases more would "
-                    "let one expect.")
-    return document("liqcore: may it go on?", body, notices=[("REHEARSAL", REHEARSAL)] if gate.rehearsal else ())
+                    "A row passes if the whole 95 % interval of the measurement lies inside the requirement, and fails if it lies outside; in "
+                    "between there are too few data. A row that allows no fault fails at the first one; its interval gives the faults to expect in "
+                    "as many further cases.")
+    return document("liqcore: is the next step allowed?", body, notices=[("REHEARSAL", REHEARSAL)] if gate.rehearsal else ())
 
 
 def _row(item: Item) -> tuple[str, ...]:

@@ -28,9 +28,10 @@ def scale_items(live: Evidence) -> Iterator[Item]:
     month = [filled for ts, filled in live.decided if ts > end - MONTH_DAYS * DAY_NS]
     verdict, value, low, high = share_inside(sum(month), len(month), FILL_SHARE)
     measured = f"{percent(value)}, {sum(month)} of {len(month)}" if month else ""
-    yield Item("scale.fills", SCALE, "Resting entries are still filled",
-               f"{percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days at least; below, a smaller size", measured, verdict, len(month), value, low,
-               high, "A run with [limits] fill_rate_min makes its entries smaller by itself, from 20 of them on.", "share")
+    yield Item("scale.fills", SCALE, "Resting entries are filled as before",
+               f"at least {percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days; below that, a smaller "
+               "size", measured, verdict, len(month), value, low,
+               high, "With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.", "share")
 
 
 def _recent(live: Evidence, end: int, days: float) -> list[tuple[int, int, float, float]]:
@@ -57,7 +58,7 @@ def _streak(live: Evidence, end: int) -> Item:
     return Item("scale.streak", SCALE, "No losing streak", f"fewer than {STREAK} losses in a row now, and the latest week did not lose",
                 f"{plural(lost, 'loss', 'losses')} in a row; the latest week {number(week, 2, True)}" if nets else "", verdict,
                 len(nets), float(lost), unit="losses",
-                note="After a losing streak a person looks at what has changed; nothing grows.")
+                note="After a losing streak a person must find what has changed; there is no growth.")
 
 
 def _losses(nets: Sequence[float]) -> int:

@@ -41,28 +41,28 @@ def _of_the_run(s: dict[str, Any]) -> list[str]:
     if s["synthetic"]:
         out.append("a generated market")
     if s["judge"] and s["judge"]["contaminated"]:
-        out.append("a live model was asked about the past")
+        out.append("a live model answered questions about the past")
     if s["controls"] is None:
         out.append("no controls were run")
     elif not s["controls"]["edge"]:
-        out.append("entries by chance do not do worse")
+        out.append("chance entries do as well")
     bare = s["quotes"]["fills"]["without_quote"]
     if bare["n"] and bare["k"] > (1.0 - ENOUGH) * bare["n"]:
-        out.append(f"{bare['k']:,} of {bare['n']:,} fills met no live quote")
+        out.append(f"{bare['k']:,} of {bare['n']:,} fills had no live quote")
     deflated = (s["trials"] or {}).get("deflated")
     if deflated is None:
-        out.append("too few days to correct for the settings that were tried")
+        out.append("too few days for a correction for the settings tried")
     elif deflated < DEFLATED:
-        out.append(f"corrected for the settings that were tried, the gain is {percent(deflated, 0)} sure, {percent(DEFLATED, 0)} are needed")
+        out.append(f"corrected for the settings tried, the probability of a gain is {percent(deflated, 0)}; {percent(DEFLATED, 0)} are needed")
     return out
 
 
 def _row(name: str, contract: dict[str, str], found: dict[str, Any], part: dict[str, Any], common: list[str], data: str) -> dict[str, Any]:
     missing = list(common)
     if part.get("receipt") != "recorded":
-        missing.append("the times of receipt were not measured by a recorder")
+        missing.append("the times of receipt were not measured")
     if part.get("quoted") is None or part["quoted"] < ENOUGH:
-        missing.append(f"quotes hold for less than {percent(ENOUGH, 0)} of the traded time")
+        missing.append(f"quotes are live for less than {percent(ENOUGH, 0)} of the traded time")
     if found["trades"] < FEW:
         missing.append(f"{found['trades']} trades, {FEW} are needed")
     elif found["low_bps"] is None or found["low_bps"] <= 0.0:

@@ -74,7 +74,7 @@ class AccountCheck:
             c.note_answer(page, "query")
             if not page.ok:
                 self._again[n] = c.again_at(tries, answer.sent_ns or c.now)
-                c.gates.close(Gate.GATE_START, f"the account cannot be asked: {page.text}", c.now)
+                c.gates.close(Gate.GATE_START, f"the account does not answer: {page.text}", c.now)
                 return
             # while something is wrong somebody is putting it right: look again, but ever more rarely
             self._again[n] = c.now + c.settings.ns(min(60.0, 1.6 ** min(tries + 1, 12)))
@@ -97,7 +97,7 @@ class AccountCheck:
         has = next((p.leverage for p in rows if p.leverage > 0.0), 0.0)
         if wanted and has and abs(has - wanted) > 1e-9:
             if self._set.get(n, 0) >= 3:
-                self._wrong(n, f"the leverage is {has:g}, {wanted:g} is configured, and it cannot be set")
+                self._wrong(n, f"the leverage is {has:g}, configured is {wanted:g}, and it cannot be set")
                 return
             self._set[n] = self._set.get(n, 0) + 1
             self._set_leverage(n, wanted)

@@ -86,7 +86,7 @@ class Link:
             c.notice(Level.ALARM, "refused", f"{self.channel.name.lower()} channel: {notice.text}")
             if notice.fatal:
                 self.fatal = notice.text
-                c.halt("rights", f"the venue refuses our key for good: {notice.text}. Entries are halted")
+                c.halt("rights", f"the venue rejects our key permanently: {notice.text}. Entries are halted")
             self._again()
         return False
 

@@ -186,5 +186,5 @@ class Context:
             self.counters["time stamps refused"] += 1
         elif page.outcome == Outcome.FATAL:
             self.counters["fatal answers"] += 1
-            self.halt("rights", f"the venue refuses for good: {page.code} {page.text}. Check the API key and its rights; entries are halted")
+            self.halt("rights", f"the venue rejects us permanently: {page.code} {page.text}. Check the API key and its rights; entries are halted")
 

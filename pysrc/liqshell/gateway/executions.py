@@ -110,8 +110,8 @@ class Executions:
         elif self._is_repeated(n, x, number):
             c.counters["executions repeated"] += 1
             self._remember(x)
-            c.notice(Level.ALARM, "repeated", f"{x.kind} of {x.qty:g} at {x.price:g} comes again as {x.id}: another id for the same fill, or the "
-                     "order has executed more than it asks for. It is not counted, and the venue is asked what it holds", x.symbol)
+            c.notice(Level.ALARM, "repeated", f"{x.kind} of {x.qty:g} at {x.price:g} came again as {x.id}: a second id of the same fill, or more "
+                     "executed than ordered. It is not counted; liqcore asks the venue for the position", x.symbol)
             self.inquiries.doubt_position(n)
         else:
             self._report(n, x, number)
@@ -175,8 +175,8 @@ class Executions:
                 if len(self._deliveries) > DELIVERIES_MAX:
                     self._deliveries.popitem(last=False)
         c.touch(n)
-        c.notice(Level.ALARM, "no trade", f"{x.kind} of {x.qty:g} at {x.price:g}: it is not among {', '.join(TRADES)}, so our position stays as it "
-                 "is. The venue is asked what it holds", x.symbol)
+        c.notice(Level.ALARM, "no trade", f"{x.kind} of {x.qty:g} at {x.price:g}: not one of {', '.join(TRADES)}, so our position is unchanged. "
+                 "liqcore asks the venue for the position", x.symbol)
         self.inquiries.doubt_position(n)
 
     def delivered(self, n: int) -> bool:
@@ -269,8 +269,8 @@ class Executions:
             c.counters["executions of another life"] += 1       # the engine had counted it, all of it that there was to count
         elif outside:
             c.counters["outside executions"] += 1
-            c.notice(Level.ALARM, "outside", f"{x.qty:g} of our position is gone, and the venue lists nothing that says how: booked at {x.price:g}"
-                     if x.kind == MISSING else f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
+            c.notice(Level.ALARM, "outside", f"{x.qty:g} of our position is gone, and no execution of the venue explains it: booked at {x.price:g}"
+                     if x.kind == MISSING else f"{x.kind}: another party closed {x.qty:g} of our position at {x.price:g}", x.symbol)
         if rest > 0 and counted:
             # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
             self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
@@ -317,8 +317,9 @@ class Executions:
                       math.nan, False, REPORTED, "", "", 0, c.venue_ns() // 1_000_000, False)
         x = with_fee(x, unit, c.settings.maker_fee, c.settings.taker_fee)
         c.counters["fills by report"] += 1
-        c.notice(Level.ALARM, "fill by report", f"order {order:#x} executed {executed or belief['executed']:g}, the venue lists {belief['filled']:g} "
-                 f"as executions: {x.qty:g} are booked at {price:g} by the order's own report. It is put right when they are listed", x.symbol)
+        c.notice(Level.ALARM, "fill by report", f"order {order:#x} reports {executed or belief['executed']:g} executed, the venue lists "
+                 f"{belief['filled']:g} as executions: {x.qty:g} are booked at {price:g} by the order's report, and corrected when the executions "
+                 "are listed", x.symbol)
         self.guessed.book(n, x, self.epochs.first_ms(n), order)
         self._report(n, x, order)
         return True
@@ -336,8 +337,8 @@ class Executions:
         """A fee that the venue did not say is not lost silently."""
         if not x.fee_said:
             self.c.counters["fees estimated"] += 1
-            self.c.notice(Level.ALARM, "fee", f"the venue does not say what {x.kind} {x.id} of {x.qty:g} at {x.price:g} cost: {x.fee:g} is booked, "
-                          "an estimate. Compare with the account's own page", x.symbol)
+            self.c.notice(Level.ALARM, "fee", f"the venue gives no fee for {x.kind} {x.id} of {x.qty:g} at {x.price:g}: the estimate {x.fee:g} is "
+                          "booked. Compare with the account at the venue", x.symbol)
 
     def _keep(self, x: Execution, number: int, code: int) -> None:
         if self.c.store is not None:

@@ -31,7 +31,7 @@ class Gates:
         for gate in (*_OPEN_AT_START, *(() if clock else (Gate.GATE_CLOCK,))):
             self._report(Control.CONTROL_READY, gate, ALL)
         for n in range(symbols):
-            self.close(Gate.GATE_SYMBOL, "its filters are not known yet", now, n)
+            self.close(Gate.GATE_SYMBOL, "its contract rules are not known yet", now, n)
 
     def close(self, gate: int, why: str, now: int, instrument: int = ALL) -> bool:
         """True where it was open."""

@@ -128,7 +128,8 @@ class Gateway:
         if c.port.is_ban(answer):
             c.counters["banned"] += 1
             c.budget.ban(now)
-            c.notice(Level.ALARM, "banned", "the venue refuses our address for now (HTTP 403); REST is left alone, orders go on by websocket")
+            c.notice(Level.ALARM, "banned", "the venue refuses our address for a while (HTTP 403): no REST requests until then; orders continue by "
+                                            "websocket")
         elif answer.status:
             c.budget.unban()
         self._note_reachable(answer)
@@ -256,7 +257,7 @@ class Gateway:
                 at_ms = (sent.ts + c.offset_ns) // MS - int(EPOCH_SLACK_MS * c.settings.patience)
                 self.epochs.opened(sent.instrument, sequence_of(sent.id), at_ms)
             self.requests.on_sent(sent)
-        self.context.halt("runaway", f"{ROUNDS_MAX} requests answered each other within one moment: entries are halted")
+        self.context.halt("runaway", f"{ROUNDS_MAX} requests followed from one another at one moment: entries are halted")
 
     def _process(self) -> None:
         """After every input: requests noted, beliefs compared, questions asked, what waits sent."""

@@ -77,8 +77,8 @@ class Guessed:
                 del self._of[n]
         self._pay(n, x, paid, unit.qty(part))
         self.c.counters["guesses put right"] += 1
-        self.c.notice(Level.WARNING, "put right", f"{x.kind} of {unit.qty(part):g} was at {x.price:g}, not at {guess.price:g} as was booked when no "
-                      f"record said so: {-paid:+.4f} are booked, among funding", x.symbol)
+        self.c.notice(Level.WARNING, "put right", f"{x.kind} of {unit.qty(part):g} was at {x.price:g}; it was booked at {guess.price:g} before the "
+                      f"record arrived. The difference of {-paid:+.4f} is booked under funding", x.symbol)
         return True
 
     def _pay(self, n: int, x: Execution, paid: float, qty: float) -> None:

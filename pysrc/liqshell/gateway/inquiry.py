@@ -163,8 +163,9 @@ class Inquiries:
             if not inquiry.alarmed and inquiry.hard and c.now >= inquiry.began + s.ns(s.alarm_s):
                 inquiry.alarmed = True
                 self.alarms += 1
-                c.notice(Level.ALARM, "unresolved", f"order {inquiry.order:#x} has been of unknown outcome for {s.alarm_s:g} s ({inquiry.why}), "
-                         f"{inquiry.askings} askings; entries stay off and asking goes on. Look at the venue's own page", belief["symbol"])
+                c.notice(Level.ALARM, "unresolved", f"the outcome of order {inquiry.order:#x} has been unknown for {s.alarm_s:g} s ({inquiry.why}) "
+                         f"after {inquiry.askings} queries; entries stay blocked, queries continue. Look at the account at the "
+                         "venue", belief["symbol"])
             if not inquiry.asking and c.now >= inquiry.due:
                 self._ask(inquiry)
         for order, belief in list(c.beliefs().items()):
@@ -173,9 +174,9 @@ class Inquiries:
                 if not drain.alarmed and c.now >= drain.began + s.ns(s.alarm_s):
                     drain.alarmed = True
                     self.alarms += 1
-                    c.notice(Level.ALARM, "unresolved", f"order {order:#x} has ended with {belief['executed']:g} executed, of which "
-                             f"{belief['filled']:g} could be learnt within {s.alarm_s:g} s, {drain.askings} askings; asking goes on. Look at the "
-                             "venue's own page", belief["symbol"])
+                    c.notice(Level.ALARM, "unresolved", f"order {order:#x} ended with {belief['executed']:g} executed, of which "
+                             f"{belief['filled']:g} are known after {s.alarm_s:g} s and {drain.askings} queries; queries continue. Look at the "
+                             "account at the venue", belief["symbol"])
                 waited = c.now >= drain.began + s.ns(LEARN_S if drain.odd else s.stale_s)
                 if waited and drain.answered >= LEARN_ASKINGS and self.book(order, self.prices.get(order, 0.0)):
                     self.doubted.add(belief["instrument"])
@@ -254,7 +255,7 @@ class Inquiries:
         c = self.c
         c.counters["questions failed"] += 1
         if not inquiry.hard and inquiry.askings >= 1:
-            self._harden(inquiry, f"cannot be asked: {page.text}")
+            self._harden(inquiry, f"no answer: {page.text}")
         inquiry.asking = False
         inquiry.askings += 1
         inquiry.failures += 1

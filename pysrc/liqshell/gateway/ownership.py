@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from liqshell.venues.reports import Position
 
-HEDGE = "the account is in hedge mode for this symbol; switch it to one-way (Position mode) at the venue, with no position open"
+HEDGE = "the account is in hedge mode for this symbol; close the position and switch to one-way (Position mode) at the venue"
 
 
 class Ownership(StrEnum):

@@ -144,7 +144,7 @@ class Reconciler:
 
     def _in_trouble(self, why: str) -> None:
         """The reading under way has met a question that was not answered: it is asked again, and nothing enters meanwhile."""
-        self.c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {why}", self.c.now)
+        self.c.gates.close(Gate.GATE_RECONCILE, f"the venue does not answer: {why}", self.c.now)
 
     def _entries(self) -> list[tuple[str, str, int]]:
         """Entries of the open brackets."""
@@ -189,7 +189,7 @@ class Reconciler:
             self.silent = 0 if partly else self.silent + 1
             self.last_failure = reading.failed
             c.counters["reconciles failed"] += 1
-            c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {reading.failed}", c.now)
+            c.gates.close(Gate.GATE_RECONCILE, f"the venue does not answer: {reading.failed}", c.now)
             c.notice(Level.WARNING, "reconcile", f"failed: {reading.failed}")
             longest = min(c.settings.period_s, c.settings.blind_period_s) if c.beliefs() else c.settings.period_s
             slow = c.settings.ns(min(longest, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
@@ -280,14 +280,14 @@ class Reconciler:
         entry = not state.reduce_only
         held = row is not None and row.side * state.side < 0
         if not entry and held and not c.is_open(n):
-            c.notice(Level.WARNING, "exit kept", f"exit order {state.link_id} of a bracket that is lost is kept: it can only reduce", state.symbol)
+            c.notice(Level.WARNING, "exit kept", f"keeps exit order {state.link_id} of a lost bracket: it can only reduce", state.symbol)
             return
         if not entry and readings < AGREE_ENOUGH:
             self.soon(c.settings.recheck_s)
             return
         c.counters["strays cancelled"] += 1
         what = "entry" if entry else "exit"
-        c.notice(Level.WARNING, "stray", f"{what} order {state.link_id} belongs to no bracket under way: cancelled", state.symbol)
+        c.notice(Level.WARNING, "stray", f"{what} order {state.link_id} belongs to no open bracket: cancelled", state.symbol)
 
         def wanted() -> bool:
             belief = c.belief(order) if order >= 0 else None
@@ -337,7 +337,7 @@ class Reconciler:
         found.readings += 1
         c.counters["differences"] += found.readings == 1
         unit = c.engine.instruments[n]
-        c.gates.close(Gate.GATE_RECONCILE, f"the venue holds {_signed(unit, venue)}, we believe {_signed(unit, belief)}", c.now, n)
+        c.gates.close(Gate.GATE_RECONCILE, f"the venue holds {_signed(unit, venue)}, our books show {_signed(unit, belief)}", c.now, n)
         if found.readings >= AGREE_ENOUGH:
             self._act(n, found, row, reading)
         return found.foreign
@@ -361,8 +361,8 @@ class Reconciler:
                 found.acted = True
                 self._reduced(n, found, row)
             elif found.acted:
-                c.notice(Level.ALARM, "position gone", f"{_signed(c.engine.instruments[n], found.belief)} is believed to be held, the venue holds "
-                         f"{_signed(c.engine.instruments[n], found.venue)}, and it cannot be explained", c.symbols[n])
+                c.notice(Level.ALARM, "position gone", f"our books show {_signed(c.engine.instruments[n], found.belief)}, the venue holds "
+                         f"{_signed(c.engine.instruments[n], found.venue)}, and no execution explains the difference", c.symbols[n])
             return
         if row is not None and row.stop_loss <= 0.0:
             self._protect(n, row, reading)
@@ -391,12 +391,12 @@ class Reconciler:
         found.foreign = True
         lost = any(c.ours(link)[0] and c.ours(link)[1] < 0 for link in self._names(c.symbols[n], reading))
         if lost and not found.acted:
-            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours, opened by a state "
-                   "folder of this name that is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is ours; the state "
+                   "folder of this name that opened it is lost. No entries until the positions agree and a person resumes", c.symbols[n])
         elif not found.acted or c.now >= found.alarmed + c.settings.ns(FOREIGN_AGAIN_S):
-            c.notice(Level.ALARM, "foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: "
-                     "somebody else trades this contract. It is read-only until that is gone, or adopted by a start with --adopt "
-                     f"{c.symbols[n]}; everything else goes on", c.symbols[n])
+            c.notice(Level.ALARM, "foreign position", f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is "
+                     "ours: another party trades this contract. It is read-only until that position is closed, or adopted by a start with --adopt "
+                     f"{c.symbols[n]}; the others continue", c.symbols[n])
         else:
             return
         found.acted, found.alarmed = True, c.now
@@ -433,12 +433,12 @@ class Reconciler:
         unit = c.engine.instruments[n]
         price = (row.mark or row.entry) * (1.0 - row.side * c.settings.rescue_stop)
         if price <= 0.0:                        # nothing to measure from: the next reading may have it
-            c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost, at no price", row.symbol)
+            c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} of a lost bracket of ours has no stop and no known price", row.symbol)
             self.soon(c.settings.recheck_s)
             return
         text = unit.price_text(unit.ticks(price))
         c.counters["stops of lost brackets"] += 1
-        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost: one is placed at {text}",
+        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} of a lost bracket of ours has no stop: one is placed at {text}",
                  row.symbol)
 
         def answered(answer: Answer) -> None:

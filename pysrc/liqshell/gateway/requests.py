@@ -52,14 +52,14 @@ class Requests:
         self._keep(sent)
         if sent.fate == REFUSED:
             c.counters["refused by guard"] += 1
-            c.notice(Level.WARNING, "guard", f"the last hop refused to {_ACTIONS.get(sent.action, '?')} {sent.id:#x}: {sent.reason.name}",
+            c.notice(Level.WARNING, "guard", f"the guard refused to {_ACTIONS.get(sent.action, '?')} {sent.id:#x}: {sent.reason.name}",
                      c.symbols[sent.instrument])
             self._refuse(sent.id, sent.action, sent.reason)
             return
         if sent.fate == SENT:
             flight = self._fly(sent, Stage.WAITING, by_socket=True)
             if sent.why == DOUBT:
-                self.lose(flight, "the socket failed while it was being sent")
+                self.lose(flight, "the socket failed during the send")
             return
         if sent.id & 15 == Role.ROLE_STOP:
             self.stops.move(sent)
@@ -229,13 +229,13 @@ class Requests:
         what = f"{_ACTIONS[flight.action]} {flight.id:#x}: {code} {text}"
         if outcome == Outcome.CLOCK:
             c.clock_doubt = True
-            c.notice(Level.WARNING, "clock", f"the venue refused our time stamp; {what}", symbol)
+            c.notice(Level.WARNING, "clock", f"the venue rejected our time stamp; {what}", symbol)
         elif outcome == Outcome.HALT_SYMBOL:
             self.contract_doubt = True
             c.gates.close(Gate.GATE_SYMBOL, f"{code} {text}", c.now, flight.instrument)
-            c.notice(Level.WARNING, "symbol", f"the venue takes no such orders now; {what}", symbol)
+            c.notice(Level.WARNING, "symbol", f"the venue accepts no such orders at present; {what}", symbol)
         elif outcome == Outcome.FATAL:
-            c.halt("rights", f"the venue refuses for good; {what}. Check the API key and its rights; entries are halted", symbol)
+            c.halt("rights", f"the venue rejects us permanently; {what}. Check the API key and its rights; entries are halted", symbol)
         elif outcome == Outcome.DONE:
             self.flat[flight.instrument] = c.now
             self.inquiries.doubt_position(flight.instrument)
@@ -283,8 +283,8 @@ class Requests:
         for flight in self.flights.all():
             if flight.stage == Stage.QUEUED:
                 if not flight.is_entry and c.now >= flight.queued + s.ns(STUCK_S):
-                    c.notice(Level.ALARM, "unresolved", f"order {flight.id:#x} has waited for more than {STUCK_S:g} s to be sent by REST: the order "
-                             "socket is down, and REST is not to be asked now", c.symbols[flight.instrument])
+                    c.notice(Level.ALARM, "unresolved", f"order {flight.id:#x} has waited for more than {STUCK_S:g} s: the order socket is down, "
+                             "and REST is paused", c.symbols[flight.instrument])
                 continue
             if not self.wanted(flight.id, flight.action):
                 if c.now > flight.expires:
@@ -292,7 +292,7 @@ class Requests:
             elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
-                self.inquiries.begin(flight.id, self.decidable(flight), "accepted, but nothing was heard of it")
+                self.inquiries.begin(flight.id, self.decidable(flight), "accepted, but no report followed")
         for order in [order for order in self._seen if order not in c.beliefs()]:
             del self._seen[order]
         waiting = {sent.id for sent, _ in self.held_back}
@@ -305,9 +305,9 @@ class Requests:
             if action and self.flights.get(order, action) is None and c.now >= belief["ts_asked"] + s.ns(s.answer_s):
                 # of another life, or its reply came and the engine does not know: nobody waits for it
                 self.flights.add(Flight(order, action, 0, None, belief["ts_asked"], self.expiry(belief["ts_asked"]), Stage.UNKNOWN))
-                self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent in an earlier life, or forgotten", hard=True)
+                self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent by an earlier process, or forgotten", hard=True)
             elif belief["unknown"] and not action:
-                self.inquiries.begin(order, c.now, "the engine is in doubt")
+                self.inquiries.begin(order, c.now, "the engine does not know the outcome")
             elif (belief["status"] == "live" and belief["role"] == Role.ROLE_CLOSE and c.now >= belief["ts_asked"] + s.ns(s.confirm_s)
                   and order not in self.inquiries):             # it stands at every look: begun anew at each, its asking would not end
                 # filled in part: what was left of it has ended by now, and with nothing held nobody would look for half a minute
@@ -397,7 +397,7 @@ class Requests:
             return
         c.counters["absent"] += 1
         created = belief["status"] != "sent" or executed > 0.0
-        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue knows nothing of it"
+        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue does not know it"
                  + (f" but that {executed:g} of it were executed" if executed else ""), c.symbols[belief["instrument"]])
         whole = executed >= belief["qty"] * (1.0 - 1e-9)
         status = OrderStatus.ORDER_DONE if whole else OrderStatus.ORDER_CANCELLED if created else OrderStatus.ORDER_REJECTED

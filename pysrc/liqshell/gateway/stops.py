@@ -338,7 +338,7 @@ class Stops:
                 self._put(n, watch, position)
             elif stop is not None and stop["status"] == "live" and c.touched_at.get(n, 0) <= began:
                 # the market has passed the price at which we wanted out, and what rests is further away
-                c.notice(Level.ALARM, "stop moved away", f"a stop at {position.stop_loss:g} is not where it was put", c.symbols[n])
+                c.notice(Level.ALARM, "stop moved away", f"a stop is at {position.stop_loss:g}, not where it was placed", c.symbols[n])
                 c.report(order_event(c.stamp(), c.venue_ns(), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
 
     def _naked(self, n: int, watch: Watch, position: Position, began: int) -> None:
@@ -351,7 +351,7 @@ class Stops:
             recent_ms = (c.venue_ns() - c.settings.ns(AT_WORK_S)) // MS
             if any(order.standing != Standing.WAITING and order.updated_ms > recent_ms for order in self._alive(n)):
                 return                          # it has been triggered and is at work
-            c.notice(Level.ALARM, "stop lost", f"the venue shows {position.qty:g} held without a stop", c.symbols[n])
+            c.notice(Level.ALARM, "stop lost", f"the venue shows {position.qty:g} without a stop", c.symbols[n])
             self._live.pop(n, None)
             c.report(order_event(c.stamp(), max(c.venue_ns(), position.updated_ms * MS), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
         self._put(n, watch, position)

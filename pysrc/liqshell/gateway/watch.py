@@ -76,7 +76,7 @@ class ClockWatch:
     def _doubt(self) -> None:
         c = self.c
         if not self.measured or c.now > self.measured + c.settings.ns(5 * c.settings.clock_period_s):
-            c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+            c.gates.close(Gate.GATE_CLOCK, "the venue's clock does not answer", c.now)
 
     def _done(self) -> None:
         c, s = self.c, self.c.settings
@@ -95,7 +95,8 @@ class ClockWatch:
         off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS          # what cannot be explained by the way
         if off_ms > s.clock_max_ms:
             news = c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
-            c.notice(Level.ALARM if news else Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            c.notice(Level.ALARM if news else Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until the clock "
+                                                                      "is correct")
             self._due = c.now + s.ns(min(SHUT_PERIOD_S, s.clock_period_s))
             return
         if off_ms > s.clock_warn_ms:
@@ -167,17 +168,17 @@ class ContractWatch:
             listing = self.listed.get(instrument.symbol)
             fault = ""
             if listing is None:
-                fault = "the venue does not trade it now"
+                fault = "the venue does not trade it at present"
             elif (_plain(listing.tick_size), _plain(listing.lot_size)) != (_plain(instrument.tick_size), _plain(instrument.lot_size)):
-                fault = (f"its tick or lot has changed: {listing.tick_size} and {listing.lot_size} instead of {instrument.tick_size} and "
+                fault = (f"its tick and lot changed to {listing.tick_size} and {listing.lot_size} from {instrument.tick_size} and "
                          f"{instrument.lot_size}; restart to trade it again")
             elif listing.special and not c.settings.special_treatment:
-                fault = f"the venue has it under {listing.special}"
+                fault = f"the venue lists it under {listing.special}"
             if not fault:
                 c.gates.open(Gate.GATE_SYMBOL, n)
                 continue
             c.gates.close(Gate.GATE_SYMBOL, fault, c.now, n)
-            held = f"; {c.bracket(n)['held']:g} is held: look at it" if c.held(n) else ""
+            held = f"; {c.bracket(n)['held']:g} is open: look at it" if c.held(n) else ""
             c.notice(Level.ALARM if held else Level.WARNING, "symbol", fault + held, instrument.symbol)
             self._withdraw(n)
 

@@ -59,12 +59,12 @@ def rows_of(places: Iterable[str]) -> Iterator[dict[str, Any]]:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as why:
-            raise DataError(str(file), f"cannot be read: {why}", "the judge.jsonl of a run whose judge was asked") from None
+            raise DataError(str(file), f"cannot be read: {why}", "the judge.jsonl of a run with a judge") from None
         for number, line in enumerate(text[:text.rfind("\n") + 1].splitlines(), 1):        # a killed run leaves half of its last line
             try:
                 row = json.loads(line)
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise DataError(f"{file}:{number}", "no JSON object", "a line that a run has written")
+                raise DataError(f"{file}:{number}", "no JSON object", "a line as a run writes it")
             yield row

@@ -104,7 +104,7 @@ class Asking:
         try:
             chosen = await self._news(question)
         except NewsError as why:
-            _log.warning("question %d: no news: %s", question.number, redact(str(why)))
+            _log.warning("question %d has no news: %s", question.number, redact(str(why)))
             return Told("no_news")
         progress["items"] = chosen.items
         request = progress["request"] = self.way.request(question, chosen.items)
@@ -142,7 +142,7 @@ class Asking:
 
     def _failed(self, status: str) -> None:
         if self.breaker.failed(self.wall()):
-            _log.error("the judge is not asked for 300 s: five failures within a minute, the last one %s", status)
+            _log.error("five failures of the judge within a minute, the last one %s: no questions for 300 s", status)
 
     def _finished(self, question: Question, told: Told, progress: Mapping[str, Any]) -> Answer:
         items: tuple[Item, ...] = progress.get("items", ())
@@ -213,7 +213,7 @@ class Model:
         about_it = any(word in reply.body for word in (b"schema", b"response_format", b"output_config", b"grammar"))
         if self.strict and reply.status in (400, 422) and about_it:
             self.strict = False
-            _log.warning("the judge at %s does not take the schema: asked for a JSON object from now on", self._web.base)
+            _log.warning("the judge at %s rejects the schema: questions ask for a JSON object from now on", self._web.base)
 
 
 def parsed_body(body: bytes) -> Any:

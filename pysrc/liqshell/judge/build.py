@@ -101,7 +101,7 @@ def news_in(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], keep_s:
             for item in row.get("news") or ():
                 found[asset_of(str(row["contract"]).rpartition(":")[2]), Item.from_dict(item)] = None
         except (KeyError, TypeError, ValueError) as why:
-            raise DataError("judge.jsonl", f"an item of news that is none: {why!r}", "the news of a run whose judge was asked") from None
+            raise DataError("judge.jsonl", f"an invalid item of news: {why!r}", "the news of a run with a judge") from None
     return RecordedNews(found, names, keep_s)
 
 

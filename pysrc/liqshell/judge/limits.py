@@ -107,13 +107,13 @@ class Caps:
             lock = private.opened(self._path.with_name(self._path.name + ".lock"), "a")
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as why:
-            _log.error("what other processes have used is not known: %s: %s", self._path, why.strerror or why)
+            _log.error("the usage of other processes is not known: %s: %s", self._path, why.strerror or why)
         try:
             if self._kept:
                 try:
                     self._load()
                 except ValueError as why:
-                    _log.error("nothing is asked: %s", why)
+                    _log.error("no questions are asked: %s", why)
                     known = False
             yield known
         finally:
@@ -139,7 +139,7 @@ class Caps:
                 raise ValueError("a number below 0, or none")       # nan passes every cap, and what is below 0 adds to it
         except (OSError, ValueError, KeyError, TypeError) as why:
             # unknown is not zero: with a cap in force nothing is asked until somebody has looked
-            raise ValueError(f"{self._path}: not readable as what the judge has used ({type(why).__name__}); delete it to begin at zero") from None
+            raise ValueError(f"{self._path}: not a record of the judge's usage ({type(why).__name__}); delete it to begin at zero") from None
         self._day, self._used = day, used
         self._rows = rows
 
@@ -156,7 +156,7 @@ class Caps:
             self._kept = True
         except OSError as why:
             self._kept = False
-            _log.error("what the judge has used cannot be kept: %s: %s", self._path, why.strerror or why)
+            _log.error("the judge's usage cannot be saved: %s: %s", self._path, why.strerror or why)
 
 
 def _day(now_ns: int) -> str:

@@ -79,11 +79,11 @@ class OpenAI:
             message, reason = choice["message"], choice.get("finish_reason")
             text, refusal = message.get("content"), message.get("refusal")
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise Invalid("an answer of another shape") from None
+            raise Invalid("an answer of unexpected form") from None
         if refusal or reason == "content_filter":
             raise Refused("the model refuses")
         if reason == "length":
-            raise Cut("the answer was cut")
+            raise Cut("the answer is incomplete")
         if reason != "stop" or not isinstance(text, str):
             raise Invalid("an answer without text")
         return Said(text, usage)
@@ -114,11 +114,11 @@ class Anthropic:
             reason = answer["stop_reason"]
             texts = [part["text"] for part in answer["content"] if part["type"] == "text"]
         except (KeyError, TypeError):
-            raise Invalid("an answer of another shape") from None
+            raise Invalid("an answer of unexpected form") from None
         if reason == "refusal":
             raise Refused("the model refuses")
         if reason == "max_tokens":
-            raise Cut("the answer was cut")
+            raise Cut("the answer is incomplete")
         if reason != "end_turn" or len(texts) != 1 or not isinstance(texts[0], str):
             raise Invalid("an answer without text")
         return Said(texts[0], usage)

@@ -39,13 +39,13 @@ def key_of(question: Question, judge: Mapping[str, Any]) -> str:
 
 
 def _no_constant(name: str) -> Any:
-    raise Invalid(f"{name} is no JSON number")
+    raise Invalid(f"{name} is not a JSON number")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Invalid("a key stands there twice")
+        raise Invalid("a key appears twice")
     return found
 
 
@@ -67,12 +67,12 @@ def parsed(text: str) -> dict[str, Any]:
 def checked(found: Mapping[str, Any], question: Question, items: Sequence[Item]) -> dict[str, Any]:
     """The fields of an answer, each as the schema and the question have it; notes cleaned. Invalid names the first that is not."""
     if found.keys() != set(SCHEMA["required"]):
-        raise Invalid("other fields than the schema's")
+        raise Invalid("fields other than the schema's")
     for name, rule in SCHEMA["properties"].items():
         if "enum" in rule and not (isinstance(found[name], str) and found[name] in rule["enum"]):
-            raise Invalid(f"{name}: a word that the schema does not have")
+            raise Invalid(f"{name}: a value not in the schema")
     if found["symbol"] != symbol_of(question) or found["direction"] != question.direction:
-        raise Invalid("another symbol or direction than the question's")
+        raise Invalid("a symbol or direction other than the question's")
     out = dict(found)
     for name in NOTES:
         if not isinstance(found[name], str):
@@ -82,10 +82,10 @@ def checked(found: Mapping[str, Any], question: Question, items: Sequence[Item])
             raise Invalid(f"{name}: more than {NOTE_MAX} characters")
     evidence = found["evidence"]
     if not isinstance(evidence, list) or not all(type(one) is int and 1 <= one <= len(items) for one in evidence):
-        raise Invalid("evidence: other numbers than those of the items")
+        raise Invalid("evidence: numbers that are not of the items")
     out["evidence"] = sorted(set(evidence))
     if found["news"] != "none" and not evidence:
-        raise Invalid("evidence: none for news that counts")
+        raise Invalid("evidence: none, though news is given")
     return out
 
 

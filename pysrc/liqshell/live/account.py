@@ -39,7 +39,7 @@ from liqshell.venues.bybit.orders import order_encoder
 from liqshell.venues.bybit.signing import AUTH_EXPIRY_MS, Keys
 
 WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
-UNBEGUN = "before the account could be reconciled: nothing was begun; look at the account at the venue"
+UNBEGUN = "before the account was reconciled. Nothing was started; look at the account at the venue"
 STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
@@ -99,7 +99,7 @@ class LiveAccount:
             had = account.equity if account else engine.account.equity      # (where trades are open the restored one counts in any case)
             now = max(self.now(), int(self.state.found["now_ns"]))
             start = LiveStart(had, self.patience, restored, now)
-            wanted = [f"{adoption.symbol}: its position becomes ours; a stop is placed first" for adoption in self.adopt]
+            wanted = [f"{adoption.symbol}: adopts its position; places a stop first" for adoption in self.adopt]
             terms = opening.terms(self.config, account, self.state, hash_of(settings_of(start)), wanted)
             opening.confirm_or_refuse(self.config, terms, self._confirm)
             start = await self._admission.take_over(self.adopt, start, engine)
@@ -121,7 +121,7 @@ class LiveAccount:
             reading = equity.take_up(self.state, engine, self.instruments, self._books(), now_ms, self.patience, rates)
             return await asyncio.wait_for(reading, self._equity_s)
         except (VenueError, TimeoutError) as why:       # open trades do not wait for it
-            _log.warning("equity stays %.2f, as believed when the last run ended: %s. Limits are shares of it", engine.account.equity,
+            _log.warning("equity stays %.2f, the value at the end of the last run: %s. Limits are shares of it", engine.account.equity,
                          str(why) or "the account was not read in time")
             return False
 
@@ -196,7 +196,7 @@ class LiveAccount:
         elif halted:
             reason = halt_reason(self.state.store.path)
             why = f": {reason}" if reason else ""
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}{why}); --resume lifts it"))
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the last run ({halted.name}{why}); --resume lifts the halt"))
         for finding in self._admission.halting:
             if finding.symbol not in self._admission.adopted:
                 self.report(self._control(Order.CONTROL_HALT))
@@ -228,9 +228,8 @@ class LiveAccount:
             if problems or not patience.left_s:
                 why = "; ".join(problems) or f"not within {patience.seconds:g} s ({waiting})"
                 raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
-                                 "orders, positions and stops that are all known",
-                                 "No entry was sent, open trades of ours were supervised; "
-                                 "look at the account at the venue")
+                                 "known orders, positions and stops",
+                                 "No entry was sent; our open trades were supervised. Look at the account at the venue")
             if self.run.stopping():
                 return
             if time.monotonic() >= next_line:
@@ -275,7 +274,7 @@ class LiveAccount:
         if gap > STALL_S:
             self.stalls += 1
             self._calm_at = at + CALM_S
-            self.notice(Notice(Level.WARNING, "stall", f"the event loop stood still for {gap:.1f} s: entries are off"))
+            self.notice(Notice(Level.WARNING, "stall", f"the event loop did not run for {gap:.1f} s: entries are blocked"))
             self._gate(Gate.GATE_STALL, True)
         elif self._calm_at and at >= self._calm_at:
             self._calm_at = 0.0
@@ -288,7 +287,8 @@ class LiveAccount:
         if control.repairs != self._repairs:
             self._repairs = control.repairs
             self.guard.watch(control.address, control)
-            self.notice(Notice(Level.ALARM, "control", f"parts of the kill switch were damaged: {'; '.join(control.damaged) or 'they disagreed'}"))
+            self.notice(Notice(Level.ALARM, "control", "the kill switch has damaged parts: "
+                                                       f"{'; '.join(control.damaged) or 'they contradict one another'}"))
         kill = control.kill
         if kill > self._kill_applied:
             self._kill_applied = kill
@@ -297,8 +297,8 @@ class LiveAccount:
         if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
             self._calm_at = time.monotonic() + CALM_S
             if not self._gates.get((Gate.GATE_STALL, -1)):
-                acted = "; it has acted at the venue: restart, so that everything is asked for" if control.rescued_at_ns else ""
-                self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog holds entries back{acted}"))
+                acted = " and has acted at the venue; restart to reconcile everything" if control.rescued_at_ns else ""
+                self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog blocks entries{acted}"))
             self._gate(Gate.GATE_STALL, True)
         if self._watchdog is not None and (wrong := self._watchdog.look()):
             self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog {wrong}"))
@@ -342,7 +342,7 @@ class LiveAccount:
     def _fail(self, why: BaseException) -> None:
         if self.failed is None:
             self.failed = why
-            self.notice(Notice(Level.ALARM, "failed", f"a defect of our own ({type(why).__name__}) ends the run"))
+            self.notice(Notice(Level.ALARM, "failed", f"a fault of liqcore ({type(why).__name__}) ends the run"))
         self.run.stop()
 
     def _on_waiting(self) -> None:
@@ -419,7 +419,7 @@ class LiveAccount:
         if not was_halted and self._kill_applied == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
         held = await self._held_at_end()
-        left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
+        left = "not cancelled in time: " + ", ".join(self._working()) if self._working() else ""
         if self.failed is not None:         # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
             raise self.failed
         ended = "; ".join(filter(None, [held, left]))
@@ -438,9 +438,9 @@ class LiveAccount:
             await asyncio.sleep(0.005)
         own = self._believed()
         if held is None:
-            return f"{_listed(own)} held by our books; the venue could not be asked what it holds"
+            return f"our books show {_listed(own)}; the venue did not answer what it holds"
         if any(abs(own.get(symbol, 0.0) - held.get(symbol, 0.0)) > 1e-9 for symbol in {*own, *held}):
-            return f"the venue holds {_listed(held)}, by our books it is {_listed(own)}"
+            return f"the venue holds {_listed(held)}; our books show {_listed(own)}"
         return f"held, with stops at the venue: {_listed(own)}" if own else "flat"
 
     def _believed(self) -> dict[str, float]:

@@ -148,7 +148,8 @@ class Admission:
             try:
                 begun = await self._book(adoption, begun, engine)
             except (VenueError, ValueError) as why:
-                self.notices.append(Notice(Level.ALARM, "adopt", f"its position is not adopted: {why}; it stays read-only", adoption.symbol))
+                self.notices.append(Notice(Level.ALARM, "adopt", f"its position is not adopted: {why}; the contract stays "
+                                                                 "read-only", adoption.symbol))
         return begun
 
     async def _book(self, adoption: Adoption, begun: LiveStart, engine: lc.Engine) -> LiveStart:
@@ -158,28 +159,28 @@ class Admission:
         belief = engine.account.position(place)["qty"]
         ours = 1 if belief > 0 else -1
         if not found.side or ownership(found.side * unit.lots(found.qty), ours * unit.lots(abs(belief)), ours) != Ownership.FOREIGN:
-            raise ValueError("there is none that is not ours")
+            raise ValueError("it has no position that is not ours")
         if int(engine.bracket(place)["state"]):
-            raise ValueError("a trade of ours is open on it; when that is over, start again")
+            raise ValueError("our own trade is open on it; start again when it has ended")
         if adoption.stop is not None and found.stop_loss > 0.0 and (found.stop_loss - adoption.stop) * found.side > 0.0:
-            _log.warning("--adopt %s: its stop moves from %g to %g, further away", adoption.symbol, found.stop_loss, adoption.stop)
+            _log.warning("--adopt %s: moves its stop from %g to %g, further away", adoption.symbol, found.stop_loss, adoption.stop)
         price = unit.price_text(stop_of(adoption, found, Decimal(policy.stop_loss) / SCALE, unit))
         status, body, why = await self._ask(bybit_rest.trading_stop(adoption.symbol, stop_loss=price))
         verdict = interpret_reply(status, body, Asked.STOP)
         now_held = await self._position(adoption.symbol)                # whatever was said: what counts is what rests
         if now_held.stop_loss <= 0.0 or unit.ticks(now_held.stop_loss) != unit.ticks(float(price)):
-            raise VenueError(adoption.symbol, f"its stop at {price} does not rest: {why or f'{verdict.code} {verdict.message}'}")
+            raise VenueError(adoption.symbol, f"its stop at {price} is not at the venue: {why or f'{verdict.code} {verdict.message}'}")
         while self.now() // 1_000_000 < now_held.updated_ms + SETTLED_MS and self.patience.left_s:
             await asyncio.sleep(0.1)
         again = await self._position(adoption.symbol)
         if (again.side, again.qty) != (found.side, found.qty):
-            raise ValueError("somebody changes it just now; start again")
+            raise ValueError("another party changes it at this moment; start again")
         now = max(self.now(), begun.resumed_ns)
         before = begun.restored or engine.trade_snapshot()
         restored = book(before, self.instruments, place, again, unit.ticks(float(price)), policy.bracket_arguments(), now)
         self.adopted.append(adoption.symbol)
-        self.notices.append(Notice(Level.WARNING, "adopted", f"{'long' if again.side > 0 else 'short'} {again.qty:g} is ours from now on, booked at "
-                                   f"{again.mark:g}, its stop at {price}", adoption.symbol))
+        self.notices.append(Notice(Level.WARNING, "adopted", f"adopted: {'long' if again.side > 0 else 'short'} {again.qty:g}, booked at "
+                                   f"{again.mark:g}, stop at {price}", adoption.symbol))
         return replace(begun, restored=restored, resumed_ns=now)
 
     async def _position(self, symbol: str) -> Position:

@@ -64,8 +64,8 @@ def stop_of(adoption: Adoption, position: Position, stop_loss: Decimal, instrume
     here = instrument.ticks(mark)
     if (here - ticks) * side <= 0 or abs(here - ticks) > here * float(STOP_MAX):
         held = "long" if side > 0 else "short"
-        raise VenueError(f"--adopt {adoption.symbol}", f"a stop at {instrument.price_text(ticks)} protects nothing of a {held} at {mark:g}",
-                         f"a price {'below' if side > 0 else 'above'} that, at most half of it away", f"Say --adopt {adoption.symbol}=PRICE")
+        raise VenueError(f"--adopt {adoption.symbol}", f"a stop at {instrument.price_text(ticks)} does not protect a {held} at {mark:g}",
+                         f"a price {'below' if side > 0 else 'above'} that, and at most half of it away", f"Give --adopt {adoption.symbol}=PRICE")
     return ticks
 
 
@@ -100,9 +100,9 @@ def book(snapshot: bytes, instruments: Sequence[lc.Instrument], n: int, position
     # slots and account as they are; the clock and the latches are not this engine's business
     maker.trade_restore(pack(TRADE_NAME, [blank[0], blank[1], parts[2], parts[3], blank[4]]))
     if int(maker.bracket(n)["state"]):
-        raise ValueError("a trade of ours is open on it")
+        raise ValueError("our own trade is open on it")
     if maker.bracket(n)["cooldown_until"] > now:
-        raise ValueError(f"it cools down after a trade of ours for another {(maker.bracket(n)['cooldown_until'] - now) / 1e9:.0f} s")
+        raise ValueError(f"its cooldown after our last trade lasts another {(maker.bracket(n)['cooldown_until'] - now) / 1e9:.0f} s")
     _fill(maker, n, position, value, stop, now)
     made = maker.bracket(n)
     if unit.lots(abs(made["held"])) != lots or made["side"] != position.side:

@@ -26,9 +26,8 @@ from liqshell.venues.bybit.signing import Keys
 from liqshell.venues.reports import Execution
 
 _log = logging.getLogger("liqshell.live")
-WARNING = ("This venue is reached through ccxt, which cannot attach a stop to an entry. From a fill until its stop order rests, the position has NO "
-           "stop at the venue, and nothing protects it if this machine dies in between: one to two seconds, longer with several contracts busy at "
-           "once. Fills are polled for.")
+WARNING = ("ccxt cannot attach a stop to an entry. From a fill until the stop order rests, the position has NO stop at the venue: one to two "
+           "seconds, longer with several busy contracts. If this machine fails in that time, nothing protects the position. Fills are polled.")
 
 
 def refuse_without_consent(config: Config) -> None:
@@ -36,14 +35,14 @@ def refuse_without_consent(config: Config) -> None:
     live = config.live
     problems = []
     if not live.accept_watched_stop:
-        problems.append(ConfigError("live.accept_watched_stop", "not set", "true", "Through ccxt no stop travels with an entry: it is placed as an "
-                                    "order of its own right after the fill, and watched. Read docs/live.md, then set it if that will do"))
+        problems.append(ConfigError("live.accept_watched_stop", "not set", "true", "With ccxt the stop is a separate order, placed right after the "
+                                    "fill. Read docs/live.md, and set this key if you accept that"))
     if live.watchdog:
-        problems.append(ConfigError("live.watchdog", "true", "false with via = \"ccxt\"", "It speaks to Bybit only; there is no second process that "
-                                    "withdraws orders here"))
+        problems.append(ConfigError("live.watchdog", "true", "false with via = \"ccxt\"", "The watchdog supports Bybit only; no second process "
+                                    "cancels orders here"))
     if _name_of(config) in OKX and not short_name(config.run.name or "live").isalnum():
-        problems.append(ConfigError("run.name", f"found {config.run.name!r}", "letters and digits", "It begins every client order id, and OKX takes "
-                                    "nothing else in one"))
+        problems.append(ConfigError("run.name", f"found {config.run.name!r}", "letters and digits", "Every client order id begins with it, and OKX "
+                                    "accepts only these characters"))
     if problems:
         raise ConfigError("[live] via = \"ccxt\"", problems=problems)
 
@@ -69,10 +68,11 @@ class _Admission(Admission):
         except Exception as why:                     # whatever ccxt makes of it
             page = redact(f"{type(why).__name__}: {why}"[:200])
             passing = outcome_of(why, Asked.QUERY) in (Outcome.LATER, Outcome.UNKNOWN, Outcome.CLOCK)
-            return [Finding("keys", Effect.WAIT if passing else Effect.END, f"the key is not accepted, or the wallet cannot be read: {page}",
+            return [Finding("keys", Effect.WAIT if passing else Effect.END, "the venue does not accept the key, or the wallet cannot be read: "
+                                                                            f"{page}",
                             "Give a key that may trade and may not withdraw")]
         if equity <= 0.0:
-            return [Finding("wallet", Effect.END, f"the account holds {equity:g}: nothing to trade with", "Fund the account, or choose another")]
+            return [Finding("wallet", Effect.END, f"the account holds {equity:g}, too little to trade", "Fund the account, or choose another")]
         self.money = Account(equity, available, "(ccxt cannot say)", "", True)
         return []
 
@@ -121,8 +121,8 @@ class CcxtAccount(LiveAccount):
         refuse_without_consent(config)
         super().__init__(config, keys, **options)
         if self.adopt:
-            raise ConfigError("--adopt", "given with [live] via = \"ccxt\"", "an account that we speak to ourselves", "Close the position, or "
-                              "set its stop and leave it alone: its contract is read-only")
+            raise ConfigError("--adopt", "given with [live] via = \"ccxt\"", "an account with a built-in connection", "Close the position, or set "
+                              "its stop: liqcore does not trade its contract")
         self._made = exchange
         self.exchange: Exchange
 

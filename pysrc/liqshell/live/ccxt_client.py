@@ -62,7 +62,7 @@ def make_exchange(name: str, keys: Keys, rest: str = "", ca: str = "") -> Any:
     except ImportError:
         raise ConfigError("[live] via", "ccxt is not installed", "pip install 'liqcore[ccxt]'") from None
     if name not in ccxt.exchanges:
-        raise ConfigError("[live] exchange", f"found {name!r}", "an exchange that ccxt knows, such as 'binanceusdm'")
+        raise ConfigError("[live] exchange", f"found {name!r}", "an exchange of ccxt, such as 'binanceusdm'")
     kinds = ["swap"] if name in OKX else ["linear"]
     phrase = os.environ.get(PASSPHRASE, "")
     if phrase:
@@ -80,7 +80,7 @@ def make_exchange(name: str, keys: Keys, rest: str = "", ca: str = "") -> Any:
     def sign(request: bytes, secret: bytes, algorithm: Any = hashlib.sha256, digest: str = "hex") -> str:
         """In the place of ccxt's: the secret never becomes a text in its hands, which it might print."""
         if algorithm is not hashlib.sha256:
-            raise ConfigError("[live] exchange", f"{name} does not sign with HMAC-SHA256", "a venue that does")
+            raise ConfigError("[live] exchange", f"{name} does not sign with HMAC-SHA256", "a venue with HMAC-SHA256 signatures")
         made_hex = keys.sign(request, over)
         return made_hex if digest == "hex" else base64.b64encode(bytes.fromhex(made_hex)).decode()
 
@@ -100,7 +100,7 @@ def _on_endpoints(made: Any, rest: str, ca: str) -> Endpoint:
     open_session, fetch = made.open, made.fetch
 
     async def refuse(session: Any, context: Any, redirect: Any) -> None:
-        raise aiohttp.ClientConnectionError("the venue answers with a redirect: a signed request is not sent on")
+        raise aiohttp.ClientConnectionError("the venue answers with a redirect; a signed request does not follow it")
 
     def opened(lazy: bool = False) -> None:
         if made.session is None and not (lazy and getattr(made, "closed_by_user", False)):
@@ -112,7 +112,7 @@ def _on_endpoints(made: Any, rest: str, ca: str) -> Endpoint:
 
     async def fetched(url: str, *rest: Any, **named: Any) -> Any:
         if not url.startswith("https://") and not any(one.covers(url) for one in own):
-            raise ConfigError(url.partition("?")[0], "not encrypted, and not where this exchange is", SAFE)
+            raise ConfigError(url.partition("?")[0], "not encrypted, and not an address of this exchange", SAFE)
         return await fetch(url, *rest, **named)
 
     made.open, made.fetch = opened, fetched
@@ -157,10 +157,10 @@ class Exchange:
         try:
             markets = await x.load_markets()
         except Exception as why:
-            raise VenueError(self.base, f"no markets: {type(why).__name__} {redact(str(why)[:200])}", "a list of contracts") from None
+            raise VenueError(self.base, f"no list of markets: {type(why).__name__} {redact(str(why)[:200])}", "a list of contracts") from None
         missing = [name for name in NEEDED if not x.has.get(name)]
         if missing:
-            raise VenueError(self.base, f"cannot {', '.join(missing)}", "everything that a reconciled account needs", "Trade at another venue")
+            raise VenueError(self.base, f"cannot {', '.join(missing)}", "all data that a reconciliation needs", "Trade at another venue")
         by_id = {market["id"]: symbol for symbol, market in markets.items() if market.get("swap") and market.get("linear")}
         unknown = [symbol for symbol in self.instruments if symbol not in by_id]
         if unknown:
@@ -169,7 +169,7 @@ class Exchange:
         for symbol, i in self.instruments.items():      # sizes go out as the engine counts them
             size = float(markets[self.unified[symbol]].get("contractSize") or 1.0)
             if abs(size - i.multiplier) > 1e-9 * i.multiplier:
-                raise VenueError(self.base, f"a contract of {symbol} is {size:g} here and {i.multiplier:g} at the venue of the feed",
+                raise VenueError(self.base, f"a contract of {symbol} has the size {size:g} here and {i.multiplier:g} at the venue of the feed",
                                  "contracts of one size", "Trade at the venue of the feed")
         if len(self.unified) > SYMBOLS_MAX:
             raise VenueError(self.base, f"{len(self.unified)} symbols", f"at most {SYMBOLS_MAX}: an account without a stream is polled")
@@ -433,7 +433,7 @@ class Exchange:
     async def do_amend(self, symbol: str, link: str, side: int, qty: str = "", price: str = "") -> dict[str, Any]:
         order = await self._find(symbol, link)
         if order is None:
-            return {"outcome": int(Outcome.GONE), "text": "there is no such order"}
+            return {"outcome": int(Outcome.GONE), "text": "the order does not exist"}
         made = await self.exchange.edit_order(order["order_id"], self.unified[symbol], "limit", "buy" if side > 0 else "sell",
                                               float(qty) if qty else order["qty"], float(price) if price else order["price"])
         self.learn(made.get("id"), link)
@@ -443,7 +443,7 @@ class Exchange:
         if not order_id:
             order = await self._find(symbol, link)
             if order is None:
-                return {"outcome": int(Outcome.GONE), "text": "there is no such order"}
+                return {"outcome": int(Outcome.GONE), "text": "the order does not exist"}
             order_id = order["order_id"]
         await self.exchange.cancel_order(order_id, self.unified[symbol])
         return {"outcome": int(Outcome.ACCEPTED)}

@@ -69,9 +69,9 @@ class Result:
         """For people."""
         out = [f"cancelled: {text}" for text in self.cancelled] + [f"stop placed: {text}" for text in self.placed]
         out += [f"closed: {text}" for text in self.closed] + [f"has a stop: {text}" for text in self.protected]
-        out += [f"not ours, left alone: {text}" for text in self.left] + [f"not known whose: {text}" for text in self.doubts]
+        out += [f"not ours, left alone: {text}" for text in self.left] + [f"owner unknown: {text}" for text in self.doubts]
         out += [f"REMAINS: {text}" for text in self.remains]
-        return out if out else ["no entry was working and no position is open"]
+        return out if out else ["no entry is working and no position is open"]
 
 
 class Rescue:
@@ -202,8 +202,8 @@ class Rescue:
             mine = self.whose(position)
         if mine.doubt and mine.qty < position.qty:
             part = f"; {mine.qty:g} of it is ours" if mine.qty else ""
-            done = "a stop was placed" if placed else "no stop was taken, and what may not be ours is not closed"
-            self._done(self.result.doubts, f"{name}: {mine.doubt}{part}; {done}", "not known whose: ")
+            done = "a stop was placed" if placed else "the venue accepted no stop, and a position that may not be ours is not closed"
+            self._done(self.result.doubts, f"{name}: {mine.doubt}{part}; {done}", "owner unknown: ")
         if not placed and mine.qty:
             self.close(position, name, mine.qty)
         return True
@@ -216,7 +216,7 @@ class Rescue:
                 self.log_line(f"{_name(position)}: not closed yet ({reply.text})")
                 continue
             mine = self.whose(position, FLATTENED_WAIT_S)
-            word = ", not known whose" if mine.doubt else f", of which {mine.qty:g} ours" if mine.qty else ", not ours"
+            word = ", owner unknown" if mine.doubt else f", of which {mine.qty:g} ours" if mine.qty else ", not ours"
             self._done(self.result.closed, f"{_name(position)} at market{word if mine.qty < position.qty else ''}")
         again = bool(held)
         if not held:
@@ -277,14 +277,14 @@ class Rescue:
     def protect(self, position: Position, name: str) -> bool:
         price = self.stop_price(position)
         if not price:
-            self.log_line(f"{name}: no stop, and no price for one is known")
+            self.log_line(f"{name}: no stop, and no known price for one")
             return False
         reply = self.client.ask(bybit_rest.trading_stop(position.symbol, stop_loss=price, index=position.index), Asked.STOP)
         self._note_refusal(reply)
         if reply.outcome in (Outcome.ACCEPTED, Outcome.DONE):
             self._done(self.result.placed, f"{name}, stop at {price}")
             return True
-        self.log_line(f"{name}: the stop at {price} was not taken ({reply.text})")
+        self.log_line(f"{name}: the venue did not accept the stop at {price} ({reply.text})")
         return False
 
     def stop_price(self, position: Position) -> str:
@@ -315,7 +315,7 @@ class Rescue:
         part = qty < position.qty
         self._closing.setdefault((position.symbol, position.index), (position.side * position.qty, qty))
         reply = self.send_close(position, format(Decimal(str(round(qty, 9))), "f") if part else "0")
-        text = f"{name}: {qty:g} of it, which is ours," if part else name
+        text = f"{name}: our {qty:g} of it" if part else name
         if reply.outcome in (Outcome.ACCEPTED, Outcome.DONE, Outcome.LANDED):
             self._done(self.result.closed, f"{text} at market")
         else:
@@ -372,8 +372,8 @@ class Rescue:
         out = self.result
         if orders is None or held is None or self._fatal:
             out.reached = out.reached and not self._fatal
-            out.remains.append(self._fatal or f"the venue ({self.sheet.rest}) could not be asked: whether entries are working and positions have "
-                               "stops is not known. Look at the account at the venue, and run this again")
+            out.remains.append(self._fatal or f"the venue ({self.sheet.rest}) did not answer, so working entries and missing stops are not known. "
+                               "Look at the account at the venue, and run this again")
             return
         for order in orders:
             if self.is_entry(order):
@@ -391,7 +391,7 @@ class Rescue:
             elif mine is not None and mine.foreign:
                 out.left.append(f"position {name}")
                 if position.symbol in self._unread:
-                    out.remains.append(f"position {name}: by the state image it is not ours, and its executions could not be read")
+                    out.remains.append(f"position {name}: not ours by the state image, and its executions cannot be read")
             elif not stop_of(position, orders):
                 out.remains.append(f"position {name} has no stop")
 

@@ -94,7 +94,7 @@ async def take_up(state: State, engine: lc.Engine, instruments: Sequence[lc.Inst
     reconciled_ms, _ = state.store.reconciled_ms()
     since = max((reconciled_ms or now_ms - DAY_MS) - int(OVERLAP_MS * patience), now_ms - SPAN_MS)
     known = state.store.execution_ids(since)
-    why = "executions came while the account was read"
+    why = "executions arrived while the account was read"
     for _ in range(TRIES):
         before = await books.executions(since, now_ms + DAY_MS)
         held = await books.held()
@@ -107,14 +107,15 @@ async def take_up(state: State, engine: lc.Engine, instruments: Sequence[lc.Inst
             continue
         change = unheard(engine, instruments, after, held, known, books.ours, *rates)
         if change is None:
-            why = "the executions since the last run do not explain what is held now"
+            why = "the executions since the last run do not explain the present positions"
             break
         correction = money - change - cash(engine.account, len(instruments))
         if abs(correction) > 1e-9:
-            _log.info("equity: %.2f by our books, %.2f by the venue's; the venue's counts", engine.account.equity, engine.account.equity + correction)
+            _log.info("equity: %.2f by our books, %.2f at the venue; the venue's value is "
+                      "used", engine.account.equity, engine.account.equity + correction)
             state.image.at_equity(engine, engine.account.equity + correction)
         return True
-    _log.warning("equity stays %.2f, as believed when the last run ended: %s. Limits are shares of it", engine.account.equity, why)
+    _log.warning("equity stays %.2f, the value at the end of the last run: %s. Limits are shares of it", engine.account.equity, why)
     return False
 
 

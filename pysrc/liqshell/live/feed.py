@@ -84,7 +84,7 @@ class VenueFeed:
         wanted = {-1, *(self.source.first + ours.index(name) for name in symbols if name in ours)}      # -1: a connection that carries all
         for stream in self.streams:
             if any(n in wanted for n, _ in self._concerns[stream.number]):
-                stream.renew(f"{', '.join(symbols)[:80]} subscribed anew")
+                stream.renew(f"{', '.join(symbols)[:80]} subscribed again")
 
     async def run(self) -> None:
         """Until the end of the run."""
@@ -163,7 +163,7 @@ class VenueFeed:
             except OSError as wrong:
                 frames, why = [], str(wrong)
                 if not logged:
-                    _log.warning("%s: the node's files cannot be read: %s", self.source.venue, why)
+                    _log.warning("%s: the files of the node cannot be read: %s", self.source.venue, why)
             logged, now = bool(why), self.clock.now_ns()
             if node.lines > lines:
                 ts_last = now

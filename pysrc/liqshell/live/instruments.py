@@ -77,7 +77,7 @@ async def fetch_turnover(feed: FeedConfig, tls: ssl.SSLContext | None = None) ->
             for request in adapter.turnovers:
                 out |= adapter.parse_turnover(await _ask(http, rest, request, tls, "the turnover of its contracts"))
     except (aiohttp.ClientError, TimeoutError, ValueError) as why:
-        raise VenueError(rest, f"no turnover of its contracts: {type(why).__name__} {why}", "", "Leave out min_turnover_usd, or try again",
+        raise VenueError(rest, f"no turnover of its contracts: {type(why).__name__} {why}", "", "Remove min_turnover_usd, or try again",
                          passing=True) from None
     return out
 
@@ -117,7 +117,7 @@ async def _whole(feed: FeedConfig, tls: ssl.SSLContext | None) -> tuple[lc.Instr
     where = f"feed.symbols: {ALL!r} of {feed.venue}"
     if not found:
         known = ", ".join(sorted({name for name in page.quotes.values() if name})[:8])
-        raise ConfigError(where, f"none of its {len(page.instruments)} contracts is left by {query or 'exclude'}",
+        raise ConfigError(where, f"{query or 'exclude'} leaves none of its {len(page.instruments)} contracts",
                           f"a quote such as {known}" if known else "", "Lower min_turnover_usd, or name another quote")
     if len(found) > SYMBOLS_MAX:
         raise ConfigError(where, f"{len(found)} contracts", f"at most {SYMBOLS_MAX}", "Name a quote, min_turnover_usd or exclude")
@@ -185,7 +185,7 @@ class ListWatch:
         self.looks += 1
         if len(names & before) < len(before) / 2:
             self.failures += 1
-            _log.warning("%s: a list without %d of %d contracts: not believed", self.feed.venue, len(before - names), len(before))
+            _log.warning("%s: the list lacks %d of %d contracts and is not used", self.feed.venue, len(before - names), len(before))
             return
         faults = {name: why for name in sorted(self.known) if (why := self._fault(name, found.get(name), page))}
         gone = {name: why for name, why in faults.items() if name not in self.gone}
@@ -203,12 +203,12 @@ class ListWatch:
             code = self._codes.get(name)
             heir = next((other for other, one in page.codes.items() if one == code), "") if code else ""
             if heir:
-                return f"it is called {heir} now: name that one, and start again"
-            return f"its state is {page.states[name]!r}" if name in page.states else "it trades no more"
+                return f"its name is {heir} now; configure that name and start again"
+            return f"its state is {page.states[name]!r}" if name in page.states else "it does not trade any more"
         if ours is not None and _terms(found) != _terms(ours):
-            return f"its terms have changed: {_describe(found)} instead of {_describe(ours)}; start again to trade it"
+            return f"its contract terms changed to {_describe(found)} from {_describe(ours)}; start again to trade it"
         if ours is not None and name in page.special and not self.feed.special_treatment:
-            return f"the venue has it under {page.special[name]}"
+            return f"the venue lists it under {page.special[name]}"
         return ""
 
 

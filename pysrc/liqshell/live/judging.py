@@ -40,7 +40,8 @@ def refuse_unanswered(config: Config) -> None:
     """ConfigError where a policy asks a judge and nobody says which."""
     asking = [symbol for symbol in config.feed.named if config.policy_for(symbol).judge_s > 0.0]
     if config.judge.kind is None and (asking or (config.feed.whole and (config.policy.judge_s or 0.0) > 0.0)):
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3]) or 'all contracts'}), and [judge] names nobody: no entry would ever be "
+        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3]) or 'all contracts'}), and [judge] names no judge, so no entry could "
+                          "be "
                           "confirmed", "[judge] kind", "Set [judge] kind, or judge_s = 0; kind = 'none' where your own program calls Session.judge")
 
 
@@ -76,7 +77,7 @@ class Judging:
             question = question_of(asked, instrument)
             answer = await self.judge.answer(question)
         except Exception as why:        # a judge that fails is no reason to stop trading: nothing is entered without its word
-            _log.error("question %d: the judge failed: %s: %s", asked["id"], type(why).__name__, why)
+            _log.error("question %d: the judge failed with %s: %s", asked["id"], type(why).__name__, why)
             self.answered["failed"] = self.answered.get("failed", 0) + 1
             self._verdict(asked["id"], lc.Judgment.JUDGE_FAILED, 0)
             return

@@ -28,7 +28,7 @@ def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyrin
     if keys is None:
         raise ConfigError(f"keys for {environment}", "no API key", f"{KEY} and {SECRET} in the environment (or with the suffix "
                           f"_{environment.upper()}), or in the keyring under the service {SERVICE!r}",
-                          "Create a key at the venue that may trade and may not withdraw, bound to this machine's address")
+                          "Create a key at the venue that may trade but not withdraw, bound to this machine's address")
     return keys
 
 
@@ -56,7 +56,7 @@ def _keys(names: tuple[str, str], key: str, secret: str) -> tuple[Keys | None, s
     if len(missing) == 2:
         return None, ""
     if missing:
-        return None, f"{missing[0]} is not set, though its other half is"
+        return None, f"{missing[0]} is not set, but its other half is"
     try:
         keys = Keys(key, secret)
     except ValueError as why:
@@ -68,5 +68,5 @@ def _keys(names: tuple[str, str], key: str, secret: str) -> tuple[Keys | None, s
 
 def _complete(keys: Keys | None, where: str, fault: str) -> Keys:
     if keys is None:
-        raise ConfigError(where, fault, "both halves of one key", "Set them again; were they cut, quoted or swapped?")
+        raise ConfigError(where, fault, "both halves of one key", "Set them again; are they cut, quoted or swapped?")
     return keys

@@ -91,7 +91,7 @@ class Keeper:
     def open(self, values: dict[str, Any], now_ns: int, folder: Path, stopping: Callable[[], bool] = lambda: False) -> Begun:
         """What the run of these settings begins with. folder: its own, which is not learnt from. Raises nothing for what lies there."""
         if (self.cold or self.first) and self.path.exists():
-            self._refuse(f"{self.path}: the run was told to begin {'cold' if self.cold else 'with something else'}", True)
+            self._refuse(f"{self.path}: the run is configured to begin {'cold' if self.cold else 'with other data'}", True)
         for way in self._ways(values, now_ns, folder, stopping):
             learnt = self._try(*way, now_ns)
             if learnt is not None:
@@ -99,7 +99,7 @@ class Keeper:
                 _log.info("warm: learnt from %s", "; ".join(self.begun.origin))
                 break
         else:
-            _log.info("cold: nothing that was learnt before is used")
+            _log.info("cold: no learnt state is used")
         return self.begun
 
     def _ways(self, values: dict[str, Any], now_ns: int, folder: Path,
@@ -166,13 +166,13 @@ class Keeper:
         """DataError where it is too old, not yet true, or too much."""
         age_h = (now_ns - learnt.until_ns) / HOUR_NS
         if age_h > self.config.age_max_h:
-            raise DataError(where, f"what was learnt ends {age_h:,.1f} h ago", f"at most [warm] age_max_h = {self.config.age_max_h:g}",
-                            "The run learns anew")
+            raise DataError(where, f"the learnt state ends {age_h:,.1f} h ago", f"at most [warm] age_max_h = {self.config.age_max_h:g}",
+                            "The run begins cold")
         if age_h < 0.0:
-            raise DataError(where, f"what was learnt ends {-age_h * 3600:,.1f} s after the time it is now", "something of the past",
-                            "Is it of another market, or is this machine's clock wrong?")
+            raise DataError(where, f"the learnt state ends {-age_h * 3600:,.1f} s in the future", "learnt state that ends in the past",
+                            "Is it from another market, or is this machine's clock wrong?")
         if len(learnt.engine) > TEXT_MAX and len(learnt.encode()) * 4 // 3 > TEXT_MAX:
-            raise DataError(where, "too much for the first line of a recording", f"at most {TEXT_MAX >> 20} MiB", "Watch fewer contracts")
+            raise DataError(where, "too long for the first line of a recording", f"at most {TEXT_MAX >> 20} MiB", "Watch fewer contracts")
 
     def _refuse(self, why: str, image: bool) -> None:
         _log.warning("not used: %s", why)
@@ -249,7 +249,7 @@ class Keeper:
                 self._contracts = learnt.progress()
                 self._pool.submit(self._write, learnt, None)
             except RuntimeError as why:
-                self.trouble = f"what was learnt last could not be kept: {why}"
+                self.trouble = f"the latest learnt state is not saved: {why}"
                 _log.error("%s", self.trouble)
         self._pool.shutdown()
 

@@ -81,14 +81,14 @@ def read_limits(path: Path) -> Reading:
 
 #: what a Breach means, as it stands in an alarm; {found} and {allowed} as the guard gives them
 BREACHES = {
-    Breach.BREACH_ADDRESS: "a request named instrument {found:g} with an id or action that is not its own, of {allowed:g} instruments",
+    Breach.BREACH_ADDRESS: "a request for instrument {found:g} of {allowed:g} with a foreign id or action",
     Breach.BREACH_QTY: "an order of quantity {found:g} lots, or without a price or side; at least {allowed:g} lot",
-    Breach.BREACH_EXIT: "an order of role {found:g} was marked as reducing; only a stop, a target or a close reduces",
-    Breach.BREACH_ENTRY: "a request of role {found:g} would open a position; only a new entry order (role {allowed:g}) with a price of its kind does",
+    Breach.BREACH_EXIT: "an order of role {found:g} marked reduce-only; only a stop, a target or a close may be",
+    Breach.BREACH_ENTRY: "a request of role {found:g} that opens a position; only a new entry (role {allowed:g}) with a valid price may",
     Breach.BREACH_NO_STOP: "an entry without a stop (stop {found:g} ticks)",
-    Breach.BREACH_STOP_SIDE: "an entry whose stop {found:g} is on the wrong side of its price {allowed:g}",
+    Breach.BREACH_STOP_SIDE: "an entry with its stop {found:g} on the wrong side of its price {allowed:g}",
     Breach.BREACH_NOTIONAL: "an entry of {found:,.2f}; order_notional_max is {allowed:,.2f}",
-    Breach.BREACH_OLD_BRACKET: "a new entry of bracket {found:.0f}, which is over; bracket {allowed:.0f} has entered since",
+    Breach.BREACH_OLD_BRACKET: "a new entry of bracket {found:.0f}, which has ended; bracket {allowed:.0f} has entered since",
     Breach.BREACH_PER_SIGNAL: "entry {found:g} of one signal; orders_per_signal_max is {allowed:g}",
     Breach.BREACH_REQUESTS: "request {found:g} of one bracket; requests_per_bracket_max is {allowed:g}"}
 
@@ -100,7 +100,7 @@ def breach_of(guard: Guard) -> str:
     breach, n, found, allowed = guard.breach
     contract = guard.instruments[n].key if 0 <= n < len(guard.instruments) else f"instrument {n}"
     text = BREACHES.get(breach, f"a limit was broken ({guard.latched.name})").format(found=found, allowed=allowed)
-    return f"{contract}: the last hop refused {text}. No entry passes until you have looked and restarted with --resume; exits go on"
+    return f"{contract}: the guard refused {text}. Entries are blocked; exits continue. Find the cause, then restart with --resume"
 
 
 @dataclass(frozen=True)
@@ -117,18 +117,18 @@ class Plan:
 def plan(reading: Reading, now_limits: Mapping[str, float], now: int) -> Plan:
     """What follows from a reading. now_limits: Risk.limits_now; what the file states as it is in force already is passed over."""
     events, guard, lowered = [], {}, []
-    refused = [f"{problem}: the limits stay as they are" for problem in reading.problems]
+    refused = [f"{problem}: the limits are unchanged" for problem in reading.problems]
     for name, value in reading.wanted.items():
         before = now_limits[name]
         if name not in NUMBER_OF:
-            refused += [f"limits.{name}: it is read at the start only; a change takes a restart"] if value != before else []
+            refused += [f"limits.{name}: read at the start only; a change needs a restart"] if value != before else []
         elif value < before:
             events.append((now, now, value, 0.0, 0.0, 0.0, 0, -1, int(Kind.CONTROL), 0, int(NUMBER_OF[name]), int(Control.CONTROL_LOWER)))
             lowered.append((name, before, value))
             if name in GUARD_NAMES:
                 guard[GUARD_NAMES[name]] = int(value) if name.startswith("orders_per") else value
         elif value > before:
-            refused.append(f"limits.{name}: {value:g} is looser than the {before:g} in force; it takes a restart")
+            refused.append(f"limits.{name}: {value:g} is looser than the {before:g} in force; a restart is needed")
     return Plan(tuple(events), guard, tuple(lowered), tuple(refused))
 
 

@@ -32,7 +32,8 @@ class NodeTail:
 
     def __init__(self, folder: Path, symbols: Collection[str]):
         if not folder.is_dir():
-            raise ConfigError("[feed] node", f"{folder}: no such folder", "the data folder of a Hyperliquid node", "Does it run with --write-fills?")
+            raise ConfigError("[feed] node", f"{folder}: no such folder", "the data folder of a Hyperliquid node", "Does the node run with "
+                                                                                                                   "--write-fills?")
         self._folder = folder
         self._symbols = frozenset(symbols)
         self.lines = self.unread = 0

@@ -74,7 +74,7 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         if control.kill != Kill.NO:
             damaged = f"; damaged: {', '.join(control.damaged)}" if control.damaged else ""
             raise ConfigError(str(folder), f"the kill switch is on ({control.reason or 'no reason given'}, by {control.by or 'unknown'}{damaged})",
-                              "a folder that is not killed", "Look at the account at the venue; then lift it: liqcore kill --lift")
+                              "a folder without the kill switch", "Look at the account at the venue; then lift it: liqcore kill --lift")
         store = Store(folder, durable=config.live.durable)
         undo.callback(store.close)
         control.note = store.note_kill
@@ -89,7 +89,7 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
             keep_contracts(folder, instruments)
         except OSError as why:
             raise DataError(str(why.filename or folder), f"cannot be written: {why.strerror}",
-                            "a folder that can be written, on a disk with room") from None
+                            "a writable folder on a disk with free space") from None
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))
 
@@ -120,7 +120,7 @@ def restore(state: State, engine: lc.Engine) -> bytes:
     settings, for this purpose only; its equity is the account's."""
     state.found = state.image.restore(engine, engine.account.equity)
     if state.found["torn"]:
-        _log.warning("state image: the last write of %s did not end; what was believed one write before counts", ", ".join(state.found["torn"]))
+        _log.warning("state image: the last write of %s is incomplete; the state of the write before is used", ", ".join(state.found["torn"]))
     return b"" if state.found["fresh"] else engine.trade_snapshot()
 
 
@@ -143,11 +143,11 @@ def terms(config: Config, account: Account | None, state: State, config_hash: st
         size = f"{policy.equity_share:g} x equity" if policy.equity_share else f"{policy.notional:g} USDT"
         numbers = "" if policy.preset == config.preset_of().name else f", numbers of {policy.preset}"
         sizes.append(f"{symbol} {size}, stop {policy.stop_loss / SCALE:.2%}{numbers}")
-    still = f"open trades taken up: {', '.join(state.found['open'])}" if state.found.get("open") else "no open trades from before"
+    still = f"open trades resumed: {', '.join(state.found['open'])}" if state.found.get("open") else "no open trades of earlier runs"
     return "\n".join([
         f"REAL ORDERS at {config.feed.rest_url} ({config.feed.environment}).",
         f"  account     {account.equity:,.2f} USDT equity, {account.available:,.2f} available; key bound to {account.ips or 'NO address'}"
-        if account else "  account     cannot be asked yet: open trades are supervised, nothing enters before it can",
+        if account else "  account     does not answer yet: open trades are supervised, entries wait",
         f"  contracts   {'; '.join(sizes)}",
         f"  limits      one order {limits.order_notional_max:,.0f} USDT, all {limits.exposure_max:,.0f} USDT, leverage {limits.leverage_max:g}, "
         f"positions {limits.positions_max}, entries a minute {limits.orders_per_minute_max}, "
@@ -179,7 +179,7 @@ def refuse_unsafe(config: Config) -> None:
     """What a configuration may say on paper, and not where money is real."""
     if not config.feed.own_account and config.live.via != "ccxt":
         ours = ", ".join(name for name, one in ADAPTERS.items() if one.private_path)
-        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", f'{ours}, whose account we speak to ourselves; or [live] via = "ccxt"',
+        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", f'{ours}, with a built-in account connection; or [live] via = "ccxt"',
                           "Or trade it on paper")
     foreign = [symbol for symbol in config.feed.symbols if not re.search(r"[^-]USDT(-|$)", symbol)] if config.feed.own_account else []
     if foreign:             # positions, orders and the wallet are asked for by this coin: of another one none would be seen
@@ -187,6 +187,7 @@ def refuse_unsafe(config: Config) -> None:
                           "Or trade them on paper")
     if config.limits.orders_per_minute_max > ENTRIES_MAX:
         raise ConfigError("[limits] orders_per_minute_max", f"{config.limits.orders_per_minute_max}",
-                          f"at most {ENTRIES_MAX} where real orders are sent", "The last hop counts no further, and would halt the run there")
+                          f"at most {ENTRIES_MAX} where real orders are sent", "The guard cannot count more and would halt the run")
     if not config.record.enabled:
-        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")
+        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "Without a recording the run cannot be replayed or "
+                                                                                          "explained")

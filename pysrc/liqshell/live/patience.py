@@ -37,7 +37,7 @@ class Patience:
         now = time.monotonic()
         if now >= self._reported.get(why, 0.0):
             self._reported = {text: until for text, until in self._reported.items() if until > now} | {why: now + PROGRESS_S}
-            _log.warning("start: %s; asking again, %.0f s are left", why, self.left_s)
+            _log.warning("start: %s; asks again, %.0f s left", why, self.left_s)
 
     async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What attempt() brings, tried again with growing pauses while its VenueError may pass. The last one where the patience is used up, or

@@ -189,7 +189,7 @@ class Session:
             if isinstance(why, VenueError) and not why.passing:
                 raise
             text = str(why) or "no list of instruments in time"
-            self.start_patience.report_progress(f"{text}: open trades are supervised with the contracts of the run before")
+            self.start_patience.report_progress(f"{text}: open trades are supervised with the contract data of the last run")
             return kept
 
     async def _list(self, limit_s: float | None) -> tuple[Config, tuple[lc.Instrument, ...]]:
@@ -326,7 +326,7 @@ class Session:
             line.renew(back)
         new = [one.symbol for one in page.instruments if one.symbol not in feed.exclude and feed.quote in ("", page.quotes.get(one.symbol, ""))]
         if new and feed.every:
-            _log.warning("%s lists %s: taken in at the next start", feed.venue, ", ".join(sorted(new)))
+            _log.warning("%s lists %s: added at the next start", feed.venue, ", ".join(sorted(new)))
 
     def judge(self, question: int, judgment: lc.Judgment, confidence: int = 0) -> int:
         """An outside verdict on a question of the engine (Engine.questions): it can only confirm or not, and it is recorded, so that a replay
@@ -401,8 +401,9 @@ class Session:
         for row in alarms[alarms["phase"] == int(lc.Alarm.ALARM_SIDE)]:
             agree, sample = float(row["value"]), int(row["sample"])
             n, inverted = int(row["instrument"]), agree < INVERTED
-            text = (f"side check: of the last {sample} liquidations of this venue {agree:.0%} had their price on the right side of the mark or fill; "
-                    f"expected at least 90 %{': sides are read the wrong way round, entries are halted until a person resumes' if inverted else ''}")
+            text = (f"side check: of the last {sample} liquidations of this venue {agree:.0%} had their price on the right side of the mark price "
+                    "or fill; expected at least 90 "
+                    f"%{': sides are read the wrong way round, entries are halted until a person resumes' if inverted else ''}")
             symbol = self.pipeline.instruments[n].symbol if self.pipeline is not None and n >= 0 else ""
             self.halted_by = "the side check" if inverted else self.halted_by
             if self.account:

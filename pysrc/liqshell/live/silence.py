@@ -75,7 +75,7 @@ class Silence:
                 silent_s = (change.at - change.since) / 1e9
                 for stream in (change.stream, *(change.contracts if change.whole else ())):        # streams of contracts have their places
                     self._close(stream, change.at, "an event came")
-                _log.warning("%s: liquidations of %s are heard of again, after %.0f min", change.venue, self._names(source, places), silent_s / 60.0)
+                _log.warning("%s: liquidations of %s arrive again after %.0f min", change.venue, self._names(source, places), silent_s / 60.0)
                 self._mark(change.venue, lc.FeedState.FEED_UP, change.at, self._concerns(change, places), CONNECTION)
 
     def _concerns(self, change: Change, places: tuple[int, ...]) -> tuple[Concern, ...]:
@@ -87,8 +87,8 @@ class Silence:
     def _raise_suspicion(self, change: Change, source: Source, places: tuple[int, ...]) -> None:
         names = self._names(source, places)
         minutes = (change.at - change.since) / 6e10
-        text = (f"liquidations of {names} have stopped: none since {when(change.since)} ({minutes:.0f} min) while trades went on. By what "
-                f"this stream did before, the chance of that is below 1 in {1 / IMPROBABLE:,.0f}. No entries on it until one arrives")
+        text = (f"liquidations of {names} have stopped: none since {when(change.since)} ({minutes:.0f} min) while trades continued. The probability "
+                f"of such a silence of this stream is below 1 in {1 / IMPROBABLE:,.0f}. No entries on it until one arrives")
         self._alarm(f"{change.venue}: {text}")
         found = {"venue": change.venue, "symbols": [source.symbols[n - source.first] for n in places], "since": change.since, "at": change.at,
                  "until": None, "ended": "", "text": text}
@@ -114,7 +114,7 @@ class Silence:
             rows = [row for row in rows if not self.alive.down[row] and not self.alive.held[row]]
         if rows:
             for stream in self.alive.cut(rows, ts, state == lc.FeedState.FEED_DOWN):
-                self._close(stream, ts, "the connection was lost" if state == lc.FeedState.FEED_DOWN else "the connection was opened anew")
+                self._close(stream, ts, "the connection was lost" if state == lc.FeedState.FEED_DOWN else "the connection was reopened")
 
     def suspects(self, venue: str) -> list[str]:
         """Contracts of a venue whose liquidations are suspect now."""

@@ -180,7 +180,7 @@ def decide(config: Config, facts: AccountFacts) -> list[Finding]:
     """What a live start makes of it, in the order in which it is looked at."""
     out = _config(config) + _state(facts) + _trades(config, facts) + _venue(config, facts)
     if not facts.with_keys:
-        return [*out, Finding("keys", Effect.END, "no API key: the account was not looked at",
+        return [*out, Finding("keys", Effect.END, "no API key: the account is not checked",
                               "Set LIQCORE_API_KEY and LIQCORE_API_SECRET, or use the keyring; on paper none is needed")]
     return out + _key(facts) + _money(facts) + _modes(config, facts) + _positions(config, facts) + _connections(facts)
 
@@ -202,9 +202,9 @@ def sentence(findings: Sequence[Finding]) -> str:
     if effect == Effect.END:
         return f"A live start now ends: {why}."
     if effect == Effect.WAIT:
-        return f"A live start now asks again for as long as --start-patience allows ({PATIENCE_S:g} s unless given), then ends: {why}."
+        return f"A live start now asks again for up to --start-patience ({PATIENCE_S:g} s by default), then ends: {why}."
     if effect == Effect.HALTED:
-        return f"A live start now begins with all entries halted until a person resumes: {why}."
+        return f"A live start now begins with entries halted until a person resumes: {why}."
     closed = [finding.symbol for finding in findings if finding.effect == Effect.READ_ONLY]
     return f"A live start now begins, with {', '.join(closed)} read-only." if closed else "A live start now begins."
 
@@ -221,7 +221,7 @@ def _missing(facts: AccountFacts, name: str, id: str, text: str, action: str = "
     """A question without a usable answer."""
     why = facts.missing.get(name, "no answer")
     if name in facts.clocks:
-        return Finding(id, Effect.WAIT, f"our clock is not the venue's: {why}", "Set this machine's clock (NTP)", symbol,
+        return Finding(id, Effect.WAIT, f"our clock differs from the venue's: {why}", "Set this machine's clock (NTP)", symbol,
                        code=facts.codes.get(name, 0))
     lasting = name in facts.lasting
     return Finding(id, Effect.END if lasting else Effect.WAIT, f"{text}: {why}", action or "Try again" if lasting else "Try again in a while", symbol,
@@ -257,7 +257,7 @@ def _state(facts: AccountFacts) -> list[Finding]:
     if state is None:
         return []
     if not state.exists:
-        return [Finding("state", Effect.GO, f"{state.path}: none yet; the first live start makes it")]
+        return [Finding("state", Effect.GO, f"{state.path}: does not exist; the first live start creates it")]
     out = []
     if state.fault:
         out.append(Finding("state", Effect.END, f"{state.path}: {state.fault}", "Look at the account at the venue, then move the file aside"))
@@ -265,16 +265,16 @@ def _state(facts: AccountFacts) -> list[Finding]:
         out.append(Finding("state", Effect.END, f"{state.path}: the kill switch is on ({state.killed})",
                            "Look at the account at the venue, then lift it: liqcore kill --lift"))
     if state.running:
-        out.append(Finding("state", Effect.END, f"{state.path}: a live process runs ({state.running}); a second one does not start",
-                           "Stop it first, or leave it alone"))
+        out.append(Finding("state", Effect.END, f"{state.path}: a live process is running ({state.running}); a second one cannot start",
+                           "Stop it first, or let it run"))
     if state.halted:
-        out.append(Finding("state", Effect.HALTED, f"{state.path}: halted by {state.halted}; it stays so over a restart: open trades go on, nothing "
-                           "enters", "Find out why before anyone resumes it: liqcore live ... --resume", warn=True))
+        out.append(Finding("state", Effect.HALTED, f"{state.path}: halted by {state.halted}, also after a restart: open trades continue, entries "
+                           "are blocked", "Find the cause, then resume: liqcore live ... --resume", warn=True))
     if state.damaged:
         out.append(Finding("state", Effect.GO, f"{state.path}: damaged parts of the kill switch: {'; '.join(state.damaged)}",
-                           "Find out what damaged them; the next start repairs the pages", warn=True))
+                           "Find the cause of the damage; the next start repairs the pages", warn=True))
     if not state.imaged:
-        out.append(Finding("state", Effect.GO, f"{state.path}: it has no state image: what a run before believed of open trades is not known",
+        out.append(Finding("state", Effect.GO, f"{state.path}: no state image, so the open trades of earlier runs are not known",
                            "Look at the account at the venue", warn=True))
     return out or [Finding("state", Effect.GO, f"{state.path}: whole; {len(state.believed)} open positions known")]
 
@@ -286,14 +286,16 @@ def _trades(config: Config, facts: AccountFacts) -> list[Finding]:
     for trade in facts.state.trades if facts.state and not config.feed.whole else ():
         unit = facts.instruments.get(trade.symbol)
         if trade.symbol not in symbols:
-            out.append(Finding("state", Effect.END, "it has an open trade, and is not configured", "Put it back into [feed] symbols until the trade "
-                               "is over, or close it at the venue and with `liqcore kill --flatten`", trade.symbol))
+            out.append(Finding("state", Effect.END, "it has an open trade and is not configured", "Add it to [feed] symbols until the trade has "
+                               "ended, or close it at the venue and with `liqcore kill --flatten`", trade.symbol))
         elif symbols.index(trade.symbol) != trade.number:
-            out.append(Finding("state", Effect.END, f"it has an open trade and was number {trade.number} of [feed] symbols, now it is number "
-                               f"{symbols.index(trade.symbol)}", "Order ids carry the number: add new symbols at the end until the trade is over",
+            out.append(Finding("state", Effect.END, f"it has an open trade as number {trade.number} of [feed] symbols, and is now number "
+                               f"{symbols.index(trade.symbol)}", "Order ids contain the number: add new symbols at the end until the trade has "
+                                                                 "ended",
                                trade.symbol))
         elif unit is not None and (Decimal(trade.tick), Decimal(trade.lot)) != (Decimal(unit.tick_size), Decimal(unit.lot_size)):
-            out.append(Finding("state", Effect.END, "it has an open trade, and the venue has changed its tick or lot since", "Close the trade at the "
+            out.append(Finding("state", Effect.END, "it has an open trade, and the venue has since changed its tick or "
+                                                    "lot", "Close the trade at the "
                                "venue or with `liqcore kill --flatten`, then move the image out of the folder", trade.symbol))
     return out
 
@@ -302,16 +304,16 @@ def _key(facts: AccountFacts) -> list[Finding]:
     key = facts.key
     if key is None:
         lasting = "key" in facts.lasting
-        return [_missing(facts, "key", "keys", "the key is not accepted" if lasting else "the venue cannot say what the key may do",
-                         "Is it a key of this environment, whole, not expired, and may this address use it?")]
+        return [_missing(facts, "key", "keys", "the venue does not accept the key" if lasting else "the venue does not tell the rights of the key",
+                         "Is it complete, of this environment and not expired, and may this address use it?")]
     out = []
     if key.may_withdraw:
-        out.append(Finding("keys.withdraw", Effect.END, "this key may withdraw money; no program that trades needs that",
-                           "Make a key without that right, and delete this one"))
+        out.append(Finding("keys.withdraw", Effect.END, "this key may withdraw money; a trading program does not need that",
+                           "Create a key without that right, and delete this one"))
     else:
         out.append(Finding("keys.withdraw", Effect.GO, "the key may not withdraw"))
     if not key.may_trade:
-        why = "it is read-only" if key.read_only else "it lacks orders and positions of contracts"
+        why = "it is read-only" if key.read_only else "it has no right to orders and positions of contracts"
         out.append(Finding("keys.trade", Effect.END, f"this key may not trade: {why}",
                            "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else"))
     else:
@@ -325,17 +327,17 @@ def _money(facts: AccountFacts) -> list[Finding]:
     if account is None:
         out.append(_missing(facts, "account", "account", "account info"))
     elif account.unified == CLASSIC or (not account.margin and facts.key is not None and not facts.key.unified):
-        out.append(Finding("account", Effect.END, "a classic account; liqcore trades unified ones", "Upgrade it at the venue"))
+        out.append(Finding("account", Effect.END, "a classic account; liqcore supports unified accounts", "Upgrade it at the venue"))
     else:
         mode_name = {"REGULAR_MARGIN": "cross margin", "ISOLATED_MARGIN": "isolated margin", "PORTFOLIO_MARGIN": "portfolio margin"}
         odd = account.margin not in ("REGULAR_MARGIN", "ISOLATED_MARGIN")
         out.append(Finding("account", Effect.GO, f"unified account, {mode_name.get(account.margin, account.margin)}"
-                           + ("; liqcore was not made for it" if odd else ""), "Use cross or isolated margin" if odd else "", warn=odd))
+                           + ("; liqcore does not support it" if odd else ""), "Use cross or isolated margin" if odd else "", warn=odd))
     if wallet is None:
         return [*out, _missing(facts, "wallet", "wallet", "the wallet cannot be read")]
     text = f"equity {wallet.equity:,.2f}, available {wallet.available:,.2f}"
     if wallet.equity <= 0.0:
-        return [*out, Finding("wallet", Effect.END, f"{text}: the account holds nothing to trade with", "Deposit, or use another account")]
+        return [*out, Finding("wallet", Effect.END, f"{text}: the account is empty", "Deposit, or use another account")]
     empty = wallet.available <= 0.0
     return [*out, Finding("wallet", Effect.GO, text + (": the venue will refuse every entry" if empty else ""),
                           "Deposit, or use another account" if empty else "", warn=empty)]
@@ -348,7 +350,7 @@ def _modes(config: Config, facts: AccountFacts) -> list[Finding]:
         if not rows:
             out.append(_missing(facts, f"modes.{symbol}", "mode", "position mode", symbol=symbol))
         elif fault := mode_fault(rows):
-            out.append(Finding("mode", Effect.END, fault, "Switch the contract to one-way mode at the venue while it is flat", symbol))
+            out.append(Finding("mode", Effect.END, fault, "Close the position, then switch the contract to one-way mode at the venue", symbol))
     return out
 
 
@@ -361,7 +363,8 @@ def _positions(config: Config, facts: AccountFacts) -> list[Finding]:
     held = [p for p in facts.positions if p.side and p.qty > 0.0]
     names = {p.symbol for p in held}
     out = [_position(config, facts, p, believed.get(p.symbol, 0.0), p.symbol in entering) for p in held]
-    out += [Finding("positions", Effect.GO, f"the state folder has {qty:g}, the venue holds nothing: a start asks for the executions that closed it",
+    out += [Finding("positions", Effect.GO, f"the state folder has {qty:g}, the venue has no position: a start asks for the executions that closed "
+                                            "it",
                     "Nothing, or look at the account at the venue", symbol, warn=True)
             for symbol, qty in believed.items() if symbol not in names and qty]
     return out or [Finding("positions", Effect.GO, "no positions")]
@@ -383,21 +386,23 @@ def _position(config: Config, facts: AccountFacts, p: Position, belief: float, e
     text = f"{'long' if p.side > 0 else 'short'} {p.qty:g} at {p.entry:g}{bare}"
     venue = p.side * p.qty
     if abs(belief - venue) <= 1e-9 * p.qty:
-        return found(Effect.GO, ": as the state folder has it; a live start goes on with it" + (", and sets its stop at once" if bare else ""),
+        return found(Effect.GO, ", as in the state folder; a live start continues with it" + ("and sets its stop at once" if bare else ""),
                      "Nothing, or set its stop at the venue" if bare else "", bool(bare))
     if p.symbol not in config.feed.symbols:
-        return found(Effect.GO, ". Not a contract of this configuration: left alone, but it uses the same margin", "Give liqcore its own sub-account")
+        return found(Effect.GO, ". The contract is not configured: the position is left alone, but uses the same "
+                                "margin", "Use a sub-account for liqcore alone")
     if ownership(venue, belief, (belief > 0) - (belief < 0)) == Ownership.LESS:
         return found(Effect.GO, f", {belief:g} in the state folder: a start asks for the executions that reduced it",
                      "Look at the account at the venue")
     if entering:
-        return found(Effect.GO, f", {belief:g} in the state folder, which has an entry out: a start asks the venue how that ended, and takes it up",
+        return found(Effect.GO, f", {belief:g} in the state folder, which has a working entry: a start asks the venue for its result and continues "
+                                "with it",
                      "Look at the account at the venue")
     if f"names.{p.symbol}" in facts.missing:
         return _missing(facts, f"names.{p.symbol}", "positions", text + ": who opened it", symbol=p.symbol)
     if _lost(facts, p.symbol):
-        return found(Effect.HALTED, f", {belief:g} in the state folder: opened by a state folder of this name that is lost. Nothing enters, on any "
-                     "contract, until the positions agree and a person resumes",
-                     f"Close it, or take it over: liqcore live ... --live --adopt {p.symbol}")
-    return found(Effect.READ_ONLY, f", {belief:g} in the state folder: we did not open it. Its contract is read-only until it is gone or adopted; "
-                 "everything else trades", f"Close it, or take it over: liqcore live ... --live --adopt {p.symbol}")
+        return found(Effect.HALTED, f", {belief:g} in the state folder: the state folder of this name that opened it is lost. No contract has "
+                     "entries until the positions agree and a person resumes",
+                     f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}")
+    return found(Effect.READ_ONLY, f", {belief:g} in the state folder: liqcore did not open it. Its contract is read-only until the position is "
+                 "closed or adopted; the others trade", f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}")

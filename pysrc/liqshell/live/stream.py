@@ -196,10 +196,10 @@ class Stream:
                 break
             doubts = doubts + 1 if self._must_send and sink.last_ts_recv - self.ts_last > mute_ns else 0
             if doubts >= DOUBTS:
-                self._why = f"silent for more than {mute_ns / NS:.1f} s of market time while other connections speak"
+                self._why = f"silent for more than {mute_ns / NS:.1f} s of market time while other connections send data"
                 break
             if now - opened > life_s:
-                self._why = "about to be closed for its age"
+                self._why = "near its age limit, reopened"
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), TURN_S)
@@ -302,7 +302,7 @@ class Stream:
                 del self._waiting[name]
             left_out = set(names) & set(one.args) or set(one.args)
             self.refused |= left_out
-            _log.error("%s: no answer to %s: left out", self._feed.source.venue, ", ".join(sorted(left_out))[:200])
+            _log.error("%s: no answer to %s, which is left out", self._feed.source.venue, ", ".join(sorted(left_out))[:200])
         return True
 
     def _down(self, why: str) -> None:

@@ -241,8 +241,8 @@ class Events:
     async def _open(self, feed: FeedConfig, page: InstrumentPage) -> None:
         found = await self._wanted(feed, page)
         if not found:
-            raise ConfigError(f"symbols of {feed.venue}", f"none of its {len(page.instruments)} contracts is asked for",
-                              "one at least: its own name of a contract, an asset such as 'BTC', or 'all'", "Leave the venue out")
+            raise ConfigError(f"symbols of {feed.venue}", f"none of its {len(page.instruments)} contracts is named",
+                              "one at least: its own name of a contract, an asset such as 'BTC', or 'all'", "Remove the venue")
         clock, _ = await venue_clock(feed.rest_url, tls_context(feed.ca, feed.rest_url), waiting=True)
         wire = WireClock(clock.speed, clock.market_ns, clock.wall_ns) if clock else WireClock()
         speed = clock.speed if clock else 1.0
@@ -268,7 +268,7 @@ class Events:
         """New contracts get connections of their own: those that are there are not disturbed."""
         found = await self._wanted(feed, page)
         if found and not self.ended.is_set():
-            _log.warning("%s lists %s: taken in", feed.venue, ", ".join(one.symbol for one in found))
+            _log.warning("%s lists %s: added", feed.venue, ", ".join(one.symbol for one in found))
             watch.known.update(one.symbol for one in found)
             self._take_in(feed, clock, speed, page, found)
 
@@ -302,13 +302,13 @@ def stream(venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "bi
     if not names:
         raise ConfigError("symbols", "none", f"{ALL!r}, or names of contracts or assets")
     if names != (ALL,) and (tuple(exclude) or quote or min_turnover_usd):
-        raise ConfigError("exclude, quote, min_turnover_usd", "given beside a list of symbols", f"them beside symbols = {ALL!r} only")
+        raise ConfigError("exclude, quote, min_turnover_usd", "given together with a list of symbols", f"them only with symbols = {ALL!r}")
     if side is not None and side.upper() not in ("LONG", "SHORT"):
-        raise ConfigError("side", f"found {side!r}", "'long' or 'short': of the position that was closed by force, or None")
+        raise ConfigError("side", f"found {side!r}", "'long' or 'short': of the liquidated position, or None")
     bounds = (("min_usd", min_usd, 0.0), ("min_turnover_usd", min_turnover_usd, 0.0), ("queue", queue, 1), ("list_every_s", list_every_s, 1.0))
     for key, value, least in bounds:
         if not least <= value < math.inf:
-            raise ConfigError(key, f"found {value!r}", f"a number from {least:g} on")
+            raise ConfigError(key, f"found {value!r}", f"a number of at least {least:g}")
     feeds = []
     for name, (rest, ws) in places.items():
         try:
@@ -316,8 +316,8 @@ def stream(venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "bi
         except ValueError as why:
             raise ConfigError("venues", str(why)) from None
         if not venue.liquidations:
-            raise ConfigError(f"venues: {name!r}", "it has no public feed of liquidations", "a venue that has one",
-                              "Leave it out; what it publishes besides, `liqcore record` keeps")
+            raise ConfigError(f"venues: {name!r}", "it has no public feed of liquidations", "a venue with such a feed",
+                              "Remove it; `liqcore record` records its other data")
         if not rest and environment not in venue.environments:
             raise ConfigError("environment", f"found {environment!r}", f"one of {', '.join(venue.environments)} at {venue.venue}")
         feeds.append(FeedConfig(venue=venue.venue, environment=environment, rest=rest, ws=ws, symbols=names, exclude=tuple(exclude), quote=quote,

@@ -28,8 +28,8 @@ async def venue_clock(rest: str, tls: ssl.SSLContext | None = None, waiting: boo
             status = await answer.json()
             clock = Clock.from_dict(status["clock"])
             if clock.speed == STANDSTILL and not waiting:
-                raise ConfigError(rest, "this emulator waits for a client before its clock begins (--wait)", "a clock that runs",
-                                  "Start `liqcore emulate` without --wait: a run that took this clock would count hours as microseconds")
+                raise ConfigError(rest, "this emulator starts its clock only when a client connects (--wait)", "a running clock",
+                                  "Start `liqcore emulate` without --wait: a run with this clock counts hours as microseconds")
             return clock, {"synthetic": status["market"] == "SYNTHETIC", "market": status["market"], "seed": status["seed"],
                            "market_seeds": [status["seed"]] if status["market"] == "SYNTHETIC" else []}
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):

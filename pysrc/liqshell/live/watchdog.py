@@ -75,7 +75,7 @@ class Watch:
         control.watched(now_ns)
         self._mind_the_gap(now_ns, boot_ns)
         if control.refresh():
-            _log.warning("%s: %s: no entry leaves from now on", self.folder, control.reason or "killed")
+            _log.warning("%s: %s: entries are blocked from now on", self.folder, control.reason or "killed")
         if control.repairs != self._repairs:
             self._repairs, self._since_ns = control.repairs, now_ns         # the last heartbeat may be lost with the page
         if control.life == Life.NONE or control.pid != self.pid:
@@ -85,7 +85,7 @@ class Watch:
         if not control.process_alive():
             self._gone += 1             # twice in a row: a process number is read from a file system that is not one
             if self._gone >= 2:
-                self._off("the live process is gone without a goodbye")
+                self._off("the live process ended without an orderly stop")
                 return self._rescue_due(now_ns)
             return Verdict.WELL
         self._gone = 0
@@ -101,7 +101,7 @@ class Watch:
             self._back_ns = self._back_ns or now_ns
             if (now_ns - self._back_ns) / NS > BACK_S * control.patience:
                 control.watchdog = False
-                _log.warning("%s: the heartbeat is back for %.0f s: entries are allowed again", self.folder, BACK_S * control.patience)
+                _log.warning("%s: the heartbeat has been back for %.0f s: entries are allowed again", self.folder, BACK_S * control.patience)
         return Verdict.WELL
 
     def done(self, result: Result, now_ns: int) -> None:
@@ -124,16 +124,16 @@ class Watch:
     def _off(self, why: str) -> None:
         if not self.control.watchdog:
             self.control.watchdog = True
-            _log.error("%s: %s: no entry leaves from now on", self.folder, why)
+            _log.error("%s: %s: entries are blocked from now on", self.folder, why)
 
     def _mind_the_gap(self, now_ns: int, boot_ns: int) -> None:
         slept = boot_ns - now_ns
         if self._slept_ns is not None and slept - self._slept_ns > NS:
-            _log.error("%s: the machine slept for %.1f s: orders and positions stood alone at the venue; stops were in force", self.folder,
+            _log.error("%s: the machine slept for %.1f s without supervision; stops at the venue stayed in force", self.folder,
                        (slept - self._slept_ns) / NS)
             self._since_ns = now_ns
         elif self._last_ns and now_ns - self._last_ns > STOOD_S * NS:
-            _log.warning("%s: the watchdog itself stood still for %.1f s; the live process is given as long again", self.folder,
+            _log.warning("%s: the watchdog itself did not run for %.1f s; it gives the live process the same time again", self.folder,
                          (now_ns - self._last_ns) / NS)
             self._since_ns = now_ns
         self._slept_ns, self._last_ns = slept, now_ns
@@ -151,7 +151,7 @@ def rescue(folder: Path, log_line: Callable[[str], None]) -> Result:
         sheet = Sheet.load(folder)
         keys = find_keys(sheet.environment)
         if keys is None:
-            log_line(f"no keys for {sheet.environment}: nothing can be done at the venue")
+            log_line(f"no keys for {sheet.environment}: the watchdog cannot act at the venue")
             return Result(remains=["no keys"])
         result = Rescue(folder, sheet, keys, log_line=log_line).act()
     except LiqshellError as why:
@@ -169,7 +169,7 @@ def watch(folders: Sequence[str | Path]) -> int:
         for one in watches[:]:
             verdict = one.look(time.monotonic_ns(), boottime_ns())
             if verdict == Verdict.RESCUE:
-                _log.error("%s: rescue number %d begins", one.folder, one.rescues)
+                _log.error("%s: rescue number %d starts", one.folder, one.rescues)
                 result = rescue(one.folder, lambda line, one=one: _log.warning("%s: %s", one.folder, line))     # type: ignore[misc]
                 one.done(result, time.monotonic_ns())
                 for line in result.lines():
@@ -177,7 +177,7 @@ def watch(folders: Sequence[str | Path]) -> int:
                 one.look(time.monotonic_ns(), boottime_ns())        # the rescue was our own pause
             elif verdict == Verdict.OVER:
                 good = good and (one.rescues == 0 or one.rescued)
-                _log.info("%s: %s", one.folder, "nothing more to watch" if good else "given up: a person must look at the account")
+                _log.info("%s: %s", one.folder, "nothing more to watch" if good else "gives up: a person must look at the account")
                 one.control.close()
                 watches.remove(one)
         time.sleep(PERIOD_S)
@@ -198,7 +198,7 @@ def _log_file(path: Path) -> IO[bytes]:
     try:
         return private.opened(path, "ab")
     except OSError as why:
-        _log.error("%s: %s: what the watchdog says is not kept", path, why.strerror)
+        _log.error("%s: %s: the log of the watchdog is not written", path, why.strerror)
         return open(os.devnull, "wb")
 
 
@@ -215,15 +215,15 @@ class Keeper:
         ended, age_s = self._process.poll() is not None, time.monotonic() - self._since
         if age_s < (PAUSE_S if ended else UNSEEN_S) or not ended and self._control.watched_age_s < UNSEEN_S:
             return ""
-        why = f"had ended (status {self._process.returncode})" if ended else f"had not looked for {UNSEEN_S:g} s"
+        why = f"had ended (status {self._process.returncode})" if ended else f"had not reported for {UNSEEN_S:g} s"
         self._since = time.monotonic()
         self._process.kill()
         self._process.wait()
         try:
             self._process = start([self._folder])
         except OSError as failed:
-            return f"{why}, and no other one can be started: {failed.strerror}"
-        return f"{why}; another one has been started"
+            return f"{why}, and another one cannot be started: {failed.strerror}"
+        return f"{why}; another one was started"
 
     def end(self) -> None:
         """After a goodbye: it ends by itself, within seconds; or it came up after the goodbye, and would wait."""
@@ -246,7 +246,7 @@ def main(folders: Sequence[str]) -> int:
         for folder in folders:          # registers the keys with the log, and finds a locked keyring while somebody is there
             environment = Sheet.load(folder).environment
             if find_keys(environment) is None:
-                _log.error("%s: no keys for %s: entries can be stopped, but nothing can be done at the venue", folder, environment)
+                _log.error("%s: no keys for %s: the watchdog can block entries, but cannot act at the venue", folder, environment)
         return watch(folders)
     except LiqshellError as why:
         _log.error("%s", why)

@@ -77,7 +77,7 @@ def share(known: Known, position: Position, executions: Sequence[Execution] | No
     net, side = known.net, position.side
     believed = min(abs(net), position.qty) if net * side > 0 else 0.0
     if executions is None:
-        return Share(believed, "its executions could not be read" if known.entries_out() and not known.expected(position) else "")
+        return Share(believed, "its executions cannot be read" if known.entries_out() and not known.expected(position) else "")
     listed = _listed(known, executions)
     more = _beyond(known, listed, executed)
     late = more > _beyond(known, listed, {}) + NEAR         # an execution of an order of ours is not in the list yet
@@ -94,14 +94,14 @@ def share(known: Known, position: Position, executions: Sequence[Execution] | No
         qty = _clamp((net + more) * side - closed, position.qty)
     unheard = any(found is None and (known.run, number) not in listed for number, found in executed.items())
     if unheard and position.side == (known.trade or {}).get("side"):
-        return Share(qty, "an entry of ours was on its way, and the venue knows nothing of it")
+        return Share(qty, "our entry was on its way, and the venue does not know it")
     lost = since is None and any(prefix != known.run for prefix, _ in listed)
-    return Share(qty, "a state folder of this name that is lost has traded it" if lost and qty < position.qty else "")
+    return Share(qty, "a lost state folder of this name has traded it" if lost and qty < position.qty else "")
 
 
 def _without_image(known: Known, position: Position, executions: Sequence[Execution] | None) -> Share:
     if executions is None:
-        return Share(0.0, "the state image is lost, and the executions could not be read")
+        return Share(0.0, "the state image is lost, and the executions cannot be read")
     since = _since_flat(position, executions)
     span = list(reversed(executions)) if since is None else since
     qty = _built(known, position, span)

@@ -89,7 +89,7 @@ class _Asked:
         try:
             items = read(reply, received) if reply.status == 200 else None
         except (ValueError, KeyError, TypeError, AttributeError) as why:
-            raise NewsError(f"{self.name}: an answer of another shape: {type(why).__name__}") from None
+            raise NewsError(f"{self.name}: an answer of unexpected form: {type(why).__name__}") from None
         if items is None:
             raise NewsError(f"{self.name}: {reply.why or f'HTTP {reply.status}'}")
         self._kept[key] = (loop.time() + self._cache_s, items)

@@ -46,7 +46,8 @@ class Journal:
             self.save()
         except OSError as why:
             self._audit.close()
-            raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run, on a disk with room") from None
+            raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run, on a disk with free "
+                                                                                             "space") from None
 
     def audit(self, records: np.ndarray) -> None:
         """Append records to audit.bin. Never raises for the disk: what cannot be written waits in memory for the next call, up to PENDING_MAX."""
@@ -63,7 +64,7 @@ class Journal:
             self.trouble = ""
         except OSError as why:
             if not self.trouble:
-                _log.error("%s cannot be written: %s; it is tried again, and the run goes on", self.folder / AUDIT, why.strerror)
+                _log.error("%s cannot be written: %s; the run continues and tries again", self.folder / AUDIT, why.strerror)
             self.trouble = why.strerror or str(why)
 
     def save(self, **changes: Any) -> None:
@@ -79,8 +80,8 @@ class Journal:
             lost = {"audit_dropped": self.dropped} if self.dropped else {}
             self.save(audit_records=self.records, audit_sha256=self._hash.hexdigest(), **lost, **changes)
         except OSError as why:
-            raise DataError(str(self.folder / MANIFEST), f"cannot be written: {why.strerror or why}", "a disk with room",
-                            "The run itself ended in good order") from None
+            raise DataError(str(self.folder / MANIFEST), f"cannot be written: {why.strerror or why}", "a disk with free space",
+                            "The run itself ended normally") from None
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
@@ -98,15 +99,15 @@ def load_manifest(folder: str | Path) -> dict[str, Any]:
     """run.json of a run's folder; DataError where there is none."""
     path = Path(folder) / MANIFEST
     if path.exists():
-        regular(path, "what a run wrote")
+        regular(path, "the form that a run writes")
     try:
         found = json.loads(path.read_text())
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", "the folder of a run") from None
     except ValueError as why:
-        raise DataError(str(path), f"not JSON: {why}", "what a run wrote") from None
+        raise DataError(str(path), f"not JSON: {why}", "the form that a run writes") from None
     if not isinstance(found, dict):
-        raise DataError(str(path), "not an object", "what a run wrote")
+        raise DataError(str(path), "not an object", "the form that a run writes")
     return found
 
 

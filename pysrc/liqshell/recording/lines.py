@@ -311,7 +311,7 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
     stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
     ts = found.get("ts_recv", found.get("ts"))
     if ts is None:
-        raise DataError(f"{file}:{number}", "no 'ts' beside 'result'", "the time of receipt in milliseconds")
+        raise DataError(f"{file}:{number}", "no 'ts' with 'result'", "the time of receipt in milliseconds")
     result = found["result"]
     if isinstance(result, dict) and "topic" not in result and "data" in result and market_of(result) is None:
         data = result["data"]

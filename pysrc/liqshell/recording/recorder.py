@@ -214,8 +214,8 @@ class Recorder:
         self.alarms += 1
         first, self.error = not self.error, text
         if first:
-            why = DataError(str(self.folder), f"recording stopped: {text}", "room and permission to write",
-                            "Frames wait in memory up to a bound, then are dropped and counted")
+            why = DataError(str(self.folder), f"recording stopped: {text}", "free space and permission to write",
+                            "Frames wait in memory up to a limit; further frames are dropped and counted")
             _log.error("%s", why)
             if self._on_alarm:
                 self._on_alarm(why)
@@ -223,7 +223,7 @@ class Recorder:
     def _recovered(self) -> None:
         if self.error:
             self.error = ""
-            _log.warning("%s: recording goes on; %d frames were dropped so far", self.folder, self.dropped)
+            _log.warning("%s: recording continues; %d frames were dropped so far", self.folder, self.dropped)
 
     def _write_manifest(self) -> None:
         """Replace manifest.json at once: a reader sees the old one or the new one."""

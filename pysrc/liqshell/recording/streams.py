@@ -265,7 +265,7 @@ def shortfalls(name: str, trades: Span, quotes: Span) -> list[str]:
     begins = f"{name}: " if name else ""
     out = []
     if trades[1] - quotes[1] >= MINUTE_NS:
-        out.append(f"{begins}quotes end at {when(quotes[1])} while trades go on to {when(trades[1])}: "
+        out.append(f"{begins}quotes end at {when(quotes[1])} while trades continue to {when(trades[1])}: "
                    f"{_length(trades[1] - quotes[1])} without a quote to trade against")
     if quotes[0] - trades[0] >= MINUTE_NS:
         out.append(f"{begins}quotes begin at {when(quotes[0])}, trades at {when(trades[0])}: {_length(quotes[0] - trades[0])} without a quote")

@@ -20,7 +20,7 @@ _CONTRACT_TRADE = re.compile(rb'\\?"L\\?":|\\?"i\\?":\s?\\?"[0-9a-fA-F]{8}-')
 _SPOT_TRADE = re.compile(rb'\\?"i\\?":\s?\\?"\d+\\?"')
 _CONTRACT_TICKER = re.compile(rb'\\?"(?:markPrice|openInterest|fundingRate|tickDirection)\\?":')
 _SNAPSHOT = re.compile(rb'\\?"type\\?":\s?\\?"snapshot\\?"')
-ACTION = 'Put a line {"t": "connect", "conn": NAME, "ts": SECONDS, "addr": ADDRESS} of each at the beginning, or give the files apart'
+ACTION = 'Put a line {"t": "connect", "conn": NAME, "ts": SECONDS, "addr": ADDRESS} of each at the beginning, or give the files separately'
 
 
 class Unaddressed:
@@ -44,7 +44,7 @@ class Unaddressed:
         found = self.addresses({}, where).get(conn) or {"bybit": CONTRACTS, "bybit_spot": SPOT}.get(given, "")
         if self._topics and not found:
             topic, conns = next(iter(self._topics.items()))
-            raise DataError(f"{where}:{conns[conn]}", f"{topic}, and nothing says whether it is of Bybit's spot market or of a contract",
+            raise DataError(f"{where}:{conns[conn]}", f"{topic}, and no line shows whether it is of Bybit's spot market or of a contract",
                             "a trade, a ticker or a liquidation among its frames: spot and contracts have the same topics",
                             "Import it with `--venue bybit` (contracts) or `--venue bybit_spot`")
         return found if self._topics else ""
@@ -65,7 +65,7 @@ class Unaddressed:
             silent = [conn for conn in conns if conn not in known and conn not in out]
             if silent and len(conns) > 1:
                 names = ", ".join(f"{conn} (line {number})" for conn, number in list(conns.items())[:4])
-                raise DataError(str(where), f"{topic} stands in the connections {names}, and nothing says of which market {silent[0]} is",
+                raise DataError(str(where), f"{topic} is in the connections {names}, and no line shows the market of {silent[0]}",
                                 "the address of each connection: spot and contracts have the same topics", ACTION)
         return out
 

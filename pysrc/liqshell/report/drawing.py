@@ -90,9 +90,9 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
                             "truth": [[at(t.start_ns), at(t.end_ns), t.side, t.count, round(t.notional)] for t in run.truth or ()
                                       if t.symbol == instrument.symbol]})
     entries, trades = len(ledger.bracket_rows), ledger.trade_rows
-    left_out = "" if len(kept) == entries else f"Of {entries:,} entries {len(kept):,} are drawn."
+    left_out = "" if len(kept) == entries else f"{len(kept):,} of {entries:,} entries are drawn."
     if len(kept) > WHOLE:
-        left_out = f"{left_out} Orders are drawn for the first {WHOLE} of them and of the cascades below, only fills for the rest.".strip()
+        left_out = f"{left_out} Orders are drawn for the first {WHOLE} of them and of the cascades below; the rest show fills only.".strip()
     return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen_at),
             "cascades": [_cascade(k, c, brackets, at, kind_of(specs, c.detector)) for k, c in enumerate(shown, 1)],
             "brackets": [_bracket(b, at, whole=n < WHOLE) for n, b in enumerate(kept)], "left_out": left_out,

@@ -142,7 +142,7 @@ def _beside(preset: str, claims: Iterable[Claim], s: dict[str, Any]) -> list[dic
     rows = []
     for claim in claims:
         what, unit, read = MEASURES.get(claim["measure"], (claim["measure"], "", None))
-        seen = read(s) if read else Measured(None, why="the report does not measure it")
+        seen = read(s) if read else Measured(None, why="not measured by the report")
         rows.append({"preset": preset, "id": claim["id"], "measure": claim["measure"], "what": what, "unit": unit, "claimed_low": claim["low"],
                      "claimed_high": claim["high"], "observed": seen.value, "observed_low": seen.low, "observed_high": seen.high, "n": seen.n,
                      "counted": seen.unit, "note": claim.get("note", ""), "verdict": seen.against(claim["low"], claim["high"]), "why": seen.missing})

@@ -47,7 +47,7 @@ def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     return [{"step": name, "n": n} | ({"declined": declined} if name == "policy wanted a trade" else {}) for name, n in steps.items()]
 
 
-SIDES_HALTED = "the side check had stopped entries: most liquidation prices lay on the wrong side of the mark or fill"
+SIDES_HALTED = "the side check stopped entries: most liquidation prices were on the wrong side of the mark price or the fill"
 
 
 def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
@@ -64,14 +64,14 @@ def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     rows = sorted(rows + [row for row in reasons if row not in aside], key=lambda row: -row["n"]) + aside
     silent = int((np.bincount(ledger.verdict_rows["cascade"], minlength=len(ledger.cascade_rows))[ledger.seen_at] == 0).sum())
     if silent:
-        rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False,
+        rows.append({"reason": "policy silent", "meaning": "the cascade became ACTIVE and the policy wanted no trade", "n": silent, "asked": False,
                      "share": None})
     if ledger.lapsed:
-        rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window",
+        rows.append({"reason": "not a cascade", "meaning": "no second large liquidation followed within the window",
                      "n": ledger.lapsed, "asked": False, "share": None})
     cut = int((ledger.cascade_rows["interrupted"] & (ledger.cascade_rows["active"] == 0)).sum())
     if cut:
-        rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut, "asked": False,
+        rows.append({"reason": "feed gap", "meaning": "a possible cascade was dropped because the feed had a gap", "n": cut, "asked": False,
                      "share": None})
     return rows
 
@@ -117,7 +117,7 @@ def latencies(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         at, opened = at[at >= mine["first"]], opened[at >= mine["first"]]
         reaction += ((opened - larges["ts_event"][at])[larges["ts"][at] == opened] / 1e6).tolist()
     acks = orders["ack_ms"][(orders["acked"] != 0) & (orders["role"] != Role.ROLE_STOP) & (orders["ack_ms"] > 0)].tolist()
-    for name, values in (("forced close at the venue → received", feed), ("forced close at the venue → entry decided", reaction),
+    for name, values in (("liquidation at the venue → received", feed), ("liquidation at the venue → entry decided", reaction),
                          ("order sent → acknowledged", acks)):
         if values:
             rows.append({"name": name, "clock": "market", "source": "audit", **both_clocks(spread(values), "market", run.speed)})

@@ -62,8 +62,8 @@ def stability(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, h
             raise ValueError(f"no column {name!r}; there are {', '.join(sorted(table))}")
         columns[name] = np.asarray(table[name])
         if columns[name].ndim != 1 or len(columns[name]) != len(columns[x]) or columns[name].dtype.kind not in "fiub":
-            raise ValueError(f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}, "
-                             f"numbers in one column of {len(columns[x])} are needed")
+            raise ValueError(f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}; expected one column of {len(columns[x])} "
+                             "numbers")
     value = columns[metric].astype(float)
     xs, at_x = np.unique(columns[x], return_inverse=True)
     ys, at_y = np.unique(columns[y], return_inverse=True)
@@ -239,7 +239,7 @@ def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, hi
     s = stability(table, x, y, metric, higher_is_better=higher_is_better)
     finite = s.median[np.isfinite(s.median)]
     if not len(finite) or s.best is None or s.stable is None or s.best_value is None:
-        return empty(f"No setting of {x} and {y} has a {metric}: nothing to draw.")
+        return empty(f"No setting of {x} and {y} has a {metric}, so there is nothing to draw.")
     shown = np.concatenate([finite, s.worst[np.isfinite(s.worst)]])
     low, high = np.quantile(shown, OUTLIERS, method="nearest").tolist()       # one spike must not leave the rest without colours
     span = low, high
@@ -263,7 +263,7 @@ def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "", *, highe
     lowest = (min if higher_is_better else max)(near.tolist()) if len(near) else None
     text = (f"The best single setting ({_number(s.best_value)}{unit}, dotted frame) has {place(s.best)}; the median of that cell is "
             f"{_number(float(s.median[s.best]))}, "
-            + (f"the worst median one step away {_number(lowest)}. " if lowest is not None else "nothing one step away was tried. "))
+            + (f"the worst median one step away is {_number(lowest)}. " if lowest is not None else "no setting one step away was tried. "))
     if s.best == s.stable:
         return text + "It is also the middle of the most stable region (full frame)."
     return text + (f"The most stable region (full frame) lies around {place(s.stable)}: median {_number(float(s.median[s.stable]))}, worst median "

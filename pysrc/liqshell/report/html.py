@@ -43,7 +43,7 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
            ("Win rate", percent(w["share"]), f"{w['k']} of {w['n']} (95 %: {interval(w['low'], w['high'], _whole)}); break-even needs "
             f"{percent(w['break_even_realised'] if w['break_even_realised'] is not None else w['break_even_planned'])}" if traded
             else "no trade was closed"),
-           ("Cascades", NONE, "no detector looked for any") if bars_only(s) else
+           ("Cascades", NONE, "no detector of cascades ran") if bars_only(s) else
            ("Cascades", str(c["n"]), f"{number(c['rate']['per_hour'])} per covered instrument hour "
             f"({interval(c['rate']['low'], c['rate']['high'])})" if c["rate"]["hours"] else "no rate: the data cover no time with liquidations"),
            ("Entries filled", percent(e["filled"]["share"]), f"{e['filled']['k']} of {e['placed']} orders" if e["placed"] else "no order was placed")]
@@ -53,7 +53,7 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
         out.append(("Detection", f"{percent(p['share'], 0).removesuffix(' %')} / {percent(r['share'], 0)}",
                     f"precision {p['k']} of {p['n']} (95 %: {interval(p['low'], p['high'], _whole)}), recall {r['k']} of {r['n']} "
                     f"({interval(r['low'], r['high'], _whole)}); by notional {percent(t['recall_by_notional'], 0)}"))
-    return [*out, ("Drawdown", percent(m["max_drawdown_on_account"], 3) if traded else NONE, "largest fall of the account, closed trades")]
+    return [*out, ("Drawdown", percent(m["max_drawdown_on_account"], 3) if traded else NONE, "largest drawdown of the account, closed trades only")]
 
 
 def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,14 +62,14 @@ def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
     if contaminated(s):
         out.append((CONTAMINATED + ".", WHY))
     if s["stamp"]["audit_lost"]:
-        out.append(("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
+        out.append(("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing. Every sum below may be wrong."))
     if not s["stamp"]["finished"]:
-        out.append(("UNFINISHED.", f"The run was cut off: what follows is of a part of it. {s['stamp']['problem'] or ''}"))
+        out.append(("UNFINISHED.", f"The run was cut off. The report covers only a part of it. {s['stamp']['problem'] or ''}"))
     if "CENSORED" in s["completeness"]:
-        out.append(("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
-                    "those of a full feed."))
+        out.append(("CENSORED feed.", "The venue publishes only a sample of its liquidations. Volumes are lower bounds, and are never added to "
+                    "those of a FULL feed."))
     if label := sections_quotes.label(s):
-        out.append((label, " ".join(s["quotes"]["told"]) + " No tick is given below."))
+        out.append((label, " ".join(s["quotes"]["told"]) + " No result below gets a ✓."))
     if halted(s):
         out.append(("HALTED.", halted(s)))
     out += [("STREAM SUSPECT.", reason) for reason in stopped(s)[:3]]
@@ -88,7 +88,7 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     """The whole HTML file. `drawn` is drawing.drawing()'s dict."""
     s = summary
     shown, total = len(drawn["cascades"]), drawn["total"]
-    cards = f"{shown} of {total} cascades: those that were traded first, then the largest" if shown < total else "Each cascade"
+    cards = f"{shown} of {total} cascades: first the traded ones, then the largest" if shown < total else "Each cascade"
     span = f"{when(s['started_ns'])} – {when(s['ended_ns'])} UTC · {seconds(s['duration_s'])} of market"
     seeds = s["stamp"]["market_seeds"]
     # a table needs the width, an empty state does not

@@ -1,4 +1,4 @@
-"""Wishes that gave way to another one, each with the one that won: netted, weaker, refused because a trade was open, or replacing one."""
+"""Intents that gave way to another one, each with the one that won: netted, weaker, refused because a trade was open, or replacing one."""
 
 from typing import Any
 
@@ -53,5 +53,5 @@ def html(s: dict[str, Any]) -> Markup:
         return Markup()
     shown = [(when(row["ts"]), row["symbol"], row["side"], row["reason"], winner(row)) for row in rows[:SHOWN]]
     more = f" The first {SHOWN} of {len(rows):,}; all are in report.json." if len(rows) > SHOWN else ""
-    return section("Wishes that gave way", table(("time", "contract", "wish", "why", "what won"), shown),
-                   f"A wish is called by its number in the audit stream, an open trade by its number on the contract.{more}", "wishes")
+    return section("Intents that gave way", table(("time", "contract", "wish", "why", "what won"), shown),
+                   f"An intent is named by its number in the audit stream, an open trade by its number on the contract.{more}", "wishes")

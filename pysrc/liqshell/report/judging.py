@@ -151,10 +151,10 @@ def verdict(found: dict[str, Any]) -> str:
     begin = warned(found["contaminated"])
     told = f"{d['confirmed']} confirmed and {d['vetoed']} vetoed questions with a result"
     if _adds(d) is None:
-        return (f"{begin}Whether the judge adds anything cannot be said: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "
+        return (f"{begin}The data cannot show whether the judge adds anything: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "
                 f"needed, and {CLUSTERS_MIN} days with each.")
     interval = f"{d['mean_bps']:+.1f} bps (95 %: {d['low_bps']:+.1f} to {d['high_bps']:+.1f})"
     if _adds(d):
-        return f"{begin}What the judge confirmed did better than what it vetoed by {interval}: {told}."
+        return f"{begin}Confirmed trades did better than vetoed ones by {interval}: {told}."
     worse = " It did worse." if d["high_bps"] < 0.0 else ""
-    return f"{begin}The judge adds nothing: what it confirmed less what it vetoed is {interval}, {told}.{worse}"
+    return f"{begin}The judge adds nothing: confirmed less vetoed trades is {interval}, {told}.{worse}"

@@ -25,8 +25,8 @@ from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, FILLS, ROLES, gate, 
 
 STATE = ("exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")      # all 0: refused before risk asked for them
 #: what is open, by the state of the last bracket
-HELD = {int(BracketState.BRACKET_FLAT): "nothing open", int(BracketState.BRACKET_ENTERING): "an entry waits",
-        int(BracketState.BRACKET_HOLDING): "a position is held"}
+HELD = {int(BracketState.BRACKET_FLAT): "nothing open", int(BracketState.BRACKET_ENTERING): "an entry is working",
+        int(BracketState.BRACKET_HOLDING): "a position is open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Narrator:
             AuditKind.AUDIT_JUDGE: self.judge}
 
     def lines(self, start_ns: int, end_ns: int, symbol: str = "", why: bool = False) -> Iterator[Line]:
-        """Of [start_ns, end_ns) and a symbol ("" = all). why: also every moment at which a policy wanted nothing."""
+        """Of [start_ns, end_ns) and a symbol ("" = all). why: also every moment at which a policy wants no trade."""
         audit = self.run.audit
         found = audit[(audit["ts"] >= start_ns) & (audit["ts"] < end_ns)]
         if not why:
@@ -89,17 +89,17 @@ class Narrator:
 
     def refused(self, r: Row) -> str:
         kind = lc.Kind(r.phase).name.lower()
-        return f"The door refused a {kind} at {price(r.price)}: {reason(r.reason)}, {meaning(r.reason)}."
+        return f"Validation refused a {kind} at {price(r.price)}: {reason(r.reason)}, {meaning(r.reason)}."
 
     def large(self, r: Row) -> str:
         side = liquidated(r.side).removesuffix("s liquidated")
-        return (f"A {side} of {money(r.notional)} is closed by force at {price(r.price)}: large for {self.detector(r.detector)}, whose threshold is "
-                f"{money(r.threshold)}; number {r.count} of its chain ({money(r.long_notional)} of longs, {money(r.short_notional)} of shorts).")
+        return (f"A {side} of {money(r.notional)} is liquidated at {price(r.price)}: large for {self.detector(r.detector)} (threshold "
+                f"{money(r.threshold)}), number {r.count} of its cascade ({money(r.long_notional)} of longs, {money(r.short_notional)} of shorts).")
 
     def signal(self, r: Row) -> str:
         if not r.side:
             return ""
-        doubt = f" It may not be acted upon: {meaning(r.reason)}." if r.reason else ""
+        doubt = f" It causes no entry: {meaning(r.reason)}." if r.reason else ""
         values = levels(self.kind(r.detector), r.threshold, r.z, r.score, r.phase == Phase.EXHAUSTED)
         text = ", ".join(f"{name} {value}" for name, value in values)
         return (f"{self.detector(r.detector)} is {Phase(r.phase).name}: {liquidated(r.side)}, {money(r.long_notional)} of longs and "
@@ -107,14 +107,14 @@ class Narrator:
                 f", price {price(r.price)}.{doubt}")
 
     def lapsed(self, r: Row) -> str:
-        return (f"{self.detector(r.detector)} gives up: nothing followed {r.count} large of {money(r.long_notional + r.short_notional)} inside the "
-                "window, no cascade.")
+        return (f"{self.detector(r.detector)} reports no cascade: after {r.count} large of {money(r.long_notional + r.short_notional)}, no other "
+                "followed within the window.")
 
     def policy(self, r: Row) -> str:
         phase = Phase(r.phase).name
         if r.reason != Reason.OK:
-            winner = {int(Reason.NO_TRADE): "wanted nothing", int(Reason.ASK_LATER): f"will look again after {seconds(r.later_s)}",
-                      int(Reason.POLICY_LEAVE): "wants to leave"}.get(r.reason, "")
+            winner = {int(Reason.NO_TRADE): "wants no trade", int(Reason.ASK_LATER): f"is asked again after {seconds(r.later_s)}",
+                      int(Reason.POLICY_LEAVE): "wants to close the position"}.get(r.reason, "")
             return f"The policy, asked at {phase}, " + (f"{winner}: {text}." if (text := condition(r)) else
                                                         f"answered: {reason(r.reason)} ({meaning(r.reason)}).")
         def bps(share: float) -> str:
@@ -122,18 +122,18 @@ class Narrator:
         ends = f"target {bps(r.take_profit)}, stop {bps(r.stop_loss)}" if r.take_profit else f"no target, stop {bps(r.stop_loss)}"
         size = money(r.notional) if r.notional else "a share of the account"
         return (f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {bps(r.entry_offset)} from "
-                f"{price(r.reference_price)}, {ends}, waiting {seconds(r.entry_ttl_s)} for the fill and holding {seconds(r.max_hold_s)} at most.")
+                f"{price(r.reference_price)}, {ends}, up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position.")
 
     def risk(self, r: Row) -> str:
         why = f"{reason(r.reason)}, {meaning(r.reason)}"
         if r.seq in self.won:
-            return f"The wish {'takes the place of' if r.reason == Reason.REPLACING else 'gives way to'} {self.won[r.seq]}: {why}."
+            return f"The intent {'takes the place of' if r.reason == Reason.REPLACING else 'gives way to'} {self.won[r.seq]}: {why}."
         if r.reason in GAVE_WAY or r.reason != Reason.OK and not any(getattr(r, name) for name in STATE):
             return f"No entry: {why}."
         state = (f"exposure {money(r.exposure)}, {r.open_brackets:g} open, {r.orders_last_minute:g} orders in the last minute, "
                  f"equity {money(r.equity) if r.equity > 0 else 'not known'}, day {money(-r.day_loss, True)}, week {money(-r.week_loss, True)}")
         if r.reason == Reason.OK:
-            return f"Risk agrees to {money(r.notional)}: {state}."
+            return f"Risk approves {money(r.notional)}: {state}."
         limit = f" (limit {number(r.limit, 4)})" if r.limit else ""
         return f"Risk refuses {money(r.notional)}: {reason(r.reason)}{limit}, {meaning(r.reason)}; {state}."
 
@@ -153,9 +153,9 @@ class Narrator:
         wait = f" after {seconds(r.latency_ms / 1e3)}" if r.latency_ms > 0 else ""
         because = f": {reason(r.reason)}" if r.reason else ""
         winner = {OrderStatus.ORDER_NEW: f"acknowledges the {role}{wait}" + (f", at {price(r.price)}" if r.price else ""),
-                  OrderStatus.ORDER_REJECTED: f"rejects the {role}{because}", OrderStatus.ORDER_CANCELLED: f"has cancelled the {role}{because}",
-                  OrderStatus.ORDER_TRIGGERED: f"has triggered the {role}", OrderStatus.ORDER_DONE: f"is done with the {role}",
-                  OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}: it counts as exposure until it is asked",
+                  OrderStatus.ORDER_REJECTED: f"rejects the {role}{because}", OrderStatus.ORDER_CANCELLED: f"cancels the {role}{because}",
+                  OrderStatus.ORDER_TRIGGERED: f"triggers the {role}", OrderStatus.ORDER_DONE: f"ends the {role}",
+                  OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}; it counts as exposure until its outcome is known",
                   OrderStatus.ORDER_REFUSED: f"refuses the {role}{because}"}
         return f"The venue {winner[status]}."
 
@@ -185,8 +185,8 @@ class Narrator:
     def limit(self, r: Row) -> str:
         control = Control(r.phase)
         if control in (Control.CONTROL_PAUSE, Control.CONTROL_READY):
-            held = "held back" if control == Control.CONTROL_PAUSE else "no longer held back"
-            return f"Entries are {held}: {gate(int(r.gate), control, r.seq > self.opened)}."
+            head = "Entries are blocked" if control == Control.CONTROL_PAUSE else "No longer blocking entries"
+            return f"{head}: {gate(int(r.gate), control, r.seq > self.opened)}."
         why = f": {reason(r.reason)}, {r.value:,.2f} of {r.limit:,.2f}" if r.reason and r.limit else ""
         return f"Trading is {CONTROLS.get(int(control), str(control))}{why}."
 
@@ -200,8 +200,9 @@ class Narrator:
     def judge(self, r: Row) -> str:
         if r.reason == Reason.JUDGING:
             return f"The judge is asked about {money(r.notional)}; it has {seconds(r.judge_s)}."
-        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "says no", Judgment.JUDGE_HOLD: "says hold",
-                Judgment.JUDGE_FAILED: "has no answer that counts"}.get(r.phase, "has said nothing")
+        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "refuses", Judgment.JUDGE_HOLD: "answers "
+                                                                                                                                         "hold",
+                Judgment.JUDGE_FAILED: "gives no valid answer"}.get(r.phase, "gives no answer")
         return f"The judge {word} after {seconds(r.waited_s)}" + (f": {reason(r.reason)}." if r.reason else ".")
 
 
@@ -227,8 +228,8 @@ def small(run: Run, start_ns: int, end_ns: int, symbol: str = "") -> list[Line]:
         if symbol in ("", name) and (n, int(e["ts_recv"]), int(e["ts_event"]), float(e["qty"])) not in known:
             side = liquidated(e["side"]).removesuffix("s liquidated")
             value = e["price"] * e["qty"] * run.instruments[n].multiplier
-            out.append(Line(int(e["ts_recv"]), -1, name, "liquidation", f"A {side} of {compact(value)} is closed by force at {price(e['price'])}; no "
-                            "detector named it large."))
+            out.append(Line(int(e["ts_recv"]), -1, name, "liquidation", f"A {side} of {compact(value)} is liquidated at {price(e['price'])}; no "
+                            "detector counts it as large."))
     return out
 
 
@@ -252,8 +253,8 @@ def state_before(run: Run, ts: int, symbol: str = "") -> list[str]:
         for r in rows(seen):
             if value := threshold(narrator.kind(r.detector), r.threshold):
                 last[r.detector] = narrator.detector(r.detector), value
-        text = ", ".join(f"the last threshold of {name} {value}" for _, (name, value) in sorted(last.items())) or "no threshold told yet"
-        held = HELD.get(int(brackets[-1]["phase"]), "a position is being left") if len(brackets) else "nothing open"
+        text = ", ".join(f"the last threshold of {name} {value}" for _, (name, value) in sorted(last.items())) or "no threshold yet"
+        held = HELD.get(int(brackets[-1]["phase"]), "a position is being closed") if len(brackets) else "nothing open"
         out.append(f"{symbol_}: {held}, {text}.")
     feeds = audit[audit["kind"] == AuditKind.AUDIT_FEED]
     if len(feeds) and feeds[-1]["phase"] != FeedState.FEED_UP:

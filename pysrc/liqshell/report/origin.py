@@ -16,11 +16,11 @@ from liqshell.report.text import money, number, percent, plural, seconds
 from liqshell.report.verdicts import stopped
 from liqshell.config.components import recorded_detectors
 
-FILLS = {"through": "a resting order is filled, completely, when a trade or the opposite quote goes strictly beyond its price",
-         "touch": "a resting order is filled by any trade at its price, by that trade's quantity: optimistic, there is no queue",
-         "queue": "a resting order waits behind the size that was shown at its price; trades there consume it"}
+FILLS = {"through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
+         "touch": "a resting order fills by the quantity of every trade at its price; optimistic, because there is no queue",
+         "queue": "a resting order waits behind the size shown at its price; trades at that price consume the size"}
 TAKERS = {"next": "a taker order fills at the next price, never better than the quote, whatever its size",
-          "walk": "a taker order takes what the next trades and quotes show, and waits for more where that is too little"}
+          "walk": "a taker order takes the size that the next trades and quotes show, and waits for more if that is too little"}
 
 
 def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
     add_row("taker", TAKERS.get(str(taker)), str(taker or ""))
     order, ack = (_seconds(venue, run.table("config").get("paper"), name) for name in ("order", "ack"))
     add_row("latency", None if order is None or ack is None
-            else f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
+            else f"every order reaches the venue after {order * 1e3:g} ms; every answer comes back after {ack * 1e3:g} ms")
     fees = [float(fee) * 1e4 for fee in (venue.get("maker_fee"), venue.get("taker_fee")) if isinstance(fee, float)]
     add_row("fees", f"maker {fees[0]:g} bps, taker {fees[1]:g} bps of notional, on every leg by its role" if len(fees) == 2 else None)
     interval = venue.get("funding_interval_s")
@@ -82,16 +82,16 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
         add_row("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval
                 else "settled as the venue reported it")
     else:
-        add_row("funding", "not charged: trades held across 00:00, 08:00 or 16:00 UTC are counted instead")
+        add_row("funding", "not charged; the report counts the trades held across 00:00, 08:00 or 16:00 UTC")
     leverage = venue.get("leverage")
     add_row("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
-                                else "never: the account is taken to be large enough") if venue else None)
+                                else "never: the account is assumed to be large enough") if venue else None)
     models.pop("half-spread", None)
     for one in study.get("half_spread", []):
         what = one["told"][:1].upper() + one["told"][1:] + (f". WARNING: {one['warning']}" if one["warning"] else "")
         rows.append({"about": f"half-spread: {one['symbol']}", "what": what})
     if "half_spread" not in study and venue.get("half_spread") is not None:
-        rows.append({"about": "half-spread", "what": f"{_bps(venue['half_spread'])} of price where no quote holds, as configured"})
+        rows.append({"about": "half-spread", "what": f"{_bps(venue['half_spread'])} of price where no quote is live, as configured"})
     for about in list(models):
         add_row(about, None)
     absent = "our own impact on the market, outages of order entry, rejects other than post-only and reduce-only, auto-deleveraging"
@@ -99,19 +99,19 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
         absent = "the queue ahead of a resting order, " + absent
     if taker == "next":
         absent = "depth beyond the best price, " + absent
-    add_row("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
+    add_row("not simulated", absent + ". Large fills are therefore optimistic." if venue else None)
     return rows
 
 
 def _account(run: Run) -> list[dict[str, str]]:
     """Of a run whose orders went to a venue: nothing was simulated here, and what the venue did is in the records."""
-    where = "the emulated venue on this machine, whose fills are a model" if run.meta.get("environment") == "loopback" else "the venue"
+    where = "the emulated venue on this machine, which models the fills" if run.meta.get("environment") == "loopback" else "the venue"
     return [{"about": about, "what": what} for about, what in (
         ("fills", f"as {where} executed them"), ("latency", "measured: see the latencies of this run"),
-        ("fees", "as they were charged, fill by fill"), ("funding", "as it was settled"),
+        ("fees", "as charged, fill by fill"), ("funding", "as settled"),
         ("own liquidation", "by the rules of the venue, at the margin of the account"),
-        ("not simulated", "nothing: impact, queues, outages and rejects are what the venue did"
-         + (", which as a model has no impact and no outage but those it was told to have" if "model" in where else "")))]
+        ("not simulated", "nothing: impact, queues, outages and rejects are real"
+         + ("in the emulated venue, which has only the impact and the outages that were configured" if "model" in where else "")))]
 
 
 def _bps(value: Any) -> str:
@@ -137,54 +137,55 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
     out = [f"Stream suspect: {text}" for text in stopped(s)]
     if not len(run.audit):
         seen = sum(part[name] or 0 for part in s["data"]["parts"] for name in ("trades", "liquidations"))
-        out.append(f"{seen:,} trades and liquidations were looked at, and none of them was anything to decide about." if seen else
+        out.append(f"None of the {seen:,} trades and liquidations led to a decision." if seen else
                    "The audit stream is empty: no event reached a decision.")
     out += idle(run)
     if not steps.get("large liquidations", 1) and not ran:
         out.append("No liquidation was large.")
     elif cascade and not steps["large liquidations"]:
         warmup = cascade.get("warmup")
-        why = f"Nothing is large before {warmup} liquidations of an instrument were seen" if warmup else "Nothing is large during the warm-up"
+        why = "A liquidation counts as large only after " + (f"{warmup} liquidations of its instrument" if warmup else "the warm-up")
         low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"]
                if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup]
-        out.append(f"No liquidation was large. {why}; after that it must reach the "
-                   f"{_ordinal(cascade.get('quantile'))} of the last {cascade.get('window_events', 'many')}."
+        out.append(f"No liquidation was large. {why}, and only if it reaches the {_ordinal(cascade.get('quantile'))} of the last "
+                   f"{cascade.get('window_events', 'many')}."
                    + (f" {', '.join(low)}." if low else ""))
     if not steps["cascades"] and not steps.get("moments asked"):
         if cascade and steps["large liquidations"]:
-            out.append(f"{steps['large liquidations']:,} liquidations were large, none was followed by another one inside the window: no cascade.")
+            out.append(f"{steps['large liquidations']:,} liquidations were large, but no other large one followed within the window: no cascade.")
     elif not steps["policy wanted a trade"]:
         unmet = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r.get("condition")][:3])
         asked = steps.get("moments asked")
-        text = (f"{plural(steps['cascades'], 'cascade')} seen, and the policy wanted to trade on none" if asked is None else
+        text = (f"{plural(steps['cascades'], 'cascade')} seen; the policy wanted no trade" if asked is None else
                 f"The policy was asked {plural(asked, 'time')} and wanted no trade")
-        out.append(text + (f"; conditions that were not met: {unmet}." if unmet else "."))
+        out.append(text + (f"; conditions not met: {unmet}." if unmet else "."))
     elif not steps["risk agreed"]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r["asked"]][:3])
-        out.append(f"{steps['policy wanted a trade']:,} trades were wanted and risk refused every one: {reasons}.")
+        out.append(f"The policy wanted {steps['policy wanted a trade']:,} trades; risk refused all of them: {reasons}.")
     elif not steps["entries filled"]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in s["entries"]["unfilled"][:3])
-        out.append(f"{steps['entries placed']:,} entries were placed and none was filled" + (f": {reasons}." if reasons else "."))
+        out.append(f"{steps['entries placed']:,} entries were placed; none was filled" + (f": {reasons}." if reasons else "."))
     else:
         out.append("1 entry was filled and is still open." if steps["entries filled"] == 1 else
                    f"{steps['entries filled']:,} entries were filled and are still open.")
     refused = s["feed"]["refused"]
     total = sum(n for n in refused.values() if isinstance(n, int))
     if total and not steps["cascades"]:
-        out.append(f"{total:,} events were refused at the door: " + ", ".join(f"{name} ({n})" for name, n in list(refused.items())[:3]) + ".")
+        out.append(f"Validation refused {total:,} events: " + ", ".join(f"{name} ({n})" for name, n in list(refused.items())[:3]) + ".")
     if not s["covered_instrument_hours"]:
-        out.append("The data covered no time at all.")
+        out.append("The data cover no time.")
     return out
 
 
 #: what a detector that was never active waits for, by kind
-WAITS = {"anomaly": "{segment_s:g} s whose liquidations stand {z_min:g} standard deviations above those before, ${floor_usd:,.0f} or more",
+WAITS = {"anomaly": "a segment of {segment_s:g} s with liquidations {z_min:g} standard deviations above the earlier segments, and of "
+                    "${floor_usd:,.0f} or more",
          "dollar": "${trigger_usd:,.0f} of one side within {window_s:g} s, each liquidation of ${min_usd:,.0f} or more",
-         "imbalance": "one side with {share:.0%} of at least ${floor_usd:,.0f} within {window_s:g} s",
-         "rate": "liquidations {sigma:g} standard deviations above their usual rate, and {floor_per_minute:g} a minute",
-         "zone": "the price back, after {away_s:g} s away, where much had been liquidated; that is not said before {occupied_min} price levels of a "
-                 "contract hold any liquidation",
-         "hawkes": "liquidations {times:g} times as frequent as they usually are"}
+         "imbalance": "liquidations of ${floor_usd:,.0f} or more within {window_s:g} s, {share:.0%} of them on one side",
+         "rate": "a rate of liquidations {sigma:g} standard deviations above its mean, and of {floor_per_minute:g} a minute or more",
+         "zone": "a return of the price, after {away_s:g} s away, to levels of large earlier liquidations, once {occupied_min} price levels of a "
+                 "contract have liquidations",
+         "hawkes": "liquidations {times:g} times as frequent as usual"}
 
 
 def _known(value: float, show: Callable[[float], str]) -> str:
@@ -257,8 +258,8 @@ def idle(run: Run) -> list[str]:
 
 def _quiet(one: dict[str, Any]) -> str:
     if one["kind"] == "bars":
-        return f"No bar of {seconds(one['period_s'])} ended while there were trades."
-    return f"The detector {one['name']} was never active: it waits for {WAITS.get(one['kind'], 'what never came').format(**one)}."
+        return f"No bar of {seconds(one['period_s'])} had trades."
+    return f"The detector {one['name']} was never ACTIVE. It waits for {WAITS.get(one['kind'], 'a condition that was not met').format(**one)}."
 
 
 def _ordinal(quantile: Any) -> str:

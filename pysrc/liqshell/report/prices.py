@@ -23,7 +23,7 @@ CHUNK = 1 << 17
 TAPE_PIECE = 1 << 20
 FRAME_EVENTS = 4096
 MS = 1_000_000
-NO_FRAMES = "The run kept no frames, so there is no price path: only orders, fills and signals are drawn."
+NO_FRAMES = "The run kept no frames, so the chart has no price path: it shows orders, fills and signals only."
 
 
 @dataclass
@@ -243,7 +243,7 @@ def read_paths(run: Run, ledger: Ledger) -> Paths:
                     reduction.add(events[:used])
                     used = 0
     except (DataError, OSError, ValueError) as error:
-        paths.problem = f"The frames could be read only in part: {error}"
+        paths.problem = f"Only a part of the frames is readable: {error}"
     reduction.add(events[:used])
     if reader.damage and not paths.problem:
         paths.problem = f"A part of the recording is damaged: {reader.damage_text()}"

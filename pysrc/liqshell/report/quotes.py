@@ -86,28 +86,27 @@ def sentences(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> l
     none = [p["symbol"] for p in parts if unquoted(p)]
     if quoted is not None and quoted < 1.0 - SHORT:
         if len(none) == len(parts):
-            out.append("The data has trades and no quotes: what a taker pays for the spread is estimated, and nothing here can show that something "
-                       "pays.")
+            out.append("The data have trades and no quotes. The spread that a taker pays is an estimate, so no result here can show a profit.")
         else:
             of_each = f" ({sentences})" if (sentences := by_contract(parts)) else ""
-            out.append(f"Quotes hold for {percent(quoted)} of the traded time{of_each}.")
+            out.append(f"Quotes are live for {percent(quoted)} of the traded time{of_each}.")
     out += [f"{sentence}." for p in parts for sentence in p["said"]][:6]
     bare, no = found["fills"]["without_quote"], found["refused"]
     if bare["k"]:
-        out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} met no live quote: "
+        out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} had no live quote: "
                    + ", ".join(f"{r['all']['k']:,} at the {r['name']}" for r in found["fills"]["rules"] if r["rule"] in ("print", "moved")) + ".")
     if no["k"]:
-        out.append(f"{no['k']:,} of {plural(no['n'], 'entry', 'entries')} that were wanted ({percent(no['share'], 0)}) were refused because the last "
-                   "quote had ended.")
+        out.append(f"{no['k']:,} of {plural(no['n'], 'entry', 'entries')} wanted ({percent(no['share'], 0)}) were refused because the last quote "
+                   "had ended.")
     return out
 
 
 def weakness(quoted: float | None, bare: Mapping[str, Any]) -> str:
-    """Why no tick is given, '' where one may be. bare: fills that met no live quote; few moments without quotes may be the very ones traded in."""
+    """Why no tick is given, '' where one may be. bare: fills that had no live quote; few moments without quotes may be the very ones traded in."""
     if quoted is None:
-        return "for how much of the time quotes held was not measured"
+        return "the share of time with live quotes was not measured"
     if quoted < ENOUGH:
-        return f"quotes hold for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed"
+        return f"quotes are live for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed"
     if bare["k"] > (1.0 - ENOUGH) * bare["n"]:
-        return f"{bare['k']:,} of {plural(bare['n'], 'fill')} met no live quote, at most {percent(1.0 - ENOUGH, 0)} may"
+        return f"{bare['k']:,} of {plural(bare['n'], 'fill')} had no live quote, at most {percent(1.0 - ENOUGH, 0)} may"
     return ""

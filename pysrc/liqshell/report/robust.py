@@ -20,10 +20,10 @@ from liqshell.report.statistics import FEW, daily_sharpe, spaced_mean
 from liqshell.report.study import Control, Study, Trades
 from liqshell.report.text import number, plural
 
-CONTROLS = {"random_side": ("random side", "the same entries, each long or short by the toss of a coin"),
+CONTROLS = {"random_side": ("random side", "the same entries, each long or short at random"),
             "inverted_side": ("inverted side", "the same entries on the other side"),
-            "random_time": ("random time", "as many entries, at moments drawn at random"),
-            "every_30_min": ("every 30 minutes", "an entry by the clock, whatever the market does")}
+            "random_time": ("random time", "the same number of entries, at random moments"),
+            "every_30_min": ("every 30 minutes", "entries at fixed times, whatever the market does")}
 FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few runs are no distribution
 LIKELY = 0.05
 BEYOND = 1.5             # a loss of more than so many times the stop is a move through it
@@ -72,22 +72,23 @@ def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str
     lost = [r["name"] for r in rows if r["p"] is not None and r["p_selected"] > LIKELY
             or r["median_bps"] is not None and r["median_bps"] >= (mean if low is None else low)]
     if real["n"] < FEW:
-        text = (f"{plural(real['n'], 'trade')}, {FEW} are needed to tell an edge from its controls: "
-                + (f"{_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or could have by chance." if lost else
-                   f"{number(mean, 1, True)} bps a trade is more than they gave."))
+        text = (f"{plural(real['n'], 'trade')}; a comparison with the controls needs {FEW}. So far: "
+                + (f"{_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be chance." if lost else
+                   f"the policy's {number(mean, 1, True)} bps a trade is above the controls."))
         return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None, "verdict": text}
     if lost:
-        text = f"No edge beyond its controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or could have by chance."
+        text = (f"No edge over the controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be "
+                "chance.")
     elif low is None and mean > 0:
-        text = (f"No edge is shown: {number(mean, 1, True)} bps a trade is more than its controls gave, and the trades lie in too few stretches of "
+        text = (f"No edge is shown: {number(mean, 1, True)} bps a trade is above the controls, but the trades cover too few separate stretches of "
                 "time for an interval.")
     elif mean > 0:
-        text = f"An edge beyond its controls: {number(mean, 1, True)} bps a trade is more than {_list([r['name'] for r in rows])} explain."
+        text = f"An edge over the controls: {number(mean, 1, True)} bps a trade is more than {_list([r['name'] for r in rows])} explain."
     else:
-        text = (f"Better than its controls and still a loss: {number(mean, 1, True)} bps a trade. It knows something, and it does not pay for its "
-                "costs.")
+        text = (f"Better than the controls, but a loss: {number(mean, 1, True)} bps a trade. The entries are better than chance and do not cover "
+                "their costs.")
     edge = None if not lost and low is None and mean > 0 else not lost and mean > 0
-    few = f" As the best of {tried:,.0f} independent settings it has to beat more than a single one would." if tried > 1.5 and lost else ""
+    few = f" It is the best of {tried:,.0f} independent settings, so the test is stricter than for a single one." if tried > 1.5 and lost else ""
     return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": edge, "verdict": text + few}
 
 
@@ -172,15 +173,16 @@ def _weighted(pairs: list[tuple[float | None, int]]) -> float | None:
 def _forward_verdict(f: dict[str, Any]) -> str:
     inside, outside, folds = f["in_sample_bps"], f["out_of_sample_bps"], len(f["rows"])
     if outside is None:
-        return "No trade was closed on any test span."
-    text = f"Out of sample {number(outside, 1, True)} bps a trade (n = {f['trades']:,}), chosen on the past and judged on the next span"
+        return "No test span has a closed trade."
+    text = f"Out of sample {number(outside, 1, True)} bps a trade (n = {f['trades']:,}), with parameters chosen on the span before"
     text += f", against {number(inside, 1, True)} in sample" if inside is not None else ""
-    text += f"; {f['positive_folds']} of {folds} folds earned money. "
+    text += f"; {f['positive_folds']} of {folds} folds made a profit. "
     if f["low_bps"] is None:
-        return text + "The trades out of sample lie in too few stretches of time to tell it from chance."
+        return text + "The trades out of sample cover too few separate stretches of time for a test against chance."
     found = verdicts.Measured(outside, f["low_bps"], f["high_bps"], f["trades"])
-    return text + {verdicts.GAIN: "The gain out of sample is beyond chance.", verdicts.LOSS: "Out of sample it is a loss beyond chance.",
-                   verdicts.ZERO: "Out of sample it is not distinguishable from zero."}.get(found.sign, f"Too few to say more: {found.missing}.")
+    return text + {verdicts.GAIN: "The gain out of sample is beyond chance.", verdicts.LOSS: "The loss out of sample is beyond chance.",
+                   verdicts.ZERO: "The result out of sample is not distinguishable from "
+                                  "zero."}.get(found.sign, f"There are too few for more: {found.missing}.")
 
 
 def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "the folder of a run",
-                        "Give the folder that `liqcore live` or `liqcore demo` named") from None
+                        "Give the folder that `liqcore live` or `liqcore demo` printed") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise DataError(str(path), f"not JSON ({error})", "the JSON that a run writes") from None
 
@@ -107,7 +107,7 @@ def _audit(path: Path) -> np.ndarray:
         size = path.stat().st_size
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "the audit records of the run",
-                        "Without them there is nothing to report; `liqcore replay` can make them again from the frames") from None
+                        "A report needs them; `liqcore replay` makes them again from the frames") from None
     rest = size % AUDIT_DTYPE.itemsize
     if rest:
         raise DataError(str(path), f"{size} bytes, {rest} more than {size // AUDIT_DTYPE.itemsize} whole records",
@@ -120,11 +120,11 @@ def _audit(path: Path) -> np.ndarray:
         bad = np.flatnonzero((kinds < min(AuditKind)) | (kinds > max(AuditKind)))
         if len(bad):
             raise DataError(f"{path}: record {bad[0]}", f"kind {kinds[bad[0]]}", f"a kind from {min(AuditKind):d} to {max(AuditKind):d}",
-                            "This is not an audit stream, or one of another version of liqcore")
+                            "The file is not an audit stream, or another version of liqcore wrote it")
         back = np.flatnonzero(np.diff(audit["seq"]) <= 0)
         if len(back):
             raise DataError(f"{path}: record {back[0] + 1}", f"sequence {audit['seq'][back[0] + 1]} after {audit['seq'][back[0]]}",
-                            "rising sequence numbers", "Two runs may have been written into one file")
+                            "rising sequence numbers", "Did two runs write into one file?")
     return audit
 
 

@@ -17,21 +17,21 @@ def result(s: dict[str, Any], points: list, end_ms: float) -> Markup:
     """Waterfall and account."""
     m = s["money"]
     if not s["trades"]:
-        return section("Result", empty("No round trip was closed. What happened to the cascades is told below.")
+        return section("Result", empty("No round trip was closed. The tables below show what became of the cascades.")
                        + (part("Why", lines(s["silence"])) if s["silence"] else ""), anchor="result")
     across = m["held_across_funding"]
     note = f"{money(m['net'], True)} net on {money(m['notional'])} of entry notional; account {money(m['equity_start'])}."
-    note += f" {across} trades were held across a funding time." if across else ""
+    note += f" {across} trades were open at a funding time." if across else ""
     legs = table(("leg", "role", ">fills", ">notional", ">fees", ">bps"),
                  [(r["leg"], r["role"], f"{r['fills']:,}", compact(r["notional"]), money(r["fees"]), number(r["bps"], 2))
                   for r in m["fees_by_leg"]])
     left = section("From gross to net", figure(svg.waterfall(m)) + part("Fees by leg", legs), note, "result")
     d = m["drawdown"]
-    note = "Solid: net. Dashed: before fees, slippage and funding. Below: how far the account stood under its last peak."
+    note = "Solid: net. Dashed: before fees, slippage and funding. Below: the drawdown from the last peak of the account."
     fall = ""
     if d and d["share"] > 0:
         fall = (f"Largest drawdown {percent(d['share'], 2)} ({money(d['value'])}): from {when(d['peak_ns'])} to {when(d['trough_ns'])}, "
-                + (f"made good {when(d['recovered_ns'])}" if d["recovered_ns"] else "not made good by the end")
+                + (f"made good {when(d['recovered_ns'])}" if d["recovered_ns"] else "not recovered by the end")
                 + f". Longest time from a peak to its recovery, or to the end: {seconds(d['longest_ns'] / 1e9)}.")
     ends = (when(s["started_ns"])[:16], when(s["ended_ns"])[:16])
     at_mark = m["drawdown_marked"]
@@ -51,7 +51,7 @@ def _days(s: dict[str, Any]) -> Markup:
     out = figure(plots.bars(bars, "Net result of each day", every=-(-len(rows) // 6)))
     blind = [r["day"] for r in rows if r["covered"] < 0.5]
     if blind:
-        text = f"{len(blind)} of {len(rows)} days had data for less than half of their time and are no days of the Sharpe ratio."
+        text = f"{len(blind)} of {len(rows)} days had data for less than half of their time; the Sharpe ratio leaves them out."
         out += sub(text)
     return part("Net by day (UTC)", out)
 
@@ -70,9 +70,9 @@ def statistics(s: dict[str, Any]) -> Markup:
              (f"{interval(t['low'], t['high'], bps)}, " if t["low"] is not None else "") + (clustered(t) if t["n"] else "no trade")
              + (f"; sd {number(t['sd'], 1)}" if t["sd"] is not None else "")),
             ("t statistic", number(t["t"]), f"n = {t['n']}, {t['clusters']} clusters"),
-            ("t statistic if trades were independent", number(alone["t"]),
+            ("t statistic, trades taken as independent", number(alone["t"]),
              f"{interval(alone['low'], alone['high'], bps)} bps: too narrow, trades of one cascade share one price path"),
-            ("net per trade, days drawn anew", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
+            ("net per trade, days resampled", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
              interval(b["low"], b["high"], bps) + f" (bootstrap over {b['days']} days)" if b["low"] is not None else b["why"]),
             ("expected shortfall, worst 5 %", bps(m["shortfall_bps"]) + " bps" if m["shortfall_bps"] is not None else NONE,
              "mean of the worst trades" if m["shortfall_bps"] is not None else "fewer than 20 trades"),
@@ -87,14 +87,14 @@ def statistics(s: dict[str, Any]) -> Markup:
              ("wait for the fill", seconds(e["wait_s"]["p50"]), f"p99 {seconds(e['wait_s']['p99'])}"),
              ("trades per covered instrument hour", number(s["trades_rate"]["per_hour"]),
               interval(s["trades_rate"]["low"], s["trades_rate"]["high"]))]
-    few = f"n = {t['n']}: below 30 trades every figure here is a hint." if t["n"] and t["few"] else ""
+    few = f"n = {t['n']}: with fewer than 30 trades every figure here is only a hint." if t["n"] and t["few"] else ""
     shown = [(a, v, muted(note)) for a, v, note in rows]
     return section("Statistics", table(("", ">value", "95 % interval, note"), shown), few, "statistics")
 
 
 def _sharpe_note(d: dict[str, Any]) -> str:
     if d["value"] is None:
-        return f"{plural(d['days'], 'whole day')}, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
+        return f"{plural(d['days'], 'whole day')}, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all with the same result"
     text = f"{interval(d['low'], d['high'])} (Lo), {d['days']} days"
     if d["bootstrap_low"] is not None:
         text = f"{interval(d['low'], d['high'])} (Lo), {interval(d['bootstrap_low'], d['bootstrap_high'])} (bootstrap), {d['days']} days"
@@ -111,17 +111,17 @@ def exits(s: dict[str, Any]) -> Markup:
                  money(r["slippage"]), money(r["funding"]), signed(r["net"], money(r["net"], True)), seconds(r["hold_s"])) for r in s["exits"]]
         body = table(("reason", ">n", ">share", ">won", ">gross", ">fees", ">slippage", ">funding", ">net", ">hold p50"), rows)
     e = s["entries"]
-    fate = [("filled", str(e["filled"]["k"]), f"{e['partial']} of them only in part" if e["partial"] else "")]
+    fate = [("filled", str(e["filled"]["k"]), f"{e['partial']} of them partially" if e["partial"] else "")]
     fate += [(f"not filled: {r['reason']}", str(r["n"]), r["meaning"]) for r in e["unfilled"]]
     for r in e["months"]:
         f = r["filled"]
-        few = "; below 40 % the size is to be cut ([limits] fill_rate_min)" if f["n"] >= 20 and f["share"] < 0.4 else ""
+        few = "; below 40 % reduce the size ([limits] fill_rate_min)" if f["n"] >= 20 and f["share"] < 0.4 else ""
         fate.append((f"resting entries filled in {r['month']}", f"{f['k']:,} of {f['n']:,}",
                      f"{percent(f['share'], 0)} ({interval(f['low'], f['high'], lambda v: percent(v, 0))}){few}"))
     if e["working"]:
         fate.append(("still working at the end", str(e["working"]), ""))
     if e["post_only_rejects"]:
-        fate.append(("post-only refusals", str(e["post_only_rejects"]), "orders, some were quoted again"))
+        fate.append(("post-only refusals", str(e["post_only_rejects"]), "orders, some of them at a changed price"))
     text = (table(("", ">n", ""), [(a, b, muted(c)) for a, b, c in fate]) if e["placed"]
             else empty("No entry order was placed."))
     orders = part("What became of the entry orders", text)
@@ -149,14 +149,14 @@ def why(s: dict[str, Any]) -> Markup:
     why = (table(("reason", ">n", ">of entries", ""), [(r["reason"], f"{r['n']:,}", percent(r["share"], 0),
                                                         muted(r["meaning"])) for r in s["why_not"]])
            if s["why_not"] else empty("Nothing was refused."))
-    return section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once. Of entries: the share of all "
-                   "entries that risk was asked for.", "refused")
+    return section("Why it did not trade", why, "Answers of policy and risk; one cascade can cause several. Of entries: the share of all entries "
+                   "that reached risk.", "refused")
 
 
 def left_open(s: dict[str, Any]) -> Markup:
     """Positions and orders that were alive at the end."""
     if not s["left_open"]:
-        return section("Left open", empty("Nothing: no position and no order was alive at the end."))
+        return section("Left open", empty("Nothing: no position and no order was open at the end."))
     rows = [(r["symbol"], r["side"], r["what"], f"{r['qty']:g}", price(r["entry"]), price(r["last"]),
              signed(r["unrealised"], money(r["unrealised"], True)), money(r["fees"]), seconds(r["age_s"]), price(r["stop"]) if r["stop"]
              else (bold("none", "neg") if r["what"] == "position" else NONE)) for r in s["left_open"]]
@@ -188,7 +188,7 @@ def instruments(s: dict[str, Any]) -> Markup:
                      money(p["fees"]), signed(p["net"], money(p["net"], True)), number(p["mean_bps"], 1, True),
                      interval(p["low_bps"], p["high_bps"], bps)))
     against = f" ({percent(p['exposure_max_on_account'], 0)} of the account)" if p["exposure_max_on_account"] is not None else ""
-    note = (f"Threshold: what the detector of the last cascade asked for. Together: at most {p['positions_max']} positions at once, largest "
+    note = (f"Threshold: that of the detector of the last cascade. Together: at most {p['positions_max']} positions at once, largest "
            f"exposure {money(p['exposure_max'])}{against}.")
     return section("Instruments and portfolio", table(("symbol", "feed", ">cascades", ">per h (95 %)", ">longs liq.", ">shorts liq.", ">threshold",
                                                        ">entries", ">trades", ">won", ">fees", ">net", ">bps a trade", ">95 %"), rows,
@@ -209,8 +209,8 @@ def pieces(s: dict[str, Any]) -> Markup:
     traded = [r for r in s["hours"] if r["n"]]
     bars = [(f"{r['hour']:02d}", r["net"], f"{r['hour']:02d}:00 UTC: {money(r['net'], True)}, {r['n']} trades") for r in s["hours"]]
     best = sum(r["low_bps"] is not None and r["low_bps"] > 0 for r in traded)
-    note = (f"{len(traded)} hours were traded; with that many looks, one in twenty is beyond its 95 % interval by chance"
-            f" ({best} above zero here).")
+    note = (f"{len(traded)} hours have trades. Of so many hours, one in twenty lies outside its 95 % interval by chance ({best} lie above zero "
+            "here).")
     hours = part("By hour of the entry (UTC)", figure(plots.bars(bars, "Net result by hour of day (UTC)", every=4)) + sub(note))
     numbers = part("In numbers", table(("hour", ">n", ">won", ">net", ">bps a trade", ">95 %"),
                                                  [tuple(row(f"{r['hour']:02d}:00", r)[k] for k in (0, 1, 2, 7, 8, 9))

@@ -27,18 +27,18 @@ def _worth(s: dict[str, Any]) -> Markup:
     e = found["evaluation"]
     if e is None:
         told = ", ".join(f"{n:,} {name}" for name, n in found["answered"].items()) or "nothing was asked"
-        return section("The judge", empty(f"Questions: {told}. What its answers were worth is told by a backtest of this recording with "
-                                          "[judge] kind = 'recorded'."), "", "judge")
+        return section("The judge", empty(f"Questions: {told}. A backtest of this recording with [judge] kind = 'recorded' shows what its answers "
+                                          "were worth."), "", "judge")
     groups = [(r["what"], f"{r['questions']:,}", f"{r['n']:,}", f"{r['won']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
                interval(r["low_bps"], r["high_bps"], bps)) for r in e["groups"]]
     others = [(r["who"], f"{r['entered']:,}", f"{r['n']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
                interval(r["low_bps"], r["high_bps"], bps), percent(r["agrees"], 0),
                interval(r["agrees_low"], r["agrees_high"], lambda v: percent(v, 0))) for r in e["controls"]]
     body = table(("the judge", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %"), groups)
-    body += part("Others, asked the same", table(("who", ">enters", ">with a result", ">net", ">bps", ">95 %", ">agrees", ">95 %"), others))
+    body += part("Other judges, same questions", table(("who", ">enters", ">with a result", ">net", ">bps", ">95 %", ">agrees", ">95 %"), others))
     body += sub(" ".join(sentences(e)))
-    how = ("Each question as a trade of its own, a shadow bracket entered when the verdict was heard, whatever was said: no limit, place or cooldown "
-           "stands in its way. Money and bps after fees and funding.")
+    how = ("Each question as a shadow bracket, entered at the time of the verdict whatever the verdict was, without limits or cooldown. Money and "
+           "bps after fees and funding.")
     return section("The judge", body, how, "judge", e["verdict"])
 
 
@@ -47,19 +47,19 @@ def sentences(e: dict[str, Any]) -> list[str]:
     b, d, w = e["brier"], e["drift_bps"], e["waited_s"]
     out = [f"Answers: {', '.join(f'{n:,} {name}' for name, n in e['statuses'].items()) or 'none'}."]
     if e["only_held"]:
-        out.append(f"{plural(e['only_held'], 'question')} could only be held.")
+        out.append(f"{plural(e['only_held'], 'question')} allowed no answer but hold.")
     if b["n"]:
         out.append(f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low "
-                   "read as chances of 2/3, 1/2 and 1/3).")
+                   "count as probabilities of 2/3, 1/2 and 1/3).")
     if d["n"]:
-        out.append(f"While it was waited for the price moved {bps(d['mean'])} bps our way (95 %: {interval(d['low'], d['high'], bps)}), which an "
-                   "entry then misses.")
+        out.append(f"While the judge answered, the price moved {bps(d['mean'])} bps in our favour (95 %: {interval(d['low'], d['high'], bps)}); an "
+                   "entry after the verdict misses that.")
     if w["n"]:
         out.append(f"Verdicts after p50 {seconds(w['p50'])}, p99 {seconds(w['p99'])}.")
     if e["cost"]:
         each = f", {e['cost_per_entry']:.4f} an entry" if e["cost_per_entry"] is not None else ""
         out.append(f"Cost {e['cost']:.4f} US dollars{each}.")
-    out.append(f"Refusing saved {money(e['saved'], True)}.")
+    out.append(f"The refusals saved {money(e['saved'], True)}.")
     return out
 
 
@@ -96,7 +96,7 @@ def _candles(row: dict[str, Any]) -> str:
 
 def _signals(rows: list[dict[str, Any]]) -> Markup:
     if not rows:
-        return empty("No question was asked.")
+        return empty("The judge was not asked.")
     shown = [(when(r["ts"]), r["contract"], r["direction"], " ".join(filter(None, (r["anomaly"] or "", f"z {number(r['z'], 1)}"))),
               percent(r["purity"], 0), _candles(r), f"{r['news'] or NONE} ({r['items']})", decision(r), r.get("action_reason", "")) for r in rows]
     return table(("UTC", "contract", "wanted", "liquidations", ">one side", "candles", "news (items)", "decision", "why"), shown, tall=True)

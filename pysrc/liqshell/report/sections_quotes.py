@@ -36,7 +36,7 @@ def fills(s: dict[str, Any]) -> Markup:
         names["quote"] = ("taker", "as the venue executed it")
     rows = [(bold(names[r['rule']][0]), cell(r["entry"]), cell(r["exit"]), cell(r["all"]), compact(r["notional"]),
              muted(names[r["rule"]][1])) for r in shown]
-    unmet = [line for line in s["quotes"]["told"] if "met no live quote" in line]
+    unmet = [line for line in s["quotes"]["told"] if "had no live quote" in line]
     return section("At which prices orders filled", table(("", ">entries", ">exits", ">all fills", ">notional", "~"), rows), anchor="fills",
                    verdict=" ".join(unmet))
 
@@ -52,8 +52,8 @@ def streams(s: dict[str, Any]) -> Markup:
     if not rows:
         return Markup()
     body = table(("symbol", "stream", ">rows", ">held, h", ">of the time", ">silences", ">longest"), rows, tall=len(rows) > SHOWN_OPEN)
-    note = ("Held: a row vouches for a trade stream for a minute, for a best bid and ask as long as the engine trades against it, for marks a "
-                "minute, for funding and open interest a quarter of an hour; not while the feed was down. Silences: of a minute and more.")
+    note = ("Live: a trade or a mark counts for a minute, a best bid and ask as long as the engine trades against it, funding and open interest for "
+                "15 minutes; nothing counts while the feed is down. Silences: of a minute and more.")
     return part("Streams", sub(note) + body)
 
 

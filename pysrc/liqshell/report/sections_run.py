@@ -29,19 +29,19 @@ def data(s: dict[str, Any]) -> Markup:
     if refused:
         body += sub("Refused while reading: " + ", ".join(f"{symbol} {name} {n:,}" for symbol, name, n in refused[:12]) + ".")
     classes = {p["completeness"] for p in s["data"]["parts"]}
-    note = ("Quotes held: of the traded time, by the engine's rule. FULL: every liquidation that the venue closed by force. CENSORED: a sample; its "
+    note = ("Quotes live: share of the traded time, by the engine's rule. FULL: the feed has every liquidation. CENSORED: it has a sample, and "
            "volumes are lower bounds.")
     if len(classes) > 1:
-        note += " This run mixes classes: volumes are counted apart and never added."
+        note += " This run mixes the classes; their volumes are counted separately and never added."
     if any(p["receipt"] == "modelled" for p in s["data"]["parts"]):
-        note += " Where the time of receipt is modelled, the reaction is as fast as the model says, not as it would have been."
+        note += " Where the time of receipt is modelled, the reaction time is the model's, not a measured one."
     return section("Data", body, note, "origin")
 
 
 def assumptions(s: dict[str, Any]) -> Markup:
     """What the simulated venue does and does not do, and how to read the numbers."""
     rows = [(bold(r['about'].replace('_', ' ')), r["what"]) for r in s["assumptions"]]
-    body = table(("", ""), rows) if rows else empty("The run does not say how its venue was simulated.")
+    body = table(("", ""), rows) if rows else empty("The run does not state how its venue was simulated.")
     return section("Assumptions", body + part("How to read these numbers", lines(ASSUMPTIONS)), anchor="assumptions")
 
 
@@ -58,7 +58,7 @@ def latency(s: dict[str, Any]) -> Markup:
         cells = [r["name"], f"{r['n']:,}" if isinstance(r["n"], int) else NONE] + [millis(r["wall_ms"][k])
                                                                                         for k in ("p50", "p99", "max")]
         rows.append(cells + ([millis(r["market_ms"][k]) for k in ("p50", "p99", "max")] if fast else []))
-    note = (f"Wall time, and market time beside it: at {s['speed']:g} × real time a real delay counts {s['speed']:g}-fold for the market."
+    note = (f"Wall time and market time: at {s['speed']:g} × real time, a real delay is {s['speed']:g} times as long in market time."
            if fast
            else "Real time: wall time and market time are the same.")
     return section("Latency", table(columns, rows), note)
@@ -74,8 +74,8 @@ def truth(s: dict[str, Any]) -> Markup:
              ("liquidated side right", t["side_right"]))]
     rows.append(("recall by notional", percent(t["recall_by_notional"]), NONE, ""))
     return section("Against the generator's truth", slim(table(("", ">share", "95 % interval", "count"), rows)),
-                    f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in the venue's time "
-                    "(1 s of slack) is a hit. The detector looks for large ones only, so small chains are missed on purpose.")
+                    f"{t['cascades']} cascades of two or more liquidations. A detected cascade is a hit if it overlaps one of the same symbol in "
+                    "the venue's time (1 s tolerance). The detector counts large liquidations only, so it misses small cascades on purpose.")
 
 
 def feed(s: dict[str, Any]) -> Markup:
@@ -93,7 +93,7 @@ def feed(s: dict[str, Any]) -> Markup:
             (name + (" (watched)" if one.get("watched") else ""), str(one.get("completeness")),
              *(count(one.get(key)) for key in ("symbols", "frames", "gaps", "reconnects", "polled"))) for name, one in f["venues"].items()]))
     if f["held_back"]:
-        body += part("Entries held back", table(("", ">of the run"), [
+        body += part("Entries blocked", table(("", ">of the run"), [
             (gate, f"{seconds(s_held)}, {percent(s_held / max(1e-9, s['duration_s']), 1)}") for gate, s_held in f["held_back"].items()]))
     events: list[tuple[str, ...]] = [(when(i["ts"]), i["instrument"], "feed " + f"{i['state']}: {', '.join(i['streams'])}",
                                       f"{number(i['missed_s'], 1)} s missing" if i["state"] != "up" else "") for i in f["incidents"]]
@@ -102,10 +102,10 @@ def feed(s: dict[str, Any]) -> Markup:
     events += [(when(i["ts"]), "all", f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"],
                 f"{i['value']:,.2f} of {i['limit']:,.2f}" if i["limit"] else "") for i in f["limits"]]
     events += [(when(g["ts"]), g["instrument"],
-                ("entries held back: " if g["what"] == "paused" else "no longer held back: ") + g["gate"], "")
+                ("entries blocked: " if g["what"] == "paused" else "no longer blocking entries: ") + g["gate"], "")
                for g in f["gates"]]
     body += part("Incidents", table(("UTC", "instrument", "what", ""), sorted(events)[:200], tall=True) if events
-                 else empty("None: no gap, no alarm, no limit was reached."))
+                 else empty("None: no gap, no alarm, no limit reached."))
     return section("Feed and incidents", body)
 
 
@@ -118,7 +118,7 @@ def stamp(s: dict[str, Any]) -> Markup:
         state = "identical" if replay.get("identical") else f"DIFFERENT, first at {replay.get('first_difference')}"
         state += f" ({replay.get('records', NONE)} records)"
     rows = [("liqcore", f"{t['version']}, abi {t['abi']}"), ("seed of the run", t["seed"]),
-            ("seed of the generated market", (", ".join(map(str, t["market_seeds"] or ())) or "not told by the data") if s["synthetic"] else None),
+            ("seed of the generated market", (", ".join(map(str, t["market_seeds"] or ())) or "not in the data") if s["synthetic"] else None),
             ("code", t["code_hash"]), ("speed", f"{t['speed']:g}"),
             ("configuration", t["config_hash"]), ("data", s["data"]["fingerprint"]),
             ("audit stream", f"{t['audit_records']:,} records, sha256 {t['audit_sha256']}"), ("replay", state)]

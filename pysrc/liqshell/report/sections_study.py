@@ -21,7 +21,7 @@ def belief(s: dict[str, Any]) -> Markup:
     body = table(("", "question", "answer"), rows)
     if s["problems"]:
         body += part("Not done", lines(s["problems"]))
-    return section("Can it be believed?", body, "✓ speaks for the result, ✕ against it, ? cannot tell, – was not tried.", "belief")
+    return section("Can it be believed?", body, "✓ supports the result, ✕ speaks against it, ? cannot tell, – not tested.", "belief")
 
 
 def delays(s: dict[str, Any]) -> Markup:
@@ -31,7 +31,7 @@ def delays(s: dict[str, Any]) -> Markup:
     rows = [(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0), number(r["gross_bps"], 1, True),
              coloured(of_delay(r), number(r["mean_bps"], 1, True)), interval(r["low_bps"], r["high_bps"], bps)) for r in found["rows"]]
     body = figure(plots.delays(found["rows"])) + table((">delay", ">entries", ">trades", ">won", ">gross bps", ">net bps", ">95 %"), rows)
-    return section("Reaction delay", body, "Net per trade in bps when each signal is acted upon so much later. Bars: 95 % interval.", "delays",
+    return section("Reaction delay", body, "Net per trade in bps if each entry comes later by this delay. Bars: 95 % interval.", "delays",
                    found["verdict"])
 
 
@@ -44,8 +44,8 @@ def controls(s: dict[str, Any]) -> Markup:
              number(r["p_selected"], 3)) for r in found["rows"]]
     body = figure(plots.controls(found["rows"], found["mean_bps"]))
     body += table(("control", ">draws", ">trades a draw", ">5 %", ">median", ">95 %", ">p", ">p, chosen"), rows)
-    return section("Controls", body, "Net per trade in bps of trading the same data without knowledge. p: share of draws that did at least as well "
-                   f"as this run, which counts as one of them. p, chosen: after the choice among "
+    return section("Controls", body, "Net per trade in bps of trades on the same data without the policy's knowledge. p: share of draws at least "
+                   "as good as this run, which counts as a draw. p, chosen: corrected for the choice among "
                    f"{plural(round(found['tried']), 'independent setting')}.", "controls", found["verdict"])
 
 
@@ -65,7 +65,7 @@ def forward(s: dict[str, Any]) -> Markup:
                  percent(f["mean_rank"], 0)))
     note = [f"95 % {interval(f['low_bps'], f['high_bps'], bps)} bps"] if f["low_bps"] is not None else []
     if f["kept"] is not None:
-        note.append(f"{percent(f['kept'], 0)} of the in-sample result was kept")
+        note.append(f"{percent(f['kept'], 0)} of the in-sample result remains")
     if f["daily_sharpe"] is not None:
         note.append(f"daily Sharpe × √365 over {f['days']} whole test days: {number(f['daily_sharpe'])} "
                     f"(95 % {interval(f['sharpe_low'], f['sharpe_high'])})")
@@ -73,8 +73,8 @@ def forward(s: dict[str, Any]) -> Markup:
         note.append(f"the chosen setting beat {percent(f['mean_rank'], 0)} of all settings on {plural(f['ranked'], 'test span')} (50 % = luck)")
     columns = ("fold", "chosen on", "judged on", ">settings", "chosen", ">trades in", ">bps in", ">trades out", ">bps out", ">rank out")
     body = figure(plots.folds(f["rows"]), "picture") + table(columns, rows, foot=1) + sub("; ".join(note))
-    how = (f"Parameters with the best {f['objective']} on one span, judged on the next ({f['scheme']}, {seconds(f['embargo_s'])} left out between). "
-           "Hollow: in sample. Full: out of sample.")
+    how = (f"Parameters with the best {f['objective']} on one span, tested on the next ({f['scheme']}, {seconds(f['embargo_s'])} left out between). "
+           "Hollow: in sample. Filled: out of sample.")
     return section("Walk-forward", body, how, "forward", f["verdict"])
 
 
@@ -88,24 +88,24 @@ def trials(s: dict[str, Any]) -> Markup:
             ("Sharpe of a day", daily(t["sharpe_daily"]), plural(t["days"], "day")
              + (f", skewness {number(t['skew'])}, kurtosis {number(t['kurtosis'])}" if t["skew"] is not None else "")),
             ("Hansen's SPA, p", percent(t["p_superior"]) if t["p_superior"] is not None else "not enough days",
-             f"{t['settings']:,} settings with daily results: how often the best of them shows as much if none has an edge"),
-            ("shape of all days, p", percent(t["p_shape"]), "the same for the best of all that were tried, its days drawn from those of all"),
-            ("what luck alone would give", daily(t["hurdle_daily"]), "the best of so many worthless settings; their scatter is the sampling error"),
+             f"{t['settings']:,} settings with daily results: how often the best of them does as well if none has an edge"),
+            ("shape of all days, p", percent(t["p_shape"]), "the same for the best of all settings tried, with days drawn from all of them"),
+            ("expected by luck alone", daily(t["hurdle_daily"]), "the best of as many settings without an edge; their spread is the sampling error"),
             ("deflated Sharpe", percent(t["deflated"]), "probability that the true Sharpe ratio is above that"
-             + (f"; {t['days_needed']:,.0f} days would show it" if t["days_needed"] else ""))]
+             + (f"; {t['days_needed']:,.0f} days are needed to show it" if t["days_needed"] else ""))]
     if t["unmet"]:
-        rows.append(("moves beyond the stop", "none met", "no trade of this setting lost more than 1.5 times its stop: what one costs is not in "
-                     "these numbers"))
+        rows.append(("moves beyond the stop", "none met", "no trade of this setting lost more than 1.5 times its stop; these numbers do not include "
+                     "the cost of one that does"))
     o = t["overfitting"]
     if o is not None:
         rows.append(("probability of overfitting", percent(o["pbo"]) if o["pbo"] is not None else "not enough days",
-                     f"{o['ways']:,} ways to cut {o['days']} days in two, {o['settings']:,} settings that traded: how often the best of one half is "
-                     "in the lower half of the other, before costs and among settings that enter alike (50 % = luck)"))
-        rows.append(("loses out of sample", percent(o["loss"]), "share of those ways in which the best setting lost money on the other half"))
+                     f"{o['ways']:,} cuts of {o['days']} days into two halves, {o['settings']:,} settings with trades: how often the best of one "
+                     "half ranks in the lower half of the other, before costs and among settings with the same entries (50 % = luck)"))
+        rows.append(("loses out of sample", percent(o["loss"]), "share of those cuts in which the best setting lost money on the other half"))
     if t["problem"]:
         rows.append(("problem", NONE, t["problem"]))
     return section("Trials", slim(table(("", ">value", ""), [(a, v, muted(n)) for a, v, n in rows])),
-                   "A result that was chosen among many is better than it will be.", "trials")
+                   "A result chosen among many overstates what will follow.", "trials")
 
 
 def _amount(value: float | None, unit: str) -> str:
@@ -135,9 +135,8 @@ def expected(s: dict[str, Any]) -> Markup:
         rows.append((span(f"{whose}{r['id']}", "nowrap"), r["what"], low if low == high else f"{low} to {high}", seen,
                      span(r["verdict"], f"verdict-{tone(r)}"), muted(note)))
     return section("Promised and observed", table(("claim", "~", ">promised", ">observed (95 %)", "", "~note"), rows),
-                   "What the authors of each preset expect, beside what was observed on the contracts that it traded. below, above: the observed "
-                   "interval lies outside. as claimed: it lies inside. not contradicted: it overlaps. too few: there is no interval, or it rests on "
-                   "too little to say any of these.",
+                   "The claims of each preset's authors, and what was observed on the contracts that it traded. below, above: the observed interval "
+                   "lies outside the claim. as claimed: inside. not contradicted: it overlaps. too few: no interval, or too few observations.",
                    "expected")
 
 
@@ -145,6 +144,6 @@ def all_of(s: dict[str, Any]) -> Markup:
     """Everything of the study in its order; empty for a run without one."""
     out = two(delays(s), controls(s)) + forward(s) + two(trials(s), "") + expected(s)
     if s["mode"] == "backtest" and not any(s[key] for key in ("delays", "controls", "forward")):
-        none = empty("This backtest was run without delays, controls and walk-forward: nothing here speaks for or against it.")
+        none = empty("This backtest ran without delays, controls and walk-forward, so it has no test of its result.")
         out = section("Robustness", none) + out
     return out

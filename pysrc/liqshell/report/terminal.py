@@ -31,13 +31,13 @@ def _head(s: dict[str, Any]) -> Panel:
     if contaminated(s):
         lines.append(Text(WHY, style="bold red"))
     if label(s):
-        lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No tick is given below."]), style="bold red"))
+        lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No result below gets a ✓."]), style="bold red"))
     if halted(s):
         lines.append(Text(halted(s), style="red"))
     if warmth.sentence(s):
         lines.append(Text(warmth.sentence(s), style="dim"))
     if s["synthetic"]:
-        lines.append(Text("Prices and liquidations were generated: nothing here is evidence about a real market.", style="yellow"))
+        lines.append(Text("Prices and liquidations are generated. They are no evidence about a real market.", style="yellow"))
     return Panel(Group(*lines), title=escape(str(s["name"])), title_align="left", border_style="dim")
 
 
@@ -47,7 +47,7 @@ def _money(s: dict[str, Any]) -> Table:
     table.add_row("gross", coloured(m["gross_decided"], money(m["gross_decided"], sign=True)), "at decision prices")
     table.add_row("− fees", money(-m["fees"]), f"maker {money(m['fees_maker'])}, taker {money(m['fees_taker'])}")
     table.add_row("− slippage", money(-m["slippage"]), "stops against their trigger, market orders against the last trade")
-    across = f"{m['held_across_funding']} trades held across a funding time" if m["held_across_funding"] else ""
+    across = f"{m['held_across_funding']} trades open at a funding time" if m["held_across_funding"] else ""
     table.add_row("− funding", money(-m["funding"]), across if m["funding_modelled"] else "not modelled" + (f"; {across}" if across else ""))
     table.add_row(Text("net", style="bold"), coloured(m["net"], money(m["net"], sign=True)),
                   f"{number(m['net_on_notional_bps'], 1, True)} bps of notional, {percent(m['net_on_account'], 3, True)} of the account")
@@ -63,7 +63,7 @@ def _statistics(s: dict[str, Any]) -> Table:
     x, fall = s["trials"], s["money"]["drawdown"]
     table.add_row("net per trade", number(t["mean"], 1, True) + " bps",
                   (f"{interval(t['low'], t['high'], bps)}, t = {number(t['t'])}, " if t["low"] is not None else "")
-                  + (f"{clustered(t)}, " if t["n"] else "") + f"n = {t['n']}" + (": below 30, a hint at most" if t["few"] else ""))
+                  + (f"{clustered(t)}, " if t["n"] else "") + f"n = {t['n']}" + (": below 30, only a hint" if t["few"] else ""))
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
                   f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None
@@ -140,7 +140,7 @@ def _open(s: dict[str, Any]) -> Table:
 
 def _latency(s: dict[str, Any]) -> Table:
     fast = s["speed"] != 1
-    note = f"At {s['speed']:g} x real time a real delay counts {s['speed']:g}-fold in market time." if fast else ""
+    note = f"At {s['speed']:g} x real time, a real delay is {s['speed']:g} times as long in market time." if fast else ""
     table = table_of("Latency", "", ">n", ">p50", ">p99", ">max", *([">p50 market", ">p99 market"] if fast else []), note=note)
     for row in s["latency"]:
         wall, market = row["wall_ms"], row["market_ms"]
@@ -176,11 +176,11 @@ def _feet(s: dict[str, Any]) -> list[Text]:
         out.append(Text.assemble(("Venues  ", "bold"), text))
     out += [Text(line) for line in timetable.sentences(s)]
     if f["held_back"]:
-        out.append(Text("Entries were held back: " + ", ".join(f"{seconds(span)} {gate}" for gate, span in f["held_back"].items())))
+        out.append(Text("Entries were blocked: " + ", ".join(f"{seconds(span)} {gate}" for gate, span in f["held_back"].items())))
     if not stamp["finished"]:
-        out.append(Text(f"UNFINISHED: the run was cut off, everything above is of a part of it. {stamp['problem'] or ''}", style="bold red"))
+        out.append(Text(f"UNFINISHED: the run was cut off. The report covers only a part of it. {stamp['problem'] or ''}", style="bold red"))
     if stamp["audit_lost"]:
-        out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
+        out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing. Every sum above may be wrong", style="bold red"))
     if s["mode"] != "backtest":
         out += [Text(line) for line in s["quotes"]["told"]]
     for text in stopped(s)[:5]:
@@ -209,7 +209,7 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     text = (f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {_volumes(c)} in them, "
             f"{number(c['rate']['per_hour'], 2)} per covered instrument hour ({interval(c['rate']['low'], c['rate']['high'])}), p50 "
             f"{seconds(c['duration_s']['p50'])}")
-    console.print(Text("No detector looked for cascades." if bars_only(s) else text, style="dim"))
+    console.print(Text("No detector of cascades ran." if bars_only(s) else text, style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:
         parts += [_money(s), _statistics(s)]

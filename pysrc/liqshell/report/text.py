@@ -117,18 +117,18 @@ def evidence(text: str | None) -> tuple[str, str, str]:
 
 
 ASSUMPTIONS = (
-    "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and "
-    "market orders against the last trade. Resting limit orders fill at their price and have none.",
-    "Net = gross − fees − slippage − funding. Returns are shown on notional and on the account: a trade uses only a part of the account.",
+    "Gross in the waterfall uses the price at which each exit was decided. Slippage is the loss of stops against their trigger and of market orders "
+    "against the last trade. Resting limit orders fill at their price, without slippage.",
+    "Net = gross − fees − slippage − funding. Returns are given on notional and on the account, because a trade uses only a part of the account.",
     "Break-even win rate = mean loss / (mean win + mean loss), after costs. The planned one uses the bracket's own distances with the fees of "
     "its entry, a maker target and a taker stop.",
-    "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
-    "for means. Trades of one cascade share one price path: means are clustered by day, on fewer than five days by stretches of at least an hour and "
-    "twice the longest time held, and have no interval where those are fewer than five. Rates and shares take each trade as one observation: their "
-    "intervals are too narrow where trades come in bursts.",
+    "Rates are per hour covered by the feed; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t for means. "
+    "Trades of one cascade share one price path: means are clustered by day. With fewer than five days they are clustered by stretches of at least "
+    "an hour and twice the longest time held; with fewer than five stretches there is no interval. Rates and shares count each trade as one "
+    "observation, so their intervals are too narrow where trades come in bursts.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
-    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de "
-    "Prado). It is shown beside the two tests that decide, Hansen's SPA and the shape of all days.",
-    "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
-    "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
+    "Deflated Sharpe: the probability that the true ratio exceeds the best of as many settings without an edge (Bailey, Lopez de Prado). The "
+    "verdict rests on two other tests: Hansen's SPA and the shape of all days.",
+    "Times are times of receipt, in UTC. Sides are those of the liquidated positions.",
+    "Prices of liquidations are as the venue reports them, on most venues the bankruptcy price. The price path consists of trades.",
 )

@@ -39,19 +39,19 @@ def sentences(s: dict[str, Any]) -> list[str]:
     if found is None:
         return []
     why = ", ".join(f"{reason} ({n})" for reason, n in list(found["by_reason"].items())[:5])
-    out = [f"{found['said'][0].upper()}{found['said'][1:]}. Of {plural(found['asked'], 'entry', 'entries')} that were wanted, "
-           f"{found['hours']:,} were refused by [hours] and {found['blackout']:,} by [blackout]" + (f": {why}." if why else ".")]
+    out = [f"{found['said'][0].upper()}{found['said'][1:]}. Of {plural(found['asked'], 'entry', 'entries')} wanted, {found['hours']:,} were refused "
+           f"by [hours] and {found['blackout']:,} by [blackout]" + (f": {why}." if why else ".")]
     other, money_now, t = found["without"], s["money"], s["per_trade"]
     if other is not None:
         each = f", {number(other['mean_bps'], 1, True)} bps of notional" if other["mean_bps"] is not None else ""
         out.append(f"The same run without them: {plural(other['trades'], 'closed trade')}, net {money(other['net'], True)}{each}; with them: "
-                   f"{t['n']:,}, net {money(money_now['net'], True)}. Hours that are chosen by such a difference are fitted to it: `liqcore forward` "
-                   "chooses them on one span and judges them on the next.")
+                   f"{t['n']:,}, net {money(money_now['net'], True)}. Hours chosen by this difference are fitted to the data; `liqcore forward` "
+                   "chooses them on one span and tests them on the next.")
     return out
 
 
 def html(s: dict[str, Any]) -> Markup:
     """A section of the page, "" where there is nothing to say."""
     lines = sentences(s)
-    return section("Hours and blackouts", paragraphs(lines), "They close entries only: what is held goes its way.",
+    return section("Hours and blackouts", paragraphs(lines), "They stop entries only. Exits of open positions continue.",
                    "timetable") if lines else Markup()

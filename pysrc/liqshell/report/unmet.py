@@ -83,9 +83,9 @@ def reasons(run: Run) -> list[dict[str, Any]]:
     for row in found:
         asked = _asked(row["condition"], row["threshold"])
         low, middle, high = (_number(row["condition"], row[name], 4) for name in ("low", "median", "high"))
-        was = "" if math.isnan(row["median"]) else f"it was {low} to {high}, {middle} in the middle" if low != high else f"it was {low}"
+        was = "" if math.isnan(row["median"]) else f"it was {low} to {high}, median {middle}" if low != high else f"it was {low}"
         unknown = f"not known {row['unknown']:,} times" if row["unknown"] else ""
-        later = f"{row['later']:,} times it looked again later" if row["later"] else ""
+        later = f"{row['later']:,} times it was asked again later" if row["later"] else ""
         out.append({"reason": f"{row['policy']}: {asked}" if several else asked, "n": row["n"], "asked": True, "share": None,
                     "meaning": "the policy's condition was not met: " + "; ".join(filter(None, (was, unknown, later))),
                     "condition": {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}})

@@ -21,7 +21,7 @@ from liqshell.report.text import interval, number, percent, plural, seconds, whe
 GAIN, LOSS, ZERO, THIN = "gain", "loss", "zero", "too few"
 UNKNOWN, BELOW, ABOVE, CLAIMED, OVERLAPS = "cannot tell", "below", "above", "as claimed", "not contradicted"
 CONTAMINATED = "CONTAMINATED"
-WHY = "A live model was asked about the past: it may know what happened next. No number of this run says what it would have earned."
+WHY = "A live model answered questions about the past, and may know what happened next. No number of this run shows what it would have earned."
 SLOW_S = 1.0             # a gain that is gone by then is one of latency
 Show = Callable[[float | None], str]
 
@@ -54,7 +54,7 @@ class Measured:
         if self.value is None:
             return self.why or "nothing was measured"
         if self.n < self.least:
-            return f"{self.count}, {self.least:g} are needed"
+            return f"{self.count}; {self.least:g} are needed"
         return (self.why or "no interval") if self.low is None or self.high is None else ""
 
     @property
@@ -118,12 +118,12 @@ def clustered(t: Mapping[str, Any]) -> str:
     if t["low"] is not None:
         return "clustered by day" if by_day else f"clustered by stretches of {seconds(t['cluster_s'])}"
     count = plural(t["clusters"], "day") if by_day else f"{t['clusters']} stretch{'es' * (t['clusters'] != 1)} of {seconds(t['cluster_s'])}"
-    return f"trades in {count}, an interval needs {CLUSTERS_MIN}"
+    return f"trades in {count}; an interval needs {CLUSTERS_MIN}"
 
 
 def warned(contaminated: object) -> str:
-    """What a verdict begins with where a live model was asked about the past."""
-    return f"{CONTAMINATED}: a live model was asked about the past. " if contaminated else ""
+    """What a verdict begins with where a live model answered questions about the past."""
+    return f"{CONTAMINATED}: a live model answered questions about the past. " if contaminated else ""
 
 
 def contaminated(s: Mapping[str, Any]) -> bool:
@@ -143,15 +143,15 @@ def verdict(s: Mapping[str, Any]) -> str:
 def _of_run(s: Mapping[str, Any]) -> str:
     t = s["per_trade"]
     if not t["n"]:
-        return "No trade was closed, so nothing can be said about the policy."
+        return "No trade was closed, so the run says nothing about the policy."
     trades, found = plural(t["n"], "closed trade"), of_mean(t)
     if t["low"] is None:
         why = clustered(t)
-        return f"{trades}, mean net {bps(t['mean'])} bps of notional: too few to say more. {why[0].upper()}{why[1:]}."
+        return f"{trades}, mean net {bps(t['mean'])} bps of notional. There are too few for more. {why[0].upper()}{why[1:]}."
     head = (f"{trades}, mean net {bps(t['mean'])} bps of notional per trade "
             f"(95 % interval {interval(t['low'], t['high'], bps)}, t = {number(t['t'], 2)}, {clustered(t)}): ")
     return head + {GAIN: "a gain beyond chance at this level, on this run only.", LOSS: "a loss beyond chance at this level, on this run only.",
-                   ZERO: "not distinguishable from zero.", THIN: f"n below {FEW}, too few to call it anything."}[found.sign]
+                   ZERO: "not distinguishable from zero.", THIN: f"n is below {FEW}: too few for a verdict."}[found.sign]
 
 
 def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -159,7 +159,7 @@ def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     and no gain at SLOW_S or later."""
     traded = [r for r in rows if r["mean_bps"] is not None]
     if not traded:
-        return "open", "No trade was closed at any delay."
+        return "open", "No delay has a closed trade."
     found = [(r["delay_s"], of_delay(r)) for r in traded]
     gains, losses = ([at for at, m in found if m.sign == sign] for sign in (GAIN, LOSS))
     state = "good" if len(gains) == len(found) else "bad" if losses and max(gains, default=0.0) < SLOW_S else "open"
@@ -168,9 +168,9 @@ def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     if gains:
         text += f": a gain beyond chance at {len(gains)} of {len(found)} delays, the slowest {seconds(gains[-1])}."
     elif all(m.sign == THIN for _, m in found):
-        text += ": too few trades at every delay to tell a gain or a loss from chance."
+        text += ": every delay has too few trades to tell a result from chance."
     elif max(r["mean_bps"] for r in traded) <= 0:
-        text += ": no delay earns its costs."
+        text += ": no delay covers its costs."
     else:
         best = max(traded, key=lambda r: r["mean_bps"])
         text += f": at no delay is the gain beyond chance (best {bps(best['mean_bps'])} bps at {seconds(best['delay_s'])})."
@@ -186,27 +186,27 @@ def belief(s: Mapping[str, Any]) -> list[dict[str, str]]:
     earned = of_mean(t)
     text = _of_run(s) if t["low"] is None else f"{earned.describe(bps, ' bps a trade net')}, {clustered(t)}."
     text += f" Too few: {earned.missing}." if earned.missing and t["low"] is not None else ""
-    rows = [("Does it earn its costs?", by_sign[earned.sign], text)]
+    rows = [("Does it cover its costs?", by_sign[earned.sign], text)]
     edge = None if c is None or t["n"] < FEW else c["edge"]
-    rows.append(("Is it more than chance entries?", "none" if c is None else "open" if edge is None else "good" if edge else "bad",
+    rows.append(("Is it better than chance entries?", "none" if c is None else "open" if edge is None else "good" if edge else "bad",
                  "No controls were run." if c is None else c["verdict"]))
     rows.append(("Does it survive a slower reaction?", *(("none", "No other delays were run.") if d is None else delays(d["rows"]))))
     state = "none" if f is None else by_sign[Measured(f["out_of_sample_bps"], f["low_bps"], f["high_bps"], f["trades"]).sign]
-    rows.append(("Does it work on days that did not choose it?", state, "No walk-forward was run." if f is None else f["verdict"]))
+    rows.append(("Does it work on days not used to choose it?", state, "No walk-forward was run." if f is None else f["verdict"]))
     rows += [_luck(s["trials"]), _data(s)]
-    why = "a live model was asked about the past" if contaminated(s) else s["quotes"]["weakness"]
-    return [{"question": q, "state": "open", "answer": f"{text} No tick: {why}."} if why and state == "good" else
+    why = "a live model answered questions about the past" if contaminated(s) else s["quotes"]["weakness"]
+    return [{"question": q, "state": "open", "answer": f"{text} Not passed: {why}."} if why and state == "good" else
             {"question": q, "state": state, "answer": text} for q, state, text in rows]
 
 
 def _data(s: Mapping[str, Any]) -> tuple[str, str, str]:
     parts = s["data"]["parts"]
     weak = [f"{p['symbol']} {p['completeness']}" for p in parts if p["completeness"] != "FULL"]
-    weak += ["time of receipt is modelled"] if any(p["receipt"] == "modelled" for p in parts) else []
+    weak += ["modelled time of receipt"] if any(p["receipt"] == "modelled" for p in parts) else []
     covered = [p["covered"] for p in parts if p["covered"] is not None]
     share, quoted = sum(covered) / len(covered) if covered else 0.0, s["quotes"]["quoted"]
     held = percent(quoted) if quoted is not None else "an unknown part"
-    text = f"{percent(share, 0)} of the time is covered, quotes hold for {held} of the traded time"
+    text = f"data cover {percent(share, 0)} of the time, live quotes {held} of the traded time"
     text += f"; {', '.join(weak)}." if weak else "; every feed is FULL."
     if s["synthetic"]:
         text = "SYNTHETIC: no evidence about a real market. " + text
@@ -215,21 +215,22 @@ def _data(s: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _luck(t: Mapping[str, Any]) -> tuple[str, str, str]:
-    question = "Is it more than the best of many tries?"
+    question = "Is it better than the best of many tries?"
     o = t["overfitting"]
     walked = "" if o is None or o["pbo"] is None else (
-        f" Of the walk's settings: probability of overfitting {percent(o['pbo'])}, probability that the chosen one loses {percent(o['loss'])}.")
+        f" Walk-forward: probability of overfitting {percent(o['pbo'])}, probability that the chosen setting loses {percent(o['loss'])}.")
     if t["p_superior"] is None:
-        text = f"{plural(t['days'], 'whole day')} of results: too few to tell, {DAYS_MIN} with trades are needed."
+        text = f"{plural(t['days'], 'whole day')} of results: too few; {DAYS_MIN} with trades are needed."
         state = "open" if t["logged"] else "none"
     else:
-        text = (f"The best of {plural(t['trials'], 'worthless setting')} tried on this data shows as much in {percent(t['p_superior'])} of resamples "
-                f"of its days and in {percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}.")
+        best = plural(t["trials"], "setting without an edge", "settings without an edge")
+        text = (f"The best of {best} on these data does as well in {percent(t['p_superior'])} of resamples of its days and in "
+                f"{percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}.")
         state = "good" if t["edge"] else "bad" if max(t["p_superior"], t["p_shape"]) >= 0.5 else "open"
-        text += "" if t["logged"] else " No trial log, so one is assumed."
+        text += "" if t["logged"] else " There is no trial log, so one trial is assumed."
         if t["settings"] < KNOWN * t["trials"]:
-            text += f" The daily results of only {t['settings']:,} of them are kept: no edge can be called."
-    text += " No trade of this setting met a move beyond its stop: what one would cost is not in these numbers." if t["unmet"] else ""
+            text += f" Daily results exist for only {t['settings']:,} of them, so an edge cannot be confirmed."
+    text += " No trade of this setting met a move far beyond its stop; these numbers do not include the cost of one." if t["unmet"] else ""
     text += f" {t['problem']}." if t["problem"] else ""
     state = "bad" if walked and o["pbo"] >= 0.5 else state
     return question, state if t["logged"] or state == "bad" else min(state, "open", key=("none", "open", "good").index), text + walked
@@ -240,9 +241,9 @@ def stopped(s: Mapping[str, Any]) -> list[str]:
     out = []
     for one in s["feed"]["suspect"]:
         until = f"until {when(one['until'])} ({one['ended']})" if one["until"] is not None else "to the end of the run"
-        out.append(f"{one['venue']}: liquidations of {', '.join(one['symbols'])} are missing from {when(one['since'])} {until}. Trades went on, "
-                   "and by what the stream did before, its silence cannot be the market's. It is counted as a gap, and nothing was entered on it "
-                   f"once it was found ({when(one['at'])}).")
+        out.append(f"{one['venue']}: liquidations of {', '.join(one['symbols'])} are missing from {when(one['since'])} {until}. Trades continued, "
+                   f"and such a silence is improbable for this stream. It counts as a gap; from its discovery ({when(one['at'])}) there were no "
+                   "entries on it.")
     return out
 
 

@@ -30,10 +30,10 @@ def sentence(s: dict[str, Any]) -> str:
     if not w:
         return ""
     if w["began"] == "cold":
-        return "Begun cold: nothing learnt before was used" + (f" ({len(w['refused'])} refused)" if w["refused"] else "") + "."
+        return "The run began cold: it used no learnt state" + (f" ({len(w['refused'])} refused)" if w["refused"] else "") + "."
     ready = sum(row["seen_start"] >= row["wanted"] for row in w["contracts"])
     of = f"; {ready} of {len(w['contracts'])} thresholds were known" if w["contracts"] else ""
-    return f"Begun warm: learnt from {when(w['since_ns'])} to {when(w['until_ns'])} UTC{of}."
+    return f"The run began warm, with what was learnt from {when(w['since_ns'])} to {when(w['until_ns'])} UTC{of}."
 
 
 def page(s: dict[str, Any]) -> Markup:
@@ -44,9 +44,9 @@ def page(s: dict[str, Any]) -> Markup:
     rows = [(bold(r['contract']), r["detector"], f"{r['seen_start']:,}", f"{r['seen_end']:,}", f"{r['wanted']:,}",
              when(r["known_ns"]) if r["known_ns"] else NONE) for r in w["contracts"]]
     body = table(("contract", "detector", ">seen at the start", ">at the end", ">wanted", "threshold known since (UTC)"), rows) if rows else empty(
-        "No detector of this run counts its warm-up.")
+        "No detector of this run has a warm-up.")
     warm = [("learnt from", one) for one in w["from"]] + [("not used", one) for one in w["refused"]] + [("note", one) for one in w["notes"]]
     if warm:
         body += table(("", ""), [(a, b) for a, b in warm])
-    missing = f" Without data in between: {w['holes']} spans, {seconds(w['missing_s'])}." if w["holes"] else ""
+    missing = f" Spans without data in between: {w['holes']}, {seconds(w['missing_s'])}." if w["holes"] else ""
     return section("What was learnt before", body, sentence(s) + missing, "warm")

@@ -137,7 +137,7 @@ def parse(texts: Iterable[str]) -> list[DetectorSpec]:
         name, _, kind = head.rpartition("=")
         spec: DetectorSpec = {"kind": kind.strip(), "name": name.strip() or kind.strip()}
         if spec["kind"] not in KINDS and not is_file(spec["kind"]) and spec["kind"] not in plugin_names(DETECTOR):
-            raise ConfigError(f"--detector {text}", f"no detector is of kind {spec['kind']!r}",
+            raise ConfigError(f"--detector {text}", f"no detector kind {spec['kind']!r}",
                               f"NAME=KIND,param=value; KIND one of {', '.join(KINDS)}, or file.py:Class")
         table = {p.name: p for p in parameters_of(spec["kind"], f"--detector {text}")}
         for part in rest:
@@ -244,7 +244,7 @@ def agreement(data: Data, specs: Sequence[DetectorSpec], tolerance_s: float = TO
 
 def full_windows(engine: lc.Engine) -> list[str]:
     """Which detectors knew a burst from below only."""
-    return [f"detector {d.name}: its window was full, {d.dropped:,} liquidations gave way before their time; give it more window_events"
+    return [f"detector {d.name}: its window was full and dropped {d.dropped:,} liquidations early; give it more window_events"
             for d in engine.detectors if d.dropped]
 
 
@@ -288,13 +288,13 @@ def warnings(data: Data, specs: Sequence[DetectorSpec]) -> list[str]:
     """Where a detector that counts or sums runs on a feed that shows only a sample."""
     out = []
     counting = [one["name"] for one in specs if one["kind"] in COUNTING]
-    for completeness, text in ((lc.Completeness.COMPLETENESS_CENSORED, "is CENSORED (at most one liquidation a symbol and second): counts and sums "
-                                "saturate where a cascade begins"),
+    for completeness, text in ((lc.Completeness.COMPLETENESS_CENSORED, "is CENSORED (at most one liquidation a symbol and second), so counts and "
+                                "sums saturate at the begin of a cascade"),
                                (lc.Completeness.COMPLETENESS_UNKNOWN, "is of UNKNOWN completeness: its counts and sums are lower bounds")):
         venues = sorted({i.venue or "(no venue)" for i in data.instruments if i.completeness == completeness})
         out += [f"{venue} {text}; affected: {', '.join(counting)}" for venue in venues if counting]
     if data.synthetic:
-        out.append("SYNTHETIC: a generator made this market")
+        out.append("SYNTHETIC: a generated market")
     return out
 
 

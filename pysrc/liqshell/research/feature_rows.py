@@ -90,7 +90,7 @@ def times_of(at: Sequence[str], every: str, start: str, end: str, data: Data) ->
             raise ConfigError("--every", f"no multiple of {every} between {iso(first)} and {iso(last)}", "a shorter step")
     else:
         if start or end:
-            raise ConfigError("--start, --end", "given with --at", "--every", "Times of --at are what they are")
+            raise ConfigError("--start, --end", "given with --at", "--every", "--start and --end do not apply to times of --at")
         out = np.array([parse_time(text) for text in _listed(at)], np.int64)
     outside = out[(out < data.start) | (out > data.end)]
     if len(outside):
@@ -129,7 +129,7 @@ def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "
     if stores and len(paths) > 1:
         raise ConfigError(str(stores[0]), "a store among other data", "one store alone, or files", "Import the files into it: `liqcore import`")
     if stores and instruments is not None:
-        raise ConfigError("--instruments", "given with a store", "files", "A store knows its contracts: say it to `liqcore import`")
+        raise ConfigError("--instruments", "given with a store", "files", "A store has its contract rules: give them to `liqcore import`")
     given = load_file(instruments) if instruments is not None else {}
     found = _stored(stores[0], symbols) if stores else _files(paths, symbols, venue, given)
     if found.end < found.start:
@@ -246,7 +246,7 @@ def lacking(rows: Rows) -> list[str]:
         if none and names:
             whose = ", ".join(rows.instruments[n].symbol for n in none)
             whom = "the data have none" if len(none) == len(rows.instruments) else f"there are none of {whose}"
-            out.append(f"{', '.join(names)}: made of {word}, and {whom}: known less, or not at all")
+            out.append(f"{', '.join(names)}: needs {word}, and {whom}: known less often, or never")
     return out
 
 

@@ -348,15 +348,15 @@ def _bets(bets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
     a, h, base = out["against_ask"], out["hit_rate"], out["all_hours"]["share"]
     if not out["fires"]:
-        return UNKNOWN, "This idea does not clear its hurdle: its rule did not fire once."
+        return UNKNOWN, "This idea does not clear its hurdle: its rule never fired."
     if not h["n"]:
-        return UNKNOWN, "This idea does not clear its hurdle: no fire fell into an hour whose candle is known."
+        return UNKNOWN, "This idea does not clear its hurdle: no fire is in an hour with a known candle."
     if not a["n"]:
         worse = base is not None and h["high"] < base
         return (BELOW if worse else UNKNOWN), (
-            "This idea does not clear its hurdle: it was right less often than all hours were." if worse else
-            "Whether this idea clears its hurdle is not known: the hurdle is the ask with its fee, and no asks were recorded at its fires."
-            + (" Against all hours nothing is shown either." if base is not None and h["low"] <= base else ""))
+            "This idea does not clear its hurdle: its hit rate is below that of all hours." if worse else
+            "It is not known whether this idea clears its hurdle: the hurdle is the ask with its fee, and no asks were recorded at its fires."
+            + (" It is not shown to be better than all hours either." if base is not None and h["low"] <= base else ""))
     text = f"{a['hits']} of {a['n']} bets were right (95 %: {a['low']:.1%} to {a['high']:.1%}); ask and fee cost {a['hurdle']:.1%}"
     if a["low"] > a["hurdle"] and a["n"] >= FEW and a["value_low"] is not None and a["value_low"] > 0.0:
         return CLEARS, f"This idea clears its hurdle: {text}."
@@ -364,11 +364,11 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
         return BELOW, f"This idea does not clear its hurdle: {text}."
     if a["low"] > a["hurdle"] and a["n"] >= FEW:
         by_day = "that is too few" if a["value_low"] is None else f"the value of a share is {a['value_low']:+.3f} to {a['value_high']:+.3f}"
-        return OPEN, (f"This idea does not clear its hurdle: it is not shown. {text}; but these are bets of {a['days']} days, and with errors by day "
-                      f"{by_day}.")
+        return OPEN, (f"This idea does not clear its hurdle: an advantage is not shown. {text}; but these are bets of {a['days']} days, and with "
+                      f"errors by day {by_day}.")
     edge = (a["share"] or 0.0) - a["hurdle"]
-    more = f" If the rate stayed as it is, about {bets_to_show(a['share'], a['hurdle']):,} bets would show it." if edge > 0.0 else ""
-    return OPEN, f"This idea does not clear its hurdle: it is not shown. {text}.{more}"
+    more = f" At the same rate, about {bets_to_show(a['share'], a['hurdle']):,} bets would show it." if edge > 0.0 else ""
+    return OPEN, f"This idea does not clear its hurdle: an advantage is not shown. {text}.{more}"
 
 
 def bets_to_show(share: float, hurdle: float) -> int:
@@ -384,7 +384,7 @@ def _not_known(out: Mapping[str, Any], without_ask: int) -> list[str]:
     if without_ask:
         said.append(f"the ask at {without_ask} of {out['hit_rate']['n']} fires: no book was recorded then")
     if not out["brier"]["n"]:
-        said.append("whether the book knew already: no mid was recorded at a fire with a probability")
+        said.append("whether the book had already moved: no mid was recorded at a fire with a probability")
     if not out["repricing"]["n"]:
         said.append("how late the book reprices: no book was recorded after the end of a flush")
     return said
@@ -423,10 +423,10 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
              f"(median {'–' if r['median_s'] is None else format(r['median_s'], '.1f')} s), {r['never']} never; mean gap {number(r['gap'])}"
              if r["n"] else "–"),
             ("shift", f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
-             + ("" if found["shift"]["calibrated"] else "; fewer than 100: it counts for nothing")),
+             + ("" if found["shift"]["calibrated"] else "; fewer than 100: no evidence")),
             ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none")]
     if found["venue_differs"]:
-        rows.append(("settlement", f"the venue paid another side than the candle in {found['venue_differs']} hours; what it paid counts"))
+        rows.append(("settlement", f"the venue paid a side other than the candle's in {found['venue_differs']} hours; its payment counts"))
     return rows
 
 

@@ -100,7 +100,7 @@ def _entry(root: Path, folder: Path, kind: str) -> Entry:
 
 def _run(run: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     mean = of_mean(report["per_trade"]) if report else Measured(None, why="no report.json")
-    verdict = report.get("verdict", "") if report else "no report.json: it was cut off, or its report was never made"
+    verdict = report.get("verdict", "") if report else "no report.json: the run was cut off, or its report was not made"
     if run.get("finished") is False:
         verdict = "UNFINISHED. " + verdict
     return {"what": str(run.get("mode", "run")), "preset": str(run.get("preset") or ""),
@@ -162,8 +162,8 @@ def named(found: Sequence[Entry], name: str) -> Entry:
     """The one of that name, or of a folder's path. ConfigError where there is none, or several."""
     mine = [e for e in found if name in (e.name, str(e.folder), Path(e.name).name) or Path(name).resolve() == e.folder.resolve()]
     if len(mine) != 1:
-        raise ConfigError(name, "several of that name" if mine else "no run, sweep or comparison of that name",
-                          ", ".join(e.name for e in mine or found) or "one of those that `liqcore runs` lists")
+        raise ConfigError(name, "several have that name" if mine else "no run, sweep or comparison has that name",
+                          ", ".join(e.name for e in mine or found) or "one from the list of `liqcore runs`")
     return mine[0]
 
 
@@ -179,23 +179,23 @@ def beside(found: Sequence[Entry]) -> str:
     traded = [e for e in found if e.result.value is not None]
     text = "; ".join(f"{e.name} {e.result.describe(bps, ' bps a trade')}" for e in traded) or "none of them has a trade"
     if len({e.data for e in found}) > 1:
-        return f"{text}. They are of different data: no difference between them is one of the settings."
+        return f"{text}. Their data differ, so a difference between them does not come from the settings alone."
     spans = [(e.result.low, e.result.high) for e in traded if e.result.low is not None and e.result.high is not None and not e.result.missing]
     if len(spans) < 2:
-        return f"{text}. Fewer than two of them rest on enough: nothing can be said of a difference."
+        return f"{text}. Fewer than two of them have enough trades to show a difference."
     apart = max(low for low, _ in spans) > min(high for _, high in spans)
-    return f"{text}. " + ("The intervals of at least two lie apart." if apart else "Their intervals overlap: no difference is shown.") + \
-        " They trade on the same events, and the best of several looks better than it is."
+    return f"{text}. " + ("The intervals of at least two do not overlap." if apart else "Their intervals overlap: no difference is shown.") + \
+        " They trade on the same events, and the best of several overstates what will follow."
 
 
 def delete(entry: Entry) -> None:
     """Remove its folder. ConfigError where it holds anything that no run, sweep or comparison leaves, or where it is running."""
     strange = sorted(item.name for item in entry.folder.iterdir() if item.name not in LEAVES[entry.kind])
     if strange:
-        raise ConfigError(str(entry.folder), f"holds {', '.join(strange[:4])}, which no {entry.kind} leaves", f"the folder of a {entry.kind}",
+        raise ConfigError(str(entry.folder), f"holds {', '.join(strange[:4])}, which no {entry.kind} writes", f"the folder of a {entry.kind}",
                           "Remove it by hand")
     if entry.kind == "run" and entry.what in ("live", "paper") and not journal.load_manifest(entry.folder).get("ended_ns"):
-        raise ConfigError(str(entry.folder), "has no end: it may be running", "a run that has ended", "Remove it by hand if it was cut off")
+        raise ConfigError(str(entry.folder), "has no end; it may still run", "a run that has ended", "If it was cut off, remove it by hand")
     shutil.rmtree(entry.folder)
 
 

@@ -47,17 +47,17 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
     recorded = journal.load_audit(folder)
     found = read_events(Path(folder) / journal.FRAMES, trust=trust)
     if found.values is None:
-        raise DataError(str(folder), "its recording does not say with which settings it was made", "the folder of a run made by liqcore live or demo")
+        raise DataError(str(folder), "its recording lacks the settings of the run", "the folder of a run made by liqcore live or demo")
     paper = make_paper(found.values, trust=trust)          # of a live run it says why that cannot be
     builder = lc.TapeBuilder(paper.engine.instruments)
     builder.push(found.events)
     tape = lc.Tape(builder.instruments, builder.take())
     end_ns = found.ended_ns or (int(found.events["ts_recv"].max()) if len(found.events) else 0)
-    how, audit = "walked as a tape", drive(lc.Walk(paper, tape), end_ns)
+    how, audit = "processed as a tape", drive(lc.Walk(paper, tape), end_ns)
     verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
     why = "" if verdict.identical else _unlike(found.events, tape, builder.refused)
     if why:
-        how = f"stepped in the recorded order, because {why}"
+        how = f"processed event by event in the recorded order, because {why}"
         audit = drive(Stepper(make_paper(found.values, trust=trust), found.events), end_ns)
         verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
     symbols = [i.symbol for i in paper.engine.instruments]
@@ -68,10 +68,10 @@ def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) ->
     """Why a tape of these events is not the same feed, '' where it is."""
     if refused:
         names = ", ".join(reason.name for reason in refused)
-        return f"{sum(refused.values())} of its events are refused at the door ({names}), which a tape leaves out"
+        return f"validation refuses {sum(refused.values())} of its events ({names}), and a tape leaves those out"
     ordered = tape.events()
     if len(ordered) != len(events) or any((ordered[name] != events[name]).any() for name in ("ts_recv", "instrument", "kind")):
-        return "events of different contracts at one moment came in another order than the one that a tape keeps"
+        return "events of different contracts at one moment came in another order than in a tape"
     rounded = int((ordered["price"] != events["price"]).sum())
     return f"{rounded} prices are not on the grid of their contract" if rounded else ""
 
@@ -106,7 +106,7 @@ def first_difference(recorded: np.ndarray, made: np.ndarray, at: int, symbols: l
     right = as_texts(made[at], symbols) if at < len(made) else None
     if left is None or right is None:
         longer, texts = ("run", left) if right is None else ("backtest", right)
-        return f"record {at}: only the {longer} has it: " + (_line(texts) if texts else "")
+        return f"record {at} exists only in the {longer}: " + (_line(texts) if texts else "")
     differ = [key for key in left | right if left.get(key) != right.get(key)]
     if not differ:                      # bits that print alike, such as the sign of a zero
         differ = [name for name in recorded.dtype.names or () if recorded[at][name].tobytes() != made[at][name].tobytes()]

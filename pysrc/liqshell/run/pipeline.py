@@ -166,7 +166,8 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     own = [spec["adapter"] for spec in recorded_feeds(values) if "adapter" in spec]
     own += [rule] * bool(rule and is_file(rule)) + own_detectors(values["detectors"]) + [spec["code"] for spec in values.get("own_features", ())]
     if own and not trust:
-        raise ConfigError("policy", f"this run was decided by the Python code in {', '.join(own)}", "your consent to run that code on this machine",
+        raise ConfigError("policy", "the decisions of this run come from the Python code in "
+                                    f"{', '.join(own)}", "your consent to run that code on this machine",
                           "Read the file; then add --trust-policy")
     use_venues(values, trust=trust)
     policies = make_policies(values)
@@ -175,7 +176,7 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     for policy in policies:
         for name in getattr(policy, "detectors", ()):
             if name not in known:
-                raise ConfigError(f"[detectors.{name}]", f"{type(policy).__name__} listens to it, and it is not there", f"one of {', '.join(known)}",
+                raise ConfigError(f"[detectors.{name}]", f"{type(policy).__name__} needs it, and it is not configured", f"one of {', '.join(known)}",
                                   "Add it to the configuration or to the preset")
     computed = [make_feature(**spec) for spec in values.get("own_features", ())]
     features = list(dict.fromkeys([*computed, *values["features"], *(name for policy in policies for name in getattr(policy, "features", ()))]))
@@ -217,9 +218,9 @@ def make_policies(values: dict[str, Any]) -> list[lc.Policy]:
 def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
     """Engine and simulated venue from the settings of a run; wrap, trust: see make_engine."""
     if values.get("venue", SIMULATED) != SIMULATED:
-        raise DataError("settings", "this run traded at a venue outside", "a run of the simulated venue (paper)",
-                        "What the venue answered is part of it: `liqcore replay` without --as proves it. A paper run can be proven so: "
-                        "`liqcore demo --paper`, `liqcore live` without --live")
+        raise DataError("settings", "this run traded at a real venue", "a run of the simulated venue (paper)",
+                        "The venue's answers are part of the run: use `liqcore replay` without --as. Paper runs (`liqcore demo --paper`, `liqcore "
+                        "live` without --live) allow --as")
     engine = make_engine(values, wrap, trust=trust)
     venue = dict(values["paper"])
     if "latency" in venue:
@@ -313,5 +314,5 @@ def drain_audit(engine: lc.Engine) -> np.ndarray:
     """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""
     if engine.audit.lost:
         raise DataError("audit ring", f"{engine.audit.lost} records were overwritten before they were saved", "none",
-                        "This is a defect of liqcore; report it with the recording")
+                        "This is a fault of liqcore; report it with the recording")
     return engine.audit.drain()

@@ -38,7 +38,8 @@ def _venue(record: Record) -> str:
     try:
         return adapter_of(record.exchange or "bybit").venue
     except ValueError as why:
-        raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
+        raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Convert them into an event "
+                                                                                                          "table") from None
 
 
 def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[
@@ -74,7 +75,7 @@ def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[
             found[symbol] = found.get(symbol) or (float(price[1]) if price and len(named) == 1 else 0.0)
     if not out:
         beside = "".join(f" ({count} x {what})" for what, count in foreign.most_common(2))
-        raise DataError(", ".join(map(str, paths)), refused_names(strange) if strange else f"no frame with a topic that the detector reads{beside}",
+        raise DataError(", ".join(map(str, paths)), refused_names(strange) if strange else f"no frame with a topic of the detector{beside}",
                         "; ".join(f"of {venue} {', '.join(one.channels)}" for venue, one in ADAPTERS.items()))
     return out, stated, runs
 
@@ -91,7 +92,7 @@ def _settings(record: Record) -> dict[str, Any]:
         why: Exception | None = None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = error
-    raise DataError(f"the settings of a run at {record.ts_recv}", f"{record.frame[:60]!r}", "what a run of liqcore wrote") from why
+    raise DataError(f"the settings of a run at {record.ts_recv}", f"{record.frame[:60]!r}", "the form that a run of liqcore writes") from why
 
 
 class Blocks:

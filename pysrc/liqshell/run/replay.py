@@ -99,7 +99,7 @@ def _row(mark: dict[str, Any], where: str | Path) -> bytes:
     try:
         row = bytes.fromhex(mark["row"])
     except (KeyError, TypeError, ValueError):
-        raise DataError(str(where), "a report of the venue cannot be read", "the bytes of one event in hexadecimal") from None
+        raise DataError(str(where), "an unreadable report of the venue", "the bytes of one event in hexadecimal") from None
     return row
 
 
@@ -107,5 +107,5 @@ def object_of(text: bytes, where: str | Path) -> dict[str, Any]:
     """What a mark of the recorder says."""
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise DataError(str(where), "a mark of the recorder is not an object", "what a run wrote")
+        raise DataError(str(where), "a mark of the recorder is not an object", "the form that a run writes")
     return found

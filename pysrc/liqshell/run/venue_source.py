@@ -41,7 +41,7 @@ def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: 
                     **({"adapter": own.code, "sha256": own.sha256} if (own := OWN_VENUES.get(venue)) is not None else {})})
         first += count
     if len({one["venue"] for one in out}) != len(out):
-        raise DataError("settings", "the instruments of a venue are not next to one another", "each venue's together")
+        raise DataError("settings", "the instruments of a venue are not in one group", "each venue's together")
     return out
 
 
@@ -60,7 +60,7 @@ def use_venues(values: Mapping[str, Any], *, trust: bool) -> None:
         if "adapter" in spec and trust:
             use_venue(spec["venue"], spec["adapter"], spec["sha256"])
         elif "adapter" in spec and not is_known(spec["venue"]):
-            raise ConfigError(f"venues.{spec['venue']}", f"this recording is read by the Python code in {spec['adapter']}",
+            raise ConfigError(f"venues.{spec['venue']}", f"the Python code in {spec['adapter']} decodes this recording",
                               "your consent to run that code on this machine",
                               "Read the file; then name it in [venues] of the configuration, or add --trust-policy to a replay")
 

@@ -136,7 +136,7 @@ def read(folder: Path) -> View | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, struct.error) as why:
-        raise DataError(str(path), f"cannot be read: {why}", "the view page of a run", "It is made anew when the run starts") from None
+        raise DataError(str(path), f"cannot be read: {why}", "the view page of a run", "The run makes it again when it starts") from None
 
 
 def _copy(page: mmap.mmap) -> View | None:

@@ -112,12 +112,12 @@ class Warmer:
         if learnt.head.get("ended"):
             return
         if not place:
-            self.notes.append(f"what came after {_when(self.end_ns)} was not recorded")
+            self.notes.append(f"events after {_when(self.end_ns)} are not recorded")
             return
         try:
             reader = recording.read(folder / journal.FRAMES)
         except DataError as why:
-            self.notes.append(f"what was recorded after {_when(self.end_ns)} is missing: {why}")
+            self.notes.append(f"the recording after {_when(self.end_ns)} is missing: {why}")
             return
         first = learnt.until_ns // HOUR_NS
         reader.files = [file for file in reader.files if (hour := recording.hour_of(file)) is None or hour[1] >= first]
@@ -125,7 +125,7 @@ class Warmer:
         if any(record.stream == IMAGE and replay.object_of(record.frame, folder).get("n") == place for record in records):
             self._records(records, reader, folder)
         else:
-            self.notes.append(f"what was recorded after {_when(self.end_ns)} is missing: {folder} has no mark {place}")
+            self.notes.append(f"the recording after {_when(self.end_ns)} is missing: {folder} has no mark {place}")
 
     def run(self, folder: Path) -> None:
         """The whole recording of a run, or of `liqcore record`. DataError where it is none. It begins with what that run began with, where nothing
@@ -136,15 +136,15 @@ class Warmer:
         if first is None or first.stream != META:
             raise DataError(str(folder), "does not begin with the settings of a run", "the folder of a run made by liqcore")
         if first.ts_recv < self.end_ns:
-            raise DataError(str(folder), f"it begins at {_when(first.ts_recv)}, before what was learnt ends ({_when(self.end_ns)})",
-                            "runs one after the other")
+            raise DataError(str(folder), f"it begins at {_when(first.ts_recv)}, before the end of the learnt state ({_when(self.end_ns)})",
+                            "runs in sequence, without overlap")
         page = replay.object_of(first.frame, folder)
         if page.get("learnt") and not self.since_ns:
             try:
                 before = decode(base64.b64decode(page["learnt"]), str(folder))
                 self.resume(before, str(folder))
             except DataError as why:
-                self.notes.append(f"what that run began with is not used: {why}")
+                self.notes.append(f"the learnt state at the begin of that run is not used: {why}")
         self._begin(first.ts_recv)
         self._records(records, reader, folder)
 
@@ -176,7 +176,8 @@ class Warmer:
                 continue
             if not begun:
                 if rows["ts_recv"][0] < self.end_ns:
-                    raise DataError(where, f"it begins at {_when(int(rows['ts_recv'][0]))}, before what was learnt ends ({_when(self.end_ns)})",
+                    raise DataError(where, f"it begins at {_when(int(rows['ts_recv'][0]))}, before the end of the learnt state "
+                                           f"({_when(self.end_ns)})",
                                     "data behind it")
                 self._begin(int(rows["ts_recv"][0]))
                 begun = True

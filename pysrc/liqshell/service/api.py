@@ -216,7 +216,7 @@ class Api:
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
         one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
         if not dataset.name:
-            raise Problem("unknown-run", "this is a store, which is no run")
+            raise Problem("unknown-run", "this is a store, not a run")
         found = view_page.read(dataset.folder)
         if found is None:
             raise Problem("not-ready", "no view page: the run has ended")

@@ -65,7 +65,8 @@ class Checkpoints:
             self._base.execute("pragma synchronous = off")  # what a power cut loses is made again
             self._base.executescript(_TABLES)
         except sqlite3.DatabaseError as why:
-            raise DataError(str(path), f"cannot be read ({why})", "the checkpoints of `liqcore serve`", "Delete the file: it is made again") from None
+            raise DataError(str(path), f"cannot be read ({why})", "the checkpoints of `liqcore serve`", "Delete the file; it is created "
+                                                                                                        "again") from None
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         with self._lock:
@@ -73,7 +74,7 @@ class Checkpoints:
                 return self._base.execute(query, values).fetchall()
             except sqlite3.DatabaseError as why:
                 if not self._failed:
-                    _log.warning("%s fails (%s): answers are made without it, and slower; delete it and start again", self._path, why)
+                    _log.warning("%s fails (%s): answers are slower without it; delete it and start again", self._path, why)
                 self._failed = True
                 return []
 

@@ -55,7 +55,8 @@ class Jobs:
         job = Job(owner, len(question.rows), kind, self._folder / ident)
         with self._lock:
             if sum(one.state in ("waiting", "running") for one in self._jobs.values()) >= WAITING_MAX:
-                raise Problem("quota-exceeded", f"{WAITING_MAX} jobs wait already", ((b"retry-after", b"60"),), **{"violated-policies": ["jobs"]})
+                raise Problem("quota-exceeded", f"{WAITING_MAX} jobs are already "
+                                                "waiting", ((b"retry-after", b"60"),), **{"violated-policies": ["jobs"]})
             for old in [name for name, one in self._jobs.items() if one.state in ("done", "failed")][:max(0, len(self._jobs) + 1 - JOBS_MAX)]:
                 self._jobs.pop(old).path.unlink(missing_ok=True)
             self._jobs[ident] = job

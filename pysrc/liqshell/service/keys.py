@@ -16,8 +16,8 @@ from liqshell.errors import ConfigError, DataError
 
 FILE = "keys.json"
 PREFIX = "lq_live_"
-SCOPES = {"features:read": "live values and streams of them", "history:read": "values of the past, and jobs", "signals:read": "signals of runs",
-          "runs:read": "what a run says of itself now: prices, positions, equity"}
+SCOPES = {"features:read": "live values, also as streams", "history:read": "values of the past, and jobs", "signals:read": "signals of runs",
+          "runs:read": "the present state of a run: prices, positions, equity"}
 
 
 @dataclass(frozen=True)

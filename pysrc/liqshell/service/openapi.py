@@ -14,7 +14,7 @@ NAMES = "liquidations.liq_imbalance@15m:zscore,flow.ofi@5m:zscore,funding.fundin
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 TIME: Schema = {
     "oneOf": [
-        {"type": "string", "description": "ISO 8601, UTC where it says no zone"},
+        {"type": "string", "description": "ISO 8601, UTC without a zone"},
         {"type": "integer", "description": "since 1970: seconds (10 digits), ms (13), us (16) or ns (19)"},
     ]
 }
@@ -22,10 +22,10 @@ DURATION: Schema = {"type": "string", "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$", "ex
 NUMBER: Schema = {"type": ["number", "null"]}
 OBJECT: Schema = {"type": "object"}
 REASONS = {
-    "warming": "too little was received so far",
-    "gap": "the feed was interrupted within what the value looks back at",
-    "no_data": "nothing of what the value is made of was received",
-    "not_varying": "a correlation of what does not vary",
+    "warming": "too few data were received so far",
+    "gap": "the feed was interrupted within the window of the value",
+    "no_data": "no data of the value's source were received",
+    "not_varying": "a correlation with a constant",
     "outside": "outside the data",
 }
 
@@ -126,7 +126,7 @@ WHO = (
     ("asset", TEXT, "Base coin, such as BTC: its first contract"),
     ("contract", TEXT, "Symbol, or venue:symbol"),
     ("venue", TEXT, "Of the asset"),
-    ("run", {"type": "string"}, "A run by name; the newest where none is named"),
+    ("run", {"type": "string"}, "A run by name; the newest by default"),
 )
 FEATURES = ("features", {**TEXT, "maxLength": 10_000}, f"Names, separated by commas, such as {NAMES}")
 
@@ -172,21 +172,22 @@ JSON, EVENTS = "application/json", "text/event-stream"
 BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
 FORMS = {JSON: HISTORY, "application/x-ndjson": {"type": "string"}, "text/csv": {"type": "string"}, "application/vnd.apache.arrow.stream": BINARY,
          "application/vnd.apache.parquet": BINARY}
-LAST = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Goes on behind this event")
+LAST = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Continues after this event")
 POSTED = (404, 406, 413, 415, 422)
 
 
 def _now() -> dict[str, Schema]:
     read = "features:read"
     return {
-        "/v1/features": {"get": _operation("Every feature there is", read, {JSON: OBJECT}, errors=(422,))},
-        "/v1/features/parse": {"get": _operation("Names in full, or what is wrong with them", read, {JSON: OBJECT},
+        "/v1/features": {"get": _operation("Every feature", read, {JSON: OBJECT}, errors=(422,))},
+        "/v1/features/parse": {"get": _operation("Full names, or what is wrong with them", read, {JSON: OBJECT},
                                                  (("names", FEATURES[1], "Names"),), (422,), required=("names",))},
         "/v1/features/live": {"get": _operation("The newest values of one contract", read, {JSON: LIVE},
-                                                (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error where one is not known")),
+                                                (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error if a value is not known")),
                                                 (404, 422), required=("features",))},
         "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: {"type": "string"}},
-                                                  (FEATURES, *WHO, ("every", DURATION, "Market time between two events, from 1s on; 1m"), LAST),
+                                                  (FEATURES, *WHO, ("every", DURATION, "Market time between two events, at least 1s; default "
+                                                                                       "1m"), LAST),
                                                   (404, 422), required=("features",))},
     }
 
@@ -195,23 +196,23 @@ def _past() -> dict[str, Schema]:
     read = "history:read"
     ident = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}}
     return {
-        "/v1/features/historical": {"post": _operation("Values at moments of the past, each as it was known then", read, FORMS, errors=POSTED,
+        "/v1/features/historical": {"post": _operation("Values at past times, each from the data known then", read, FORMS, errors=POSTED,
                                                        body=QUESTION)},
-        "/v1/jobs": {"post": _operation("The same of up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202", body=QUESTION)},
-        "/v1/jobs/{id}": {"get": _operation("How far a job is, or its result", read, {**FORMS, JSON: JOB},
+        "/v1/jobs": {"post": _operation("The same for up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202", body=QUESTION)},
+        "/v1/jobs/{id}": {"get": _operation("The progress of a job, or its result", read, {**FORMS, JSON: JOB},
                                             (("result", {"enum": ["1"]}, "Its result"),), (404, 422)), "parameters": [ident]},
     }
 
 
 def _beside() -> dict[str, Schema]:
     signals = _object("signals more next_since", signals=_array(SIGNAL), more={"type": "boolean"}, next_since={"type": "integer"}, **HEAD)
-    since = ("since", {"type": "string"}, "Only later ones; next_since of the answer before")
+    since = ("since", {"type": "string"}, "Only later ones; next_since of the previous answer")
     limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
-    health = _operation("Whether what is served can be read", "", {JSON: OBJECT}, errors=(422,))
+    health = _operation("Whether the data served are readable", "", {JSON: OBJECT}, errors=(422,))
     health["responses"]["503"]["content"][JSON] = {"schema": OBJECT}
     return {
         "/v1/signals": {"get": _operation("Signals of a run", "signals:read", {JSON: signals}, (since, *WHO, limit), (404, 422))},
-        "/v1/view": {"get": _operation("What a run that goes on says of itself now, ten times a second", "runs:read", {JSON: OBJECT}, WHO,
+        "/v1/view": {"get": _operation("The present state of a live run, ten times a second", "runs:read", {JSON: OBJECT}, WHO,
                                        (404, 422))},
         "/v1/health": {"get": health},
         "/v1/openapi.json": {"get": _operation("This", "", {JSON: OBJECT}, errors=(422,))},
@@ -224,7 +225,7 @@ def document() -> Schema:
     problem = _object("type title status detail instance request_id", status={"type": "integer"},
                       **{name: {"type": "string"} for name in ("type", "title", "detail", "instance", "request_id", "hint")})
     about = {"title": "liqcore", "version": lc.__version__,
-             "description": "Features of liquidation data, point in time: a value is made of what had been received by then."}
+             "description": "Point-in-time features of liquidation data: a value uses only the data received by its time."}
     return {"openapi": "3.1.0", "info": about, "paths": _now() | _past() | _beside(),
             "components": {"schemas": {"Problem": problem}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}}
 

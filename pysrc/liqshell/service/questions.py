@@ -67,13 +67,13 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
     if contract is not None:
         found = [n for n, i in enumerate(there) if contract in (i.key, i.symbol) and venue in (None, i.venue)]
         if asset is not None and found and not (found := [n for n in found if there[n].asset.upper() == asset.upper()]):
-            raise Problem("unknown-asset", f"{contract!r} is no contract of {asset!r}", there=_shown(dataset))
+            raise Problem("unknown-asset", f"{contract!r} is not a contract of {asset!r}", there=_shown(dataset))
     elif asset is not None:
         found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
     elif len(there) == 1:
         found = [0]
     else:
-        raise Problem("bad-value", "asset or contract: neither is given, and there are several", name="asset", there=_shown(dataset))
+        raise Problem("bad-value", "asset or contract: neither is given, and the data have several contracts", name="asset", there=_shown(dataset))
     if not found:
         raise Problem("unknown-asset", f"{contract or asset!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
     if contract is not None and len(found) > 1:
@@ -124,14 +124,14 @@ def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
     if not isinstance(body["rows"], list):
         raise Problem("bad-value", 'rows: expected a list of {"asset" or "contract", "at"}', name="rows")
     if body.keys() & {"asset", "contract", "venue", "start", "end"}:
-        raise Problem("bad-value", "asset, contract, venue, start and end stand beside at or every; with rows each row says its own")
+        raise Problem("bad-value", "asset, contract, venue, start and end belong to at or every; with rows each row has its own")
     out, known = [], dict[tuple[Any, ...], int]()
     for n, row in enumerate(body["rows"]):
         if not isinstance(row, dict) or row.keys() - {"asset", "contract", "venue", "at"} or "at" not in row:
             raise Problem("bad-value", f'rows[{n}]: expected {{"asset" or "contract", "at"}}', name=f"rows[{n}]")
         who = row.get("asset"), row.get("contract"), row.get("venue")
         if not all(value is None or isinstance(value, str) for value in who):
-            raise Problem("bad-value", f"rows[{n}]: asset, contract and venue are texts", name=f"rows[{n}]")
+            raise Problem("bad-value", f"rows[{n}]: asset, contract and venue must be text", name=f"rows[{n}]")
         if who not in known:
             known[who] = instrument_of(dataset, *who)
         out.append((time_of(row["at"], f"rows[{n}].at"), known[who]))
@@ -142,7 +142,7 @@ def _times(dataset: Dataset, body: dict[str, Any], rows_max: int) -> list[tuple[
     n = instrument_of(dataset, body.get("asset"), body.get("contract"), body.get("venue"))
     if "at" in body:
         if body.keys() & {"start", "end"}:
-            raise Problem("bad-value", "start and end stand beside every")
+            raise Problem("bad-value", "start and end belong to every")
         if not isinstance(body["at"], list):
             raise Problem("bad-value", "at: expected a list of times", name="at")
         return [(time_of(ts, f"at[{k}]"), n) for k, ts in enumerate(body["at"])]

@@ -49,19 +49,19 @@ class Options:
         if not local and not self.proxy and not (self.cert and self.key):
             raise ConfigError(
                 f"--bind {self.bind}",
-                "keys would pass over the network unencrypted",
+                "keys would pass over the network in plain text",
                 "--tls-cert and --tls-key, or --behind-proxy",
                 "Without them it listens on 127.0.0.1 only",
             )
         if not self.auth and (not local or self.proxy):
-            raise ConfigError("--no-auth", f"given with {'--behind-proxy' if local else f'--bind {self.bind}'}", "an address of this machine alone")
+            raise ConfigError("--no-auth", f"given with {'--behind-proxy' if local else f'--bind {self.bind}'}", "an address of this machine only")
         if bool(self.cert) != bool(self.key):
             raise ConfigError("--tls-cert, --tls-key", "one of the two", "both")
         for name, path in (("--tls-cert", self.cert), ("--tls-key", self.key)):
             if path is not None and not path.is_file():
                 raise ConfigError(f"{name} {path}", "no such file", "a PEM file")
         if (not local or self.proxy) and not self.hosts:
-            raise ConfigError("--host-name", "none", "the name under which clients know this server", "Requests for other names are refused")
+            raise ConfigError("--host-name", "none", "the name by which clients reach this server", "Requests for other names are refused")
         if not 0 <= self.port < 1 << 16:
             raise ConfigError(f"--port {self.port}", "no port", "0 to 65535")
 
@@ -83,9 +83,9 @@ def serve(path: Path, state: Path, options: Options) -> None:
     if options.auth and not len(Keyring(state)):
         raise ConfigError(
             "serve",
-            "no key yet, so nobody could ask",
+            "no key, so no client could ask",
             "`liqcore serve key new --scope features:read,history:read`",
-            "On this machine alone, --no-auth serves without keys",
+            "On this machine only, --no-auth serves without keys",
         )
     uvicorn()
     with contextlib.suppress(OSError):
@@ -133,7 +133,7 @@ def announce(server: Any, options: Options) -> None:
             port = one.sockets[0].getsockname()[1]
             print(f"{'https' if options.cert else 'http'}://{options.host}:{port}", flush=True)
             if not options.auth:
-                print("no keys: every process of this machine may ask", file=sys.stderr, flush=True)
+                print("no keys: every process of this machine has access", file=sys.stderr, flush=True)
 
     server.startup = startup
 

@@ -21,7 +21,7 @@ from liqshell.service.sources import Dataset
 def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
     """Those after `since` (ns), the oldest first, at most `limit`; instrument: of one contract, -1 = of all."""
     if not dataset.name:
-        raise Problem("not-found", "a store has no signals: they are of runs. `liqcore detect STORE` makes them")
+        raise Problem("not-found", "a store has no signals; runs have. `liqcore detect STORE` computes them")
     path = dataset.folder / journal.AUDIT
     manifest = journal.load_manifest(dataset.folder)
     size = os.stat(path).st_size // lc.AUDIT_DTYPE.itemsize if path.exists() else 0

@@ -235,7 +235,7 @@ class Library:
         if not path.is_dir():
             raise ConfigError(str(path), "no such folder", "a store, a run, or a folder of runs")
         if not self.is_store and not self.runs():
-            raise ConfigError(str(path), "neither a store nor a run, and no run in it", "what `liqcore import` or `liqcore live` has made")
+            raise ConfigError(str(path), "neither a store nor a run nor a folder of runs", "the output of `liqcore import` or `liqcore live`")
 
     def runs(self) -> dict[str, Path]:
         """Folders with a recording of a run, the oldest first."""
@@ -262,7 +262,7 @@ class Library:
             )
         found = self._sources[name].dataset
         if found is None:
-            raise DataError(str(self.path), f"run {name} has no frames yet", "a recording that has begun", "Ask again in a second")
+            raise DataError(str(self.path), f"run {name} has no frames yet", "a recording with frames", "Try again in a second")
         return found
 
     def opened(self, name: str) -> Dataset | None:

@@ -57,7 +57,7 @@ class Request(NamedTuple):
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise ConnectionError("the client has gone")
+                raise ConnectionError("the client has disconnected")
             piece = message.get("body", b"")
             size += len(piece)
             if size <= BODY_BYTES_MAX:
@@ -77,7 +77,7 @@ class Request(NamedTuple):
             found = orjson.loads(body)
             _KEYS.decode(body.decode())                  # orjson takes the last of two
         except orjson.JSONDecodeError as why:
-            raise Problem("bad-request", f"the body is no JSON: {str(why)[:120]}") from None
+            raise Problem("bad-request", f"the body is not JSON: {str(why)[:120]}") from None
         except RecursionError:
             raise Problem("bad-request", "the body is nested too deeply") from None
         return found
@@ -149,7 +149,7 @@ class Site:
             response = _problem(Problem("not-ready", without_paths(why)), path, ident)
         except Exception:
             _log.exception("request %s %s %s", ident, scope["method"], path)
-            response = _problem(Problem("fault", "The server failed on this request; its log has the request id"), path, ident)
+            response = _problem(Problem("fault", "The server failed on this request; its log has the error by request id"), path, ident)
         await _send(response, sent, scope["method"] == "HEAD", receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, sent: Headers) -> Response:
@@ -167,7 +167,7 @@ class Site:
     def _check_origin(self, headers: dict[str, str]) -> None:
         """A page of another site must not reach us by a name that it has bound to our address (DNS rebinding), nor at all."""
         if _host(headers.get("host", "")) not in self.hosts:
-            raise Problem("bad-host", "the Host header names no host that is served here; --host-name NAME adds one")
+            raise Problem("bad-host", "the Host header names a host that is not served; --host-name NAME adds one")
         origin = headers.get("origin", "")
         if origin and _host(origin.partition("://")[2]) not in self.hosts:
             raise Problem("cross-site", "the request comes from a page of another site")
@@ -182,8 +182,8 @@ class Site:
         there = {verb for verb, at in self.routes if at in (path, f"{head}/*")}
         if there:
             there |= {"HEAD"} if "GET" in there else set()
-            raise Problem("no-method", f"{method} is not possible here", ((b"allow", ", ".join(sorted(there)).encode()),))
-        raise Problem("not-found", "no such address; GET /v1/openapi.json lists what there is")
+            raise Problem("no-method", f"{method} is not allowed here", ((b"allow", ", ".join(sorted(there)).encode()),))
+        raise Problem("not-found", "no such address; GET /v1/openapi.json lists all")
 
     def _check_key(self, headers: dict[str, str], scope: str) -> str:
         if not scope or self.keyring is None:
@@ -192,10 +192,10 @@ class Site:
         key = self.keyring.find(token.strip()) if kind.lower() == "bearer" else None
         if key is None:
             raise Problem(
-                "no-key", "expected Authorization: Bearer KEY; `liqcore serve key new --scope` makes one", ((b"www-authenticate", b"Bearer"),)
+                "no-key", "expected Authorization: Bearer KEY; `liqcore serve key new --scope` creates a key", ((b"www-authenticate", b"Bearer"),)
             )
         if scope not in key.scopes:
-            raise Problem("no-scope", f"this key may {', '.join(key.scopes)}; needed is {scope}", needed=scope)
+            raise Problem("no-scope", f"this key has {', '.join(key.scopes)}; this request needs {scope}", needed=scope)
         return key.id
 
     def holds(self, who: str) -> bool:
@@ -236,7 +236,7 @@ def _query(raw: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict", max_num_fields=50)
     except ValueError as why:
-        raise Problem("bad-request", f"the query cannot be read: {str(why)[:80]}") from None
+        raise Problem("bad-request", f"the query is malformed: {str(why)[:80]}") from None
     out: dict[str, str] = {}
     for name, value in pairs:
         if name in out:
@@ -316,6 +316,6 @@ async def _send(response: Response, more: Headers, bodiless: bool, receive: Rece
 
 
 async def _gone(receive: Receive) -> None:
-    """Until the client has gone."""
+    """Until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

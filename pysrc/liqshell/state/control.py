@@ -60,7 +60,7 @@ class Control:
                 self._restore(look(self.path.parent))
         except OSError as why:
             self.close()
-            raise DataError(str(self.path), f"cannot be opened: {why.strerror}", "a folder that can be written, on a disk with room") from None
+            raise DataError(str(self.path), f"cannot be opened: {why.strerror}", "a writable folder on a disk with free space") from None
         except DataError:
             self.close()
             raise
@@ -103,14 +103,14 @@ class Control:
             self._seal(level=int(level), **({"killed_at_ns": at_ns, "reason": _clip(reason, 255), "by": _clip(by, 63)} if first else {}))
             self._leave_file(level)
         if why := self.note("flatten" if kill == Kill.FLATTEN else "kill", reason, by, at_ns):
-            _log.warning("%s: the kill is not noted in the store: %s", self.path.parent, why)
+            _log.warning("%s: the kill is not recorded in the store: %s", self.path.parent, why)
         return at_ns
 
     def lift(self, by: str = "") -> None:
         """Allow trading again: every part of the switch says so afterwards. The caller has asked a person. DataError, and nothing is lifted, where
         the store cannot be written."""
         if why := self.note("lift", "", by, time.time_ns()):
-            raise DataError(str(self.path.parent), f"the lift cannot be noted in the store: {why}", "a store that can be written",
+            raise DataError(str(self.path.parent), f"the lift cannot be recorded in the store: {why}", "a writable store",
                             "Nothing was lifted")
         with alone(self.path.parent):
             self._seal(level=int(Kill.NO), killed_at_ns=0, reason=b"", by=b"")
@@ -176,10 +176,10 @@ class Control:
     def _restore(self, found: Found, own: bytes = b"") -> None:
         """Make both pages say what was found, in new files where there are none. own: the page as this process knows it, better than a found one."""
         if found.newer:
-            raise DataError(str(self.path), "of a version to come", f"version {VERSION}", "Use the version of liqcore that wrote it")
+            raise DataError(str(self.path), "of a later version", f"version {VERSION}", "Use the version of liqcore that wrote it")
         if found.damaged:
-            _log.error("%s: parts of the kill switch were damaged: %s; %s", self.path.parent, "; ".join(found.damaged),
-                       f"the most cautious counts: {found.claim.kill.name}")
+            _log.error("%s: parts of the kill switch are damaged: %s; %s", self.path.parent, "; ".join(found.damaged),
+                       f"the most cautious part applies: {found.claim.kill.name}")
         self.damaged = found.damaged
         base = own or max((raw for raw in found.pages.values()), key=lambda raw: kill_of_page(Page.from_buffer_copy(raw)), default=bytes(SIZE))
         page = Page.from_buffer_copy(base)

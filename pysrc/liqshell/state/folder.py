@@ -93,7 +93,7 @@ def read_state(config: Config, deep: bool = True) -> StateFolder:
         fault = str(why)
     fault = fault or (fault_of(folder / STORE) if deep else "")
     if aside := set_aside(folder / IMAGE):
-        fault = f"{aside}: a damaged state image lies here, so what was believed of open trades is lost"
+        fault = f"{aside}: a damaged state image, so the state of open trades is lost"
     if odd is not None:
         fault = str(odd)
     running = holder(folder) if is_locked(folder) else ""

@@ -55,7 +55,7 @@ cdef class Image:
             raise ValueError(f"run: expected 1 to 31 characters, got {run!r}")
         damaged = list(self.path.parent.glob(self.path.name + ".damaged-*"))
         if damaged:
-            raise DataError(str(max(damaged)), "a damaged state image lies here, so what was believed of open trades is lost", "", _LOOK)
+            raise DataError(str(max(damaged)), "a damaged state image, so the state of open trades is lost", "", _LOOK)
         if not self.path.exists():
             self.write_new(self.blank(list(self.instruments), run, created_ns))
         else:
@@ -269,7 +269,7 @@ cdef class Image:
             os.posix_fallocate(fd, 0, self.size)       # a hole would be a SIGBUS on a full disk, in the middle of an order
             self.file = mmap.mmap(fd, self.size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
         except OSError as why:
-            raise DataError(str(self.path), f"cannot be mapped: {why.strerror}", f"room for {self.size} bytes") from None
+            raise DataError(str(self.path), f"cannot be mapped: {why.strerror}", f"free space for {self.size} bytes") from None
         finally:
             os.close(fd)
         PyObject_GetBuffer(self.file, &view, PyBUF_WRITABLE)
@@ -345,13 +345,13 @@ cdef class Image:
                 continue
             where = f"{self.path}: {symbol}"
             if symbol not in places:
-                raise DataError(where, "it has an open trade, and is not configured", "",
-                                "Put it back into [feed] symbols until the trade is over, or close it at the venue and with `liqcore kill --flatten`")
+                raise DataError(where, "it has an open trade and is not configured", "",
+                                "Add it to [feed] symbols until the trade has ended, or close it at the venue and with `liqcore kill --flatten`")
             if places[symbol] != e.index:
-                raise DataError(where, f"it has an open trade and was number {e.index} of [feed] symbols, now it is number {places[symbol]}", "",
-                                "Order ids carry the number: add new symbols at the end until the trade is over")
+                raise DataError(where, f"it has an open trade as number {e.index} of [feed] symbols, and is now number {places[symbol]}", "",
+                                "Order ids contain the number: add new symbols at the end until the trade has ended")
             if not same_units(e, self.instruments[places[symbol]]):
-                raise DataError(where, "it has an open trade, and the venue has changed its tick, lot or multiplier since", "",
+                raise DataError(where, "it has an open trade, and the venue has since changed its tick, lot or multiplier", "",
                                 "Close the trade at the venue or with `liqcore kill --flatten`, then move the image out of the folder")
 
     cdef bytearray move(self, bytearray data, dict before):

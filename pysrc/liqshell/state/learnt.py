@@ -87,8 +87,8 @@ class Learnt:
             raise _damaged(where, str(why)) from None
         found = _difference(_compared(theirs, self.head["policies"]), _compared(ours, policies))
         if found:
-            raise DataError(where, f"it was learnt with another configuration: {found}", "the configuration of this run",
-                            "The run learns anew, from its recordings where there are some")
+            raise DataError(where, f"its configuration differs from that of this run: {found}", "the configuration of this run",
+                            "The run learns from recordings of earlier runs, or begins cold")
 
     def apply(self, engine: lc.Engine, where: str = "learnt state") -> None:
         """Into an engine of the same configuration that has seen nothing; DataError, and nothing changed, where it is of another one or damaged."""
@@ -96,7 +96,7 @@ class Learnt:
             own = unpack(SNAPSHOT_NAME, engine.snapshot(), "engine")
             parts = unpack(SNAPSHOT_NAME, self.engine, "engine")
             if len(parts) != len(own):
-                raise ValueError("taken with other detectors or instruments")
+                raise ValueError("from other detectors or instruments")
             merged = [own[n] if n in OWN else part for n, part in enumerate(parts)]
             merged[CLOCK] = parts[CLOCK][:NOW_BYTES] + own[CLOCK][NOW_BYTES:]
             engine.restore(pack(SNAPSHOT_NAME, merged))
@@ -128,7 +128,7 @@ def decode(raw: bytes, where: str) -> Learnt:
         raise _damaged(where, str(why)) from None
     if not reads_abi(stated[0]):
         raise DataError(where, f"of another version of liqcore (struct version {stated[0]!r})", f"struct version {lc.abi_version()}",
-                        "The run learns anew, from its recordings where there are some")
+                        "The run learns from recordings of earlier runs, or begins cold")
     return found
 
 
@@ -139,7 +139,7 @@ def load(path: Path) -> Learnt | None:
     except FileNotFoundError:
         return None
     except OSError as why:
-        raise DataError(str(path), f"cannot be read: {why.strerror or why}", "what a run left") from None
+        raise DataError(str(path), f"cannot be read: {why.strerror or why}", "the file of a run") from None
     return decode(raw, str(path))
 
 
@@ -160,8 +160,8 @@ def learnt_file(out: str | Path, name: str) -> Path:
 
 
 def _damaged(where: str, why: str) -> DataError:
-    return DataError(where, f"not whole, or of another version of liqcore: {why}", "what a run of this version left",
-                     "The run learns anew, from its recordings where there are some")
+    return DataError(where, f"incomplete, or of another version of liqcore: {why}", "the file of a run of this version",
+                     "The run learns from recordings of earlier runs, or begins cold")
 
 
 def _compared(identity: Mapping[str, Any], policies: Any) -> dict[str, Any]:

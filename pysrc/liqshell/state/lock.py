@@ -27,7 +27,7 @@ class Lock:
             private.folder(self.path.parent)
             self._fd = private.descriptor(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as why:
-            raise ConfigError(str(self.path), f"cannot be opened: {why.strerror}", "a folder that can be written") from None
+            raise ConfigError(str(self.path), f"cannot be opened: {why.strerror}", "a writable folder") from None
         until = time.monotonic() + _PROBES_S
         while True:
             try:
@@ -37,7 +37,7 @@ class Lock:
                 if time.monotonic() > until:
                     held_by = holder(folder)
                     os.close(self._fd)
-                    raise ConfigError(str(self.path), f"another live process works with this state folder ({held_by})", "one process per folder",
+                    raise ConfigError(str(self.path), f"another live process uses this state folder ({held_by})", "one process per folder",
                                       "Stop that one first (Ctrl-C or SIGTERM), or choose another [run] name") from None
                 time.sleep(0.01)
         os.ftruncate(self._fd, 0)

@@ -56,11 +56,11 @@ class Sheet:
             found["symbols"] = tuple(found["symbols"])
             texts = all(isinstance(found[key], str) for key in ("rest", "environment", "name")) and all(isinstance(s, str) for s in found["symbols"])
             if not texts or set(found) - {field.name for field in fields(cls)}:
-                raise ValueError("not the fields of one")
+                raise ValueError("not its fields")
             return cls(**found)
         except OSError as why:
-            raise DataError(str(path), f"cannot be read: {why.strerror}", "what a live run leaves in its state folder",
+            raise DataError(str(path), f"cannot be read: {why.strerror}", "a file that a live run writes into its state folder",
                             "Give the configuration file instead") from None
         except (ValueError, KeyError, TypeError) as why:
-            raise DataError(str(path), f"not a rescue sheet: {why}", "what a live run leaves in its state folder",
+            raise DataError(str(path), f"not a rescue sheet: {why}", "a file that a live run writes into its state folder",
                             "Give the configuration file instead") from None

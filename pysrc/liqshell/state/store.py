@@ -33,8 +33,8 @@ BUSY_S = 5.0                     # that long another process may hold the file
 _BATCH = 2_000
 _RETRY_S = 0.5
 _log = logging.getLogger("liqshell.state")
-ASIDE = "a damaged store lies here"
-_LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one"
+ASIDE = "a damaged store"
+_LOOK = "Look at the account at the venue, then move the file out of the folder; the next start creates a new one"
 
 # table -> columns; every table has a number of its own, and when and in which run (its prefix) a row was written
 TABLES: Mapping[str, str] = {
@@ -125,7 +125,7 @@ class Store:
         if self.dropped:
             return f"the store is behind: {self.dropped} rows were dropped"
         free = free_bytes(self.path.parent)
-        return f"{free // 2**20} MiB free on the disk, at least {self.room_min // 2**20} are wanted" if free < self.room_min else ""
+        return f"{free // 2**20} MiB free on the disk, at least {self.room_min // 2**20} are needed" if free < self.room_min else ""
 
     def _work(self) -> None:
         database: sqlite3.Connection | None = None
@@ -214,15 +214,15 @@ def prepare(path: Path) -> None:
             fault, version = check_database(database)
             if not fault and version:
                 raise DataError(str(path), f"a store of version {version}", f"version {VERSION}",
-                                "Use the version of liqcore that wrote it, or move it away")
+                                "Use the version of liqcore that wrote it, or move the file")
             if not fault:
                 _tables(database)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as why:          # Python cannot read what a damaged schema makes SQLite say
         if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
-            raise DataError(str(path), f"cannot be used: {why}", "a folder that can be written, on a disk with room") from None
+            raise DataError(str(path), f"cannot be used: {why}", "a writable folder on a disk with free space") from None
         fault = str(why)
     except OSError as why:
-        raise DataError(str(path), f"cannot be made: {why.strerror}", "a folder that can be written, on a disk with room") from None
+        raise DataError(str(path), f"cannot be made: {why.strerror}", "a writable folder on a disk with free space") from None
     if fault:
         quarantine(path, fault)
 
@@ -291,7 +291,7 @@ def quarantine(path: Path, fault: str) -> None:
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
-    raise DataError(str(path), f"damaged ({fault}). It has been renamed to {aside.name}", "a whole SQLite database", _LOOK)
+    raise DataError(str(path), f"damaged ({fault}). It has been renamed to {aside.name}", "a complete SQLite database", _LOOK)
 
 
 def write_rows(database: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -325,7 +325,7 @@ def note_kill(folder: str | Path, action: str, reason: str, by: str, done: str, 
                 write_rows(database, [("kills", {"ts_ns": at_ns or time.time_ns(), "action": action, "reason": reason, "by": by, "done": done})])
     except (sqlite3.Error, UnicodeDecodeError) as why:
         if log_line is not None:
-            log_line(f"{path}: the kill could not be noted there: {why}")
+            log_line(f"{path}: the kill cannot be recorded there: {why}")
         return str(why)
     return ""
 

@@ -125,7 +125,7 @@ def look(folder: Path, remembered: bytes = b"") -> Found:
     faults = {name: "missing" if raw is None else fault(raw) for name, raw in raws.items()}
     old = [name for name, raw in raws.items() if raw is not None and not faults[name] and Page.from_buffer_copy(raw).version == OLD]
     if len(old) == 1 and raws[TWIN if old == [CONTROL] else CONTROL] is not None:
-        faults[old[0]] = "of an old version beside a twin"
+        faults[old[0]] = "of an old version, with a twin"
     stored, store_fault = last_kill(folder / STORE)
     used = stored is not None or store_fault or any(raw is not None for raw in raws.values()) or (folder / "image.bin").exists()
     pages = {name: raw for name, raw in raws.items() if raw is not None and not faults[name]}
@@ -134,7 +134,8 @@ def look(folder: Path, remembered: bytes = b"") -> Found:
     claims = [claim for raw in (*raws.values(), remembered) if raw and (claim := _claim(raw, not fault(raw))).kill]
     claims += [one for one in (stored, _file(folder)) if one is not None and one.kill]
     if not claims and used and len(pages) + (stored is not None) + bool(remembered) < 2 and old != [CONTROL]:
-        claims.append(Claim(Kill.KILLED, f"what said whether this folder is killed is damaged: {'; '.join(damaged)}"[:255], UNKNOWN, time.time_ns()))
+        claims.append(Claim(Kill.KILLED, "the kill switch is damaged: "
+                                         f"{'; '.join(damaged)}"[:255], UNKNOWN, time.time_ns()))
     most = max((claim.kill for claim in claims), default=Kill.NO)
     spoken = next((claim for claim in claims if claim.reason or claim.by), Claim(most))
     versions = {Page.from_buffer_copy(raw).version for raw in raws.values() if raw is not None and len(raw) == SIZE}

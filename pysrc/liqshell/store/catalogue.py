@@ -69,7 +69,7 @@ class Lock:
         if not self.take():
             pid = self._path.read_text().strip()
             raise DataError(str(self._path.parent), f"another import is running in this store{f' (process {pid})' if pid else ''}",
-                            "one writer at a time", "Wait until it has finished")
+                            "one writer at a time", "Wait for its end")
         return self
 
     def take(self) -> bool:
@@ -100,7 +100,7 @@ class Catalogue:
         self.path = root / FILE
         if not self.path.exists():
             if not create:
-                raise DataError(str(root), "no store", f"a folder with {FILE}", "Make one with `liqcore import FILES… --store DIR`")
+                raise DataError(str(root), "no store", f"a folder with {FILE}", "Create one with `liqcore import FILES… --store DIR`")
             self._create()
         self._base = self._open()
 
@@ -127,12 +127,12 @@ class Catalogue:
         except (sqlite3.DatabaseError, TypeError, ValueError) as why:
             raise self._damaged(why) from None
         if version > VERSION:
-            raise DataError(str(self.path), f"version {version}", f"{VERSION} or less", "It was written by a newer liqcore: upgrade")
+            raise DataError(str(self.path), f"version {version}", f"{VERSION} or less", "A newer liqcore wrote it: upgrade")
         return base
 
     def _damaged(self, why: BaseException) -> DataError:
         return DataError(str(self.path), f"the catalogue cannot be read ({why})", "an SQLite file of liqcore",
-                         "`liqcore data STORE --rebuild` makes it anew from the partitions; importing the same files again then restores their names")
+                         "`liqcore data STORE --rebuild` rebuilds it from the partitions; a new import of the same files then restores their names")
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -227,7 +227,7 @@ class Catalogue:
             if (self.root / staged).exists():
                 os.replace(self.root / staged, target)
             elif not target.exists():
-                raise DataError(str(target), "booked, but neither here nor staged", "a file that the last import wrote",
+                raise DataError(str(target), "recorded in the catalogue, but missing on disk", "a file of the last import",
                                 "Import its sources again after `liqcore data STORE --rebuild`")
         if self.moving():
             sync_folders({(self.root / final).parent for _, final in self._rows("select staged, final from moves")})

@@ -87,8 +87,9 @@ class Plan:
                 end = min(at + PIECE_BYTES, size)
                 piece = asked(address, partial(self.fs.cat_file, address, start=at, end=end))
                 if len(piece) != end - at:
-                    raise DataError(address, f"{len(piece)} bytes in answer to bytes {at} to {end}", "a source that gives parts of files, and a file "
-                                    "that does not change", "Run the same command again; what was fetched is kept")
+                    raise DataError(address, f"{len(piece)} bytes for a request of bytes {at} to "
+                                             f"{end}", "a source that serves parts of files, and a file that does not "
+                                    "change", "Run the same command again; fetched data are kept")
                 out.write(piece)
                 at = end
                 yield at
@@ -145,14 +146,14 @@ def plan(venue: str, days: list[date], folder: Path, source: str = "") -> Plan:
                 except FileNotFoundError:
                     continue
                 if type(size) is not int:
-                    raise DataError(address, "no size", "a source that says how long its files are")
+                    raise DataError(address, "no size", "a source that gives the length of its files")
                 out.files.append((address, size, folder / name))
                 break
             else:
                 out.missing.append(f"{day.isoformat()} {hour:02}h")
     if not out.files:
         raise DataError(source, f"no file of {days[0].isoformat()}{f' to {days[-1].isoformat()}' if len(days) > 1 else ''}",
-                        " or ".join(f"{span.folder}/YYYYMMDD/H.lz4" for span in archive.spans), "Files appear some time after their hour")
+                        " or ".join(f"{span.folder}/YYYYMMDD/H.lz4" for span in archive.spans), "A file appears some time after its hour")
     return out
 
 
@@ -178,7 +179,7 @@ def asked(address: str, question: Callable[[], Any]) -> Any:
     except Exception as why:            # whatever a filesystem of somebody else raises
         name = type(why).__name__
         if isinstance(why, PermissionError) or "Credential" in name or "Token" in name:
-            raise ConfigError(address, f"access refused ({name}: {why})", "credentials of an account that pays for what it fetches",
+            raise ConfigError(address, f"access refused ({name}: {why})", "credentials of an account that pays for the transfer",
                               "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
         raise DataError(address, f"cannot be read ({name}: {why})", "a file of the archive",
-                        "Run the same command again: it goes on where it was") from None
+                        "Run the same command again; it continues") from None

@@ -136,7 +136,7 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
     if address_of(root):
         raise ConfigError("the store", str(root), "a folder of this machine", "Import into one, then publish it: liqcore data put STORE ADDRESS")
     if files and not root.exists() and not any(path.exists() for path in files):
-        raise DataError(", ".join(map(str, files[:3])), "no such file or folder", "market data", "Check the path; no store was made")
+        raise DataError(", ".join(map(str, files[:3])), "no such file or folder", "market data", "Check the path; no store was created")
     private.folder(root)
     with Lock(root):
         catalogue = Catalogue(root, create=True)
@@ -146,8 +146,8 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
             catalogue.set_rules(dict(given or {}))
             return _Import(root, catalogue, opener, overlap, notify).run(list(files), jobs)
         except OSError as why:
-            raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with room for the data",
-                            "What was finished is kept: make room, then run the same command again") from None
+            raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with free space for the data",
+                            "Finished files are kept: free some space, then run the same command again") from None
         finally:
             with contextlib.suppress(OSError):
                 catalogue.clear()
@@ -315,9 +315,9 @@ class _Import:
         overlap = taken.overlaps[key]
         names = [source.name for fingerprint, source in self._catalogue.sources().items() if fingerprint in self._catalogue.origins(key)]
         names += [t.source.name for t in self._batch if t is not taken and key in t.spill.parts]
-        return (f"holds another record of {key.symbol} {key.kind} on {key.day}: of {overlap.offered} rows in the time that it shares with "
+        return (f"holds another record of {key.symbol} {key.kind} on {key.day}: of {overlap.offered} rows in the time shared with "
                 f"{', '.join(Path(name).name for name in names[:3])}{' and others' if len(names) > 3 else ''} only {overlap.same} are the same. "
-                "Together they would count the market twice. Import it into a store of its own, or say --overlap to keep both")
+                "Together they would count the market twice. Import it into a separate store, or give --overlap to keep both")
 
 
 def _conflicts(taken: _Taken) -> list[Key]:
@@ -377,7 +377,7 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
     except DataError as why:
         return str(why), None
     except Exception as why:        # whatever a reader trips over, the other files must not suffer from it
-        return f"cannot be read as what it seems to be ({type(why).__name__}: {why})", None
+        return f"cannot be read in its apparent format ({type(why).__name__}: {why})", None
     rules = dict(reading.rules)
     spans = list(spill.spans.values())
     if not spill.rows and carried is not None and carried.run:

@@ -65,7 +65,7 @@ class Store:
     def __init__(self, path: str | Path):
         self.root = remote.local(path)
         if not self.root.is_dir():
-            raise DataError(str(path), "no such folder", "a store", "Make one with `liqcore import FILES… --store DIR`")
+            raise DataError(str(path), "no such folder", "a store", "Create one with `liqcore import FILES… --store DIR`")
         self.catalogue, self._remote = Catalogue(self.root), remote.Remote.of(self.root)
         self.name = self._remote.address if self._remote is not None else str(path)
         self._finish_imports()
@@ -84,7 +84,7 @@ class Store:
                 finally:
                     lock.release()
             elif time.monotonic() > until:
-                raise DataError(self.name, "an import is being committed", "a store at rest", "Try again when it has finished")
+                raise DataError(self.name, "an import is in progress", "a store without an import in progress", "Try again after its end")
             else:
                 time.sleep(0.05)
 
@@ -116,7 +116,7 @@ class Store:
         near = difflib.get_close_matches(name.upper(), [n.rpartition(":")[2].upper() for n in names] + [n.upper() for n in names], 3, 0.5)
         shown = [n for n in names if n.rpartition(":")[2].upper() in near or n.upper() in near] or names[:SHOWN_MAX]
         raise ConfigError(self.name, f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
-                          else "a store that is not empty", "`liqcore data STORE` lists what there is")
+                          else "a store that is not empty", "`liqcore data STORE` lists the contracts")
 
     def select(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
                missing: Literal["error", "gap"] = "error") -> Selection:

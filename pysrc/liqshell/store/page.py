@@ -65,13 +65,14 @@ def _notices(report: dict[str, Any]) -> list[tuple[str, str]]:
         out.append(("NOT IMPORTED", f"{len(refused) - REFUSED_SHOWN} more files; report.json has all"))
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
-        out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
+        out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check the meaning of a side in the "
+                                          "source."))
     for text in first_warnings(report):
         out.append(("QUOTES", text))
     before = [_name(c) for c in report["contracts"] if c["before"]]
     if before:
-        out.append(("EARLIER VERSION", f"{', '.join(before)}: its store could not say what a ticker does not state, so a funding rate of 0 is "
-                    "read as not stated. Import the files again, into a new store."))
+        out.append(("EARLIER VERSION", f"{', '.join(before)}: an earlier version wrote this store, so a funding rate of 0 is read as not stated. "
+                    "Import the files again, into a new store."))
     censored = [_name(c) for c in report["contracts"] if c["completeness"] == "CENSORED"]
     if censored:
         out.append(("CENSORED", f"{', '.join(censored)}: a sample of the liquidations; volumes are lower bounds and must not be added to "
@@ -91,7 +92,7 @@ def first_warnings(report: dict[str, Any]) -> list[str]:
     none = [_name(c) for c in report["contracts"] if "trades" in c["kinds"] and "quotes" not in c["kinds"]]
     if none:
         out.append(f"none of {', '.join(none[:CONTRACTS_NAMED])}{f' and {len(none) - CONTRACTS_NAMED} more' if len(none) > CONTRACTS_NAMED else ''}: "
-                   "what is not post-only fills at later trades")
+                   "orders other than post-only fill at later trades")
     return out
 
 

@@ -28,7 +28,7 @@ def verify(store: Store) -> list[str]:
                 faults.append(str(why))
                 continue
             if found != content.fingerprint:
-                faults.append(f"{path}: holds other rows than the import wrote (fingerprint {found}, catalogue {content.fingerprint})")
+                faults.append(f"{path}: its rows differ from those of the import (fingerprint {found}, catalogue {content.fingerprint})")
         for day in contract.days():
             path = contract.day_file(day)
             try:
@@ -38,7 +38,7 @@ def verify(store: Store) -> list[str]:
             column = verify_strip(path)
             if column:
                 path.unlink()
-                faults.append(f"{path}: column {column} was damaged; deleted, it is made again when it is needed")
+                faults.append(f"{path}: column {column} was damaged and is deleted; the next use creates it again")
     return faults
 
 
@@ -90,6 +90,6 @@ def _content(root: Path, key: Key) -> Content:
         aside.unlink(missing_ok=True)
     content.fingerprint = partition.fingerprint(path, key)          # of the file: the copy may be of a later format
     if content.fingerprint != stated["fingerprint"]:
-        raise partition.damaged(path, ValueError("its rows are not those that its fingerprint names"))
+        raise partition.damaged(path, ValueError("its rows do not match its fingerprint"))
     content.bytes, content.format = path.stat().st_size, int(stated["format"])
     return content

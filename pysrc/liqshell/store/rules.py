@@ -66,7 +66,7 @@ def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
         step = market.step()
     if step is not None:
         return step, f"inferred from {market.total} {what} of {whose}"
-    return Decimal("0.01" if of == "price" else "0.001"), "assumed: nothing to infer it from"
+    return Decimal("0.01" if of == "price" else "0.001"), "assumed: there are no data to infer it"
 
 
 def _completeness(venue: str, contents: Mapping[Key, Content]) -> tuple[str, str]:

@@ -92,7 +92,7 @@ class Spill:
                             chunk.columns = {name: self._write(file, chunk.events[name]) for name in chunk.events}
                             chunk.events = None
         except OSError as why:
-            raise DataError(str(self.folder), f"cannot be written: {why.strerror or why}", "space for the import's temporary files") from None
+            raise DataError(str(self.folder), f"cannot be written: {why.strerror or why}", "free space for the import's temporary files") from None
         self.held = 0
 
     def cursor(self, key: Key) -> Cursor:

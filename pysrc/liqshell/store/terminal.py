@@ -38,7 +38,7 @@ def show(report: dict[str, Any]) -> None:
         console.print(_gaps(gaps))
     rows = _refused(report)
     if rows:
-        console.print(_table("Rows that did not get in", "where", ">rows", "why", rows=rows))
+        console.print(_table("Rows not imported", "where", ">rows", "why", rows=rows))
 
 
 def _contracts(report: dict[str, Any]) -> Table:
@@ -79,9 +79,9 @@ def _gaps(gaps: list[tuple[int, str, dict[str, Any]]]) -> Table:
 def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
     if report["duplicates"]:
-        rows.append(("files", f"{report['duplicates']:,}", "duplicates: the store had them from another file"))
+        rows.append(("files", f"{report['duplicates']:,}", "duplicates of rows from another file"))
     for c in report["contracts"]:
-        for what, text in (("refused", "refused at the engine's door: "), ("rounded", "rounded to the grid: ")):
+        for what, text in (("refused", "refused by validation: "), ("rounded", "rounded to the grid: ")):
             rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
     return rows
 

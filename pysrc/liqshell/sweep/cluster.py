@@ -32,7 +32,7 @@ def connect(address: str) -> Any:
         import ray
     except ImportError:
         raise ConfigError("--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'",
-                          "Without --cluster all cores of this machine work") from None
+                          "Without --cluster the sweep uses all cores of this machine") from None
     try:
         ray.init(address=address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, OSError, ValueError) as why:

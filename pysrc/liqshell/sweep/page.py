@@ -94,50 +94,49 @@ def luck(swept: Swept) -> dict[str, Any]:
 def luck_sentence(found: dict[str, Any]) -> str:
     """The same in sentences."""
     if found["p_superior"] is None:
-        return (f"Whether the best row is more than luck cannot be said: {plural(found['days'], 'whole day')} of results, at least {DAYS_MIN} are "
-                "needed.")
+        return (f"The data cannot show whether the best row is more than luck: {plural(found['days'], 'whole day')} of results, at least {DAYS_MIN} "
+                "are needed.")
     where = ", ".join(f"{name.partition('.')[2]} {value}" for name, value in found["setting"].items())
     text = f"More than luck: {where}." if found["edge"] else "No row is shown to be more than luck."
     text += f" {found['problem']}." if found["problem"] else ""
     if found["worst"] > found["worst_all"]:
-        text += " No day of this row was as bad as the worst of others: what one would cost it is not known."
-    return (f"{text} The largest t of a mean day is {number(found['t'])} ({where}). With no edge anywhere, the best of {found['settings']:,} "
-            f"settings over {found['days']} whole days shows as much in {percent(found['p_superior'], 1)} of resamples of these (Hansen's SPA), and "
-            f"the best of {found['tried']:,} settings with the shape of all days in {percent(found['p_shape'], 1)} of draws; an edge is called where "
-            f"both are below {percent(LEVEL, 0)}. Deflated Sharpe {percent(found['deflated'], 1)} over {found['independent']:,} independent trials"
-            + (f"; such a ratio needs {math.ceil(found['days_needed']):,} days to stand out." if found["days_needed"] else "."))
+        text += " No day of this row was as bad as the worst of others, so the cost of such a day is not known."
+    return (f"{text} The largest t of a mean day is {number(found['t'])} ({where}). If no setting had an edge, the best of {found['settings']:,} "
+            f"settings over {found['days']} whole days would do as well in {percent(found['p_superior'], 1)} of resamples of these (Hansen's SPA), "
+            f"and the best of {found['tried']:,} settings with the shape of all days in {percent(found['p_shape'], 1)} of draws; an edge needs both "
+            f"below {percent(LEVEL, 0)}. Deflated Sharpe {percent(found['deflated'], 1)} over {found['independent']:,} independent trials"
+            + (f"; such a ratio needs {math.ceil(found['days_needed']):,} days to be significant." if found["days_needed"] else "."))
 
 
 def verdict(s: dict[str, Any], swept: Swept) -> str:
     """One paragraph that claims no more than the table allows."""
     if not s["traded"]:
-        return (f"No setting closed a trade: {plural(s['signals'], 'signal')}. Longer data, a lower detector quantile or a smaller entry offset "
-                "would give some.")
+        return (f"No setting closed a trade: {plural(s['signals'], 'signal')}. Use longer data, a lower detector quantile or a smaller entry "
+                "offset.")
     top = s["best"][0]
     gains = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees"
     if not s["judged"]:
-        text = (f"No setting rests on enough to be judged: the one that traded most closed {plural(s['trades_max'], 'trade')} in "
-                f"{span(swept)}, {FEW} on {CLUSTERS_MIN} days are needed. {gains}, all of them after the same few events: that speaks "
-                "neither for nor against any. ")
+        text = (f"No setting has enough trades for a verdict: the most active one closed {plural(s['trades_max'], 'trade')} in {span(swept)}; {FEW} "
+                f"on {CLUSTERS_MIN} days are needed. {gains}, all after the same few events, which is no evidence for or against any. ")
     else:
-        text = (f"{s['judged']:,} of {s['settings']:,} settings rest on {FEW} trades or more on {CLUSTERS_MIN} days or more. Each taken by itself, "
-                f"{s['gains_beyond_chance']:,} of these gain beyond chance and {s['losses_beyond_chance']:,} lose beyond it, where 2.5 % would do "
-                f"either without any edge. {gains}; the median setting makes {money(s['median_net'], True)}. ")
+        text = (f"{s['judged']:,} of {s['settings']:,} settings have {FEW} trades or more on {CLUSTERS_MIN} days or more. Taken one by one, "
+                f"{s['gains_beyond_chance']:,} of these gain beyond chance and {s['losses_beyond_chance']:,} lose beyond chance; without an edge, "
+                f"2.5 % would do each. {gains}; the median setting makes {money(s['median_net'], True)}. ")
     text += f"The best makes {of_net(top).describe(lambda v: money(v, True))}"
     near = top["neighbours_median"]
     if near is not None and s["objective"] == "net":
         text += f", its neighbours {money(near, True)} (worst {money(top['neighbours_worst'], True)})"
     text += ". "
     if not s["judged"]:
-        text += "Longer data is what this needs, not a finer grid."
+        text += "This needs longer data, not a finer grid."
     elif top["net"] <= 0:
-        text += "Nothing here earns its costs."
+        text += "No setting covers its costs."
     elif s["gains"] < 0.05 * s["settings"]:
-        text += "So few gainers among so many settings are what luck leaves: do not trade the best cell."
+        text += "So few gains among so many settings are consistent with luck: do not trade the best cell."
     elif near is not None and near <= 0:
-        text += "The best cell stands alone among losers: it is luck until shown otherwise."
+        text += "The best cell is surrounded by losses: assume luck."
     else:
-        text += f"It was chosen after looking at {swept.tried:,} settings: judge it by `liqcore forward`, on days that did not choose it. "
+        text += f"It is the choice among {swept.tried:,} settings: test it with `liqcore forward`, on days not used for the choice. "
         text += luck_sentence(s["luck"])
     return text
 
@@ -173,13 +172,13 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     badges += [("", "sweep"), ("", plural(swept.tried, "trial") + " on this data")]
     body = sub(way(swept)) + sub(spreads(swept)) + Markup().join(sub(line) for line in lacking(swept))
     body += section("Best rows and their neighbours", _top_table(swept, summary) + sub(luck_sentence(summary["luck"])),
-                    "A neighbour differs by one step of one parameter. A row worth trusting has neighbours like itself. 95 %: of the net result, by "
+                    "A neighbour differs by one step of one parameter. A reliable row has similar neighbours. 95 %: of the net result, by "
                     f"day; none below {FEW} trades or {CLUSTERS_MIN} days with a result.", "best")
     body += _pictures(swept, summary["objective"])
     if len(swept.symbols) > 1:
         lead: list[Column] = [("symbol", lambda row: row["symbol"]), *_axes(swept)]
         body += section("Best row of each symbol", table(*_cells(summary["per_symbol"], [*lead, *SHOWN])),
-                        "Each the best of all settings on its own: the more symbols, the better the luckiest looks.", "symbols")
+                        "Each is the best of all settings for its symbol: the more symbols, the better the luckiest one looks.", "symbols")
     took = ", ".join(f"{name} {seconds(value)}" for name, value in swept.seconds.items())
     return document(f"Sweep: {summary['settings']:,} settings", body, marks=badges, verdict=summary["verdict"], script=Markup(HOVER),
                     span=f"{what}, {span(swept)}; {plural(summary['signals'], 'signal')}; fills {swept.config.paper.fills}",
@@ -192,9 +191,9 @@ def unquoted(swept: Swept) -> tuple[str, str] | None:
     if swept.quoted is None or swept.quoted >= ENOUGH:
         return None
     if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
-        return "NO QUOTES.", "What takers pay for the spread is estimated: no row here can show that something pays."
-    return (cover(swept.quoted), f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that "
-            "something pays. " + " ".join(f"{line}." for line in swept.said[:3]))
+        return "NO QUOTES.", "The spread that takers pay is an estimate, so no row can show a profit."
+    return (cover(swept.quoted), f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row can show a "
+            "profit. " + " ".join(f"{line}." for line in swept.said[:3]))
 
 
 def lacking(swept: Swept) -> list[str]:
@@ -206,16 +205,16 @@ def spreads(swept: Swept) -> str:
     """What takers pay where no quote holds."""
     text = "; ".join(f"{one['symbol']} {one['told']}" for one in swept.half_spread[:4]) + (" and more" if len(swept.half_spread) > 4 else "")
     warned = " ".join(f"WARNING: {one['warning']}." for one in swept.half_spread if one["warning"])
-    return f"Half-spread where no quote holds: {text}. {warned}".strip()
+    return f"Half-spread where no quote is live: {text}. {warned}".strip()
 
 
 def way(swept: Swept) -> str:
     """How the rows were computed, and what that leaves out."""
     if swept.by == KERNEL:
-        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol stands for itself, without "
+        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol is computed alone, without "
                 "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute).")
-    why = f" because the kernel knows nothing of {swept.why}" if swept.why else " as asked ([sweep] by)"
-    return f"Computed by a whole backtest a setting,{why}: the symbols share an account with all its limits, and net is after funding."
+    why = f" because the kernel does not support {swept.why}" if swept.why else " as asked ([sweep] by)"
+    return f"Computed by one backtest for each setting,{why}: the symbols share an account with all its limits, and net is after funding."
 
 
 def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
@@ -236,7 +235,7 @@ def _top_table(swept: Swept, summary: dict[str, Any]) -> Markup:
     near: list[Column] = [(">neighbours", _shown("neighbours_median", show)), (">worst of them", _shown("neighbours_worst", show))]
     lead: list[Column] = [(">row", lambda row: place(swept.folder, row["row"])), *_axes(swept)]
     rows = table(*_cells(summary["best"], [*lead, SHOWN[0], SHOWN[1], *near, *SHOWN[2:]]))
-    return rows + sub("The backtest of a row: " + code(command(swept.folder, "ROW")) + ". Its number then leads there.")
+    return rows + sub("The backtest of a row: " + code(command(swept.folder, "ROW")) + ". Its number is then a link.")
 
 
 def _pictures(swept: Swept, objective: str) -> Markup:
@@ -249,10 +248,10 @@ def _pictures(swept: Swept, objective: str) -> Markup:
     if not pairs:
         return Markup() if not varied else _line(columns, varied[0], objective)
     few = int((~np.isfinite(columns["net_low"])).sum())
-    note = (f"{few:,} of {len(columns['trades']):,} settings behind these cells rest on fewer than {FEW} trades or {CLUSTERS_MIN} days." if few
+    note = (f"{few:,} of {len(columns['trades']):,} settings behind these cells have fewer than {FEW} trades or {CLUSTERS_MIN} days." if few
            else "")
     if few == len(columns["trades"]):
-        note += " None of them can be judged: colours and frames show what happened, and no region to trade in."
+        note += " None of them allows a verdict: colours and frames show what happened, not a region to trade in."
     conclude = few < len(columns["trades"])
     drawn = Markup().join(section(f"{x} and {y}", heatmaps(columns, x, y, objective, conclude=conclude), note) for x, y in pairs[:PICTURES])
     left = len(pairs) - PICTURES

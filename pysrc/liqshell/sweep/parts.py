@@ -42,7 +42,7 @@ class Parts:
                                       "Choose another --out, or give --restart to replace it")
                 shutil.rmtree(self.folder / PARTS, ignore_errors=True)
             elif before is None and self.folder.exists() and any(self.folder.iterdir()):
-                raise ConfigError(str(self.folder), "not empty, and not a sweep", "a new folder, or one with a sweep to go on with")
+                raise ConfigError(str(self.folder), "not empty, and not a sweep", "a new folder, or one with an unfinished sweep")
             private.folder(self.folder / PARTS)
             for torn in (self.folder / PARTS).glob("*.new"):       # a write that a kill cut short
                 torn.unlink()
@@ -76,8 +76,8 @@ class Parts:
         except OSError as why:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise DataError(str(target), f"cannot be written: {why.strerror or why}", "room for the results",
-                            "What was finished is kept: make room and run the same command again") from None
+            raise DataError(str(target), f"cannot be written: {why.strerror or why}", "free space for the results",
+                            "Finished results are kept: free some space and run the same command again") from None
 
     def load(self, unit: int, dtype: np.dtype[Any], rows: int) -> np.ndarray:
         """The results of a unit; DataError names the file where it is damaged."""

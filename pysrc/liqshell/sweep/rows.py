@@ -48,7 +48,7 @@ def named(text: str) -> tuple[Path, int]:
     """SWEEP:ROW as folder and row. ConfigError where it is neither."""
     folder, colon, row = text.rpartition(":")
     if not colon or not row.isdigit() or not (Path(folder) / PLAN).is_file() or not (Path(folder) / TABLE).is_file():
-        raise ConfigError(f"--row {text}", "not a row of a finished sweep", "SWEEP:ROW, a sweep's folder and the number of a row on its page")
+        raise ConfigError(f"--row {text}", "not a row of a finished sweep", "SWEEP:ROW, the folder of a sweep and the number of a row on its page")
     return Path(folder), int(row)
 
 
@@ -65,9 +65,9 @@ def setting_of(config: Config, sweep: Path, row: int) -> tuple[Config, dict[str,
     symbols = found["symbol"].to_pylist()
     if symbols.count(symbols[0]) != len(cells) or not set(names) <= set(found.column_names) or not row < len(cells):
         raise ConfigError(f"--row {sweep}:{row}", f"the sweep has {symbols.count(symbols[0])} settings, [sweep] of the configuration {len(cells)}",
-                          "the configuration of that sweep, and one of its rows")
+                          "the configuration of that sweep and one of its rows")
     if any(found[name][row].as_py() != shown(name, cells[row].named[name]) for name in names):
-        raise ConfigError(f"--row {sweep}:{row}", "another setting than the configuration's grid has there", "the configuration of that sweep")
+        raise ConfigError(f"--row {sweep}:{row}", "a setting that differs from the configuration's grid", "the configuration of that sweep")
     at = len(symbols) - len(cells) + row
     source = {"folder": str(sweep.resolve()), "row": row, "net": found["net"][at].as_py(), "trades": found["trades"][at].as_py()}
     return config.with_setting(cells[row]), source

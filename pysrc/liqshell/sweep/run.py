@@ -155,12 +155,12 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dic
         for policy in (policies[0], policies[-1]):          # the first and the last bracket: a policy might look at its own numbers
             found, why = answers_for(config, history, dataclasses.replace(deciders[0], policy=policy))
             if not why and first and any(not np.array_equal(one.sides, other.sides) for one, other in zip(first, found, strict=True)):
-                why = "a policy that asks the numbers of its own bracket whether to enter"
+                why = "a policy whose entry depends on the numbers of its own bracket"
             if why:
                 break
             first = found
     if why and config.sweep.by == KERNEL:
-        raise ConfigError("sweep.by", f"'kernel', which knows nothing of {why}", "'auto' or 'backtest'")
+        raise ConfigError("sweep.by", f"'kernel', which does not support {why}", "'auto' or 'backtest'")
     by = BACKTEST if why or config.sweep.by == BACKTEST else KERNEL
     return {"settings": values, "data": history.fingerprint, "deciders": [d.named for d in deciders], "policies": policies, "unit": config.sweep.unit,
             "by": by, "why": why}, first if by == KERNEL else []
@@ -175,7 +175,7 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
         notify(f"signals of detector {n + 1} of {len(deciders)}", n / len(deciders))
         found, why = (first, "") if first and n == 0 else answers_for(config, history, decider) if n in wanted else ([], "")
         if why:
-            raise ConfigError("sweep.by", f"with {decider.named}, {why}", "answers that are always the bracket of [policy]",
+            raise ConfigError("sweep.by", f"with {decider.named}, {why}", "a policy that always answers with the bracket of [policy]",
                               "Set [sweep] by = 'backtest'")
         answers.append(found)
     grids = [grid.rows for grid in grids_of(config, [i.symbol for i in history.instruments], policies)]

@@ -44,9 +44,9 @@ def use_venue(name: str, code: str, sha256: str | None = None) -> OwnVenue:
         return found
     adapter = plugins.load(code, plugins.VENUE, key, sha256)
     if adapter.venue != name or not re.fullmatch(VENUE_NAME, name):
-        raise ConfigError(key, f"the adapter in {code} calls its venue {adapter.venue!r}", f"{name!r}, small letters, digits and '_'")
+        raise ConfigError(key, f"the adapter in {code} names its venue {adapter.venue!r}", f"{name!r}, small letters, digits and '_'")
     if name in BY_NAME:
-        raise ConfigError(key, "a venue of this name ships", "a name of its own")
+        raise ConfigError(key, "liqcore ships a venue of this name", "another name")
     OWN_VENUES[name] = OwnVenue(adapter, code, digest)
     return OWN_VENUES[name]
 

@@ -335,7 +335,7 @@ def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config, history)
     journal.update(made, finished=False)
     (made / "notes.txt").write_text("mine")
     for folder in (tmp_path / "mine", made):
-        with pytest.raises(ConfigError, match="something that is not an unfinished backtest"):
+        with pytest.raises(ConfigError, match="content that is not an unfinished backtest"):
             claim(folder, replace_finished=True)
     assert (tmp_path / "mine" / "thesis.txt").exists() and (made / "notes.txt").exists()
 
@@ -398,5 +398,5 @@ def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path
 
 def test_a_policy_that_asks_a_judge_is_refused_where_the_data_holds_no_verdicts(written, tmp_path):
     """It would trade nothing, and the report would say that of the policy."""
-    with pytest.raises(ConfigError, match="policy.judge_s.*this data holds no verdicts"):
+    with pytest.raises(ConfigError, match="policy.judge_s.*these data hold no verdicts"):
         run_backtest(load(written, ["policy.judge_s=10"]), tmp_path / "run")

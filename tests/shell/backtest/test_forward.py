@@ -213,7 +213,7 @@ def test_the_sweep_judges_as_the_engine_does():
     folds = [walk_forward(loads(LOOSE + f'by = "{by}"\n'), both, lambda what, done: None) for by in ("backtest", "sweep")]
     for a, b in zip(folds[0][0]["folds"], folds[1][0]["folds"], strict=True):
         assert a == {key: pytest.approx(value) if key == "test_rank" else value for key, value in b.items()}
-    assert "judged by the sweep" in folds[1][2][0] and "overfitting" not in folds[1][2][0] and not folds[0][2]
+    assert "the sweep kernel compared the settings" in folds[1][2][0] and "overfitting" not in folds[1][2][0] and not folds[0][2]
     for name in ("net", "gross"):
         by_engine, by_sweep = (getattr(found[1], name) for found in folds)
         assert by_engine.shape == by_sweep.shape == (len(folds[0][0]["folds"]), 6) and np.abs(by_engine).sum() > 0
@@ -246,7 +246,7 @@ def test_two_pieces_of_a_day_are_one_day():
 
 def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
     for text, why in (("[paper]\nfills = 'queue'\n", "fills = 'queue'"), ("[paper]\nleverage = 5\n", "leverage"), ("[paper]\ntaker = 'walk'\n", "taker")):
-        with pytest.raises(ConfigError, match=f"forward.by: 'sweep', which knows nothing of .*{why}"):
+        with pytest.raises(ConfigError, match=f"forward.by: 'sweep', which does not support .*{why}"):
             walk_forward(loads(GRID + "by = 'sweep'\n" + text), history, lambda what, done: None)
     own = loads("[policy]\nequity_share = 0.1\n")
     assert "equity_share" in sweep_kernel.why_not(own, settings(own, history.instruments), ["SOLUSDT"])

@@ -66,7 +66,7 @@ event_age_max_s = 30
 
 
 class Turns:
-    """Enters with 3, vetoes, holds, fails, enters with 1, says nothing in time, in turn; each answer takes its own time."""
+    """Enters with 3, vetoes, holds, fails, enters with 1, refusesthing in time, in turn; each answer takes its own time."""
 
     def __init__(self, clock):
         self.n, self.clock = 0, clock
@@ -245,7 +245,7 @@ def test_the_report_judges_the_judge(run, tmp_path):
     assert groups["confirmed"]["questions"] == sum(row["action"] == "enter" for row in told)
     assert sum(row["questions"] for row in groups.values()) == len(told) and 0 < sum(row["n"] for row in groups.values()) <= len(told)
     assert {row["who"] for row in e["controls"]} == {"the judge", "always yes", "always no", "rules", "rules, shuffled news", "random, as many"}
-    assert e["adds"] is None and "cannot be said" in e["verdict"], "so few questions"
+    assert e["adds"] is None and "cannot show whether the judge adds" in e["verdict"], "so few questions"
     page = report.html.read_text()
     assert 'id="judge"' in page and "always yes" in page and "CONTAMINATED" not in page and 'id="desk"' in page and "Latest signals" in page
     desk = report.figures["desk"]
@@ -292,7 +292,7 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
     for one in (report, again):
         rows = assess(one.html.parent)
-        assert rows and all("a live model was asked about the past" in row["missing"] for row in rows), "it verifies nothing"
+        assert rows and all("a live model answered questions about the past" in row["missing"] for row in rows), "it verifies nothing"
     settings = studied(run, tmp_path, "[backtest]\nstudy = false\n")
     settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "b"),)))
     found = compare_page.write(run_compare(settings, ["fade"], tmp_path / "compared"))
@@ -302,7 +302,7 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path, caps
     assert "CONTAMINATED: fade." in capsys.readouterr().out
     swept = run_sweep(replace(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001]\n"), judge=settings.judge), tmp_path / "swept")
     print_sweep(swept, write_sweep(swept))
-    said, data = "CONTAMINATED: a live model was asked about the past. ", "CONTAMINATED: some answers in [judge] recordings"
+    said, data = "CONTAMINATED: a live model answered questions about the past. ", "CONTAMINATED: some answers in [judge] recordings"
     summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
     assert summary["verdict"].startswith(said) and summary["contaminated"] and any(data in line for line in summary["data_problems"])
     shown, page = " ".join(capsys.readouterr().out.split()), (tmp_path / "swept" / "sweep.html").read_text()
@@ -320,7 +320,7 @@ def test_a_walk_forward_with_answers_of_such_a_model_says_so(run, tmp_path):
     settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "asked"),)),
                        policy=replace(settings.policy, max_hold_s=60.0, entry_ttl_s=30.0))
     report = make_report(run_backtest(settings, tmp_path / "walked", forward=True))
-    said = "CONTAMINATED: a live model was asked about the past. "
+    said = "CONTAMINATED: a live model answered questions about the past. "
     assert report.figures["forward"]["verdict"].startswith(said) and report.figures["verdict"].startswith(said)
     assert not [row for row in report.figures["belief"] if row["state"] == "good"] and said in report.html.read_text()
     console = Console(record=True, width=200, file=io.StringIO())
@@ -352,7 +352,7 @@ CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
 
 
 @pytest.mark.parametrize(("judge", "verdicts", "where", "what"), [
-    ("", 0, "policy.judge_s", "names nobody"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
+    ("", 0, "policy.judge_s", "names no judge"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
     ("kind = 'command'\nprogram = ['x']", 0, "judge.kind", "may know what happened")])
 def test_what_cannot_answer_about_the_past_is_refused(judge, verdicts, where, what):
     from liqshell.backtest.past_judge import judge_settings
@@ -375,7 +375,7 @@ def test_who_is_asked():
     assert found(model, verdicts=3)["kind"] == "openai"
     with pytest.raises(ConfigError, match="in a sweep"):
         refuse_model(loads(f"[judge]\n{model}\n"), "sweep")
-    with pytest.raises(ConfigError, match="beside a run"):
+    with pytest.raises(ConfigError, match="together with a run"):
         asker({"judge": found(model)}, ())
 
 
@@ -422,7 +422,7 @@ def test_a_model_on_the_past_is_asked_within_caps_and_breaker(tmp_path, monkeypa
 
 
 def test_the_old_key_says_what_takes_its_place():
-    with pytest.raises(ConfigError, match=r"judge.without_news: a key that is no more.*\[policy\] without_news"):
+    with pytest.raises(ConfigError, match=r"judge.without_news: a key that no longer exists.*\[policy\] without_news"):
         loads("[judge]\nkind = 'rules'\nwithout_news = 'enter'\n")
     assert AskPast is not None
 
@@ -469,5 +469,5 @@ def test_the_whole_chain_on_nine_days_of_a_made_market():
 
 def test_the_story_of_a_question_in_words(run):
     lines = [line.text for line in story(load_run(run)) if line.text.startswith("The judge")]
-    for words in ("is asked about", "confirms with confidence 0", "says no", "says hold", "has no answer that counts"):
+    for words in ("is asked about", "confirms with confidence 0", "refuses", "answers hold", "gives no valid answer"):
         assert any(words in line for line in lines), words

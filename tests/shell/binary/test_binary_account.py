@@ -295,7 +295,7 @@ def test_bets_of_a_state_count_where_their_making_is_recorded(tmp_path):
     """A state is a file that anybody can write; a restart finds open bets in it."""
     first, again = tmp_path / "first", tmp_path / "again"
     make_and_settle(first, again)
-    assert settled_bets([again]) == (0, ["1 settled bets: no folder has their making"]), "out of nothing"
+    assert settled_bets([again]) == (0, ["1 settled bets: no folder shows how they were made"]), "out of nothing"
     assert settled_bets([first])[0] == 0, "not settled yet"
     assert settled_bets([first, again]) == settled_bets([again, first, again]) == (1, [])
 

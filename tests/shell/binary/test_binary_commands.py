@@ -39,7 +39,7 @@ def test_record_report_and_replay(venue, tmp_path, capsys):
     assert "identical" in capsys.readouterr().out
     assert cli.main(["hourly", "--binary", str(folder)]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("This idea does not clear its hurdle: its rule did not fire once.")
+    assert out.startswith("This idea does not clear its hurdle: its rule never fired.")
     (folder / "bets.log").write_text("{}\n")
     assert cli.main(["replay", str(folder)]) == 1
     assert "DIFFERENT" in capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_bet_follows_a_run(venue, tmp_path, capsys):
 
 @pytest.mark.parametrize(("arguments", "word"), [
     (["record"], "--binary btc-1h"), (["record", "--binary", "eth-5m"], "btc-1h alone"), (["record", "--binary", "btc-1h", "--symbols", "BTCUSDT"], "btc-1h alone"),
-    (["emulate", "--binary", "--wait"], "cannot stand beside wait"), (["emulate", "--binary-faults", '{"kind": "x"}'], "faults of the binary venue"),
+    (["emulate", "--binary", "--wait"], "excludes wait"), (["emulate", "--binary-faults", '{"kind": "x"}'], "faults of the binary venue"),
     (["bet", "nowhere", "--kelly", "2"], "kelly"), (["bet", "nowhere", "--url", "file:///etc/passwd"], "the address of the venue: file:///etc/passwd;"),
     (["bet", "nowhere", "--url", "127.0.0.1:80"], "such as http://")])
 def test_wrong_usage_is_named(arguments, word, capsys):

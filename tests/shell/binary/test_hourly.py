@@ -130,8 +130,8 @@ def test_without_asks_the_hurdle_is_not_known_and_that_is_said():
     found = evaluate(fires, candles, settled_on="hours of the contract's own trades")
     assert found["verdict"] == UNKNOWN and "not known" in found["sentence"] and len(found["not_known"]) == 4
     worse = evaluate(fires, {k: (1.0, 0.5) if k < NOON + 40 * HOUR else (1.0, 2.0) for k in candles})
-    assert worse["verdict"] == BELOW and "less often than all hours" in worse["sentence"]
-    assert "did not fire" in evaluate([], candles)["sentence"] and "no fire fell" in evaluate(fires, {})["sentence"]
+    assert worse["verdict"] == BELOW and "below that of all hours" in worse["sentence"]
+    assert "never fired" in evaluate([], candles)["sentence"] and "no fire is in an hour" in evaluate(fires, {})["sentence"]
 
 
 def test_the_book_that_knows_already_is_seen_by_brier():
@@ -176,7 +176,7 @@ def test_what_the_venue_paid_counts_where_the_candle_says_otherwise(side):
     paid = {NOON: side < 0, NOON + HOUR: side > 0, NOON + 3 * HOUR: side > 0}
     found = evaluate(fires, candles, paid=paid)
     assert (found["hit_rate"]["n"], found["hit_rate"]["hits"], found["unsettled"], found["venue_differs"]) == (4, 3, 0, 1)
-    assert "in 1 hours; what it paid counts" in text_of(found) and "settlement" not in text_of(evaluate(fires, candles))
+    assert "in 1 hours; its payment counts" in text_of(found) and "settlement" not in text_of(evaluate(fires, candles))
 
 
 def test_the_shift_is_of_the_market_that_settles():

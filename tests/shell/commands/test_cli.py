@@ -139,7 +139,7 @@ def test_detect_reports_what_it_did_not_use(tmp_path, capsys):
     (("detect", "{table}", "--window-events", "99999999999999999999"), "detect: "),
     (("detect", "{table}", "--mode", "both"), "both"),
     (("detect", "{table}", "-d", "cascade", "--quantile", "0.5", "--min-events", "2"), "--quantile, --min-events: given with --detector; expected neither "
-     "beside the options of the cascade alone. A cascade with these numbers is --detector cascade,quantile=0.5,min_events=2"),
+     "together with the options of the cascade. A cascade with these numbers is --detector cascade,quantile=0.5,min_events=2"),
     (("detect", "{table}", "--preset", "cascade-fade", "--floor", "5"), "--floor: given with --preset"),
     (("detect", "{other}"), "missing columns"),
     (("detect", "{table}", "{lines}"), "a recording among event tables"),

@@ -50,7 +50,7 @@ def test_a_machine_that_is_too_slow_for_the_speed_is_told_so(tmp_path, monkeypat
     monkeypatch.setattr(demo, "LEAD_S", 0.02)
     with pytest.raises(ConfigError, match=r"--speed 720: this machine is too slow for it: .*nothing was traded; expected .*Try --speed 120"):
         asyncio.run(demo.run(demo.Plan(tmp_path / "run", speed=720.0, hours=0.001)))
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["ended"].startswith("before the account could be reconciled")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["ended"].startswith("before the account was reconciled")
 
 
 @pytest.mark.slow

@@ -105,8 +105,8 @@ def test_detector_is_short_for_detectors_cascade_and_the_old_name_of_decay_s_is_
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("[detector]\nwarmup = 20\n[detectors.cascade]\nwarmup = 30", "my.toml:4: detectors.cascade.warmup: said once more in [detector]"),
-    ("[detector]\ndecay_s = 5\ndecay_window_s = 5", "my.toml:3: detector.decay_window_s: said once more in decay_s"),
+    ("[detector]\nwarmup = 20\n[detectors.cascade]\nwarmup = 30", "my.toml:4: detectors.cascade.warmup: also set in [detector]"),
+    ("[detector]\ndecay_s = 5\ndecay_window_s = 5", "my.toml:3: detector.decay_window_s: also set in decay_s"),
     ("[detectors.cascade]\nwarmup = 0", "my.toml:2: detectors.cascade.warmup: found 0; expected a whole number from 1 to 1000000000"),
     ("[detectors.cascade]\ndecay_window_s = 0", "my.toml:2: detectors.cascade.decay_window_s: found 0"),
     ("[detectors.cascade]\nkind = 'dollar'", "my.toml:2: detectors.cascade.kind: found 'dollar'; expected 'cascade', or no kind"),
@@ -224,7 +224,7 @@ def test_live_has_to_be_said():
     ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'breakout', 'cascade-fade', 'fade', 'fade-btc', "),
     ("[feed]\nws = 'ws://127.0.0.1:1'", "feed.rest: not set, though the other address is"),
     ("[feed]\nrest = 'http://user:pw@127.0.0.1:1'\nws = 'ws://127.0.0.1:1'", "feed.rest: found"),
-    ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT stands there more than once"),
+    ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT appears more than once"),
     ("[feed]\nsymbols = []", "a list of 1 to 1024"),
     ("[feed]\nsymbols = ['ETHUSDT']\n[policy.symbols.BTCUSDT]\nnotional = 1", "policy.symbols.BTCUSDT: this symbol is not subscribed"),
     ("[limits]\ndaily_loss_max = 0.05", "limits.weekly_loss_max: smaller than"),
@@ -358,7 +358,7 @@ def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
 @pytest.mark.parametrize(("text", "says"), [
     ("[data]\nstart = 'soon'", 'data.start: found \'soon\'; expected a date or a time such as 2026-03-04'),
     ("[data]\nstart = 2026-03-05\nend = 2026-03-05", "data.end: not after data.start"),
-    ("[data]\nstore = 'a'\nfiles = ['b']", "data.files: set beside data.store; expected one of the two"),
+    ("[data]\nstore = 'a'\nfiles = ['b']", "data.files: set together with data.store; expected one of the two"),
     ("[data]\nfiles = []", "data.files: found []; expected a list of 1 to 100000 files or folders"),
     ("[backtest]\ncontrols = ['random']", "backtest.controls: found 'random'; expected of inverted_side, random_side, random_time, every_30_min"),
     ("[backtest]\ndelays_s = [1, 0.5]", "backtest.delays_s: found [1, 0.5]; expected numbers that rise"),
@@ -372,10 +372,10 @@ def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
     ("[sweep]\nheatmap = ['policy.trail']\n[sweep.policy]\ntake_profit = [0.1]", "policy.trail is not varied; expected parameters of the grid (policy.take"),
     ("[sweep]\nsettings_max = 3\n[sweep.policy]\ntrail = [0.1, 0.2]\ntake_profit = [0.1, 0.2]", "sweep: a grid of 4 settings; expected at most"),
     ("[forward]\ntrain_days = 0", "forward.train_days: found 0; expected a number above 0"),
-    ("[policy]\nnotional = 5\nequity_share = 0.1", "policy.equity_share: set beside notional; expected one of the two"),
+    ("[policy]\nnotional = 5\nequity_share = 0.1", "policy.equity_share: set together with notional; expected one of the two"),
     ("[policy]\nrule = 'mine'", "policy.rule: found 'mine'; expected a class in a Python file, such as 'my_policy.py:MyPolicy'"),
-    ("[paper]\nfunding_interval_s = 5", "paper.funding_interval_s: found 5; expected seconds from 60 on, or 0"),
-    ("[paper]\nleverage = 0.5", "paper.leverage: found 0.5; expected from 1 on, or 0"),
+    ("[paper]\nfunding_interval_s = 5", "paper.funding_interval_s: found 5; expected 60 seconds or more, or 0"),
+    ("[paper]\nleverage = 0.5", "paper.leverage: found 0.5; expected 1 or more, or 0"),
     ("[paper]\nleverage = 100\nmaintenance_margin = 0.01", "less than 1 / leverage (0.01)"),
     ("[paper]\nlatency = 'empirical'", "paper.latency_samples: not set"),
     ("[paper]\nlatency_samples = 'x.csv'", "paper.latency_samples: set, but latency is 'constant'"),
@@ -421,7 +421,7 @@ def test_a_configuration_with_a_key_in_it_is_refused_and_the_key_not_shown(text,
     with pytest.raises(ConfigError) as caught:
         loads(text, "my.toml")
     said = str(caught.value)
-    assert SECRET not in said and re.search(rf"my\.toml:\d+: {re.escape(where)}: this looks like a credential \(not shown\)", said) and "LIQCORE_API_KEY" in said
+    assert SECRET not in said and re.search(rf"my\.toml:\d+: {re.escape(where)}: a value that looks like a credential \(not shown\)", said) and "LIQCORE_API_KEY" in said
 
 
 def test_a_known_secret_is_refused_wherever_it_stands():
@@ -532,7 +532,7 @@ def test_detectors_of_presets_and_of_the_configuration_are_merged_by_name():
     out = wiring.detectors([("one", presets_say), ("two", presets_say), ("here", {"flush": {"window_s": 30}, "own": {"kind": "rate"}})])
     assert out == {"flush": {"kind": "dollar", "window_s": 30, "trigger_usd": 5e6}, "own": {"kind": "rate"}}
     assert wiring.detectors([("one", presets_say), ("here", {"flush": {"kind": "rate"}})]) == {"flush": {"kind": "rate"}}, "another kind starts anew"
-    with pytest.raises(ConfigError, match="means another detector than preset one"):
+    with pytest.raises(ConfigError, match="defines this detector differently from preset one"):
         wiring.detectors([("one", presets_say), ("two", {"flush": {"kind": "dollar", "window_s": 60}}), ("here", {})])
 
 

@@ -197,7 +197,7 @@ def test_a_replay_asks_for_consent_and_refuses_another_file(recorded):
     for name in ("streak.py", "shares.py"):
         before = (own / name).read_text()
         (own / name).write_text(before + "\n# changed\n")
-        with pytest.raises(ConfigError, match="this file has changed since the run was made"):
+        with pytest.raises(ConfigError, match="this file has changed since the run"):
             prove(folder, trust=True)
         (own / name).write_text(before)
     told = open_run(folder).table("settings")["detectors"]
@@ -226,7 +226,7 @@ def test_a_restart_of_the_engine_goes_on(own):
     ("streak.py", "self.notional = 0.0", "self.notional = 1 / 0", r"Streak cannot be started: ZeroDivisionError.*\(line 14\)"),
     ("own.toml", "py:forced_share", "py:share", r"own\.toml:16: features\.own\.forced_share: .*no feature of this name; expected one of"),
     ("own.toml", "py:ADAPTER", "py:CLIENT", r"own\.toml:5: venues\.mirror: .*no venue of this name"),
-    ("own.toml", "mirror = \"", "lighter = \"", r"own\.toml:5: venues\.lighter: .* calls its venue 'mirror'")])
+    ("own.toml", "mirror = \"", "lighter = \"", r"own\.toml:5: venues\.lighter: .* names its venue 'mirror'")])
 def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
     text = (own / file).read_text()
     assert before in text
@@ -283,7 +283,7 @@ def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp
     record_mirror(tmp_path / "run", own)
     assert len(open_run(tmp_path / "run").of_kind(lc.AuditKind.AUDIT_SIGNAL)) > 2
     OWN_VENUES.clear()                                   # another process
-    with pytest.raises(ConfigError, match=r"Python code in .*mirror\.py:ADAPTER; expected your consent .*--trust-policy"):
+    with pytest.raises(ConfigError, match=r"Python code in .*mirror\.py:ADAPTER decodes this recording; expected your consent .*--trust-policy"):
         prove_as_backtest(tmp_path / "run")
     assert not OWN_VENUES
     found = prove_as_backtest(tmp_path / "run", trust=True)
@@ -296,7 +296,7 @@ def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp
     history = load_history(load(own / "own.toml", [f'data.files=["{tmp_path / "run"}"]']))          # which names the venue
     assert len(history.tape.trades(0)["ts"]) == 133
     (own / "mirror.py").write_text((own / "mirror.py").read_text() + "# changed\n")
-    with pytest.raises(ConfigError, match="this file has changed since the run was made"):
+    with pytest.raises(ConfigError, match="this file has changed since the run"):
         prove_as_backtest(tmp_path / "run", trust=True)
 
 

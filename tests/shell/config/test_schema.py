@@ -147,7 +147,7 @@ def test_new_config_writes_both_files_and_asks_the_doctor(tmp_path, capsys):
     file = tmp_path / "a b.toml"
     assert cli.main(["new-config", str(file), "--symbols", "ETHUSDT", "SOLUSDT", "--preset", "trend", "--offline"]) == 0
     out = capsys.readouterr().out
-    assert "construct" in out and "Nothing speaks against starting" in out or "It may start" in out
+    assert "construct" in out and "All checks passed" in out or "It may start" in out
     assert loads(file.read_text()).feed.symbols == ("ETHUSDT", "SOLUSDT") and loads(file.read_text()).run.name == "ab"
     assert json.loads((tmp_path / "liqcore.schema.json").read_text()) == SCHEMA and file.read_text().startswith("#:schema ./liqcore.schema.json\n")
 
@@ -170,7 +170,7 @@ def test_new_config_refuses_and_leaves_nothing(tmp_path, monkeypatch, capsys, ar
     ("binance_um~BTCUSDT bybit~ETHUSDT", ["--venue", "binance"], "binance_um", ("BTCUSDT",)),
     ("binance_um~BTCUSDT bybit~ETHUSDT", ["--symbols", "BTCUSDT"], "binance_um", ("BTCUSDT",)),
     ("okx~BTC-USDT-SWAP", ["--symbols", "ETHUSDT"], "bybit", ("ETHUSDT",)),
-    ("binance_um~BTCUSDT bybit~ETHUSDT", [], "", "--venue: none, and STORE holds contracts of binance_um, bybit"),
+    ("binance_um~BTCUSDT bybit~ETHUSDT", [], "", "--venue: no venue, and STORE holds contracts of binance_um, bybit"),
     ("okx~BTC-USDT-SWAP", ["--venue", "bybit"], "", "STORE holds no contracts of bybit; expected contracts of okx. Add --venue okx"),
 ])
 def test_new_config_takes_venue_and_contracts_from_the_store(tmp_path, monkeypatch, capsys, held, arguments, venue, symbols):

@@ -230,7 +230,7 @@ def test_files_of_windows(tmp_path):
 
 @pytest.mark.parametrize(("text", "said"), [
     ("a,b\n1,2\n", "a.csv:1"), ("start,end\n2026-03-18\n", "a.csv:2"), ("start,end\n2026-03-18,2026-03-18\n", "after the start"), ("", "empty"),
-    (CALENDAR.replace("18T180000Z", "18T180000"), "UTC"), (CALENDAR.replace("SUMMARY", "RRULE"), "repeats"),
+    (CALENDAR.replace("18T180000Z", "18T180000"), "UTC"), (CALENDAR.replace("SUMMARY", "RRULE"), "a repeated event"),
     (CALENDAR.replace("DTEND;VALUE=DATE:20260402\r\n", ""), "DTEND")])
 def test_a_file_that_is_wrong_is_refused_as_a_whole(tmp_path, text, said):
     file = tmp_path / "a.csv"

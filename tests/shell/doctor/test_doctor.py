@@ -153,7 +153,7 @@ def test_another_venue_is_said_not_to_be_known(tmp_path):
     assert (facts := asyncio.run(gather(loads(text), Keys(KEY, SECRET)))).disks and facts.state is not None and not facts.samples
     for live, verdict in ((True, "fail"), (False, "warn")):
         found = {check.id: check for check in examine(loads(text), facts, live=live)}
-        assert found["venue"].verdict == verdict and "knows Bybit's REST only, not that of okx" in found["venue"].text and "limits" in found
+        assert found["venue"].verdict == verdict and "supports the REST of Bybit only, not of okx" in found["venue"].text and "limits" in found
 
 
 def test_liquidation_before_the_stop_is_found_in_isolated_margin():
@@ -215,7 +215,7 @@ def test_a_real_state_folder_is_read_and_not_touched(tmp_path):
 
 @pytest.mark.parametrize(("symbols", "unit", "why"), [
     ("['ETHUSDT']", {}, ""), ("['ETHUSDT', 'SOLUSDT']", {}, ""), ("['SOLUSDT']", {}, "is not configured"),
-    ("['SOLUSDT', 'ETHUSDT']", {}, "was number 0 .* now it is number 1"), ("['ETHUSDT']", {"tick_size": "0.05"}, "tick or lot"), ("'all'", {}, "")])
+    ("['SOLUSDT', 'ETHUSDT']", {}, "as number 0 .* is now number 1"), ("['ETHUSDT']", {"tick_size": "0.05"}, "tick or lot"), ("'all'", {}, "")])
 def test_an_open_trade_that_a_start_cannot_go_on_with_is_said_and_ends_it(tmp_path, symbols, unit, why):
     """The image that the start would open, and the start's own refusal."""
     config = loads(f"[feed]\nsymbols = {symbols}\n[run]\nname = 'first'\nout = '{tmp_path}'\n")
@@ -265,7 +265,7 @@ def test_the_worst_case_by_hand():
 
 def test_what_a_dead_man_switch_would_do():
     assert "institutional clients only" in dead_man({}) and "naked" in dead_man({"DERIVATIVES": 30.0}) and "30 s" in dead_man({"DERIVATIVES": 30.0})
-    assert "SPOT" in dead_man({"SPOT": 10.0}) and "could not be asked" in dead_man(None)
+    assert "SPOT" in dead_man({"SPOT": 10.0}) and "did not answer whether" in dead_man(None)
 
 
 def test_the_offset_is_the_fastest_samples():
@@ -415,7 +415,7 @@ def test_a_venue_that_answers_rubbish(tmp_path, answer):
 
 def test_a_contract_that_is_gone(tmp_path):
     _, said = ask(LoopbackVenue(), tmp_path, symbols="'GONEUSDT'")
-    assert said["symbols"] == "fail: GONEUSDT: the venue does not trade it now"
+    assert said["symbols"] == "fail: GONEUSDT: the venue does not trade it at present"
 
 
 def test_the_command(tmp_path):
@@ -434,7 +434,7 @@ def test_the_command(tmp_path):
 
     known = log._known                      # of tests before this one
     (text_status, text, wrong), (json_status, answer, _), (bad_status, bad, _) = asyncio.run(main())
-    assert text_status == 0 and not wrong and "It may start; read the warnings." in text and "ok    clock" in text
+    assert text_status == 0 and not wrong and "It may start. Read the warnings." in text and "ok    clock" in text
     assert not [one for one in (text, answer, bad) if KEY in one or SECRET in one]
     found = json.loads(answer)
     assert json_status == 0 and found["fail"] == 0 and found["live"] and {"id", "verdict", "text", "action"} == set(found["checks"][0])

@@ -230,7 +230,7 @@ def test_accounts_survive_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "says"), [
-    (lambda raw: raw[:-40], "not what an emulator has written"), (lambda raw: b"", "not what an emulator has written"), (lambda raw: b"[]", "not what"),
+    (lambda raw: raw[:-40], "not a file of the emulator"), (lambda raw: b"", "not a file of the emulator"), (lambda raw: b"[]", "not a file of the emulator"),
     (lambda raw: raw.replace(b'"version":1', b'"version":9'), "version 9"), (lambda raw: raw.replace(b'"seed":4', b'"seed":5'), "accounts of seed 5"),
     (lambda raw: raw.replace(b"BTCUSDT", b"PEPEUSDT"), "does not fit this market"), (lambda raw: raw.replace(b'"qty":', b'"qyt":'), "does not fit")])
 def test_a_file_that_does_not_fit_is_refused_and_kept(damage: Any, says: str, tmp_path: Path) -> None:

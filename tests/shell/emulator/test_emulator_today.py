@@ -144,7 +144,7 @@ def test_every_contract_has_traded_when_the_first_client_asks(monkeypatch: pytes
 
 def test_a_market_of_today_waits_for_nobody() -> None:
     for other in ({"wait_for_client": True}, {"lead_s": 1.0}, {"start_ns": 1}):
-        with pytest.raises(ValueError, match="under way already"):
+        with pytest.raises(ValueError, match="already runs"):
             Config(at_now=True, **other)             # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="not a time"):
         emulate(at="yesterday")

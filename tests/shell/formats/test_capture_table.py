@@ -17,9 +17,9 @@ from liqshell.formats.proposal import propose
 
 L, T, Q, C = int(lc.Kind.LIQUIDATION), int(lc.Kind.TRADE), int(lc.Kind.BBO), int(lc.Kind.TICKER)
 VENUE_UNSAID = "neither the file nor the map say the venue"
-BARS, SUMS = "bars: ", "no format that is known"
+BARS, SUMS = "bars: ", "no known format"
 JSON_RPC = "an object with the keys 'jsonrpc'"
-UNREAD = "no frame with a topic that is read"
+UNREAD = "no frame with a supported topic"
 UNORDERED = "the time goes back by"           # samples of frames, picked from different days
 
 

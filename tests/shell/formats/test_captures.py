@@ -97,7 +97,7 @@ def test_a_collectors_file_says_by_its_trades_of_which_market_it_is(tmp_path, fr
 def test_a_collectors_file_that_does_not_say_its_market_is_asked_for(tmp_path):
     ms = T0 // MS
     path = write(tmp_path / "x.gz", *collected(QUOTE, *(book(ms + n, "2400.0") for n in range(4))))
-    with pytest.raises(DataError, match=r"x\.gz:2: orderbook\.1\.ETHUSDT, and nothing says whether it is of Bybit's spot market or of a contract.*"
+    with pytest.raises(DataError, match=r"x\.gz:2: orderbook\.1\.ETHUSDT, and no line shows whether it is of Bybit's spot market or of a contract.*"
                                         "`--venue bybit` \\(contracts\\) or `--venue bybit_spot`"):
         by_contract(path)
     for venue in ("bybit", "bybit_spot"):
@@ -121,13 +121,13 @@ def test_files_of_a_run_that_are_no_market_data_are_refused_by_what_they_are(tmp
     make_report(folder)
     TrialLog(folder / "trials.jsonl").add(Trials("sweep", Market("d", "s", ("X",), 0, 1), np.arange(3, dtype=np.uint64), 3))
     named = {"run.json": "the settings of a run", "audit.bin": "the audit of a run", "report.json": "the report of a run",
-             "report.html": "the report of a run", "trades.csv": "the positions of a run", "trials.jsonl": "the log of settings that were tried"}
+             "report.html": "the report of a run", "trades.csv": "the positions of a run", "trials.jsonl": "the trial log"}
     for name, what in named.items():
-        with pytest.raises(DataError, match=rf"{name}: {what}, which liqcore wrote; expected market data\. That of a run stands in its folder frames"):
+        with pytest.raises(DataError, match=rf"{name}: {what}, an output of liqcore; expected market data\. The recording is in the folder frames"):
             events(folder / name)
         (tmp_path / name).write_text("ts,price\n")            # of another program: judged by what is in it
         if not name.endswith(".bin"):
-            with pytest.raises(DataError, match="no format that is known"):
+            with pytest.raises(DataError, match="no known format"):
                 events(tmp_path / name)
     assert len(events(folder / "frames"))
 
@@ -146,7 +146,7 @@ def test_without_addresses_the_frames_say_which_market_a_connection_is_of(tmp_pa
 
 @pytest.mark.parametrize(("lines", "says"), [
     ([("BYBIT.ws.1", trade), ("BYBIT.ws.1", lambda t: book(t, "1.0")), ("BYBIT.ws.2", lambda t: book(t, "2.0"))],
-     r"x\.jsonl: orderbook\.1\.ETHUSDT stands in the connections BYBIT\.ws\.1 \(line 2\), BYBIT\.ws\.2 \(line 3\), and nothing says of which market BYBIT\.ws\.2 is"),
+     r"x\.jsonl: orderbook\.1\.ETHUSDT is in the connections BYBIT\.ws\.1 \(line 2\), BYBIT\.ws\.2 \(line 3\), and no line shows the market of BYBIT\.ws\.2"),
     ([("BYBIT.ws.1", trade), ("BYBIT.ws.1", spot_trade)],
      r"x\.jsonl: connection BYBIT\.ws\.1 without an address has frames of two markets: line 1 is of contracts and line 2 is of spot")])
 def test_connections_that_nothing_tells_apart_are_refused_by_name(tmp_path, lines, says):

@@ -43,7 +43,7 @@ def test_a_trade_has_the_side_of_its_taker(tmp_path, of, word, side):
 @pytest.mark.parametrize("of", ["order", "position"])
 def test_a_trade_has_no_side_of_a_forced_order_or_a_position(of, tmp_path, capsys):
     text = f'kind = "trade"\ntime = {{column = "t", unit = "ms"}}\nside = {{column = "sd", of = "{of}"}}\nprice = "p"\nsize = "q"\n'
-    with pytest.raises(ConfigError, match=f'side: of: {of}, which a liquidation has.*of = "taker", or of = "maker"'):
+    with pytest.raises(ConfigError, match=f'side: of: {of}, which is for liquidations.*of = "taker", or of = "maker"'):
         column_map.made(tomllib.loads(text), "map")
     path = write(tmp_path / "x.csv", "t,sd,p,q", f"{MS},buy,1,1")
     (tmp_path / "map.toml").write_text(text)
@@ -164,7 +164,7 @@ def proposed_lines(capsys, path) -> tuple[int, str, str]:
     return status, told.err, told.out
 
 
-@pytest.mark.parametrize(("encoding", "says"), [("utf-16", "text in UTF-16 (its first two bytes, the byte order mark, say UTF-16LE)"),
+@pytest.mark.parametrize(("encoding", "says"), [("utf-16", "text in UTF-16 (its byte order mark is UTF-16LE)"),
                                                 ("latin-1", "text that is not UTF-8 (its first line has 0xf6, in Latin-1 'ö')")])
 def test_another_encoding_is_named_with_what_to_do(tmp_path, capsys, encoding, says):
     (tmp_path / "x.csv").write_bytes(f"timestamp,symbol,side,price,größe\n{MS},BTCUSDT,buy,1,1\n".encode(encoding))

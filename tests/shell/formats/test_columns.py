@@ -93,7 +93,7 @@ def test_the_takers_side_of_a_trade(tmp_path, of, word, side):
                                                        ("ns", T0 // 1000, "us"), ("iso", T0 // MS, "ms")])
 def test_times_of_the_wrong_unit_are_refused_with_the_likely_one(tmp_path, said, stamp, likely):
     path = write(tmp_path / "a.csv", ",".join(NAMES), *(",".join(map(str, (stamp + n, "sell", 5, 1, 5, "BTC", "okx"))) for n in range(5)))
-    with pytest.raises(DataError, match=rf'a\.csv:\d.*say unit = "{likely}"'):
+    with pytest.raises(DataError, match=rf'a\.csv:\d.*set unit = "{likely}"'):
         mapped(path, MAP.replace('unit = "ms"', f'unit = "{said}"'))
 
 
@@ -122,7 +122,7 @@ def test_rows_without_a_side_are_counted(tmp_path):
     ("", ["kind: is missing; expected trade, liquidation, quote, ticker"]),
     ('kind = "trade"', ["time: is missing", "side: is missing", "price: is missing", "size: is missing"]),
     ('kind = "quote"\ntime = {column = "t", unit = "h"}', ["unit: h, expected one of s, ms, us, ns", "bid: is missing", "ask_size: is missing"]),
-    (MAP.replace('of = "order"', 'of = "me"') + 'colour = "x"', ["of: me, expected whose side it is: taker, maker, position, order", "colour: no such column"]),
+    (MAP.replace('of = "order"', 'of = "me"') + 'colour = "x"', ["of: me, expected the owner of the side: taker, maker, position, order", "colour: no such column"]),
     (MAP + "sort = 1\nheader = 0", ["sort: 1; expected true or false", "header: 0"])])
 def test_every_fault_of_a_map_is_named(tmp_path, text, faults):
     (tmp_path / "map.toml").write_text(text)
@@ -165,7 +165,7 @@ def test_book_ticker_rows_of_hftbacktest_are_the_quotes_from_the_first_of_them_o
     assert seen[0].counts["depth beside a bookTicker"] == 1
 
 
-@pytest.mark.parametrize(("kind", "refused"), [("quote", ""), ("trade", "bars of trades: each sums up a minute")])
+@pytest.mark.parametrize(("kind", "refused"), [("quote", ""), ("trade", "bars of trades: each is the sum of a minute")])
 def test_lean_bars_are_quotes_at_their_end_and_bars_of_trades_are_refused(tmp_path, kind, refused):
     import zipfile
 

@@ -68,7 +68,7 @@ def test_two_venues_of_one_symbol_stay_apart(tmp_path):
 
 @pytest.mark.parametrize(("header", "part"), [
     ("exchange,symbol,side,qty,price,notional_usd,event_ts\n", "missing columns ts_ms, position, qty_base (found: exchange"),
-    (HEADER.strip() + ",price\n", "column price stands there twice"),
+    (HEADER.strip() + ",price\n", "column price appears twice"),
     ("", "the file is empty"),
 ])
 def test_wrong_headers_say_what_is_missing(tmp_path, header, part):
@@ -85,7 +85,7 @@ def test_no_usable_row_is_an_error_that_says_why(tmp_path):
 def test_cut_gzip_and_binary_are_errors(tmp_path):
     whole = gzip.compress((HEADER + "1,A,long,1,1,1\n" * 9999).encode())
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-40])
-    with pytest.raises(DataError, match=r"cut\.csv\.gz:\d+: the gzip file is cut"):
+    with pytest.raises(DataError, match=r"cut\.csv\.gz:\d+: the gzip file is damaged"):
         read_tables([tmp_path / "cut.csv.gz"])
     (tmp_path / "bin.csv").write_bytes(HEADER.encode() + b"\xff\x00\x80\n")
     with pytest.raises(DataError, match="not UTF-8"):

@@ -169,7 +169,7 @@ def test_a_backtest_is_refused(folder, tmp_path):
     (tmp_path / "audit.bin").write_bytes((folder / "audit.bin").read_bytes())
     meta = json.loads((folder / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(meta | {"mode": "backtest"}))
-    with pytest.raises(DataError, match="A backtest is no evidence"):
+    with pytest.raises(DataError, match="A backtest does not show"):
         open_run(tmp_path)
 
 

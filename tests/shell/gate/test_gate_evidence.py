@@ -68,7 +68,7 @@ def test_a_run_counts_once(folder, tmp_path):
     """The same folder twice, or a copy of it, is not twice the evidence; neither is it the record that it is compared with."""
     one, again = open_run(folder, rehearsal=True), open_run(copied(folder, tmp_path / "copy"), rehearsal=True)
     gate = evaluate([one, again, one], against=[again], rehearsal=True)
-    assert gate.runs == ("run",) and gate.excluded == tuple((name, "a run that is there already") for name in ("copy", "run", "copy"))
+    assert gate.runs == ("run",) and gate.excluded == tuple((name, "a run already given") for name in ("copy", "run", "copy"))
     alone = evaluate([one], rehearsal=True)
     assert [dataclasses.asdict(item) for item in gate.items] == [dataclasses.asdict(item) for item in alone.items]
 

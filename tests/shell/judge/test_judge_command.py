@@ -105,7 +105,7 @@ def test_the_address_that_the_emulator_prints_serves_both_kinds(kind, base, url)
 @pytest.mark.parametrize("key", ["brave", "announcements"])
 def test_an_address_of_news_that_nobody_asks_is_an_error(key):
     text = f'[feed]\nsymbols = ["BTCUSDT"]\n[news]\n{key}_url = "http://127.0.0.1:9"\n'
-    with pytest.raises(ConfigError, match=f"news.{key}_url.*nobody would ask there"):
+    with pytest.raises(ConfigError, match=f"news.{key}_url.*so it is not used"):
         loads(text, "a.toml")
     loads(text + f"{key} = true\n", "a.toml")
 

@@ -43,7 +43,7 @@ def test_its_stop_is_the_price_given_or_the_tighter_of_its_own_and_the_policys(s
     assert at(Adoption(SYMBOL), row(side, stop=tighter)) == pytest.approx(tighter) and at(Adoption(SYMBOL), row(side, stop=looser)) == pytest.approx(usual)
     assert at(Adoption(SYMBOL, looser), row(side, stop=tighter)) == pytest.approx(looser), "a person's word"
     for wrong in (PRICE * (1 + 0.01 * side), PRICE, PRICE * (1 - 0.6 * side) if side > 0 else PRICE * 1.6):
-        with pytest.raises(VenueError, match="protects nothing"):
+        with pytest.raises(VenueError, match="does not protect"):
             at(Adoption(SYMBOL, wrong), row(side))
 
 
@@ -156,7 +156,7 @@ def test_what_else_the_snapshot_holds_stays_as_it_is(side):
     assert other.bracket(1)["held"] == held and other.bracket(0)["held"] == pytest.approx(0.3) and other.bracket(0)["side"] == -side
     assert other.risk.halted == lc.Reason.HALTED and other.account.equity == engine.engine.account.equity
     assert other.bracket(0)["sequence"] == engine.engine.bracket(0)["sequence"] + 1, "no id is used twice"
-    with pytest.raises(ValueError, match="a trade of ours is open"):
+    with pytest.raises(ValueError, match="our own trade is open"):
         book(data, engine.instruments, 0, row(side), UNIT.ticks(PRICE * (1 - 0.01 * side)), EXITS, engine.now)
 
 
@@ -177,5 +177,5 @@ def test_while_the_contract_cools_down_it_is_not_booked(side):
     rig.fill_entry()
     rig.trade(round(PRICE * (1 + 0.003 * side), 2))
     rig.wait(5.0)
-    with pytest.raises(ValueError, match="cools down"):
+    with pytest.raises(ValueError, match="its cooldown after our last trade"):
         book(rig.engine.trade_snapshot(), rig.instruments, 0, row(side), UNIT.ticks(PRICE * (1 - 0.01 * side)), EXITS, rig.now)

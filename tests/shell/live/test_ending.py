@@ -52,7 +52,7 @@ def market(path: Path) -> None:
     ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),
     ("liqcore data absent", 2, "absent: no such folder; expected a store"),
     ("liqcore import a.csv --store /proc/liqcore", 2, "/proc/liqcore: no such file or folder"),
-    ("liqcore import a.csv --store a.csv", 2, "a.csv: it is there already"),
+    ("liqcore import a.csv --store a.csv", 2, "a.csv: the file exists"),
     ("liqcore import a.csv --store /sys/liqcore", 2, "/sys/liqcore: "),
     ("liqcore presets > /dev/full", 2, "the disk is full"),
     ("liqcore version --json > /dev/full", 2, "the disk is full"),

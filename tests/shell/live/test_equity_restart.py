@@ -36,7 +36,7 @@ def test_two_runs_with_money_and_fills_in_between(tmp_path, paid_in, share):
             account.balance += paid_in
             for n in range(1, 9):               # a busy machine may need longer to reconcile than the market lasts
                 session, manifest = await trade(emulator, folder / f"run{n}", folder, 3, policy=HOLD, flatten=True)
-                if "nothing was begun" not in manifest["ended"]:
+                if "Nothing was started" not in manifest["ended"]:
                     break
             return between, session, manifest, exchange.truth(account)
 

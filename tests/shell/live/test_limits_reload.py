@@ -89,7 +89,7 @@ def test_a_wrong_file_changes_nothing_and_is_said(tmp_path, text, why):
     write(path, text)
     found = plan(read_limits(path), lc.Risk().limits_now, 0)
     assert not found.events and not found.guard and not found.lowered
-    assert why in found.refused[0] and "stay as they are" in found.refused[0]
+    assert why in found.refused[0] and "are unchanged" in found.refused[0]
 
 
 def test_what_is_stricter_is_sent_and_what_is_looser_is_said():
@@ -102,7 +102,7 @@ def test_what_is_stricter_is_sent_and_what_is_looser_is_said():
     assert (now["order_notional_max"], now["exposure_max"], now["orders_per_minute_max"], now["weekly_loss_max"]) == (100.0, 100_000.0, 5, 0.001)
     assert (guard.limits_now["order_notional_max"], guard.limits_now["orders_per_minute_max"]) == (100.0, 5)
     assert [name for name, _, _ in found.lowered] == ["order_notional_max", "orders_per_minute_max", "weekly_loss_max"]
-    assert found.refused == ("limits.exposure_max: 1e+06 is looser than the 100000 in force; it takes a restart",)
+    assert found.refused == ("limits.exposure_max: 1e+06 is looser than the 100000 in force; a restart is needed",)
     assert set(GUARD_NAMES.values()) <= set(guard.limits_now)
 
 

@@ -76,7 +76,7 @@ def test_what_may_not_be_entered_is_said_with_the_venues_word_and_comes_back(ven
     watch, told, names = watched(venue)
     watch.look(page(venue, {names[1]: state}))
     (gone, back, _), = told
-    assert list(gone) == [names[1]] and back == [] and (f"{word!r}" in gone[names[1]] if word else gone[names[1]] == "it trades no more")
+    assert list(gone) == [names[1]] and back == [] and (f"{word!r}" in gone[names[1]] if word else gone[names[1]] == "it does not trade any more")
     watch.look(page(venue, {names[1]: state}))
     assert len(told) == 1, "it is told once"
     watch.look(page(venue))
@@ -89,7 +89,7 @@ def test_what_may_not_be_entered_is_said_with_the_venues_word_and_comes_back(ven
 def test_a_split_closes_the_entries_until_the_next_start(venue, terms):
     watch, told, names = watched(venue)
     watch.look(page(venue, {names[0]: terms}))
-    assert list(told[0][0]) == [names[0]] and "its terms have changed" in told[0][0][names[0]] and "start again" in told[0][0][names[0]]
+    assert list(told[0][0]) == [names[0]] and "its contract terms changed" in told[0][0][names[0]] and "start again" in told[0][0][names[0]]
 
 
 def test_equal_numbers_in_other_words_are_no_split():
@@ -102,14 +102,14 @@ def test_a_rename_is_known_by_the_number_that_stays():
     watch, told, names = watched("okx")
     watch.look(page("okx", {names[2]: {"instId": "SOLX-USDT-SWAP"}}))
     gone, back, new = told[0]
-    assert gone == {names[2]: "it is called SOLX-USDT-SWAP now: name that one, and start again"} and [one.symbol for one in new.instruments] == ["SOLX-USDT-SWAP"]
+    assert gone == {names[2]: "its name is SOLX-USDT-SWAP now; configure that name and start again"} and [one.symbol for one in new.instruments] == ["SOLX-USDT-SWAP"]
 
 
 @pytest.mark.parametrize("tags", [["ST"], ["innovation", "ST"], "ST", "innovation, ST"])
 def test_special_treatment_closes_the_entries_unless_told(tags):
     watch, told, names = watched("bybit")
     watch.look(page("bybit", {names[1]: {"tags": tags}}))
-    assert told[0][0] == {names[1]: "the venue has it under special treatment (ST)"}
+    assert told[0][0] == {names[1]: "the venue lists it under special treatment (ST)"}
     watch.look(page("bybit"))
     assert told[1][1] == [names[1]]
     watch, told, names = watched("bybit", special_treatment=True)
@@ -174,6 +174,6 @@ def test_a_run_of_named_contracts_follows_the_list_and_subscribes_anew(tmp_path,
     said = [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)]
             if int(r["phase"]) in (int(Control.CONTROL_PAUSE), int(Control.CONTROL_READY)) and r["instrument"] >= 0]    # -1: a machine that stood still
     assert said == [(1, int(Control.CONTROL_PAUSE)), (1, int(Control.CONTROL_READY))]
-    assert "SOLUSDT no entries on it: it trades no more" in caplog.text
+    assert "SOLUSDT no entries on it: it does not trade any more" in caplog.text
     health = manifest["counters"]["venues"]["binance_um"]
-    assert health["not_trading"] == [] and health["reconnects"] >= 1 and any("SOLUSDT subscribed anew" in why for why in health["drops"])
+    assert health["not_trading"] == [] and health["reconnects"] >= 1 and any("SOLUSDT subscribed again" in why for why in health["drops"])

@@ -40,7 +40,7 @@ def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
     with caplog.at_level(logging.ERROR, "liqshell.live"), pytest.raises(Defect, match="planted"):
         live(tmp_path / "run", 30, during=during)
     state = tmp_path / "state" / "test"
-    assert any("defect of our own (Defect)" in record.message for record in caplog.records)
+    assert any("fault of liqcore (Defect)" in record.message for record in caplog.records)
     control = Control(state)
     assert control.life != Life.NONE, "the watchdog was told goodbye"
     control.close()
@@ -80,13 +80,13 @@ def test_a_run_that_is_stopped_before_it_has_reconciled_does_not_say_flat(tmp_pa
 
     live(tmp_path / "run", 30, during=during)
     store = Store(tmp_path / "state" / "test")
-    assert store.rows("runs", last=1)[0]["ended"].startswith("before the account could be reconciled")
+    assert store.rows("runs", last=1)[0]["ended"].startswith("before the account was reconciled")
     store.close()
 
 
 @pytest.mark.parametrize(("code", "said", "effect"), [
-    (10002, "our clock is not the venue's", Effect.WAIT), (10016, "cannot say", Effect.WAIT), (10006, "cannot say", Effect.WAIT),
-    (10003, "the key is not accepted", Effect.END), (10004, "the key is not accepted", Effect.END), (10010, "the key is not accepted", Effect.END)])
+    (10002, "our clock differs from the venue's", Effect.WAIT), (10016, "does not tell the rights", Effect.WAIT), (10006, "does not tell the rights", Effect.WAIT),
+    (10003, "the venue does not accept the key", Effect.END), (10004, "the venue does not accept the key", Effect.END), (10010, "the venue does not accept the key", Effect.END)])
 def test_what_the_venue_answers_about_the_key_ends_a_start_or_makes_it_wait(code, said, effect):
     """A clock that is off was reported as a bad key, and an overloaded venue ended the start."""
     async def ask(request, number):

@@ -174,7 +174,7 @@ def test_the_last_line_of_a_killed_run_is_passed_over(tmp_path):
 
 def test_a_policy_that_asks_nobody_is_refused(tmp_path):
     text = SETTINGS.format(rest="http://127.0.0.1:1", ws="ws://127.0.0.1:1", symbols=list(SYMBOLS)).replace("'", '"')
-    with pytest.raises(ConfigError, match=r"policy.judge_s.*\[judge\] names nobody"):
+    with pytest.raises(ConfigError, match=r"policy.judge_s.*\[judge\] names no judge"):
         Session(loads(text.replace('[judge]\nkind = "none"\n', "")), tmp_path / "run")
     Session(loads(text), tmp_path / "run")
     Session(loads(text.replace("judge_s = 60", "judge_s = 0").replace('[judge]\nkind = "none"\n', "")), tmp_path / "run")

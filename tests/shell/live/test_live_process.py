@@ -179,7 +179,7 @@ def test_real_orders_need_the_mode_the_flag_and_keys(tmp_path):
         status, text = said("--live")
         assert status == 2 and "no API key" in text
         status, text = said("--live", LIQCORE_API_KEY="wrong-key-of-nobody", LIQCORE_API_SECRET="wrong-secret-of-nobody")
-        assert status == 1 and "the key is not accepted" in text and "nobody" not in text
+        assert status == 1 and "the venue does not accept the key" in text and "nobody" not in text
         config.write_text(config.read_text().replace('mode = "live"', 'mode = "paper"'))
         status, text = said("--live", **venue.keys())
         assert status == 2 and "run.mode is 'paper'" in text

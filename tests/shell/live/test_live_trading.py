@@ -149,7 +149,7 @@ def test_the_end_says_what_the_venue_holds(tmp_path):
             return manifest["ended"], real(exchange.truth(account))
 
     ended, truth = asyncio.run(main())
-    assert truth == {"ETHUSDT": 0.5} and ended == "the venue holds ETHUSDT 0.5, by our books it is nothing"
+    assert truth == {"ETHUSDT": 0.5} and ended == "the venue holds ETHUSDT 0.5; our books show nothing"
 
 
 def test_over_tls_with_an_authority_of_ones_own(tmp_path):
@@ -214,7 +214,7 @@ def test_the_kill_switch_stops_entries_and_lasts(tmp_path):
 @pytest.mark.parametrize("change, text", [
     (lambda key: setattr(key, "withdraw", True), "this key may withdraw money"),
     (lambda key: setattr(key, "trade", False), "this key may not trade"),
-    (lambda key: setattr(key, "valid", False), "the key is not accepted"),
+    (lambda key: setattr(key, "valid", False), "the venue does not accept the key"),
 ])
 def test_a_key_that_may_too_much_or_too_little_is_refused_before_anything_is_sent(tmp_path, change, text):
     async def main():

@@ -144,7 +144,7 @@ def test_listings_are_taken_in_while_it_runs(caplog):
     first = {symbol: min(one.ts for one in out if one.symbol == symbol) for symbol in ("BTCUSDT", "SOLUSDT")}
     assert first["BTCUSDT"] < first["SOLUSDT"] and health["binance_um"]["contracts"] == 2 and not health["binance_um"]["reconnects"]
     said = " ".join(record.getMessage() for record in caplog.records)
-    assert "binance_um lists SOLUSDT: taken in" in said and "binance_um: BTCUSDT trade no more" in said
+    assert "binance_um lists SOLUSDT: added" in said and "binance_um: BTCUSDT trade no more" in said
     assert len(out) == len({(one.symbol, one.ts_event, one.qty) for one in out})        # nothing twice, though two connections carry the market
 
 
@@ -152,7 +152,7 @@ def test_listings_are_taken_in_while_it_runs(caplog):
     ({"venues": ["hyperliquid"]}, "no public feed of liquidations"), ({"venues": ["kraken"]}, "bybit, binance_um, okx, hyperliquid"),
     ({"side": "buy"}, "'long' or 'short'"), ({"min_usd": -1}, "min_usd: found -1"),
     ({"queue": 0}, "queue: found 0"), ({"venues": []}, "venues: none"),
-    ({"symbols": []}, "symbols: none"), ({"symbols": ["BTC"], "quote": "USDT"}, "beside symbols = 'all' only"),
+    ({"symbols": []}, "symbols: none"), ({"symbols": ["BTC"], "quote": "USDT"}, "only with symbols = 'all'"),
     ({"venues": ["okx"], "environment": "demo"}, "one of mainnet, testnet at okx"), ({"symbols": ["BTX"]}, "'BTX'"),
     ({"quote": "EUR"}, "none of its"), ({"min_usd": float("nan")}, "min_usd"),
 ])
@@ -298,7 +298,7 @@ def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, ca
                 every = binance.contracts
                 await asyncio.sleep(3.0)
                 binance.contracts = every[:1]
-                while "it trades no more" not in caplog.text:
+                while "it does not trade any more" not in caplog.text:
                     await asyncio.sleep(0.1)
                 binance.contracts = every
             delisting = asyncio.create_task(delist())
@@ -316,7 +316,7 @@ def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, ca
     said = [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)]
             if int(r["phase"]) in (int(lc.Control.CONTROL_PAUSE), int(lc.Control.CONTROL_READY))]
     assert said == [(2, int(lc.Control.CONTROL_PAUSE)), (2, int(lc.Control.CONTROL_READY))]
-    assert "binance_um:SOLUSDT no entries on it: it trades no more" in caplog.text
+    assert "binance_um:SOLUSDT no entries on it: it does not trade any more" in caplog.text
     verdict, proof = replay.prove(tmp_path / "run"), parity.prove_as_backtest(tmp_path / "run")
     assert verdict.identical and proof.identical, (verdict, proof.difference)
     kinds = read_events(tmp_path / "run").events
@@ -336,18 +336,18 @@ def test_a_list_that_lost_more_than_half_is_not_believed():
     every = [one.symbol for one in instruments]
     look(every[:9])
     look(every[:3])
-    assert watch.failures == 1 and [found[:2] for found in told] == [({"C9USDT": "it trades no more"}, [])]
+    assert watch.failures == 1 and [found[:2] for found in told] == [({"C9USDT": "it does not trade any more"}, [])]
     look(every)
     assert told[1][:2] == ({}, ["C9USDT"]) and told[1][2].instruments == [] and watch.gone == {}
     watch.known.discard("C9USDT")
     look(every[1:])
-    assert told[2][0] == {"C0USDT": "it trades no more"}
+    assert told[2][0] == {"C0USDT": "it does not trade any more"}
 
 
 @pytest.mark.parametrize(("text", "said"), [
     ('symbols = "every"', "feed.symbols: found 'every'; expected a list of 1 to 1024"),
     ('symbols = ["BTCUSDT"]\nexclude = ["ETHUSDT"]', "feed.exclude: found ['ETHUSDT']"),
-    ('symbols = ["BTCUSDT"]\nmin_turnover_usd = 5', "feed.min_turnover_usd: found 5.0 beside a list"),
+    ('symbols = ["BTCUSDT"]\nmin_turnover_usd = 5', "feed.min_turnover_usd: found 5.0 together with a list"),
     ('symbols = "all"\nquote = "usdt"', "feed.quote: found 'usdt'"),
     ('symbols = "all"\nmin_turnover_usd = -1', "feed.min_turnover_usd: found -1"),
     ('symbols = "all"\nlist_every_s = 1', "feed.list_every_s: found 1"),

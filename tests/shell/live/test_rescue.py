@@ -235,7 +235,7 @@ def test_many_entries_stay_below_the_rate(venue, folder):
 def test_a_venue_that_cannot_be_reached_is_said_so(folder, venue):
     venue.fault = lambda *_: "down"
     result = act(folder, within_s=2.0)
-    assert not result.clean and not result.reached and "could not be asked" in result.remains[0]
+    assert not result.clean and not result.reached and "did not answer" in result.remains[0]
     assert Rescue(folder, Sheet("http://127.0.0.1:9", "testnet", "fade", ("ETHUSDT",)), KEYS).act().remains
 
 
@@ -243,7 +243,7 @@ def test_half_a_list_is_not_believed(venue, folder):
     rest_entry(venue, LONG, link(1, 5))
     venue.fault = lambda method, path: refusal(10016) if path == "/v5/position/list" else None
     result = act(folder, within_s=3.0)
-    assert not result.clean and "could not be asked" in result.remains[0]
+    assert not result.clean and "did not answer" in result.remains[0]
 
 
 def test_a_refused_key_is_final_and_said(venue, folder):

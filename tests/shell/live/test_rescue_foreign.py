@@ -176,7 +176,7 @@ def test_where_the_executions_cannot_be_read_the_image_decides(venue, folder, si
     venue.fault = lambda _, path: refusal(10016) if path == EXECUTIONS else None
     result = act(folder)
     assert bool(venue.position()[1]) == ours == bool(result.placed) and not result.closed
-    assert ours or ("could not be read" in result.remains[0] and not changed(venue))
+    assert ours or ("cannot be read" in result.remains[0] and not changed(venue))
 
 
 @both
@@ -223,7 +223,7 @@ def test_without_an_image_a_position_without_our_ids_gets_a_stop_and_is_never_cl
     said = []
     result = act(folder, log_line=said.append)
     assert not result.closed and venue.position()[0] == side * 0.5 and bool(venue.position()[1]) == (not passed)
-    assert any("not known whose" in line for line in result.lines()) and any("not known whose" in line for line in said)
+    assert any("owner unknown" in line for line in result.lines()) and any("owner unknown" in line for line in said)
     assert result.clean == (not passed)
 
 
@@ -274,7 +274,7 @@ def test_flatten_closes_all_and_says_what_of_it_is_not_ours(venue, folder, side,
     result = act(folder, flatten=True)
     assert result.clean and venue.position()[0] == 0.0 and len(result.closed) == 1
     expected = {"all": " at market", "part": f"at market, of which {qty:g} ours" if ours == "part" else "", "none": "at market, not ours",
-                "not known": "at market, not known whose"}
+                "not known": "at market, owner unknown"}
     assert result.closed[0].endswith(expected[ours])
 
 

@@ -113,7 +113,7 @@ def test_a_position_of_somebody_elses_closes_its_contract_and_nothing_else(tmp_p
     assert "GATE_RECONCILE" in seen["later"][0] and "GATE_RECONCILE" in seen["later"][1] and "GATE_RECONCILE" not in seen["later"][2]
     assert seen["after"] == seen["entered"], "nothing new entered where somebody else holds"
     assert theirs == left and entries(journal.load_audit(tmp_path / "run"), 0) == 0
-    assert sum("somebody else trades this contract" in text for text in manifest["account"]["alarms"]) == 2
+    assert sum("another party trades this contract" in text for text in manifest["account"]["alarms"]) == 2
     assert replay.prove(tmp_path / "run").identical
 
 
@@ -153,7 +153,7 @@ def test_a_trade_of_ours_is_supervised_from_the_first_moment_beside_it(tmp_path,
             return theirs, held(emulator, other), session.account.alarms
 
     theirs, left, alarms = run(main())
-    assert theirs == left and any("somebody else" in text for text in alarms)
+    assert theirs == left and any("another party" in text for text in alarms)
     closes = [row for row in journal.load_audit(tmp_path / "two") if row["kind"] == int(lc.AuditKind.AUDIT_REQUEST) and int(row["id"]) & 15 == Role.ROLE_CLOSE]
     assert closes and replay.prove(tmp_path / "two").identical
 
@@ -187,7 +187,7 @@ def test_a_position_that_is_adopted_gets_its_stop_first_and_ends_by_its_time_lim
     stop, entry = seen["stop"]
     assert stop and (entry - stop) * side == pytest.approx(0.05 * entry, rel=0.2), "the policy's stop_loss from the mark, there before it was booked"
     assert seen["booked"] == pytest.approx(theirs)
-    assert manifest["account"]["notices"]["adopted"] == 1 and not [text for text in manifest["account"]["alarms"] if "somebody else" in text]
+    assert manifest["account"]["notices"]["adopted"] == 1 and not [text for text in manifest["account"]["alarms"] if "another party" in text]
     assert replay.prove(tmp_path / "run").identical
     store = Store(tmp_path / "state" / "test")
     assert any(row["kind"] == "adopted" for row in store.rows("notices", last=200))
@@ -212,7 +212,7 @@ def test_what_cannot_be_adopted_stays_read_only(tmp_path):
 
     manifest, theirs, left, stop = run(main())
     alarms = manifest["account"]["alarms"]
-    assert theirs == left and not stop and any("protects nothing" in text for text in alarms) and any("none that is not ours" in text for text in alarms)
+    assert theirs == left and not stop and any("does not protect" in text for text in alarms) and any("no position that is not ours" in text for text in alarms)
 
 
 # ---- what doctor says is what a start does
@@ -321,10 +321,10 @@ def test_a_lost_image_with_a_trade_open_halts_and_doctor_and_the_first_line_say_
             return name, whole, said, text, checks, seen
 
     name, whole, said, text, checks, seen = run(main())
-    assert whole[0] == Effect.GO and said == Effect.HALTED and "all entries halted until a person resumes" in text and name in text
+    assert whole[0] == Effect.GO and said == Effect.HALTED and "entries halted until a person resumes" in text and name in text
     assert "is lost" in text and "whole" not in checks["state"].text
     first = next(record.message for record in caplog.records if record.message.startswith("start: "))
-    assert "is lost. Nothing enters" in first and "everything else trades" not in caplog.text.split("is lost. Nothing enters")[0]
+    assert "is lost. No contract has entries" in first and "the others trade" not in caplog.text.split("is lost. No contract has entries")[0]
     assert seen["halted"] == lc.Reason.HALTED
     manifest = journal.load_manifest(tmp_path / "two")
     assert any("is lost" in one for one in manifest["account"]["alarms"])
@@ -414,7 +414,7 @@ def test_a_start_asks_again_what_the_venue_could_not_answer(tmp_path, caplog, ki
 
     with caplog.at_level(logging.WARNING, "liqshell.live"):
         manifest = run(main())
-    assert manifest["account"]["prefix"] and any("asking again" in record.message and "s are left" in record.message for record in caplog.records)
+    assert manifest["account"]["prefix"] and any("asks again" in record.message and "s left" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize(("patience_s", "cut"), [(120.0, True), (30.0, False)])
@@ -478,7 +478,7 @@ def test_a_name_that_does_not_resolve_is_asked_for_as_long_as_patience_lasts_and
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "liqshell.live"), pytest.raises(VenueError, match="no list of instruments"):
         run(Session(config, tmp_path / "run", start_patience_s=1.2).run())
-    assert time.monotonic() - began > 1.2 and any("asking again" in record.message for record in caplog.records)
+    assert time.monotonic() - began > 1.2 and any("asks again" in record.message for record in caplog.records)
 
     async def main():
         session = Session(config, tmp_path / "run", start_patience_s=300.0)

@@ -30,7 +30,7 @@ def test_a_clock_that_has_not_begun_is_refused() -> None:
     async def main() -> None:
         async with await serve(Config(speed=60.0, seed=7, symbols=("ETHUSDT",), wait_for_client=True)) as emulator:
             await asyncio.sleep(0.05)
-            with pytest.raises(ConfigError, match="waits for a client before its clock begins"):
+            with pytest.raises(ConfigError, match="starts its clock only when a client connects"):
                 await venue_clock(emulator.rest)
             assert (await venue_clock(emulator.rest, waiting=True))[0] == emulator.clock
     asyncio.run(main())

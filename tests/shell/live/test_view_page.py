@@ -183,7 +183,7 @@ def test_a_full_disk_is_no_reason_to_stop(tmp_path, caplog):
     writer = ViewWriter(tmp_path / "not there", engine, ABOUT, dict)
     writer.publish(engine.now + 5)
     writer.close()
-    assert "goes on without it" in caplog.text
+    assert "continues without it" in caplog.text
 
 
 def test_a_killed_process_is_told_from_one_that_is_silent(tmp_path):

@@ -103,7 +103,7 @@ def test_the_machine_slept(machine, caplog):
     machine.run(5)
     machine.slept += 3600 * NS
     assert set(machine.run(1, beating=False)) == {WELL} and not machine.control.watchdog
-    assert "slept for 3600.0 s" in caplog.text and "stood alone at the venue" in caplog.text
+    assert "slept for 3600.0 s" in caplog.text and "without supervision" in caplog.text
 
 
 def test_the_watchdog_stood_still_too(machine, caplog):
@@ -111,7 +111,7 @@ def test_the_watchdog_stood_still_too(machine, caplog):
     machine.run(5)
     machine.run(30, beating=False, alone=True)
     assert machine.look() == WELL and set(machine.run(1.8, beating=False)) == {WELL}
-    assert "stood still for 30" in caplog.text
+    assert "did not run for 30" in caplog.text
     assert OFF in machine.run(1.0, beating=False)           # it does not stay excused
 
 
@@ -248,10 +248,10 @@ def test_a_watchdog_that_is_gone_or_looks_no_more_is_replaced(tmp_path, monkeypa
         assert keeper.look() == ""
         first = control._page.watchdog_pid
         os.kill(first, signal.SIGKILL)
-        assert wait(keeper.look) == "had ended (status -9); another one has been started"
+        assert wait(keeper.look) == "had ended (status -9); another one was started"
         second = wait(lambda: control._page.watchdog_pid != first and control._page.watchdog_pid)
         os.kill(second, signal.SIGSTOP)
-        assert wait(keeper.look) == "had not looked for 1 s; another one has been started"
+        assert wait(keeper.look) == "had not reported for 1 s; another one was started"
         wait(lambda: control._page.watchdog_pid not in (first, second) and control.watched_age_s < 0.5)
         assert gone(second)
     finally:

@@ -148,7 +148,7 @@ def test_no_preset_is_live_by_itself():
     ("[policy]\npreset = 'momentum'\n[detectors.momentum]\nfall = 2", "detectors.momentum.fall: found 2; expected 0 to 1 (share)"),
     ("[detectors.more]\nwindow_s = 3", "detectors.more.kind: not set, and no preset of this run has a detector of this name; expected one of"),
     ("[detectors.more]\nkind = 'dolar'", "detectors.more.kind: found 'dolar'"),
-    ("[detectors.cascade]\nkind = 'rate'", "detectors.cascade.kind: found 'rate'; expected 'cascade', or no kind: this name is its own"),
+    ("[detectors.cascade]\nkind = 'rate'", "detectors.cascade.kind: found 'rate'; expected 'cascade', or no kind: the name is reserved for it"),
     ("[policy]\npreset = 'reversal'\n[policy.parameters]\nfeature_flow = 'flow.off@5m'", "policy.parameters.feature_flow: "),
 ])
 def test_what_is_wrong_is_named_with_file_and_key(text, part):

@@ -209,7 +209,7 @@ def test_plain_lines_with_a_cut_tail(tmp_path):
     (b"ts_ms,symbol\n1,A\n", "x.jsonl:1: not JSON"),
     (b'[1,2]\n', "x.jsonl:1: found list"),
     (b'{"id":1,"name":"x"}\n', "x.jsonl:1: an object with the keys 'id', 'name'"),
-    (b'{"stream":"a","result":{}}\n', "x.jsonl:1: no 'ts' beside 'result'"),
+    (b'{"stream":"a","result":{}}\n', "x.jsonl:1: no 'ts' with 'result'"),
     (b'{"ts":"yesterday","result":{}}\n', "'yesterday' is not a time"),
     (b'{"ts":true,"result":{}}\n', "True is not a time"),
     (b"\x00\x01\x02\n", "x.jsonl:1: not JSON"),

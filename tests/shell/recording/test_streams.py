@@ -138,7 +138,7 @@ def test_a_book_that_ends_at_noon_is_said_first():
     rows += [row(T0 + n * SECOND + 1, lc.Kind.BBO, 99.9, 100.1) for n in range(0, 13 * 3600 + 27 * 60, 3)]
     found, other = streams.of_tape(tape_of(rows), T0, T0 + 24 * HOUR)
     said = streams.sentences(found, "bybit:ETHUSDT")
-    assert said[0].startswith("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: 10.5 h without a quote")
+    assert said[0].startswith("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: 10.5 h without a quote")
     assert len(said) == 1 and streams.quoted(found) == pytest.approx(0.5604, abs=1e-3) and streams.quoted(other) == 0.0
     assert found["quotes"].gaps()[0][0] == T0 + (13 * 3600 + 26 * 60 + 57 + 10) * SECOND + 1
     assert found["trades"].share == 1.0 and not found["liquidations"].judged

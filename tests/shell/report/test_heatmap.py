@@ -155,4 +155,4 @@ def test_one_cell_has_one_worst_neighbour():
     table = plateau()
     s = stability(table, "take_profit", "stop_loss", "net_bps")
     around = [float(table["net_bps"][k]) for k in neighbours([None] * 63, {"stop_loss": tuple(range(7)), "take_profit": tuple(range(9))}, 5 * 9 + 1)]
-    assert f"worst median one step away {min(around):.1f}".replace("-", "−") in sentence(s, "take_profit", "stop_loss", "net_bps")
+    assert f"worst median one step away is {min(around):.1f}".replace("-", "−") in sentence(s, "take_profit", "stop_loss", "net_bps")

@@ -97,14 +97,14 @@ def test_a_sweep_of_a_rule_that_looks_again_is_backtests(tmp_path):
             f"[detectors.momentum]\ntrigger_usd = 300000\nmin_usd = 5000\n[data]\nfiles = ['{recorded}']\n"
             f"[backtest]\nstudy = false\n[run]\nout = '{tmp_path}'\n")
     swept = sweeps.run_sweep(loads(text + "[sweep.parameters]\nlook_again = ['followers', 'all']\n"), tmp_path / "sweep")
-    assert swept.by == "backtest" and swept.why == "detectors beside [detector]" and swept.table["signals"].sum() > 0
+    assert swept.by == "backtest" and swept.why == "detectors other than [detector]" and swept.table["signals"].sum() > 0
     for row, choice in enumerate(("followers", "all")):
         folder = run_backtest(loads(text.replace("known_min", f"look_again = '{choice}'\nknown_min", 1)), tmp_path / choice)
         audit = audit_of(folder)
         assert swept.table["signals"][row] == sum(r["kind"] == AuditKind.AUDIT_POLICY and r["reason"] == Reason.OK for r in audit)
         assert swept.table["trades"][row] == (audit["kind"] == AuditKind.AUDIT_TRADE).sum()
         assert nameless(audit) == []
-    with pytest.raises(ConfigError, match="knows nothing of detectors beside"):
+    with pytest.raises(ConfigError, match="does not support detectors other"):
         sweeps.run_sweep(loads(text + "[sweep]\nby = 'kernel'\n[sweep.parameters]\nlook_again = ['followers', 'all']\n"), tmp_path / "kernel")
 
 

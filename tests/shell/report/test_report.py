@@ -155,7 +155,7 @@ def test_latency_counts_speed_fold_in_market_time(report):
     rows = {r["name"]: r for r in report.summary["latency"]}
     step = rows["frame to step"]
     assert step["wall_ms"]["p50"] == pytest.approx(0.0031) and step["market_ms"]["p50"] == pytest.approx(0.0031 * 60)
-    feed = rows["forced close at the venue → received"]
+    feed = rows["liquidation at the venue → received"]
     assert feed["market_ms"]["p50"] == pytest.approx(feed["wall_ms"]["p50"] * 60) and feed["n"] == report.summary["funnel"][0]["n"]
 
 

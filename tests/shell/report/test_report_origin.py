@@ -60,7 +60,7 @@ def test_an_account_is_not_told_what_the_simulated_venue_does(tmp_path):
     told = {row["about"]: row["what"] for row in report.summary["assumptions"]}
     assert told["latency"].startswith("measured") and told["own liquidation"].startswith("by the rules of the venue")
     page, _ = words(report)
-    for wrong in ("50 ms, always", "never: the account is taken to be large enough", "strictly beyond its price"):
+    for wrong in ("50 ms, always", "never: the account is assumed to be large enough", "strictly beyond its price"):
         assert wrong not in page
     assert "emulated venue" in account_run(tmp_path / "loop", environment="loopback").summary["assumptions"][0]["what"]
 
@@ -84,7 +84,7 @@ def test_silence_is_explained_by_the_detectors_that_ran(name, market, tmp_path):
             assert one["active"] or one["kind"] == "cascade" or one["name"] in told or one["kind"] == "bars", told
         assert told and all(line in words(report)[0] for line in s["silence"] if "'" not in line)
     if kinds == {"bars"}:
-        assert "No detector looked for cascades" in words(report)[1] and "no detector looked for any" in words(report)[0]
+        assert "No detector of cascades ran" in words(report)[1] and "no detector of cascades ran" in words(report)[0]
 
 
 def test_the_seed_of_the_generator_is_not_that_of_the_backtest(market, tmp_path):
@@ -97,7 +97,7 @@ def test_the_seed_of_the_generator_is_not_that_of_the_backtest(market, tmp_path)
     found = json.loads((tmp_path / "unknown" / "run.json").read_text())
     (tmp_path / "unknown" / "run.json").write_text(json.dumps(found | {"market_seeds": []}))
     page, _ = words(make_report(tmp_path / "unknown"))
-    assert "made by a generator:" in page and "not told by the data" in page
+    assert "made by a generator:" in page and "not in the data" in page
 
 
 def test_a_store_keeps_the_seeds_of_what_it_was_made_from(market, tmp_path):
@@ -131,11 +131,11 @@ def test_an_empty_stream_is_no_sign_that_nothing_was_seen(tmp_path, capsys):
     assert summary["stamp"]["audit_records"] == 0
     part, = summary["data"]["parts"]
     told = " ".join(summary["silence"])
-    assert f"{part['trades'] + part['liquidations']:,} trades and liquidations were looked at" in told and "audit stream is empty" not in told
-    waits = "The detector zone was never active: it waits for the price back, after 300 s away, where much had been liquidated; that is not said before 20"
+    assert f"{part['trades'] + part['liquidations']:,} trades and liquidations led to a decision" in told and "audit stream is empty" not in told
+    waits = "The detector zone was never ACTIVE. It waits for a return of the price, after 300 s away, to levels of large earlier liquidations, once 20"
     assert waits in told
     status, out, _ = cli_run(capsys, "show", tmp_path / "run")
-    assert status == 0 and out.startswith("Nothing was decided in this time.") and waits in out
+    assert status == 0 and out.startswith("There was no decision in this time.") and waits in out
 
 
 def test_a_report_without_settings_claims_no_quantile(tmp_path):

@@ -73,7 +73,7 @@ def test_each_fill_is_told_with_the_rule_that_made_its_price(folder, tmp_path):
     page, shown = " ".join(Page((tmp_path / "run" / "report.html").read_text("utf-8")).text), terminal(s)
     for words in ("live quote", "next print", "moved print", "resting order"):
         assert words in page and words in shown, words
-    assert f"met no live quote: {3} at the next print, {5} at the moved print" in " ".join(page.split())
+    assert f"had no live quote: {3} at the next print, {5} at the moved print" in " ".join(page.split())
 
 
 def test_entries_refused_for_an_ended_quote_are_counted_and_told(folder, tmp_path):
@@ -103,15 +103,15 @@ def test_no_answer_gets_a_tick_where_quotes_do_not_cover_the_traded_time(share, 
     found = verdicts.belief(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share, MET)}})
     assert {row["state"] for row in found} == states
     if "good" not in states:
-        assert all("No tick" in row["answer"] for row in found if row["state"] == "open")
+        assert all("Not passed" in row["answer"] for row in found if row["state"] == "open")
     last = next((row["state"], row["answer"]) for row in found if row["question"] == "Is the data good enough?")
-    assert ("an unknown part" if share is None else f"quotes hold for {text.percent(share)} of the traded time") in last[1]
+    assert ("an unknown part" if share is None else f"live quotes {text.percent(share)} of the traded time") in last[1]
     assert (last[0] == "bad") is (share is not None and share < 0.5)
 
 
 def test_quotes_that_are_missing_just_where_it_trades_give_no_tick():
     """Quotes hold for 97 % of the time, and half of the fills met none."""
-    assert "56 of 112 fills met no live quote" in quotes.weakness(0.97, {"k": 56, "n": 112, "share": 0.5})
+    assert "56 of 112 fills had no live quote" in quotes.weakness(0.97, {"k": 56, "n": 112, "share": 0.5})
     assert quotes.weakness(0.97, {"k": 5, "n": 112, "share": 5 / 112}) == "" == quotes.weakness(0.97, {"k": 0, "n": 0, "share": None})
 
 
@@ -122,11 +122,11 @@ def test_bad_answers_stay_bad_without_quotes():
 
 def test_quotes_that_cover_a_part_are_said_at_the_top_of_the_page_and_of_the_terminal(folder, tmp_path):
     with_flags(folder, tmp_path / "run", printed=0, moved=0)
-    said = ["bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: 10.6 h without a quote to trade against"]
+    said = ["bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: 10.6 h without a quote to trade against"]
     report = make_report(quoted(tmp_path / "run", 0.56, said))
     page = " ".join(" ".join(Page(report.html.read_text("utf-8")).text).split())
     assert "QUOTES COVER 56.0 %" in page and page.index("QUOTES COVER 56.0 %") < page.index("Can it be believed?")
-    assert "Quotes hold for 56.0 % of the traded time" in page and "quotes end at 2026-02-09 13:26:57" in page
+    assert "Quotes are live for 56.0 % of the traded time" in page and "quotes end at 2026-02-09 13:26:57" in page
     assert "✓" not in page.split("question")[1].split("From gross to net")[0]
     shown = " ".join(terminal(report.summary).split())
     assert "QUOTES COVER 56.0 %" in shown and "quotes end at 2026-02-09" in shown
@@ -134,7 +134,7 @@ def test_quotes_that_cover_a_part_are_said_at_the_top_of_the_page_and_of_the_ter
     assert "QUOTES" not in " ".join(Page(whole.html.read_text("utf-8")).text).split("Can it be believed?")[0]
     bare = make_report(quoted(tmp_path / "run", 0.0, rows=0))
     page = " ".join(Page(bare.html.read_text("utf-8")).text)
-    assert "NO QUOTES" in page and "no quotes: what a taker pays for the spread is estimated" in page
+    assert "NO QUOTES" in page and "no quotes. The spread that a taker pays is an estimate" in page
 
 
 def test_streams_stand_on_the_data_page_each_with_its_silences(folder, tmp_path):

@@ -189,16 +189,16 @@ def test_controls_are_a_distribution(report, folder):
     given = sorted(d["mean_bps"] for d in json.loads((folder / "study.json").read_text())["controls"][0]["draws"])
     real = report.summary["per_trade"]["mean"]
     assert random["values_bps"] == given and random["p"] == (1 + sum(v >= real for v in given)) / 16
-    assert c["mean_bps"] == real and c["edge"] is False and "No edge beyond its controls" in c["verdict"]
+    assert c["mean_bps"] == real and c["edge"] is False and "No edge over the controls" in c["verdict"]
 
 
 @pytest.mark.parametrize(("real", "n", "values", "inverted", "edge", "words"), [
-    (5.0, 200, np.linspace(-3, 3, 99), -6.0, True, "An edge beyond its controls"),
-    (5.0, 29, np.linspace(-3, 3, 99), -6.0, None, "29 trades, 30 are needed to tell an edge from its controls: +5.0 bps a trade is more than"),
-    (5.0, 3, np.linspace(-3, 3, 99), 6.0, None, "3 trades, 30 are needed to tell an edge from its controls: inverted side did as well"),
+    (5.0, 200, np.linspace(-3, 3, 99), -6.0, True, "An edge over the controls"),
+    (5.0, 29, np.linspace(-3, 3, 99), -6.0, None, "29 trades; a comparison with the controls needs 30. So far: the policy's +5.0 bps a trade is above"),
+    (5.0, 3, np.linspace(-3, 3, 99), 6.0, None, "3 trades; a comparison with the controls needs 30. So far: inverted side did as well"),
     (2.9, 200, np.linspace(-3, 3, 19), -6.0, False, "random side did as well"),
     (5.0, 200, np.linspace(-3, 3, 99), 6.0, False, "inverted side did as well"),
-    (-1.0, 200, np.linspace(-9, -3, 99), -6.0, False, "still a loss"),
+    (-1.0, 200, np.linspace(-9, -3, 99), -6.0, False, "but a loss"),
     (5.0, 200, np.linspace(-3, 3, 3), -6.0, False, "random side"),
 ])
 def test_verdict_on_controls(real, n, values, inverted, edge, words):
@@ -220,10 +220,10 @@ def test_a_control_inside_the_runs_own_interval_explains_it():
     """The draws scatter little, as they trade more often; the run's own trades say -1 to 11 bps."""
     study = {"controls": [{"kind": "random_side", "seed": 1, "draws": [outcome(v) for v in np.linspace(-0.5, 0.5, 99)]}]}
     found = controls(study, {"mean": 5.0, "n": 200, "low": -1.0})
-    assert found["edge"] is False and "could have by chance" in found["verdict"]
+    assert found["edge"] is False and "the difference may be chance" in found["verdict"]
     assert controls(study, {"mean": 5.0, "n": 200, "low": 1.0})["edge"] is True
     unknown = controls(study, {"mean": 5.0, "n": 40, "low": None})
-    assert unknown["edge"] is None and "too few stretches of time for an interval" in unknown["verdict"]
+    assert unknown["edge"] is None and "too few separate stretches of time for an interval" in unknown["verdict"]
 
 
 def measured(values, day=0):
@@ -236,9 +236,9 @@ def test_delays_are_told_as_they_are():
     found = delays({"delays": rows})
     assert [r["delay_s"] for r in found["rows"]] == [0.05, 60.0] and "1 of 2 delays, the slowest 50 ms" in found["verdict"]
     assert found["rows"][0]["mean_bps"] == pytest.approx(5.2) and found["rows"][0]["low_bps"] > 0
-    assert "no delay earns its costs" in delays({"delays": rows[:1]})["verdict"]
+    assert "no delay covers its costs" in delays({"delays": rows[:1]})["verdict"]
     none = {"delay_s": 1.0, "outcome": outcome(None, 0), "trades": measured([])}
-    assert "No trade" in delays({"delays": [none]})["verdict"] and delays({"delays": [none]})["rows"][0]["win_rate"] is None
+    assert "No delay has a closed trade" in delays({"delays": [none]})["verdict"] and delays({"delays": [none]})["rows"][0]["win_rate"] is None
     assert delays({}) is None
 
 
@@ -249,7 +249,7 @@ def test_walk_forward_pools_the_test_spans(report, folder):
     inside = sum(x["train_outcome"]["mean_bps"] * x["train_outcome"]["trades"] for x in given) / sum(x["train_outcome"]["trades"] for x in given)
     assert f["in_sample_bps"] == pytest.approx(inside) and f["positive_folds"] == sum(x["test_outcome"]["net"] > 0 for x in given)
     fold = given[0] | {"test_outcome": outcome(None, 0), "test_trades": measured([])}
-    assert "No trade" in forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": [fold]}})["verdict"]
+    assert "No test span has a closed trade" in forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": [fold]}})["verdict"]
     assert forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": []}}) is None
 
 
@@ -345,7 +345,7 @@ def test_every_part_may_be_missing(folder, tmp_path, without):
     assert not Page(s.html.read_text("utf-8")).stack and terminal(s.summary)
     answers = {row["question"]: row["state"] for row in s.summary["belief"]}
     if without == "controls":
-        assert answers["Is it more than chance entries?"] == "none"
+        assert answers["Is it better than chance entries?"] == "none"
     if without == "trials":
         assert s.summary["trials"]["trials"] == 1 and "no trial log" in s.summary["trials"]["source"]
 
@@ -354,7 +354,7 @@ def test_backtest_without_a_study_says_so(folder, tmp_path):
     bare = copy(folder, tmp_path / "bare")
     (bare / "study.json").unlink()
     out = make_report(bare)
-    assert "nothing here speaks for or against it" in " ".join(Page(out.html.read_text("utf-8")).text)
+    assert "it has no test of its result" in " ".join(Page(out.html.read_text("utf-8")).text)
     assert [row["state"] for row in out.summary["belief"]][1:4] == ["none"] * 3
 
 
@@ -379,12 +379,12 @@ def test_good_news_is_told_too():
     censored = {"parts": [good["data"]["parts"][0] | {"completeness": "CENSORED"}]}
     worse = good | {"trials": good["trials"] | {"overfitting": {"pbo": 0.6, "loss": 0.7}}, "data": censored}
     assert states(worse)[4:] == ["bad", "open"]
-    assert "probability that the chosen one loses 70.0 %" in verdicts.belief(worse)[4]["answer"]
-    for change, state, words in (({"edge": None, "settings": 3}, "open", "results of only 3 of them"), ({"logged": False}, "open", "one is assumed"),
+    assert "probability that the chosen setting loses 70.0 %" in verdicts.belief(worse)[4]["answer"]
+    for change, state, words in (({"edge": None, "settings": 3}, "open", "results exist for only 3 of them"), ({"logged": False}, "open", "one trial is assumed"),
                                  ({"edge": False, "p_shape": 0.3}, "open", "30.0 % of draws"), ({"edge": False, "p_superior": 0.7}, "bad", "70.0 %"),
                                  ({"edge": None, "problem": "the trial log is gone"}, "open", "the trial log is gone"),
-                                 ({"unmet": True}, "good", "No trade of this setting met a move beyond its stop"),
-                                 ({"p_superior": None, "edge": None}, "open", "too few to tell")):
+                                 ({"unmet": True}, "good", "No trade of this setting met a move far beyond its stop"),
+                                 ({"p_superior": None, "edge": None}, "open", "of results: too few")):
         row = verdicts.belief(good | {"trials": good["trials"] | change})[4]
         assert row["state"] == state and words in row["answer"]
     for slowest, state in ((0.25, "bad"), (5.0, "open")):
@@ -394,8 +394,8 @@ def test_good_news_is_told_too():
 @pytest.mark.parametrize(("options", "words"), [
     ({"count": 15, "days": 0.1}, "No liquidation was large"),
     ({"entry_offset": 0.02, "entry_ttl_s": 1, "days": 2.0, "count": 4000}, "none was filled: entry expired"),
-    ({"entry_offset": 0.09, "days": 2.0, "count": 10_000}, "risk refused every one: price collar"),
-    ({"notional": 0.001, "days": 2.0, "count": 10_000}, "risk refused every one: below venue minimum"),
+    ({"entry_offset": 0.09, "days": 2.0, "count": 10_000}, "risk refused all of them: price collar"),
+    ({"notional": 0.001, "days": 2.0, "count": 10_000}, "risk refused all of them: below venue minimum"),
 ])
 def test_no_trades_are_explained(tmp_path, options, words):
     out = make_report(study_folder.make_backtest(tmp_path / "none", with_study=False, size=1, **options))

@@ -52,10 +52,10 @@ def test_search(words, names, root, capsys):
 def test_two_runs_are_compared_with_their_intervals_and_the_setting_that_differs(root, capsys):
     status, out, _ = run(capsys, "runs", root, "--compare", "near", "tests/far")
     assert status == 0 and "policy.take_profit: 0.001 | 0.003" in out and "n = " in out
-    assert "Fewer than two of them rest on enough: nothing can be said of a difference." in out, "two hours"
+    assert "Fewer than two of them have enough trades to show a difference." in out, "two hours"
     status, out, _ = run(capsys, "runs", root, "--compare", "near", "far", "--json")
     assert json.loads(out)["differ"] == {"policy.take_profit": ["0.001", "0.003"]}
-    for wrong, words in (("near",), "two or more"), (("near", "nobody"), "no run, sweep or comparison of that name"):
+    for wrong, words in (("near",), "two or more"), (("near", "nobody"), "no run, sweep or comparison has that name"):
         status, _, err = run(capsys, "runs", root, "--compare", *wrong)
         assert status == 2 and words in " ".join(err.split())
 
@@ -66,8 +66,8 @@ def entry(name, low, high, data="d"):
 
 def test_a_difference_is_claimed_only_where_intervals_lie_apart_on_the_same_data():
     assert "overlap: no difference is shown" in runs.beside([entry("a", 1.0, 3.0), entry("b", 2.0, 5.0)])
-    assert "at least two lie apart" in runs.beside([entry("a", 1.0, 3.0), entry("b", 4.0, 5.0)])
-    assert "different data" in runs.beside([entry("a", 1.0, 3.0), entry("b", 4.0, 5.0, "e")])
+    assert "at least two do not overlap" in runs.beside([entry("a", 1.0, 3.0), entry("b", 4.0, 5.0)])
+    assert "Their data differ" in runs.beside([entry("a", 1.0, 3.0), entry("b", 4.0, 5.0, "e")])
 
 
 def test_delete_takes_what_a_run_leaves_and_nothing_else(tmp_path, capsys):
@@ -77,14 +77,14 @@ def test_delete_takes_what_a_run_leaves_and_nothing_else(tmp_path, capsys):
     status, _, err = run(capsys, "runs", tmp_path, "--delete", "two", "--yes")
     assert status == 2 and "my notes.txt" in err and (tmp_path / "two" / "audit.bin").exists()
     status, _, err = run(capsys, "runs", tmp_path, "--delete", "one")
-    assert status == 2 and "nobody to ask" in err and (tmp_path / "one").exists()
+    assert status == 2 and "no terminal for the prompt" in err and (tmp_path / "one").exists()
     status, out, _ = run(capsys, "runs", tmp_path, "--delete", "one", "--yes")
-    assert status == 0 and "one is gone" in out and not (tmp_path / "one").exists() and (tmp_path / "two").exists()
+    assert status == 0 and "Deleted one" in out and not (tmp_path / "one").exists() and (tmp_path / "two").exists()
     record_run(tmp_path / "running", hours=0.1)
     found = json.loads((tmp_path / "running" / "run.json").read_text())
     (tmp_path / "running" / "run.json").write_text(json.dumps({key: value for key, value in found.items() if key != "ended_ns"}))
     status, _, err = run(capsys, "runs", tmp_path, "--delete", "running", "--yes")
-    assert status == 2 and "may be running" in err and (tmp_path / "running").exists()
+    assert status == 2 and "may still run" in err and (tmp_path / "running").exists()
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text("{")
     assert {e.name: e.verdict for e in runs.index(tmp_path)}["torn"].startswith("no report.json")

@@ -52,14 +52,14 @@ def test_a_hand_made_minute(side, mine, forced, entry, stop, target, buy, sell, 
     for line in told:
         seen.setdefault(line.what, []).append(((line.ts - T0) / 1e9, line.text))
     assert [at for at, _ in seen["large"]] == [60.0, 70.0]
-    assert f"A {forced} of $50,000 is closed by force at 100: large for cascade, whose threshold is $1,000.00; number 1" in seen["large"][0][1]
+    assert f"A {forced} of $50,000 is liquidated at 100: large for cascade (threshold $1,000.00), number 1" in seen["large"][0][1]
     (at, active), = [one for one in seen["signal"] if "ACTIVE" in one[1]]
     longs, shorts = ("$110,000", "$0.00") if side > 0 else ("$0.00", "$110,000")
     assert "threshold $45,100, z-score of the segment not known yet, score (uncalibrated) 5.9 of 10, price 100" in active, "of a minute no z is known"
     assert at == 70.0 and f"{forced}s liquidated, {longs} of longs and {shorts} of shorts in 2 events" in active
     (_, wish), = seen["policy"]
-    assert f"wants to go {mine} with $2,000.00: entry 15 bps from 100, target 15 bps, stop 25 bps, waiting 30.0 min" in wish
-    assert seen["risk"][0][0] == 70.0 and seen["risk"][0][1].startswith("Risk agrees to $2,000.00") and "equity $10,000" in seen["risk"][0][1]
+    assert f"wants to go {mine} with $2,000.00: entry 15 bps from 100, target 15 bps, stop 25 bps, up to 30.0 min for the fill" in wish
+    assert seen["risk"][0][0] == 70.0 and seen["risk"][0][1].startswith("Risk approves $2,000.00") and "equity $10,000" in seen["risk"][0][1]
     assert f"We send the entry: {buy} " in seen["request"][0][1] and f" at {entry}, limit, post-only, stop attached at {stop}" in seen["request"][0][1]
     assert seen["order"][0] == (pytest.approx(70.1), f"The venue acknowledges the entry after 100 ms, at {entry}.")
     fills = [text for _, text in seen["fill"]]
@@ -72,10 +72,10 @@ def test_a_hand_made_minute(side, mine, forced, entry, stop, target, buy, sell, 
     assert order.index("policy") < order.index("risk") < order.index("request") < order.index("order") < order.index("fill") < order.index("trade")
 
     status, out, _ = run(capsys, "show", folder, "--from", "13:01", "--to", "2026-03-04T13:01:15")
-    assert status == 0 and out.startswith("At 2026-03-04 13:01:00 UTC. ETHUSDT: nothing open, no threshold told yet.")
-    assert "13:01:10.000  ETHUSDT  Risk agrees" in out and "Fill" not in out
+    assert status == 0 and out.startswith("At 2026-03-04 13:01:00 UTC. ETHUSDT: nothing open, no threshold yet.")
+    assert "13:01:10.000  ETHUSDT  Risk approves" in out and "Fill" not in out
     status, out, _ = run(capsys, "show", folder, "--from", "13:01:30", "--to", "13:01:35")
-    assert status == 0 and "ETHUSDT: a position is held, the last threshold" in out and "Nothing was decided in this time" in out
+    assert status == 0 and "ETHUSDT: a position is open, the last threshold" in out and "There was no decision in this time" in out
     status, out, _ = run(capsys, "show", folder, "--json")
     assert [json.loads(line)["text"] for line in out.splitlines()] == [line.text for line in told]
 
@@ -99,7 +99,7 @@ def test_the_condition_that_was_not_met_is_told(side, tmp_path):
             return self.decline("score at least", 6.21, 7.0) if signal.phase == lc.Phase.ACTIVE else None
 
     told = [line.text for line in story(load_run(hand_made(tmp_path / "run", side, Choosy())), why=True) if line.what == "policy"]
-    assert "The policy, asked at ACTIVE, wanted nothing: score at least 7: it was 6.21." in told
+    assert "The policy, asked at ACTIVE, wants no trade: score at least 7: it was 6.21." in told
     assert any("answered: policy gave no reason" in line for line in told)
 
 
@@ -112,7 +112,7 @@ def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
     assert {lc.AuditKind(int(r["kind"])).name.removeprefix("AUDIT_").lower() for r in found.audit if int(r["seq"]) not in spoken} <= silent
     assert {"large", "signal", "policy", "risk", "request", "order", "fill", "trade", "feed", "liquidation"} <= {line.what for line in told}
     small = [line for line in told if line.what == "liquidation"]
-    assert small and all("no detector named it large" in line.text for line in small)
+    assert small and all("no detector counts it as large" in line.text for line in small)
     middle = (found.started_ns + found.ended_ns) // 2
     assert any("The feed is down" in line for line in state_before(found, middle + 30 * lc.SECOND))
     status, out, _ = run(capsys, "show", tmp_path / "run", "--symbol", "SOLUSDT")
@@ -195,7 +195,7 @@ def test_the_end_of_a_run_is_no_lack_of_reconciliation(tmp_path):
     merged["seq"] = np.arange(1, len(merged) + 1)
     (folder / "audit.bin").write_bytes(merged.tobytes())
     told = [line.text for line in story(load_run(folder)) if line.what == "limit"]
-    assert told == ["Entries are held back: the account was not reconciled since the start.",
-                    "Entries are no longer held back: the account was not reconciled since the start.", "Entries are held back: the run was ending."]
+    assert told == ["Entries are blocked: the account is not reconciled yet.",
+                    "No longer blocking entries: the account is not reconciled yet.", "Entries are blocked: the run ends."]
     held = make_report(folder).summary["feed"]["held_back"]
-    assert held["the account was not reconciled since the start"] == 2.0 and held["the run was ending"] == 10.0
+    assert held["the account is not reconciled yet"] == 2.0 and held["the run ends"] == 10.0

@@ -133,7 +133,7 @@ def test_venues_are_never_added_up_and_a_censored_one_is_named():
 
 
 @pytest.mark.parametrize(("texts", "says"), [
-    (["x=casade"], "no detector is of kind 'casade'"), (["dollar,trigger=5"], "'trigger=5'; expected param=value; dollar has min_usd"),
+    (["x=casade"], "no detector kind 'casade'"), (["dollar,trigger=5"], "'trigger=5'; expected param=value; dollar has min_usd"),
     (["dollar,min_usd=lots"], "'lots'; expected a number"), (["dollar", "dollar"], "the same name twice"), (["a=rate,sigma=-1"], "sigma: expected 0 to")])
 def test_what_cannot_be_a_detector_is_named(texts, says):
     with pytest.raises(ConfigError) as why:
@@ -332,7 +332,7 @@ def test_every_kind_of_detector_runs_on_liquidations_alone(forced, capsys, kind)
     keys = ("phase", "side", "count", "long_notional", "short_notional", "sequence")
     if kind in ("cascade", "imbalance", "rate"):         # (a store of days goes on to the end of its last day)
         assert table and [[s[k] for k in keys] for s in store[:len(table)]] == [[s[k] for k in keys] for s in table]
-    assert ("mine looks at trades" in err) is (kind == "zone")
+    assert ("mine needs trades" in err) is (kind == "zone")
 
 
 def test_a_presets_detectors_and_what_has_not_warmed_up(forced, capsys):
@@ -340,7 +340,7 @@ def test_a_presets_detectors_and_what_has_not_warmed_up(forced, capsys):
     found, err = said_by(capsys, forced / "forced.csv", "--preset", "momentum")
     assert {s["detector"] for s in found} >= {"bars"} and "momentum: " in err
     _, err = said_by(capsys, forced / "forced.csv", "--warmup", "900")
-    assert "no contract has had the liquidations that its warm-up asks for" in err
+    assert "no contract has enough liquidations for its warm-up" in err
     assert cli.main(["detect", str(forced / "store"), "--preset", "fade", "-d", "rate"]) != 0
     assert "one of the two" in capsys.readouterr().err
     assert cli.main(["detect", str(forced / "store"), str(forced / "forced.csv")]) != 0
@@ -349,6 +349,6 @@ def test_a_presets_detectors_and_what_has_not_warmed_up(forced, capsys):
 
 def test_agree_and_features_take_liquidations_alone(forced, capsys):
     assert cli.main(["agree", str(forced / "store")]) == 0
-    assert "what looks at trades says nothing there" in capsys.readouterr().out
+    assert "detectors and features of trades have no data there" in capsys.readouterr().out
     assert cli.main(["features", str(forced / "store"), "--features", "liquidations.liq_volume@1h", "--every", "1h"]) == 0
-    assert cli.main(["compare", str(forced / "store")]) != 0 and "price to fill at" in capsys.readouterr().err
+    assert cli.main(["compare", str(forced / "store")]) != 0 and "Fills need the prices" in capsys.readouterr().err

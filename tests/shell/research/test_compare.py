@@ -155,7 +155,7 @@ def test_many_events_of_few_cascades_are_no_evidence():
     rising, walking = market_of(1_000_000 + k * 50, half=1), market_of(1_000_000 + noise, half=1)
     few = moved(rising, np.linspace(3600, 5400, 60))[2]
     assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
-    assert "too few to tell the best from chance" in events.conclusion_of("x", [few])
+    assert "too few for a test against chance" in events.conclusion_of("x", [few])
     many = moved(rising, np.arange(60) * 1700 + 3600)[2]
     assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.conclusion_of("x", [many])
     burst = moved(walking, np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))[2]
@@ -181,9 +181,9 @@ def test_without_quotes_the_spread_is_paid_by_estimate_and_no_gain_is_claimed():
     assert "earns" in events.conclusion_of("x", quoted) and "above zero" in events.conclusion_of("x", quoted)
     for others, share in ((bare, "100 %"), (cut, "")):
         told = events.conclusion_of("x", others)
-        assert "earns" not in told and f"{share} of these events met no live quote" in told and "no gain is claimed" in told
+        assert "earns" not in told and f"{share} of these events had no live quote" in told and "no gain is claimed" in told
     dear = events.conclusion_of("x", moved(none, at, fee=0.05))
-    assert "neither sign earns its costs at any horizon" in dear and "its spread estimated from prints in 100 % of the events" in dear
+    assert "neither sign covers its costs at any horizon" in dear and "its spread estimated from prints in 100 % of the events" in dear
 
 
 def test_a_quote_that_has_ended_prices_no_event():
@@ -236,20 +236,20 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert state(row("a", 3.0, 1.0, 5.0, contaminated=True)) == "open"
     assert conclusion([row("a", 3.0, 1.0, 5.0, contaminated=True), row("b", 1.0, -1.0, 3.0)], {}, 7, False).startswith("CONTAMINATED: a. ")
     assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
-    assert "1 of 2 that traded closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
-    assert "holds no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
-    assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "Nothing is shown to pay" in conclusion(
+    assert "1 of 2 closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    assert "hold no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
+    assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "No profit is shown" in conclusion(
         [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"])
-    assert "Quotes hold for 56.0 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
-    assert "Quotes hold" not in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.96)
+    assert "Quotes are live for 56.0 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
+    assert "Quotes are live" not in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.96)
     told = conclusion([row("a", -1.0, -2.0, 0.5), row("b", -3.0, -5.0, -1.0, state="loses")], {"zone": "why"}, 7, True)
-    assert told.startswith("2 presets, 80 closed trades. Nothing is shown to pay: of 2 presets that rest on enough") and "1 of 2 that traded lose" in told and "zone" in told and "SYNTHETIC" in told
+    assert told.startswith("2 presets, 80 closed trades. No profit is shown: of 2 presets that rest on enough") and "1 of 2 with trades lose" in told and "zone" in told and "SYNTHETIC" in told
     assert "a gains +3.0 bps a trade (95 % +1.0 to +5.0, n = 40)" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)
     few = conclusion([row("a", 9.0, 1.0, 17.0, n=4), row("b", -3.0, None, None, n=2)], {}, 7, False)
-    assert "Nothing can be judged: none of the 2 that traded rests on enough" in few and "pay" not in few and "n = 4" in few
+    assert "No verdict is possible: none of the 2 with trades has enough" in few and "pay" not in few and "n = 4" in few
     alone = conclusion([row("a", 3.0, 1.0, 5.0, state="pays", edge=None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
-    assert "no control speaks for a" in alone and "the best of several is better than it will be" in alone
-    assert "Nothing traded" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False)
+    assert "no control speaks for a" in alone and "the best of several overstates what will follow" in alone
+    assert "No trades" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False)
 
 
 def test_quotes_and_fills_stand_on_the_page_and_in_its_json(compared, found):
@@ -300,7 +300,7 @@ def test_a_second_run_keeps_what_is_right_and_the_command_says_the_same(market, 
     assert before == {name: (compared.folder / "presets" / name / "run.json").stat().st_mtime_ns for name in TWO}
     (market / "mine").mkdir()
     (market / "mine" / "x").write_text("keep")
-    with pytest.raises(ConfigError, match="not a comparison"):
+    with pytest.raises(ConfigError, match="other than a comparison"):
         run_compare(load(market / "data.toml"), TWO, market / "mine")
 
 

@@ -96,13 +96,13 @@ def test_what_is_wrong_is_said(table, arguments, said, capsys):
 def test_names_that_need_what_the_data_have_not_are_said(table, stream, capsys):
     """Liquidations alone: which of the names need trades or quotes, and no word about those that do not."""
     assert cli.main(["features", str(table), "-f", "price.last,liquidations.liq_volume@5s,flow.ofi@5s,BTC/flow.volume@5s", "--every", "1m"]) == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if "made of" in line]
-    assert said == ["price.last, BTC/flow.volume@5s: made of trades, and the data have none: known less, or not at all",
-                    "flow.ofi@5s: made of quotes, and the data have none: known less, or not at all"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "needs" in line]
+    assert said == ["price.last, BTC/flow.volume@5s: needs trades, and the data have none: known less often, or never",
+                    "flow.ofi@5s: needs quotes, and the data have none: known less often, or never"]
     part = stream[(stream["kind"] == int(lc.Kind.LIQUIDATION)) | (stream["instrument"] == 0)]
     data = feature_rows.Data(tuple(INSTRUMENTS), [part], int(part["ts_recv"][0]), int(part["ts_recv"][-1]))
     rows = feature_rows.rows_of(("price.last", "liquidations.liq_volume@5s", "BTC/flow.volume@5s"), data, np.array([data.end]))
-    assert feature_rows.lacking(rows) == ["price.last: made of trades, and there are none of ETHUSDT: known less, or not at all"]
+    assert feature_rows.lacking(rows) == ["price.last: needs trades, and there are none of ETHUSDT: known less often, or never"]
 
 
 def test_data_that_is_not_there(tmp_path):

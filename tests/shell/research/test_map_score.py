@@ -109,7 +109,7 @@ def test_ranks_and_weights():
     with pytest.raises(ValueError, match="at least one window"):
         score_of([])
     few = score_of(windows[:5], draws=200)
-    assert "too little data" in few.verdict
+    assert "too few data" in few.verdict
     for count in (1, 2, 5):
         told = score_of([w for w in windows if w.start_ns in sorted({w.start_ns for w in windows})[:count]], draws=200).as_dict()
         assert told["moments"] == count and told["interval"] is None and not told["judged"]
@@ -174,7 +174,7 @@ def test_the_command(tmp_path, capsys):
     status, out, _ = run(capsys, *arguments)
     assert status == 1 and "NOT" in out
     status, out, _ = run(capsys, *("14400" if one == "600" else one for one in arguments))
-    assert status == 1 and "too little data to say anything" in out and "[" not in out.replace("[bold]", "") and "0.0" not in out.split("bins that")[0]
+    assert status == 1 and "too few data for a result" in out and "[" not in out.replace("[bold]", "") and "0.0" not in out.split("bins reached")[0]
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):
@@ -211,13 +211,13 @@ def test_stores_and_recordings_are_read(tmp_path):
 
 
 def test_contracts_that_say_too_little_say_no_more_together():
-    """Twelve contracts of 8 moments each: 96 windows, and each verdict is "too little data"."""
+    """Twelve contracts of 8 moments each: 96 windows, and each verdict is "too few data"."""
     windows = windows_of(planted(hours=12.0), CONFIG, SETTING)
     first = sorted({w.start_ns for w in windows})[:8]
     few = {f"C{n}": [replace(w, contract=f"C{n}", start_ns=w.start_ns + n) for w in windows if w.start_ns in first] for n in range(12)}
-    assert all("too little data" in score_of(found, draws=100).verdict for found in few.values())
+    assert all("too few data" in score_of(found, draws=100).verdict for found in few.values())
     found = pooled(few, draws=100)
-    assert found.starts == 96 and "too little data" in found.verdict and not found.as_dict()["judged"]
+    assert found.starts == 96 and "too few data" in found.verdict and not found.as_dict()["judged"]
     beside = pooled(few | {"X": windows}, draws=100)
     assert beside.windows == len(windows) and "too little" not in beside.verdict, "what can be judged is, without the others"
 

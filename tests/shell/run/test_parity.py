@@ -56,7 +56,7 @@ def test_a_run_with_a_gap_is_identical_as_a_backtest(run):
     audit = audit_of(run)
     assert len(of_kind(audit, lc.AuditKind.AUDIT_FILL)) and len(of_kind(audit, lc.AuditKind.AUDIT_FEED)) >= 3
     found = prove_as_backtest(run)
-    assert found.identical and found.how == "walked as a tape" and found.difference == ""
+    assert found.identical and found.how == "processed as a tape" and found.difference == ""
     assert found.verdict.records == len(audit)
     assert prove(run).identical
 
@@ -122,8 +122,8 @@ def test_a_lost_record_is_said_to_be_missing(copy):
     audit = audit_of(copy)
     (copy / journal.AUDIT).write_bytes(audit[:-1].tobytes())
     found = prove_as_backtest(copy)
-    assert not found.identical and f"record {len(audit) - 1}: only the backtest has it" in found.difference
-    assert "only the run has it" in first_difference(audit, audit[:3], 3, ["A", "B"])
+    assert not found.identical and f"record {len(audit) - 1} exists only in the backtest" in found.difference
+    assert "exists only in the run" in first_difference(audit, audit[:3], 3, ["A", "B"])
 
 
 def test_a_killed_run_is_compared_as_far_as_both_reach(copy):
@@ -148,7 +148,7 @@ def test_events_that_the_door_refuses_are_stepped_in_the_recorded_order(tmp_path
     (folder / journal.AUDIT).write_bytes(audit.tobytes())
     assert len(of_kind(audit, lc.AuditKind.AUDIT_REFUSED))
     found = prove_as_backtest(folder)
-    assert found.identical and "refused at the door (BAD_TIME)" in found.how
+    assert found.identical and "validation refuses 2 of its events (BAD_TIME)" in found.how
 
 
 def test_a_policy_in_a_file_is_run_only_with_consent_and_only_unchanged(tmp_path):

@@ -154,7 +154,7 @@ def test_runs_that_overlap_are_refused(hour, run):
     config, folder, _ = run
     warmer = Warmer(settings(load(config), hour[0]))
     warmer.run(folder)
-    with pytest.raises(DataError, match="before what was learnt ends"):
+    with pytest.raises(DataError, match="before the end of the learnt state"):
         warmer.run(folder)
 
 
@@ -169,7 +169,7 @@ def test_a_store_teaches_what_the_run_taught(hour, run, tmp_path):
     assert not store.fill(tmp_path / "store", formats.files_of(folder)).broken
     names = [f"bybit:{symbol}" for symbol in (*SYMBOLS, "BTCUSDT")]
     keeper = session(config, tmp_path / "runs" / "two", frames[half:], instruments, first=True, materials=[material_of(tmp_path / "store", names)])
-    assert keeper.begun.origin == [str(tmp_path / "store")] and any("told to begin with something else" in why for why in keeper.begun.refused)
+    assert keeper.begun.origin == [str(tmp_path / "store")] and any("configured to begin with other data" in why for why in keeper.begun.refused)
     whole = through(config, instruments, [folder, tmp_path / "runs" / "two"], stop=False, ends=False)
     assert differing(image_of(config).engine, whole.engine.snapshot()) == []
 

@@ -76,10 +76,10 @@ def test_paper_sessions_go_on_where_the_one_before_ended(tmp_path):
         check, = checks._kept(Facts(kept=wrong, now_ns=1))
         assert check.verdict == "warn" and why in check.text and "test.bin" in check.text and check.action
     none, = checks._kept(Facts(kept=dataclasses.replace(kept, learnt=None)))
-    assert none.verdict == "ok" and "nothing learnt is kept" in none.text
+    assert none.verdict == "ok" and "no learnt state" in none.text
     report = make_report(folders[2])
     page, rows = report.html.read_text(), report.summary["warm"]
-    assert "What was learnt before" in page and "Begun warm: learnt from" in page and str(learnt_file(tmp_path, "test")) in page
+    assert "What was learnt before" in page and "The run began warm, with what was learnt from" in page and str(learnt_file(tmp_path, "test")) in page
     assert [row["seen_start"] for row in rows["contracts"]] == [row["seen"] for row in told[1]["ended"]] and rows["missing_s"] > 0.0
 
 
@@ -129,10 +129,10 @@ def test_the_command_learns_from_what_it_is_told(tmp_path):
         done = run("record", "--symbols", *symbols, "--rest", venue.ready["rest"], "--ws", venue.ready["ws"], "--out", recorded, "--for-s", 4)
         assert done.returncode == 0, done.stderr
         done = run("live", config, "--warm-from", recorded, "--out", tmp_path / "second", "--for-s", 2)
-        assert done.returncode == 0 and "Begun warm: learnt from" in done.stdout.replace("\n", " "), done.stdout + done.stderr
+        assert done.returncode == 0 and "The run began warm, with what was learnt from" in done.stdout.replace("\n", " "), done.stdout + done.stderr
         assert journal.load_manifest(tmp_path / "second")["warm"]["from"] == [str(recorded)]
         done = run("live", config, "--cold", "--out", third, "--for-s", 1)
         assert done.returncode == 0 and journal.load_manifest(third)["warm"]["began"] == "cold", done.stderr
-        for arguments, why in ((("--cold", "--warm-from", recorded), "given beside --warm-from"), (("--warm-from", tmp_path / "no"), "no such file")):
+        for arguments, why in ((("--cold", "--warm-from", recorded), "given together with --warm-from"), (("--warm-from", tmp_path / "no"), "no such file")):
             done = run("live", config, *arguments, "--for-s", 1)
             assert done.returncode == 2 and why in done.stderr, done.stderr

@@ -102,7 +102,7 @@ def test_too_old_and_not_yet_true_are_refused(hour, run, age_h, began):
     begun = keeper.open(settings(load(config), instruments), until + round(age_h * 3.6e12), folder.parent / "new")
     assert (began == "warm") == (begun.learnt is not None)
     if began == "cold":
-        said = "ends 0.6 h ago; expected at most [warm] age_max_h = 0.5" if age_h > 0 else "ends 360.0 s after the time it is now"
+        said = "ends 0.6 h ago; expected at most [warm] age_max_h = 0.5" if age_h > 0 else "ends 360.0 s in the future"
         assert said in begun.refused[0] and "warm.bin" in begun.refused[0]
     keeper.end(None)
 
@@ -111,7 +111,7 @@ def test_cold_is_cold_and_keeps_the_image_aside(hour, run, tmp_path):
     config, _, half = run
     instruments, frames = hour
     keeper = session(config, tmp_path / "runs" / "two", frames[half:half + 2000], instruments, cold=True)
-    assert keeper.begun.learnt is None and "told to begin cold" in keeper.begun.refused[0]
+    assert keeper.begun.learnt is None and "configured to begin cold" in keeper.begun.refused[0]
     aside, = learnt_file(tmp_path / "runs", "warm").parent.glob("warm.bin.refused-*")
     assert learnt.load(aside) is not None and image_of(config).head["since_ns"] >= frames[half][0] - 2 * warm_rig.MS
 

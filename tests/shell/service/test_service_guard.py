@@ -194,11 +194,11 @@ def test_an_empty_question_has_an_empty_answer(api):
 
 
 def test_addresses_of_the_network_need_tls_or_a_proxy(store, tmp_path):
-    for options, said in ((Options(bind="0.0.0.0"), "unencrypted"), (Options(bind="::", cert=tmp_path / "c"), "unencrypted"),
+    for options, said in ((Options(bind="0.0.0.0"), "in plain text"), (Options(bind="::", cert=tmp_path / "c"), "in plain text"),
                           (Options(bind="192.0.2.1", proxy=True), "--host-name"), (Options(auth=False, proxy=True, hosts=["x"]), "--no-auth"),
                           (Options(bind="192.0.2.1", auth=False, proxy=True, hosts=["x"]), "--no-auth"), (Options(cert=tmp_path / "c"), "both"),
                           (Options(cert=tmp_path / "c", key=tmp_path / "k"), "no such file"), (Options(port=70_000), "no port"),
-                          (Options(), "no key yet")):
+                          (Options(), "no key, so")):
         with pytest.raises(ConfigError, match=said):
             serve(store, tmp_path / "state", options)
     Options(bind="192.0.2.1", proxy=True, hosts=["api.example"]).check()

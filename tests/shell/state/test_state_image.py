@@ -376,9 +376,9 @@ def test_an_open_trade_keeps_the_equity_that_was_believed(tmp_path, side):
 
 
 @pytest.mark.parametrize(("instruments", "why"), [
-    ([SOL], "open trade, and is not configured"),
-    ([SOL, ETH], "was number 0 of .* now it is number 1"),
-    ([lc.Instrument("ETHUSDT", tick_size="0.05", lot_size="0.001")], "the venue has changed its tick"),
+    ([SOL], "open trade and is not configured"),
+    ([SOL, ETH], "as number 0 of .* is now number 1"),
+    ([lc.Instrument("ETHUSDT", tick_size="0.05", lot_size="0.001")], "the venue has since changed its tick"),
 ])
 def test_an_open_trade_that_cannot_be_carried_over_refuses_the_start_and_changes_nothing(tmp_path, instruments, why):
     saved(tmp_path, [ETH])

@@ -245,7 +245,7 @@ def test_two_lost_parts_kill_and_it_is_said_why(states, tmp_path):
     (folder / "control.twin").write_bytes(b"?" * SIZE)
     control = Control(folder)
     assert control.kill == Kill.KILLED and word(control) and control.by == "liqcore"
-    assert control.reason == "what said whether this folder is killed is damaged: control: empty; control.twin: not a control page"
+    assert control.reason == "the kill switch is damaged: control: empty; control.twin: not a control page"
     control.set_kill(Kill.KILLED, "I have looked", "a person")          # who knows replaces what nobody knew
     assert (control.reason, control.by) == ("I have looked", "a person")
 

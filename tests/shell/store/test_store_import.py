@@ -315,7 +315,7 @@ def test_a_damaged_partition_is_named_with_what_to_do(tmp_path):
     other = save(tmp_path / "o.npz", {"bybit~ETHUSDT": market(2000, 9)})
     fill(tmp_path / "o", other)
     path.write_bytes((tmp_path / "o" / path.relative_to(root)).read_bytes())
-    assert "holds other rows than the import wrote" in repair.verify(store.open(root))[0]
+    assert "its rows differ from those of the import" in repair.verify(store.open(root))[0]
     path.unlink()
     assert repair.rebuild(root) == 3
     assert fill(root, file).imported[0].duplicates > 0

@@ -168,7 +168,7 @@ def test_the_commands_import_show_and_verify(tmp_path, capsys):
     at = str(tmp_path / "s")
     assert cli.main(["import", str(tmp_path), "--store", at]) == 1
     said = capsys.readouterr()
-    assert "imported 3 files, 1,800 rows" in said.out and "bybit:BTCUSDT" in said.out and "1 could not be imported" in said.out
+    assert "imported 3 files, 1,800 rows" in said.out and "bybit:BTCUSDT" in said.out and "1 not imported because of errors" in said.out
     assert f"NOT IMPORTED:\n{tmp_path / 'broken.csv'}" in said.err
     assert (tmp_path / "s" / "report.html").stat().st_size > 5000
     tape = store.open(at).tape(["BTCUSDT"])
@@ -176,7 +176,7 @@ def test_the_commands_import_show_and_verify(tmp_path, capsys):
     assert len(forced) == 1800 and (forced["side"] == 1).sum() == 3 * sum(1 + n % 2 for n in range(400) if n % 3)
     assert (forced["ts_recv"] > forced["ts_event"]).all()
     assert cli.main(["import", *(str(p) for p in tmp_path.glob("*.gz")), "--store", at, "--quiet"]) == 0
-    assert "imported 0 files, 0 rows; 3 files were known" in capsys.readouterr().out
+    assert "imported 0 files, 0 rows; 3 files already imported" in capsys.readouterr().out
     assert cli.main(["data", at, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["contracts"][0]["kinds"]["liquidations"]["rows"] == 1800
     assert cli.main(["data", at, "--verify"]) == 0 and "verified" in capsys.readouterr().out
@@ -250,7 +250,7 @@ def test_a_book_that_ends_at_noon_is_said_in_the_first_lines(tmp_path, capsys):
     report = report_of(tmp_path / "s", ETHUSDT=events[np.argsort(events["ts_recv"], kind="stable")])
     contract = report["contracts"][0]
     said = contract["said_first"]
-    assert said[0] == ("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: "
+    assert said[0] == ("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: "
                        "10.5 h without a quote to trade against")
     assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h"
     held = contract["stream_hours"]["2026-02-09"]

@@ -183,7 +183,7 @@ def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_pat
     walked = sweeps.run_sweep(load(configured, few), tmp_path / "walked")
     kernel = sweeps.run_sweep(load(configured, few[1:]), tmp_path / "kernel")
     assert (walked.by, kernel.by, swept.by) == ("backtest", "kernel", "kernel") and kernel.table["trades"].sum() > 100
-    assert "whole backtest a setting, as asked" in pages.way(walked) and "sweep kernel" in pages.way(kernel)
+    assert "one backtest for each setting, as asked" in pages.way(walked) and "sweep kernel" in pages.way(kernel)
     for name in KEYS:
         assert np.array_equal(walked.table[name], kernel.table[name], equal_nan=True), name
     for name in NEAR:
@@ -254,12 +254,12 @@ def test_a_policy_whose_brackets_change_is_walked(configured, tmp_path):
     grid.write_text(configured.read_text().replace(GRID, f'[policy]\nrule = "{file}:Mood"\n[sweep.parameters]\nshare = [100, 200.5]\n'
                                                          "[sweep.policy]\ntake_profit = [0.001, 0.002]\n"))
     found = sweeps.run_sweep(load(grid), tmp_path / "out")
-    assert found.by == "backtest" and "brackets are not always" in found.why and "brackets are not always" in pages.way(found)
+    assert found.by == "backtest" and "with brackets other than" in found.why and "with brackets other than" in pages.way(found)
     assert [s.named for s in found.settings][0] == {"parameters.share": 100, "policy.take_profit": 100_000}
     ones = found.table["symbol"] == "SOLUSDT"
     assert found.table["parameters.share"][ones].tolist() == [100, 100, 200.5, 200.5] and found.table["trades"].sum() > 20
     assert 1.9 < found.table["notional"][ones][2] / found.table["notional"][ones][0] < 2.1
-    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which knows nothing of a policy whose brackets"):
+    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which does not support a policy with brackets"):
         sweeps.run_sweep(load(grid, ["sweep.by=kernel"]), tmp_path / "kernel")
     pages.write_sweep(found)
     assert json.loads((found.folder / "summary.json").read_text())["by"] == "backtest"
@@ -319,7 +319,7 @@ def test_a_setting_of_few_trades_is_not_praised(configured, swept):
     summary = pages.write_sweep(swept)
     assert (swept.table["trades"] < 30).any() and np.isnan(swept.table["net_t"]).all() and np.isnan(swept.table["net_low"]).all()
     assert summary["judged"] == summary["gains_beyond_chance"] == 0 and summary["best"][0]["net_low"] is None
-    assert "No setting rests on enough to be judged" in summary["verdict"] and "speaks neither for nor against" in summary["verdict"]
+    assert "No setting has enough trades for a verdict" in summary["verdict"] and "no evidence for or against" in summary["verdict"]
     assert "no interval: 30 trades on 5 days are needed" in summary["verdict"]
     written = json.loads((swept.folder / "summary.json").read_text())
     assert written["days"] == 0 == written["luck"]["days"] and np.isnan(swept.table["sharpe"]).all(), "three hours are no day"
@@ -358,7 +358,7 @@ def test_a_rule_that_asks_the_numbers_of_its_own_bracket_is_run_by_backtests(con
                     "        self.terms = brackets\n    def on_signal(self, s, m):\n        terms = self.terms[m.instrument.symbol]\n"
                     "        odd = float(terms['take_profit']) > 0.002 and s.sequence % 2\n"
                     "        return lc.Bracket(s.side, **terms) if s.phase == 2 and not odd else None\n")
-    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which knows nothing of a policy that asks the numbers of its own bracket"):
+    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which does not support a policy whose entry depends on the numbers of its own bracket"):
         sweeps.run_sweep(load(configured, [f"policy.rule=\"{file}:Picky\"", "sweep.by=\"kernel\""]), tmp_path / "out")
 
 

@@ -258,9 +258,9 @@ def test_what_is_not_accepted_is_refused(tmp_path):
     with pytest.raises(ConfigError):
         CcxtAccount(bad, Keys("k" * 18, "s" * 36))
     from liqshell.live.opening import refuse_unsafe
-    with pytest.raises(ConfigError, match="bybit, whose account we speak to ourselves"):
+    with pytest.raises(ConfigError, match="bybit, with a built-in account connection"):
         refuse_unsafe(loads('[feed]\nvenue = "okx"\nsymbols = ["BTC-USDT-SWAP"]\n'))
-    with pytest.raises(ConfigError, match="an exchange that ccxt knows"):
+    with pytest.raises(ConfigError, match="an exchange of ccxt"):
         make_exchange("nosuchvenue", Keys("k" * 18, "s" * 36))
 
 
@@ -283,4 +283,4 @@ def test_kill_asks_no_other_venue_in_the_language_of_bybit(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.toml").write_text('[feed]\nvenue = "binance"\nrest = "http://127.0.0.1:9"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n')
     assert kill(tmp_path / "my.toml") == 1
-    assert "speaks to Bybit only" in capsys.readouterr().err and Control(tmp_path / "runs/state/my").kill == Kill.KILLED
+    assert "supports Bybit only" in capsys.readouterr().err and Control(tmp_path / "runs/state/my").kill == Kill.KILLED

@@ -188,7 +188,7 @@ def test_contracts_of_another_size_are_refused():
 
         async def load_markets(self):
             return {"BTC/USDT:USDT": {"id": NAME, "swap": True, "linear": True, "contractSize": 1.0}}
-    with pytest.raises(VenueError, match="a contract of BTC-USDT-SWAP is 1 here and 0.01"):
+    with pytest.raises(VenueError, match="a contract of BTC-USDT-SWAP has the size 1 here and 0.01"):
         asyncio.run(Exchange(Other(), [BTC], PREFIX, lambda: 0).open())
 
 

@@ -24,8 +24,8 @@ OPERATIONS = ("create", "amend", "cancel", "stop", "set", "query")
 CONNECTION = {
     "drop": "every websocket (of `channel`) is reset (TCP RST)",
     "refuse": "new websocket connections (of `channel`; requests where it is rest) are reset for duration_s",
-    "half_open": "the connections stay but nothing is sent on them for duration_s (0 = ever again), pongs included; what was due is lost. A request "
-                 "that comes meanwhile is acted on with probability `booked`",
+    "half_open": "the connections stay open but carry nothing for duration_s (0 = for ever), not even pongs; data due in that time are lost. A "
+                 "request in that time is executed with probability `booked`",
     "stall": "nothing is sent for duration_s, then everything at once",
     "maintenance": "for duration_s: all websockets are closed and refused, REST answers HTTP 503; orders stay",
     "clock_skew": "the venue's clock is delay_s ahead for duration_s (backward: true = behind)",
@@ -43,38 +43,38 @@ PUBLIC = {
 }
 # a request is hit where `channel` and `operation` fit it (left out = any), with the given probability, at most `count` times (0 = any number)
 REQUEST = {
-    "lose_ack": "the request is acted on, the answer never comes",
+    "lose_ack": "the request is executed, the answer never arrives",
     "lose_request": "the request never arrives",
-    "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), acted on with probability `booked`",
-    "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; acted on with probability `booked` "
-                  "(401, 403, 404 never: they are said at the door)",
-    "rate_limit": "refused with 10006; reset_header: false leaves the reset header out",
-    "slow_server": "the request is looked at delay_s + up to jitter_s later: 10002 where its window is over by then",
-    "late_ack": "the answer comes delay_s + up to jitter_s later: after the private stream has told the story",
+    "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), executed with probability `booked`",
+    "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; executed with probability `booked` (401, "
+                  "403, 404 never: they come before the request is read)",
+    "rate_limit": "refused with 10006; reset_header: false omits the reset header",
+    "slow_server": "the request is processed delay_s + up to jitter_s later: 10002 if its window has ended by then",
+    "late_ack": "the answer comes delay_s + up to jitter_s later, after the private stream has reported",
     "no_req_id": "refusals on the order-entry websocket come without reqId",
-    "reject_stop": "anything that would place or move a stop is refused with retCode `code` (0 = 110093)",
-    "drop_stop": "the stop attached to an entry is left out silently; a request for a stop is acknowledged and forgotten",
-    "stale_rest": "REST queries about the account answer as of delay_s (market seconds) ago",
+    "reject_stop": "every request that places or moves a stop is refused with retCode `code` (0 = 110093)",
+    "drop_stop": "the stop attached to an entry is omitted without notice; a request for a stop is acknowledged and ignored",
+    "stale_rest": "REST queries of the account answer with its state of delay_s (market seconds) ago",
 }
 PRIVATE = {
     "delay_private": "private frames come delay_s + up to jitter_s late, in order: after the answers to the requests that caused them",
-    "reorder_private": "private frames come up to jitter_s late, each by its own delay: out of order",
+    "reorder_private": "private frames come up to jitter_s late, each with its own delay, so out of order",
     "duplicate_private": "private frames come twice (topic, where given) with the given probability",
     "lose_private": "private frames are lost (topic, where given) with the given probability",
-    "execution_first": "executions are told before the order message of the same moment, which follows delay_s later",
+    "execution_first": "executions come before the order message of the same moment, which follows delay_s later",
     "double_filled": "after Filled another Filled, with cancelType CancelByUser, as when a cancel races the fill",
     "post_only_rejected": "a post-only order that would take liquidity ends as Rejected instead of Cancelled (and the other way round)",
-    "empty_numbers": "numbers that are zero are empty texts in private frames",
+    "empty_numbers": "zero numbers are empty text in private frames",
     "garbage_private": "damaged frames between the good ones, with the given probability",
 }
 ACCOUNT = {
-    "cancel_rest": "the venue cancels what is left of a partly executed entry",
+    "cancel_rest": "the venue cancels the rest of a partly executed entry",
     "cancel_stops": "the venue cancels the stops that protect positions",
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
-    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none and "
-                    "`symbol` is given",
-    "halt": "the symbol (left out: every one) stops trading for duration_s (110074)",
+    "manual_trade": "a person closes `share` of the position (of `symbol`) in the venue's app, or opens a small one if there is none and `symbol` "
+                    "is given",
+    "halt": "the symbol (default: every one) stops trading for duration_s (110074)",
 }
 KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT
 LIQUIDATION_TOPIC = {"bybit": "allLiquidation.", "binance": "forceOrder", "okx": "liquidation-orders"}

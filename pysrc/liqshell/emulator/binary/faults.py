@@ -26,7 +26,7 @@ class BinaryFault:
     def of(cls, spec: Mapping[str, Any]) -> BinaryFault:
         """ValueError says what is wrong with it."""
         if not isinstance(spec, Mapping) or not {"kind"} <= spec.keys() <= {"kind", "at", "share", "after_s", "seconds"}:
-            raise ValueError(f"a fault of the binary venue is an object with kind and, if there is need, at, share, after_s, seconds; got {spec!r}")
+            raise ValueError(f"a fault of the binary venue is an object with kind and optionally at, share, after_s, seconds; got {spec!r}")
         fault = cls(**spec)
         if fault.kind not in FAULTS:
             raise ValueError(f"faults of the binary venue are {', '.join(FAULTS)}; got {fault.kind!r}")

@@ -124,7 +124,7 @@ class Exchange:
     def open_account(self, key: str, secret: str, equity: float = 10_000.0, *, name: str = "") -> Account:
         """A funded account; the secret is kept for whoever checks signatures (account.secret), and shows in no repr."""
         if key in self.accounts:
-            raise ValueError(f"the emulated venue has an account with the key {key!r} already")
+            raise ValueError(f"the emulated venue already has an account with the key {key!r}")
         if not 0.0 < equity < 1e12:
             raise ValueError(f"equity: expected a positive sum in USDT, got {equity!r}")
         account = Account(key, secret, 1_000_001 + len(self.accounts), name or f"account{len(self.accounts) + 1}", equity, self.settings.history_max)

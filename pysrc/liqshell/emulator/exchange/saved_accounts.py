@@ -58,17 +58,17 @@ def load(path: Path, seed: int) -> Saved | None:
         return None
     except OSError as why:
         raise DataError(str(path), why.strerror or str(why), "a file of an emulator's accounts") from why
-    aside = "Move the file away to begin with new accounts"
+    aside = "Move the file to begin with new accounts"
     try:
         found = orjson.loads(raw)
         version, saved = found.pop("version"), Saved(**found)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as why:
-        raise DataError(str(path), f"not what an emulator has written: {why}", "JSON of this version", aside) from why
+        raise DataError(str(path), f"not a file of the emulator: {why}", "JSON of this version", aside) from why
     if version != VERSION:
         raise DataError(str(path), f"version {version!r}", f"version {VERSION}", aside)
     if saved.seed != seed:
-        raise DataError(str(path), f"accounts of seed {saved.seed}", f"seed {seed}: keys depend on it",
-                        f"Start with --seed {saved.seed}, or move the file away")
+        raise DataError(str(path), f"accounts of seed {saved.seed}", f"seed {seed}, because keys depend on it",
+                        f"Start with --seed {saved.seed}, or move the file")
     return saved
 
 
@@ -96,7 +96,7 @@ class Keeper:
                 os.fsync(file.fileno())
             os.replace(beside, self.path)
         except OSError as why:
-            raise DataError(str(self.path), why.strerror or str(why), "a file that can be written") from why
+            raise DataError(str(self.path), why.strerror or str(why), "a writable file") from why
         self._written = changed
 
 
@@ -140,7 +140,7 @@ def restore(path: Path, saved: Saved, exchange: Exchange, states: Mapping[str, S
                 state.book_ms = now_ns // 1_000_000
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as why:
         raise DataError(str(path), f"does not fit this market: {type(why).__name__} {why}", ", ".join(states),
-                        "Start with the contracts that it was written with, or move the file away") from why
+                        "Start with the contracts of the file, or move the file") from why
 
 
 def _restore(exchange: Exchange, account: Account, found: Mapping[str, Any], now_ns: int) -> None:

@@ -26,7 +26,7 @@ def objection(host: str | None, origin: str | None) -> str:
         if not host or not _loopback(host):
             return f"Host: got {host!r}, expected a loopback address or localhost; use the address of the ready line"
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return f"Origin: got {origin!r}, expected none, or http://{host}; pages of other places may not use this path"
+            return f"Origin: got {origin!r}, expected none, or http://{host}; pages of other origins may not use this path"
     except ValueError:
         return f"Host {host!r} or Origin {origin!r} cannot be read"
     return ""

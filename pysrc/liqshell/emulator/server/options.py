@@ -89,11 +89,11 @@ class Config:
         if not loopback:
             raise ValueError(f"the emulator serves loopback addresses only, got host {self.host!r}; use 127.0.0.1")
         if self.at_now and (self.start_ns is not None or self.wait_for_client or self.lead_s):
-            raise ValueError("a market at the time of today is under way already: it takes no start, waits for nobody and has no lead-in")
+            raise ValueError("a market at the present time already runs: it has no start, no wait and no lead-in")
         if self.hours is not None and not self.hours > 0:
             raise ValueError(f"hours must be positive, got {self.hours!r}")
         if self.binary and self.wait_for_client:
-            raise ValueError("the hourly binary needs a clock that runs: it cannot stand beside wait")
+            raise ValueError("the hourly binary needs a running clock and excludes wait")
         if unknown := [name for name in self.venues if name not in VENUES]:
             raise ValueError(f"venues are {', '.join(VENUES)}; got {', '.join(unknown)}")
         for name, low, high in (("equity", 0.0, 1e12), ("latency_s", 0.0, 60.0), ("loss", 0.0, 0.9), ("limit_factor", 0.0, 1e6)):

@@ -57,7 +57,7 @@ class OutsideFault:
     def of(cls, spec: Mapping[str, Any]) -> OutsideFault:
         """ValueError says what is wrong with it."""
         if not isinstance(spec, Mapping) or not {"kind"} <= spec.keys() <= {"kind", "at", "share", "seconds", "side"}:
-            raise ValueError(f"a fault of judge or news is an object with kind and, if there is need, at, share, seconds, side; got {spec!r}")
+            raise ValueError(f"a fault of judge or news is an object with kind and optionally at, share, seconds, side; got {spec!r}")
         fault = cls(**spec)
         if fault.kind not in FAULTS or fault.side not in ("", *SIDES):
             raise ValueError(f"faults of judge and news are {', '.join(FAULTS)}; sides {', '.join(SIDES)}; got {fault.kind!r}, {fault.side!r}")

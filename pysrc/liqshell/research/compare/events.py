@@ -115,7 +115,7 @@ def conclusion_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
         if h["without_quote"] > (1.0 - ENOUGH) * h["n"]:
             bare = percent(h["without_quote"] / h["n"], 0)
             return (f"{name}: to {sign} comes to {found} at {seconds(h['horizon_s'])}, but {bare} of these events "
-                    "met no live quote: the spread is estimated there, and no gain is claimed.")
+                    "had no live quote: the spread there is an estimate, and no gain is claimed.")
         return (f"{name}: to {sign} earns {found} at {seconds(h['horizon_s'])}, above zero at 95 %; one of {len(looks)} looks (2 signs, "
                 f"{len(counted)} horizons), of which one in forty is above zero by chance.")
     best, sign = max(looks, key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
@@ -123,11 +123,11 @@ def conclusion_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     net = best[f"{sign}_bps"]["mean"]
     thin = all(measured(h, one).missing for h, one in looks)
     if net <= 0 and not thin:
-        text = "neither sign earns its costs at any horizon"
+        text = "neither sign covers its costs at any horizon"
     elif not thin and not measured(best, sign).missing:
         text = "no gain of either sign is beyond chance"
     else:
-        text = (f"too few to tell the best from chance ({FEW} events are needed, on {CLUSTERS_MIN} days or in as many stretches of an hour or twice "
+        text = (f"too few for a test against chance ({FEW} events are needed, on {CLUSTERS_MIN} days or in as many stretches of an hour or twice "
                 "the time held)")
     cost = f"a round trip costs {number(costs, 1)}"
     if best["without_quote"]:

@@ -77,38 +77,39 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
     text = f"{CONTAMINATED}: {', '.join(asked)}. {WHY} " if asked else ""
     text += f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
     if not traded and liquidations == 0:
-        text += "Nothing traded: the data holds no liquidation, and these presets trade on liquidations."
+        text += "No trades: the data hold no liquidation, and these presets trade on liquidations."
     elif not traded:
-        text += "Nothing traded: the market of this data never reached what the presets wait for, or the data is too short for them to know."
+        text += "No trades: the market never met the presets' conditions, or the data are too short for them."
     elif not pays:
         rated = [r for r in traded if not of_mean(r["trade"]).missing]
         lost = sum(r["state"] == "loses" for r in rows)
         if not rated:
-            text += f"Nothing can be judged: none of the {len(traded)} that traded rests on enough. "
+            text += f"No verdict is possible: none of the {len(traded)} with trades has enough of them. "
         else:
-            text += (f"Nothing is shown to pay: of {plural(len(rated), 'preset')} that {'rests' if len(rated) == 1 else 'rest'} on enough to be "
-                     "judged, no gain is beyond chance, beyond its controls and after a spread that is known. ")
-        text += f"{lost} of {len(traded)} that traded lose beyond chance. " if lost else ""
+            text += (f"No profit is shown: of {plural(len(rated), 'preset')} that {'rests' if len(rated) == 1 else 'rest'} on enough trades, no "
+                     "gain is beyond chance, beyond its controls and after a known spread. ")
+        text += f"{lost} of {len(traded)} with trades lose beyond chance. " if lost else ""
         best = max(traded, key=lambda r: r["trade"]["mean"])
         text += f"The best mean is {best['preset']}'s {_mean_of(best)}."
         thin = len(traded) - len(rated)
         if thin and rated:
-            text += f" {thin} of {len(traded)} that traded closed too few trades, or in too few separate stretches of time, to be judged."
+            text += f" {thin} of {len(traded)} closed too few trades, or in too few separate stretches of time, for a verdict."
     else:
         text += "; ".join(f"{r['preset']} gains {_mean_of(r)}" for r in pays)
         bare = [r["preset"] for r in pays if r["edge"] is None]
-        text += f"; no control speaks for {', '.join(bare)}" if bare else ""
-        text += f"; {plural(len(traded), 'preset')} traded, and the best of several is better than it will be" if len(traded) > 1 else ""
+        text += f"; no control supports {', '.join(bare)}" if bare else ""
+        text += f"; {plural(len(traded), 'preset')} traded, and the best of several overstates what will follow" if len(traded) > 1 else ""
         sure = [r["preset"] for r in pays if r["deflated"].get("edge")]
         known = any(r["deflated"].get("p_superior") is not None for r in pays)
         text += f". After {plural(tried, 'trial')} on this data " + (
-            f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} more than the best of so many." if sure else
-            "none is shown to be more than the best of so many." if known else "there are too few days to tell: the best of so many is no proof.")
+            f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} better than the best of so many by chance." if sure else
+            "none is shown to be better than the best of so many by "
+            "chance." if known else "there are too few days for a test: the best of so many is no evidence.")
     if blind and traded:
-        text += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: what market orders there paid for the spread is "
-                 "estimated, and no gain is claimed.")
+        text += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: the spread that market orders paid is an estimate, "
+                 "and no gain is claimed.")
     elif traded and (quoted is None or quoted < ENOUGH):
-        text += f" Quotes hold for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed: no gain is claimed."
+        text += f" Quotes are live for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed: no gain is claimed."
     if failed:
         text += f" {plural(len(failed), 'preset')} could not be run: {', '.join(failed)}."
     return text + (" SYNTHETIC market: this shows how the rules behave, not what they earn." if synthetic else "")

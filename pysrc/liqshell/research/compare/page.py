@@ -73,15 +73,16 @@ def page(s: dict[str, Any]) -> str:
             + f" · {number(s['covered_instrument_hours'], 1)} covered instrument hours · feed {'/'.join(s['completeness'])}")
     notices = []
     if s["synthetic"]:
-        notices.append(("SYNTHETIC.", "Prices and liquidations were made by a generator: they show how the rules behave and are no evidence about "
-                        "a real market."))
+        notices.append(("SYNTHETIC.", "Prices and liquidations are generated. They show how the rules behave, and are no evidence about a real "
+                        "market."))
     if asked := [r["preset"] for r in s["presets"] if r["contaminated"]]:
         notices.append((f"{CONTAMINATED}: {', '.join(asked)}.", WHY))
     if "CENSORED" in s["completeness"]:
-        notices.append(("CENSORED feed.", "The venue shows only a sample of its liquidations: triggers in dollars are reached later or never."))
+        notices.append(("CENSORED feed.", "The venue publishes only a sample of its liquidations, so triggers in dollars are reached later or "
+                                          "never."))
     notices += quotes_first(s)
     if not s["liquidations"]:
-        notices.append(("NO LIQUIDATIONS.", "The data holds none, so nothing that waits for them can act."))
+        notices.append(("NO LIQUIDATIONS.", "The data hold none, so presets that wait for them cannot trade."))
     body = Markup().join((beside(s), waterfalls(s), fills(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s),
                           contracts(s), notes(s)))
     marks = [data_badge(s["synthetic"], s["market_seeds"]), ("", "backtest"),
@@ -163,8 +164,8 @@ def controls(s: dict[str, Any]) -> Markup:
         rows.append((*cells, r["controls_verdict"]))
     columns = ("preset", ">as it is", ">inverted side", ">random side", ">random time", ">every 30 min", "~")
     body = table(columns, rows) if rows else empty("No controls were run.")
-    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, on liquidations moved "
-                   "away from the prices they happened at, and an entry every half hour. p: share of draws that did at least as well.", "controls")
+    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a random side, on liquidations moved in time, "
+                   "and an entry every half hour. p: share of draws at least as good.", "controls")
 
 
 def delays(s: dict[str, Any]) -> Markup:
@@ -173,8 +174,8 @@ def delays(s: dict[str, Any]) -> Markup:
     rows = [(_name(r), *(_mean(found[name], known_spread(r)) if name in found else NONE for name in names)) for r, found in traded
             if any(one.value is not None for one in found.values())]
     body = table(("preset", *(">" + name for name in names)), rows) if names else empty("No other delays were run.")
-    return section("Reaction delay", body, "Mean net bps of a trade when every liquidation becomes known so much later. "
-                   "In colour: a gain or a loss beyond chance. Grey: too few trades to tell, or a gain after a spread that is not known.", "delays")
+    return section("Reaction delay", body, "Mean net bps of a trade if every liquidation is received later by this delay. In colour: a gain or a "
+                   "loss beyond chance. Grey: too few trades, or a gain after an unknown spread.", "delays")
 
 
 def both(s: dict[str, Any]) -> Markup:
@@ -192,16 +193,16 @@ def both(s: dict[str, Any]) -> Markup:
                          _mean(measured(h, "fade"), met), interval(fade["low"], fade["high"], bps),
                          _mean(measured(h, "follow"), met), interval(follow["low"], follow["high"], bps)))
     if not rows:
-        return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
+        return section("Fade and follow on identical events", empty("No detector became ACTIVE and no preset wanted a trade."), anchor="signs")
     columns = ("~events of", ">longs / shorts liquidated", ">held", ">n", ">no quote", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %",
                ">follow, net", ">95 %")
-    note = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
-           "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
-           "times overlap: intervals are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where "
-           "those are fewer than five.")
+    note = ("Both signs bought and sold at the market at the same two moments, with the same fees; only the sign differs, without brackets. Move: "
+           "where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held times overlap: intervals "
+           "are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where those are fewer than "
+           "five.")
     if any(h["without_quote"] for e in s["fade_and_follow"] for h in e["horizons"]):
-        note += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the "
-                "waiting time, else the last trade and the half-spread; a gain that rests on them is not claimed. No quote: their share.")
+        note += (" Without a live quote, prices are those of the simulated venue: the next quote or trade of that side within the waiting time, "
+                "else the last trade and the half-spread. A gain that depends on them is not claimed. No quote: their share.")
     return section("Fade and follow on identical events", lines(text) + table(columns, rows, tall=len(rows) > 40), note, "signs")
 
 
@@ -221,9 +222,9 @@ def shared(s: dict[str, Any]) -> Markup:
             cells.append(NONE if pair is None else muted("0") if not pair["shared"] else
                          f"{pair['shared']:,} " + span(f"({pair['opposite']:,} opposite)", "neg") if pair["opposite"] else f"{pair['shared']:,}")
         rows.append((_name(r), f"{r['wanted']:,}", f"{r['fade']:,}", f"{r['follow']:,}", f"{r['neither']:,}", *cells))
-    return section("Who wants the same moment", table(("preset", ">wanted", ">fades", ">follows", ">neither", *(">" + n for n in names)), rows),
-                   "Wishes of a row's preset with one of the column's preset on the same contract within a minute. Run together on one account, "
-                   "opposite wishes would net.", "together")
+    return section("Entries at the same moment", table(("preset", ">wanted", ">fades", ">follows", ">neither", *(">" + n for n in names)), rows),
+                   "Intents of the row's preset with one of the column's preset on the same contract within a minute. On one account, opposite "
+                   "intents would cancel each other.", "together")
 
 
 def base_rates(s: dict[str, Any]) -> Markup:
@@ -238,8 +239,8 @@ def base_rates(s: dict[str, Any]) -> Markup:
                      number(lift) + " ×" if lift is not None else NONE, _rate(b["rate"]), f"{wanted:,}"))
     columns = ("preset", ">asked", ">all known", "~each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)",
                ">wanted a trade")
-    body = table(columns, rows) if rows else empty("None of these presets tells its conditions.")
-    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.",
+    body = table(columns, rows) if rows else empty("None of these presets reports its conditions.")
+    return section("Base rates", body, "How often each condition of a rule was met when it was evaluated, and how often all were.",
                    "base")
 
 
@@ -260,7 +261,7 @@ def rates(s: dict[str, Any]) -> Markup:
 def silent(s: dict[str, Any]) -> Markup:
     """Why presets did not trade, and what could not be run."""
     rows = [(_name(r), f"{r['asked']:,}", f"{r['wanted']:,}",
-             "; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "never asked, or wanted nothing") for r in s["presets"]
+             "; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "never asked, or wanted no trade") for r in s["presets"]
             if not r["trades"]]
     body = table(("preset", ">asked", ">wanted", "~why not"), rows) if rows else Markup()
     if s["failed"]:
@@ -271,9 +272,9 @@ def silent(s: dict[str, Any]) -> Markup:
 def notes(s: dict[str, Any]) -> Markup:
     grades = table(("preset", "evidence", "~why"), [(_name(r), r["grade"], r["evidence"]) for r in s["presets"]], tall=True)
     text = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
-             "only the size of a trade holds for all.",
-             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, its controls do not do as well, and quotes "
-             "tell what the spread costs: they cover 95 % of the traded time, and 95 % of the fills rested or met one.",
-             "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
-             "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
+             "only the size of a trade applies to all.",
+             "A preset shows a profit if the lower end of its interval is above zero with 30 trades or more, its controls do worse, and the spread "
+             "is known: live quotes cover 95 % of the traded time, and 95 % of the fills rested or had one.",
+             "The best of several presets overstates what will follow: the deflated Sharpe ratio counts all trials on these data, also those of "
+             "other runs.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + part("Notes", lines(text)), anchor="notes")

@@ -111,7 +111,7 @@ def _signs(config: Config, history: History, by_preset: dict[str, Listened], val
 def _claim(folder: Path) -> None:
     """A folder of ours or an empty one."""
     if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_dir():
-        raise ConfigError(str(folder), "this folder holds something that is not a comparison", "a new folder, or one of a comparison",
+        raise ConfigError(str(folder), "this folder holds content other than a comparison", "a new folder, or one of a comparison",
                           "Choose another --out")
     private.folder(folder / RUNS)
 

@@ -17,10 +17,10 @@ def head(s: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     said = " ".join(f"{line}." for c in s["contracts"] for line in c["said"][:1])
     if len(s["without_quotes"]) == len(s["symbols"]):
-        return [("NO QUOTES.", "The data has trades and no quotes: what a taker pays for the spread is estimated (see the data), and nothing "
-                 "here can show that something pays.")]
-    return [(cover(s["quoted"]), f"Of the traded time, where {percent(ENOUGH, 0)} are needed: elsewhere entries are refused "
-             f"and takers fill at prints, so nothing here can show that something pays. {said}")]
+        return [("NO QUOTES.", "The data have trades and no quotes. The spread that a taker pays is an estimate (see the data), so no result here "
+                 "can show a profit.")]
+    return [(cover(s["quoted"]), f"Of the traded time, where {percent(ENOUGH, 0)} are needed. Elsewhere entries are refused and takers fill at "
+             f"prints, so no result here can show a profit. {said}")]
 
 
 def fills(s: dict[str, Any]) -> Markup:
@@ -57,5 +57,5 @@ def contracts(s: dict[str, Any]) -> Markup:
                ">longest", ">half-spread, bps", "from")
     body = table(columns, rows) + lines(f"{one['symbol']}: half-spread: {one['told']}" for one in s["half_spread"][:20])
     body += Markup().join(sub(bold("WARNING") + f" {one['warning']}") for one in s["half_spread"] if one["warning"])
-    return section("Data", body, "Quotes held: of the traded time (a minute after each trade), by the engine's rule of when a best bid and ask still "
-                   "holds. Half-spread: what a taker pays where none does.", "data")
+    return section("Data", body, "Quotes live: share of the traded time (a minute after each trade), by the engine's rule for a best bid and ask. "
+                   "Half-spread: what a taker pays without a live quote.", "data")

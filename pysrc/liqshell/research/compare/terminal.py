@@ -32,10 +32,10 @@ def show(s: dict[str, Any]) -> None:
                      number(drawn["p"], 3) if drawn and drawn["p"] is not None else NONE, number(r["sharpe"]["value"], 1),
                      f"{number(r['exposure_hours'], 1)} h")
     console.print(rich)
-    text = [f"Quotes hold for {percent(s['quoted'])} of the traded time"]
+    text = [f"Quotes are live for {percent(s['quoted'])} of the traded time"]
     text += [f"{one['symbol']} half-spread {one['told']}" for one in s["half_spread"] if one["source"] != "quotes"]
     bare, every = sum(r["fills"]["without_quote"]["k"] for r in s["presets"]), sum(r["fills"]["n"] for r in s["presets"])
-    text += [f"{bare:,} of {every:,} fills met no live quote"] if bare else []
+    text += [f"{bare:,} of {every:,} fills had no live quote"] if bare else []
     console.print(Text("; ".join(text) + ".", style="dim"))
     for one in s["half_spread"]:
         if one["warning"]:

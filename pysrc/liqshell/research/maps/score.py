@@ -61,15 +61,15 @@ class Score:
     def verdict(self) -> str:
         """In words."""
         if self.low is None:
-            return f"too little data to say anything: {self.why}"
-        text = (f"mean rank {self.score:.3f} (95 % {self.low:.3f} to {self.high:.3f}, {self.windows} windows at {self.starts} moments, 0.5 knows "
-                "nothing): ")
+            return f"too few data for a result: {self.why}"
+        text = (f"mean rank {self.score:.3f} (95 % {self.low:.3f} to {self.high:.3f}, {self.windows} windows at {self.starts} moments, 0.5 = no "
+                "better than chance): ")
         if all(self.beats.values()):
-            return text + "the map beats both nulls: on this data it knows something about where liquidations come"
+            return text + "the map beats both nulls: on these data it predicts where liquidations come"
         if self.beats["prices"]:
-            return text + ("the map beats shuffled prices but NOT the map of another moment: on this data it knows how far from the price "
-                           "liquidations lie, and nothing of the particular moment")
-        return text + "the map does NOT beat the shuffled null: on this data its levels are no better than chance"
+            return text + ("the map beats shuffled prices but NOT the map of another moment: on these data it predicts the distance of liquidations "
+                           "from the price, and nothing of the particular moment")
+        return text + "the map does NOT beat the shuffled null: on these data its levels are no better than chance"
 
     def as_dict(self) -> dict[str, Any]:
         return {"windows": self.windows, "moments": self.starts, "liquidations": self.liquidations, "score": self.score,
@@ -109,7 +109,7 @@ def score_of(windows: Sequence[Window], *, by: str = "events", draws: int = 2000
 def pooled(windows: Mapping[str, Sequence[Window]], **options: Any) -> Score:
     """All contracts that can be judged by themselves together: many that cannot do not become one that can."""
     enough = [found for found in windows.values() if len({w.start_ns for w in found}) >= WINDOWS_MIN]
-    why = "" if enough else f"no contract has windows at {WINDOWS_MIN} moments by itself, and pooled they are no more independent"
+    why = "" if enough else f"no contract alone has windows at {WINDOWS_MIN} moments, and pooled ones are not more independent"
     return score_of([w for found in enough or windows.values() for w in found], why=why, **options)
 
 

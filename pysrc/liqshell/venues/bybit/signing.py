@@ -59,7 +59,7 @@ class Keys:
         return repr(self)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("Keys are neither pickled nor copied: read them again where they are needed (liqshell.live.keys)")
+        raise TypeError("Keys cannot be pickled or copied: read them again where they are needed (liqshell.live.keys)")
 
 
 def _fault(name: str, value: Any) -> str:
@@ -68,7 +68,7 @@ def _fault(name: str, value: Any) -> str:
     if value.startswith("-----BEGIN"):
         return f"API {name}: an RSA key; expected the secret of a system-generated (HMAC) key. Create such a key at the venue"
     if not _KEY.fullmatch(value):
-        return f"API {name}: {len(value)} characters that cannot be one; expected 6 to 128 visible ASCII characters without spaces"
+        return f"API {name}: {len(value)} characters that cannot be a key; expected 6 to 128 visible ASCII characters without spaces"
     return ""
 
 

@@ -118,7 +118,7 @@ class PublicDecoder(FrameDecoder):
         if type(position) is not str or position not in POSITION_SIDE:
             raise Refused("bad side", f"posSide: expected long, short or net, got {shown(position)}")
         if POSITION_SIDE[position] not in (0, closed):
-            raise Refused("sides disagree", f"side {row['side']!r} closes a {'long' if closed > 0 else 'short'}, posSide says {position!r}")
+            raise Refused("sides disagree", f"side {row['side']!r} closes a {'long' if closed > 0 else 'short'}, posSide is {position!r}")
         qty = read.decimal(row, "sz")
         return [self.event(Kind.LIQUIDATION, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "bkPx"), qty, qty * self.faces[index],
                            side=closed)]

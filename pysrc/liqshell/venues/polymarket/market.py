@@ -108,7 +108,7 @@ def parse_markets(answer: bytes) -> tuple[list[Market], list[Refused]]:
 def market_of(row: Any, event: Any = None) -> Market:
     """One market. event: what stands around it, whose eventStartTime, series and rules count where its own are missing. Refused says what is wrong."""
     if not isinstance(row, dict):
-        raise Refused(f"a market that is no object: {str(row)[:60]!r}")
+        raise Refused(f"a market that is not an object: {str(row)[:60]!r}")
     slug, condition = (str(row.get(key) or "") for key in ("slug", "conditionId"))
     name = (slug or str(row.get("id") or "a market without a name"))[:120]
     outcomes, tokens, prices = (_texts(row.get(key)) for key in ("outcomes", "clobTokenIds", "outcomePrices"))
@@ -125,14 +125,14 @@ def market_of(row: Any, event: Any = None) -> Market:
     need(_CONDITION.fullmatch(condition), "conditionId is none", condition)
     around = event if isinstance(event, dict) else {}
     start, end = _moment(row.get("eventStartTime") or around.get("startTime")), _moment(row.get("endDate"))
-    need(start, "eventStartTime is no time", row.get("eventStartTime"))
-    need(end, "endDate is no time", row.get("endDate"))
+    need(start, "eventStartTime is not a time", row.get("eventStartTime"))
+    need(end, "endDate is not a time", row.get("endDate"))
     coin = _candle_of(row, around, start, end, need)
     need(isinstance(row.get("feeSchedule"), dict), "no feeSchedule", row.get("feeSchedule"))
     fees: dict[str, Any] = row["feeSchedule"]
     need(_number(fees.get("exponent")) == 1, "feeSchedule.exponent is not 1", fees)
     rate, tick, size = _number(fees.get("rate")), _number(row.get("orderPriceMinTickSize")), _number(row.get("orderMinSize"))
-    need(rate is not None and 0 <= rate <= 1, "feeSchedule.rate is no rate", fees)
+    need(rate is not None and 0 <= rate <= 1, "feeSchedule.rate is not a rate", fees)
     need(fees.get("takerOnly") is True, "feeSchedule.takerOnly is not true", fees)
     need(tick is not None and str(tick.normalize()) in TICKS, "orderPriceMinTickSize is none", row.get("orderPriceMinTickSize"))
     need(size is not None and 0 < size <= 1_000_000, "orderMinSize is none", row.get("orderMinSize"))
