@@ -27,6 +27,7 @@ import numpy as np
 from liqshell import private
 from liqshell.config.load import Config
 from liqshell.errors import DataError
+from liqshell.input_file import address_of
 
 TRIALS = "trials.jsonl"
 HEAD = "trials.head.json"                # beside runs and stores: what the log held last
@@ -102,7 +103,7 @@ class TrialLog:
         runs: those are made anew."""
         state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
         path = config.run.trials or os.environ.get(VARIABLE) or Path(state).expanduser() / "liqcore" / TRIALS
-        beside = list(dict.fromkeys(folder for folder in (config.data.store, config.run.out) if folder))
+        beside = list(dict.fromkeys(folder for folder in (config.data.store, config.run.out) if folder and not address_of(folder)))
         return cls(path, beside, [Path(folder) / TRIALS for folder in beside])
 
     @property

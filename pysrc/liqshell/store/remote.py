@@ -42,8 +42,11 @@ def local(path: str | Path) -> Path:
         return Path(path)
     found = Remote(address)
     root = private.folder(cache() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:24])
+    if not (root / ADDRESS).exists():           # several processes may open it at once
+        aside = _aside(root / ADDRESS)
+        private.write(aside, address)
+        os.replace(aside, root / ADDRESS)
     found.fetch(FILE, root / FILE, "a store", "Publish one: liqcore data put STORE ADDRESS")
-    private.write(root / ADDRESS, address)
     return root
 
 
@@ -81,7 +84,7 @@ class Remote:
 
     def fetch(self, name: str, path: Path, what: str, action: str, check: Callable[[Path], None] = lambda fetched: None) -> None:
         """One file, whole or not at all. check: raises where it is not what it should be."""
-        aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        aside = _aside(path)
         try:
             with self._told(what, name, action), self._fs.open_input_stream(f"{self._root}/{name}") as stream, private.opened(aside, "wb") as out:
                 shutil.copyfileobj(stream, out, PIECE_BYTES)
@@ -153,6 +156,10 @@ def _partitions(there: Remote, aside: Path) -> dict[Key, Content]:
     there.fetch(FILE, folder / FILE, "a store", "")
     with closing(Catalogue(folder)) as found:
         return found.partitions()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
 
 
 def _name(key: Key) -> str:

@@ -1,8 +1,11 @@
 """A store at an address is the store that was published there, whoever reads it, and whenever a publication was stopped."""
 
 import dataclasses
+import hashlib
 import json
+import multiprocessing
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from recorded_run import SETTINGS
@@ -11,6 +14,7 @@ from store_files import DAY, T0, market, opener, partitions, save
 from liqshell import store
 from liqshell.backtest import load_history
 from liqshell.backtest.origin import Origin
+from liqshell.backtest.trial_log import TrialLog
 from liqshell.cli import main
 from liqshell.config.load import load
 from liqshell.errors import ConfigError, DataError
@@ -79,6 +83,19 @@ def test_only_what_is_read_is_fetched_and_no_partition_twice(tmp_path, address, 
     before = {path: path.stat().st_mtime_ns for path in (cache / "partitions").rglob("*.parquet")}
     store.open(address).tape()
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_processes_that_open_it_at_once_have_the_same(tmp_path):
+    """As workers on one machine do: none reads what another has half written."""
+    mine, address = filled(tmp_path / "mine", days=1), f"file://{tmp_path}/there"
+    remote.publish(mine, address)
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(_digest, [address] * 8))
+    assert set(found) == {_digest(str(mine))}
+
+
+def _digest(where):
+    return hashlib.sha256(store.open(where).tape().events().tobytes()).hexdigest()
 
 
 def test_what_is_new_is_sent_and_seen_and_nothing_else(tmp_path, address):
@@ -163,6 +180,7 @@ def test_commands_and_studies_take_an_address(tmp_path, address, capsys):
     (tmp_path / "b.toml").write_text(f"{SETTINGS}[data]\nstore = 'mine'\n")
     there, here = load_history(load(tmp_path / "a.toml")), load_history(load(tmp_path / "b.toml"))
     assert there.fingerprint == here.fingerprint and there.source == "store" and there.tape.events().tobytes() == here.tape.events().tobytes()
+    assert not any(map(address_of, TrialLog.of(load(tmp_path / "a.toml")).notes)), "no folder is made that is called s3:"
     origin = Origin.of(load(tmp_path / "a.toml"), there)
     shutil.rmtree(remote.cache())                             # as on another machine
     assert origin.open(1).events().tobytes() == dataclasses.replace(origin, store=str(mine)).open(1).events().tobytes()
