@@ -70,6 +70,7 @@ class Client:
         """
         names = split_names(features) if isinstance(features, str) else list(features)
         asked, give = _rows_of(rows)
+        _check(rows, asked, [*names, *([LABEL] if label else [])])
         values: dict[str, list[float | None]] = {name: [] for name in [*names, *([LABEL] if label else [])]}
         for low in range(0, len(asked), ROWS_MAX):
             body: dict[str, Any] = {"features": names, "rows": asked[low : low + ROWS_MAX]}
@@ -184,6 +185,18 @@ def _rows_of(rows: Any) -> tuple[list[dict[str, Any]], Give]:
     return asked, lambda values: [row | {name: column[n] for name, column in values.items()} for n, row in enumerate(rows)]
 
 
+def _check(rows: Any, asked: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """ConfigError for a column that an answer would overwrite, and for values that are neither text nor numbers."""
+    there = set().union(*rows) if isinstance(rows, list) else set(rows.columns)
+    if taken := [name for name in names if name in there]:
+        raise ConfigError("rows", f"a column {taken[0]!r}, which the answer has as well", "columns of other names", "Rename it, or leave it out")
+    for n, row in enumerate(asked):
+        for name, value in row.items():
+            if not isinstance(value, str | int | float):
+                found = f"{type(value).__name__} {value}"
+                raise ConfigError(f"rows[{n}].{name}", found[:80], "ISO text (UTC), or a number since 1970" if name == "at" else "a text")
+
+
 def _columns(names: Sequence[str]) -> list[str]:
     found = [name for name in ROW_KEYS if name in names]
     if "at" not in found or not {"asset", "contract"} & set(found):
@@ -210,7 +223,7 @@ def _polars(frame: Any) -> tuple[list[dict[str, Any]], Give]:
     import polars as pl
 
     chosen = frame.select(_columns(frame.columns))
-    if isinstance(chosen.schema["at"], pl.Datetime):
+    if isinstance(chosen.schema["at"], pl.Datetime | pl.Date):
         chosen = chosen.with_columns(pl.col("at").dt.epoch("ns"))
     asked = [{name: value for name, value in row.items() if value is not None} for row in chosen.to_dicts()]
     return asked, lambda values: frame.with_columns([pl.Series(name, column, pl.Float64) for name, column in values.items()])

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
@@ -226,6 +226,8 @@ def shown(value: Any) -> str:
         out = "a table"
     elif isinstance(value, list):
         out = f"[{', '.join(map(shown, value))}]"
+    elif isinstance(value, date | time):
+        out = value.isoformat()
     else:
         out = repr(value)
     out = redact(out)

@@ -37,9 +37,10 @@ class Web:
     request. ca: a PEM file that alone is trusted, "" = the system's authorities."""
 
     def __init__(self, base: str, headers: Mapping[str, str] | None = None, ca: str = "", *, secret: bool = False, bytes_max: int = BYTES_MAX):
-        self.base = base.rstrip("/")
+        self._address = base.rstrip("/")
+        self.base = redact(self._address)           # as it may be shown and recorded: an address may hold a password
         self._tls: ssl.SSLContext | None = tls_context(ca, base)
-        self._endpoint = Endpoint(self.base, self._tls) if secret else None
+        self._endpoint = Endpoint(self._address, self._tls) if secret else None
         self._headers, self._bytes_max = dict(headers or {}), bytes_max
         self._session: aiohttp.ClientSession | None = None
 
@@ -80,7 +81,7 @@ class Web:
         return reply
 
     async def _once(self, method: str, target: str, body: bytes | None, own: Mapping[str, str]) -> Reply:
-        headers, url = {**self._headers, **own}, self.base
+        headers, url = {**self._headers, **own}, self._address
         if self._endpoint is not None:
             self._endpoint.vouch()
             headers |= self._endpoint.headers()

@@ -23,6 +23,7 @@ from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.judge.asked import FILE, line_of, question_of, rows_of, verdict_of
 from liqshell.judge.types import Answer, Judge, PastJudge, Question
+from liqshell.log import redact
 
 PAST = ("rules", "recorded")             # kinds that answer about the past without having seen what came of it
 LIVE = ("openai", "anthropic", "command")
@@ -55,7 +56,7 @@ def judge_settings(config: Config, symbols: Sequence[str], verdicts: int) -> dic
     found: dict[str, Any] = {"kind": judge.kind, "latency_s": judge.latency_s, "recordings": [str(Path(one).resolve()) for one in judge.recordings],
                              "digest": _digest(judge.recordings), "hosts": list(config.news.hosts), "age_max_s": config.news.age_max_s,
                              "names": dict(config.news.names or {})}
-    return found | ({"model": judge.model, "base_url": judge.base_url, "program": list(judge.program)} if judge.kind in LIVE else {})
+    return found | ({"model": judge.model, "base_url": redact(judge.base_url), "program": list(judge.program)} if judge.kind in LIVE else {})
 
 
 def refuse_model(config: Config, what: str) -> None:

@@ -235,8 +235,15 @@ def _event(where: str, row: Mapping[str, str]) -> Span:
                         "America/New_York, and seconds before_s and after_s") from None
     if not row["name"] or not (0 <= before <= EVENT_S_MAX and 0 <= after <= EVENT_S_MAX):
         raise DataError(where, f"name {shown(row['name'])}, before_s {before:g}, after_s {after:g}", "a name, and seconds from 0 to 604800")
-    utc = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
-    return _span(where, {"start": utc - timedelta(seconds=before), "end": utc + timedelta(seconds=after), "reason": row["name"]})
+    if at.tzinfo and row.get("tz") and at.utcoffset() != at.astimezone(zone).utcoffset():
+        raise DataError(where, f"at {shown(row['at'])} with an offset of its own, tz {shown(row['tz'])}", "a local time of the zone, without an offset")
+    # in autumn a local time comes twice, and is meant once or the other time
+    both = sorted((at if at.tzinfo else at.replace(tzinfo=zone, fold=fold)).astimezone(UTC) for fold in (0, 1))
+    try:
+        span = {"start": both[0] - timedelta(seconds=before), "end": both[1] + timedelta(seconds=after), "reason": row["name"]}
+    except OverflowError:
+        raise DataError(where, f"at {shown(row['at'])}", _WHEN) from None
+    return _span(where, span)
 
 
 def _calendar(file: str, content: str) -> list[Span]:

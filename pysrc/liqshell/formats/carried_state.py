@@ -25,7 +25,8 @@ SILENT = 4                      # hours without any ticker of a contract: there 
 class Carried:
     """At the end of `path`. run: it is of a run of ours, whose last file may hold no event. tickers: (venue, symbol) -> the decoder's row of it.
     frames: venue -> when its last frame was received, ns. books: by topic. shallow: the symbols that have quotes of their own. torn: the file ends in
-    a place that could not be read. down: instrument -> Stream bits. met: the contracts of which the last file had events, and what is known of each."""
+    a place that could not be read. down: instrument -> Stream bits. met: the contracts of which the last file had events,
+    and what is known of each."""
 
     path: Path
     last: int = 0

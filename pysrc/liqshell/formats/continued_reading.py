@@ -177,8 +177,8 @@ class Remembering(Reading):
         return marks
 
     def _missing(self, at: int, ts_recv: int, marked: Sequence[Concern]) -> int:
-        """The marks of what is missing before ts_recv, in the buffer from `at` on; how many. A store has marks before all else of their moment, so the
-        first one stands behind the moment of the last record."""
+        """The marks of what is missing before ts_recv, in the buffer from `at` on; how many. A store has marks before all else of their moment, so
+        the first one stands behind the moment of the last record."""
         since = min(self._last + 1, ts_recv) if self._last else ts_recv
         down = self._mark(at, int(FeedState.FEED_DOWN), since, since, marked)
         return down + self._mark(at + down, int(FeedState.FEED_UP), ts_recv, ts_recv, marked)

@@ -22,6 +22,7 @@ from liqshell.judge.rules import Rules
 from liqshell.judge.types import Judge, PastJudge
 from liqshell.news.items import Item, NewsSource
 from liqshell.news.sources import Announcements, Brave, Feeds, RecordedNews, Several
+from liqshell.log import redact
 from liqshell.transport import is_loopback
 from liqshell.vault import find_token
 from liqshell.web import Web
@@ -69,7 +70,7 @@ def way_of(judge: JudgeConfig) -> Way:
         base = base.rstrip("/").removesuffix("/v1")
     token = find_token("judge_key")
     if not token and not is_loopback(base):
-        raise ConfigError("judge", f"no key for {base}",
+        raise ConfigError("judge", f"no key for {redact(base)}",
                           "LIQCORE_JUDGE_KEY in the environment, or judge_key in the keyring under the service 'liqcore'")
     return Model(judge.kind, provider, Web(base, provider.headers(token), judge.ca, secret=bool(token)), judge.model, judge.max_tokens, judge.effort)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +17,20 @@ from liqshell.judge.types import Question
 from liqshell.judge.validation import TEXT_MAX
 from liqshell.news.items import Item
 
-SECRETS = ("KEY", "SECRET", "TOKEN", "PASSWORD", "PASSPHRASE")
+SECRETS = ("KEY", "SECRET", "TOKEN", "PASS", "PWD", "CREDENTIAL", "AUTH", "DSN", "DATABASE_URL", "COOKIE")
+PLAIN = ("PWD", "OLDPWD")               # folders of the shell
+_USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]*@", re.I)
+
+
+def environment() -> dict[str, str]:
+    """Of this process, without what is a secret by its name or its value."""
+    return {name: value for name, value in os.environ.items()
+            if (name in PLAIN or not any(word in name.upper() for word in SECRETS)) and not _USERINFO.search(value)}
 
 
 class Program:
-    """A way: one process a question, in a group of its own. Its environment has nothing whose name says secret."""
+    """A way: one process a question, in a group of its own. Its environment has nothing whose name says secret, or whose value is an
+    address with a password in it."""
 
     def __init__(self, words: Sequence[str]):
         self._words = tuple(words)
@@ -33,10 +43,9 @@ class Program:
         return {}
 
     async def ask(self, request: Mapping[str, Any], until_s: float) -> Told:
-        environment = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in SECRETS)}
         try:
             process = await asyncio.create_subprocess_exec(*self._words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                                                           stderr=asyncio.subprocess.DEVNULL, start_new_session=True, env=environment)
+                                                           stderr=asyncio.subprocess.DEVNULL, start_new_session=True, env=environment())
         except OSError as why:
             return Told("connect", response=f"{self._words[0]}: {why.strerror or why}")
         try:

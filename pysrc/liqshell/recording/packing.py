@@ -55,8 +55,8 @@ class Tear:
 
 @dataclass
 class Place:
-    """Where the reading of a file stands: of one that is packed at the head of a member. While the file has not `ended`, a member that has no end and none behind it
-    is one that is being written: it is left for later."""
+    """Where the reading of a file stands: of one that is packed at the head of a member. While the file has not `ended`, a member that
+    has no end and none behind it is one that is being written: it is left for later."""
 
     offset: int = 0
     ended: bool = True

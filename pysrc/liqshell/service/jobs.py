@@ -42,7 +42,7 @@ class Jobs:
 
     def __init__(self, library: Library):
         self._library = library
-        self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=private.folder(library.state)))
+        self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=library.scratch.folder))
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "liqcore-job")

@@ -25,6 +25,7 @@ KINDS = {
     "not-acceptable": (406, "Not acceptable"),
     "too-large": (413, "Too large"),
     "no-json": (415, "Not JSON"),
+    "packed": (415, "Encoding not taken"),
     "unknown-feature": (422, "Unknown feature"),
     "bad-time": (422, "Not a time"),
     "bad-value": (422, "Not the expected form"),

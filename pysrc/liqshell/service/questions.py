@@ -94,7 +94,7 @@ def time_of(value: Any, where: str) -> int:
     except (ConfigError, ValueError, OverflowError) as why:
         raise Problem("bad-time", f"{where}: {str(why)[:TEXT_MAX]}", name=where) from None
     if not 0 < ts < TS_MAX:
-        raise Problem("bad-time", f"{where}: expected a time between 1970 and 2116", name=where)
+        raise Problem("bad-time", f"{where}: expected a time after 1970-01-01T00:00:00Z and before 2116-02-20T23:53:38Z", name=where)
     return ts
 
 

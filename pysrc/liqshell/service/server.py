@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def serve(path: Path, state: Path, options: Options) -> None:
     uvicorn()
     with contextlib.suppress(OSError):
         os.nice(NICE)
+    signal.signal(signal.SIGTERM, _end)          # the server hands it on when it has stopped: what it wrote for itself goes, as after SIGINT
     library = Library(path, state)
     try:
         server = server_of(library, state, options)
@@ -97,6 +99,10 @@ def serve(path: Path, state: Path, options: Options) -> None:
         server.run()
     finally:
         library.close()
+
+
+def _end(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def server_of(library: Library, state: Path, options: Options) -> Any:

@@ -26,6 +26,7 @@ from liqshell.research.feature_walk import Data, Parts, place
 from liqshell.run.recorded_events import Decoding
 from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.ledger import Ledger
+from liqshell.service.scratch import Scratch
 from liqshell.store.load import Store
 
 KEEP_BYTES = 1 << 30  # of days of a store in memory
@@ -139,7 +140,7 @@ class RunSource:
         self._room = np.zeros(1 << 12, lc.EVENT_DTYPE)
         self._count = self._last = 0
         self._manifest = manifest
-        self.started = int(manifest.get("started_ns") or 0)
+        self.started = _started(folder)
         self._lock = threading.Lock()
         self.dataset: Dataset | None = None
         self.refresh()
@@ -236,6 +237,7 @@ class Library:
             raise ConfigError(str(path), "no such folder", "a store, a run, or a folder of runs")
         if not self.is_store and not self.runs():
             raise ConfigError(str(path), "neither a store nor a run nor a folder of runs", "the output of `liqcore import` or `liqcore live`")
+        self.scratch = Scratch(state)
 
     def runs(self) -> dict[str, Path]:
         """Folders with a recording of a run, the oldest first."""
@@ -258,7 +260,7 @@ class Library:
             self._sources[name] = (
                 StoreSource(self.path, self.saved)
                 if self.is_store
-                else RunSource(runs[name], self.state / "events", journal.load_manifest(runs[name]))
+                else RunSource(runs[name], self.scratch.folder, journal.load_manifest(runs[name]))
             )
         found = self._sources[name].dataset
         if found is None:
@@ -292,10 +294,11 @@ class Library:
         for source in self._sources.values():
             source.close()
         self.saved.close()
+        self.scratch.close()
 
 
 def _started(folder: Path) -> int:
-    """When a run began, ns; -1 where its run.json cannot be read."""
+    """When a run began by the wall clock, ns; -1 where its run.json cannot be read. The time of a generated market may be years away."""
     try:
         return _read_started(folder, (folder / journal.MANIFEST).stat().st_mtime_ns)
     except OSError:
@@ -305,6 +308,7 @@ def _started(folder: Path) -> int:
 @lru_cache(4096)
 def _read_started(folder: Path, _stamp: int) -> int:
     try:
-        return int(journal.load_manifest(folder).get("started_ns") or 0)
+        about = journal.load_manifest(folder)
+        return int(about.get("wall_started_ns") or about.get("started_ns") or 0)
     except (DataError, TypeError, ValueError):
         return -1

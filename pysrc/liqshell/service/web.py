@@ -72,6 +72,9 @@ class Request(NamedTuple):
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise Problem("no-json", f"content-type {kind or 'missing'!r}: expected {JSON}")
+        packed = self.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in ("", "identity"):
+            raise Problem("packed", f"content-encoding {packed[:40]!r}: expected identity, a body as it is", ((b"accept-encoding", b"identity"),))
         body = await self.body()
         try:
             found = orjson.loads(body)

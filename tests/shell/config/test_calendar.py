@@ -46,11 +46,21 @@ def test_a_users_file_of_events(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["CPI,tomorrow,UTC,1,1", "CPI,2026-12-10T08:30,Nowhere/City,1,1", ",2026-12-10T08:30,UTC,1,1", "CPI,2026-12-10T08:30,UTC,-1,1",
-                                 "CPI,2026-12-10T08:30,UTC,nan,1", "CPI,2026-12-10T08:30,../etc,1,1"])
+                                 "CPI,2026-12-10T08:30,UTC,nan,1", "CPI,2026-12-10T08:30,../etc,1,1",
+                                 "CPI,2026-12-10T08:30Z,America/New_York,1,1", "CPI,0001-01-01T00:00,UTC,1,1", "CPI,1970-01-01T00:00,UTC,1,1"])
 def test_a_row_that_is_no_event_names_its_line(tmp_path, row):
     (tmp_path / "cpi.csv").write_text(f"name,at,tz,before_s,after_s\n{row}\n")
-    with pytest.raises(ConfigError, match=r"cpi.csv:2"):
+    with pytest.raises(ConfigError, match=r"cpi.csv:2") as why:
         configured(tmp_path, 'files = ["cpi.csv"]')
+    assert "datetime" not in str(why.value)
+
+
+def test_a_local_time_that_comes_twice_closes_around_both(tmp_path):
+    """America/New_York goes back from 02:00 to 01:00 on 2026-11-01: 01:30 is 05:30 and 06:30 UTC. An offset that is the zone's own is fine."""
+    (tmp_path / "x.csv").write_text("name,at,tz,before_s,after_s\na,2026-11-01T01:30,America/New_York,60,120\nb,2026-12-10T08:30-05:00,America/New_York,60,60\n")
+    twice, plain = read_windows(tmp_path / "x.csv")
+    assert (twice.start, twice.end) == (ns("2026-11-01T05:29"), ns("2026-11-01T06:32"))
+    assert (plain.start, plain.end) == (ns("2026-12-10T13:29"), ns("2026-12-10T13:31"))
 
 
 @pytest.mark.parametrize("text, key", [

@@ -10,13 +10,14 @@ import threading
 import pytest
 
 from liqshell.cli import main
-from liqshell.config.judge_sections import JudgeConfig
+from liqshell.config.judge_sections import JudgeConfig, NewsConfig
 from liqshell.config.load import loads
 from liqshell.doctor.checks import _judge
 from liqshell.doctor.facts import Facts
 from liqshell.emulator.server.outside import Outside
 from liqshell.errors import ConfigError
 from liqshell.judge.build import way_of
+from liqshell.judge.command import environment
 from liqshell.judge.trial import try_judge
 from liqshell.judge.types import Question
 
@@ -118,3 +119,22 @@ def test_the_anthropic_sdk_works_against_it(served):
     answer = client.messages.create(model="stub", max_tokens=500, messages=[{"role": "user", "content": '{"symbol": "X", "direction": "SHORT", "news": []}'}])
     assert json.loads(answer.content[0].text)["direction"] == "SHORT" and answer.stop_reason == "end_turn"
     client.close()
+
+
+@pytest.mark.parametrize("name, value, kept", [
+    ("MY_PASSWD", "x", False), ("DB_PWD", "x", False), ("DATABASE_URL", "x", False), ("SENTRY_DSN", "x", False), ("AWS_CREDENTIALS_FILE", "x", False),
+    ("HTTP_AUTH", "x", False), ("REDIS", "redis://me:secret@10.0.0.1/0", False), ("HOME_PAGE", "https://example.org/a@b", True), ("PWD", "/tmp", True),
+    ("LANGUAGE", "en", True)])
+def test_a_program_is_told_no_secret_of_the_environment(monkeypatch, name, value, kept):
+    monkeypatch.setenv(name, value)
+    assert (name in environment()) is kept
+
+
+def test_a_password_in_the_address_of_a_judge_is_not_shown(served):
+    """Neither in what is recorded, nor in an error; the request has it all the same."""
+    secret = served.url.replace("http://", "http://me:hunter2@")
+    answer = asyncio.run(try_judge(JudgeConfig(kind="openai", base_url=f"{secret}/v1", model="stub"), NewsConfig())).answer
+    assert answer.status == "ok" and "hunter2" not in json.dumps(answer.request)
+    with pytest.raises(ConfigError) as why:
+        way_of(JudgeConfig(kind="openai", base_url="https://me:hunter2@example.org/v1", model="stub"))
+    assert "hunter2" not in str(why.value)

@@ -3,6 +3,7 @@
 import socket
 import threading
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import pytest
 from api_rig import DAY, HOUR, NAMES, T0, Oracle, bits, fill, market, served
@@ -87,6 +88,23 @@ def test_a_key_leaves_this_machine_encrypted_only():
     Client("http://[::1]:8710", "lq_live_x")
     with pytest.raises(ConfigError, match="no address"):
         Client("api.example", "x")
+
+
+def test_a_date_is_its_midnight_and_nothing_is_overwritten(server):
+    pl = pytest.importorskip("polars")
+    api, day = Client(*server), datetime.fromtimestamp((T0 + DAY) / 1e9, UTC).date()
+    frame = pl.DataFrame({"at": [day], "asset": ["BTC"]})
+    assert api.historical(frame, ["price.last"])["price.last"].to_list() == [
+        row["price.last"] for row in api.historical([{"at": T0 + DAY, "asset": "BTC"}], ["price.last"])]
+    for rows in (frame.with_columns(pl.lit(1.0).alias("price.last")), frame.to_pandas().assign(**{"price.last": 1.0}) if find_spec("pandas") else None,
+                 [{"at": T0 + DAY, "asset": "BTC", "price.last": 1.0}]):
+        if rows is not None:
+            with pytest.raises(ConfigError, match="price.last"):
+                api.historical(rows, ["price.last"])
+    with pytest.raises(ConfigError, match="label"):
+        api.historical([{"at": T0 + DAY, "asset": "BTC", "label": 1}], ["price.last"], label=("price.last", "1h"))
+    with pytest.raises(ConfigError, match=r"rows\[0\].at: date 2"):
+        api.historical([{"at": day, "asset": "BTC"}], ["price.last"])
 
 
 def test_it_waits_where_the_quota_is_used_up(store, tmp_path):

@@ -134,6 +134,8 @@ def test_a_bucket_refills_evenly():
     ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
     ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
     ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/view", "", None, {}, 404, "unknown-run"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
+    ("POST", PAST, "", b"\x1f\x8b", {"content-type": "application/json", "content-encoding": "gzip"}, 415, "packed"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["1970-01-01"]}, {}, 422, "bad-time"),
     ("POST", PAST, "", b"{}", {}, 415, "no-json"), ("POST", PAST, "", b"{", {"content-type": "application/json"}, 400, "bad-request"),
     ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
     ("POST", PAST, "", b'{"features": ["liq_rate"], "asset": "BTC", "asset": "ETH", "at": [1]}', {"content-type": "application/json"}, 400, "bad-request"),

@@ -6,6 +6,9 @@ import io
 import json
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -21,7 +24,8 @@ from liqshell.recording import journal
 from liqshell.recording.packing import ZSTD_MAGIC, frame_files
 from liqshell.research.feature_rows import iso
 from liqshell.run import recorded_events
-from liqshell.service.sources import RunSource
+from liqshell.service.scratch import Scratch
+from liqshell.service.sources import Library, RunSource
 
 NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "funding.funding_avg@5m", "price.last", "flow.spread_bps",
          "liquidations.liq_volume@5m:lag(30s)", "SOL/flow.volume@10s:change(1m)", "hawkes.intensity_long")
@@ -328,3 +332,43 @@ def test_a_torn_recording_is_followed_as_it_is_read_whole(run, tmp_path, how):
     source.close()
     read = recorded_events.read_events(folder).events
     assert found.tobytes() == read[np.isin(read["kind"], np.unique(found["kind"]))].tobytes()
+
+
+def test_the_newest_run_is_the_one_that_began_last_whatever_time_its_market_has(tmp_path):
+    """A demo has a market time of its own, years before or after that of a live run."""
+    began = {"demo": (1_900_000_000 * lc.SECOND, 1000), "live": (1_700_000_000 * lc.SECOND, 2000), "before": (1500, None), "later demo": (1, 3000)}
+    for name, (market, wall) in began.items():
+        (tmp_path / name / journal.FRAMES).mkdir(parents=True)
+        (tmp_path / name / journal.MANIFEST).write_text(json.dumps({"started_ns": market} | ({"wall_started_ns": wall} if wall else {})))
+    library = Library(tmp_path, tmp_path / "state")
+    assert list(library.runs()) == ["demo", "before", "live", "later demo"]
+    library.close()
+
+
+def test_a_start_removes_what_dead_servers_left_and_nothing_of_live_ones(tmp_path):
+    live, dead = Scratch(tmp_path), Scratch(tmp_path)
+    (live.folder / "1.npy").write_text("x")
+    dead._held.close()                                   # as the end of its process does, SIGKILL included
+    (tmp_path / "events" / "events-a").mkdir(parents=True)      # of earlier versions
+    (tmp_path / "jobs-b").mkdir()
+    (tmp_path / "keys.json").write_text("{}")
+    third = Scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {live.folder.name, third.folder.name, "keys.json"}
+    assert (live.folder / "1.npy").read_text() == "x"
+    live.close()
+    third.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_end_leaves_nothing(run, tmp_path, how):
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "liqshell", "serve", str(run), "--port", "0", "--no-auth", "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        address = server.stdout.readline().strip()
+        with urllib.request.urlopen(f"{address}/v1/features/live?contract=bybit:SOLUSDT&features=price.last") as answer:
+            assert answer.status == 200
+        assert len(list(tmp_path.glob("scratch-*/events-*/*.npy"))) == 1
+        server.send_signal(how)
+        assert server.wait(60) == 128 + how
+    assert not list(tmp_path.glob("scratch-*"))
