@@ -301,6 +301,8 @@ def _cast(pa: Any, path: Path, row: int, name: str, column: Any, kind: str, want
     try:
         if pa.types.is_timestamp(column.type) and kind == INTEGER:
             return column.cast(pa.timestamp("ns", tz=column.type.tz)).cast(pa.int64())
+        if pa.types.is_decimal(column.type) and kind == NUMBER:
+            column = column.cast(pa.string())           # its digits give the nearest double; Arrow's own way may be one beside it
         found = column.cast(wanted)
         found.validate(full=True)
         return found.dictionary_encode() if kind == LABEL else found

@@ -2,11 +2,14 @@
 
 import json
 import tomllib
+from decimal import Decimal
 
 import numpy as np
 import pytest
 from captures import DATA, needs_data
 from format_files import BYBIT, LOCAL, MS, T0, events, hft, tuples, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import liqcore as lc
 from liqshell import formats, store
@@ -58,6 +61,23 @@ def test_a_map_reads_the_same_rows_from_csv_json_and_parquet(tmp_path):
         assert tuples(mapped(path, reading=seen)) == EXPECTED, path
         assert seen[0].contracts == [("binance_um", "BTCUSDT"), ("okx", "ETHUSDT")] and seen[0].received == "modelled"
         assert seen[0].rules["okx", "ETHUSDT"]["multiplier"] == 0.1 and "multiplier" not in seen[0].rules["binance_um", "BTCUSDT"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(10**6, 10**9), st.integers(1, 10**6)), min_size=1, max_size=40), st.sampled_from([(18, 2), (18, 4), (38, 18), (60, 30)]))
+def test_decimals_of_parquet_become_the_nearest_double(tmp_path_factory, numbers, size):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    precision, scale = size
+    of = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    prices, sizes = ([Decimal(number).scaleb(-places) for number in column] for column, places in zip(zip(*numbers, strict=True), (2, 1), strict=True))
+    rows = [(T0 // MS + n, "SELL", "BTC", "okx") for n in range(len(numbers))]
+    table = {name: list(values) for name, values in zip(("when", "dir", "coin", "where"), zip(*rows, strict=True), strict=True)}
+    path = tmp_path_factory.mktemp("decimals") / "d.parquet"
+    pq.write_table(pa.table(table | {"fill": pa.array(prices, of), "lots": pa.array(sizes, of)}), path)
+    found = mapped(path, MAP.replace('notional = "usd"\n', ""))
+    assert found["price"].tolist() == [float(price) for price in prices] and found["qty"].tolist() == [float(size) for size in sizes]
 
 
 def test_import_by_a_map_and_columns_shows_the_rows(tmp_path, capsys):
