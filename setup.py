@@ -23,9 +23,10 @@ JOBS = int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1))
 PACKAGES = {"liqcore": "liqcore", "liqshell": "pysrc/liqshell"}
 SHARED = "liqcore._cython"            # what Cython puts into every module that uses it (typed memoryviews, mostly), once
 #: what runs once, or once an order, and not once an event: -O2 makes it smaller. The rest has budgets of instructions, which -O2 breaks
-COLD = {SHARED, *(f"liqcore.{name}" for name in ("argument", "audit", "bracket_spec", "event", "features.state", "instrument", "policy", "request",
-                                                  "snapshot", "timetable")),
-        "liqshell.run.dispatch", "liqshell.state.image", "liqshell.state.image_file"}
+COLD = {SHARED, "liqshell.run.dispatch", "liqshell.state.image", "liqshell.state.image_file",
+        *(f"liqcore.{name}" for name in ("argument", "audit", "bracket_spec", "detectors.python_detector", "event", "execution.trade_snapshot",
+                                         "features.state", "instrument", "policy", "request", "simulation.latency", "simulation.tape", "snapshot",
+                                         "timetable"))}
 
 
 def flags(module: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:

@@ -1,5 +1,5 @@
-"""Results to a terminal and to docs/benchmarks.md: each figure beside its floor and the prototype's value. No number on the page is
-typed."""
+"""Results to a terminal and to docs/benchmarks.md: each figure beside its floor and the prototype's value. No measurement on the page is
+typed; why a floor is missed stands with its figure in figures.py."""
 
 import json
 from pathlib import Path
@@ -28,12 +28,12 @@ def lines_of(result: dict) -> list[dict]:
     out = []
     for f in FIGURES:
         row = {"row": f.row, "text": f.text, "floor": f"{'>=' if f.at_least else '<='} {quantity(f.floor)} {f.unit}",
-               "prototype": f.prototype, "measured": "", "typical": "", "sides": ""}
+               "prototype": f.prototype, "measured": "", "typical": "", "sides": "", "why": ""}
         try:
             n = f.read(cases)
             row["measured"], row["typical"] = f"{quantity(n.best)} {f.unit}", quantity(n.typical)
             row["sides"] = f"{n.ours} / {n.rival}" if n.rival else n.ours
-            row["verdict"] = "reached" if f.reached(n) else "MISSED"
+            row["verdict"], row["why"] = ("reached", "") if f.reached(n) else ("MISSED", f.why)
         except Missing as why:
             row["verdict"] = f"not measured: {why}"
         out.append(row)
@@ -81,6 +81,8 @@ def page(result: dict) -> str:
             "| # | figure | measured | medians | floor | prototype | ours / rival | verdict |", "|---|---|---|---|---|---|---|---|"]
     text += [f"| {r['row']} | {label(r['text'])} | {r['measured']} | {r['typical']} | {r['floor']} | {r['prototype']} | {r['sides']} | "
              f"{'**MISSED**' if r['verdict'] == 'MISSED' else r['verdict']} |" for r in rows]
+    if reasons := [f"- {r['row']} {label(r['text']).removeprefix('... ')}: {r['why']}." for r in rows if r["why"]]:
+        text += ["", "Why floors are missed, where that was measured (instructions by callgrind, import by loader hooks):", "", *reasons]
     text += ["", *section(result), *growth.section(result["cases"]), "## Where a rival wins", "", *rival_wins(result), "", "## All measurements", ""]
     for case in result["cases"]:
         text += _table(case)
