@@ -8,11 +8,11 @@ from liqcore.market cimport mark_alive, quote_alive
 
 
 cdef class Declined:
-    """Answer of a policy: it wants nothing, because this condition was not met. It stands in the audit record of the question. Leave and Later
-    take one, too: the condition for which the policy leaves, or which it waits for.
+    """Answer of a policy: no trade, because this condition was not met. The audit record of the question contains it. Leave and Later take one,
+    too: the condition for which the policy closes, or for which it waits.
 
-    condition: what was asked, in words, at most 32 bytes of printable UTF-8, such as 'funding at least'. value: what was found, nan = not known;
-    threshold: what it was compared with, nan = nothing. ValueError where the name does not fit.
+    condition: its name, at most 32 bytes of printable UTF-8, such as 'funding at least'. value: the value found, nan = not known; threshold: the
+    value it was compared with, nan = none. ValueError if the name does not fit.
     """
 
     def __init__(self, condition, value=NAN, threshold=NAN):
@@ -43,9 +43,9 @@ cdef class Declined:
 
 
 cdef class Leave:
-    """Answer of a policy: close at market what this policy has open on the signal's instrument, and take back what it waits to open.
+    """Answer of a policy: close this policy's position on the signal's instrument at market, and withdraw its waiting entries.
 
-    why: the condition for which it leaves; None = it names none.
+    why: the condition for which it closes; None = none is named.
     """
 
     def __init__(self, Declined why=None):
@@ -70,8 +70,8 @@ cdef class Later:
 
 
 cdef class Market:
-    """The market of the signal's instrument at this moment. A view: valid only during the call. Prices in quote currency; 0 = never seen, or it holds
-    no longer."""
+    """The market of the signal's instrument at this moment. A view: valid only during the call. Prices in quote currency; 0 = never received, or
+    expired."""
 
     def __init__(self):
         raise TypeError("a Market view is made by the engine and handed to on_signal")
@@ -140,15 +140,15 @@ cdef class Market:
 cdef class Policy:
     """Subclass and override `on_signal(signal, market) -> Bracket | Leave | Later | Declined | None`.
 
-    It is called at every phase change of every detector that it listens to. Return a Bracket to ask for a trade (risk may refuse it), Leave() to
-    close what it has open there, Later(at_ns) to be asked again, self.decline(condition, value, threshold) to say which condition was not met, or
-    None to say nothing. Leave(why) and Later(at_ns, why) name a condition, too: why = self.decline(...).
-    It must depend on what it is shown only: no clock (market.now is the time), no randomness, no memory of fills, so that live and backtest decide
-    alike. What it remembers of signals and features goes into snapshot() and comes back with restore().
+    The engine calls it at every phase change of its detectors. Return a Bracket for a trade (risk may refuse it), Leave() to close the policy's
+    position there, Later(at_ns) to be called again, self.decline(condition, value, threshold) to name the condition that was not met, or None
+    without a reason. Leave(why) and Later(at_ns, why) name a condition, too: why = self.decline(...).
+    The answer must depend on the arguments and on earlier signals and features only: no clock (market.now is the time), no randomness, no memory of
+    fills. Then live and backtest decide alike. Such memory goes into snapshot() and comes back with restore().
     A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0 (after self.decline_c(...), where there is a reason); -1
     with an exception set stops the engine.
 
-    detectors: names of those that it listens to; () = all. features: names that market.feature(name) knows. symbols: symbols or 'venue:symbol' keys
+    detectors: names of its detectors; () = all. features: names for market.feature(name). symbols: symbols or 'venue:symbol' keys
     that it trades; () = all. Class attributes, or set in __init__ before the engine is made.
     """
     detectors = ()

@@ -10,8 +10,8 @@ UNITS = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microseconds": 1_
 
 
 class Refused(tuple[Signal, ...]):
-    """A tuple of the signals that were due before the event, nearly always empty: a loop over the signals of a call goes on as if nothing had been
-    said. `reason`: a Reason; `kind`: a Kind; `text`: what was found and what was expected."""
+    """A tuple of the signals that were due before the event, nearly always empty, so that a loop over the signals of a call needs no
+    special case. `reason`: a Reason; `kind`: a Kind; `text`: what was found and what was expected."""
 
     reason: Reason
     kind: Kind

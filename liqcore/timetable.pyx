@@ -15,7 +15,7 @@ WINDOWS_MAX = 100_000
 
 
 cdef class Timetable:
-    """Hours and windows for entries; what is open stays open, and every exit goes on.
+    """Hours and windows for entries. Open positions stay, and exits continue.
 
     hours: of the UTC day (0 to 23) in which entries are allowed, () = all; weekdays: the same of the week, Monday is 0. windows: (start, end) or
     (start, end, instrument), ns UTC: no entries in [start, end), of one instrument (its index in the engine) or of all. They may overlap.

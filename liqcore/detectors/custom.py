@@ -24,11 +24,11 @@ from liqcore.instrument import Instrument
 
 
 class MarketEvent(NamedTuple):
-    """One market event as a CustomDetector sees it. Times are ns UTC; prices and notional are in quote currency; the other fields mean what
-    liqcore/event.pxd says of the kind.
+    """One market event as a CustomDetector sees it. Times are ns UTC; prices and notional are in quote currency; liqcore/event.pxd has the
+    meaning of the other fields for each kind.
 
-    ts: when we received it (engine time); ts_event: the venue's time. side: of a liquidation the position that was closed by force (+1 = long), of a
-    trade the aggressor. notional: of a liquidation, by the price that the engine is told to use; else 0. last: last trade price, 0 = none is known.
+    ts: when we received it (engine time); ts_event: the venue's time. side: of a liquidation the liquidated position (+1 = long), of a trade the
+    aggressor. notional: of a liquidation, at the price that the engine is configured to use; else 0. last: last trade price, 0 = not known.
     """
 
     kind: Kind
@@ -44,11 +44,11 @@ class MarketEvent(NamedTuple):
 
 
 class PhaseChange(NamedTuple):
-    """What a CustomDetector says: a phase begins. The engine makes a Signal of it and adds time, instrument, price and flags.
+    """Answer of a CustomDetector: a phase begins. The engine makes a Signal of it and adds time, instrument, price and flags.
 
-    phase: a Phase but IDLE; after EXHAUSTED the episode is over, and the next PhaseChange begins another one. side: the liquidated side (+1 = longs),
-    0 = none. count: liquidations of the episode. long_notional, short_notional: of the episode, quote currency. threshold: what was exceeded; z: what
-    was compared with it; score: 0 to 10; rolling: notional of the window that it looks at.
+    phase: a Phase but IDLE; EXHAUSTED ends the episode, and the next PhaseChange begins another one. side: the liquidated side (+1 = longs),
+    0 = none. count: liquidations of the episode. long_notional, short_notional: of the episode, quote currency. threshold: the value exceeded;
+    z: the value compared with it; score: 0 to 10; rolling: notional of its window.
     """
 
     phase: int

@@ -28,10 +28,9 @@ cdef size_t _address(object array):
 cdef class TapeBuilder:
     """Makes the parts of a Tape out of events.
 
-    push(events) as often as there are some, in order of ts_recv; take() hands out the columns since the last take() and goes on. Each event is
-    rounded to the grid of its instrument first and then passes the engine's own door with a memory of its own (`band` as in Engine), so that an
-    engine that reads the tape lets in what stands in it. What is refused is dropped and counted in `refused`; what was not on the grid in `off_grid`.
-    Timers only move the time on.
+    push(events) any number of times, in order of ts_recv; take() returns the columns since the last take(). Each event is first rounded to the
+    grid of its instrument. Then the engine's validation checks it (`band` as in Engine), so that an engine accepts every event of the tape.
+    Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):

@@ -34,12 +34,12 @@ cdef int64_t first_hit(const pyramid_t* p, int64_t start, int64_t stop, int64_t 
 cdef class Walk:
     """Runs the events of a tape through a Paper, without visiting the trades and quotes that can change nothing.
 
-    paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies, fill models
-    work as ever: what leaves the engine is the same to the last byte as Paper.run(tape.events()) gives, and so is Paper.snapshot() after it.
+    paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies and fill
+    models are unchanged: the audit stream, and Paper.snapshot() afterwards, equal those of Paper.run(tape.events()) byte for byte.
     The signals are in the audit stream, as records of kind AUDIT_SIGNAL.
 
     judge: called with each question (a dict of Engine.questions) at its moment; returns None, or (ts, Judgment, confidence), as Engine.on_verdict
-    takes them: the verdict is handed in then, as if it stood on the tape before what the market does at that time.
+    takes them: the verdict enters at that time, before the market events of that time.
     """
 
     def __cinit__(self, Paper paper not None, Tape tape not None, judge=None):

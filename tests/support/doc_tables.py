@@ -23,10 +23,10 @@ ALARMS = {
     "ALARM_FOREIGN": "a report for an order that is not ours",
     "ALARM_SIDE": "liquidation prices lie on the wrong side of the mark, or of the fill: are the sides read the wrong way round?",
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
-    "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
+    "ALARM_LATE": "a fill of a bracket that had ended: the position that it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
-    "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
+    "ALARM_OUTSIDE": "another party reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
     "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
     "ALARM_FILLS": "of the resting entries of 30 days, at least 20, fewer than `fill_rate_min` were filled: entries are made smaller (`fill_rate_size`)",
 }
@@ -87,7 +87,7 @@ def _section(title: str, section: type, preset: object = None) -> list[str]:
 def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
-    sections = (("[run]", config.RunConfig, None), ("[feed], and but for venue [feeds.NAME] for a venue beside it", config.FeedConfig, None),
+    sections = (("[run]", config.RunConfig, None), ("[feed], and without venue [feeds.NAME] for a further venue", config.FeedConfig, None),
                 ("[engine]", config.EngineConfig, None), ("[detectors.cascade], for short [detector] (defaults: preset `fade`)", config.DetectorConfig, config.loads("").detector_values()),
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
@@ -144,8 +144,8 @@ OUTCOMES = {
     "REJECTED": "definitely not done, and would be refused again",
     "REPRICE": "definitely not done: the price is outside what is allowed now",
     "UNKNOWN": "may have been done: it counts as exposure, and the venue is asked by our order id; it is never sent again blindly. So is every code not listed",
-    "DONE": "what was wanted is so already",
-    "GONE": "there is no such order any more: how it ended is asked",
+    "DONE": "the wanted state exists already",
+    "GONE": "the order no longer exists: its end is queried",
     "LANDED": "a duplicate id: the first attempt is there; it is asked",
     "LATER": "definitely not done, for the pace or the moment: waited out",
     "CLOCK": "definitely not done: our time stamp was outside the window; the clock is measured, nothing is re-sent by itself",
@@ -159,7 +159,7 @@ def codes() -> str:
     from liqshell.venues.bybit.error_codes import CODES, outcome
     from liqshell.venues.outcome import Asked, Outcome
 
-    lines = ["| outcome | what is believed and done | result codes (of a new order, unless said otherwise) |", "|---|---|---|"]
+    lines = ["| outcome | meaning and action | result codes (of a new order, unless said otherwise) |", "|---|---|---|"]
     for found in Outcome:
         own = [str(code) for code in sorted(CODES) if outcome(code, Asked.CREATE) == found]
         others = [(asked, [str(code) for code in sorted(CODES) if outcome(code, asked) == found != outcome(code, Asked.CREATE)])

@@ -72,7 +72,7 @@ def agree(
     specs = found_by.parse(detector)
     if labelled:
         if data:
-            raise ConfigError("--labelled", "data beside it", "no DATA with a generated market")
+            raise ConfigError("--labelled", "data together with it", "no DATA with a generated market")
         return _labelled(specs, labelled, seed, symbols, scale, least_count, json_)
     if not data:
         raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")

@@ -60,7 +60,7 @@ def what(
         for fault in faults:
             print(f"DAMAGED {fault}")
         if verify and not faults:
-            print("verified: every partition holds what its fingerprint says")
+            print("verified: every partition matches its fingerprint")
         print(f"report: {at.root / 'report.html'}")
     return 1 if faults else 0
 

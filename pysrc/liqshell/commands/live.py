@@ -105,7 +105,7 @@ def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
     from liqshell.state.learnt import learnt_file
 
     if cold and warm_from:
-        raise ConfigError("--cold", "given beside --warm-from", "one of the two")
+        raise ConfigError("--cold", "given together with --warm-from", "one of the two")
     if not config.warm.keep:
         if warm_from or config.warm.sources:
             raise ConfigError("[warm] keep", "false, to learn from earlier data", "true", "Leave it out")

@@ -76,7 +76,7 @@ def record(
 
 def _binary(which: str, url: str, folder: Path, for_s: float | None, symbols: bool) -> int:
     if which != "btc-1h" or symbols:
-        raise ConfigError("--binary", f"{which or 'none'}{' beside --symbols' if symbols else ''}", "btc-1h alone")
+        raise ConfigError("--binary", f"{which or 'none'}{' together with --symbols' if symbols else ''}", "btc-1h alone")
     from liqshell.binary.desk import Settings
     from liqshell.commands.bet import run_bets
 

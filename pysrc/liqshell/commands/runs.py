@@ -95,7 +95,7 @@ def _delete(found: Sequence[Entry], yes: bool) -> int:
         recorded = "; a recording cannot be repeated" if (entry.folder / "frames").is_dir() else ""
         if not yes:
             if not sys.stdin.isatty():
-                raise ConfigError("--delete", "nobody to ask", "--yes")
+                raise ConfigError("--delete", "no terminal for the prompt", "--yes")
             if input(f"Delete {entry.name} ({entry.what}, {size(entry.bytes)}{recorded})? [y/N] ").strip().lower() != "y":
                 print(f"{entry.name} stays.")
                 continue

@@ -455,7 +455,8 @@ def _file_problems(config: Config, file: str, folder: Path, faulty: Collection[s
             out.append(ConfigError(f"{file}: blackout.files", f"{why.where}: {why.found}", why.expected, why.action))
     rule = folder / config.policy.rule.rpartition(":")[0]
     if config.policy.rule and "policy" not in faulty and not rule.is_file():
-        out.append(ConfigError(f"{file}: policy.rule", f"{rule} {'is no file' if rule.exists() else 'does not exist'}", "a Python file with a policy",
+        out.append(ConfigError(f"{file}: policy.rule", f"{rule} "
+                                                       f"{'is not a file' if rule.exists() else 'does not exist'}", "a Python file with a policy",
                                "A relative path counts from the folder of this file"))
     return out
 
@@ -530,10 +531,10 @@ def _study_contradictions(config: Config, file: str, sound: Callable[..., bool])
     sizes: dict[str, PolicyOverride] = {"policy": config.policy} | {f"policy.symbols.{s}": o for s, o in config.policy.symbols.items()}
     for where, given in sizes.items():
         if given.notional is not None and given.equity_share is not None:
-            out.append(ConfigError(f"{file}: {where}.equity_share", "set beside notional", "one of the two", "Remove the other"))
+            out.append(ConfigError(f"{file}: {where}.equity_share", "set together with notional", "one of the two", "Remove the other"))
     data = config.data
     if data.store and data.files:
-        out.append(ConfigError(f"{file}: data.files", "set beside data.store", "one of the two",
+        out.append(ConfigError(f"{file}: data.files", "set together with data.store", "one of the two",
                                "Import the files into the store, or name files only"))
     if data.start and data.end and data.start >= data.end:
         out.append(ConfigError(f"{file}: data.end", "not after data.start", "a later time: the span is [start, end)"))

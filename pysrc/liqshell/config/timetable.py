@@ -218,7 +218,7 @@ def _table(file: str, content: str) -> list[Span]:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(header):
-            raise DataError(where, f"{len(row)} cells", f"{len(header)}, as the header says")
+            raise DataError(where, f"{len(row)} cells", f"{len(header)}, as in the header")
         found = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
         out.append(_event(where, found) if named else _span(where, found))
     return out

@@ -134,9 +134,9 @@ def _disk(facts: Facts) -> Iterator[Check]:
         if not disk.writable:
             yield Check("disk", FAIL, f"{disk.path}: cannot be written", "Change [run] out, or the folder's rights")
         elif disk.free < DISK_MIN:
-            yield Check("disk", FAIL, text + f"; below {DISK_MIN >> 20} MiB entries are blocked", "Make room")
+            yield Check("disk", FAIL, text + f"; below {DISK_MIN >> 20} MiB entries are blocked", "Free some space")
         elif disk.free < 10 * DISK_MIN:
-            yield Check("disk", WARN, text + "; a recording of a busy day may need more", "Make room")
+            yield Check("disk", WARN, text + "; a recording of a busy day may need more", "Free some space")
         else:
             yield Check("disk", OK, text)
 
@@ -290,7 +290,7 @@ def _fees(config: Config, facts: Facts) -> Iterator[Check]:
                         "Widen take_profit, or get a better fee tier")
         elif found.maker > maker + 1e-12 or found.taker > taker + 1e-12:
             yield Check("fees", WARN, text + ": backtests with this configuration are too optimistic",
-                        "Set [paper] maker_fee and taker_fee to what is charged")
+                        "Set [paper] maker_fee and taker_fee to the account's rates")
         else:
             yield Check("fees", OK, text)
 

@@ -115,7 +115,7 @@ class Link:
         c = self.c
         self.stage = Stage.DOWN
         self._deadline = self._ping_due = None
-        c.gates.close(self.gate, "being connected anew", c.now)
+        c.gates.close(self.gate, "reconnecting", c.now)
         self.failures += 1
         longest = min(PAUSE_S[1] * (10.0 if self.fatal else 1.0), PAUSE_S[0] * 2.0 ** min(self.failures, 12))
         self._connect_due = c.now + c.settings.ns(longest * (0.5 + 0.5 * self._jitter.random()))

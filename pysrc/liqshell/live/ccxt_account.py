@@ -73,7 +73,7 @@ class _Admission(Admission):
                             "Give a key that may trade and may not withdraw")]
         if equity <= 0.0:
             return [Finding("wallet", Effect.END, f"the account holds {equity:g}, too little to trade", "Fund the account, or choose another")]
-        self.money = Account(equity, available, "(ccxt cannot say)", "", True)
+        self.money = Account(equity, available, "(unknown through ccxt)", "", True)
         return []
 
     def _account(self) -> Account | None:

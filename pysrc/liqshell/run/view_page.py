@@ -67,7 +67,7 @@ class ViewWriter:
                 self._map = mmap.mmap(file.fileno(), size)
             os.replace(new, self.path)                           # whoever finds the page finds it whole
         except OSError as why:
-            _log.error("%s cannot be written: %s; the run goes on without it", self.path, why.strerror or why)
+            _log.error("%s cannot be written: %s; the run continues without it", self.path, why.strerror or why)
 
     def publish(self, now: int) -> None:
         """now: ns of the market's clock. What is published is as of the ns before: all that had been received by then has been heard."""

@@ -248,7 +248,7 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     few = conclusion([row("a", 9.0, 1.0, 17.0, n=4), row("b", -3.0, None, None, n=2)], {}, 7, False)
     assert "No verdict is possible: none of the 2 with trades has enough" in few and "pay" not in few and "n = 4" in few
     alone = conclusion([row("a", 3.0, 1.0, 5.0, state="pays", edge=None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
-    assert "no control speaks for a" in alone and "the best of several overstates what will follow" in alone
+    assert "no control supports a" in alone and "the best of several overstates what will follow" in alone
     assert "No trades" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False)
 
 

@@ -103,8 +103,8 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         known = any(r["deflated"].get("p_superior") is not None for r in pays)
         text += f". After {plural(tried, 'trial')} on this data " + (
             f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} better than the best of so many by chance." if sure else
-            "none is shown to be better than the best of so many by "
-            "chance." if known else "there are too few days for a test: the best of so many is no evidence.")
+            "none is shown to be better than the best of so many by chance." if known else
+            "there are too few days for a test: the best of so many is no evidence.")
     if blind and traded:
         text += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: the spread that market orders paid is an estimate, "
                  "and no gain is claimed.")
