@@ -271,8 +271,8 @@ cdef inline void make_stop(const columns_t* m, const terms_t* g, int64_t stop_lo
     worth(g, call.side, e, g.taker_fee, x)
 
 
-cdef inline void make_target(const columns_t* m, const terms_t* g, int64_t take_profit, const call_t* call, const opening_t* opening, const entry_t* e,
-                             level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
+cdef inline void make_target(const columns_t* m, const terms_t* g, int64_t take_profit, const call_t* call, const opening_t* opening,
+                             const entry_t* e, level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
     """Targets of one price are filled at one row, whatever entry they are of, if they live by then."""
     cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
     cdef place_t at = e.target
