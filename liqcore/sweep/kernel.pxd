@@ -6,7 +6,7 @@ from liqcore.sweep.records cimport bracket_t, call_t, phase_t, report_t, request
 from liqcore.sweep.rows cimport columns_t
 from liqcore.sweep.tables cimport exit_t, level_t, opening_t
 
-ctypedef struct trial_t:         # one setting on its way through the calls: all that a bracket touches, in three lines of the cache
+ctypedef struct trial_t:         # one setting on its way through the calls: all of it that a bracket touches
     int64_t ttl
     int64_t hold
     int64_t cooldown
@@ -57,8 +57,8 @@ ctypedef struct block_t:         # what one thread works with
     int64_t n
     group_t* groups
     int64_t groups_n
-    int32_t* target_of           # the first setting with each row of targets
-    int32_t* stop_of
+    int64_t* take_profits        # of each row of targets
+    int64_t* stop_losses         # of each row of stops
     int32_t* waits               # the call that each setting can answer next
     int32_t* free                # those that can answer a call
     double* daily

@@ -10,7 +10,7 @@ from liqcore.sweep.columns import Columns
 from liqcore.sweep.grid import GRID_DTYPE
 from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
 
-from liqcore.kernels.first_passage cimport Passage, rows_before
+from liqcore.kernels.first_passage cimport Passage, passage_prefetch
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     NEVER, REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
@@ -20,6 +20,7 @@ from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, is_sooner, ma
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
 
 cdef enum:
+    AHEAD = 6                    # settings whose lines of the cache are asked for before they are wanted
     SLOTS = 64                   # spans of time to a call: the call of a moment is found without a search
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
@@ -202,28 +203,25 @@ cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
     return answer_alone(b, k, i, lots)
 
 
-cdef void need_target(block_t* b, int64_t i, const entry_t* e) noexcept nogil:
-    """The target of a setting, where nobody has asked for it yet."""
-    cdef const call_t* call = &b.calls[b.opening.call - 1]
-    cdef exit_t* x = &b.targets[b.trials[i].target]
-    if x.call != b.opening.call:
-        make_target(b.m, b.g, &b.settings[b.trials[i].row], call, &b.opening, e, b.levels + b.levels_mask + 1, b.levels_mask, x)
+cdef void need_target(block_t* b, int64_t row, const entry_t* e) noexcept nogil:
+    """A row of the targets, where nobody has asked for it yet."""
+    if b.targets[row].call != b.opening.call:
+        make_target(b.m, b.g, b.take_profits[row], &b.calls[b.opening.call - 1], &b.opening, e, b.levels + b.levels_mask + 1, b.levels_mask,
+                    &b.targets[row])
 
 
-cdef void need_stop(block_t* b, int64_t i, const entry_t* e) noexcept nogil:
-    cdef const call_t* call = &b.calls[b.opening.call - 1]
-    cdef exit_t* x = &b.stops[b.trials[i].stop]
-    if x.call != b.opening.call:
-        make_stop(b.m, b.g, &b.settings[b.trials[i].row], call, &b.opening, e, b.levels, b.levels_mask, x)
+cdef void need_stop(block_t* b, int64_t row, const entry_t* e) noexcept nogil:
+    if b.stops[row].call != b.opening.call:
+        make_stop(b.m, b.g, b.stop_losses[row], &b.calls[b.opening.call - 1], &b.opening, e, b.levels, b.levels_mask, &b.stops[row])
 
 
 cdef void make_exits(block_t* b, const group_t* group, const entry_t* e) noexcept nogil:
     """All targets and stops of a group in a row: made one by one, as they are asked for, each comes as a surprise."""
-    cdef int64_t n
-    for n in range(group.target, group.targets_end):
-        need_target(b, b.target_of[n], e)
-    for n in range(group.stop, group.stops_end):
-        need_stop(b, b.stop_of[n], e)
+    cdef int64_t row
+    for row in range(group.target, group.targets_end):
+        need_target(b, row, e)
+    for row in range(group.stop, group.stops_end):
+        need_stop(b, row, e)
 
 
 cdef int64_t answer(block_t* b, int64_t k, int64_t i, const entry_t* e) noexcept nogil:
@@ -242,11 +240,11 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const entry_t* e) noexcept
         return k
     if e.odd:
         return answer_alone(b, k, i, e.lots)
-    need_target(b, i, e)
-    need_stop(b, i, e)
+    need_target(b, t.target, e)
+    need_stop(b, t.stop, e)
     x = first_exit(&b.targets[t.target], &b.stops[t.stop])
     if x.ts >= closes_at(b.g, p, e) and close.call != b.opening.call:
-        make_close(b.m, b.g, p, &b.calls[k], &b.opening, e, close)
+        make_close(b.m, b.g, t.hold, &b.calls[k], &b.opening, e, close)
     outcome(b.g, p, e, &b.targets[t.target], &b.stops[t.stop], close, x, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
@@ -272,6 +270,10 @@ cdef void answer_free(block_t* b, int64_t k, int64_t free, const entry_t* e) noe
     cdef const exit_t* x
     for n in range(free):
         i = c.free[n]
+        t = &c.trials[c.free[n + AHEAD]]
+        passage_prefetch(&t.ttl)
+        passage_prefetch(&t.hold_ns)
+        passage_prefetch(&t.peak)
         t = &c.trials[i]
         if t.ttl <= lapse:
             finished = lapsed + t.ttl
@@ -284,14 +286,14 @@ cdef void answer_free(block_t* b, int64_t k, int64_t free, const entry_t* e) noe
             continue
         target, stop, close = &c.targets[t.target], &c.stops[t.stop], &c.closes[t.close]
         if (target.call != number) | (stop.call != number):
-            need_target(b, i, e)
-            need_stop(b, i, e)
+            need_target(b, t.target, e)
+            need_stop(b, t.stop, e)
         sooner = is_sooner(target, stop)
         x = target if sooner else stop
         finished = x.ts + ack
         late = x.ts >= opened + t.hold + round_trip
         if late & (close.call != number):
-            make_close(c.m, c.g, &c.settings[t.row], call, &b.opening, e, close)
+            make_close(c.m, c.g, t.hold, call, &b.opening, e, close)
         if (late ^ 1) & ((x.plain == 0) | (x.ts >= opened + t.hold)) | (late & close.waits):
             c.waits[i] = <int32_t> answer(b, k, i, e)
             continue
@@ -412,10 +414,7 @@ cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -
             t.target = targets.of(t.entry, p.take_profit)
             t.stop = stops.of(t.entry, p.stop_loss)
             t.close = closes.of(t.entry, p.max_hold_ns)
-            if targets.known > group.targets_end:
-                b.target_of[t.target] = <int32_t> i
-            if stops.known > group.stops_end:
-                b.stop_of[t.stop] = <int32_t> i
+            b.take_profits[t.target], b.stop_losses[t.stop] = p.take_profit, p.stop_loss
             group.last, group.targets_end, group.stops_end = <int32_t> i + 1, targets.known, stops.known
     b.groups_n, b.life_max = group - b.groups + 1, ttl_max + hold_max
     return max(targets.known, stops.known)
@@ -482,7 +481,7 @@ cdef class Market:
         n = len(which)
         passed = np.concatenate([[0], np.cumsum(1 + ((calls["reason"] != 0).astype(np.int64) << 32))])
         exits, trials, groups = room(3 * n, sizeof(exit_t)), room(n, sizeof(trial_t)), room(n, sizeof(group_t))
-        waits, free, makers = np.zeros(n, np.int32), np.empty(n, np.int32), np.empty(2 * n, np.int32)
+        waits, free, fractions = np.zeros(n, np.int32), np.zeros(n + AHEAD, np.int32), np.empty(2 * n, np.int64)
         workspace = self._fill(&b, terms, settings, calls, phases)
         b.n, b.opening.call = n, 0
         b.passed = <const int64_t*> address(passed)
@@ -490,8 +489,8 @@ cdef class Market:
         b.stops, b.closes = b.targets + n, b.targets + 2 * n
         b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
-        b.groups, b.target_of, b.free = <group_t*> address(groups), <int32_t*> address(makers), <int32_t*> address(free)
-        b.stop_of = b.target_of + n
+        b.groups, b.take_profits, b.free = <group_t*> address(groups), <int64_t*> address(fractions), <int32_t*> address(free)
+        b.stop_losses = b.take_profits + n
         b.levels_mask = (1 << min(10, (2 * number_rows(&b, <const int64_t*> address(which), shared)).bit_length())) - 1
         levels = room(2 * (b.levels_mask + 1), sizeof(level_t))
         b.levels = <level_t*> address(levels)

@@ -253,11 +253,11 @@ cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_
     l.ts, l.order, l.at = x.ts, x.order, x.price
 
 
-cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
+cdef inline void make_stop(const columns_t* m, const terms_t* g, int64_t stop_loss, const call_t* call, const opening_t* opening, const entry_t* e,
                            level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
     """It lives from the fill on, and fires at once where the last trade has reached it already. Stops of one level fire at one row, whatever entry
     they are of, if they live by then: only trades are counted."""
-    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss)
+    cdef int64_t level = stop_price(call.side, e.price, stop_loss)
     cdef level_t* l = level_of(levels, mask, opening.call, level, max(e.filled.trade - 1, <int64_t> 0))
     if l.after.trade < 0:
         fire(m, g, call.side, opening.horizon.trade, l)
@@ -271,8 +271,8 @@ cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t
     worth(g, call.side, e, g.taker_fee, x)
 
 
-cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
-                             level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
+cdef inline void make_target(const columns_t* m, const terms_t* g, int64_t take_profit, const call_t* call, const opening_t* opening,
+                             const entry_t* e, level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
     """Targets of one price are filled at one row, whatever entry they are of, if they live by then."""
     cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
     cdef place_t at = e.target
@@ -282,9 +282,9 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
     x.ts = x.order = NEVER
     x.odd = x.again = False
     x.plain = True
-    if p.take_profit == 0:
+    if take_profit == 0:
         return
-    x.price = target_price(call.side, e.price, p.take_profit, e.reference)
+    x.price = target_price(call.side, e.price, take_profit, e.reference)
     if x.price <= 0:
         x.odd, x.plain = True, False
         x.ts = x.order = 0
@@ -313,9 +313,9 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
     worth(g, call.side, e, g.maker_fee, x)
 
 
-cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
+cdef inline void make_close(const columns_t* m, const terms_t* g, int64_t max_hold_ns, const call_t* call, const opening_t* opening, const entry_t* e,
                             exit_t* x) noexcept nogil:
-    cdef int64_t now = e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
+    cdef int64_t now = e.ts + g.ack_latency + max_hold_ns + g.order_latency
     cdef place_t at
     at.trade = row_at(m.ts, e.target.trade, opening.horizon.trade, now)
     at.quote = row_at(m.quote_ts, e.target.quote, opening.horizon.quote, now)
