@@ -179,8 +179,8 @@ FIGURES = (
            why="743 in the reader by predicted layout, which compares or reads each of a frame's 152 bytes, 53 in the decoder around it, 23 the loop "
                "that counts"),
     Figure(15, "... encode", value("count.encode.create"), 160, "154", False, "instructions",
-           why="a message of 310 bytes from nine texts and eight numbers, all made anew: 132 copying the texts, 135 the 13 digits of the time"
-               " alone, 43 in memcpy; the rest are two exact decimals, three hexadecimal numbers and the choice of each"),
+           why="a message of 310 bytes from nine texts and eight numbers, all made anew: 132 copy the texts, 101 print the 13 digits of the time; the "
+               "rest are two exact decimals, three hexadecimal numbers and the choice of each"),
     Figure(16, "import of the compiled core", value("start.liqcore"), 5, "2-4.5", False, "ms",
            why="36 extension modules, where the prototype had three: 56 % of the processor time their bodies (14 % the enum classes of "
                "liqcore.event, 7 % the dtypes of the audit's records), 20 % loading them, 16 % 14 Python files, 8 % finding them. A fifth "

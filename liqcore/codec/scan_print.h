@@ -1,41 +1,43 @@
-/* Integers, hexadecimal and exact decimals into a buffer. The caller guarantees room: 24 bytes a number, and 16 bytes of slack behind a copy. */
+/* Integers, hexadecimal and exact decimals into a buffer. The caller guarantees room: 40 bytes a number, and 16 bytes of slack behind a copy. */
 #ifndef LIQCORE_SCAN_PRINT_H
 #define LIQCORE_SCAN_PRINT_H
 
 #include <stdint.h>
 #include <string.h>
 
-static const char SCAN_PAIRS[201] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566"
-    "676869707172737475767778798081828384858687888990919293949596979899";
+/* The eight digits of a value below 10**8 in the order in which they are read: halves, pairs and digits are split side by side. */
+static inline uint64_t scan_eight_digits(uint32_t value) {
+    uint64_t x = (uint64_t) (value / 10000) | (uint64_t) (value % 10000) << 32;
+    uint64_t pairs = (x * 10486 >> 20) & 0x0000007F0000007FULL;
+    x = pairs | (x - 100 * pairs) << 16;
+    uint64_t tens = (x * 103 >> 10) & 0x000F000F000F000FULL;
+    return (tens | (x - 10 * tens) << 8) + 0x3030303030303030ULL;
+}
 
-/* Digits of value, right-aligned so that they end at `end`. Returns how many. */
+/* Digits of value, right-aligned so that they end at `end`, behind zeros: 24 bytes are written at most. Returns how many digits there are. */
 static inline int scan_digits_before(char* end, uint64_t value) {
-    char* p = end;
-    while (value >= 100) {
-        p -= 2;
-        memcpy(p, SCAN_PAIRS + 2 * (value % 100), 2);
-        value /= 100;
+    char* p = end - 8;
+    uint64_t x;
+    for (; value >= 100000000; value /= 100000000, p -= 8) {
+        x = scan_eight_digits((uint32_t) (value % 100000000));
+        memcpy(p, &x, 8);
     }
-    if (value >= 10) {
-        p -= 2;
-        memcpy(p, SCAN_PAIRS + 2 * value, 2);
-    } else {
-        *--p = (char) ('0' + value);
-    }
-    return (int) (end - p);
+    x = scan_eight_digits((uint32_t) value);
+    memcpy(p, &x, 8);
+    int zeros = __builtin_ctzll((x & 0x0F0F0F0F0F0F0F0FULL) | 1ULL << 56) / 8;        /* the last digit stands, also where it is one */
+    return (int) (end - p) - zeros;
 }
 
 static inline int scan_print_integer(char* out, uint64_t value) {
-    char digits[24];
+    char digits[48] = {0};
     int n = scan_digits_before(digits + 24, value);
-    memcpy(out, digits + 24 - n, (size_t) n);
+    memcpy(out, digits + 24 - n, 24);
     return n;
 }
 
 /* count * mantissa / 10**decimals with all decimals of the step. Returns the length (at most 34), or -1 where the product overflows. */
 static inline int scan_print_decimal(char* out, int64_t count, int64_t mantissa, int decimals) {
-    char digits[40];
+    char digits[64];
     int64_t value;
     int n, whole;
     if (count < 0 || decimals < 0 || decimals > 12 || __builtin_mul_overflow(count, mantissa, &value))
@@ -45,11 +47,11 @@ static inline int scan_print_decimal(char* out, int64_t count, int64_t mantissa,
     if (n < decimals + 1)
         n = decimals + 1;
     whole = n - decimals;
-    memcpy(out, digits + 40 - n, (size_t) whole);
+    memcpy(out, digits + 40 - n, 24);                      /* whole blocks: the length of a copy is known to the compiler */
     if (decimals == 0)
         return whole;
     out[whole] = '.';
-    memcpy(out + whole + 1, digits + 40 - decimals, (size_t) decimals);
+    memcpy(out + whole + 1, digits + 40 - decimals, 16);
     return n + 1;
 }
 
