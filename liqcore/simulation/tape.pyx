@@ -1,6 +1,5 @@
 """Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; whoever walks it trusts it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
@@ -30,6 +29,12 @@ cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX, where Python or 
 
 cdef size_t _address(object array):
     return array.ctypes.data
+
+
+cdef object _threads(int workers):
+    from concurrent.futures import ThreadPoolExecutor       # few want it, and everybody would wait for it
+
+    return ThreadPoolExecutor(workers)
 
 
 cdef object _later(object pool, object function, object arguments, dict options):
@@ -129,7 +134,7 @@ cdef class Tape:
         cdef int32_t workers = whole32(threads, "threads")
         if workers < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
-        with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        with _threads(workers) if workers > 1 else nullcontext() as pool:
             for n in range(self.count):
                 self._point(n, parts["strips"][n], sound, pool)
         self._hold(as_events(parts["rare"]), np.ascontiguousarray(parts["place"]))
