@@ -37,8 +37,8 @@ class Rule(StrEnum):
 
 
 class Refused(ValueError):
-    """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up" or
-    "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
+    """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up"
+    or "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
 
     def __init__(self, why: str, condition: str = "", slug: str = "", winner: str = ""):
         super().__init__(why)
@@ -106,7 +106,7 @@ def parse_markets(answer: bytes) -> tuple[list[Market], list[Refused]]:
 
 
 def market_of(row: Any, event: Any = None) -> Market:
-    """One market. event: what stands around it, whose eventStartTime, series and rules count where its own are missing. Refused says what is wrong."""
+    """One market. event: what stands around it, whose start, series and rules count where its own are missing. Refused says what is wrong."""
     if not isinstance(row, dict):
         raise Refused(f"a market that is no object: {str(row)[:60]!r}")
     slug, condition = (str(row.get(key) or "") for key in ("slug", "conditionId"))
