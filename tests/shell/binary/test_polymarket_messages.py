@@ -38,7 +38,7 @@ def test_the_double_hour_of_november_is_two_markets():
     ({"resolutionSource": "https://data.chain.link/streams/btc-usd-twap-60s-streams"}, "Chainlink"),
     ({"resolutionSource": "https://www.coinbase.com/price/btc"}, "unknown resolutionSource"), ({"resolutionSource": ""}, "unknown resolutionSource"),
     ({"resolutionSource": "https://www.binance.com/en/trade/BTC_USDT?type=futures"}, "unknown resolutionSource"),
-    ({"endDate": "2026-10-17T08:05:00Z"}, "other than one whole hour"), ({"eventStartTime": "noon"}, "eventStartTime"),
+    ({"endDate": "2026-10-17T08:05:00Z"}, "not of one whole hour"), ({"eventStartTime": "noon"}, "eventStartTime"),
     ({"feeSchedule": {"exponent": 2, "rate": 0.07, "takerOnly": True}}, "exponent is not 1"), ({"feeSchedule": None}, "no feeSchedule"),
     ({"feeSchedule": {"exponent": 1, "rate": 7, "takerOnly": True}}, "rate is no rate"),
     ({"feeSchedule": {"exponent": 1, "rate": 0.07, "takerOnly": False}}, "takerOnly"), ({"outcomes": '["Yes", "No"]'}, "outcomes are not Up and Down"),

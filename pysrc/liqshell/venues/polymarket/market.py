@@ -150,7 +150,7 @@ def _candle_of(row: dict[str, Any], around: dict[str, Any], start: int, end: int
     need(found and found[1] in COINS, "unknown resolutionSource", source)
     assert found is not None
     coin = found[1]
-    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle of other than one whole hour", f"{start} to {end}")
+    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle that is not of one whole hour", f"{start} to {end}")
     slug, series = str(row.get("slug") or ""), around.get("seriesSlug")
     need(named_for(slug, coin, start), f"the name of another market than that of {COINS[coin]} in this hour", slug)
     need(series is None or series == SERIES[coin], "another series", series)
