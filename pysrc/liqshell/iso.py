@@ -1,10 +1,12 @@
-"""Times as text (ISO 8601) to nanoseconds. Python's datetime ends at microseconds: the fraction of the second is read here."""
+"""Times as text (ISO 8601) to nanoseconds. Python's datetime ends at microseconds: the fraction of the second is read here. And what a clock on the
+wall of a place shows."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -26,6 +28,12 @@ def written_ns(text: str, zone: str = "") -> int:
         when = datetime.fromisoformat(when.isoformat() + (zone or "+00:00"))
     since = when - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + fraction
+
+
+def wall_clock(ns: int, place: str) -> tuple[int, int, int, int]:
+    """(year, month, day, hour) at a place such as America/New_York. KeyError where this machine does not know the place's time."""
+    at = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(ZoneInfo(place))
+    return at.year, at.month, at.day, at.hour
 
 
 def all_ns(texts: Sequence[str], zone: str = "") -> np.ndarray | None:

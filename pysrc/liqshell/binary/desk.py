@@ -329,8 +329,8 @@ class Desk:
                 book.tick = message.tick
 
     def _list(self, raw: bytes, ts: int) -> None:
-        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name. The newest list counts: a market
-        that it does not have by the known rule any more is bet on no longer."""
+        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name. The newest list counts: a
+        market that has another rule in it is bet on no longer."""
         try:
             found, refused = parse_markets(raw)
         except ValueError:
@@ -518,8 +518,8 @@ class Desk:
             self._venue_says(hour, side, ts)
         elif hour not in self.unclear:
             self.unclear.add(hour)
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue contradicts itself on who is paid: nothing is until it is clear", "hour": hour,
-                               "venue": side, "outcome": said.outcome, "token": said.winner})
+            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue contradicts itself on who is paid: nothing is until it is clear",
+                               "hour": hour, "venue": side, "outcome": said.outcome, "token": said.winner})
 
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
         again = self.said.get(hour) == winner and hour not in self.unclear

@@ -463,8 +463,8 @@ def _contracts_note(each: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:
     """Whose fires these are."""
     if len(each) < 2:
         return []
-    return [f"fires of all contracts count: {', '.join(f'{key} {len(found)}' for key, found in each.items())}; prices and hours, where no spot candle has "
-            f"them, are those of {next(iter(each))}"]
+    counts = ", ".join(f"{key} {len(found)}" for key, found in each.items())
+    return [f"fires of all contracts count: {counts}; prices and hours, where no spot candle has them, are those of {next(iter(each))}"]
 
 
 def _row(one: Fire) -> dict[str, Any]:

@@ -4,7 +4,7 @@ tests/order_utils at 6231f16, and py_clob_client_v2 1.2.1 run with the same key)
 from decimal import Decimal as D
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from liqshell.errors import ConfigError
@@ -76,6 +76,8 @@ TICKS = st.sampled_from([D("0.1"), D("0.01"), D("0.005"), D("0.0025"), D("0.001"
 
 
 @given(TICKS, st.integers(1, 9999), st.decimals("0.01", "5000", places=2), st.booleans(), st.booleans())
+@example(D("0.001"), 200, D("5.00"), True, True)
+@example(D("0.001"), 970, D("9.99"), True, True)
 def test_amounts_keep_the_venues_decimals_and_never_ask_for_more(tick, step, shares, buy, marketable):
     price = tick * (step % (int(1 / tick) - 1) + 1)
     try:

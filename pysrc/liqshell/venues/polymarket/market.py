@@ -37,8 +37,8 @@ class Rule(StrEnum):
 
 
 class Refused(ValueError):
-    """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up" or
-    "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
+    """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up"
+    or "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
 
     def __init__(self, why: str, condition: str = "", slug: str = "", winner: str = ""):
         super().__init__(why)
@@ -106,7 +106,7 @@ def parse_markets(answer: bytes) -> tuple[list[Market], list[Refused]]:
 
 
 def market_of(row: Any, event: Any = None) -> Market:
-    """One market. event: what stands around it, whose eventStartTime, series and rules count where its own are missing. Refused says what is wrong."""
+    """One market. event: what stands around it, whose start, series and rules count where its own are missing. Refused says what is wrong."""
     if not isinstance(row, dict):
         raise Refused(f"a market that is not an object: {str(row)[:60]!r}")
     slug, condition = (str(row.get(key) or "") for key in ("slug", "conditionId"))
@@ -150,7 +150,7 @@ def _candle_of(row: dict[str, Any], around: dict[str, Any], start: int, end: int
     need(found and found[1] in COINS, "unknown resolutionSource", source)
     assert found is not None
     coin = found[1]
-    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle of other than one whole hour", f"{start} to {end}")
+    need(end - start == HOUR_NS and start % HOUR_NS == 0, "a Binance candle that is not of one whole hour", f"{start} to {end}")
     slug, series = str(row.get("slug") or ""), around.get("seriesSlug")
     need(named_for(slug, coin, start), f"the name of another market than that of {COINS[coin]} in this hour", slug)
     need(series is None or series == SERIES[coin], "another series", series)

@@ -7,29 +7,30 @@ sentences are those of the hourly Bitcoin markets of 2025 and 2026; where market
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from liqshell.errors import ConfigError
+from liqshell.iso import wall_clock
 
-NS = 1_000_000_000
+MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")
 COINS = {"BTC": "bitcoin"}               # in the names of markets
 SERIES = {"BTC": "btc-up-or-down-hourly"}
 # each at most once, in this order; of the ways to say the same thing, one
 _REQUIRED, _POSSIBLE = True, False
 _SENTENCES: tuple[tuple[bool, tuple[str, ...]], ...] = (
-    (_REQUIRED, ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the {coin}/USDT 1 hour candle that '
-                 'begins on the time and date specified in the title.',)),
+    (_REQUIRED, ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the {coin}/USDT 1 hour candle '
+                 'that begins on the time and date specified in the title.',)),
     (_REQUIRED, ('Otherwise, this market will resolve to "Down".',)),
     (_POSSIBLE, ("The resolution source for this market is information from Binance, specifically the {coin}/USDT pair "
                  "(https://www.binance.com/en/trade/{coin}_USDT).",
                  "The resolution source for this market is information from Binance, specifically the {coin}/USDT pair.")),
-    (_POSSIBLE, ('The close « C » and open « O » displayed at the top of the graph for the relevant "1H" candle will be used once the data for that '
-                 'candle is finalized.',)),
-    (_POSSIBLE, ("Please note that this market is about the price according to Binance {coin}/USDT, not according to other exchanges or trading pairs.",
-                 "Please note that this market is about the price according to Binance {coin}/USDT, not according to other sources or spot markets.")))
+    (_POSSIBLE, ('The close « C » and open « O » displayed at the top of the graph for the relevant "1H" candle will be used once the data for '
+                 'that candle is finalized.',)),
+    (_POSSIBLE, ("Please note that this market is about the price according to Binance {coin}/USDT, not according to other exchanges or trading "
+                 "pairs.",
+                 "Please note that this market is about the price according to Binance {coin}/USDT, not according to other sources or spot "
+                 "markets.")))
 _PLAIN = str.maketrans({"“": '"', "”": '"', "’": "'", "-": " "})
 
 
@@ -60,20 +61,15 @@ def _first(text: str) -> str:
     return sentence + dot.strip()
 
 
-@cache
-def _new_york() -> ZoneInfo:
-    try:
-        return ZoneInfo("America/New_York")
-    except ZoneInfoNotFoundError:
-        raise ConfigError("the names of the hourly markets", "this machine has no time zones", "America/New_York", "pip install tzdata") from None
-
-
 def named_for(slug: str, coin: str, start_ns: int) -> bool:
-    """Whether a market's name is that of the coin's hour from start_ns on, by the wall clock of New York; older names have no year. The rules speak of
-    "the time and date specified in the title"."""
-    at = datetime.fromtimestamp(start_ns // NS, UTC).astimezone(_new_york())
-    head, tail = f"{COINS.get(coin)}-up-or-down-{at:%B}-{at.day}".lower(), f"{at.hour % 12 or 12}{'am' if at.hour < 12 else 'pm'}-et"
-    return slug in (f"{head}-{at.year}-{tail}", f"{head}-{tail}")
+    """Whether a market's name is that of the coin's hour from start_ns on, by the clocks of New York; older names have no year. The rules speak of
+    "the time and date specified in the title". ConfigError where this machine does not know that place's time."""
+    try:
+        year, month, day, hour = wall_clock(start_ns, "America/New_York")
+    except KeyError:
+        raise ConfigError("the names of the hourly markets", "this machine has no time zones", "America/New_York", "pip install tzdata") from None
+    head, tail = f"{COINS.get(coin)}-up-or-down-{MONTHS[month - 1]}-{day}", f"{hour % 12 or 12}{'am' if hour < 12 else 'pm'}-et"
+    return slug in (f"{head}-{year}-{tail}", f"{head}-{tail}")
 
 
 def unknown_config(config: Any, coin: str) -> str:

@@ -68,8 +68,8 @@ class Order:
 def amounts(buy: bool, shares: Decimal, price: Decimal, tick: Decimal, marketable: bool) -> tuple[int, int]:
     """(maker amount, taker amount) of an order, rounded as the venue demands. marketable: FAK or FOK, whose money has two decimals and whose shares
     four. What a buyer gives for a share is never above his price: it is the price where that many shares cost whole cents, else less than a tick
-    below it (of orders of 1 pUSD or more). The amounts of rounded shares are the same again. ValueError for a price off the tick's grid or outside (0, 1), or for nothing to
-    trade."""
+    below it (of orders of 1 pUSD or more). The amounts of rounded shares are the same again. ValueError for a price off the tick's grid or outside
+    (0, 1), or for nothing to trade."""
     if not tick <= price <= 1 - tick or price % tick:
         raise ValueError(f"price {price} is not a multiple of the tick {tick} between {tick} and {1 - tick}")
     _, size_places, amount_places = ROUNDING[str(tick.normalize())]
