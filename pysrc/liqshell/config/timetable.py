@@ -236,7 +236,7 @@ def _event(where: str, row: Mapping[str, str]) -> Span:
     if not row["name"] or not (0 <= before <= EVENT_S_MAX and 0 <= after <= EVENT_S_MAX):
         raise DataError(where, f"name {shown(row['name'])}, before_s {before:g}, after_s {after:g}", "a name, and seconds from 0 to 604800")
     if at.tzinfo and row.get("tz") and at.utcoffset() != at.astimezone(zone).utcoffset():
-        raise DataError(where, f"at {shown(row['at'])} with an offset of its own, tz {shown(row['tz'])}", "a local time of the zone, without an offset")
+        raise DataError(where, f"at {shown(row['at'])} with an offset that tz {shown(row['tz'])} does not have", "a local time without an offset")
     # in autumn a local time comes twice, and is meant once or the other time
     both = sorted((at if at.tzinfo else at.replace(tzinfo=zone, fold=fold)).astimezone(UTC) for fold in (0, 1))
     try:

@@ -13,28 +13,33 @@ from liqshell.judge.types import Question
 from liqshell.judge.validation import CONFIDENCE, HOSTS_MIN, stated
 from liqshell.news.items import Item, independent
 
-VERSION = 1
+VERSION = 2
 WORDS: Mapping[str, tuple[int, str]] = {      # event -> where it moves the price, words
-    "delisting": (-1, r"delist\w*|removal of|will remove|ceases? trading|suspend\w* trading"),
-    "hack": (-1, r"hack\w*|exploit\w*|drain\w*|stolen|breach\w*|rug ?pull\w*|phish\w*"),
+    "delisting": (-1, r"delist(s|ed|ing|ings)?|removal of|will remove|ceases? trading|suspend(s|ed|ing)? trading"),
+    "hack": (-1, r"hack(s|ed|ing|ers?)?|exploit(s|ed|ers?)?|drain(s|ed|ers?)?|stolen|breach(es|ed)?|rug ?pull(s|ed)?|phish(ed|ing)"),
     "regulation": (-1, r"lawsuit|sued|sues|charges?|charged|indict\w*|ban(s|ned)?|fraud|subpoena\w*|investigat\w+"),
     "outage": (-1, r"outage|halt(s|ed)?|offline|paused withdrawals|withdrawals paused|chain stop\w*"),
-    "unlock": (-1, r"token unlock\w*|unlocks? \$?\d|vesting"),
+    "unlock": (-1, r"token unlock(s|ed|ing)?|unlocks? \$?\d[\w.,]*|vesting"),
     "listing": (1, r"(will|to) list\b|lists\b|new listing|listed on|listing on"),
-    "partnership": (1, r"partner\w*|integrat\w+|acquir\w+|etf (approv\w*|inflow\w*)|approv\w+ (the )?\w* ?etf|adopts?|treasury buys?"),
+    "partnership": (1, r"partner(s|ed|ing|ships?)?|integrat(es?|ed|ing|ions?)|acquir(es?|ed|ing)|etf (approv(al|es?|ed)|inflows?)|"
+                       r"approv(al of|es?|ed) (the )?\w* ?etf|adopts?|treasury buys?"),
 }
-_COMPILED = {event: (way, re.compile(rf"\b({words})", re.I)) for event, (way, words) in WORDS.items()}
+_COMPILED = {event: (way, re.compile(rf"\b({words})(?!\w)", re.I)) for event, (way, words) in WORDS.items()}
+# what turns a phrase round: an approval that is delayed is none, an outage that is resolved is over; neither moves the price a known way
+_UNDONE = re.compile(r"\b(delay(s|ed)|postpon(es|ed)|cancel(s|led|ed)|reject(s|ed)|resolv(es|ed)|lift(s|ed)|restor(es|ed)|"
+                     r"revers(es|ed)|overturn(s|ed))\b", re.I)
 _DENIED = re.compile(r"\b(no|not|denies|denied|false|fake|rumou?rs?|dismiss\w*|drops?|withdraws?|avoids?)\b", re.I)
 
 
 def event_of(item: Item) -> tuple[str, int]:
-    """What an item is about and where that moves the price: +1, -1, 0 = nothing that the words know, or denied."""
+    """What an item is about and where that moves the price: +1, -1, 0 = nothing that the words know, denied or undone."""
     text = f"{item.title} {item.description}"
     if item.event:
         return item.event, {"listing": 1, "delisting": -1, "outage": -1}.get(item.event, 0)
     if _DENIED.search(item.title):
         return "rumour", 0
-    return next(((event, way) for event, (way, pattern) in _COMPILED.items() if pattern.search(text)), ("none", 0))
+    event, way = next(((event, way) for event, (way, pattern) in _COMPILED.items() if pattern.search(text)), ("none", 0))
+    return event, 0 if _UNDONE.search(item.title) else way
 
 
 def grade(direction: str, items: Sequence[Item]) -> tuple[str, str, list[int]]:

@@ -90,8 +90,21 @@ def owner_of(host: str) -> str:
 _FIELDS = "action|confidence|direction|news_event|evidence|action_reason|news_note|trend_note|liq_note"
 PATTERNS: Mapping[str, re.Pattern[str]] = {
     "orders": re.compile(r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b"
-                         r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)", re.I),
-    "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)", re.I),
+                         r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)"
+                         r"|\b(ignore|disregard|forget)\b (all |any |everything )*(of )?(the )?(above|foregoing|preceding)\b"
+                         r"|(ignore|disregard|forget|override)(all|any|of|the|your)*(previous|prior|above|earlier)"     # letters put together
+                         r"|\b(ignore|disregard|forget)\b (everything|all|anything|what(ever)?)( that)? you\b", re.I),
+    "orders in other languages": re.compile(
+        r"\bignorier\w*\b.{0,30}\b(vorherig|vorig|bisherig|obig|alle)\w*\b.{0,30}\b(anweisung|instruktion|regel|befehl)"       # de
+        r"|\b(ignore[zr]?|oublie[zr]?)\b.{0,30}\b(instruction|consigne|directive)s?\b.{0,30}\b(pr[ée]c[ée]dente?s?|ci-dessus|ant[ée]rieure?s?)"  # fr
+        r"|\b(ignor[ae]n?|olvid[ae]n?|ignorem?|esque[çc]am?|ignor(a|ate|are)|dimentica(te)?)\b.{0,30}"                        # es, pt, it
+        r"\b(instruc\w+|instru[çc][õo]es|indicaciones|istruzioni|regras|reglas|regole)\b"
+        r"|\b(и|про)?игнорир\w+.{0,30}(инструкци|указани|правил)|\bзабуд\w+.{0,30}(инструкци|указани|правил)"                # ru
+        r"|(忽略|忽視|忽视|无视|無視).{0,12}(指令|指示|说明|說明|规则|規則|提示)"                                                       # zh
+        r"|(指示|命令|ルール|プロンプト).{0,8}(無視|忘れ)|(지시|명령|규칙|프롬프트).{0,8}(무시|잊)"                                       # ja, ko
+        r"|(talimat|komut|yönerge|kural)\w*.{0,20}(yok say|görmezden gel|unut|dikkate alma)", re.I),                           # tr
+    "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)"
+                       r"|[\"'“”]?\brole\b[\"'“”]?\s*[:=]\s*[\"'“”]?\s*(system|assistant|developer|user|tool)\b", re.I),
     "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
                          r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
     "answer": re.compile(rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]"
@@ -110,7 +123,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
                           r"\b(as|to)\b.{0,10}"
                           r"(supports|contradicts|high|enter|don.?t enter|none)\b", re.I),
     "encoded": re.compile(r"[A-Za-z0-9+/=_-]{100,}"),
-    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (instructions?|system prompt|directives?)\b"
+    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (system prompt|(instructions?|directives?)"
+                                   r"(?! (for|on|from|about|to) (?!you\b|the (ai|model|judge|assistant|reader)\b)))\b"
                                    r"|\bend of (the )?(news|data|items?|context|article)\b", re.I),
 }
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
@@ -119,10 +133,12 @@ _LOOKALIKE = str.maketrans("аеорсухіјѕԁ", "aeopcyxijsd")
 
 def suspicion(text: str) -> str:
     """The name of the pattern of an injection that a text shows, '' = none. Read as a model might read it: compatibility forms, letters that look
-    like Latin ones and letters with spaces between them are taken for what they show."""
-    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", html.unescape(text))).translate(_LOOKALIKE)
+    like Latin ones and letters with one or more spaces between them are taken for what they show. A filter of known phrases: it knows no others."""
+    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", html.unescape(text)))
+    seen = plain.translate(_LOOKALIKE)
     together = re.sub(r"(?<=\b\w)[ ._-](?=\w\b)", "", seen)
-    return next((name for name, pattern in PATTERNS.items() for form in dict.fromkeys((seen, together)) if pattern.search(form)), "")
+    wide = re.sub(r"(?<=\b\w)[ ._-]{1,3}(?=\w\b)", "", seen)
+    return next((name for name, pattern in PATTERNS.items() for form in dict.fromkeys((seen, together, wide, plain)) if pattern.search(form)), "")
 
 
 # ---- selection ----

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import said_once
 from captures import DATA, needs_data
-from recorder_lines import member, unpacked
+from recorder_lines import member, own, unpacked
 from said_once import HOUR, NAMES, SYMBOLS, T0
 
 import liqcore as lc
@@ -19,6 +19,7 @@ from liqcore.event import Stream
 from liqshell import formats, store
 from liqshell.recording import journal
 from liqshell.errors import DataError
+from liqshell.run import recorded_events
 from liqshell.store import importer
 
 HOURS = 7
@@ -229,3 +230,33 @@ def test_any_damage_gives_what_is_left_or_an_error_and_file_by_file_the_same_as_
                 parts += list(formats.read(file).ordered())
         assert whole.tobytes() == np.concatenate(parts).tobytes(), seed
         assert (np.diff(whole["ts_recv"]) >= 0).all() and len(whole) > 5000
+
+
+def test_what_was_down_before_a_tear_is_down_behind_it(run, tmp_path):
+    """A tear between DOWN and UP of the liquidations gives back the other streams alone; the backtest's reader says the same."""
+    torn = tmp_path / "run" / journal.FRAMES
+    shutil.copytree(run / journal.FRAMES, torn)
+    file = next(torn.glob("*_02*"))
+    lines = unpacked(file).splitlines(keepends=True)
+    third, only = len(lines) // 3, {"venue": "bybit", "parts": [{"streams": int(Stream.STREAM_LIQUIDATION)}]}
+    times = [json.loads(lines[k * third])["ts_recv"] for k in range(3)]
+    down = own(times[1] - 1, "liqcore.feed", {"state": 2, "ts_event": times[1] - 1} | only)
+    up = own(times[2] + 60 * 10**9, "liqcore.feed", {"state": 1, "ts_event": times[2] + 60 * 10**9} | only)
+    behind = [one for one in lines[2 * third:] if json.loads(one)["ts_recv"] > times[2] + 60 * 10**9]
+    middle = lines[2 * third:len(lines) - len(behind)]
+    members = [member(b"".join([*lines[:third], down, *lines[third:third + 9]])), member(b"".join(lines[third + 9:2 * third])),
+               member(b"".join([*middle, up, *behind]))]
+    file.write_bytes(members[0] + members[1][:30] + members[2])
+    with formats.read(torn.parent) as reading:
+        found = np.concatenate(list(reading.ordered()))
+    marks = found[(found["kind"] == lc.Kind.FEED) & (found["ts_recv"] > times[0]) & (found["code"] != lc.FeedState.FEED_GAP)]
+    rest = 127 & ~int(Stream.STREAM_LIQUIDATION)
+    said = [(int(mark["code"]), int(mark["flags"])) for mark in marks]
+    assert set(said[1:-1]) == {(2, rest), (1, rest)} and said[0] == (2, 127 - rest) and said[-1] == (1, 127 - rest), said
+    read = recorded_events.read_events(torn.parent).events
+    assert read[read["kind"] == lc.Kind.FEED].tobytes() == found[found["kind"] == lc.Kind.FEED].tobytes()
+    features = lc.Features(["liquidations.liq_volume@1s", "flow.volume@10s"], said_once.INSTRUMENTS)
+    at = int(np.searchsorted(found["ts_recv"], times[2] + 30 * 10**9))
+    features.push(found[:at])
+    volume = features.table(times[2] + 30 * 10**9)
+    assert np.isnan(volume[:, 0]).all() and not np.isnan(volume[:, 1]).any()
