@@ -119,7 +119,8 @@ def _paired(who: np.ndarray, instant: np.ndarray, is_new: np.ndarray, cut: np.nd
         shared[tangled] = False
         held = int(np.count_nonzero(~is_new))               # the old file's rows stand before the new one's, both in order of time
         for moment in np.unique(instant[tangled]).tolist():
-            ours, others = (begin + np.arange(*np.searchsorted(part, (moment, moment + 1))) for begin, part in ((0, instant[:held]), (held, instant[held:])))
+            ours = np.arange(*np.searchsorted(instant[:held], (moment, moment + 1)))
+            others = np.arange(*np.searchsorted(instant[held:], (moment, moment + 1))) + held
             a, b = _aligned(who[ours], who[others], int(cut[ours[0]]))
             shared[ours[a]] = shared[others[b]] = True
         rest = np.flatnonzero(tangled & ~shared)        # copies that only another order could pair: the store has them already

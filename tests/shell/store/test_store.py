@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,14 @@ def test_the_tick_size_is_found_again(step, decimals, count, seed):
     rng = np.random.default_rng(seed)
     ticks = rng.integers(1, 5000, count) * step
     assert float(Grid.of(ticks / 10.0 ** decimals).step()) == step / 10.0 ** decimals
+
+
+@pytest.mark.parametrize(("step", "price", "found"), [
+    ("0.0005", 58_000, "0.0005"), ("0.00025", 58_000, "0.00025"), ("0.0005", 250_000, "0.0005"),       # as many ticks as of 0.001 and less than 2^31
+    ("0.0001", 58_000, "0.001"), ("0.0005", 300_000, "0.001")])                                        # too many: as fine as there is room for
+def test_a_step_of_many_decimals_is_kept_as_long_as_its_ticks_fit(step, price, found):
+    ticks = np.random.default_rng(1).integers(-3000, 3000, 700) + int(Decimal(price) / Decimal(step))
+    assert Grid.of(np.array([float(int(n) * Decimal(step)) for n in ticks])).step() == Decimal(found)
 
 
 def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it_coarse():
