@@ -49,7 +49,11 @@ def what(
     report = quality.data_report(at)
     if verify:
         report["faults"] = faults
-    page.save(report, at.root)
+    unwritten = ""
+    try:
+        page.save(report, at.root)
+    except OSError as why:              # a store that may only be read has its report all the same
+        unwritten = why.strerror or str(why)
     if json_:
         print(json.dumps(report))
     else:
@@ -61,6 +65,9 @@ def what(
             print(f"DAMAGED {fault}")
         if verify and not faults:
             print("verified: every partition matches its fingerprint")
+    if unwritten:
+        print(f"report: not written into {at.root}: {unwritten}", file=sys.stderr)
+    elif not json_:
         print(f"report: {at.root / 'report.html'}")
     return 1 if faults else 0
 

@@ -80,13 +80,17 @@ class Grid:
                 break
         if decimals == UNFIT:               # no grid: as fine as int32 allows
             decimals = DECIMALS_MAX
-        while decimals > 0 and self.largest * 10.0 ** decimals * 4.0 >= UNITS_MAX:      # room for a fourfold price
+        while decimals > 0 and self.largest * 10.0 ** decimals * 4.0 >= UNITS_MAX * self._units(decimals):      # room for a fourfold price
             decimals -= 1
+        return Decimal(self._units(decimals)).scaleb(-decimals)
+
+    def _units(self, decimals: int) -> int:
+        """The step of the values that need no more decimals, in units of the last one."""
         divisor = 0
         for d, value in self.divisors.items():
             if d <= decimals:
                 divisor = math.gcd(divisor, value * 10 ** (decimals - d))
-        return Decimal(_round_down(divisor if total >= STEPS_MIN else 1)).scaleb(-decimals)
+        return _round_down(divisor if self.total >= STEPS_MIN else 1)
 
     def as_dict(self) -> dict[str, object]:
         counts, divisors = ({str(d): of[d] for d in sorted(of)} for of in (self.counts, self.divisors))

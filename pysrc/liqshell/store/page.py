@@ -33,7 +33,11 @@ def save(report: dict[str, Any], folder: Path) -> None:
     for name, text in (("report.json", json.dumps(report, indent=1)), ("report.html", html(report))):
         aside = folder / f".{name}.{os.getpid()}"
         private.write(aside, text)
-        os.replace(aside, folder / name)
+        try:
+            os.replace(aside, folder / name)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 def html(report: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqshell import store
+from liqshell import formats, store
 from liqshell.errors import ConfigError, DataError
+from liqshell.formats import column_map
 from liqshell.store import assemble, importer, merge, strip
 from liqshell.store.grid import Grid
 from liqshell.store.merge import Overlap
@@ -144,12 +147,57 @@ def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b
     assert overlap.duplicates == sum(min(a.count(row), b.count(row)) for row in set(a))
     assert merge.merge(layout, both, second, span(both), span(second), Overlap()).tobytes() == both.tobytes()
     other = merge.merge(layout, second, first, span(second), span(first), Overlap())
-    inside = set(a) >= set(b) or set(b) >= set(a)
+    assert sorted(other.tolist()) == sorted(both.tolist())
+    assert embedded(first, both) and embedded(second, other)
     ends = {span(first)[0], span(first)[1], span(second)[0], span(second)[1]}
     torn = [ts for ts in ends if any(r[0] == ts for r in a) and any(r[0] == ts for r in b)]
-    if inside and all(max(a.count(r), b.count(r)) == (a if set(a) >= set(b) else b).count(r) for r in set(a) | set(b)) or not torn:
+    if embedded(first, other) and embedded(second, both) and not torn:          # they do not contradict each other
         assert other.tobytes() == both.tobytes()
-    assert sorted(other.tolist()) == sorted(both.tolist())
+
+
+def embedded(some, rows):
+    """Whether rows stand in others in their own order."""
+    left = iter(rows.tolist())
+    return all(row in left for row in some.tolist())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=16), st.data())
+def test_pieces_of_one_record_give_it_back_wherever_its_rows_repeat(spec, data):
+    layout = LAYOUT["trades"]
+    whole = np.zeros(len(spec), EVENT_DTYPE)
+    whole["ts_recv"], whole["price"] = zip(*sorted(spec, key=lambda row: row[0]), strict=True)
+    whole["qty"], whole["side"], whole["kind"] = 1, 1, Kind.TRADE
+
+    def merged(one, two):
+        return merge.merge(layout, one, two, *((int(part["ts_recv"][0]), int(part["ts_recv"][-1])) for part in (one, two)), Overlap())
+
+    begin, end = sorted(data.draw(st.lists(st.integers(0, len(whole)), min_size=2, max_size=2, unique=True)))
+    assert merged(whole, whole[begin:end]).tobytes() == merged(whole[begin:end], whole).tobytes() == whole.tobytes()
+    before, behind = whole[:end], whole[begin:]          # they overlap; what they have in common must show how often rows stand in the whole
+    count = [Counter(part.tolist()) for part in (whole, before, behind)]
+    if count[0] == count[1] | count[2] and len(np.unique(before["ts_recv"])) > 1 < len(np.unique(behind["ts_recv"])):
+        assert merged(before, behind).tobytes() == merged(behind, before).tobytes() == whole.tobytes()
+
+
+def test_a_moment_with_more_rows_than_are_compared_keeps_the_order_of_the_store(monkeypatch):
+    monkeypatch.setattr(merge, "CELLS_MAX", 3)
+    whole = np.zeros(10, EVENT_DTYPE)
+    whole["ts_recv"], whole["price"], whole["qty"], whole["kind"] = 5, [1, 2, 3, 1, 2, 3, 1, 2, 3, 1], 1, Kind.TRADE
+    assert merge.merge(LAYOUT["trades"], whole, whole[5:], (5, 5), (5, 5), Overlap()).tobytes() == whole.tobytes()
+
+
+def test_a_file_that_begins_in_the_middle_of_a_second_leaves_its_rows_as_they_are(tmp_path):
+    prices = [100, 101, 102, 100, 101, 102, 100, 101, 102, 100]
+    rows = [f"{price + second},0.1,{T0 // 1_000_000 + second * 1000},Buy" for second in range(20) for price in prices]
+    for name, some in (("whole", rows), ("a", rows[:130]), ("b", rows[125:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["p,v,T,S", *some]) + "\n")
+    table = column_map.made({"kind": "trade", "time": {"column": "T", "unit": "ms"}, "side": {"column": "S", "of": "taker"}, "price": "p", "size": "v",
+                             "symbol": {"value": "BTCUSDT"}, "venue": {"value": "bybit"}}, "map")
+    for names in (("whole",), ("a", "b"), ("b", "a"), ("whole", "b"), ("b", "whole")):
+        for name in names:
+            assert not store.fill(tmp_path / "-".join(names), [tmp_path / f"{name}.csv"], options=formats.Options(columns=table)).broken
+        assert partitions(tmp_path / "-".join(names)) == partitions(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -277,6 +325,14 @@ def test_the_tick_size_is_found_again(step, decimals, count, seed):
     rng = np.random.default_rng(seed)
     ticks = rng.integers(1, 5000, count) * step
     assert float(Grid.of(ticks / 10.0 ** decimals).step()) == step / 10.0 ** decimals
+
+
+@pytest.mark.parametrize(("step", "price", "found"), [
+    ("0.0005", 58_000, "0.0005"), ("0.00025", 58_000, "0.00025"), ("0.0005", 250_000, "0.0005"),       # as many ticks as of 0.001 and less than 2^31
+    ("0.0001", 58_000, "0.001"), ("0.0005", 300_000, "0.001")])                                        # too many: as fine as there is room for
+def test_a_step_of_many_decimals_is_kept_as_long_as_its_ticks_fit(step, price, found):
+    ticks = np.random.default_rng(1).integers(-3000, 3000, 700) + int(Decimal(price) / Decimal(step))
+    assert Grid.of(np.array([float(int(n) * Decimal(step)) for n in ticks])).step() == Decimal(found)
 
 
 def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it_coarse():

@@ -189,6 +189,21 @@ def test_the_commands_import_show_and_verify(tmp_path, capsys):
     assert cli.main(["data", str(tmp_path / "nothing")]) == 2
 
 
+@pytest.mark.parametrize("json_", [True, False])
+def test_a_store_that_cannot_take_its_report_has_it_printed(tmp_path, capsys, json_):
+    (tmp_path / "BTCUSDT-aggTrades-2024-08-05.csv").write_text("".join(f"{n},58000.5,0.25,{n},{n},{1722816000000 + n},true\n" for n in range(30)))
+    at = tmp_path / "s"
+    assert cli.main(["import", str(tmp_path / "BTCUSDT-aggTrades-2024-08-05.csv"), "--store", str(at), "--quiet"]) == 0
+    (at / "report.json").unlink()
+    (at / "report.json").mkdir()                # as where the folder may only be read, which root may write nevertheless
+    capsys.readouterr()
+    assert cli.main(["data", str(at), *(["--json"] if json_ else [])]) == 0
+    said = capsys.readouterr()
+    assert "BTCUSDT" in said.out and f"report: not written into {at}: " in said.err
+    assert not json_ or json.loads(said.out)["contracts"][0]["symbol"] == "BTCUSDT"
+    assert not list(at.glob(".report*"))
+
+
 def test_rules_from_a_file(tmp_path, capsys):
     (tmp_path / "a.jsonl.gz").write_bytes(lines(0))
     rules = tmp_path / "rules.toml"
