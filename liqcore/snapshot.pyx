@@ -13,7 +13,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     WORD = 8                 # bytes of a length, and of the checksum at the end
-    WORDS = CHANGE_BLOCK // 8
+    WORDS = 8                # of a CHANGE_BLOCK
 
 
 cdef inline char* put_word(char* to, uint64_t x) noexcept nogil:
