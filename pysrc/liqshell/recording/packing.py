@@ -4,6 +4,7 @@ and its checksum, readable by any tool that knows the format; what was written b
 
 from __future__ import annotations
 
+import codecs
 import io
 import zipfile
 import zlib
@@ -74,7 +75,15 @@ class Tear:
 
 
 def pieces(file: Path) -> Iterator[bytes | Tear]:
-    """A file unpacked, piece by piece, whatever it is packed with."""
+    """A file unpacked, piece by piece, whatever it is packed with; without the byte order mark that some editors put before UTF-8."""
+    found = _pieces(file)
+    for first in found:
+        yield first.removeprefix(codecs.BOM_UTF8) if isinstance(first, bytes) else first
+        break
+    yield from found
+
+
+def _pieces(file: Path) -> Iterator[bytes | Tear]:
     regular(file, "a recording")
     try:
         with file.open("rb") as stream:
