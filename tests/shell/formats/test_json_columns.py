@@ -33,7 +33,7 @@ def plainly(lines: list[str]) -> list[list] | None:
     for line in lines:
         try:
             row = json.loads(line, parse_constant=lambda word: None)            # NaN is no number: missing, as in CSV
-            line.encode()
+            json.dumps(row, ensure_ascii=False).encode()            # half of a pair of surrogates is no text
             assert not any(isinstance(value, float) and np.isinf(value) for value in row.values())
             for column, (name, kind) in zip(out, TYPES.items(), strict=True):
                 value = row.get(name)
