@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler.AutoDocTransforms import EmbedSignature
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("LIQCORE_DEBUG") == "1"
@@ -20,6 +21,18 @@ SANITIZE = os.environ.get("LIQCORE_SANITIZE") == "1"
 JOBS = int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1))
 
 PACKAGES = {"liqcore": "liqcore", "liqshell": "pysrc/liqshell"}
+
+
+arguments_of = EmbedSignature._fmt_arglist
+
+
+def with_star_in_place(self, args, npoargs=0, npargs=0, *more, hide_self=False):
+    """Cython leaves `self` out of the signature of a class, but counts it where it puts the `*`: one too far to the right."""
+    left_out = sum(hide_self and arg.entry.is_self_arg for arg in args)
+    return arguments_of(self, args, npoargs, npargs - left_out, *more, hide_self=hide_self)
+
+
+EmbedSignature._fmt_arglist = with_star_in_place
 
 
 def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:

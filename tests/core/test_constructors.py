@@ -3,6 +3,7 @@
 import ast
 import enum
 import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,11 @@ def test_what_a_file_or_numpy_gives_is_taken():
         lc.Engine(["A"], strict="no")
     with pytest.raises(ValueError, match="stop_loss: expected a fraction .* got 'x'"):
         lc.Bracket(1, stop_loss="x")
+
+
+@pytest.mark.parametrize(("kind", "first"), [(lc.Instrument, "ETHUSDT"), (lc.SimVenue, [lc.Instrument("ETHUSDT")])])
+def test_the_signature_in_help_says_what_is_given_by_name_alone(kind, first):
+    assert re.match(rf"{kind.__name__}\(\w+, \*, ", kind.__doc__)
+    kind(first)
+    with pytest.raises(TypeError):
+        kind(first, "touch")
