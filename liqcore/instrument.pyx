@@ -64,7 +64,7 @@ cdef tuple instruments_of(object given, bint named):
 
 
 cdef class Instrument:
-    """One contract of one venue.
+    """One contract of one venue. All but the symbol is given by name.
 
     tick_size, lot_size: text as the venue gives it ('0.01'); kept exactly.
     multiplier: base units of one quantity unit (OKX ctVal x ctMult; 1 on Bybit linear and Binance USD-M).

@@ -20,7 +20,7 @@ HIDDEN = ("none", "wait")
 
 
 cdef class SimVenue:
-    """A venue made of public trades, best bid/ask and tickers.
+    """A venue made of public trades, best bid/ask and tickers. All but the instruments is given by name.
 
     fills, of a resting order: 'through', all of it when a trade or the opposite quote goes strictly beyond its price. 'touch', also by a trade at its
     price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume what was shown there when it arrived,

@@ -131,7 +131,7 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
                 gross[:, here] += _by_day(daily, part.tape.start, span, days)
             for name in ("entries", "trades", "wins", "gross", "fees", "net", "notional"):
                 rows[name] += found[name]
-    total["notional"] /= 2.0                   # of the sweep: what was bought and sold; here the half of it, which is that of the entries but for what the trades gained or lost
+    total["notional"] /= 2.0                   # half of what was bought and sold: that of the entries, but for what the trades gained or lost
     outcomes_: list[Outcome] = [
             {"entries": int(r["entries"]), "trades": int(r["trades"]), "wins": int(r["wins"]), "gross": float(r["gross"]), "fees": float(r["fees"]),
              "funding": 0.0, "net": float(r["net"]), "notional": float(r["notional"]),

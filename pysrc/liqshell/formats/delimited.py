@@ -63,18 +63,22 @@ class Columns:
 
     def ids(self, name: str) -> np.ndarray:
         """uint64 that tells an id from others: the number itself, or a hash of the text; 0 for an empty one."""
-        column = self._column(name)
+        numbers = self.whole_ids(name)
+        return _hashes(self._column(name)) if numbers is None else numbers
+
+    def whole_ids(self, name: str) -> np.ndarray | None:
+        """The ids as uint64 where all are whole numbers."""
         pa = arrow("ids")
         try:
-            return numpy_column(column.cast(pa.uint64(), safe=True))
+            return numpy_column(self._column(name).cast(pa.uint64(), safe=True))
         except pa.ArrowInvalid:
-            return _hashes(column, pa)
+            return None
 
     def _column(self, name: str) -> Any:
         return self.table.column(name).chunk(0)
 
 
-def _hashes(column: Any, pa: Any) -> np.ndarray:
+def _hashes(column: Any) -> np.ndarray:
     """64-bit hash of texts of one length (UUIDs) by words of 8 bytes, of others by Python's way through a set of bytes."""
     texts = column.fill_null("")
     lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset + len(texts) + 1])

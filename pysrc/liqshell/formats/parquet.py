@@ -100,7 +100,8 @@ class Parquet(Reading):
             events["ts_event"] = events["ts_recv"]
         for name, field in _FIELDS.items():
             if name in names:
-                events[field] = _numbers(batch.column(name))
+                numbers = _numbers(batch.column(name))
+                events[field] = self.kept_ids(numbers) if name == "id" and numbers.dtype == np.uint64 else numbers
         if "funding_rate" in names:
             unstated = nulls_of(batch.column("funding_rate"))
             events["flags"] = events["flags"] | np.where(unstated, BITS["funding"], 0).astype(np.uint8)

@@ -33,6 +33,7 @@ SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"   
 SEED = "seed of the generated market: "                                            # another, with the seed behind it
 ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
 CONTRACTS_MAX = 100_000
+ID_MAX = (1 << 63) - 1
 # a contract in the name of a file, as Binance and Bybit write them: letters of any script, digits; no small Latin letters
 SYMBOL = r"[^\Wa-z]{2,40}"
 FULL, CENSORED, UNKNOWN = "FULL", "CENSORED", "UNKNOWN"
@@ -195,6 +196,13 @@ class Reading:
             if self._rules[key]["completeness"] == CENSORED:
                 self.validator.censored.add(found)
         return found
+
+    def kept_ids(self, numbers: np.ndarray) -> np.ndarray:
+        """The venue's numbers as events have them; 0 for one that they have no room for, and counted."""
+        large = numbers > np.uint64(ID_MAX)
+        if large.any():
+            self.counts["kept: an id of 2^63 or more, without it"] += int(np.count_nonzero(large))
+        return np.where(large, np.uint64(0), numbers).astype(np.int64)
 
     def synthetic(self, seeds: Iterable[int] = ()) -> None:
         """The source says that a generator made it, with these seeds: whatever comes of it must say so too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ BLOCK_BYTES = 8 << 20
 BLOCK_ROWS = 1 << 18
 ARRAY_BYTES_MAX = 512 << 20
 _INT64 = 1 << 63
+# what Python writes for numbers that JSON does not have; texts are taken whole
+_NO_NUMBER = re.compile(rb'("(?:[^"\\]|\\.)*")|-?\b(?:NaN|Infinity)\b')
 
 
 def shape_of(path: Path) -> str:
@@ -111,7 +114,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
     """Whole lines; an array whole."""
     with opened(path) as stream:
         blocks = line_blocks(stream, path, BLOCK_BYTES, ARRAY_BYTES_MAX)
-        first = next(blocks, b"")
+        first = next(blocks, b"").removeprefix(codecs.BOM_UTF8)
         if _is_array(first):
             for more in blocks:
                 first += more
@@ -140,8 +143,11 @@ def _loaded(path: Path, line: int, text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as why:
-        raise DataError(f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object on each line", "The file may be incomplete: fetch it "
-                                                                                                      "again") from None
+        plain = _NO_NUMBER.sub(lambda found: found[1] or b"null", text) if b"NaN" in text or b"Infinity" in text else text
+        if plain != text:
+            return _loaded(path, line, plain)           # no number costs its row, as in CSV
+        raise DataError(f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object on each line",
+                        "The file may be incomplete: fetch it again") from None
 
 
 def _dicts(path: Path, line: int, found: Any) -> list[dict[str, Any]]:

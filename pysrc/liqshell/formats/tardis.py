@@ -120,9 +120,10 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.LIQUIDATION if liquidations else Kind.TRADE))
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("amount")
         events["side"] = columns.mapped("side", FORCED_ORDER if liquidations else TAKER)
-        ids = columns.ids("id")
-        events["id"] = np.where(ids < 1 << 62, ids, 0).astype(np.int64) if _numeric(columns) else 0
-        return Block(events, columns.line, ids)
+        numbers = columns.whole_ids("id")
+        if numbers is not None:
+            events["id"] = self.kept_ids(numbers)
+        return Block(events, columns.line, columns.ids("id") if numbers is None else numbers)
 
     def _book(self, columns: Columns, instruments: np.ndarray, names: tuple[str, str, str, str]) -> EventColumns:
         events = self._common(columns, instruments, int(Kind.BBO))
@@ -205,10 +206,3 @@ class Tardis(Reading):
 
 def _nanoseconds(us: int) -> int:
     return us * 1000 if 0 <= us < 1 << 53 else 0
-
-
-def _numeric(columns: Columns) -> bool:
-    """Whether the ids are numbers, so that the event can carry them."""
-    column = columns.table.column("id")
-    first = column[0].as_py() if len(column) else None
-    return first is not None and first.isdigit()

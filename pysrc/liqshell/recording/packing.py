@@ -4,6 +4,7 @@ and its checksum, readable by any tool that knows the format; what was written b
 
 from __future__ import annotations
 
+import codecs
 import io
 import zipfile
 import zlib
@@ -63,8 +64,17 @@ class Place:
 
 
 def pieces(file: Path, place: Place | None = None) -> Iterator[bytes | Tear]:
-    """A file unpacked, piece by piece, whatever it is packed with. place: from where on, of a file of members; it is moved on."""
+    """A file unpacked, piece by piece, whatever it is packed with; without the byte order mark that some editors put before UTF-8. place: from where
+    on, of a file of members; it is moved on."""
     place = place or Place()
+    whole, found = place.offset == 0, _pieces(file, place)
+    for first in found:
+        yield first.removeprefix(codecs.BOM_UTF8) if whole and isinstance(first, bytes) else first
+        break
+    yield from found
+
+
+def _pieces(file: Path, place: Place) -> Iterator[bytes | Tear]:
     regular(file, "a recording")
     try:
         with file.open("rb") as stream:

@@ -1,7 +1,9 @@
 """Column maps: any CSV, JSON lines or Parquet, what is proposed for it, times of the wrong unit, and the layouts that need no map."""
 
+import gzip
 import json
 import tomllib
+from codecs import BOM_UTF8
 from decimal import Decimal
 
 import numpy as np
@@ -63,8 +65,69 @@ def test_a_map_reads_the_same_rows_from_csv_json_and_parquet(tmp_path):
         assert seen[0].rules["okx", "ETHUSDT"]["multiplier"] == 0.1 and "multiplier" not in seen[0].rules["binance_um", "BTCUSDT"]
 
 
+TRADES = MAP.replace("liquidation", "trade").replace('"order"', '"taker"').replace('notional = "usd"\n', "") + 'id = "number"\n'
+
+
+def numbered(folder, ids, **other):
+    """Trades with these ids as CSV, JSON lines and Parquet; other: cells of the last row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [dict(zip(NAMES, (T0 // MS + n, "SELL", 5.5, 2.0, 11.0, "BTC", "okx"), strict=True)) | {"number": number} for n, number in enumerate(ids)]
+    rows[-1] |= other
+    names = list(rows[0])
+    yield write(folder / "a.csv", ",".join(names), *(",".join(str(row[name]) for name in names) for row in rows))
+    yield write(folder / "b.jsonl", *map(json.dumps, rows))
+    yield write(folder / "c.json", json.dumps(rows, indent=1))
+    columns = {name: [row[name] for row in rows] for name in names}
+    pq.write_table(pa.table(columns | {"number": pa.array(ids, pa.uint64())}), folder / "d.parquet")
+    yield folder / "d.parquet"
+
+
+@pytest.mark.parametrize("ids", [[7, 1 << 62, (1 << 63) - 1], [7, 1 << 63, (1 << 64) - 1, 9, 9]])
+def test_an_id_is_kept_where_there_is_room_for_it_and_counted_where_there_is_none(tmp_path, ids):
+    large = sum(number >= 1 << 63 for number in ids)
+    for path in numbered(tmp_path, ids):
+        seen: list = []
+        once = list(dict.fromkeys(ids))                 # the same id again is the same row, however large it is
+        assert mapped(path, TRADES, seen)["id"].tolist() == [number if number < 1 << 63 else 0 for number in once], path
+        assert seen[0].counts["kept: an id of 2^63 or more, without it"] == large, path
+
+
+@pytest.mark.parametrize("cell", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_costs_its_row_in_every_shape(tmp_path, cell):
+    for path in numbered(tmp_path, [1, 2, 3, 4], fill=cell):
+        seen: list = []
+        assert mapped(path, TRADES, seen)["id"].tolist() == [1, 2, 3], path
+        assert seen[0].findings.refused == 1, path
+
+
+@pytest.mark.parametrize("shape", [0, 1, 2])
+def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path, shape):
+    path = list(tables(tmp_path))[shape]
+    path.write_bytes(gzip.compress(BOM_UTF8 + gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else BOM_UTF8 + path.read_bytes())
+    assert tuples(mapped(path)) == EXPECTED
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+@pytest.mark.parametrize("before", ["", "1722816000000000000 ", "1722816000.5: "])
+def test_a_byte_order_mark_does_not_cost_the_first_line_of_frames(tmp_path, packed, before):
+    lines = [f'{before}{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":{T0 // MS},"data":[{{"T":{T0 // MS},"s":"BTCUSDT","S":"Buy","v":"0.{n + 1}","p":"58000.5",'
+             f'"i":"6a1b4c5e-0000-5000-8000-{n:012d}"}}]}}\n' for n in range(3)]
+    path = tmp_path / ("frames.jsonl.gz" if packed is gzip.compress else "frames.jsonl")
+    path.write_bytes(packed(BOM_UTF8 + "".join(lines).encode()))
+    seen: list = []
+    assert len(events(path, seen, venue="bybit")) == 3 and not seen[0].counts
+
+
+def test_text_that_reads_nan_stays_text(tmp_path):
+    path = write(tmp_path / "a.jsonl", *(json.dumps(dict(zip(NAMES, row, strict=True)) | {"coin": "NaN\\"}) for row in ROWS), '{"when": NaN, "coin": "-Infinity"}')
+    seen: list = []
+    assert len(mapped(path, reading=seen, venue="okx")) == 2 and seen[0].symbols[0] == "NaN\\USDT"
+
+
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(10**6, 10**9), st.integers(1, 10**6)), min_size=1, max_size=40), st.sampled_from([(18, 2), (18, 4), (38, 18), (60, 30)]))
+@given(st.lists(st.tuples(st.integers(10**7, 5 * 10**7), st.integers(10**3, 10**6)), min_size=1, max_size=40), st.sampled_from([(18, 2), (18, 4), (38, 18), (60, 30)]))
 def test_decimals_of_parquet_become_the_nearest_double(tmp_path_factory, numbers, size):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -331,6 +331,18 @@ EVENT = st.tuples(st.integers(1, 4), st.integers(0, 10**6), st.floats(1, 9), st.
                   st.integers(0, 2))
 
 
+def test_an_id_of_parquet_that_events_have_no_room_for_is_left_out_and_counted(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = [5, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+    rows = {"ts_event": [T0 + n for n in range(4)], "side": ["BUY"] * 4, "price": [1.5] * 4, "qty": [2.0] * 4, "id": pa.array(ids, pa.uint64())}
+    pq.write_table(pa.table(rows), tmp_path / "x.parquet")
+    seen = []
+    assert events(tmp_path / "x.parquet", seen, venue="bybit", symbol="BTCUSDT")["id"].tolist() == [5, (1 << 63) - 1, 0, 0]
+    assert seen[0].counts["kept: an id of 2^63 or more, without it"] == 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(EVENT, min_size=1, max_size=50), st.booleans())
 def test_events_of_every_kind_come_back_from_parquet_as_they_were(tmp_path_factory, given_rows, numbers):
