@@ -65,13 +65,13 @@ def test_what_is_not_plain_is_said_once_by_name(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "liqshell.policy"):
         assert one.snapshot() == one.snapshot() == b"{'count': 3}"
     assert [record.getMessage() for record in caplog.records] == [
-        "Mine.last is a deque: what it holds is lost at a restart. Keep plain values, or give the policy snapshot() and restore()"]
+        "Mine.last is a deque: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the policy"]
 
 
 @pytest.mark.parametrize("data", [b"[1]", b"{", b"\xff", b"{'a': open('x')}", b"__import__('os').getpid()"])
 def test_what_is_no_memory_is_refused_and_never_run(tmp_path, data):
     one = made(write_policy(tmp_path, "    pass\n"))
-    with pytest.raises(ValueError, match="Mine: this is not what it remembered"):
+    with pytest.raises(ValueError, match="Mine: not its own snapshot"):
         one.restore(data)
     assert one.snapshot() == b""
 

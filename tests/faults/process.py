@@ -6,6 +6,7 @@ wires is on its way, what stands in its files stays there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -459,4 +460,4 @@ class Process:
         if notice.level == Level.ALARM:
             self.world.person.alarmed(notice.kind)
             if notice.kind == "unresolved":
-                self.unresolved.add(int(notice.text.split()[1], 16))
+                self.unresolved.add(int(re.search(r"order 0x([0-9a-f]+)", notice.text)[1], 16))

@@ -16,7 +16,7 @@ from liqshell.formats.column_map import made
 from liqshell.formats.proposal import propose
 
 L, T, Q, C = int(lc.Kind.LIQUIDATION), int(lc.Kind.TRADE), int(lc.Kind.BBO), int(lc.Kind.TICKER)
-VENUE_UNSAID = "neither the file nor the map say the venue"
+VENUE_UNSAID = "neither the file nor the map gives the venue"
 BARS, SUMS = "bars: ", "no known format"
 JSON_RPC = "an object with the keys 'jsonrpc'"
 UNREAD = "no frame with a supported topic"
@@ -122,7 +122,7 @@ TABLE = {
     "market-lean-cryptofuture/binance_minute_btcusd_*_quote.zip": takes("binance_cm:BTCUSD_PERP", Q=1104),
     "market-lean-cryptofuture/bybit_minute_btcusd_*_quote.zip": takes("bybit:BTCUSD", Q=464),
     "market-lean-cryptofuture/bybit_minute_btcusdt_*_quote.zip": takes("bybit:BTCUSDT", Q=460),
-    "market-lean-cryptofuture/*_trade.zip": no("bars of trades: each sums up a minute"),
+    "market-lean-cryptofuture/*_trade.zip": no("bars of trades: each is the sum of a minute"),
     "market-lean-cryptofuture/binance_margin_interest_adausdt.csv": takes("binance_um:ADAUSDT", C=1),
     "market-lean-cryptofuture/binance_margin_interest_btcusd.csv": takes("binance_cm:BTCUSD_PERP", C=12),
     "market-lean-cryptofuture/bybit_margin_interest_*.csv": Expected({C: 3}),

@@ -87,7 +87,7 @@ def test_every_order_stands_in_the_store_and_every_report_in_the_recording(run):
 
 
 def test_a_live_run_cannot_be_proven_as_a_backtest_and_says_why(run):
-    with pytest.raises(DataError, match="traded at a venue outside.*without --as proves it"):
+    with pytest.raises(DataError, match="traded at a real venue.*without --as"):
         parity.prove_as_backtest(run[0])
 
 

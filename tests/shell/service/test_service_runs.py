@@ -364,7 +364,9 @@ def test_a_start_removes_what_dead_servers_left_and_nothing_of_live_ones(tmp_pat
 def test_a_server_that_is_told_to_end_leaves_nothing(run, tmp_path, how):
     pytest.importorskip("uvicorn")
     command = [sys.executable, "-m", "liqshell", "serve", str(run), "--port", "0", "--no-auth", "--state", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    # a shell that runs the tests in the background ignores SIGINT, and so would its children
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as server:
         address = server.stdout.readline().strip()
         with urllib.request.urlopen(f"{address}/v1/features/live?contract=bybit:SOLUSDT&features=price.last") as answer:
             assert answer.status == 200
