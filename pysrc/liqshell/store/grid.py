@@ -82,7 +82,10 @@ class Grid:
             decimals = DECIMALS_MAX
         while decimals > 0 and self.largest * 10.0 ** decimals * 4.0 >= UNITS_MAX * self._units(decimals):      # room for a fourfold price
             decimals -= 1
-        return Decimal(self._units(decimals)).scaleb(-decimals)
+        units = self._units(decimals)
+        while decimals > 0 and units % 10 == 0:             # 0.001, not 0.001000
+            units, decimals = units // 10, decimals - 1
+        return Decimal(units).scaleb(-decimals)
 
     def _units(self, decimals: int) -> int:
         """The step of the values that need no more decimals, in units of the last one."""

@@ -341,6 +341,8 @@ def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it
     assert float(Grid.of(prices).step()) == 0.5
     assert float(Grid.of(np.array([100.0, 200.0, 300.0])).step()) == 1.0
     assert Grid.of(np.array([0.1 + 0.2])).step() is not None            # noise of a float: as fine as int32 allows
+    lots = np.append(np.arange(1, 400) / 1000, [0.1 + 0.2] * 2)         # as text without the zeros of the noise, which an Instrument refuses
+    assert str(Grid.of(lots).step()) == "0.001"
     assert Grid.of(np.zeros(0)).step() is None
     halves = Grid.sum([Grid.of(prices[:100]), Grid.of(prices[100:])])
     assert halves.as_dict() == Grid.load(halves.as_dict()).as_dict() and halves.step() == Grid.of(prices).step()
