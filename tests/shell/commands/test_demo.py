@@ -48,7 +48,7 @@ def test_what_a_preset_waits_for_is_told_and_every_entry_is_a_preset():
 def test_a_machine_that_is_too_slow_for_the_speed_is_told_so(tmp_path, monkeypatch):
     """The market is over a moment after it began, before anybody could have asked for the account."""
     monkeypatch.setattr(demo, "LEAD_S", 0.02)
-    with pytest.raises(ConfigError, match=r"--speed 720: this machine is too slow for it: .*nothing was traded; expected .*Try --speed 120"):
+    with pytest.raises(ConfigError, match=r"--speed 720: this machine is too slow: .*there was no trade; expected .*Try --speed 120"):
         asyncio.run(demo.run(demo.Plan(tmp_path / "run", speed=720.0, hours=0.001)))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["ended"].startswith("before the account was reconciled")
 

@@ -334,7 +334,7 @@ def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, 
     done = command("--state", folder, cwd=folder, **environment)
     assert done.returncode == (0 if trouble == "page" else 1), done.stdout + done.stderr
     assert "Traceback" not in done.stderr and Control(folder).kill == Kill.KILLED and (folder / "KILL").exists()
-    assert ("a part of the kill switch was damaged: control: not a control page" in done.stderr) == (trouble == "page")
+    assert ("a part of the kill switch is damaged: control: not a control page" in done.stderr) == (trouble == "page")
     canaries(done.stdout, done.stderr)
     no_canary_in(folder)
 

@@ -162,7 +162,7 @@ def test_restart_replaces_what_was_there(tmp_path):
     ("paper.fills=queue", r"\[paper\] fills"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
     ("policy.equity_share=0.1", "equity_share")])
 def test_what_the_kernel_cannot_do_is_said(configured, tmp_path, change, message):
-    with pytest.raises(ConfigError, match=f"sweep.by: 'kernel', which knows nothing of .*{message}"):
+    with pytest.raises(ConfigError, match=f"sweep.by: 'kernel', which does not support .*{message}"):
         sweeps.run_sweep(load(configured, [change, "sweep.by=kernel"]), tmp_path / "out")
 
 
@@ -215,7 +215,7 @@ def test_days_that_were_asked_for_and_are_not_in_the_data_are_said(configured, t
     first = np.datetime64(found.start_ns // sweeps.DAY_NS, "D")
     asked = [f"data.start={first - 3}T00:00:00Z", f"data.end={first + 3}T00:00:00Z"]
     told = load_history(load(configured, asked)).problems
-    assert [line.partition(": ")[2] for line in told] == ["3 days of the span that was asked for before it, without data",
+    assert [line.partition(": ")[2] for line in told] == ["3 days of the requested span before it have no data",
                                                           "2 days of the span that was asked for after it, without data"]
     assert load_history(load(configured, [f"data.start={first}T00:00:00Z", f"data.end={first + 1}T00:00:00Z"])).problems == [] == found.problems
     few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", f"run.trials={tmp_path / 'trials.jsonl'}"]
