@@ -256,10 +256,10 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
     closed: when nothing may be entered (Timetable.closed of the instrument), None = never.
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
     """
-    options = {"fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
-               "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s,
-               "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
-               "orders_per_signal_max": orders_per_signal_max}
+    options: dict[str, Any] = {
+        "fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
+        "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s, "data_age_max_s": data_age_max_s, "collar": collar,
+        "order_notional_max": order_notional_max, "orders_per_signal_max": orders_per_signal_max}
     task = Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options)
     return task.sweep(grid, threads=threads, chunk=chunk, on_progress=on_progress, daily=daily)
 

@@ -46,11 +46,12 @@ def of_stream(tape: Tape, marks: np.ndarray, stream: int) -> np.ndarray:
 def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps. closed: see Timetable.closed."""
     trades, quotes, index, marks = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument), interruptions(tape, instrument)
-    quote_gaps, trade_gaps, cuts = (_gaps(tape, of_stream(tape, marks, stream), trades["ts"], quotes["ts"])
-                                    for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION))
+    (gap_ts, gap_trades, gap_quotes), (stop_ts, stop_trades, _), (cut_ts, _, _) = (
+        _gaps(tape, of_stream(tape, marks, stream), trades["ts"], quotes["ts"])
+        for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION))
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
                    quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"], tape.rank(instrument),
-                   *quote_gaps, *trade_gaps[:2], cuts[0], np.zeros(0, np.int64) if closed is None else closed)
+                   gap_ts, gap_trades, gap_quotes, stop_ts, stop_trades, cut_ts, np.zeros(0, np.int64) if closed is None else closed)
 
 
 def _gaps(tape: Tape, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:

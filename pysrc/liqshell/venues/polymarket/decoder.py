@@ -149,8 +149,9 @@ def _books_of(e: Any) -> frozenset[str] | None:
     if kind not in _OF_BOOKS:
         return frozenset()
     rows = e.get("price_changes") if kind == "price_change" else [e]
-    tokens = [row.get("asset_id") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else [None]
-    return frozenset(tokens) if tokens and all(isinstance(one, str) for one in tokens) else None
+    named = [row.get("asset_id") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else []
+    tokens = [one for one in named if isinstance(one, str)]
+    return frozenset(tokens) if tokens and len(tokens) == len(named) else None
 
 
 def decode_book(answer: bytes) -> Message:
