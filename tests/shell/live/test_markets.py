@@ -311,7 +311,7 @@ def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, ca
     health = manifest["counters"]["venues"]
     assert set(health["binance_um"]["connections"]) == {"market-all", "market-1", "public-1"} and health["binance_um"]["not_trading"] == []
     assert not any(one["drops"] for name, one in health.items() if name != "binance_um") and not any(one["refused"] for one in health.values()), health
-    assert health["binance_um"]["drops"] and all("SOLUSDT subscribed anew" in why for why in health["binance_um"]["drops"]), "what trades again"
+    assert health["binance_um"]["drops"] and all("SOLUSDT subscribed again" in why for why in health["binance_um"]["drops"]), "what trades again"
     audit = journal.load_audit(tmp_path / "run")
     said = [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)]
             if int(r["phase"]) in (int(lc.Control.CONTROL_PAUSE), int(lc.Control.CONTROL_READY))]

@@ -216,7 +216,7 @@ def test_days_that_were_asked_for_and_are_not_in_the_data_are_said(configured, t
     asked = [f"data.start={first - 3}T00:00:00Z", f"data.end={first + 3}T00:00:00Z"]
     told = load_history(load(configured, asked)).problems
     assert [line.partition(": ")[2] for line in told] == ["3 days of the requested span before it have no data",
-                                                          "2 days of the span that was asked for after it, without data"]
+                                                          "2 days of the requested span after it have no data"]
     assert load_history(load(configured, [f"data.start={first}T00:00:00Z", f"data.end={first + 1}T00:00:00Z"])).problems == [] == found.problems
     few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", f"run.trials={tmp_path / 'trials.jsonl'}"]
     swept = sweeps.run_sweep(load(configured, [*asked, *few]), tmp_path / "out")
