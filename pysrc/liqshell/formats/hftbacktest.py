@@ -124,10 +124,10 @@ class HftBacktest(Reading):
         first = int(np.argmax(ticker)) if ticker.any() and not any(self._best) else len(kind) if not any(self._best) else 0
         if other := int(np.count_nonzero(~((kind == TRADE) | depth | ticker))):
             self.counts["rows of no use: orders, fills, events of users"] += other
-        if beside := int(np.count_nonzero(depth[first:])):
+        beside = int(np.count_nonzero(depth[first:]))
+        if beside:
             self.counts["depth beside a bookTicker"] += beside
-            depth[first:] = False
-        places, quotes, last = _tops(rows, local[depth], book, last)
+        places, quotes, last = _tops(rows, local[depth], beside, book, last)
         mine, of_ticker = self._tickers(rows, local[ticker])
         places, quotes = np.concatenate([places, mine]), np.concatenate([quotes, of_ticker])
         kept = np.sort(np.concatenate([local[kind == TRADE], places]))
@@ -169,11 +169,13 @@ def _sides(flags: np.ndarray) -> np.ndarray:
     return np.where(flags & np.uint64(BUY), int(Side.LONG), np.where(flags & np.uint64(SELL), -int(Side.LONG), 0)).astype(np.int8)
 
 
-def _tops(rows: np.ndarray, at: np.ndarray, book: Top, last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+def _tops(rows: np.ndarray, at: np.ndarray, beside: int, book: Top, last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
     """The rows after which the best levels are others, or are to be said again, and these. A message is the depth rows of one local_ts: within it the
-    book is half done."""
-    stamps, flags = rows["local_ts"][at], rows["ev"][at]
-    ends = np.append(stamps[1:] != stamps[:-1], True).tolist() if len(at) else []
+    book is half done. beside: so many of the last rows do not count, because a bookTicker came before them."""
+    stamps = rows["local_ts"][at]
+    ends = np.append(stamps[1:] != stamps[:-1], True)[:len(at) - beside].tolist() if len(at) else []
+    at, stamps = at[:len(at) - beside], stamps[:len(at) - beside]
+    flags = rows["ev"][at]
     places: list[int] = []
     quotes: list[tuple[float, ...]] = []
     columns = at, flags & np.uint64(KIND), _sides(flags), rows["px"][at], rows["qty"][at], stamps
