@@ -363,10 +363,10 @@ def test_a_start_removes_what_dead_servers_left_and_nothing_of_live_ones(tmp_pat
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_told_to_end_leaves_nothing(run, tmp_path, how):
     pytest.importorskip("uvicorn")
-    command = [sys.executable, "-m", "liqshell", "serve", str(run), "--port", "0", "--no-auth", "--state", str(tmp_path)]
     # a shell that runs the tests in the background ignores SIGINT, and so would its children
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as server:
+    program = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module('liqshell', run_name='__main__')"
+    command = [sys.executable, "-c", program, "serve", str(run), "--port", "0", "--no-auth", "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         address = server.stdout.readline().strip()
         with urllib.request.urlopen(f"{address}/v1/features/live?contract=bybit:SOLUSDT&features=price.last") as answer:
             assert answer.status == 200
