@@ -46,8 +46,10 @@ class Parts(Sequence[NDArray[np.void]]):
         if self._keep_bytes is None:
             return self._load(k)
         with self._lock:
-            found = self._held.pop(k, None)
-            self._held[k] = found = self._load(k) if found is None else found
+            if (found := self._held.pop(k, None)) is not None:
+                self._held[k] = found                                     # asked for last
+                return found
+            self._held[k] = found = self._load(k)
             while len(self._held) > 1 and sum(part.nbytes for part in self._held.values()) > self._keep_bytes:
                 del self._held[next(iter(self._held))]
             return found

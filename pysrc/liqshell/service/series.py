@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,8 @@ from liqshell.service.sources import Dataset
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
 HELD_BYTES = 32 << 20            # of states that stay in memory
 SERIES_MAX = 16                  # lists of names of one data set that stay in memory
+WALKS = min(os.cpu_count() or 1, 4)
+ROWS_OF_A_WALK = 64              # a question of fewer rows a walk is answered by fewer walks
 
 
 class Series:
@@ -26,7 +31,7 @@ class Series:
     def __init__(self, dataset: Dataset, names: Sequence[str], saved: Checkpoints):
         self.dataset, self._saved = dataset, saved
         self._asked = tuple(names)
-        self._walk, self._head = Walk(names, dataset.data), Walk(names, dataset.data)
+        self._walks, self._head = [Walk(names, dataset.data)], Walk(names, dataset.data)
         self.names: tuple[str, ...] = self._head.features.names
         self.column = {name: n for n, name in enumerate(self.names)}
         self.about = self._head.features.describe()
@@ -39,20 +44,35 @@ class Series:
 
     def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
-        then, and outside the data. notify: called with how many are done."""
-        out, data, names = [], self.dataset.data, tuple(names) or self.names
+        then, and outside the data. notify: called with how many are done. Several walks at a time answer a long question of kept states."""
+        wanted, names, counter = list(wanted), tuple(names) or self.names, itertools.count(1)
+        out = np.full((len(wanted), len(names)), np.nan)
+        inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= self.dataset.complete]
+
+        def read(k: int, part: Sequence[int]) -> None:
+            walk = self._walks[k]
+            for n in part:
+                ts, instrument = wanted[n]
+                if ts != walk.at:
+                    walk = self._walks[k] = self._seek(walk, ts)
+                value = walk.features.read
+                out[n] = [value(name, instrument, ts) for name in names]
+                if notify is not None and (done := next(counter)) % 256 == 0:
+                    notify(done)
+
         with self._lock:
-            for n, (ts, instrument) in enumerate(wanted):
-                if not data.start <= ts <= self.dataset.complete:
-                    out.append([np.nan] * len(names))
-                    continue
-                if ts != self._walk.at:
-                    self._walk = self._seek(self._walk, ts)
-                read = self._walk.features.read
-                out.append([read(name, instrument, ts) for name in names])
-                if notify is not None and n % 256 == 0:
-                    notify(n)
-        return np.array(out, np.float64).reshape(-1, len(names))
+            each = max(ROWS_OF_A_WALK, -(-len(inside) // WALKS))
+            parts = [inside[low:low + each] for low in range(0, len(inside), each)]
+            if any((first := wanted[part[0]][0]) - self._latest(first) > self._step for part in parts[1:]):
+                parts = [inside]                         # no state is kept there yet: one walk passes all of it
+            while len(self._walks) < len(parts):
+                self._walks.append(Walk(self._asked, self.dataset.data))
+            if len(parts) == 1:
+                read(0, inside)
+            else:
+                with ThreadPoolExecutor(WALKS) as pool:  # events are pushed without the GIL
+                    list(pool.map(read, range(len(parts)), parts))
+        return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:
         """(as of, values) of all that has been received: what rows() gives for that time, for ever."""

@@ -139,14 +139,16 @@ def test_states_are_kept_and_change_nothing(store, tmp_path):
         kept = np.array(one._times)
         assert len(kept) > 150 and (kept % ledger.STEP_NS == 0).all()
         before = T0 + DAY + 7 * HOUR
-        assert one._walk.features.refused == {} and max(t for t in kept if t <= before) == before
+        assert one._walks[0].features.refused == {} and max(t for t in kept if t <= before) == before
         assert second.history(features=list(NAMES), rows=rows).body == expected
     with asked(store, tmp_path / "other") as third:
         assert third.history(features=list(NAMES), rows=rows).body == expected
 
 
-def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same(store, oracle, tmp_path):
+@pytest.mark.parametrize("walks", (1, 4))
+def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same(store, oracle, tmp_path, monkeypatch, walks):
     """Many moments before there is any state, with all of them, and with most of them damaged, while others ask for the newest values."""
+    monkeypatch.setattr("liqshell.service.series.WALKS", walks)
     drawn = random.Random(1)
     with asked(store, tmp_path / "state") as api, ThreadPoolExecutor(1) as other:
         for turn in range(4):
@@ -161,6 +163,7 @@ def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same
             api.library.saved._all("update states set state = x'00' where ts % 3 != 0")
             one._states.clear()
             one._head = Walk(one._asked, one.dataset.data)              # the newest values come from kept states, too
+        assert len(one._walks) == walks
 
 
 def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_path, monkeypatch):
