@@ -14,6 +14,7 @@ from liqcore.snapshot cimport pack, unpack
 import numpy as np
 
 from liqcore.event import as_events
+from liqcore.parallel import in_threads
 
 cdef extern from "Python.h":
     ctypedef struct PyListObject:
@@ -137,13 +138,7 @@ cdef class Standalone:
         try:
             for stream in each:
                 stream.running = True
-            if len(loads) == 1:
-                _run_share(each, owners, 0, events)
-            else:
-                from concurrent.futures import ThreadPoolExecutor        # not at import: the core starts in milliseconds
-
-                with ThreadPoolExecutor(len(loads)) as pool:
-                    list(pool.map(lambda mine: _run_share(each, owners, mine, events), range(len(loads))))
+            in_threads(lambda mine: _run_share(each, owners, mine, events), range(len(loads)), len(loads))
         finally:
             for stream in each:
                 stream.running = False

@@ -22,6 +22,7 @@ cdef class Features(FeatureValues):
     cdef void stand(self, int32_t n, int64_t now) noexcept nogil
     cdef void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil
     cdef void lose(self, int32_t n, int32_t streams, int64_t now) noexcept nogil
+    cdef void push_all(self, const event_t* first, Py_ssize_t count) noexcept nogil
     cdef void feed(self, const event_t* e) noexcept nogil
     cdef int _opened(self) except -1
     cdef int64_t _time(self, object ts) except -1

@@ -314,52 +314,94 @@ cdef class Features(FeatureValues):
         What an Engine's door would refuse is refused and counted in `refused`, and changes nothing; reports of orders and control are passed over.
         Other threads run meanwhile: no two of them may use one Features at a time.
         """
-        cdef const event_t* e
-        cdef market_t* m
-        cdef const event_t* first
-        cdef size_t address
-        cdef Py_ssize_t i, count
         cdef int64_t before = self.accepted
-        cdef uint8_t reason
+        cdef size_t address
+        cdef Py_ssize_t count
         self._opened()
         events = as_events(events)
-        address = events.ctypes.data
-        first = <const event_t*> address
-        count = len(events)
+        address, count = events.ctypes.data, len(events)
         with nogil:
-            for i in range(count):
-                e = first + i
-                reason = validate_event(e, self.now, self.market, self.inst, self.count, BAND)
-                if reason != OK:
-                    self.turned_away[reason] += 1
-                    if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
-                        market_broken(&self.market[e.instrument], STREAM_QUOTE)
-                    continue
-                self.now = e.ts_recv
-                self.accepted += 1
-                if e.kind == FEED:
-                    self.feed(e)
-                    continue
-                if TICKER < e.kind < DELEVERAGE:
-                    continue
-                if self.without_data:
-                    self.first_event_c(e)
-                m = &self.market[e.instrument]
-                if not self.wants >> e.kind & 1:
-                    if LIQUIDATION <= e.kind < TICKER:       # no feature reads it: it is a price that the door compares later ones with
-                        m.good = e.price
-                    continue
-                if e.kind == TRADE:
-                    market_trade(m, e, self.inst[e.instrument].tick)
-                elif e.kind == BBO:
-                    market_quote(m, e, QUOTE_AGE_NS)
-                elif e.kind == TICKER:
-                    market_ticker(m, e)
-                elif e.kind == LIQUIDATION:
-                    market_liquidation(m, e)
-                self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
-                            else e.qty * self.inst[e.instrument].multiplier * e.price, m)
+            self.push_all(<const event_t*> address, count)
         return self.accepted - before
+
+    def rows(self, events, ts, instruments, names):
+        """Feed events as push does, and read on the way: float64 of shape (rows, names).
+
+        ts: a time of each row (ns, rising, none before the last event or reading). instruments: the index of each row's contract. names: what to
+        read, as for read. A row holds what is known once every event up to its time, that ns included, has been fed. Events after the last row's
+        time are fed, too. Other threads run meanwhile.
+        """
+        cdef Py_ssize_t r, low = 0, high = 0, count
+        cdef int c, columns
+        cdef size_t address
+        cdef const event_t* first
+        cdef const int64_t[::1] times = np.ascontiguousarray(ts, np.int64)
+        cdef const int32_t[::1] whose = np.ascontiguousarray(instruments, np.int32)
+        cdef const int32_t[::1] which = np.array([self._feature(name) for name in names], np.int32)
+        cdef double[:, ::1] out
+        self._opened()
+        events = as_events(events)
+        address, count, columns = events.ctypes.data, len(events), len(which)
+        first = <const event_t*> address
+        if len(times) != len(whose):
+            raise ValueError(f"rows: {len(times)} times and {len(whose)} instruments; expected as many of each")
+        for r in range(len(times)):
+            if not (times[r - 1] if r else self.now) <= times[r] < <int64_t> TIME_MAX:
+                raise ValueError(f"ts, row {r}: expected rising times from {self.now} ns on, the time of the last event or reading, got {times[r]}")
+            if not 0 <= whose[r] < self.count:
+                raise ValueError(f"instruments, row {r}: expected 0 to {self.count - 1}, got {whose[r]}")
+        found = np.empty((len(times), columns))
+        out = found
+        with nogil:
+            for r in range(times.shape[0]):
+                while high < count and first[high].ts_recv <= times[r]:
+                    high += 1
+                self.push_all(first + low, high - low)
+                low = high
+                self.now = times[r]
+                for c in range(columns):
+                    out[r, c] = self.read_c(which[c], whose[r], times[r])
+            self.push_all(first + low, count - low)
+        self.raise_failure()
+        return found
+
+    cdef void push_all(self, const event_t* first, Py_ssize_t count) noexcept nogil:
+        cdef const event_t* e
+        cdef market_t* m
+        cdef Py_ssize_t i
+        cdef uint8_t reason
+        for i in range(count):
+            e = first + i
+            reason = validate_event(e, self.now, self.market, self.inst, self.count, BAND)
+            if reason != OK:
+                self.turned_away[reason] += 1
+                if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
+                    market_broken(&self.market[e.instrument], STREAM_QUOTE)
+                continue
+            self.now = e.ts_recv
+            self.accepted += 1
+            if e.kind == FEED:
+                self.feed(e)
+                continue
+            if TICKER < e.kind < DELEVERAGE:
+                continue
+            if self.without_data:
+                self.first_event_c(e)
+            m = &self.market[e.instrument]
+            if not self.wants >> e.kind & 1:
+                if LIQUIDATION <= e.kind < TICKER:       # no feature reads it: it is a price that the door compares later ones with
+                    m.good = e.price
+                continue
+            if e.kind == TRADE:
+                market_trade(m, e, self.inst[e.instrument].tick)
+            elif e.kind == BBO:
+                market_quote(m, e, QUOTE_AGE_NS)
+            elif e.kind == TICKER:
+                market_ticker(m, e)
+            elif e.kind == LIQUIDATION:
+                market_liquidation(m, e)
+            self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
+                        else e.qty * self.inst[e.instrument].multiplier * e.price, m)
 
     cdef void feed(self, const event_t* e) noexcept nogil:
         """A feed's state, for one instrument or for all."""

@@ -26,3 +26,4 @@ cdef class FeatureValues(FeatureState):
     cdef double read_c(self, int feature, int32_t instrument, int64_t now) noexcept nogil
     cdef double computed(self, int feature, int32_t instrument, int64_t now) noexcept
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0
+    cdef int raise_failure(self) except -1

@@ -409,7 +409,11 @@ cdef class FeatureValues(FeatureState):
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0:
         """read_c for whoever can take an exception."""
         cdef double found = self.read_c(feature, instrument, now)
+        self.raise_failure()
+        return found
+
+    cdef int raise_failure(self) except -1:
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
-        return found
+        return 0

@@ -1,6 +1,5 @@
 """Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; whoever walks it trusts it."""
 
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -20,6 +19,7 @@ from liqcore.instrument cimport Instrument, instruments_of, price_of
 from liqcore.simulation.tape_signals cimport TapeDetector
 from liqcore.kernels.first_passage cimport Passage, rows_before
 
+from liqcore.parallel import in_threads
 from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS, merge_rare
 from liqcore.event import EVENT_DTYPE, as_events
 from liqcore.simulation.tape_builder import TapeBuilder
@@ -29,17 +29,6 @@ cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX, where Python or 
 
 cdef size_t _address(object array):
     return array.ctypes.data
-
-
-cdef object _threads(int workers):
-    from concurrent.futures import ThreadPoolExecutor       # few want it, and everybody would wait for it
-
-    return ThreadPoolExecutor(workers)
-
-
-cdef object _later(object pool, object function, object arguments, dict options):
-    """A function without arguments that gives the result: found meanwhile by a pool of threads, or (None) when it is asked for."""
-    return partial(function, *arguments, **options) if pool is None else pool.submit(function, *arguments, **options).result
 
 
 def _columns_of(object given, dict columns, str where):
@@ -134,9 +123,8 @@ cdef class Tape:
         cdef int32_t workers = whole32(threads, "threads")
         if workers < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
-        with _threads(workers) if workers > 1 else nullcontext() as pool:
-            for n in range(self.count):
-                self._point(n, parts["strips"][n], sound, pool)
+        for n in range(self.count):
+            self._point(n, parts["strips"][n], sound, workers)
         self._hold(as_events(parts["rare"]), np.ascontiguousarray(parts["place"]))
         if self._place.dtype != PLACE_DTYPE or self._place.shape != self._rare.shape:
             raise ValueError(f"tape: place: expected {len(self._rare)} rows of {PLACE_DTYPE}, one for each rare event")
@@ -163,7 +151,7 @@ cdef class Tape:
             flaws = quotes_flaw(&s.quotes, &s.trades) if quotes else trades_flaw(&s.trades)
         return flaws
 
-    def _point(self, int n, strip, bint trusted, pool):
+    def _point(self, int n, strip, bint trusted, int threads):
         """Point one strip at its arrays, check them, and see to their pyramids."""
         cdef strip_t* s = &self.strips[n]
         where = self.instruments[n].symbol
@@ -182,14 +170,12 @@ cdef class Tape:
         s.quotes.bid_lots = <const int32_t*> _address(q["bid_lots"])
         s.quotes.ask_lots = <const int32_t*> _address(q["ask_lots"])
         s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
-        checks = () if trusted else [_later(pool, self._flaws, (n, quotes), {}) for quotes in (False, True)]
-        indexes = [_later(pool, Passage, (t["price"], None, strip["trades"].get("index")), {"trusted": trusted}),
-                   _later(pool, Passage, (q["ask"], q["bid"], strip["quotes"].get("index")), {"trusted": trusted})]
-        for check, name, columns, times in zip(checks, ("trades", "quotes"), (t, q), (None, t["ts"])):
-            flaws = check()
+        checks = () if trusted else (False, True)
+        for quotes, flaws in zip(checks, in_threads(partial(self._flaws, n), checks, threads)):
             if flaws:
-                self._complain(f"tape: {where}: {name}", columns, flaws, times)
-        self._indexes.append([index() for index in indexes] + [None])
+                self._complain(f"tape: {where}: {'quotes' if quotes else 'trades'}", q if quotes else t, flaws, t["ts"] if quotes else None)
+        columns = (t["price"], None, strip["trades"].get("index")), (q["ask"], q["bid"], strip["quotes"].get("index"))
+        self._indexes.append([*in_threads(lambda given: Passage(*given, trusted=trusted), columns, threads), None])
         s.trades.index = (<Passage> self._indexes[n][0]).c
         s.quotes.index = (<Passage> self._indexes[n][1]).c
 

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+
+from liqcore.parallel import in_threads
 
 BLOCK = 1 << 14                  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
 ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")         # the last one counts most
@@ -28,12 +29,9 @@ def run_blocks(block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads
     """Call `block` with rows of the grid, all of them in the end, those with the same entry beside each other: they share most of what is found in
     the market. on_progress(done, total) after every `chunk` settings."""
     order = in_order(rows)
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(order), chunk):
-            part = order[first:first + chunk]
-            size = max(1, min(BLOCK, -(-len(part) // threads)))
-            parts = [part[n:n + size] for n in range(0, len(part), size)]
-            for _ in map(block, parts) if threads == 1 or len(parts) == 1 else pool.map(block, parts):
-                pass
-            if on_progress is not None:
-                on_progress(first + len(part), len(order))
+    for first in range(0, len(order), chunk):
+        part = order[first:first + chunk]
+        size = max(1, min(BLOCK, -(-len(part) // threads)))
+        in_threads(block, [part[n:n + size] for n in range(0, len(part), size)], threads)
+        if on_progress is not None:
+            on_progress(first + len(part), len(order))

@@ -109,29 +109,36 @@ class Walk:
 
     def to(self, ts: int) -> int:
         """Push every event up to ts, that ns included; how many these were. ts must not be before `at`."""
-        count, bounds = 0, self.data.bounds
+        count = 0
+        for events in self._until(ts):
+            count += len(events)
+            for low in range(0, len(events), PUSH_MAX):
+                piece = events[low:low + PUSH_MAX]
+                self.features.push(piece)
+                for kind in self.watch:
+                    self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
+        return count
+
+    def rows(self, times: Sequence[int], instruments: Sequence[int], names: Sequence[str]) -> NDArray[np.float64]:
+        """Push every event up to the last of these rising times, and read these names of a contract at each of them: (times, names)."""
+        pieces = list(self._until(times[-1]))
+        events = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return self.features.rows(events, np.array(times, np.int64), np.array(instruments, np.int32), names)
+
+    def _until(self, ts: int) -> Iterator[NDArray[np.void]]:
+        """The events after `at`, up to ts, by part; at least one array, which may be empty."""
+        bounds = self.data.bounds
         if self._part < 0:
             self._part = place(bounds, self.at)
             self._done = int(self.data.parts[self._part]["ts_recv"].searchsorted(self.at, "right"))
         while True:
             events = self.data.parts[self._part]                       # of a run that is followed, a longer one than before
-            stop = self._done + int(events["ts_recv"][self._done:].searchsorted(ts, "right"))
-            count += stop - self._done
-            self._push(events, self._done, stop)
-            self._done = stop
-            if stop < len(events) or self._part + 1 >= len(bounds) or bounds[self._part + 1] > ts:
+            first, self._done = self._done, self._done + int(events["ts_recv"][self._done:].searchsorted(ts, "right"))
+            yield events[first:self._done]
+            if self._done < len(events) or self._part + 1 >= len(bounds) or bounds[self._part + 1] > ts:
                 break
             self._part, self._done = self._part + 1, 0
         self.at = ts
-        return count
-
-    def _push(self, events: NDArray[np.void], low: int, high: int) -> None:
-        while low < high:
-            piece = events[low:min(low + PUSH_MAX, high)]
-            self.features.push(piece)
-            for kind in self.watch:
-                self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
-            low += len(piece)
 
     def restore(self, state: bytes, at: int) -> None:
         """Go on from a snapshot of the same names and contracts that was taken at a time."""

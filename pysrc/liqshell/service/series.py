@@ -7,12 +7,12 @@ import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liqcore.features.spec import parse
+from liqcore.parallel import in_threads
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import STEP_NS
@@ -49,16 +49,16 @@ class Series:
         out = np.full((len(wanted), len(names)), np.nan)
         inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= self.dataset.complete]
 
-        def read(k: int, part: Sequence[int]) -> None:
-            walk = self._walks[k]
-            for n in part:
-                ts, instrument = wanted[n]
-                if ts != walk.at:
-                    walk = self._walks[k] = self._seek(walk, ts)
-                value = walk.features.read
-                out[n] = [value(name, instrument, ts) for name in names]
-                if notify is not None and (done := next(counter)) % 256 == 0:
-                    notify(done)
+        def read(share: tuple[int, Sequence[int]]) -> None:
+            k, part = share
+            for _, group in itertools.groupby(part, lambda n: wanted[n][0] // self._step):
+                together = list(group)                   # no state is kept between two of them
+                times, instruments = zip(*(wanted[n] for n in together), strict=True)
+                if times[0] != self._walks[k].at:
+                    self._walks[k] = self._seek(self._walks[k], times[0])
+                out[together] = self._walks[k].rows(times, instruments, names)
+                if notify is not None:
+                    notify(next(itertools.islice(counter, len(together) - 1, None)))
 
         with self._lock:
             each = max(ROWS_OF_A_WALK, -(-len(inside) // WALKS))
@@ -67,11 +67,7 @@ class Series:
                 parts = [inside]                         # no state is kept there yet: one walk passes all of it
             while len(self._walks) < len(parts):
                 self._walks.append(Walk(self._asked, self.dataset.data))
-            if len(parts) == 1:
-                read(0, inside)
-            else:
-                with ThreadPoolExecutor(WALKS) as pool:  # events are pushed without the GIL
-                    list(pool.map(read, range(len(parts)), parts))
+            in_threads(read, enumerate(parts), WALKS)
         return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:

@@ -62,6 +62,41 @@ def test_every_lag_is_known_at_last(seed):
     assert features.lost == 0
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2 ** 32))
+def test_rows_are_what_pushes_and_reads_give(seed):
+    """Events in one call: before the first time, between times, at that very ns, after the last; none at all; broken ones among them."""
+    rng = np.random.default_rng(seed)
+    names, rows = [*LAGGED, *MAPS], events(rng, int(rng.integers(0, 400)), feed=.004)
+    rows["price"][rng.random(len(rows)) < .03] = -1.0
+    span = rows["ts_recv"].astype(int).tolist() or [T0]
+    times = np.sort(np.concatenate([rng.integers(span[0], span[-1] + 20 * SECOND, 40), rng.choice(span, 10)]))
+    whose, asked = rng.integers(0, len(INSTRUMENTS), len(times)), rng.permutation(names)[:7].tolist()
+    one, other, low = lc.Features(names, INSTRUMENTS), lc.Features(names, INSTRUMENTS), 0
+    found = one.rows(rows, times, whose, asked)
+    for k, ts in enumerate(times.tolist()):
+        high = int(np.searchsorted(rows["ts_recv"], ts, "right"))
+        other.push(rows[low:high])
+        low = high
+        assert all(same(found[k, c], other.read(name, int(whose[k]), ts)) for c, name in enumerate(asked))
+    other.push(rows[low:])
+    assert one.snapshot() == other.snapshot() and one.refused == other.refused
+
+
+def test_rows_say_what_is_wrong_and_change_nothing():
+    features, rows = lc.Features(["price.last", "oi.oi"], INSTRUMENTS), events(np.random.default_rng(1), 50)
+    last = int(rows["ts_recv"][-1])
+    features.push(rows)
+    before = features.snapshot()
+    for times, whose, names, why in (([last - 1], [0], ["price.last"], f"ts, row 0: expected rising times from {last} ns on"), ([last + 9, last + 8], [0, 0], [], "row 1"),
+                                     ([last], [4], ["price.last"], "instruments, row 0: expected 0 to 3, got 4"), ([last], [0, 0], ["oi.oi"], "1 times and 2 instruments")):
+        with pytest.raises(ValueError, match=why):
+            features.rows(rows[:0], times, whose, names)
+    with pytest.raises(KeyError, match="price.mark"):
+        features.rows(rows[:0], [last], [0], ["price.mark"])
+    assert features.snapshot() == before and features.rows(rows[:0], [], [], ["oi.oi"]).shape == (0, 1)
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2 ** 32))
 def test_what_is_forgotten_is_unknown_never_wrong(seed):
