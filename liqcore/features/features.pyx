@@ -331,36 +331,40 @@ cdef class Features(FeatureValues):
         read, as for read. A row holds what is known once every event up to its time, that ns included, has been fed. Events after the last row's
         time are fed, too. Other threads run meanwhile.
         """
-        cdef Py_ssize_t r, low = 0, high = 0, count
-        cdef int c, columns
+        cdef Py_ssize_t r, c, low = 0, high = 0, count
         cdef size_t address
-        cdef const event_t* first
-        cdef const int64_t[::1] times = np.ascontiguousarray(ts, np.int64)
-        cdef const int32_t[::1] whose = np.ascontiguousarray(instruments, np.int32)
-        cdef const int32_t[::1] which = np.array([self._feature(name) for name in names], np.int32)
-        cdef double[:, ::1] out
         self._opened()
         events = as_events(events)
-        address, count, columns = events.ctypes.data, len(events), len(which)
-        first = <const event_t*> address
-        if len(times) != len(whose):
-            raise ValueError(f"rows: {len(times)} times and {len(whose)} instruments; expected as many of each")
-        for r in range(len(times)):
-            if not (times[r - 1] if r else self.now) <= times[r] < <int64_t> TIME_MAX:
-                raise ValueError(f"ts, row {r}: expected rising times from {self.now} ns on, the time of the last event or reading, got {times[r]}")
-            if not 0 <= whose[r] < self.count:
-                raise ValueError(f"instruments, row {r}: expected 0 to {self.count - 1}, got {whose[r]}")
-        found = np.empty((len(times), columns))
-        out = found
+        times, whose = np.ascontiguousarray(ts, np.int64), np.ascontiguousarray(instruments, np.int32)
+        which = np.array([self._feature(name) for name in names], np.int32)
+        if times.shape != whose.shape or times.ndim != 1:
+            raise ValueError(f"rows: times of shape {times.shape} and instruments of shape {whose.shape}; expected one of each for a row")
+        known = np.append(self.now, times)
+        if (known[1:] < known[:len(times)]).any() or known[len(times)] >= <int64_t> TIME_MAX:
+            raise ValueError(f"ts: expected rising times from {self.now} ns on, the time of the last event or reading")
+        if ((whose < 0) | (whose >= self.count)).any():
+            raise ValueError(f"instruments: expected 0 to {self.count - 1}, got {whose.min()} to {whose.max()}")
+        found = np.empty((len(times), len(which)))
+        address, count = events.ctypes.data, len(events)
+        cdef const event_t* first = <const event_t*> address
+        address = times.ctypes.data
+        cdef const int64_t* at = <const int64_t*> address
+        address = whose.ctypes.data
+        cdef const int32_t* instrument = <const int32_t*> address
+        address = which.ctypes.data
+        cdef const int32_t* column = <const int32_t*> address
+        address = found.ctypes.data
+        cdef double* out = <double*> address
+        cdef Py_ssize_t rows = len(times), columns = len(which)
         with nogil:
-            for r in range(times.shape[0]):
-                while high < count and first[high].ts_recv <= times[r]:
+            for r in range(rows):
+                while high < count and first[high].ts_recv <= at[r]:
                     high += 1
                 self.push_all(first + low, high - low)
                 low = high
-                self.now = times[r]
+                self.now = at[r]
                 for c in range(columns):
-                    out[r, c] = self.read_c(which[c], whose[r], times[r])
+                    out[r * columns + c] = self.read_c(column[c], instrument[r], at[r])
             self.push_all(first + low, count - low)
         self.raise_failure()
         return found

@@ -47,7 +47,7 @@ DEFAULT = Options()
 
 def demo(
     *,
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 9,
     speed: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 120.0,
     hours: Annotated[float | None, Parameter(validator=Number(gt=0, lte=240))] = None,
     options: Options = DEFAULT,
@@ -66,7 +66,7 @@ def demo(
     Parameters
     ----------
     seed
-        Of the generated market.
+        Of the generated market. The first cascade of the default one comes after eleven minutes, 6 s at the default speed.
     speed
         Market seconds in a second. Real latencies are multiplied by it.
     hours

@@ -88,8 +88,8 @@ def test_rows_say_what_is_wrong_and_change_nothing():
     last = int(rows["ts_recv"][-1])
     features.push(rows)
     before = features.snapshot()
-    for times, whose, names, why in (([last - 1], [0], ["price.last"], f"ts, row 0: expected rising times from {last} ns on"), ([last + 9, last + 8], [0, 0], [], "row 1"),
-                                     ([last], [4], ["price.last"], "instruments, row 0: expected 0 to 3, got 4"), ([last], [0, 0], ["oi.oi"], "1 times and 2 instruments")):
+    for times, whose, names, why in (([last - 1], [0], ["price.last"], f"ts: expected rising times from {last} ns on"), ([last + 9, last + 8], [0, 0], [], "ts: expected rising"),
+                                     ([last], [4], ["price.last"], "instruments: expected 0 to 3, got 4 to 4"), ([last], [0, 0], ["oi.oi"], "one of each for a row")):
         with pytest.raises(ValueError, match=why):
             features.rows(rows[:0], times, whose, names)
     with pytest.raises(KeyError, match="price.mark"):
