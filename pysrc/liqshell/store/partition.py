@@ -114,8 +114,8 @@ class Writer:
             path, layout.schema, compression="zstd", compression_level=1, write_statistics=True, version="2.6",
             use_dictionary=[*labels, *(number.column for number in layout.numbers)],        # a day has few different prices and sizes
             column_encoding=dict.fromkeys(("ts_event", "ts_recv", "id"), "DELTA_BINARY_PACKED"))
-        self._beside = ThreadPoolExecutor(1)        # encodes a group while the next one is gathered: pyarrow needs no interpreter for it
-        self._encoding: Future[None] | None = None
+        self._beside = ThreadPoolExecutor(2)        # one encodes a group, one describes it, while the next one is gathered
+        self._working: list[Future[None]] = []
 
     def push(self, events: Events) -> None:
         if not len(events):
@@ -133,6 +133,8 @@ class Writer:
         if self._rows:
             self._group(joined(self._waiting))
             self._waiting, self._rows = [], 0
+        self._settle()
+        self._beside.shutdown()
         content = self.content
         content.fingerprint = self._hash.hexdigest()[:32]
         for name, age in self._ages.items():
@@ -143,7 +145,6 @@ class Writer:
             setattr(content, name, Grid.sum(grids).as_dict())
         about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
                  "sources": self._sources}
-        self._settle()
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
         content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
@@ -155,19 +156,19 @@ class Writer:
         self._path.unlink(missing_ok=True)
 
     def _group(self, events: Events) -> None:
-        layout = self.key.layout
-        batch = to_arrow(layout, events)
-        if self._encoding is not None:
-            self._encoding.result()
-        self._encoding = self._beside.submit(self._writer.write_batch, batch, row_group_size=GROUP_ROWS)
-        for name in layout.fields:
-            self._hash.update(np.ascontiguousarray(events[name]).data)
-        self._measure(events)
+        batch = to_arrow(self.key.layout, events)
+        self._settle()
+        self._working = [self._beside.submit(self._writer.write_batch, batch, row_group_size=GROUP_ROWS), self._beside.submit(self._describe, events)]
 
     def _settle(self) -> None:
-        if self._encoding is not None:
-            self._encoding.result()
-        self._beside.shutdown()
+        """Wait for the group before."""
+        for work in self._working:
+            work.result()
+
+    def _describe(self, events: Events) -> None:
+        for name in self.key.layout.fields:
+            self._hash.update(np.ascontiguousarray(events[name]).data)
+        self._measure(events)
 
     def _measure(self, events: Events) -> None:
         content, ts = self.content, np.ascontiguousarray(events["ts_recv"])
