@@ -5,10 +5,10 @@ from typing import Any
 
 
 def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: int) -> list[Any]:
-    """work(argument) of each, by so many threads at once, in the order of the arguments. The first exception is raised when all threads have ended; no
-    more is begun after it.
+    """work(argument) of each, by so many threads at once; results in the order of the arguments. After an exception no more work is begun; it is raised
+    when all threads have ended.
 
-    The caller is one of the threads: where a system lets two new ones begin on the same processor, short work would take as long as in one thread.
+    The caller is one of the threads. Two new threads may begin on the same processor; short work then takes as long as in one thread.
     """
     import threading                                     # not at import: the core starts in milliseconds
 

@@ -37,7 +37,7 @@ def test_it_has_the_rules_the_numbers_and_what_was_changed(page):
     text = (ROOT / page).read_text()
     own = [name for name, preset in presets().items() if preset.page == page]
     assert all(f"<!-- table: preset {name} -->" in text for name in own)
-    assert "## The rules, and our numbers" in text and "## What we changed, and why" in text
+    assert "## Rules and numbers" in text and "## Changes and reasons" in text
 
 
 @PAGES
