@@ -5,8 +5,8 @@ from typing import Any
 
 
 def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: int) -> list[Any]:
-    """work(argument) of each, by so many threads at once; results in the order of the arguments. After an exception no more work is begun; it is raised
-    when all threads have ended.
+    """work(argument) of each, by so many threads at once; results in the order of the arguments. After an exception no more work is begun; it is
+    raised when all threads have ended.
 
     The caller is one of the threads. Two new threads may begin on the same processor; short work then takes as long as in one thread.
     """
