@@ -28,6 +28,7 @@ FRAMES = "frames"               # where a run keeps its recording: the folder of
 DAMAGE_SHOWN = 20               # bad lines of a file that are named one by one
 BAD_LINES_MIN = 20              # from so many on, a file of which most lines cannot be read is no recording
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl.zst")
+_BEFORE_FRAME = re.compile(rb"^[^{\[]*")     # collectors write the time there
 _HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")      # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
 
 
@@ -140,7 +141,7 @@ class Reader:
         tail, self._begun = b"".join(self._begun), []
         if tail:
             try:
-                orjson.loads(tail)                  # the last line of a file may lack its newline
+                orjson.loads(_BEFORE_FRAME.sub(b"", tail))          # the last line of a file may lack its newline
             except orjson.JSONDecodeError:
                 if not self.damage or self.damage[-1].file != str(file):
                     self.lose(Damage(str(file), len(tail), 0, "the last line is cut"))

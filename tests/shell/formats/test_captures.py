@@ -196,6 +196,20 @@ def test_a_last_line_that_is_cut_is_said_with_what_it_lost(tmp_path, capsys):
     assert any(note.startswith("x.jsonl: line 5 cannot be read: ") and note.endswith(": 1 line dropped") for note in seen[0].notes)
 
 
+@pytest.mark.parametrize("line", [collected, lambda *frames: [f"172281600{n}.5: {one}" for n, one in enumerate(frames)],
+                                  lambda *frames: [recv("BYBIT.ws.1", T0 // MS + n, one) for n, one in enumerate(frames)]],
+                         ids=["hftbacktest's collector", "cryptofeed 2", "cryptofeed 3"])
+def test_a_last_line_may_lack_its_newline_whatever_stands_in_front_of_the_frame(tmp_path, line):
+    ms, path, seen = T0 // MS, tmp_path / "BYBIT.ws.1.0", []
+    lines = [f"{LINEAR} <-> 1722815999.0"] * (line(*"a")[0][:1] == "1" and line is not collected) + line(*(trade(ms + n) for n in range(4)))
+    for end, count, damaged in (("\n", 4, False), ("", 4, False), (None, 3, True)):
+        text = "\n".join(lines)
+        path.write_text(text[:-9] if end is None else text + end)
+        seen.clear()
+        assert len(events(path, seen, venue="bybit")) == count
+        assert any("the last line is cut" in note for note in seen[0].notes) == damaged
+
+
 def test_one_connection_that_goes_back_is_still_refused(tmp_path):
     ms = T0 // MS
     lines = [connect("BYBIT.ws.1", LINEAR), recv("BYBIT.ws.1", ms + 60_000, trade(ms)), recv("BYBIT.ws.1", ms, trade(ms))]
