@@ -40,24 +40,22 @@ cdef int trades_flaw(const trades_t* t) noexcept nogil:
 
 
 cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil:
-    cdef int64_t i, k, falls = 0, most = 0
+    cdef int64_t i, k, falls = 0
     cdef int32_t lots = 0, price = 0
     cdef int flaws
     for i in range(q.n):
         lots |= q.bid_lots[i] | q.ask_lots[i]
         price |= (q.bid[i] - 1) | -<int32_t> (q.ask[i] <= q.bid[i])
     flaws = time_flaw(q.ts, q.n) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0)
-    k = 0
-    for i in range(q.n):
-        falls |= (q.trades_before[i] < k) | (q.trades_before[i] > t.n)
-        k = q.trades_before[i]
-    if falls:
+    for i in range(1, q.n):
+        falls |= q.trades_before[i] < q.trades_before[i - 1]
+    if q.n and (falls or q.trades_before[0] < 0 or q.trades_before[q.n - 1] > t.n):
         return flaws | FLAW_BEFORE
-    for i in range(q.n):
+    falls = 0
+    for i in range(q.n if t.n else 0):
         k = q.trades_before[i]
-        if (k > 0 and t.ts[k - 1] > q.ts[i]) or (k < t.n and t.ts[k] < q.ts[i]):
-            return flaws | FLAW_PLACE
-    return flaws
+        falls |= (k > 0) & (t.ts[k - (k > 0)] > q.ts[i]) | (k < t.n) & (t.ts[k - (k == t.n)] < q.ts[i])
+    return flaws | (FLAW_PLACE if falls else 0)
 
 
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from liqcore.event import FeedState, Kind, Reason, Stream
 from markets import EAGER, START, instruments, market
@@ -330,6 +330,30 @@ NOWHERE = np.zeros(1, [("trades_before", "<i8"), ("quotes_before", "<i8")])
 def test_columns_that_contradict_each_other_are_refused_by_name(over, message):
     with pytest.raises((ValueError, TypeError), match=message.replace("+", r"\+")):
         Tape(ONE, parts_of(**over))
+
+
+WILD = st.one_of(st.integers(-2, 6), st.integers(-2**63, 2**63 - 1), st.sampled_from([2**62, 2**63 - 1, -2**63, -2**63 + 5, -1]))
+
+
+@given(times=st.lists(st.integers(0, 20), min_size=0, max_size=6).map(sorted), before=st.lists(WILD, min_size=1, max_size=6), spread=st.lists(st.integers(0, 3), max_size=6))
+@example(times=[], before=[0, 2**62, -2**63 + 5, -1, 0], spread=[])
+@example(times=[3, 3, 4], before=[0, 2**62, 2**63 - 1, -2**63, -1, 2], spread=[0, 3])
+def test_places_of_quotes_among_trades_are_checked_as_their_definition_says(times, before, spread):
+    """A quote stands behind `before` trades: counts do not fall, none of the trades behind it is earlier, none of those before it is later."""
+    ts = np.cumsum([*spread, *[1] * len(before)][:len(before)])
+    parts = parts_of()
+    trades, quotes = parts["strips"][0]["trades"], parts["strips"][0]["quotes"]
+    parts["strips"][0]["trades"] = {name: np.resize(column[:1], len(times)) for name, column in trades.items()} | {"ts": np.array(times, np.int64)}
+    parts["strips"][0]["quotes"] = {name: np.resize(column[:1], len(before)) for name, column in quotes.items()} | {
+        "ts": ts.astype(np.int64), "trades_before": np.array(before, np.int64)}
+    counts = all(0 <= k <= len(times) for k in before) and before == sorted(before)
+    sound = counts and all((k == 0 or times[k - 1] <= t) and (k == len(times) or times[k] >= t) for k, t in zip(before, ts.tolist(), strict=True))
+    parts["rare"], parts["place"] = parts["rare"][:0], parts["place"][:0]
+    if sound:
+        Tape(ONE, parts)
+    else:
+        with pytest.raises(ValueError, match="trades_before: the trades at that place" if counts else "trades_before: expected counts"):
+            Tape(ONE, parts)
 
 
 def test_the_order_of_rare_events_is_checked():
