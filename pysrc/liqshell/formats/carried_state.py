@@ -1,7 +1,7 @@
 """What the reader of a recording knows at the end of one file and has to know at the head of the next: what tickers have said, which their changes
 leave out, the books that changes are applied to, and when a stream last spoke.
 
-`UNSAID` stands for what the files that were read have not said, see formats/continued_reading.py.
+`UNSAID` stands for what the files that were read have not said, see formats/recordings.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page of a run. Its words and tables are in sections*.py, its pictures in svg.py and plots.py, its frame in pages/report.html."""
+"""The page of a run. Its words and tables are in sections.py, its pictures in svg.py and plots.py, its frame in pages/report.html."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from liqshell.pages import data_badge, document, script, two
-from liqshell.report import sections, sections_judge, sections_quotes, sections_run, sections_study, timetable, warmth, intents
+from liqshell.report import sections, sections_judge, sections_quotes, timetable, warmth, intents
 from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, when
 from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, halted, stopped
 
@@ -93,12 +93,12 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     seeds = s["stamp"]["market_seeds"]
     # a table needs the width, an empty state does not
     aside, below = (Markup(), sections.left_open(s)) if s["left_open"] else (sections.left_open(s), Markup())
-    lead = sections_study.belief(s) + sections.result(s, drawn["equity"], drawn["end"])
+    lead = sections.belief(s) + sections.result(s, drawn["equity"], drawn["end"])
     body = Markup().join((
-        sections_study.all_of(s), sections_judge.html(s), sections.exits(s), sections_quotes.fills(s),
+        sections.all_of(s), sections_judge.html(s), sections.exits(s), sections_quotes.fills(s),
         two(sections.statistics(s), sections.funnel(s) + sections.why(s) + aside), timetable.html(s), intents.html(s), sections.pieces(s), below,
-        sections.instruments(s), sections.trades(s), sections_run.data(s), sections_run.assumptions(s), sections_run.truth(s), warmth.page(s),
-        sections_run.latency(s), two(sections_run.feed(s), sections_run.stamp(s))))
+        sections.instruments(s), sections.trades(s), sections.data(s), sections.assumptions(s), sections.truth(s), warmth.page(s),
+        sections.latency(s), two(sections.feed(s), sections.stamp(s))))
     contents = [(anchor, Markup(title)) for anchor, title in re.findall(r'<section id="([a-z]+)"><h2>([^<]*)</h2>', lead + body)]
     return document(f"{s['name']}: liqcore report", body, "report.html", s=s, lead=lead, contents=contents,
                     span=span + (f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""), marks=_badges(s),

@@ -32,14 +32,14 @@ from liqshell.emulator.market.synthetic_feed import BOOK_SILENCE_MS, Frame, Synt
 from liqshell.emulator.server.account_sockets import AccountSockets
 from liqshell.emulator.server.binance_server import BinanceNeighbour
 from liqshell.emulator.server.control import guarded
-from liqshell.emulator.server.exchange_feed import Feeder
+from liqshell.emulator.server.account_sockets import Feeder
 from liqshell.emulator.server.market_queries import MarketQueries
 from liqshell.emulator.server.okx_server import OkxNeighbour
 from liqshell.emulator.server.options import Config, Feed, feed_of
 from liqshell.emulator.server.outside import Outside
 from liqshell.emulator.server.public_sockets import Hub
 from liqshell.emulator.server.public_venue import PublicVenue
-from liqshell.emulator.server.rest import Rest
+from liqshell.emulator.server.market_queries import Rest
 from liqshell.emulator.server.tls import Certificate
 
 TICK_S = 0.0005                                      # frames due within so much wall time leave together
