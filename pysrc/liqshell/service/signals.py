@@ -41,17 +41,9 @@ def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
 def _signal(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
     i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
     numbers = {name: _known(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
-    return {
-        "ts": ts,
-        "time": iso(ts),
-        "contract": i.key,
-        "completeness": completeness(i),
-        "detector": names[which - 1] if 0 < which <= len(names) else str(which),
-        "phase": lc.Phase(int(row["phase"])).name,
-        "liquidated": lc.Side(int(row["side"])).name,
-        "count": int(row["count"]),
-        **numbers,
-    }
+    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i),
+            "detector": names[which - 1] if 0 < which <= len(names) else str(which), "phase": lc.Phase(int(row["phase"])).name,
+            "liquidated": lc.Side(int(row["side"])).name, "count": int(row["count"]), **numbers}
 
 
 def _known(x: np.float64) -> float | None:
