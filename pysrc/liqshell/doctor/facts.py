@@ -31,9 +31,7 @@ from liqshell.run.warm_up import policies_of
 from liqshell.state.folder import read_state
 from liqshell.state.learnt import Learnt, learnt_file, load
 from liqshell.transport import endpoints, tls_context
-from liqshell.venues.bybit import rest_responses as answers
-from liqshell.venues.bybit import instruments as bybit_instruments
-from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import instruments as bybit_instruments, rest_requests as bybit_rest, rest_responses as answers
 from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.bybit.rest_responses import FeeRate, Parsed
 from liqshell.venues.bybit.signing import RECV_WINDOW_MS, Keys

@@ -15,9 +15,8 @@ from typing import Any
 from liqcore.event import Action, Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.context import Context
-from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import Epochs, Executions
 from liqshell.gateway.events import instrument_of, sequence_of
-from liqshell.gateway.executions import Executions
 from liqshell.gateway.inflight import Flights
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.reconcile import EPOCH_SLACK_MS, Reconciler

@@ -16,9 +16,8 @@ from liqcore.event import Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import MISSING, Epochs, Executions
 from liqshell.gateway.events import instrument_of, order_number, sequence_of
-from liqshell.gateway.executions import MISSING, Executions
 from liqshell.gateway.inflight import Stage
 from liqshell.gateway.inquiry import LEARN_S, Inquiries
 from liqshell.gateway.ownership import Ownership, ownership

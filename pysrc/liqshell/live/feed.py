@@ -23,8 +23,7 @@ from liqcore.event import Stream
 from liqshell.config.sections import FeedConfig
 from liqshell.errors import ConfigError, VenueError
 from liqshell.live.spin import Spin
-from liqshell.live.stream import Stream as Socket
-from liqshell.live.stream import Surroundings, Tee
+from liqshell.live.stream import Stream as Socket, Surroundings, Tee
 from liqshell.recording.marks import Concern
 from liqshell.recording.recorder import REST, Recorder
 from liqshell.recording.streams import BITS

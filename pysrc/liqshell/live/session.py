@@ -22,13 +22,12 @@ from liqshell.errors import ConfigError, VenueError
 from liqshell.grades import contracts_of, together
 from liqshell.judge.asked import rows_of
 from liqshell.judge.build import make_judge
-from liqshell.live.account import LiveAccount
+from liqshell.live.account import LiveAccount, RunContext
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import ListWatch, resolve
 from liqshell.live.judging import Judging, RunTime, refuse_unanswered
 from liqshell.live.learnt_keeper import Keeper, Warmth
-from liqshell.live.patience import Patience
-from liqshell.live.run_context import RunContext
+from liqshell.live.admission import Patience
 from liqshell.live.silence import Silence
 from liqshell.live.spin import Spin
 from liqshell.live.start import PATIENCE_S

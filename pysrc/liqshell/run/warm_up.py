@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
+from liqshell.recording import journal, reader as recording
 from liqshell.recording.marks import Standing, concerns_of
 from liqshell.run import replay
 from liqshell.errors import DataError

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import secrets
 import shutil
 import tempfile
@@ -18,23 +19,61 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 import liqcore as lc
+from liqcore import audit
 from liqcore.features.spec import TRANSFORMS
 from liqcore.features.table import BBO, DELEVERAGE, ENTRIES, LIQUIDATION, TICKER, TRADE, VENUE_STATE
 from liqshell import private
+from liqshell.config.components import recorded_detectors
 from liqshell.errors import DataError, LiqshellError
-from liqshell.research.feature_rows import iso
+from liqshell.recording import journal
+from liqshell.research.feature_rows import completeness, iso
 from liqshell.run import view_page
 from liqshell.run.view_page import View
-from liqshell.service import answers, openapi, signals
+from liqshell.service import answers, openapi
+from liqshell.service.answers import head
 from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import JOB_ROWS_MAX, Question, canonical, history_of, instrument_of, names_of, step_of, time_of
 from liqshell.service.series import series_of
 from liqshell.service.sources import Dataset, Library
 from liqshell.service.web import Request, Response, Route, Site, accepted, only, same
+
+# Signals of a run, from its audit stream.
+def _signals_answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
+    """Those after `since` (ns), the oldest first, at most `limit`; instrument: of one contract, -1 = of all."""
+    if not dataset.name:
+        raise Problem("not-found", "a store has no signals; runs have. `liqcore detect STORE` computes them")
+    path = dataset.folder / journal.AUDIT
+    manifest = journal.load_manifest(dataset.folder)
+    size = os.stat(path).st_size // lc.AUDIT_DTYPE.itemsize if path.exists() else 0
+    records = journal.current(np.memmap(path, lc.AUDIT_DTYPE, "r", shape=(size,)) if size else np.zeros(0, lc.AUDIT_DTYPE), manifest.get("abi"))
+    mine = (records["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)) & (records["ts"] > since)
+    if instrument >= 0:
+        mine &= records["instrument"] == instrument
+    found = audit.view(records[mine][:limit], lc.AuditKind.AUDIT_SIGNAL)
+    settings = manifest.get("settings")
+    names = [spec["name"] for spec in recorded_detectors(settings)] if settings else []
+    out = [_signal_row(dataset, row, names) for row in found]
+    return orjson.dumps(
+        {"signals": out, "more": int(mine.sum()) > len(out), "next_since": int(found["ts"][-1]) if len(found) else since, **head(dataset)}
+    )
+
+
+def _signal_row(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
+    i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
+    numbers = {name: _known_number(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
+    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i),
+            "detector": names[which - 1] if 0 < which <= len(names) else str(which), "phase": lc.Phase(int(row["phase"])).name,
+            "liquidated": lc.Side(int(row["side"])).name, "count": int(row["count"]), **numbers}
+
+
+def _known_number(x: np.float64) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
 
 # Questions that are too large for one answer: worked on one after the other, their results kept until the server ends.
 JOBS_MAX = 100                   # that wait or whose results are kept; the oldest results go first
@@ -386,7 +425,7 @@ class Api:
             raise Problem("bad-value", "limit: expected 1 to 10000", name="limit")
         dataset = await self.dataset(query.get("run", ""))
         one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
-        return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
+        return Response(await asyncio.to_thread(_signals_answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
     async def view(self, request: Request) -> Response:
         """What a run that goes on says of itself now."""

@@ -19,8 +19,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import private
 from liqshell.errors import ConfigError, DataError
-from liqshell.recording import journal, packing
-from liqshell.recording import reader as recording
+from liqshell.recording import journal, packing, reader as recording
 from liqshell.recording.lines import Lines
 from liqshell.research.feature_rows import of_store
 from liqshell.research.feature_walk import Data, Parts, place

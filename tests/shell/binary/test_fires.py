@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import liqcore as lc
-from liqshell.binary.fires import Follower
+from liqshell.binary.run import Follower
 from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.recording.journal import Journal

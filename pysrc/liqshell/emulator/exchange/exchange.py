@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from liqcore.instrument import Instrument
 from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import TOPICS, Account, Holding
-from liqshell.emulator.exchange.ledger import Ledger
-from liqshell.emulator.exchange.matching import Matching
+from liqshell.emulator.exchange.matching import Ledger, Matching
 from liqshell.emulator.exchange.order_books import CAPACITY, Books
 from liqshell.emulator.exchange.order_changes import OrderChanges
 from liqshell.emulator.exchange.order_entry import OrderRules

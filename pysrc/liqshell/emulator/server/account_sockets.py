@@ -9,10 +9,9 @@ from aiohttp import WSMsgType, web
 
 from liqcore.event import EVENT_DTYPE
 from liqshell.emulator.api.account_api import AccountApi, Ending, Session
-from liqshell.emulator.api.network_link import Link
+from liqshell.emulator.server.host import Host, Link
 from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.synthetic_feed import Frame
-from liqshell.emulator.server.host import Host
 from liqshell.emulator.server.public_sockets import message
 from liqshell.venues.bybit.decoder import Frame as DecodedFrame, FrameKind, PublicDecoder
 

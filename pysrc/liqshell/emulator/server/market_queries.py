@@ -1,7 +1,7 @@
 """Market REST of the emulated venue: a path and a raw query to a result. No sockets."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from urllib.parse import parse_qsl
@@ -12,11 +12,107 @@ from aiohttp import web
 from liqshell.emulator.api.account_api import Ending, Request, Response
 from liqshell.emulator.market import bybit_frames as bybit
 from liqshell.emulator.market.bars import Bars
-from liqshell.emulator.market.candles import INTERVALS
 from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.public_frames import mixed
-from liqshell.emulator.market.safety import COIN, POOL
+from liqshell.emulator.market.synthetic_feed import Frame
 from liqshell.emulator.server.host import Host
+
+# Candles for clients that ask for them: topics kline.{interval}.{symbol}, made of what was traded.
+INTERVALS = {**{str(m): m * 60_000 for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)}, "D": 86_400_000}
+PERIOD_MS = 1_000
+
+
+class Candles:
+    """The candles of these symbols: the current one once a second, `confirm` false, and once more, true, when its time is over."""
+
+    def __init__(self, states: Mapping[str, SymbolState]) -> None:
+        self._lines = {f"kline.{interval}.{symbol}": _Line(f"kline.{interval}.{symbol}", interval, state)
+                       for symbol, state in states.items() for interval in INTERVALS}
+        self.topics = set(self._lines)
+
+    def first_frame(self, topic: str, now_ms: int) -> bytes | None:
+        """The current candle, for a new subscriber."""
+        return self._lines[topic].current(now_ms)
+
+    def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
+        """What is due on the topics that somebody listens to."""
+        return [Frame(topic, payload) for topic in sorted(self.topics.intersection(wanted)) for payload in self._lines[topic].due(now_ms)]
+
+
+class _Line:
+    """One topic. start: of the candle that its listeners know as the current one."""
+
+    def __init__(self, topic: str, interval: str, state: SymbolState) -> None:
+        self.topic, self.interval, self.state, self.step_ms = topic, interval, state, INTERVALS[interval]
+        self.start = self.sent_ms = 0
+
+    def current(self, now_ms: int) -> bytes | None:
+        self.start = now_ms - now_ms % self.step_ms
+        return self._frame(self.start, now_ms, False)
+
+    def due(self, now_ms: int) -> list[bytes]:
+        start = now_ms - now_ms % self.step_ms
+        out: list[bytes | None] = []
+        if 0 < self.start < start:                   # a client acts on what is confirmed: at once
+            out.append(self._frame(self.start, self.start + self.step_ms, True))
+        if start != self.start or now_ms >= self.sent_ms + PERIOD_MS:
+            self.start, self.sent_ms = start, now_ms
+            out.append(self._frame(start, now_ms, False))
+        return [payload for payload in out if payload is not None]
+
+    def _frame(self, start: int, ts: int, confirm: bool) -> bytes | None:
+        """None before the first trade. A time without trades has a flat candle at the last close."""
+        found = self.state.bars.klines(self.step_ms, ts, end=start, limit=1)
+        if not found:
+            return None
+        row = dict(zip(("open", "high", "low", "close", "volume", "turnover"), found[0][1:], strict=True))
+        data = {"start": start, "end": start + self.step_ms - 1, "interval": self.interval, **row, "confirm": confirm, "timestamp": ts}
+        return orjson.dumps({"type": "snapshot", "topic": self.topic, "data": [data], "ts": ts})
+
+
+# What the venue says of its own safety: price limits of each contract, the insurance pool and how far deleveraging is.
+# The pool is a healthy one that all contracts share, so `insurance` is accepted and says nothing, as on the venue.
+LIMITS_MS, ALERT_MS = 300, 1_000
+COIN = "USDT"
+POOL = 250_000_000.0
+ALERT, INSURANCE = f"adlAlert.{COIN}", f"insurance.{COIN}"
+
+
+class Safety:
+    """Topics priceLimit.{symbol}, adlAlert.USDT and insurance.USDT. share: how far from the mark the limits are."""
+
+    def __init__(self, states: Mapping[str, SymbolState], share: float) -> None:
+        self._states, self._share = states, share
+        self._limits = {f"priceLimit.{symbol}": symbol for symbol in states}
+        self._sent: dict[str, tuple[int, str]] = {}      # topic: when, and the mark that it was made of
+        self.topics = {*self._limits, ALERT, INSURANCE}
+
+    def first_frame(self, topic: str, now_ms: int) -> bytes | None:
+        """What a new subscriber gets at once."""
+        if topic == ALERT:
+            rows = [{"c": COIN, "s": symbol, "b": POOL, "mb": "", "i_pr": -0.3, "pr": 0, "adl_tt": 10_000, "adl_sr": -0.25}
+                    for symbol in self._states]
+            return orjson.dumps({"topic": ALERT, "type": "snapshot", "ts": now_ms, "data": rows})
+        state = self._states[self._limits[topic]] if topic in self._limits else None
+        if state is None or not (mark := float(state.ticker.get("markPrice", "0"))):
+            return None
+        power = state.contract.tick_power
+        high, low = int(mark * (1.0 + self._share) * power), -int(-mark * (1.0 - self._share) * power)
+        return orjson.dumps({"topic": topic, "ts": now_ms, "data": {
+            "symbol": state.contract.symbol, "buyLmt": bybit.price_text(state.contract, high), "sellLmt": bybit.price_text(state.contract, low)}})
+
+    def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
+        """Limits that have changed, at most every 300 ms; the alert every second."""
+        out = []
+        for topic in sorted(self.topics.intersection(wanted)):
+            last, known = self._sent.get(topic, (0, ""))
+            value = self._states[self._limits[topic]].ticker.get("markPrice", "") if topic in self._limits else str(now_ms // ALERT_MS)
+            if value == known or now_ms < last + LIMITS_MS or (payload := self.first_frame(topic, now_ms)) is None:
+                continue
+            self._sent[topic] = now_ms, value
+            out.append(Frame(topic, payload))
+        return out
+
 
 # HTTP of the emulator: the venue's REST, which the desk answers, and the emulator's own paths (/emulator/...), which no venue has.
 LABEL = "X-Liqcore-Market"                           # SYNTHETIC or RECORDING on every answer

@@ -21,8 +21,7 @@ from liqshell.report.verdicts import CONTAMINATED, GAIN, WHY, Measured, bps, col
 from liqshell.research.compare.events import measured
 from liqshell.research.compare.figures import COLUMNS, CONTROLS, conclusion, means_by_delay, flat, known_spread
 from liqshell.research.compare.run import Compared
-from liqshell.research.compare.sections_quotes import contracts, fills
-from liqshell.research.compare.sections_quotes import head as quotes_first
+from liqshell.research.compare.sections_quotes import contracts, fills, head as quotes_first
 
 # The picture of a comparison: each preset's mean net return of a trade with its interval, among its controls. The table below it has the numbers.
 WIDTH, LEFT, RIGHT, LANE, TOP = 1120, 150, 150, 44, 26

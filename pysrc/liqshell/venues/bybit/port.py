@@ -10,11 +10,8 @@ from liqcore.instrument import Instrument
 from liqshell.venues.effects import Answer, Channel
 from liqshell.venues.order_port import Ask, Listing, Message, Page, ChannelNotice, NoticeKind
 from liqshell.transport import Endpoint
-from liqshell.venues.bybit import rest_responses as bybit_answers
-from liqshell.venues.bybit import instruments as bybit_instruments
-from liqshell.venues.bybit import orders as bybit_orders
-from liqshell.venues.bybit import private_stream as bybit_private
-from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import (instruments as bybit_instruments, orders as bybit_orders, private_stream as bybit_private,
+                                   rest_requests as bybit_rest, rest_responses as bybit_answers)
 from liqshell.venues.bybit.error_codes import outcome
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.private_stream import ReportKind
