@@ -80,7 +80,6 @@ class Warmer:
         self.known: dict[str, dict[str, int]] = {}
         self.notes: list[str] = []              # what a person should know
         self._data_ns = 0                       # receipt of the last frame
-        self._damages = 0
         self._lost = False                      # the feed is down since the part before
         self._all = False                       # thresholds are known
 

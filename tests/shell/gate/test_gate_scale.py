@@ -3,7 +3,7 @@
 import pytest
 
 from liqshell.gate.evidence import Evidence
-from liqshell.gate.items import FAIL, PASS, THIN
+from liqshell.gate.evaluation import FAIL, PASS, THIN
 from liqshell.gate.evaluation import scale_items
 
 DAY = 86_400_000_000_000

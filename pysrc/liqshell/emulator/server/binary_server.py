@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from liqshell.clock import Clock
 from liqshell.emulator.binary.exchange import HOUR, NS, SYMBOL, BinaryExchange, BinaryFault, Hour, Spot, Walk, Wallet
-from liqshell.emulator.server.control import guarded
+from liqshell.emulator.server.host import guarded
 from liqshell.venues.polymarket import signing
 
 TURN_S = 0.005

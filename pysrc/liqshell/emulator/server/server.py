@@ -17,7 +17,7 @@ from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.emulator.binary.exchange import OfContract, Walk
 from liqshell.emulator.api.account_api import AccountApi, Ending, Response, Session, Times
 from liqshell.emulator.api.faults import Fault, Faults, restart_frames
-from liqshell.emulator.server.host import Certificate, Link
+from liqshell.emulator.server.host import Certificate, Link, guarded
 from liqshell.emulator.api.types import PRIVATE_PATH, TRADE_PATH
 from liqshell.emulator.exchange.exchange import Exchange
 from liqshell.emulator.exchange.rate_limits import Limits
@@ -30,7 +30,6 @@ from liqshell.emulator.market.depth import Depth
 from liqshell.emulator.market.synthetic_feed import BOOK_SILENCE_MS, Frame, SyntheticFeed
 from liqshell.emulator.server.account_sockets import AccountSockets, Feeder
 from liqshell.emulator.server.binance_server import BinanceNeighbour
-from liqshell.emulator.server.control import guarded
 from liqshell.emulator.server.okx_server import OkxNeighbour
 from liqshell.emulator.server.options import Config, Feed, feed_of
 from liqshell.emulator.server.outside import Outside

@@ -202,7 +202,7 @@ def _wait(answer: Answer) -> float:
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
-        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
+        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor)
     verdict = bybit_answers.interpret_reply(answer.status, answer.body, Asked.QUERY)
     failed = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
     passing = verdict.code > 0 and outcome(verdict.code, Asked.CREATE) == Outcome.UNKNOWN        # an error of its own: it does not ask for a pause
