@@ -214,7 +214,7 @@ def test_damaged_states_change_no_answer(store, tmp_path, damage):
 
 
 def test_a_stream_keeps_to_its_contract_and_ends_with_its_key(store, tmp_path):
-    from liqshell.service.stream import stream
+    from liqshell.service.api import stream
 
     fill(tmp_path / "more", market(tmp_path / "0", 0, symbols=("AAVEUSDT", *SYMBOLS)))
     with asked(store, tmp_path / "state") as one, asked(tmp_path / "more", tmp_path / "state2") as other:
@@ -337,11 +337,11 @@ def test_a_large_question_is_a_job(api):
 
 
 def test_a_job_that_breaks_says_so(api, monkeypatch):
-    from liqshell.service import jobs
+    from liqshell.service import answers
 
     def broken(*given):
         raise RuntimeError("a secret of the program")
-    monkeypatch.setattr(jobs.answers, "encode", broken)
+    monkeypatch.setattr(answers, "encode", broken)
     begun = api.ask("POST", "/v1/jobs", body={"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]})
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state

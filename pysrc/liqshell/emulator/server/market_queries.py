@@ -1,15 +1,208 @@
 """Market REST of the emulated venue: a path and a raw query to a result. No sockets."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import partial
 from urllib.parse import parse_qsl
 
+import orjson
+from aiohttp import web
+
+from liqshell.emulator.api.account_api import Ending, Request, Response
 from liqshell.emulator.market import bybit_frames as bybit
 from liqshell.emulator.market.bars import Bars
-from liqshell.emulator.market.candles import INTERVALS
 from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.public_frames import mixed
-from liqshell.emulator.market.safety import COIN, POOL
+from liqshell.emulator.market.synthetic_feed import Frame
+from liqshell.emulator.server.host import Host
+
+# Candles for clients that ask for them: topics kline.{interval}.{symbol}, made of what was traded.
+INTERVALS = {**{str(m): m * 60_000 for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)}, "D": 86_400_000}
+PERIOD_MS = 1_000
+
+
+class Candles:
+    """The candles of these symbols: the current one once a second, `confirm` false, and once more, true, when its time is over."""
+
+    def __init__(self, states: Mapping[str, SymbolState]) -> None:
+        self._lines = {f"kline.{interval}.{symbol}": _Line(f"kline.{interval}.{symbol}", interval, state)
+                       for symbol, state in states.items() for interval in INTERVALS}
+        self.topics = set(self._lines)
+
+    def first_frame(self, topic: str, now_ms: int) -> bytes | None:
+        """The current candle, for a new subscriber."""
+        return self._lines[topic].current(now_ms)
+
+    def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
+        """What is due on the topics that somebody listens to."""
+        return [Frame(topic, payload) for topic in sorted(self.topics.intersection(wanted)) for payload in self._lines[topic].due(now_ms)]
+
+
+class _Line:
+    """One topic. start: of the candle that its listeners know as the current one."""
+
+    def __init__(self, topic: str, interval: str, state: SymbolState) -> None:
+        self.topic, self.interval, self.state, self.step_ms = topic, interval, state, INTERVALS[interval]
+        self.start = self.sent_ms = 0
+
+    def current(self, now_ms: int) -> bytes | None:
+        self.start = now_ms - now_ms % self.step_ms
+        return self._frame(self.start, now_ms, False)
+
+    def due(self, now_ms: int) -> list[bytes]:
+        start = now_ms - now_ms % self.step_ms
+        out: list[bytes | None] = []
+        if 0 < self.start < start:                   # a client acts on what is confirmed: at once
+            out.append(self._frame(self.start, self.start + self.step_ms, True))
+        if start != self.start or now_ms >= self.sent_ms + PERIOD_MS:
+            self.start, self.sent_ms = start, now_ms
+            out.append(self._frame(start, now_ms, False))
+        return [payload for payload in out if payload is not None]
+
+    def _frame(self, start: int, ts: int, confirm: bool) -> bytes | None:
+        """None before the first trade. A time without trades has a flat candle at the last close."""
+        found = self.state.bars.klines(self.step_ms, ts, end=start, limit=1)
+        if not found:
+            return None
+        row = dict(zip(("open", "high", "low", "close", "volume", "turnover"), found[0][1:], strict=True))
+        data = {"start": start, "end": start + self.step_ms - 1, "interval": self.interval, **row, "confirm": confirm, "timestamp": ts}
+        return orjson.dumps({"type": "snapshot", "topic": self.topic, "data": [data], "ts": ts})
+
+
+# What the venue says of its own safety: price limits of each contract, the insurance pool and how far deleveraging is.
+# The pool is a healthy one that all contracts share, so `insurance` is accepted and says nothing, as on the venue.
+LIMITS_MS, ALERT_MS = 300, 1_000
+COIN = "USDT"
+POOL = 250_000_000.0
+ALERT, INSURANCE = f"adlAlert.{COIN}", f"insurance.{COIN}"
+
+
+class Safety:
+    """Topics priceLimit.{symbol}, adlAlert.USDT and insurance.USDT. share: how far from the mark the limits are."""
+
+    def __init__(self, states: Mapping[str, SymbolState], share: float) -> None:
+        self._states, self._share = states, share
+        self._limits = {f"priceLimit.{symbol}": symbol for symbol in states}
+        self._sent: dict[str, tuple[int, str]] = {}      # topic: when, and the mark that it was made of
+        self.topics = {*self._limits, ALERT, INSURANCE}
+
+    def first_frame(self, topic: str, now_ms: int) -> bytes | None:
+        """What a new subscriber gets at once."""
+        if topic == ALERT:
+            rows = [{"c": COIN, "s": symbol, "b": POOL, "mb": "", "i_pr": -0.3, "pr": 0, "adl_tt": 10_000, "adl_sr": -0.25}
+                    for symbol in self._states]
+            return orjson.dumps({"topic": ALERT, "type": "snapshot", "ts": now_ms, "data": rows})
+        state = self._states[self._limits[topic]] if topic in self._limits else None
+        if state is None or not (mark := float(state.ticker.get("markPrice", "0"))):
+            return None
+        power = state.contract.tick_power
+        high, low = int(mark * (1.0 + self._share) * power), -int(-mark * (1.0 - self._share) * power)
+        return orjson.dumps({"topic": topic, "ts": now_ms, "data": {
+            "symbol": state.contract.symbol, "buyLmt": bybit.price_text(state.contract, high), "sellLmt": bybit.price_text(state.contract, low)}})
+
+    def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
+        """Limits that have changed, at most every 300 ms; the alert every second."""
+        out = []
+        for topic in sorted(self.topics.intersection(wanted)):
+            last, known = self._sent.get(topic, (0, ""))
+            value = self._states[self._limits[topic]].ticker.get("markPrice", "") if topic in self._limits else str(now_ms // ALERT_MS)
+            if value == known or now_ms < last + LIMITS_MS or (payload := self.first_frame(topic, now_ms)) is None:
+                continue
+            self._sent[topic] = now_ms, value
+            out.append(Frame(topic, payload))
+        return out
+
+
+# HTTP of the emulator: the venue's REST, which the desk answers, and the emulator's own paths (/emulator/...), which no venue has.
+LABEL = "X-Liqcore-Market"                           # SYNTHETIC or RECORDING on every answer
+LOST_S = 60.0                                        # a request whose answer is lost is held so long (wall time), then torn
+
+
+class Rest:
+    """Routes of one emulator."""
+
+    def __init__(self, emulator: Host) -> None:
+        self.emulator = emulator
+        self.waiting: dict[int, asyncio.Future[Response | Ending]] = {}
+        self._tickets = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """Everything served by http."""
+        return [web.get("/emulator/truth", self.truth), web.get("/emulator/status", self.status), web.post("/emulator/fault", self.fault),
+                web.get("/emulator/account", self.account), web.route("*", "/{path:.*}", self.venue)]
+
+    async def venue(self, request: web.Request) -> web.Response:
+        """Any path of the venue: the desk is handed exactly what was sent, as that is what was signed."""
+        emulator = self.emulator
+        path, _, query = request.raw_path.partition("?")
+        body = await request.read()
+        self._tickets += 1
+        ticket = self._tickets
+        future = self.waiting[ticket] = asyncio.get_running_loop().create_future()
+        asked = Request(request.method, path, query, body, dict(request.headers), request.remote or "")
+        try:
+            emulator.enter(None, lambda now_ns: emulator.desk.request(ticket, asked, now_ns), not path.startswith("/v5/market/"))
+            async with asyncio.timeout(LOST_S):
+                answer = await future
+        except TimeoutError:
+            answer = Ending.RESET
+        finally:
+            self.waiting.pop(ticket, None)
+        if isinstance(answer, Ending):
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+        return web.Response(body=answer.body, status=answer.status, headers=answer.headers | {LABEL: emulator.label})
+
+    def answer(self, ticket: int, what: Response | Ending) -> None:
+        """The desk's answer to a request."""
+        future = self.waiting.get(ticket)
+        if future is not None and not future.done():
+            future.set_result(what)
+
+    def tear(self) -> None:
+        """End what still waits."""
+        for ticket in tuple(self.waiting):
+            self.answer(ticket, Ending.RESET)
+
+    def _json(self, body: bytes, status: int = 200) -> web.Response:
+        return web.Response(body=body, status=status, content_type="application/json", headers={LABEL: self.emulator.label})
+
+    async def truth(self, request: web.Request) -> web.Response:
+        """Ground truth of the generator: the cascades that have ended. Not part of the venue's API."""
+        found = [asdict(cascade) for cascade in self.emulator.truth()]
+        return self._json(orjson.dumps({"synthetic": self.emulator.synthetic, "cascades": found}))
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Counters of the emulator, its clock and the faults so far."""
+        return self._json(orjson.dumps(self.emulator.status()))
+
+    async def account(self, request: web.Request) -> web.Response:
+        """What is really so of each account, without any staleness. Not part of the venue's API."""
+        desk = self.emulator.desk
+        return self._json(orjson.dumps({key: _plain(desk.exchange.truth(one.account)) for key, one in desk.keys.items()}))
+
+    async def fault(self, request: web.Request) -> web.Response:
+        """POST a fault, or a list of them; see api.faults.KINDS."""
+        try:
+            specs = orjson.loads(await request.read())
+            for spec in specs if isinstance(specs, list) else [specs]:
+                self.emulator.faults.add(spec)
+        except (orjson.JSONDecodeError, ValueError, TypeError) as error:
+            return self._json(orjson.dumps({"error": str(error)}), 400)
+        self.emulator.wake()
+        await asyncio.sleep(0)
+        return self._json(orjson.dumps({"ok": True}))
+
+
+def _plain(truth: dict[str, object]) -> dict[str, object]:
+    """JSON has no tuples for keys: positions by SYMBOL or SYMBOL/index."""
+    positions = truth["positions"]
+    assert isinstance(positions, dict)
+    named = {symbol if not index else f"{symbol}/{index}": one for (symbol, index), one in positions.items()}
+    return {**truth, "positions": named}
+
 
 MS = 1_000_000
 BAD_PARAMETER, UNKNOWN_ROUTE = 10001, 10017
