@@ -15,7 +15,7 @@ from liqcore.features.spec import parse
 from liqcore.parallel import in_threads
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
-from liqshell.service.ledger import STEP_NS
+from liqshell.service.ledger import NEVER, STEP_NS
 from liqshell.service.sources import Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
@@ -42,12 +42,15 @@ class Series:
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
         self._keeping = threading.Lock()                 # of the kept states
 
-    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None,
+             until: int = NEVER) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
-        then, and outside the data. notify: called with how many are done. Several walks at a time answer a long question of kept states."""
+        then, outside the data, and after `until`. notify: called with how many are done. Several walks at a time answer a long question of kept
+        states."""
         wanted, names, counter = list(wanted), tuple(names) or self.names, itertools.count(1)
         out = np.full((len(wanted), len(names)), np.nan)
-        inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= self.dataset.complete]
+        until = min(until, self.dataset.complete)
+        inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= until]
 
         def read(share: tuple[int, Sequence[int]]) -> None:
             k, part = share
@@ -149,17 +152,18 @@ def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Ser
     """The one that has these names and perhaps others; a new one where there is none. ConfigError for names that are none."""
     wanted = set(names)
     found: Series
-    for key, found in reversed(list(dataset.series.items())):
-        if wanted <= set(found.column):
-            dataset.series[key] = dataset.series.pop(key)       # used last
-            return found
-    more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
-    made = Series(dataset, list(more), saved)
-    saved.trim()
-    dataset.series[" ".join(made.names)] = made
-    while len(dataset.series) > SERIES_MAX:
-        del dataset.series[next(iter(dataset.series))]
-    return made
+    with dataset.lock:
+        for key, found in reversed(list(dataset.series.items())):
+            if wanted <= set(found.column):
+                dataset.series[key] = dataset.series.pop(key)       # used last
+                return found
+        more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
+        made = Series(dataset, list(more), saved)
+        saved.trim()
+        dataset.series[" ".join(made.names)] = made
+        while len(dataset.series) > SERIES_MAX:
+            del dataset.series[next(iter(dataset.series))]
+        return made
 
 
 def counts_of(name: str) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class Dataset:
     began: dict[str, str] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)  # liqshell.service.series.Series by names
     answers: dict[Any, Any] = field(default_factory=dict)  # liqshell.service.answers.Held of the newest time
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of these two
 
     def prefix_at(self, ts: int) -> str:
         """What a state of features at ts stands or falls with."""
