@@ -97,6 +97,13 @@ class Api:
             except DataError as why:
                 raise Problem("not-ready", without_paths(why)) from None
 
+    async def _asked(self, body: Any) -> Dataset:
+        """The one that a question of the past names."""
+        run = body.get("run", "") if isinstance(body, dict) else ""
+        if not isinstance(run, str):
+            raise Problem("bad-value", "run: expected a text", name="run")
+        return await self.dataset(run)
+
     async def listing(self, request: Request) -> Response:
         """Every feature there is."""
         only(request.query)
@@ -134,10 +141,7 @@ class Api:
         only(request.query)
         kind = accepted(request.headers.get("accept", ""), HISTORY_KINDS)
         body = await request.json()
-        run = body.get("run", "") if isinstance(body, dict) else ""
-        if not isinstance(run, str):
-            raise Problem("bad-value", "run: expected a text", name="run")
-        dataset = await self.dataset(run)
+        dataset = await self._asked(body)
         return await asyncio.to_thread(self._historical, request, dataset, body, kind)
 
     def _historical(self, request: Request, dataset: Dataset, body: Any, kind: str) -> Response:
@@ -183,7 +187,7 @@ class Api:
         only(request.query)
         body = await request.json()
         kind = accepted(request.headers.get("accept", ""), HISTORY_KINDS)
-        dataset = await self.dataset(str(body.get("run", "")) if isinstance(body, dict) else "")
+        dataset = await self._asked(body)
         ident = await asyncio.to_thread(self.jobs.begin, dataset, body, kind, request.who)
         return Response(orjson.dumps(self.jobs.state(ident, request.who)), 202, headers=[(b"location", f"/v1/jobs/{ident}".encode()), *NO_STORE])
 
