@@ -89,6 +89,7 @@ def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: b
 
 
 def _why(dataset: Dataset, series: Series, name: str, ts: int, instrument: int, until: int) -> Unknown:
+    series.check()
     if not dataset.data.start <= ts <= until:
         return Unknown("outside")
     there = dataset.data.instruments

@@ -68,6 +68,7 @@ class Api:
         try:
             yield
         finally:
+            self.library.end()
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             self.jobs.close()

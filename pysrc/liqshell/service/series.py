@@ -16,6 +16,7 @@ from liqcore.parallel import in_threads
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import NEVER, STEP_NS
+from liqshell.service.problems import Problem
 from liqshell.service.sources import Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
@@ -55,6 +56,7 @@ class Series:
         def read(share: tuple[int, Sequence[int]]) -> None:
             k, part = share
             for _, group in itertools.groupby(part, lambda n: wanted[n][0] // self._step):
+                self.check()
                 together = list(group)                   # no state is kept between two of them
                 times, instruments = zip(*(wanted[n] for n in together), strict=True)
                 if times[0] != self._walks[k].at:
@@ -82,6 +84,11 @@ class Series:
             read = self._head.features.read
             return self._head.at, [read(name, instrument, self._head.at) for name in self.names]
 
+    def check(self) -> None:
+        """Problem where the server ends: a walk over months would keep its process alive."""
+        if self._saved.ended:
+            raise Problem("not-ready", "the server ends")
+
     def _latest(self, ts: int) -> int:
         """The time of the last kept state up to ts; -1 = there is none."""
         with self._keeping:
@@ -101,6 +108,7 @@ class Series:
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
         while at <= ts:
+            self.check()
             if walk.to(at):
                 self._keep(walk, at)
                 at = (at // self._step + 1) * self._step

@@ -291,6 +291,10 @@ class Library:
         if first is not None:
             raise first
 
+    def end(self) -> None:
+        """Whatever is computed for an answer stops soon."""
+        self.saved.ended = True
+
     def close(self) -> None:
         for source in self._sources.values():
             source.close()

@@ -19,6 +19,7 @@ from liqshell import cli
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Walk
 from liqshell.service import answers, ledger, openapi
+from liqshell.service.problems import Problem
 from liqshell.service.questions import history_of
 from liqshell.service.series import series_of
 
@@ -383,6 +384,23 @@ def test_a_large_question_is_a_job(api):
     result = api.ask("GET", begun.headers["location"], "result=1")
     assert result.headers["content-type"] == "text/csv" and result.body == api.history(**body, headers={"accept": "text/csv"}).body
     assert api.ask("GET", "/v1/jobs/" + "0" * 16).status == 404
+
+
+def test_a_job_does_not_keep_a_server_alive_that_ends(store, tmp_path):
+    """Its walk and the reasons of its nulls would take minutes."""
+    with asked(store, tmp_path) as api:
+        names = [f"risk.deleveraged@{n}m" for n in range(1, 41)]         # never known here: a reason for each of 40 x 100,000
+        begun = api.ask("POST", "/v1/jobs", body={"features": names, "asset": "BTC", "every": "1s", "end": T0 + 100_000 * SECOND})
+        jobs = api.site.run.__self__.jobs
+        while not api.ask("GET", begun.headers["location"]).json["rows_done"]:
+            time.sleep(0.01)
+        stopped = time.monotonic()
+    jobs._worker.shutdown(wait=True)                                     # what the interpreter does at its end
+    assert time.monotonic() - stopped < 3.0
+    (job,) = jobs._jobs.values()
+    assert (job.state, job.why) == ("failed", "the server ends")
+    with pytest.raises(Problem, match="the server ends"):
+        series_of(api.library.get(), ["price.last"], api.library.saved).rows([(T0 + DAY, 0)])
 
 
 def test_a_job_that_breaks_says_so(api, monkeypatch):
