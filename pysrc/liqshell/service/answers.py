@@ -79,12 +79,12 @@ def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: b
     }
     if label:
         behind = series_of(dataset, (label,), saved)
-        values[LABEL] = behind.rows([(ts + after, n) for ts, n in rows], (label,), None, question.until)[back, 0]
+        values[LABEL] = behind.rows(rows + (after, 0), (label,), None, question.until)[back, 0]
         reasons |= {
             (LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1], question.until)
             for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()
         }
-    last = min(max((ts for ts, _ in rows), default=dataset.data.start - 1), question.until)
+    last = min(int(rows[-1, 0]) if len(rows) else dataset.data.start - 1, question.until)
     return Table(question, dataset, series, values, reasons, data_hash_of(dataset, question), dataset.ledger.received_through(last))
 
 

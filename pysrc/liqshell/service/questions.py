@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liqcore.features.spec import nanoseconds, parse, split_names
 from liqshell.errors import ConfigError
@@ -176,8 +177,13 @@ def _label(given: Any) -> tuple[str, int] | None:
     return canonical(given["feature"]), step_of(given["after"], "label.after")
 
 
-def in_order(rows: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The rows once each in order of time, and for each of the given ones its place among them."""
-    unique = sorted(set(rows))
-    where = {row: n for n, row in enumerate(unique)}
-    return unique, np.fromiter((where[row] for row in rows), np.int64, len(rows))
+def in_order(rows: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows once each in order of time, as an array of two columns, and for each of the given ones its place among them."""
+    pairs = np.array(rows, np.int64).reshape(-1, 2)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    found = pairs[order]
+    first = np.ones(len(found), bool)
+    first[1:] = (found[1:] != found[:-1]).any(axis=1)
+    back = np.empty(len(found), np.int64)
+    back[order] = np.cumsum(first) - 1
+    return found[first], back

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,36 +43,36 @@ class Series:
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
         self._keeping = threading.Lock()                 # of the kept states
 
-    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None,
+    def rows(self, wanted: Sequence[tuple[int, int]] | NDArray[np.int64], names: Sequence[str] = (), notify: Callable[[int], None] | None = None,
              until: int = NEVER) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
         then, outside the data, and after `until`. notify: called with how many are done. Several walks at a time answer a long question of kept
         states."""
-        wanted, names, counter = list(wanted), tuple(names) or self.names, itertools.count(1)
-        out = np.full((len(wanted), len(names)), np.nan)
-        until = min(until, self.dataset.complete)
-        inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= until]
+        names, counter = tuple(names) or self.names, itertools.count(1)
+        ts, instruments = np.array(wanted, np.int64).reshape(-1, 2).T
+        out = np.full((len(ts), len(names)), np.nan)
+        low, high = ts.searchsorted(self.dataset.data.start), ts.searchsorted(min(until, self.dataset.complete), "right")
 
-        def read(share: tuple[int, Sequence[int]]) -> None:
-            k, part = share
-            for _, group in itertools.groupby(part, lambda n: wanted[n][0] // self._step):
+        def read(share: tuple[int, int, int]) -> None:
+            k, first, end = share
+            while first < end:
                 self.check()
-                together = list(group)                   # no state is kept between two of them
-                times, instruments = zip(*(wanted[n] for n in together), strict=True)
-                if times[0] != self._walks[k].at:
-                    self._walks[k] = self._seek(self._walks[k], times[0])
-                out[together] = self._walks[k].rows(times, instruments, names)
+                last = min(first + int(ts[first:end].searchsorted((ts[first] // self._step + 1) * self._step)), end)
+                if ts[first] != self._walks[k].at:           # no state is kept between two of these rows
+                    self._walks[k] = self._seek(self._walks[k], int(ts[first]))
+                out[first:last] = self._walks[k].rows(ts[first:last], instruments[first:last], names)
                 if notify is not None:
-                    notify(next(itertools.islice(counter, len(together) - 1, None)))
+                    notify(next(itertools.islice(counter, last - first - 1, None)))
+                first = last
 
         with self._lock:
-            each = max(ROWS_OF_A_WALK, -(-len(inside) // WALKS))
-            parts = [inside[low:low + each] for low in range(0, len(inside), each)]
-            if any((first := wanted[part[0]][0]) - self._latest(first) > self._step for part in parts[1:]):
-                parts = [inside]                         # no state is kept there yet: one walk passes all of it
+            each = max(ROWS_OF_A_WALK, -(-(high - low) // WALKS))
+            parts = [(k, first, min(first + each, high)) for k, first in enumerate(range(low, high, each))]
+            if any((at := int(ts[first])) - self._latest(at) > self._step for _, first, _ in parts[1:]):
+                parts = [(0, low, high)]                     # no state is kept there yet: one walk passes all of it
             while len(self._walks) < len(parts):
                 self._walks.append(Walk(self._asked, self.dataset.data))
-            in_threads(read, enumerate(parts), WALKS)
+            in_threads(read, parts, WALKS)
         return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:

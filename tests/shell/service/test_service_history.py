@@ -20,7 +20,7 @@ from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Walk
 from liqshell.service import answers, ledger, openapi
 from liqshell.service.problems import Problem
-from liqshell.service.questions import history_of
+from liqshell.service.questions import history_of, in_order
 from liqshell.service.series import series_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -266,6 +266,12 @@ def test_an_answer_looks_no_further_than_the_data_went_when_it_was_asked(store, 
         assert not np.isnan(table.values["price.last"][0]) and np.isnan(table.values["price.last"][1]) and np.isnan(table.values["label"]).all()
         assert {why.reason for why in table.reasons.values()} == {"outside"} and len(table.reasons) == 3
         assert tag == answers.etag_of(dataset, question, answers.JSON) != answers.etag_of(dataset, history_of(dataset, body), answers.JSON)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 62) | st.integers(0, 5), st.integers(0, 3)), max_size=60))
+def test_rows_in_order_are_each_once_and_found_again(rows):
+    found, back = in_order(rows)
+    assert [tuple(row) for row in found.tolist()] == sorted(set(rows)) and [tuple(found[k].tolist()) for k in back] == rows
 
 
 def test_names_that_several_ask_for_at_once_are_found(store, tmp_path):
