@@ -75,7 +75,8 @@ def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: b
     found = series.rows(rows, names, notify, question.until)
     values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {
-        (name, n): _why(dataset, series, name, *question.rows[n], question.until) for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
+        (name, n): _why(dataset, series, name, *question.rows[n], question.until)
+        for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
     }
     if label:
         behind = series_of(dataset, (label,), saved)

@@ -25,8 +25,8 @@ HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every",
 
 @dataclass(frozen=True)
 class Question:
-    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. until: ns up to
-    which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each row."""
+    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. until: ns up
+    to which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each row."""
 
     names: tuple[str, ...]
     asked: Mapping[str, str]

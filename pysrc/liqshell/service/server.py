@@ -112,8 +112,8 @@ def listening(options: Options) -> list[socket.socket]:
     except OSError as why:
         for one in out:
             one.close()
-        raise ConfigError(f"{options.host}:{options.port}", f"cannot listen there: {why.strerror or why}", "--bind with an address of this machine, and "
-                          "--port with a free port; 0 = any") from None
+        raise ConfigError(f"{options.host}:{options.port}", f"cannot listen there: {why.strerror or why}",
+                          "--bind with an address of this machine, and --port with a free port; 0 = any") from None
     return out
 
 
