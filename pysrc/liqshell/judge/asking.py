@@ -195,9 +195,9 @@ class Model:
         response = shown_response(reply)
         if reply.status != 200:
             self._learn(reply)
-            said = retry_after_s(reply.headers)
-            held = said if said is not None else 1.0 if reply.status == 429 else 0.0
-            return Told(f"http_{reply.status}", response=response, held_s=held)
+            asked_s = retry_after_s(reply.headers)
+            held_s = asked_s if asked_s is not None else 1.0 if reply.status == 429 else 0.0
+            return Told(f"http_{reply.status}", response=response, held_s=held_s)
         try:
             said = self._provider.read(parsed_body(reply.body))
         except Refused:

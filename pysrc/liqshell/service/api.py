@@ -195,6 +195,8 @@ class Api:
     async def job_state(self, request: Request) -> Response:
         """How far it is, or with ?result=1 what came of it."""
         only(request.query, "result")
+        if (wanted := request.query.get("result", "1")) != "1":
+            raise Problem("bad-value", f"result: found {wanted[:20]!r}, expected 1", name="result")
         ident = request.path.rpartition("/")[2]
         state = self.jobs.state(ident, request.who)
         if "result" not in request.query:

@@ -51,7 +51,7 @@ class Series:
         names, counter = tuple(names) or self.names, itertools.count(1)
         ts, instruments = np.array(wanted, np.int64).reshape(-1, 2).T
         out = np.full((len(ts), len(names)), np.nan)
-        low, high = ts.searchsorted(self.dataset.data.start), ts.searchsorted(min(until, self.dataset.complete), "right")
+        low, high = int(ts.searchsorted(self.dataset.data.start)), int(ts.searchsorted(min(until, self.dataset.complete), "right"))
 
         def read(share: tuple[int, int, int]) -> None:
             k, first, end = share

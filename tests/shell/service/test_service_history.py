@@ -445,3 +445,4 @@ def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
     told = paths["/v1/jobs/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     for query in ("", "result=1"):
         jsonschema.validate(api.ask("GET", job.headers["location"], query).json, told)
+    assert [api.ask("GET", job.headers["location"], f"result={other}").status for other in ("0", "null", "")] == [422, 422, 422]
