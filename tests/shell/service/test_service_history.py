@@ -268,6 +268,19 @@ def test_an_answer_looks_no_further_than_the_data_went_when_it_was_asked(store, 
         assert tag == answers.etag_of(dataset, question, answers.JSON) != answers.etag_of(dataset, history_of(dataset, body), answers.JSON)
 
 
+def test_an_answer_over_which_an_import_changes_a_day_says_so(tmp_path):
+    """It was a ValueError about rows, hence a fault of the server; asked again, it is answered."""
+    store = fill(tmp_path / "store", *(market(tmp_path / f"{day}", day) for day in (0, 1, 2)))
+    with asked(store, tmp_path / "state") as api:
+        dataset, saved = api.library.get(), api.library.saved
+        body = {"features": ["price.last"], "asset": "BTC", "every": "1h"}
+        question = history_of(dataset, body)
+        fill(store, store_files.save(tmp_path / "late", {"bybit~BTCUSDT": store_files.market(300, 77, T0 + DAY + HOUR, 6 * HOUR)}))
+        with pytest.raises(Problem, match="an import has changed the data meanwhile"):
+            answers.table_of(dataset, question, saved)
+        assert api.history(**body).status == 200
+
+
 @given(st.lists(st.tuples(st.integers(0, 1 << 62) | st.integers(0, 5), st.integers(0, 3)), max_size=60))
 def test_rows_in_order_are_each_once_and_found_again(rows):
     found, back = in_order(rows)
