@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -213,7 +213,7 @@ class Api:
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 10_000):
             raise Problem("bad-value", "limit: expected 1 to 10000", name="limit")
         dataset = await self.dataset(query.get("run", ""))
-        one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
+        one = _chosen(dataset, query)
         return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
     async def view(self, request: Request) -> Response:
@@ -221,7 +221,7 @@ class Api:
         query = request.query
         only(query, "asset", "contract", "venue", "run")
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
-        one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
+        one = _chosen(dataset, query)
         if not dataset.name:
             raise Problem("unknown-run", "this is a store, not a run")
         found = view_page.read(dataset.folder)
@@ -252,6 +252,15 @@ class Api:
         """One page without scripts."""
         return Response(openapi.page().encode(), kind="text/html; charset=utf-8",
                         headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
+
+
+def _chosen(dataset: Dataset, query: Mapping[str, str]) -> int:
+    """The contract that a query is about; -1 = all of them."""
+    if query.keys() & {"asset", "contract"}:
+        return instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
+    if "venue" in query:
+        raise Problem("bad-value", "venue: expected with asset or contract", name="venue")
+    return -1
 
 
 def site_of(api: Api, **options: Any) -> Site:
