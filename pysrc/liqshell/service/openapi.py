@@ -171,4 +171,5 @@ def page() -> str:
 
     operations = [(f"{method.upper()} {path}", {"description": "No key.", "parameters": (), **about})
                   for path, methods in document()["paths"].items() for method, about in methods.items() if method != "parameters"]
-    return rendered("liqcore: features over HTTP", Markup(), "openapi.html", operations=operations, reasons=REASONS, question=_question(ROWS_MAX)["properties"])
+    return rendered("liqcore: features over HTTP", Markup(), "openapi.html", operations=operations, reasons=REASONS,
+                    question=_question(ROWS_MAX)["properties"])
