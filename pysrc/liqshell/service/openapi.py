@@ -140,7 +140,7 @@ def _past() -> dict[str, Schema]:
 
 def _beside() -> dict[str, Schema]:
     signals = _object("signals more next_since", signals=_array(SIGNAL), more="boolean", next_since="integer", **HEAD)
-    since = ("since", STRING, "Only later ones; next_since of the previous answer")
+    since = ("since", {**STRING, "minLength": 1}, "Only later ones; next_since of the previous answer")
     limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
     health = _operation("Whether the data served are readable", "", {JSON: OBJECT}, errors=(422,))
     health["responses"]["503"]["content"][JSON] = {"schema": OBJECT}
