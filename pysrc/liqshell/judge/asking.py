@@ -21,7 +21,7 @@ from liqshell.judge.types import Answer, Question
 from liqshell.judge.validation import Invalid, judged, key_of, parsed
 from liqshell.log import holds_secret, redact, redact_value
 from liqshell.news.items import Item, NewsError, NewsSource, Selected, select_in_turns
-from liqshell.news.pace import numbers
+from liqshell.news.pace import retry_after_s
 from liqshell.web import Reply, Web
 
 _log = logging.getLogger("liqshell.judge")
@@ -195,8 +195,9 @@ class Model:
         response = shown_response(reply)
         if reply.status != 200:
             self._learn(reply)
-            held = (numbers(reply.headers.get("retry-after", "")) or [1.0])[0] if reply.status == 429 else 0.0
-            return Told(f"http_{reply.status}", response=response, held_s=held)
+            asked_s = retry_after_s(reply.headers)
+            held_s = asked_s if asked_s is not None else 1.0 if reply.status == 429 else 0.0
+            return Told(f"http_{reply.status}", response=response, held_s=held_s)
         try:
             said = self._provider.read(parsed_body(reply.body))
         except Refused:

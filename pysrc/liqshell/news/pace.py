@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 LONGEST_S = 86_400.0            # of a pause that Retry-After asks for
 WINDOW_S = 31 * 86_400.0        # the longest window that is counted: a month
@@ -18,6 +19,18 @@ def numbers(text: str) -> list[float]:
         except ValueError:
             continue
     return [one for one in out if 0.0 <= one < 1e12]
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After of an answer (names in small letters), as seconds or as a date, which is held against the answer's own Date: RFC 9110, 10.2.3.
+    None where it says nothing."""
+    text = headers.get("retry-after", "")
+    if found := numbers(text):
+        return found[0]
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds())
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class Pace:
@@ -54,6 +67,8 @@ class Pace:
         for left, after in zip(remaining, reset, strict=False):
             if left < 1.0:
                 self._next_s = max(self._next_s, now + min(after, WINDOW_S))
-        if status == 429:
-            said = numbers(headers.get("retry-after", "")) or [max(self.interval_s, 1.0)]
-            self._next_s = max(self._next_s, now + min(said[0], LONGEST_S))
+        said = retry_after_s(headers) if status in (429, 503) else None
+        if status == 429 and said is None:
+            said = max(self.interval_s, 1.0)
+        if said is not None:
+            self._next_s = max(self._next_s, now + min(said, LONGEST_S))

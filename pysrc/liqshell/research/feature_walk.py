@@ -119,9 +119,10 @@ class Walk:
                     self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
         return count
 
-    def rows(self, times: Sequence[int], instruments: Sequence[int], names: Sequence[str]) -> NDArray[np.float64]:
+    def rows(self, times: Sequence[int] | NDArray[np.int64], instruments: Sequence[int] | NDArray[np.int64],
+             names: Sequence[str]) -> NDArray[np.float64]:
         """Push every event up to the last of these rising times, and read these names of a contract at each of them: (times, names)."""
-        pieces = list(self._until(times[-1]))
+        pieces = list(self._until(int(times[-1])))
         events = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return self.features.rows(events, np.array(times, np.int64), np.array(instruments, np.int32), names)
 

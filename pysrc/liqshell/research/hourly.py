@@ -9,9 +9,9 @@ and lose together, which it does not see. Nothing is said of asks that nobody ha
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import floor, isnan, log, nan, sqrt
+from math import floor, inf, isnan, log, nan, sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +38,8 @@ SAMPLE_NS = 100_000_000
 LATE_NS = 5 * NS                    # a book that is first known so long after the end of a flush says nothing of its repricing
 CANDLES, CANDLES_MIN = 24, 12
 Candles = Mapping[int, tuple[float, float]]
+UNITS_NS = {13: 1_000_000, 16: 1_000}      # of an open time, by its digits: ms or us
+REFUSED_SHOWN = 3                   # markets that were refused, by name
 CLEARS, BELOW, OPEN, UNKNOWN = "clears", "below", "not shown", "unknown"
 
 
@@ -164,17 +166,17 @@ def prices_at(data: Data, times: Sequence[int], asset: str = "BTC") -> list[floa
 def read_candles(path: Path) -> dict[int, tuple[float, float]]:
     """Spot candles of one hour: a CSV of Binance's klines (open time in ms or us, open, high, low, close, ...), with or without a header."""
     out: dict[int, tuple[float, float]] = {}
-    with regular(path, "a CSV file of one-hour klines").open(encoding="utf-8", newline="") as file:
+    with regular(path, "a CSV file of one-hour klines").open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.reader(file), 1):
             try:
                 time, open_, close = int(row[0]), float(row[1]), float(row[4])
             except (ValueError, IndexError):
-                if number == 1:
+                if number == 1 and not (row and row[0].strip().isdigit()):
                     continue                        # the header
                 raise DataError(f"{path}:{number}", f"found {row[:5]!r}", "open time, open, high, low, close") from None
-            start = time * (1000 if time > 10**14 else 1_000_000)
-            if start % HOUR or not (open_ > 0.0 and close > 0.0):
-                raise DataError(f"{path}:{number}", f"found {row[:5]!r}", "candles of whole hours with prices above 0")
+            start = time * UNITS_NS.get(len(str(time)), 0)
+            if not start or start % HOUR or not (0.0 < open_ < inf and 0.0 < close < inf):
+                raise DataError(f"{path}:{number}", f"found {row[:5]!r}", "candles of whole hours (open time in ms or us) with prices above 0")
             out[start] = (open_, close)
     if not out:
         raise DataError(str(path), "no candles", "a CSV file of one-hour klines")
@@ -184,7 +186,7 @@ def read_candles(path: Path) -> dict[int, tuple[float, float]]:
 @dataclass
 class Books:
     """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets. paid: hour -> whether the
-    venue paid UP, where it has said so."""
+    venue paid UP, where it has said so. refused: why markets are not bet on, so their books count for nothing."""
 
     fires: list[Fire] = field(default_factory=list)
     candles: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -193,6 +195,7 @@ class Books:
     paid: dict[int, bool] = field(default_factory=dict)
     alarms: int = 0
     damage: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, ended: Sequence[tuple[int, int]] = ()) -> Books:
@@ -253,6 +256,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
     out.watches = [one for one in watches if one.of == of]
     last = {line["number"]: line for line in lines if line["kind"] == "bet" and line["state"] == "settled"}
     out.paid = {line["hour"]: line["winner"] == "up" for line in lines if line["kind"] == "settled" and line["venue"]}
+    out.refused = [line["why"] for line in lines if line["kind"] == "refused"]
     out.settled, out.alarms = list(last.values()), sum(line["kind"] == "alarm" for line in lines)
     return out
 
@@ -439,7 +443,6 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
     found = [read_books(folder, given, ended) for folder in books]
     spot = {hour: row for one in found for hour, row in one.candles.items()} | (read_candles(candles) if candles is not None else {})
     settled_on = "spot candles"
-    seen = {hour_of(one.ts): one for book in found for one in book.fires}
     # recordings of the same time have seen the same: each counts once, where it was seen best
     seen_fires = sorted((one for book in found for one in book.fires), key=lambda one: not isnan(one.ask))
     fires = list({(one.ts, one.side): one for one in seen_fires}.values())
@@ -447,16 +450,28 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         own = traded_hours(data, asset)
         if not spot:
             spot, settled_on = own, "hours of the contract's own trades"
-        rest = [(ts, side) for ts, side in given if hour_of(ts) not in seen]
+        rest = unseen(given, found)
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
-    notes = [*(data.notes if data is not None else ()), *_contracts_note(each), *(f"damaged: {one}" for book in found for one in book.damage)]
+    notes = [*(data.notes if data is not None else ()), *_contracts_note(each), *(f"damaged: {one}" for book in found for one in book.damage),
+             *_refused_notes(dict.fromkeys(why for book in found for why in book.refused))]
     watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
                                                               key=lambda one: not isnan(one.gap))}.values())
     paid = {hour: up for book in found for hour, up in book.paid.items()}
     bets = {(one["made_ns"], one["number"]): one for book in found for one in book.settled}
     return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {"notes": notes, "alarms": sum(book.alarms for book in found),
                                                                              "fired": [_row(one) for one in fires]}
+
+
+def unseen(given: Iterable[tuple[int, int]], books: Iterable[Books]) -> list[tuple[int, int]]:
+    """Fires that no recording has seen: also one before a recording that began in its hour, which was the first of that hour all the same."""
+    seen = {(one.ts, one.side) for book in books for one in book.fires}
+    return [one for one in given if one not in seen]
+
+
+def _refused_notes(refused: Collection[str]) -> list[str]:
+    more = len(refused) - REFUSED_SHOWN
+    return [f"not bet on, and without asks here: {why}" for why in list(refused)[:REFUSED_SHOWN]] + ([f"and {more} more"] if more > 0 else [])
 
 
 def _contracts_note(each: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:

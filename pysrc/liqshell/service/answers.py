@@ -44,10 +44,13 @@ class Table:
 
 
 def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
-    """Of the data up to the last time that the answer looks at, what was asked, the form of the answer, and the version of the code."""
+    """Of the data up to the last time that the answer looks at, which of its times they reach, what was asked, the form of the answer, and the
+    version of the code."""
     q = question
+    # where nothing was received for a while, the hash of a time is the same before and after it is known
+    known = [sum(dataset.data.start <= ts + after <= q.until for ts, _ in q.rows) for after in (0, q.label[1] if q.label else 0)]
     return hashlib.blake2b(
-        repr((data_hash_of(dataset, q), q.names, q.asked, q.rows, q.label, kind, head(dataset))).encode(), digest_size=16
+        repr((data_hash_of(dataset, q), known, q.names, q.asked, q.rows, q.label, kind, head(dataset))).encode(), digest_size=16
     ).hexdigest()
 
 
@@ -60,7 +63,7 @@ def data_hash_of(dataset: Dataset, question: Question) -> str:
     """Of all that was received up to the last time that the answer looks at."""
     after = question.label[1] if question.label else 0
     last = max((ts for ts, _ in question.rows), default=dataset.data.start - 1) + after
-    return dataset.ledger.hash_at(min(last, dataset.complete))
+    return dataset.ledger.hash_at(min(last, question.until))
 
 
 def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None) -> Table:
@@ -69,24 +72,26 @@ def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: b
     label, after = question.label or ("", 0)
     series = series_of(dataset, question.names, saved)
     names = [*question.names, *(name for asked in question.names if counts for name in counts_of(asked))]
-    found = series.rows(rows, names, notify)
+    found = series.rows(rows, names, notify, question.until)
     values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {
-        (name, n): _why(dataset, series, name, *question.rows[n]) for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
+        (name, n): _why(dataset, series, name, *question.rows[n], question.until)
+        for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
     }
     if label:
         behind = series_of(dataset, (label,), saved)
-        values[LABEL] = behind.rows([(ts + after, n) for ts, n in rows], (label,))[back, 0]
+        values[LABEL] = behind.rows(rows + (after, 0), (label,), None, question.until)[back, 0]
         reasons |= {
-            (LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1])
+            (LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1], question.until)
             for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()
         }
-    last = min(max((ts for ts, _ in rows), default=dataset.data.start - 1), dataset.complete)
+    last = min(int(rows[-1, 0]) if len(rows) else dataset.data.start - 1, question.until)
     return Table(question, dataset, series, values, reasons, data_hash_of(dataset, question), dataset.ledger.received_through(last))
 
 
-def _why(dataset: Dataset, series: Series, name: str, ts: int, instrument: int) -> Unknown:
-    if not dataset.data.start <= ts <= dataset.complete:
+def _why(dataset: Dataset, series: Series, name: str, ts: int, instrument: int, until: int) -> Unknown:
+    series.check()
+    if not dataset.data.start <= ts <= until:
         return Unknown("outside")
     there = dataset.data.instruments
     source = series.about[series.column[name]]["instruments"][there[instrument].key]["source"]
@@ -126,9 +131,10 @@ def live(dataset: Dataset, saved: Checkpoints, asked: dict[str, str], instrument
     series = series_of(dataset, tuple(dict.fromkeys(asked.values())), saved)
     ts, row = series.now(instrument)
     found = value_of(dataset, series, asked, instrument, ts, row)
-    if len(dataset.answers) > ANSWERS_MAX or dataset.answers and next(iter(dataset.answers))[0] < ts:
-        dataset.answers.clear()
-    dataset.answers[ts, instrument, tuple(asked.items())] = found
+    with dataset.lock:
+        if len(dataset.answers) > ANSWERS_MAX or dataset.answers and next(iter(dataset.answers))[0] < ts:
+            dataset.answers.clear()
+        dataset.answers[ts, instrument, tuple(asked.items())] = found
     return found
 
 
@@ -146,7 +152,7 @@ def value_of(dataset: Dataset, series: Series, asked: dict[str, str], instrument
             known = float(row[series.column[counted]])
             one[count] = 0 if math.isnan(known) else int(known)
         if math.isnan(value):
-            why = _why(dataset, series, name, ts, instrument)
+            why = _why(dataset, series, name, ts, instrument, ts)
             one |= {"unknown": why.reason} | ({"until": iso(why.until)} if why.until else {})
         features[name] = one
     body = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ class Api:
         try:
             yield
         finally:
+            self.library.end()
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             self.jobs.close()
@@ -96,6 +97,13 @@ class Api:
                 raise Problem("unknown-run", f"no run {name!r} here", there=list(self.library.runs())[-50:]) from None
             except DataError as why:
                 raise Problem("not-ready", without_paths(why)) from None
+
+    async def _asked(self, body: Any) -> Dataset:
+        """The one that a question of the past names."""
+        run = body.get("run", "") if isinstance(body, dict) else ""
+        if not isinstance(run, str):
+            raise Problem("bad-value", "run: expected a text", name="run")
+        return await self.dataset(run)
 
     async def listing(self, request: Request) -> Response:
         """Every feature there is."""
@@ -134,10 +142,7 @@ class Api:
         only(request.query)
         kind = accepted(request.headers.get("accept", ""), HISTORY_KINDS)
         body = await request.json()
-        run = body.get("run", "") if isinstance(body, dict) else ""
-        if not isinstance(run, str):
-            raise Problem("bad-value", "run: expected a text", name="run")
-        dataset = await self.dataset(run)
+        dataset = await self._asked(body)
         return await asyncio.to_thread(self._historical, request, dataset, body, kind)
 
     def _historical(self, request: Request, dataset: Dataset, body: Any, kind: str) -> Response:
@@ -183,13 +188,15 @@ class Api:
         only(request.query)
         body = await request.json()
         kind = accepted(request.headers.get("accept", ""), HISTORY_KINDS)
-        dataset = await self.dataset(str(body.get("run", "")) if isinstance(body, dict) else "")
+        dataset = await self._asked(body)
         ident = await asyncio.to_thread(self.jobs.begin, dataset, body, kind, request.who)
         return Response(orjson.dumps(self.jobs.state(ident, request.who)), 202, headers=[(b"location", f"/v1/jobs/{ident}".encode()), *NO_STORE])
 
     async def job_state(self, request: Request) -> Response:
         """How far it is, or with ?result=1 what came of it."""
         only(request.query, "result")
+        if (wanted := request.query.get("result", "1")) != "1":
+            raise Problem("bad-value", f"result: found {wanted[:20]!r}, expected 1", name="result")
         ident = request.path.rpartition("/")[2]
         state = self.jobs.state(ident, request.who)
         if "result" not in request.query:
@@ -206,7 +213,7 @@ class Api:
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 10_000):
             raise Problem("bad-value", "limit: expected 1 to 10000", name="limit")
         dataset = await self.dataset(query.get("run", ""))
-        one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
+        one = _chosen(dataset, query)
         return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
     async def view(self, request: Request) -> Response:
@@ -214,7 +221,7 @@ class Api:
         query = request.query
         only(query, "asset", "contract", "venue", "run")
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
-        one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
+        one = _chosen(dataset, query)
         if not dataset.name:
             raise Problem("unknown-run", "this is a store, not a run")
         found = view_page.read(dataset.folder)
@@ -245,6 +252,15 @@ class Api:
         """One page without scripts."""
         return Response(openapi.page().encode(), kind="text/html; charset=utf-8",
                         headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
+
+
+def _chosen(dataset: Dataset, query: Mapping[str, str]) -> int:
+    """The contract that a query is about; -1 = all of them."""
+    if query.keys() & {"asset", "contract"}:
+        return instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
+    if "venue" in query:
+        raise Problem("bad-value", "venue: expected with asset or contract", name="venue")
+    return -1
 
 
 def site_of(api: Api, **options: Any) -> Site:

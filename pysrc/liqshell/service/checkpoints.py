@@ -59,6 +59,7 @@ class Checkpoints:
         if not path.exists():
             private.opened(path, "ab").close()  # SQLite keeps the mode of a file that is there
         self._lock, self._path, self._failed = threading.Lock(), path, False
+        self.ended = False                # the server ends: nobody waits for what is being computed
         try:
             self._base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")

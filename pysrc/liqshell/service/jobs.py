@@ -92,7 +92,8 @@ class Jobs:
         """(body, its kind). Problem where it is not done."""
         job = self._of(ident, owner)
         if job.state != "done":
-            raise Problem("not-ready", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", ((b"retry-after", b"1"),))
+            again = ((b"retry-after", b"1"),) if job.state != "failed" else ()
+            raise Problem("not-ready", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", again)
         return job.path.read_bytes(), job.kind
 
     def close(self) -> None:

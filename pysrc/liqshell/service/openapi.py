@@ -8,10 +8,12 @@ from typing import Any
 
 import liqcore as lc
 from liqshell.service.problems import KINDS
+from liqshell.service.questions import JOB_ROWS_MAX, ROWS_MAX
 
 Schema = dict[str, Any]
 NAMES = "liquidations.liq_imbalance@15m:zscore,flow.ofi@5m:zscore,funding.funding_avg@1h"
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+TEXT_OR_NULL: Schema = {**TEXT, "type": ["string", "null"]}          # null = not given
 TIME: Schema = {
     "oneOf": [
         {"type": "string", "description": "ISO 8601, UTC without a zone"},
@@ -67,26 +69,31 @@ LIVE = _object(
     **HEAD,
     features={"type": "object", "additionalProperties": VALUE},
 )
-ROW = {**_object("at", asset=TEXT, contract=TEXT, venue=TEXT, at=TIME), "additionalProperties": False}
-QUESTION = {
-    **_object(
-        "features",
-        features=_array(TEXT, minItems=1, maxItems=64),
-        rows=_array(ROW, maxItems=100_000),
-        asset=TEXT,
-        contract=TEXT,
-        venue=TEXT,
-        at=_array(TIME, maxItems=100_000),
-        every=DURATION,
-        start=TIME,
-        end=TIME,
-        run={"type": "string"},
-        label={**_object("feature after", feature=TEXT, after=DURATION), "additionalProperties": False},
-        on_outside={"enum": ["null", "error"]},
-    ),
-    "additionalProperties": False,
-    "oneOf": [{"required": ["rows"]}, {"required": ["at"]}, {"required": ["every"]}],
-}
+ROW = {**_object("at", asset=TEXT_OR_NULL, contract=TEXT_OR_NULL, venue=TEXT_OR_NULL, at=TIME), "additionalProperties": False}
+
+
+def _question(rows_max: int) -> Schema:
+    return {
+        **_object(
+            "features",
+            features=_array(TEXT, minItems=1, maxItems=64),
+            rows=_array(ROW, maxItems=rows_max),
+            asset=TEXT_OR_NULL,
+            contract=TEXT_OR_NULL,
+            venue=TEXT_OR_NULL,
+            at=_array(TIME, maxItems=rows_max),
+            every=DURATION,
+            start=TIME,
+            end=TIME,
+            run={"type": "string"},
+            label={**_object("feature after", feature=TEXT, after=DURATION), "type": ["object", "null"], "additionalProperties": False},
+            on_outside={"enum": ["null", "error"]},
+        ),
+        "additionalProperties": False,
+        "oneOf": [{"required": ["rows"]}, {"required": ["at"]}, {"required": ["every"]}],
+    }
+
+
 HISTORY = _object(
     "rows columns unknown samples features data_hash received_through_ns",
     rows={"type": "integer"},
@@ -197,9 +204,10 @@ def _past() -> dict[str, Schema]:
     ident = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}}
     return {
         "/v1/features/historical": {"post": _operation("Values at past times, each from the data known then", read, FORMS, errors=POSTED,
-                                                       body=QUESTION)},
-        "/v1/jobs": {"post": _operation("The same for up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202", body=QUESTION)},
-        "/v1/jobs/{id}": {"get": _operation("The progress of a job, or its result", read, {**FORMS, JSON: JOB},
+                                                       body=_question(ROWS_MAX))},
+        "/v1/jobs": {"post": _operation("The same for up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202",
+                                        body=_question(JOB_ROWS_MAX))},
+        "/v1/jobs/{id}": {"get": _operation("The progress of a job, or its result", read, {**FORMS, JSON: {"anyOf": [JOB, HISTORY]}},
                                             (("result", {"enum": ["1"]}, "Its result"),), (404, 422)), "parameters": [ident]},
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liqcore.features.spec import nanoseconds, parse, split_names
 from liqshell.errors import ConfigError
@@ -24,12 +25,13 @@ HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every",
 
 @dataclass(frozen=True)
 class Question:
-    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. label:
-    another feature (canonical), read so many ns after each row."""
+    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. until: ns up
+    to which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each row."""
 
     names: tuple[str, ...]
     asked: Mapping[str, str]
     rows: list[tuple[int, int]]
+    until: int
     label: tuple[str, int] | None = None
 
 
@@ -110,14 +112,15 @@ def history_of(dataset: Dataset, body: Any, rows_max: int = ROWS_MAX) -> Questio
     given = body.get("rows", body.get("at"))
     if given is not None and len(given if isinstance(given, list) else ()) > rows_max:
         raise Problem("too-large", f"{len(given)} rows, at most {rows_max:,} here", hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
-    rows = _rows(dataset, body) if "rows" in body else _times(dataset, body, rows_max)
+    until = dataset.complete
+    rows = _rows(dataset, body) if "rows" in body else _times(dataset, body, until, rows_max)
     if body.get("on_outside", "null") not in ("null", "error"):
         raise Problem("bad-value", 'on_outside: expected "null" or "error"', name="on_outside")
-    outside = [ts for ts, _ in rows if not dataset.data.start <= ts <= dataset.complete]
+    outside = [ts for ts, _ in rows if not dataset.data.start <= ts <= until]
     if outside and body.get("on_outside") == "error":
         raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=outside[0], start=dataset.data.start,
-                      end=dataset.complete)
-    return Question(tuple(dict.fromkeys(asked.values())), asked, rows, _label(body.get("label")))
+                      end=until)
+    return Question(tuple(dict.fromkeys(asked.values())), asked, rows, until, _label(body.get("label")))
 
 
 def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
@@ -138,7 +141,7 @@ def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
     return out
 
 
-def _times(dataset: Dataset, body: dict[str, Any], rows_max: int) -> list[tuple[int, int]]:
+def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) -> list[tuple[int, int]]:
     n = instrument_of(dataset, body.get("asset"), body.get("contract"), body.get("venue"))
     if "at" in body:
         if body.keys() & {"start", "end"}:
@@ -148,7 +151,7 @@ def _times(dataset: Dataset, body: dict[str, Any], rows_max: int) -> list[tuple[
         return [(time_of(ts, f"at[{k}]"), n) for k, ts in enumerate(body["at"])]
     step = step_of(body["every"], "every")
     first = time_of(body["start"], "start") if "start" in body else dataset.data.start
-    last = time_of(body["end"], "end") if "end" in body else dataset.complete
+    last = time_of(body["end"], "end") if "end" in body else until
     if (last - first) // step >= rows_max:
         raise Problem("too-large", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
                       hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
@@ -174,8 +177,13 @@ def _label(given: Any) -> tuple[str, int] | None:
     return canonical(given["feature"]), step_of(given["after"], "label.after")
 
 
-def in_order(rows: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The rows once each in order of time, and for each of the given ones its place among them."""
-    unique = sorted(set(rows))
-    where = {row: n for n, row in enumerate(unique)}
-    return unique, np.fromiter((where[row] for row in rows), np.int64, len(rows))
+def in_order(rows: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows once each in order of time, as an array of two columns, and for each of the given ones its place among them."""
+    pairs = np.array(rows, np.int64).reshape(-1, 2)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    found = pairs[order]
+    first = np.ones(len(found), bool)
+    first[1:] = (found[1:] != found[:-1]).any(axis=1)
+    back = np.empty(len(found), np.int64)
+    back[order] = np.cumsum(first) - 1
+    return found[first], back

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from liqcore.features.spec import parse
 from liqcore.parallel import in_threads
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
-from liqshell.service.ledger import STEP_NS
+from liqshell.service.ledger import NEVER, STEP_NS
+from liqshell.service.problems import Problem
 from liqshell.service.sources import Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
@@ -42,32 +43,36 @@ class Series:
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
         self._keeping = threading.Lock()                 # of the kept states
 
-    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+    def rows(self, wanted: Sequence[tuple[int, int]] | NDArray[np.int64], names: Sequence[str] = (), notify: Callable[[int], None] | None = None,
+             until: int = NEVER) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
-        then, and outside the data. notify: called with how many are done. Several walks at a time answer a long question of kept states."""
-        wanted, names, counter = list(wanted), tuple(names) or self.names, itertools.count(1)
-        out = np.full((len(wanted), len(names)), np.nan)
-        inside = [n for n, (ts, _) in enumerate(wanted) if self.dataset.data.start <= ts <= self.dataset.complete]
+        then, outside the data, and after `until`. notify: called with how many are done. Several walks at a time answer a long question of kept
+        states."""
+        names, counter = tuple(names) or self.names, itertools.count(1)
+        ts, instruments = np.array(wanted, np.int64).reshape(-1, 2).T
+        out = np.full((len(ts), len(names)), np.nan)
+        low, high = int(ts.searchsorted(self.dataset.data.start)), int(ts.searchsorted(min(until, self.dataset.complete), "right"))
 
-        def read(share: tuple[int, Sequence[int]]) -> None:
-            k, part = share
-            for _, group in itertools.groupby(part, lambda n: wanted[n][0] // self._step):
-                together = list(group)                   # no state is kept between two of them
-                times, instruments = zip(*(wanted[n] for n in together), strict=True)
-                if times[0] != self._walks[k].at:
-                    self._walks[k] = self._seek(self._walks[k], times[0])
-                out[together] = self._walks[k].rows(times, instruments, names)
+        def read(share: tuple[int, int, int]) -> None:
+            k, first, end = share
+            while first < end:
+                self.check()
+                last = min(first + int(ts[first:end].searchsorted((ts[first] // self._step + 1) * self._step)), end)
+                if ts[first] != self._walks[k].at:           # no state is kept between two of these rows
+                    self._walks[k] = self._seek(self._walks[k], int(ts[first]))
+                out[first:last] = self._walks[k].rows(ts[first:last], instruments[first:last], names)
                 if notify is not None:
-                    notify(next(itertools.islice(counter, len(together) - 1, None)))
+                    notify(next(itertools.islice(counter, last - first - 1, None)))
+                first = last
 
         with self._lock:
-            each = max(ROWS_OF_A_WALK, -(-len(inside) // WALKS))
-            parts = [inside[low:low + each] for low in range(0, len(inside), each)]
-            if any((first := wanted[part[0]][0]) - self._latest(first) > self._step for part in parts[1:]):
-                parts = [inside]                         # no state is kept there yet: one walk passes all of it
+            each = max(ROWS_OF_A_WALK, -(-(high - low) // WALKS))
+            parts = [(k, first, min(first + each, high)) for k, first in enumerate(range(low, high, each))]
+            if any((at := int(ts[first])) - self._latest(at) > self._step for _, first, _ in parts[1:]):
+                parts = [(0, low, high)]                     # no state is kept there yet: one walk passes all of it
             while len(self._walks) < len(parts):
                 self._walks.append(Walk(self._asked, self.dataset.data))
-            in_threads(read, enumerate(parts), WALKS)
+            in_threads(read, parts, WALKS)
         return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:
@@ -78,6 +83,11 @@ class Series:
                 self._advance(self._head, ts)
             read = self._head.features.read
             return self._head.at, [read(name, instrument, self._head.at) for name in self.names]
+
+    def check(self) -> None:
+        """Problem where the server ends: a walk over months would keep its process alive."""
+        if self._saved.ended:
+            raise Problem("not-ready", "the server ends")
 
     def _latest(self, ts: int) -> int:
         """The time of the last kept state up to ts; -1 = there is none."""
@@ -98,6 +108,7 @@ class Series:
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
         while at <= ts:
+            self.check()
             if walk.to(at):
                 self._keep(walk, at)
                 at = (at // self._step + 1) * self._step
@@ -149,17 +160,18 @@ def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Ser
     """The one that has these names and perhaps others; a new one where there is none. ConfigError for names that are none."""
     wanted = set(names)
     found: Series
-    for key, found in reversed(list(dataset.series.items())):
-        if wanted <= set(found.column):
-            dataset.series[key] = dataset.series.pop(key)       # used last
-            return found
-    more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
-    made = Series(dataset, list(more), saved)
-    saved.trim()
-    dataset.series[" ".join(made.names)] = made
-    while len(dataset.series) > SERIES_MAX:
-        del dataset.series[next(iter(dataset.series))]
-    return made
+    with dataset.lock:
+        for key, found in reversed(list(dataset.series.items())):
+            if wanted <= set(found.column):
+                dataset.series[key] = dataset.series.pop(key)       # used last
+                return found
+        more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
+        made = Series(dataset, list(more), saved)
+        saved.trim()
+        dataset.series[" ".join(made.names)] = made
+        while len(dataset.series) > SERIES_MAX:
+            del dataset.series[next(iter(dataset.series))]
+        return made
 
 
 def counts_of(name: str) -> tuple[str, ...]:

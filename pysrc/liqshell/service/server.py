@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +87,7 @@ def serve(path: Path, state: Path, options: Options) -> None:
         raise ConfigError(
             "serve",
             "no key, so no client could ask",
-            "`liqcore serve key new --scope features:read,history:read`",
+            f"`liqcore serve key new --scope features:read,history:read --state {shlex.quote(str(state))}`",
             "On this machine only, --no-auth serves without keys",
         )
     uvicorn()
@@ -96,9 +98,23 @@ def serve(path: Path, state: Path, options: Options) -> None:
     try:
         server = server_of(library, state, options)
         announce(server, options)
-        server.run()
+        server.run(listening(options))
     finally:
         library.close()
+
+
+def listening(options: Options) -> list[socket.socket]:
+    """Sockets at every address that its name stands for. ConfigError where it cannot be had: uvicorn says only the number of the error."""
+    out: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(options.bind, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            out.append(socket.create_server(address, family=family, backlog=2048))
+    except OSError as why:
+        for one in out:
+            one.close()
+        raise ConfigError(f"{options.host}:{options.port}", f"cannot listen there: {why.strerror or why}",
+                          "--bind with an address of this machine, and --port with a free port; 0 = any") from None
+    return out
 
 
 def _end(number: int, _: Any) -> None:

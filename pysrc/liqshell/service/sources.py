@@ -7,17 +7,18 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import liqcore as lc
 from liqshell import private
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.recording import journal, packing
 from liqshell.recording import reader as recording
 from liqshell.recording.lines import Lines
@@ -26,6 +27,7 @@ from liqshell.research.feature_walk import Data, Parts, place
 from liqshell.run.recorded_events import Decoding
 from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.ledger import Ledger
+from liqshell.service.problems import Problem
 from liqshell.service.scratch import Scratch
 from liqshell.store.load import Store
 
@@ -52,6 +54,7 @@ class Dataset:
     began: dict[str, str] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)  # liqshell.service.series.Series by names
     answers: dict[Any, Any] = field(default_factory=dict)  # liqshell.service.answers.Held of the newest time
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of these two
 
     def prefix_at(self, ts: int) -> str:
         """What a state of features at ts stands or falls with."""
@@ -80,6 +83,15 @@ class StoreSource:
         found = (self.folder / "catalogue.sqlite").stat()
         return found.st_mtime_ns, found.st_size
 
+    def _day(self, parts: Sequence[NDArray[np.void]], stamp: tuple[int, int], k: int) -> NDArray[np.void]:
+        """Of the store as it was when it was opened; an answer that goes on over an import cannot have a day that the import changed."""
+        try:
+            return parts[k]
+        except (LiqshellError, OSError, ValueError) as why:
+            if self._look() == stamp:
+                raise
+            raise Problem("not-ready", "an import has changed the data meanwhile: ask again", ((b"retry-after", b"1"),)) from why
+
     def _open(self) -> Dataset:
         self._stamp = self._look()
         opened = Store(self.folder)
@@ -91,6 +103,7 @@ class StoreSource:
             began[name] = min(key.day, began.get(name, key.day))
             held.setdefault(place(data.bounds, key.start), []).append((key.venue, key.symbol, key.kind, key.day, content.fingerprint))
         opened.close()  # the days are read from their files, by whichever thread
+        data.parts = Parts(data.bounds, partial(self._day, data.parts, self._stamp), keep_bytes=None)
         prefixes, before = [], repr([i.as_dict() for i in data.instruments])
         for k in range(len(data.parts)):
             before = hashlib.sha256(f"{before}{sorted(held.get(k, ()))}".encode()).hexdigest()[:32]
@@ -289,6 +302,10 @@ class Library:
                 first = first or why
         if first is not None:
             raise first
+
+    def end(self) -> None:
+        """Whatever is computed for an answer stops soon."""
+        self.saved.ended = True
 
     def close(self) -> None:
         for source in self._sources.values():

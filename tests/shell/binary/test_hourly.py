@@ -34,6 +34,7 @@ from liqshell.research.hourly import (
     report,
     text_of,
     traded_hours,
+    unseen,
     with_probability,
 )
 
@@ -297,6 +298,36 @@ def test_candles_of_a_file(tmp_path):
     path.write_text("open_time,open\n")
     with pytest.raises(DataError, match="no candles"):
         read_candles(path)
+
+
+def test_candles_that_are_not_of_hours_are_no_candles(tmp_path):
+    """A byte-order mark is not a header; ns, s, endless prices and a first row without a close are said."""
+    path = tmp_path / "k.csv"
+    path.write_text(f"{NOON // MS},1,2,1,1.5\n", encoding="utf-8-sig")
+    assert read_candles(path) == {NOON: (1.0, 1.5)}
+    for bad in (f"{NOON},1,2,1,1.5", f"{NOON // NS},1,2,1,1.5", f"{NOON // MS},inf,2,1,1.5", f"{NOON // MS},1,2,1,inf", f"{NOON // MS},1,2,1"):
+        path.write_text(f"{bad}\n{(NOON + HOUR) // MS},1,2,1,1.5\n")
+        with pytest.raises(DataError, match="k.csv:1"):
+            read_candles(path)
+
+
+def test_the_first_fire_of_an_hour_counts_also_where_the_recording_began_behind_it(tmp_path):
+    given = [(NOON + 600 * NS, -1), (NOON + 1819 * NS, 1)]
+    books = read_books(recording(tmp_path / "a"), given)
+    assert unseen(given, [books]) == given[:1]
+    found = evaluate([*books.fires, *with_probability([(*given[0], 64_000.0)], {})], books.candles)
+    assert found["fires"] == 2 and found["hit_rate"]["n"] == 1 and found["hit_rate"]["hits"] == 0 and found["against_ask"]["n"] == 0
+
+
+def test_a_market_that_was_refused_is_named_where_its_asks_are_missing(tmp_path):
+    with Recorder(tmp_path / "frames", exchange="polymarket") as out:
+        out.mark(NOON, META, {"binary": 1, "settings": {}, "state": None})
+        out.append(NOON + NS, events(*(market(NOON + n * HOUR, n, description="Another rule.") for n in range(5))), VENUE, REST)
+        out.append(NOON + 2 * NS, book(UP, [("0.39", 100)], [("0.41", 100)], NOON), VENUE, WS)
+        out.mark(NOON + 3 * NS, BINARY, {"fire": {"side": 1}})
+        out.mark(NOON + 4 * NS, END, {})
+    notes = report([], [tmp_path], None, "BTC", [])["notes"]
+    assert len(notes) == 4 and notes[-1] == "and 2 more" and all("not bet on" in one and "bitcoin-up-or-down" in one for one in notes[:3])
 
 
 def test_the_shift_that_hours_give_is_the_one_they_were_made_with():

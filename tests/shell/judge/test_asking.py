@@ -90,6 +90,31 @@ def test_retry_after_is_kept():
     assert not judge.breaker.is_open(wall[0] + 7 * NS)
 
 
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"503 Service Unavailable", b"529 Overloaded"])
+@pytest.mark.parametrize("after", [b"30", b"Wed, 25 Nov 2026 03:00:30 GMT"])
+def test_retry_after_is_kept_whatever_the_status_and_its_form(status, after):
+    """RFC 9110: seconds, or a date, which is that of the server's clock."""
+    asked = []
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(1)
+        writer.write(b"HTTP/1.1 " + status + b"\r\ndate: Wed, 25 Nov 2026 03:00:00 GMT\r\nretry-after: " + after + b"\r\ncontent-length: 2\r\nconnection: close"
+                     b"\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async def twice():
+        wall = [10**18]
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            judge = asking(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", wall=lambda: wall[0])
+            found = [(await judge.answer(question(judge.clock))).status for _ in range(2)]
+            await judge.close()
+        return found, [judge.breaker.is_open(wall[0] + seconds * NS) for seconds in (29, 30)]
+    found, held = asyncio.run(twice())
+    assert found == [f"http_{status[:3].decode()}", "breaker"] and held == [True, False] and len(asked) == 1
+
+
 def test_a_server_that_refuses_the_schema_is_asked_for_an_object_from_then_on():
     (first, second), outside, judge = asyncio.run(answered([{"kind": "http_400_schema"}], times=2))
     assert (first.status, second.status) == ("http_400", "ok") and not judge.way.strict

@@ -107,10 +107,12 @@ def test_rate_headers_stop_a_month_that_is_used_up():
         month = pace.wait_s()
         other = Pace(1.0)
         other.learn(200, {"x-ratelimit-remaining": "x, ,", "x-ratelimit-reset": "1e99"})
-        return month, other.wait_s()
+        dated = Pace(1.0)
+        dated.learn(503, {"date": "Wed, 25 Nov 2026 03:00:00 GMT", "retry-after": "Wed, 25 Nov 2026 03:01:30 GMT"})
+        return month, other.wait_s(), dated.wait_s()
 
-    month, other = asyncio.run(run())
-    assert 1_419_000 < month <= 1_419_704 and other == 0.0
+    month, other, dated = asyncio.run(run())
+    assert 1_419_000 < month <= 1_419_704 and other == 0.0 and 89.0 < dated <= 90.0
 
 
 def test_tickers_and_names():

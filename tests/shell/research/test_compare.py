@@ -222,7 +222,7 @@ def test_base_rates_are_of_all_conditions_together():
 
 
 def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0, contaminated=False):
-    return {"preset": preset, "contaminated": contaminated, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
+    return {"preset": preset, "contaminated": contaminated, "wanted": n, "entries": n, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
             "deflated": {"deflated": None, "edge": None, "p_superior": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
 
 
@@ -237,6 +237,8 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert conclusion([row("a", 3.0, 1.0, 5.0, contaminated=True), row("b", 1.0, -1.0, 3.0)], {}, 7, False).startswith("CONTAMINATED: a. ")
     assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
     assert "1 of 2 closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    refused = conclusion([row("a", None, None, None, n=0, state="idle") | {"wanted": 62, "entries": 4}], {}, 7, False, liquidations=9)
+    assert "62 entries were wanted and 4 placed, but none became a closed trade" in refused and "never met" not in refused      # the market met them
     assert "hold no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
     assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "No profit is shown" in conclusion(
         [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"])

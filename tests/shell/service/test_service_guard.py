@@ -21,7 +21,7 @@ from liqshell.service import keys, openapi, web
 from liqshell.service import stream as stream_module
 from liqshell.service.problems import KINDS, QUOTA, without_paths
 from liqshell.service.quota import Bucket
-from liqshell.service.server import Options, serve
+from liqshell.service.server import Options, listening, serve
 
 LIVE, PAST = "/v1/features/live", "/v1/features/historical"
 ASK = f"asset=BTC&features={NAMES[3]}"
@@ -372,6 +372,18 @@ def test_a_request_that_never_ends_does_not_hold_its_connection(small, monkeypat
         slow = on_a_socket(address, b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
         assert slow.recv(12) == b"HTTP/1.1 200"
         slow.close()
+
+
+def test_where_it_cannot_listen_it_says_so_in_words(small, tmp_path, capfd):
+    """Another process has the port; an address that is not of this machine; and a key that is missing is missing in this folder."""
+    state = tmp_path / "my state"
+    assert cli.main(["serve", str(small), "--state", str(state)]) == 2 and "--scope features:read,history:read --state '" in capfd.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}.*cannot listen there.*[Aa]ddress.*--port"):
+            listening(Options(port=port))
+    with pytest.raises(ConfigError, match="192.0.2.1:0.*cannot listen there"):
+        listening(Options("192.0.2.1", 0))
 
 
 def test_a_stream_ends_with_its_client(small, monkeypatch):

@@ -18,7 +18,10 @@ from hypothesis import strategies as st
 from liqshell import cli
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Walk
-from liqshell.service import ledger
+from liqshell.service import answers, ledger, openapi
+from liqshell.service.problems import Problem
+from liqshell.service.questions import history_of, in_order
+from liqshell.service.series import series_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
@@ -233,6 +236,72 @@ def test_a_stream_keeps_to_its_contract_and_ends_with_its_key(store, tmp_path):
         assert all(piece.count(b'"contract":"bybit:BTCUSDT"') == piece.count(b"event: features") > 0 for piece in asyncio.run(read()))
 
 
+def test_a_time_that_is_reached_later_has_another_etag(tmp_path):
+    """The data end, and begin again after a while in which nothing was received: their hash at a time in between is the same before and after, but
+    what stood there was not known before."""
+    store = fill(tmp_path / "store", market(tmp_path / "0", 0))
+    last = int(Oracle(store).events["ts_recv"][-1])
+    with asked(store, tmp_path / "state") as api:
+        questions = [{"features": ["price.last"], "asset": "BTC", "at": [last + 60 * SECOND]},
+                     {"features": ["price.last"], "asset": "BTC", "at": [last - HOUR], "label": {"feature": "price.last", "after": "61m"}}]
+        before = [api.history(**question) for question in questions]
+        assert before[0].json["columns"]["price.last"] == [None] == before[1].json["columns"]["label"]
+        fill(store, market(tmp_path / "1", 1, start=HOUR))
+        for question, old in zip(questions, before, strict=True):
+            now = api.history(**question, headers={"if-none-match": old.headers["etag"]})
+            assert now.status == 200 and now.json["data_hash"] == old.json["data_hash"] and now.headers["etag"] != old.headers["etag"]
+            assert now.json["columns"]["label" if "label" in question else "price.last"] != [None]
+
+
+def test_an_answer_looks_no_further_than_the_data_went_when_it_was_asked(store, tmp_path):
+    """A run goes on while it is answered: values, reasons and ETag are of one time."""
+    with asked(store, tmp_path) as api:
+        dataset, saved = api.library.get(), api.library.saved
+        whole, dataset.complete = dataset.complete, T0 + DAY
+        body = {"features": ["price.last"], "asset": "BTC", "at": [T0 + DAY - HOUR, T0 + DAY + HOUR], "label": {"feature": "price.last", "after": "2h"}}
+        question = history_of(dataset, body)
+        tag = answers.etag_of(dataset, question, answers.JSON)
+        dataset.complete = whole
+        table = answers.table_of(dataset, question, saved)
+        assert not np.isnan(table.values["price.last"][0]) and np.isnan(table.values["price.last"][1]) and np.isnan(table.values["label"]).all()
+        assert {why.reason for why in table.reasons.values()} == {"outside"} and len(table.reasons) == 3
+        assert tag == answers.etag_of(dataset, question, answers.JSON) != answers.etag_of(dataset, history_of(dataset, body), answers.JSON)
+
+
+def test_an_answer_over_which_an_import_changes_a_day_says_so(tmp_path):
+    """It was a ValueError about rows, hence a fault of the server; asked again, it is answered."""
+    store = fill(tmp_path / "store", *(market(tmp_path / f"{day}", day) for day in (0, 1, 2)))
+    with asked(store, tmp_path / "state") as api:
+        dataset, saved = api.library.get(), api.library.saved
+        body = {"features": ["price.last"], "asset": "BTC", "every": "1h"}
+        question = history_of(dataset, body)
+        fill(store, store_files.save(tmp_path / "late", {"bybit~BTCUSDT": store_files.market(300, 77, T0 + DAY + HOUR, 6 * HOUR)}))
+        with pytest.raises(Problem, match="an import has changed the data meanwhile"):
+            answers.table_of(dataset, question, saved)
+        assert api.history(**body).status == 200
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 62) | st.integers(0, 5), st.integers(0, 3)), max_size=60))
+def test_rows_in_order_are_each_once_and_found_again(rows):
+    found, back = in_order(rows)
+    assert [tuple(row) for row in found.tolist()] == sorted(set(rows)) and [tuple(found[k].tolist()) for k in back] == rows
+
+
+def test_names_that_several_ask_for_at_once_are_found(store, tmp_path):
+    class Slow(dict):
+        def pop(self, *key):
+            found = super().pop(*key)
+            time.sleep(0.002)                                # another thread looks now
+            return found
+
+    with asked(store, tmp_path) as api, ThreadPoolExecutor(4) as threads:
+        dataset = api.library.get()
+        series_of(dataset, ["price.last"], api.library.saved)
+        dataset.series = Slow(dataset.series)
+        found = list(threads.map(lambda _: series_of(dataset, ["price.last"], api.library.saved), range(100)))
+        assert all(one is found[0] for one in found)
+
+
 @pytest.mark.parametrize("cut", ["day", "part of a day"])
 def test_later_and_late_data_change_no_answer(tmp_path, cut):
     """1,000 random (asset, time): after an import of data received later, some of it of earlier events, the same bytes and ETag. After an import of
@@ -336,6 +405,23 @@ def test_a_large_question_is_a_job(api):
     assert api.ask("GET", "/v1/jobs/" + "0" * 16).status == 404
 
 
+def test_a_job_does_not_keep_a_server_alive_that_ends(store, tmp_path):
+    """Its walk and the reasons of its nulls would take minutes."""
+    with asked(store, tmp_path) as api:
+        names = [f"risk.deleveraged@{n}m" for n in range(1, 41)]         # never known here: a reason for each of 40 x 100,000
+        begun = api.ask("POST", "/v1/jobs", body={"features": names, "asset": "BTC", "every": "1s", "end": T0 + 100_000 * SECOND})
+        jobs = api.site.run.__self__.jobs
+        while not api.ask("GET", begun.headers["location"]).json["rows_done"]:
+            time.sleep(0.01)
+        stopped = time.monotonic()
+    jobs._worker.shutdown(wait=True)                                     # what the interpreter does at its end
+    assert time.monotonic() - stopped < 3.0
+    (job,) = jobs._jobs.values()
+    assert (job.state, job.why) == ("failed", "the server ends")
+    with pytest.raises(Problem, match="the server ends"):
+        series_of(api.library.get(), ["price.last"], api.library.saved).rows([(T0 + DAY, 0)])
+
+
 def test_a_job_that_breaks_says_so(api, monkeypatch):
     from liqshell.service import jobs
 
@@ -345,3 +431,31 @@ def test_a_job_that_breaks_says_so(api, monkeypatch):
     begun = api.ask("POST", "/v1/jobs", body={"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]})
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state
+    result = api.ask("GET", begun.headers["location"], "result=1")
+    assert result.status == 503 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
+
+
+def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
+    """Also of null, member by member; and the result of a job is of the form that is said of it."""
+    jsonschema = pytest.importorskip("jsonschema")
+    paths = openapi.document()["paths"]
+    asked, begun = (paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"] for path in ("/v1/features/historical", "/v1/jobs"))
+    body = {"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]}
+    given = {"contract": "bybit:BTCUSDT", "venue": "bybit", "label": {"feature": "price.last", "after": "1h"}, "on_outside": "null", "run": ""}
+    bodies = [{**body, name: null} for name in (*body, *given) for null in (None, given.get(name, body.get(name)), 5.5, {}, [])]
+    bodies += [{"features": ["price.last"], "rows": [{"asset": "BTC", "at": T0 + HOUR} | {name: null}]} for name in ("asset", "contract", "venue", "at")
+               for null in (None, 5.5, {}, [])]
+    for one in bodies:
+        said = jsonschema.Draft202012Validator(asked).is_valid(one)
+        if one.get("at") == [] or one.get("asset", "") is None or (one.get("rows") or [{"asset": ""}])[0]["asset"] is None:
+            continue                                         # no row; of two contracts neither is named: no schema can say it
+        assert (api.history(**one).status == 200) == said, one
+        assert (api.ask("POST", "/v1/jobs", body=one).status in (202, 429)) == said, one
+    assert jsonschema.Draft202012Validator(begun).is_valid({**body, "at": [T0] * 100_001})
+    while (job := api.ask("POST", "/v1/jobs", body=body)).status == 429:
+        time.sleep(0.05)
+    assert over(api, job.headers["location"])["state"] == "done"
+    told = paths["/v1/jobs/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    for query in ("", "result=1"):
+        jsonschema.validate(api.ask("GET", job.headers["location"], query).json, told)
+    assert [api.ask("GET", job.headers["location"], f"result={other}").status for other in ("0", "null", "")] == [422, 422, 422]

@@ -128,6 +128,14 @@ def test_signals_are_those_of_the_audit(run, live):
     assert (one["ts"], one["z"], one["liquidated"]) == (int(records["ts"][0]), float(records["x"][0, 3]), lc.Side(int(records["side"][0])).name)
 
 
+@pytest.mark.parametrize("path", ["/v1/signals", "/v1/view"])
+def test_a_venue_alone_names_no_contract(live, path):
+    """It was passed over: all contracts of all venues came back."""
+    answer = live[0].ask("GET", path, "venue=okx")
+    assert answer.status == 422 and answer.json["name"] == "venue" and "with asset or contract" in answer.json["detail"]
+    assert live[0].ask("GET", path, "venue=okx&asset=SOL").status == 404
+
+
 def test_a_run_of_another_name_is_none(live):
     api, _ = live
     assert api.ask("GET", "/v1/features/live", f"asset=SOL&features={NAMES[3]}&run=run").status == 200

@@ -78,6 +78,9 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
     text += f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
     if not traded and liquidations == 0:
         text += "No trades: the data hold no liquidation, and these presets trade on liquidations."
+    elif not traded and (wanted := sum(r["wanted"] for r in rows)):
+        text += (f"No trades: {'an entry was' if wanted == 1 else f'{wanted:,} entries were'} wanted and {sum(r['entries'] for r in rows):,} placed, "
+                 "but none became a closed trade. The report of each preset says what stood in the way.")
     elif not traded:
         text += "No trades: the market never met the presets' conditions, or the data are too short for them."
     elif not pays:
