@@ -26,26 +26,6 @@ from liqcore.codec.layout cimport *
 from liqcore.event import EVENT_DTYPE
 from liqcore.codec.shape import flatten, spread
 
-cdef extern from "codec/scan_text.h" nogil:
-    ctypedef struct scan_window_t:
-        const char* limit
-        const char* end
-        size_t origin
-    ctypedef struct scan_name_t:
-        uint64_t word[4]
-    const char* scan_near(scan_window_t* w, const char* p)
-    const char* scan_open(scan_window_t* w, const char* src, size_t n)
-    uint64_t scan_load8(const char* p)
-    int scan_same(const char* p, const char* text, uint32_t mask)
-    uint32_t scan_integer(const char* p, int64_t* value)
-    uint32_t scan_decimal(const char* p, double* value)
-    uint32_t scan_stops(const char* p)
-    uint32_t scan_name(const char* p, scan_name_t* name)
-    uint64_t scan_hash(const scan_name_t* a)
-    int scan_name_same(const scan_name_t* a, const scan_name_t* b)
-    int64_t MILLIS_MAX "SCAN_MILLIS_MAX"
-    int __builtin_ctz(unsigned int x)
-
 cdef enum:                   # key_t.flags
     SIGNED = 1
     MAY_BE_EMPTY = 2         # "" leaves the value as it was

@@ -4,6 +4,28 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, 
 
 from liqcore.event cimport STREAM_FUNDING, STREAM_INDEX, STREAM_MARK, STREAM_OPEN_INTEREST, event_t
 
+cdef extern from "codec/scan_text.h" nogil:
+    ctypedef struct scan_window_t:
+        const char* limit
+        const char* end
+        size_t origin
+    ctypedef struct scan_name_t:
+        uint64_t word[4]
+    const char* scan_near(scan_window_t* w, const char* p)
+    const char* scan_open(scan_window_t* w, const char* src, size_t n)
+    uint64_t scan_load8(const char* p)
+    int scan_same(const char* p, const char* text, uint32_t mask)
+    uint32_t scan_guess(uint32_t n, uint32_t guess)
+    uint32_t scan_integer_size(const char* p)
+    uint32_t scan_integer(const char* p, int64_t* value)
+    uint32_t scan_decimal(const char* p, double* value)
+    uint32_t scan_stops(const char* p)
+    uint32_t scan_name(const char* p, scan_name_t* name)
+    uint64_t scan_hash(const scan_name_t* a)
+    int scan_name_same(const scan_name_t* a, const scan_name_t* b)
+    int64_t MILLIS_MAX "SCAN_MILLIS_MAX"
+    int __builtin_ctz(unsigned int x)
+
 cdef enum:
     REFUSED = -1             # another layout, or anything odd
     FULL = -2                # more events than there is room for

@@ -6,28 +6,6 @@ written twice: the first row is entered from the text before the array, the othe
 
 from libc.string cimport memcpy, memset
 
-cdef extern from "codec/scan_text.h" nogil:
-    ctypedef struct scan_window_t:
-        const char* limit
-        const char* end
-        size_t shift
-    ctypedef struct scan_name_t:
-        uint64_t word[4]
-    const char* scan_near(scan_window_t* w, const char* p)
-    const char* scan_open(scan_window_t* w, const char* src, size_t n)
-    uint64_t scan_load8(const char* p)
-    int scan_same(const char* p, const char* text, uint32_t mask)
-    uint32_t scan_guess(uint32_t n, uint32_t guess)
-    uint32_t scan_integer_size(const char* p)
-    uint32_t scan_integer(const char* p, int64_t* value)
-    uint32_t scan_decimal(const char* p, double* value)
-    uint32_t scan_stops(const char* p)
-    uint32_t scan_name(const char* p, scan_name_t* name)
-    uint64_t scan_hash(const scan_name_t* a)
-    int scan_name_same(const scan_name_t* a, const scan_name_t* b)
-    int64_t MILLIS_MAX "SCAN_MILLIS_MAX"
-    int __builtin_ctz(unsigned int x)
-
 
 cdef inline int32_t find(const tables_t* t, const scan_name_t* name) noexcept nogil:
     cdef uint64_t at = scan_hash(name) & t.index_mask

@@ -15,7 +15,7 @@ cdef enum:
     NEVER = 0x7FFFFFFFFFFFFFFF
 
 cpdef enum BracketState:
-    """Where the life of a bracket stands."""
+    """The state of a bracket: from flat, by entry and position, to flat again."""
     BRACKET_FLAT = 0
     BRACKET_ENTERING = 1        # the entry is out, nothing filled
     BRACKET_HOLDING = 2         # a position, protected by a stop at the venue
@@ -34,7 +34,7 @@ cdef enum:                      # order_t.asked: the one request outstanding on 
     ASKED_CANCEL = 2
 
 cpdef enum Alarm:
-    """What is wrong with the orders of a bracket, as an AUDIT_ALARM says it."""
+    """A fault in the orders of a bracket. It is audited as an AUDIT_ALARM."""
     ALARM_UNPROTECTED = 1       # no stop confirmed in time after a fill
     ALARM_UNKNOWN = 2           # a request has not been answered in time: its outcome is unknown
     ALARM_STUCK = 3             # attempts to place an exit are used up
@@ -130,14 +130,8 @@ cdef int64_t order_id(int32_t instrument, int64_t sequence, int attempt, int rol
 cdef inline int id_role(int64_t id) noexcept nogil:
     return <int> (id & 15)
 
-cdef inline int id_attempt(int64_t id) noexcept nogil:
-    return <int> ((id >> 4) & 255)
-
 cdef inline int64_t id_sequence(int64_t id) noexcept nogil:
     return (id >> 12) & 0xFFFFFFF
-
-cdef inline int32_t id_instrument(int64_t id) noexcept nogil:
-    return <int32_t> (id >> 40)
 
 cdef inline bint order_open(const order_t* o) noexcept nogil:
     return o.status == O_SENT or o.status == O_LIVE

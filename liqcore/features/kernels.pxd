@@ -271,23 +271,3 @@ cdef inline void history_take(history_t* h, int64_t index, double x) noexcept no
         h.first = index
     h.last = index
     h.values[index % h.room] = x
-
-
-cdef inline double history_at(const history_t* h, int64_t index) noexcept nogil:
-    return h.values[index % h.room] if h.first >= 0 and max(h.first, h.last - h.room + 1) <= index <= h.last else NAN
-
-
-cdef class SlotSums:
-    cdef sums_t c
-    cdef double* pool
-    cdef readonly int64_t window_ns
-
-
-cdef class Course:
-    cdef track_t c
-    cdef double* pool
-    cdef readonly int64_t window_ns
-
-
-cdef class Candles:
-    cdef candles_t c

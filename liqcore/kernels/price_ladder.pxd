@@ -74,13 +74,6 @@ cdef inline double ladder_total(const ladder_t* l) noexcept nogil:
     return total * l.scale
 
 
-cdef inline double ladder_at(const ladder_t* l, int64_t index) noexcept nogil:
-    """The amount in a cell; 0 outside."""
-    if l.low == INT64_MIN or index < l.low or index >= l.low + l.cells:
-        return 0.0
-    return l.cell[index & (l.cells - 1)] * l.scale
-
-
 cdef inline double ladder_add(ladder_t* l, int64_t index, double amount) noexcept nogil:
     """Add to a cell; returns what fell out at the far end."""
     cdef double gone = 0.0

@@ -161,11 +161,6 @@ cdef inline double segz_value(const segz_t* z) noexcept nogil:
     return (z.current - z.m.mean) / z.std
 
 
-cdef inline int64_t segz_next_boundary(const segz_t* z) noexcept nogil:
-    """First ns after the running segment; INT64_MIN before the first value."""
-    return z.ends
-
-
 cdef inline void ewz_push(ewz_t* z, int64_t ts, double x) noexcept nogil:
     """An earlier ts counts as the current time."""
     cdef double keep, delta, std
