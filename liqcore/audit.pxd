@@ -5,7 +5,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from liqcore.event cimport audit_t, event_t, signal_t
 
 cpdef enum AuditKind:        # what a record of each kind holds is in event.pxd: audit_refused_t and so on
-    """What an audit record says; the meaning of its phase and the names of its fields for each kind are in AUDIT_FIELDS."""
+    """The kind of an audit record. AUDIT_FIELDS has, for each kind, the meaning of `phase` and the names of its fields."""
     AUDIT_REFUSED = 1        # the door refused an event
     AUDIT_SIGNAL = 2
     AUDIT_POLICY = 3         # what the policy answered to a signal: a bracket, or nothing and why

@@ -10,12 +10,13 @@ cdef enum:
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
 cpdef enum Side:
-    """A side: of a liquidation that of the position that was closed by force, of an order or a trade's aggressor LONG = buy, SHORT = sell."""
+    """LONG or SHORT. A liquidation has the side of the position that was closed by force. An order has LONG to buy and SHORT to sell; a
+    trade has the side of its aggressor."""
     SHORT = -1               # liquidations: side of the position that was closed by force. Orders, trades: SELL
     LONG = 1                 # orders, trades (aggressor): BUY
 
 cpdef enum Kind:
-    """What an event is; which of its fields mean what is said in event.pxd."""
+    """The kind of an event. It decides what the fields of the event mean (event.pxd)."""
     LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0; aux_qty = limit of the
                              #   forced order if stated (its fill is the price), else 0
     TRADE = 2                # price, qty; side = aggressor
@@ -37,7 +38,7 @@ cpdef enum Kind:
     VENUE_STATE = 13         # what a venue says of its own safety; code = Statement, which says what the fields mean
 
 cpdef enum Stream:           # bits: what is received of an instrument; each has its own time of receipt and its own validity (market.pxd)
-    """Bits: what is received of an instrument. Each has its own time of receipt and its own validity."""
+    """Bits: the data streams of an instrument. Each stream has its own time of receipt and its own validity."""
     STREAM_LIQUIDATION = 1
     STREAM_TRADE = 2
     STREAM_QUOTE = 4
@@ -51,26 +52,26 @@ cdef enum:
     STREAM_ALL = 255
 
 cpdef enum Statement:        # what a VENUE_STATE states
-    """What an event of kind VENUE_STATE states: price limits, or the insurance pool."""
+    """The content of an event of kind VENUE_STATE: price limits or the insurance pool."""
     STATES_LIMITS = 1        # price = the highest price of a buy order, aux_price = the lowest of a sell order; 0 = none
     STATES_POOL = 2          # qty = balance of the insurance pool behind the contract, in its coin, of any sign; aux_qty = share of it lost in 8 h;
                              #   aux_price = distance to auto-deleveraging: 1 = far, 0 = it runs or may run; flags = PoolFlags of what is not stated
 
 cpdef enum PoolFlag:
-    """Bits: what a statement about the insurance pool does not say."""
+    """Bits: the values that a statement about the insurance pool does not contain."""
     POOL_NO_BALANCE = 1
     POOL_NO_DRAWDOWN = 2
     POOL_NO_DISTANCE = 4
 
 cpdef enum Judgment:         # a judge confirms or not what a policy wants; it never chooses side, size or price
-    """What an outside judge says to a question; it never chooses side, size or price."""
+    """The answer of an outside judge to a question. A judge never chooses side, size or price."""
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
     JUDGE_HOLD = 3           # look on: no entry, though nothing speaks against it
     JUDGE_FAILED = 4         # it was asked, and there is no answer that counts: unjudged, and nobody waits for it
 
 cpdef enum Phase:
-    """The phase of a cascade, as its detector says it."""
+    """The phase of a cascade. A detector reports each change of phase as a Signal."""
     IDLE = 0
     BUILDING = 1
     ACTIVE = 2
@@ -78,19 +79,19 @@ cpdef enum Phase:
     EXHAUSTED = 4
 
 cpdef enum Completeness:
-    """How much of the liquidations a venue's public feed shows: all, a sample, or unknown."""
+    """How much of the liquidations a venue's public feed contains: all, a sample, or unknown."""
     COMPLETENESS_UNKNOWN = 0
     COMPLETENESS_FULL = 1
     COMPLETENESS_CENSORED = 2
 
 cpdef enum FeedState:
-    """What has become of a feed: up, down, or known to have missed something."""
+    """The state of a market-data feed: connected, disconnected, or connected with data known to be missing."""
     FEED_UP = 1
     FEED_DOWN = 2            # connection lost: what happened meanwhile is unknown
     FEED_GAP = 3             # data is known to be missing though the connection stands
 
 cpdef enum Control:
-    """What an operator, or a driver about a gate, tells the engine (Engine.on_control)."""
+    """A command to the engine (Engine.on_control) from an operator, or from the driver that closes and opens gates."""
     CONTROL_HALT = 1         # no new entries until RESUME; exits go on
     CONTROL_RESUME = 2
     CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
@@ -99,7 +100,7 @@ cpdef enum Control:
     CONTROL_LOWER = 6        # flags = Limit, price = its new value: takes effect only where it is stricter than the one in force
 
 cpdef enum Limit:            # the limits of Risk, each in the unit of its argument
-    """The limits of Risk that can be made stricter while it runs (Engine.on_limit), each in the unit of Risk's argument."""
+    """The limits of Risk that Engine.on_limit can make stricter during a run. Each has the unit of its argument of Risk."""
     LIMIT_ORDER_NOTIONAL = 1
     LIMIT_EXPOSURE = 2
     LIMIT_LEVERAGE = 3
@@ -114,7 +115,7 @@ cpdef enum Limit:            # the limits of Risk, each in the unit of its argum
     LIMIT_SIZE = 12          # factor on the size of entries: follows from the share that is filled, no event may set it
 
 cpdef enum Gate:             # why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself
-    """Why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself."""
+    """A reason why the venue cannot be trusted with an entry at present. Unlike a halt, a gate opens without an operator."""
     GATE_START = 1           # not reconciled since the start
     GATE_PRIVATE = 2         # no private stream: fills would not be heard of
     GATE_ORDERS = 3          # no way to send orders
@@ -131,7 +132,7 @@ cpdef enum Gate:             # why a venue cannot be trusted with an entry at th
     GATE_BLACKOUT = 14       # a window of the timetable: news, maintenance
 
 cpdef enum OrderStatus:
-    """What the venue says of one of our orders (Engine.on_order)."""
+    """The status of one of our orders, as the venue reports it (Engine.on_order)."""
     ORDER_NEW = 1            # the venue has it (resting, or a stop waiting for its trigger)
     ORDER_REJECTED = 2
     ORDER_CANCELLED = 3
@@ -141,7 +142,7 @@ cpdef enum OrderStatus:
     ORDER_REFUSED = 7        # an amend or cancel was refused: the order is as it was (REJECTED = it was never created)
 
 cpdef enum FillReason:
-    """Why the simulated venue filled an order; a real venue's fills are FILL_CROSS."""
+    """The reason why the simulated venue filled an order. Fills of a real venue have FILL_CROSS."""
     FILL_CROSS = 1           # taker: met a resting order on arrival
     FILL_THROUGH = 2         # maker: a trade strictly beyond our price
     FILL_TOUCH = 3           # maker: a trade at our price (model 'touch')
@@ -152,13 +153,13 @@ cpdef enum FillReason:
     FILL_CLOSE = 8           # taker: closed at market for another reason than time (phase, control, no protection)
 
 cpdef enum FillFlag:         # bits of event_t.flags of a FILL. A taker without FILL_PRINT and FILL_MOVED met a live quote
-    """Bits of a fill: maker or taker, and what price a taker got where no quote was live."""
+    """Bits of a fill: maker or taker, and the price of a taker where no quote was valid."""
     FILL_MAKER = 1
     FILL_PRINT = 2           # no live quote: at the first later trade of an aggressor of the order's own side
     FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the spread against the order
 
 cpdef enum Role:             # the low 4 bits of an order id: what the order is for
-    """What an order is for: the low 4 bits of its id."""
+    """The purpose of an order: the low 4 bits of its id."""
     ROLE_ENTRY = 1
     ROLE_STOP = 2
     ROLE_TARGET = 3
@@ -167,13 +168,13 @@ cpdef enum Role:             # the low 4 bits of an order id: what the order is 
     ROLE_OUTSIDE = 6         # not ours: somebody else reduced our position (a person, another program, ADL); FILLs under the bracket's sequence
 
 cpdef enum Action:
-    """What a request asks of the venue: create, amend or cancel an order."""
+    """The operation of a request: create, amend or cancel an order."""
     ACTION_CREATE = 1
     ACTION_AMEND = 2
     ACTION_CANCEL = 3
 
 cpdef enum OrderType:
-    """Type of an order: limit, market, or a stop that becomes a market order."""
+    """The type of an order: limit, market, or a stop that becomes a market order."""
     ORDER_LIMIT = 1
     ORDER_MARKET = 2
     ORDER_STOP_MARKET = 3
@@ -184,14 +185,15 @@ cpdef enum RequestFlag:
     REDUCE_ONLY = 2
 
 cpdef enum SignalFlag:
-    """Bits of a signal: what makes it less than certain."""
+    """Bits of a signal: reasons to trust it less."""
     SIGNAL_UNCERTAIN = 1     # the feed had a gap and the detector has not re-warmed: information only, never an entry
     SIGNAL_STALE = 2         # the event behind it reached us later than max_age: never an entry
     SIGNAL_CENSORED = 4      # the feed shows only a sample of the liquidations
     SIGNAL_MARK_NOTIONAL = 8 # notional at mark (or last trade) instead of the reported price
 
 cpdef enum Reason:           # why something was refused, rejected, cancelled or not done; one vocabulary for door, risk, bracket and venue
-    """Why something was refused, rejected, cancelled or not done: one vocabulary for door, risk, bracket and venue. 0 = OK."""
+    """The reason why something was refused, rejected, cancelled or not done. Validation, policy, risk, bracket and venue share these numbers.
+    0 = OK."""
     OK = 0
     # the door
     BAD_INSTRUMENT = 1
