@@ -1,7 +1,13 @@
 """Work in threads, for functions that let go of the GIL."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: int) -> list[Any]:

@@ -24,7 +24,8 @@ from liqcore.detectors.cascade import CascadeConfig
 from liqcore.event import SIGNAL_DTYPE, Kind, Phase, Stream
 from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqcore.instrument import Instrument
-from liqcore.sweep.blocks import cores, run_blocks
+from liqcore.parallel import cores
+from liqcore.sweep.blocks import run_blocks
 from liqcore.sweep.columns import Columns, columns, interruptions, of_stream
 from liqcore.sweep.grid import GRID_DTYPE, Grid
 from liqcore.sweep.kernel import Market

@@ -1,6 +1,5 @@
 """The settings of a sweep in blocks, and the blocks in threads: the kernel runs without the GIL."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -10,11 +9,6 @@ from liqcore.parallel import in_threads
 
 BLOCK = 1 << 14                  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
 ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")         # the last one counts most
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(rows: NDArray) -> NDArray[np.intp]:

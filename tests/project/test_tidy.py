@@ -55,7 +55,7 @@ OFFLINE = "report research demo emulator backtest sweep doctor gate".split()
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
 CORE_EXCEPTIONS = {("__init__", "os.path"), ("old_paths", "sys"), ("old_paths", "warnings"),     # get_include(); imports by an old name
-                   ("blocks", "os"), ("parallel", "threading")}                                  # processors that a sweep may use; work beside the caller
+                   ("parallel", "os"), ("parallel", "threading")}                                # processors that may be used; work beside the caller
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")

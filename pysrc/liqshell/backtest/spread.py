@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from liqcore.sweep.blocks import cores
+from liqcore.parallel import cores
 
 Item = TypeVar("Item")
 

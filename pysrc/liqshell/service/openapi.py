@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 import liqcore as lc
 from liqshell.service.problems import KINDS
@@ -12,14 +13,11 @@ from liqshell.service.questions import JOB_ROWS_MAX, ROWS_MAX
 
 Schema = dict[str, Any]
 NAMES = "liquidations.liq_imbalance@15m:zscore,flow.ofi@5m:zscore,funding.funding_avg@1h"
+STRING: Schema = {"type": "string"}
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 TEXT_OR_NULL: Schema = {**TEXT, "type": ["string", "null"]}          # null = not given
-TIME: Schema = {
-    "oneOf": [
-        {"type": "string", "description": "ISO 8601, UTC without a zone"},
-        {"type": "integer", "description": "since 1970: seconds (10 digits), ms (13), us (16) or ns (19)"},
-    ]
-}
+TIME: Schema = {"oneOf": [{"type": "string", "description": "ISO 8601, UTC without a zone"},
+                          {"type": "integer", "description": "since 1970: seconds (10 digits), ms (13), us (16) or ns (19)"}]}
 DURATION: Schema = {"type": "string", "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$", "examples": ["1m"]}
 NUMBER: Schema = {"type": ["number", "null"]}
 OBJECT: Schema = {"type": "object"}
@@ -32,144 +30,72 @@ REASONS = {
 }
 
 
-def _object(required: str = "", **properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties} | ({"required": required.split()} if required else {})
+def _object(required: str = "", **properties: Schema | list[str] | str) -> Schema:
+    """required: names. properties: a schema, the words of an enumeration, or a type."""
+    schemas = {name: one if isinstance(one, dict) else {"enum" if isinstance(one, list) else "type": one} for name, one in properties.items()}
+    return {"type": "object", "properties": schemas} | ({"required": required.split()} if required else {})
 
 
 def _array(of: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": of, **more}
 
 
-VALUE = _object(
-    "value unit",
-    value=NUMBER,
-    unit={"type": "string"},
-    asked={"type": "string"},
-    completeness={"enum": ["full", "censored", "unknown"]},
-    n={"type": "integer"},
-    n_eff={"type": "integer"},
-    unknown={"enum": list(REASONS)},
-    until={"type": "string"},
-)
-HEAD: dict[str, Schema] = {
-    "engine": {"type": "string"},
-    "synthetic": {"type": "boolean"},
-    "receive_time": {"enum": ["recorded", "modelled", "mixed", "unknown"]},
-    "run": {"type": "string"},
-}
-LIVE = _object(
-    "as_of as_of_ns received_through_ns age_ms asset contract data_hash engine synthetic receive_time features",
-    as_of={"type": "string"},
-    as_of_ns={"type": "integer"},
-    received_through_ns={"type": "integer"},
-    age_ms={"type": "number"},
-    asset={"type": "string"},
-    contract={"type": "string"},
-    data_hash={"type": "string"},
-    **HEAD,
-    features={"type": "object", "additionalProperties": VALUE},
-)
+VALUE = _object("value unit", value=NUMBER, unit="string", asked="string", completeness=["full", "censored", "unknown"], n="integer", n_eff="integer",
+                unknown=list(REASONS), until="string")
+HEAD: dict[str, list[str] | str] = {"engine": "string", "synthetic": "boolean", "receive_time": ["recorded", "modelled", "mixed", "unknown"],
+                                    "run": "string"}
+LIVE = _object("as_of as_of_ns received_through_ns age_ms asset contract data_hash engine synthetic receive_time features", as_of="string",
+               as_of_ns="integer", received_through_ns="integer", age_ms="number", asset="string", contract="string", data_hash="string", **HEAD,
+               features={"type": "object", "additionalProperties": VALUE})
 ROW = {**_object("at", asset=TEXT_OR_NULL, contract=TEXT_OR_NULL, venue=TEXT_OR_NULL, at=TIME), "additionalProperties": False}
 
 
 def _question(rows_max: int) -> Schema:
+    label = {**_object("feature after", feature=TEXT, after=DURATION), "type": ["object", "null"], "additionalProperties": False}
     return {
-        **_object(
-            "features",
-            features=_array(TEXT, minItems=1, maxItems=64),
-            rows=_array(ROW, maxItems=rows_max),
-            asset=TEXT_OR_NULL,
-            contract=TEXT_OR_NULL,
-            venue=TEXT_OR_NULL,
-            at=_array(TIME, maxItems=rows_max),
-            every=DURATION,
-            start=TIME,
-            end=TIME,
-            run={"type": "string"},
-            label={**_object("feature after", feature=TEXT, after=DURATION), "type": ["object", "null"], "additionalProperties": False},
-            on_outside={"enum": ["null", "error"]},
-        ),
+        **_object("features", features=_array(TEXT, minItems=1, maxItems=64), rows=_array(ROW, maxItems=rows_max), asset=TEXT_OR_NULL,
+                  contract=TEXT_OR_NULL, venue=TEXT_OR_NULL, at=_array(TIME, maxItems=rows_max), every=DURATION, start=TIME, end=TIME, run="string",
+                  label=label, on_outside=["null", "error"]),
         "additionalProperties": False,
         "oneOf": [{"required": ["rows"]}, {"required": ["at"]}, {"required": ["every"]}],
     }
 
 
-HISTORY = _object(
-    "rows columns unknown samples features data_hash received_through_ns",
-    rows={"type": "integer"},
-    columns={"type": "object", "additionalProperties": _array({"type": ["number", "string", "null"]})},
-    unknown={"type": "object"},
-    samples={"type": "object"},
-    features={"type": "object"},
-    asked={"type": "object"},
-    label={"type": "object"},
-    received_through_ns={"type": "integer"},
-    data_hash={"type": "string"},
-    **HEAD,
-)
-JOB = _object(
-    "id state rows rows_done type",
-    id={"type": "string"},
-    state={"enum": ["waiting", "running", "done", "failed"]},
-    rows={"type": "integer"},
-    rows_done={"type": "integer"},
-    type={"type": "string"},
-    why={"type": "string"},
-    result={"type": "string"},
-)
-SIGNAL = _object(
-    "ts time contract detector phase liquidated",
-    ts={"type": "integer"},
-    time={"type": "string"},
-    contract={"type": "string"},
-    detector={"type": "string"},
-    phase={"enum": [phase.name for phase in lc.Phase]},
-    liquidated={"enum": [side.name for side in lc.Side]},
-    count={"type": "integer"},
-    completeness={"type": "string"},
-    **{name: NUMBER for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")},
-)
+HISTORY = _object("rows columns unknown samples features data_hash received_through_ns", rows="integer",
+                  columns={"type": "object", "additionalProperties": _array({"type": ["number", "string", "null"]})}, unknown="object",
+                  samples="object", features="object", asked="object", label="object", received_through_ns="integer", data_hash="string", **HEAD)
+JOB = _object("id state rows rows_done type", id="string", state=["waiting", "running", "done", "failed"], rows="integer", rows_done="integer",
+              type="string", why="string", result="string")
+SIGNAL = _object("ts time contract detector phase liquidated", ts="integer", time="string", contract="string", detector="string",
+                 phase=[phase.name for phase in lc.Phase], liquidated=[side.name for side in lc.Side], count="integer", completeness="string",
+                 **{name: NUMBER for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")})
 WHO = (
     ("asset", TEXT, "Base coin, such as BTC: its first contract"),
     ("contract", TEXT, "Symbol, or venue:symbol"),
     ("venue", TEXT, "Of the asset"),
-    ("run", {"type": "string"}, "A run by name; the newest by default"),
+    ("run", STRING, "A run by name; the newest by default"),
 )
 FEATURES = ("features", {**TEXT, "maxLength": 10_000}, f"Names, separated by commas, such as {NAMES}")
 
 
-def _operation(
-    summary: str,
-    scope: str,
-    answer: dict[str, Schema],
-    parameters: tuple[tuple[str, Schema, str], ...] = (),
-    errors: tuple[int, ...] = (),
-    status: str = "200",
-    required: tuple[str, ...] = (),
-    body: Schema | None = None,
-) -> Schema:
+def _operation(summary: str, scope: str, answer: dict[str, Schema], parameters: tuple[tuple[str, Schema, str], ...] = (),
+               errors: tuple[int, ...] = (), status: str = "200", required: tuple[str, ...] = (), body: Schema | None = None) -> Schema:
     # keys that cannot be read, data that are gone, too many connections: every operation may meet them
     kinds = {400: "bad-request", 503: "not-ready", **({401: "no-key", 403: "no-scope", 429: "quota-exceeded"} if scope else {403: "cross-site"})}
-    more = {code: next(kind for kind, (of, _) in KINDS.items() if of == code) for code in errors}
-    out: Schema = {
-        "summary": summary,
-        "responses": {status: {"description": "Done", "content": {kind: {"schema": one} for kind, one in answer.items()}}},
-    }
-    for code in sorted(kinds | more):
-        out["responses"][str(code)] = {
-            "description": KINDS[(kinds | more)[code]][1],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    kinds |= {code: next(kind for kind, (of, _) in KINDS.items() if of == code) for code in errors}
+    out: Schema = {"summary": summary,
+                   "responses": {status: {"description": "Done", "content": {kind: {"schema": one} for kind, one in answer.items()}}}}
+    for code in sorted(kinds):
+        out["responses"][str(code)] = {"description": KINDS[kinds[code]][1],
+                                       "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     if parameters:
         out["parameters"] = [
             {"name": name, "in": "header" if name[0].isupper() else "query", "required": name in required, "schema": schema, "description": text}
             for name, schema, text in parameters
         ]
+    out["security"] = [{"key": []}] if scope else []
     if scope:
-        out["security"] = [{"key": []}]
         out["description"] = f"Scope {scope}."
-    else:
-        out["security"] = []
     if body is not None:
         out["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return out
@@ -177,7 +103,7 @@ def _operation(
 
 JSON, EVENTS = "application/json", "text/event-stream"
 BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
-FORMS = {JSON: HISTORY, "application/x-ndjson": {"type": "string"}, "text/csv": {"type": "string"}, "application/vnd.apache.arrow.stream": BINARY,
+FORMS = {JSON: HISTORY, "application/x-ndjson": STRING, "text/csv": STRING, "application/vnd.apache.arrow.stream": BINARY,
          "application/vnd.apache.parquet": BINARY}
 LAST = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Continues after this event")
 POSTED = (404, 406, 413, 415, 422)
@@ -192,7 +118,7 @@ def _now() -> dict[str, Schema]:
         "/v1/features/live": {"get": _operation("The newest values of one contract", read, {JSON: LIVE},
                                                 (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error if a value is not known")),
                                                 (404, 422), required=("features",))},
-        "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: {"type": "string"}},
+        "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: STRING},
                                                   (FEATURES, *WHO, ("every", DURATION, "Market time between two events, at least 1s; default "
                                                                                        "1m"), LAST),
                                                   (404, 422), required=("features",))},
@@ -213,8 +139,8 @@ def _past() -> dict[str, Schema]:
 
 
 def _beside() -> dict[str, Schema]:
-    signals = _object("signals more next_since", signals=_array(SIGNAL), more={"type": "boolean"}, next_since={"type": "integer"}, **HEAD)
-    since = ("since", {"type": "string"}, "Only later ones; next_since of the previous answer")
+    signals = _object("signals more next_since", signals=_array(SIGNAL), more="boolean", next_since="integer", **HEAD)
+    since = ("since", {**STRING, "minLength": 1}, "Only later ones; next_since of the previous answer")
     limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
     health = _operation("Whether the data served are readable", "", {JSON: OBJECT}, errors=(422,))
     health["responses"]["503"]["content"][JSON] = {"schema": OBJECT}
@@ -230,8 +156,8 @@ def _beside() -> dict[str, Schema]:
 @cache
 def document() -> Schema:
     """OpenAPI 3.1."""
-    problem = _object("type title status detail instance request_id", status={"type": "integer"},
-                      **{name: {"type": "string"} for name in ("type", "title", "detail", "instance", "request_id", "hint")})
+    problem = _object("type title status detail instance request_id", status="integer",
+                      **dict.fromkeys(("type", "title", "detail", "instance", "request_id", "hint"), "string"))
     about = {"title": "liqcore", "version": lc.__version__,
              "description": "Point-in-time features of liquidation data: a value uses only the data received by its time."}
     return {"openapi": "3.1.0", "info": about, "paths": _now() | _past() | _beside(),
@@ -241,29 +167,9 @@ def document() -> Schema:
 @cache
 def page() -> str:
     """The same for people."""
-    rows = []
-    for path, methods in document()["paths"].items():
-        for method, about in methods.items():
-            if method == "parameters":
-                continue
-            parameters = "".join(
-                f"<li><code>{escape(p['name'])}</code>{' (required)' if p['required'] else ''}: {escape(p['description'])}</li>"
-                for p in about.get("parameters", ())
-            )
-            body = "".join(
-                f"<li><code>{escape(name)}</code></li>"
-                for name in about.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("properties", ())
-            )
-            rows.append(
-                f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
-                f"<p>{escape(about['summary'])}. {escape(about.get('description', 'No key.'))}</p>"
-                f"<ul>{parameters}{body}</ul>"
-            )
-    reasons = "".join(f"<li><code>{name}</code>: {escape(text)}</li>" for name, text in REASONS.items())
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>liqcore: API</title>"
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}code{background:#eee;padding:0 .2em}"
-        "@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}code{background:#333}a{color:#9cf}}</style>"
-        "<h1>liqcore: features over HTTP</h1><p>Send a key as <code>Authorization: Bearer KEY</code>. The machine-readable form of this page is "
-        f"<a href='v1/openapi.json'>openapi.json</a>.</p>{''.join(rows)}<h2>Why a value is null</h2><ul>{reasons}</ul></html>"
-    )
+    from liqshell.pages import document as rendered
+
+    operations = [(f"{method.upper()} {path}", {"description": "No key.", "parameters": (), **about})
+                  for path, methods in document()["paths"].items() for method, about in methods.items() if method != "parameters"]
+    return rendered("liqcore: features over HTTP", Markup(), "openapi.html", operations=operations, reasons=REASONS,
+                    question=_question(ROWS_MAX)["properties"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liqcore.features.spec import parse
-from liqcore.parallel import in_threads
+from liqcore.parallel import cores, in_threads
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import NEVER, STEP_NS
@@ -22,7 +21,7 @@ from liqshell.service.sources import Dataset
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
 HELD_BYTES = 32 << 20            # of states that stay in memory
 SERIES_MAX = 16                  # lists of names of one data set that stay in memory
-WALKS = min(os.cpu_count() or 1, 4)
+WALKS = min(cores(), 4)
 ROWS_OF_A_WALK = 64              # a question of fewer rows a walk is answered by fewer walks
 
 

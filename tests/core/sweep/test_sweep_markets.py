@@ -23,6 +23,7 @@ from liqcore import (
     Walk,
 )
 from liqcore.event import EVENT_DTYPE, FeedState, Kind, Phase, Stream
+from liqcore.parallel import cores
 from liqcore.sweep import (
     GRID_DTYPE,
     RESULT_DTYPE,
@@ -35,7 +36,6 @@ from liqcore.sweep import (
     sweep_detectors,
     trades_of,
 )
-from liqcore.sweep.blocks import cores
 
 T0 = 1_772_452_800 * SECOND
 RISK = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "daily_loss_max": 1.0, "weekly_loss_max": 1.0,
