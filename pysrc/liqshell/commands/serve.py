@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -105,8 +106,11 @@ def list_(*, state: Path = STATE) -> int:
     """
     from liqshell.service import keys
 
-    for key in keys.read(state).values():
+    found = keys.read(state)
+    for key in found.values():
         print(f"{key.id}  {','.join(key.scopes)}  {key.created}  {key.note}".rstrip())
+    if not found:
+        print(f"no keys in {state}: `liqcore serve key new` makes one", file=sys.stderr)
     return 0
 
 

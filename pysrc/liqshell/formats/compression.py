@@ -121,5 +121,5 @@ def line_blocks(stream: IO[bytes], path: Path, size: int, longest: int = LINE_BY
         yield rest
 
 
-def as_text(data: bytes) -> io.StringIO:
+def as_text(data: bytes | bytearray) -> io.StringIO:
     return io.StringIO(data.decode("utf-8", "replace"), newline="")

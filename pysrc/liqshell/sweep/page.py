@@ -111,8 +111,7 @@ def luck_sentence(found: dict[str, Any]) -> str:
 def verdict(s: dict[str, Any], swept: Swept) -> str:
     """One paragraph that claims no more than the table allows."""
     if not s["traded"]:
-        return (f"No setting closed a trade: {plural(s['signals'], 'signal')}. Use longer data, a lower detector quantile or a smaller entry "
-                "offset.")
+        return f"No setting closed a trade: {plural(s['signals'], 'signal')}. Use longer data, or conditions that are met more often."
     top = s["best"][0]
     gains = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees"
     if not s["judged"]:
