@@ -41,6 +41,7 @@ class Needs(NamedTuple):
     hours: float = HOURS
     long_share: float = 0.55         # emulate --long-share
     why: str = ""
+    seed: int = 9                    # emulate --seed: a market whose first cascade comes after eleven minutes
 
 
 NEEDS = {
@@ -50,7 +51,7 @@ NEEDS = {
     "zone": Needs(hours=8.0, why="it waits for the price to return to levels of many liquidations"),
     # most 15 minutes have liquidations of one side only, so that the imbalance is near -1 or +1: one of longs is unusual where most are of shorts
     "reversal": Needs(1.0, -1e-4, 10.0, 0.03,
-                      "it waits for negative funding and for liquidated longs in a market of mostly shorts, and learns for hours"),
+                      "it waits for negative funding and for liquidated longs in a market of mostly shorts, and learns for hours", seed=1),
 }
 
 #: of momentum, base units: on the generated market about as much money as its preset's 0.1 of a BTC

@@ -47,7 +47,7 @@ DEFAULT = Options()
 
 def demo(
     *,
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 9,
+    seed: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
     speed: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 120.0,
     hours: Annotated[float | None, Parameter(validator=Number(gt=0, lte=240))] = None,
     options: Options = DEFAULT,
@@ -66,7 +66,7 @@ def demo(
     Parameters
     ----------
     seed
-        Of the generated market. The first cascade of the default one comes after eleven minutes, 6 s at the default speed.
+        Of the generated market; default: 9, or as the preset needs. The first cascade of 9 comes after eleven minutes, 6 s at the default speed.
     speed
         Market seconds in a second. Real latencies are multiplied by it.
     hours
@@ -90,11 +90,10 @@ def demo(
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
     needs = _needs(options.policy)
-    plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=options.policy, paper=paper,
-                     scale=needs.scale if options.scale is None else options.scale,
-                     funding=needs.funding if options.funding is None else options.funding,
-                     judge=options.judge, long_share=needs.long_share if options.long_share is None else options.long_share,
-                     venues=venues)
+    plan = show.Plan(folder, needs.seed if seed is None else seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_),
+                     preset=options.policy, paper=paper, scale=needs.scale if options.scale is None else options.scale,
+                     funding=needs.funding if options.funding is None else options.funding, judge=options.judge,
+                     long_share=needs.long_share if options.long_share is None else options.long_share, venues=venues)
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)
