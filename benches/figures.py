@@ -204,7 +204,7 @@ FIGURES = (
                "another 1.6 ms are one thread's. Two processes that have nothing in common reach 1.9 x on this machine"),
     Figure("S4", "... 10 days: every bracket by itself", ratio("sweep.days", "one by one, 10 days", "shared, 10 days"), 50, "75",
            why="the sweep of every bracket by itself, which it is compared with, has become six times faster since the floor was set: 3,640 "
-               "ns a bracket then, 584 now. Against that of then the shared sweep is 111 times faster"),
+               "ns a bracket then, about 500 now. Against that of then the shared sweep is more than 110 times faster"),
     Figure("S4", "... 10 days against one, a bracket", ratio("sweep.days", "shared, 10 days", "shared, 1 days"), 1.2, "0.93", False),
     Figure("S5", "100 detector x 100 execution settings", value("sweep.grid"), 1000, "-", False, "ms"),
     Figure("S6", "cost of a setting, most trades against fewest: sweep", span("scale.sweep"), 2, "-", False,
