@@ -2,21 +2,193 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from liqcore.event import Kind, Role
 from liqcore.instrument import Instrument
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Level
-from liqshell.gateway.epochs import Epochs
-from liqshell.gateway.guesses import Guessed
-from liqshell.gateway.inquiry import Inquiries
-from liqshell.gateway.recent import Recent
 from liqshell.gateway.events import fill_event, funding_event, instrument_of, order_number, role_of, sequence_of
+from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.settings import MS
+from liqshell.venues.effects import Level
 from liqshell.venues.reports import TRADES, Execution, Position
+
+# To which bracket a venue's time belongs. An attached stop and what others do to a position carry no id of ours: only the time tells them apart.
+# All times are the venue's, in ms. A bracket's epoch begins after the last execution of the one before it: what was created by then was that
+# one's.
+EPOCHS_KEPT = 16
+
+
+class Epochs:
+    """Of each instrument: (sequence, first ms), oldest first."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, deque[tuple[int, int]]] = {}
+        self._executed: dict[int, tuple[int, int]] = {}         # (sequence, ms) of the latest execution
+
+    def opened(self, n: int, sequence: int, at_ms: int) -> None:
+        """A bracket's entry was sent, not before at_ms."""
+        known = self._of.setdefault(n, deque(maxlen=EPOCHS_KEPT))
+        if not known or known[-1][0] != sequence:
+            last, ts_ms = self._executed.get(n, (sequence, 0))
+            known.append((sequence, at_ms if last == sequence else max(at_ms, ts_ms + 1)))
+
+    def refine(self, n: int, sequence: int, created_ms: int) -> None:
+        """The venue says when it made the entry; only later than what is known helps."""
+        known = self._of.get(n)
+        if known and known[-1][0] == sequence and created_ms > known[-1][1]:
+            known[-1] = (sequence, created_ms)
+
+    def executed(self, n: int, sequence: int, ts_ms: int, current: int) -> None:
+        """An execution of a bracket: its epoch has begun by then, and while it is the latest, the next begins after it."""
+        known = self._of.get(n)
+        if known and known[-1][0] == sequence and ts_ms < known[-1][1]:
+            known[-1] = (sequence, ts_ms)
+        if sequence == current:
+            last, before_ms = self._executed.get(n, (sequence, 0))
+            self._executed[n] = (sequence, max(ts_ms, before_ms) if last == sequence else ts_ms)
+
+    def first_ms(self, n: int) -> int:
+        """Where the latest epoch begins; 0 = not known."""
+        known = self._of.get(n)
+        return known[-1][1] if known else 0
+
+    def at(self, n: int, ts_ms: int, current: int) -> int:
+        """Sequence of the bracket that something of that time belongs to; what is older than all that is known belongs to none (-1)."""
+        known = self._of.get(n)
+        if not known:
+            return current
+        for sequence, first in reversed(known):
+            if ts_ms >= first:
+                return sequence
+        return -1
+
+
+# Reductions that nothing explained when they were found: booked at the mark, and put right when the venue's record of them is learnt after all.
+# The engine has counted the quantity by then and counts no execution twice, so only money is left to move: it goes the way of funding, the one
+# report about money alone.
+KEPT_MS = 3_600_000             # that long a record may turn up
+LONG_AGO_NS = 10**17            # 1973: before all funding, and still a time in ns
+GUESSES_MAX = 16                # of one contract
+
+
+@dataclass(slots=True)
+class Guess:
+    """lots of them are not explained yet; price: by which they were booked; side: of the execution; from_ms .. to_ms: when it can have been.
+    order: ours, by whose report they were booked, 0 = nobody's. fee: booked with each lot."""
+
+    side: int
+    lots: int
+    price: float
+    from_ms: int
+    to_ms: int
+    order: int = 0
+    fee: float = 0.0
+
+
+class Guessed:
+    """By instrument."""
+
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        self._of: dict[int, list[Guess]] = {}
+        self._funded: dict[int, int] = {}       # instrument -> time of the newest report about money alone, ns
+
+    def book(self, n: int, x: Execution, from_ms: int, order: int = 0) -> None:
+        """x is an execution that we have made up, where order is given: of that order of ours."""
+        lots = self.c.lots(n, x.qty)
+        self._of.setdefault(n, []).append(Guess(x.side, lots, x.price, from_ms, x.ts_ms, order, x.fee / max(lots, 1)))
+        del self._of[n][:-GUESSES_MAX]
+
+    def funded(self, n: int, ts_ms: int) -> None:
+        """Funding was reported."""
+        self._funded[n] = max(self._funded.get(n, 0), ts_ms * MS)
+
+    def since_ms(self) -> int | None:
+        """From when on records are still wanted; None = from no particular time."""
+        old_ms = self.c.venue_ns() // MS - KEPT_MS
+        for n, found in list(self._of.items()):
+            self._of[n] = [guess for guess in found if guess.to_ms > old_ms]
+            if not self._of[n]:
+                del self._of[n]
+        return min((guess.from_ms for found in self._of.values() for guess in found), default=None)
+
+    def explain(self, n: int, x: Execution, order: int = 0) -> bool:
+        """Whether this record, of an order of ours or (0) of nobody's, is of something that was booked without it. Then what it says differently has
+        been booked."""
+        guess = next((g for g in self._of.get(n, ()) if g.side == x.side and g.order == order and g.from_ms <= x.ts_ms <= g.to_ms), None)
+        lots = self.c.lots(n, x.qty)
+        if guess is None or lots <= 0:
+            return False
+        part = min(lots, guess.lots)
+        unit = self.c.engine.instruments[n]
+        paid = (x.fee / lots - guess.fee) * part + x.side * (x.price - guess.price) * unit.qty(part) * unit.multiplier
+        guess.lots -= part
+        if not guess.lots:
+            self._of[n].remove(guess)
+            if not self._of[n]:
+                del self._of[n]
+        self._pay(n, x, paid, unit.qty(part))
+        self.c.counters["guesses put right"] += 1
+        self.c.notice(Level.WARNING, "put right", f"{x.kind} of {unit.qty(part):g} was at {x.price:g}; it was booked at {guess.price:g} before the "
+                      f"record arrived. The difference of {-paid:+.4f} is booked under funding", x.symbol)
+        return True
+
+    def _pay(self, n: int, x: Execution, paid: float, qty: float) -> None:
+        """The engine takes such reports in the order of their times, and real funding of any time must still be taken: as early as will do."""
+        c = self.c
+        for ts_ns in (self._funded.get(n, LONG_AGO_NS) + 1, x.ts_ms * MS):
+            before = c.engine.account.position(n)["funding"]
+            event = funding_event(c.stamp(), n, -x.side, Execution(x.id, "", "", x.symbol, 0, x.price, qty, paid, False, x.kind, "", "", 0, 0))
+            c.report((ts_ns, *event[1:]))
+            if not paid or c.engine.account.position(n)["funding"] != before:
+                self._funded[n] = ts_ns
+                return
+
+
+# A table of the latest so many names in memory that is allocated once: a process that trades for months does not grow by filling it.
+class Recent:
+    """capacity: names kept; the oldest gives way. Names are known by a 64-bit fingerprint: of 16,384 of them two coincide once in 10**11 tables."""
+
+    def __init__(self, capacity: int):
+        self._marks = np.zeros(capacity, np.int64)          # 0 = nothing here
+        self._values = np.zeros(capacity, np.int64)
+        self._values.fill(0)                                # touched now: zeros() alone leaves the pages to be committed one by one
+        self._marks.fill(0)
+        self._next = 0
+
+    def __contains__(self, name: str) -> bool:
+        return self._at(self._mark(name)) is not None
+
+    def get(self, name: str) -> int | None:
+        """The number kept with a name, None where it is not known (any more)."""
+        at = self._at(self._mark(name))
+        return None if at is None else int(self._values[at])
+
+    def put(self, name: str, value: int = 0) -> None:
+        """Keep a name; where it is known already, its number becomes this one and its age stays."""
+        mark = self._mark(name)
+        at = self._at(mark)
+        if at is None:
+            at, self._next = self._next, (self._next + 1) % len(self._marks)
+            self._marks[at] = mark
+        self._values[at] = value
+
+    def _at(self, mark: int) -> int | None:
+        found = self._marks == mark
+        at = int(found.argmax())
+        return at if found[at] else None
+
+    @staticmethod
+    def _mark(name: str) -> int:
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little", signed=True) or 1
+
 
 SEEN_MAX = 16_384
 ORDERS_MAX = 16_384             # two names of each: its id, and that it has one

@@ -15,8 +15,7 @@ from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.channels import make_links
 from liqshell.gateway.context import Context
 from liqshell.venues.effects import Answer, Call, Channel, Effects, Level
-from liqshell.gateway.epochs import Epochs
-from liqshell.gateway.executions import Executions
+from liqshell.gateway.executions import Epochs, Executions
 from liqshell.gateway.inflight import Flights
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.venues.order_port import Message, Port, ChannelNotice, NoticeKind

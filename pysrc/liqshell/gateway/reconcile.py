@@ -16,8 +16,7 @@ from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.venues.effects import Answer, Level
-from liqshell.gateway.epochs import Epochs
-from liqshell.gateway.executions import MISSING, Executions
+from liqshell.gateway.executions import MISSING, Epochs, Executions
 from liqshell.gateway.inflight import Stage
 from liqshell.gateway.inquiry import LEARN_S, Inquiries
 from liqshell.gateway.reading import Reading

@@ -14,7 +14,7 @@ from liqcore.event import OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.venues.effects import Answer, Level
-from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import Epochs
 from liqshell.venues.order_port import Page
 from liqshell.gateway.events import MS, order_event, order_number
 from liqshell.venues.outcome import Asked, Outcome

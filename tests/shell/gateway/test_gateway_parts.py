@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from liqshell.gateway.budget import QUEUE_MAX, Budget, Urgency
 from liqshell.venues.effects import Answer, Call
-from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import Epochs
 from liqshell.gateway.inflight import FLIGHTS_MAX, Flight, Flights
 from liqshell.gateway.settings import Settings
 from liqshell.venues.order_port import Ask

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqshell.gateway.recent import Recent
+from liqshell.gateway.executions import Recent
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(-2**63, 2**63 - 1)), max_size=200), st.integers(1, 12))
