@@ -31,12 +31,16 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
             if failures:
                 return
 
-    others = [threading.Thread(target=run, daemon=True) for _ in range(min(threads, len(arguments)) - 1)]
+    others = [threading.Thread(target=run) for _ in range(min(threads, len(arguments)) - 1)]
     for thread in others:
         thread.start()
     run()
     for thread in others:
-        thread.join()
+        while thread.is_alive():
+            try:
+                thread.join()
+            except BaseException as why:                 # Ctrl-C while waiting: nobody works on behind the caller's back
+                failures.append(why)
     if failures:
         raise failures[0]
     return results

@@ -1,5 +1,6 @@
 """Work in threads: every argument once, in order, and the first failure."""
 
+import signal
 import threading
 import time
 
@@ -42,3 +43,21 @@ def test_a_failure_is_raised_and_nothing_more_is_begun(threads):
     with pytest.raises(ValueError, match="number 4"):
         in_threads(work, range(100), threads)
     assert 4 in begun and len(begun) < 20 and threading.active_count() == len(threading.enumerate())
+
+
+def test_an_interrupt_while_the_caller_waits_ends_all_threads():
+    """The caller has done its share; the other thread is in the middle of its own, and more would follow."""
+    begun, before = [], threading.active_count()
+
+    def work(n):
+        begun.append(n)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(0.05)
+            return
+        if n < 2:
+            time.sleep(0.2)
+            signal.raise_signal(signal.SIGINT)       # is heard by the main thread, which waits by then
+            time.sleep(0.2)
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(2), 2)
+    assert sorted(begun) == [0, 1] and threading.active_count() == before
