@@ -56,7 +56,7 @@ def test_an_interrupt_while_the_caller_waits_ends_all_threads():
             return
         if n < 2:
             time.sleep(0.2)
-            signal.raise_signal(signal.SIGINT)       # is heard by the main thread, which waits by then
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             time.sleep(0.2)
     with pytest.raises(KeyboardInterrupt):
         in_threads(work, range(2), 2)
