@@ -13,16 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import orjson
-from liqshell.gateway import (
-    executions,
-    gates,
-    inquiry,
-    recent,
-    reconcile,
-    requests,
-    stops,
-    events,
-)
+from liqshell.gateway import context, events, executions, inquiry, reconcile, requests, stops
 from liqshell.venues.bybit.port import BybitPort
 from liqshell.venues.order_port import Page
 from liqshell.venues.outcome import Outcome
@@ -141,7 +132,7 @@ def _no_dedupe() -> AbstractContextManager[Any]:
 
         def make(on_execution: Any) -> Any:
             def fresh(self: Any, x: Any, **how: Any) -> None:
-                self._seen = recent.Recent(1)
+                self._seen = executions.Recent(1)
                 on_execution(self, x, **how)
             return fresh
         with (_replace(executions.Executions, "on_execution", make), patch.object(events, "execution_number", lambda text: next(count))):
@@ -204,7 +195,7 @@ def _gates_ignored() -> AbstractContextManager[Any]:
         def deaf(self: Any, report: Any) -> None:
             init(self, lambda code, gate, instrument: None)
         return deaf
-    return _replace(gates.Gates, "__init__", make)
+    return _replace(context.Gates, "__init__", make)
 
 
 def _image_not_written() -> AbstractContextManager[Any]:

@@ -113,7 +113,7 @@ def objects_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _blocks(path: Path) -> Iterator[bytes]:
     """Whole lines; an array whole."""
     with opened(path) as stream:
-        blocks = map(bytes, line_blocks(stream, path, BLOCK_BYTES, ARRAY_BYTES_MAX))
+        blocks = line_blocks(stream, path, BLOCK_BYTES, ARRAY_BYTES_MAX)
         first = next(blocks, b"").removeprefix(codecs.BOM_UTF8)
         if _is_array(first):
             for more in blocks:
