@@ -16,8 +16,28 @@ from liqcore.detectors.custom import CustomDetector, MarketEvent, PhaseChange
 from liqcore.detectors.detector import Detector
 from liqcore.detectors.parameters import Parameter
 from liqcore.engine import Engine
-from liqcore.event import (AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Completeness, Control, FeedState, FillFlag, FillReason, Gate, Judgment,
-                           Kind, Limit, OrderStatus, Phase, Reason, Role, Side, Signal, Stream, abi_version)
+from liqcore.event import (
+    AUDIT_DTYPE,
+    EVENT_DTYPE,
+    SIGNAL_DTYPE,
+    Completeness,
+    Control,
+    FeedState,
+    FillFlag,
+    FillReason,
+    Gate,
+    Judgment,
+    Kind,
+    Limit,
+    OrderStatus,
+    Phase,
+    Reason,
+    Role,
+    Side,
+    Signal,
+    Stream,
+    abi_version,
+)
 from liqcore.features.custom import CustomFeature, needs
 from liqcore.features.features import Features
 from liqcore.instrument import Instrument
@@ -50,9 +70,11 @@ SHORT = Side.SHORT
 SECOND = 1_000_000_000
 
 # what a live engine does not need: imported when it is asked for
-_LATER = {"Guard": "guard", "Latency": "simulation.latency", "Paper": "simulation.paper", "Passage": "kernels.first_passage",
-          "SimVenue": "simulation.venue", "Tape": "simulation.tape", "TapeBuilder": "simulation.tape_builder", "Verdict": "guard",
-          "Walk": "simulation.tape_runner"}
+_LATER = {
+    "Guard": "guard", "Latency": "simulation.latency", "Paper": "simulation.paper", "Passage": "kernels.first_passage",
+    "SimVenue": "simulation.venue", "Tape": "simulation.tape", "TapeBuilder": "simulation.tape_builder", "Verdict": "guard",
+    "Walk": "simulation.tape_runner",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -71,10 +93,16 @@ def get_include() -> str:
     return _dirname(_dirname(__file__))
 
 
-__all__ = ["AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind",
-           "Bracket", "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "CustomDetector",
-           "CustomFeature", "Declined", "Detector", "Engine", "Features", "FeedState", "FillFlag", "FillReason", "Gate", "Guard",
-           "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "MarketEvent", "OrderStatus", "Paper",
-           "Parameter", "Passage", "Phase", "PhaseChange", "Policy", "QuantileSketch", "Reason", "Refused", "Request", "Risk", "Role",
-           "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Standalone", "Stream", "Tape", "TapeBuilder", "Timetable",
-           "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector", "needs", "whose"]
+__all__ = [
+    "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
+    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "CustomDetector", "CustomFeature",
+    "Declined", "Detector", "Engine", "Features",
+    "FeedState",
+    "FillFlag", "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market",
+    "MarketEvent", "OrderStatus",
+    "Paper", "Parameter", "Passage", "Phase", "PhaseChange", "Policy", "QuantileSketch",
+    "Reason", "Refused", "Request", "Risk", "Role", "RollingQuantile",
+    "SegmentZ", "Side",
+    "Signal", "SimVenue", "Standalone", "Stream", "Tape", "TapeBuilder", "Timetable", "Verdict", "Walk", "Window", "__version__", "abi_version",
+    "get_include", "make_detector", "needs", "whose",
+]

@@ -31,12 +31,20 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
             if failures:
                 return
 
-    others = [threading.Thread(target=run, daemon=True) for _ in range(min(threads, len(arguments)) - 1)]
-    for thread in others:
-        thread.start()
+    def beside(ended: threading.Event) -> None:
+        run()
+        ended.set()
+
+    ends = [threading.Event() for _ in range(min(threads, len(arguments)) - 1)]
+    for ended in ends:
+        threading.Thread(target=beside, args=(ended,)).start()
     run()
-    for thread in others:
-        thread.join()
+    for ended in ends:
+        while not ended.is_set():                        # not Thread.join: an interrupt in it takes the thread for ended
+            try:
+                ended.wait()
+            except BaseException as why:                 # Ctrl-C: nobody works on behind the caller's back
+                failures.append(why)
     if failures:
         raise failures[0]
     return results

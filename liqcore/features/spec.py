@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
-from liqcore.features.table import DAY, ENTRIES, HOUR, MILLISECOND, MINUTE, SECOND, Entry
+from liqcore.features.table import (
+    DAY,
+    ENTRIES,
+    HOUR,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    Entry,
+)
 
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY

@@ -29,8 +29,18 @@ from liqcore.sweep.blocks import run_blocks
 from liqcore.sweep.columns import Columns, columns, interruptions, of_stream
 from liqcore.sweep.grid import GRID_DTYPE, Grid
 from liqcore.sweep.kernel import Market
-from liqcore.sweep.records import (ANSWER_NS, CALL, DAY_NS, PHASES, REASON_STALE_EVENT, REASON_UNCERTAIN, RESULT_DTYPE, SCALE, TERMS,
-                                   TRADE_DTYPE)
+from liqcore.sweep.records import (
+    ANSWER_NS,
+    CALL,
+    DAY_NS,
+    PHASES,
+    REASON_STALE_EVENT,
+    REASON_UNCERTAIN,
+    RESULT_DTYPE,
+    SCALE,
+    TERMS,
+    TRADE_DTYPE,
+)
 from liqcore.simulation.tape import Tape
 
 __all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "Task", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",

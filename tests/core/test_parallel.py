@@ -1,5 +1,6 @@
 """Work in threads: every argument once, in order, and the first failure."""
 
+import signal
 import threading
 import time
 
@@ -42,3 +43,26 @@ def test_a_failure_is_raised_and_nothing_more_is_begun(threads):
     with pytest.raises(ValueError, match="number 4"):
         in_threads(work, range(100), threads)
     assert 4 in begun and len(begun) < 20 and threading.active_count() == len(threading.enumerate())
+
+
+def test_an_interrupt_while_the_caller_waits_ends_all_threads():
+    """The caller has done its share; the other thread is in the middle of its own, and more would follow."""
+    begun, ended = [], []
+
+    def work(n):
+        begun.append(n)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(0.05)
+            return
+        if n < 2:
+            time.sleep(0.2)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.2)
+            ended.append(n)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)        # a worker of xdist hears no Ctrl-C
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            in_threads(work, range(2), 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert sorted(begun) == [0, 1] and len(ended) == 1

@@ -22,11 +22,12 @@ from liqcore import AuditKind
 from liqshell.backtest import variants
 from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
+from liqshell.backtest.run import daily_returns
 from liqshell.backtest.spread import spread
 from liqshell.config.load import Config, loads
 from liqshell.report.overfit import probabilistic_sharpe
 from liqshell.report.robust import controls
-from liqshell.report.statistics import DAY_NS, sharpe, spaced_mean
+from liqshell.report.statistics import sharpe, spaced_mean
 from liqshell.report.study import trades_of
 
 from martingales.market import QUOTES, history, path
@@ -169,16 +170,6 @@ def verdict_of(real: dict[str, Any], values: dict[str, Any], where: History, con
         if told["verdict"].startswith("No edge"):
             break
     return told, runs
-
-
-def daily_returns(audit: np.ndarray, history: History, equity: float) -> np.ndarray:
-    """Net result of the closed trades of each whole day of 24 h from the start, over the equity at its beginning."""
-    days = int((history.end_ns - history.start_ns) // DAY_NS)
-    found = trades_of(audit, history.multipliers)
-    at = (np.array(found["closed_ns"], np.int64) - history.start_ns) // DAY_NS
-    nets = np.bincount(at[at < days], np.array(found["net"])[at < days], max(days, 1))[:days]
-    before = equity + np.concatenate([[0.0], np.cumsum(nets)[:-1]]) if days else np.zeros(0)
-    return nets / np.where(before > 0, before, np.nan)
 
 
 def fills_of(audit: np.ndarray) -> dict[str, int]:

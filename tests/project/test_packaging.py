@@ -53,7 +53,7 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     # the extra `cluster`: of one file, which says how to install it
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
     assert imported.pop("keyring", set()) == {"pysrc/liqshell/vault.py"}
-    assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/server/host.py"}
+    assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/server/tls.py"}
     assert imported.pop("ccxt", set()) == {"pysrc/liqshell/live/ccxt_client.py"}
     assert imported.pop("eth_account", set()) == imported.pop("eth_utils", set()) == {"pysrc/liqshell/venues/polymarket/signing.py"}
     assert {"eth_account", "eth_utils"} == {requirement(text).replace("-", "_") for text in PROJECT["project"]["optional-dependencies"]["binary"]}

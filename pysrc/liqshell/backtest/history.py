@@ -14,7 +14,8 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
-from liqshell.recording import journal, streams
+from liqshell.recording import journal
+from liqshell.recording import streams
 from liqshell.backtest.past_judge import asks_anew, contaminated
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config

@@ -92,7 +92,8 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
              paper_runs: Sequence[Path] = (), agreed: bool = False) -> dict[str, Any]:
     """Until `for_s` has passed, Ctrl-C or SIGTERM."""
     from liqshell.binary.account import Account
-    from liqshell.binary.run import BinaryRun, Follower, Places
+    from liqshell.binary.fires import Follower
+    from liqshell.binary.run import BinaryRun, Places
     from liqshell.live.venue_clock import venue_clock
 
     places = Places.at(url)

@@ -19,7 +19,7 @@ from liqshell.research.detector_agreement import make_detectors, parse
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.research.feature_rows import open_data
-from liqshell.formats import reading as inverse
+from liqshell.formats import inverse
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.formats.validate import Sizes
 from liqshell.input_file import regular

@@ -97,7 +97,7 @@ class VenueOptions:
     def fields(self) -> dict[str, Any]:
         """Fields of emulator.options.Config; ConfigError."""
         from liqshell.emulator.api.faults import Fault
-        from liqshell.emulator.binary.exchange import BinaryFault
+        from liqshell.emulator.binary.faults import BinaryFault
         from liqshell.emulator.server.outside import OutsideFault
 
         low, high = self.ack_ms

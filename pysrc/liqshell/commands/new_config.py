@@ -47,7 +47,8 @@ def new_config(
     """
     from liqshell.commands.doctor import doctor
     from liqshell.config.load import loads, presets
-    from liqshell.config.template import SCHEMA_FILE, schema, text_of
+    from liqshell.config.template import SCHEMA_FILE, text_of
+    from liqshell.config.schema import schema
 
     if file.exists():
         raise ConfigError(str(file), "the file exists", "a new file", "Choose another name, or remove the file")

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from liqshell.config.load import Preset, presets as load_presets
+from liqshell.config.load import Preset
+from liqshell.config.load import presets as load_presets
 from liqshell.errors import ConfigError
 from liqshell.grades import describe, verified
 from liqshell.config.sections import LimitsConfig

@@ -6,154 +6,36 @@ import asyncio
 import shutil
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import picows
 
-import liqcore as lc
 from liqshell.clock import Clock
 from liqshell.config.judge_sections import MODELS
 from liqshell.config.load import Config
 from liqshell.config.sections import FeedConfig
-from liqshell.errors import ConfigError, DataError, LiqshellError, VenueError
+from liqshell.doctor.construct import Made, construct
+from liqshell.doctor.kept import Kept, read_kept
+from liqshell.errors import ConfigError, VenueError
+from liqshell.venues.effects import Answer, Call
 from liqshell.judge.trial import Trial, try_judge
 from liqshell.live.instruments import fetch_instruments
-from liqshell.live.rest import Rest
 from liqshell.live.start import AccountFacts, ask_account
-from liqshell.live.venue_clock import venue_clock
-from liqshell.recording import journal
+from liqshell.live.rest import Rest
 from liqshell.rest import paged, walk_async
-from liqshell.run.pipeline import LiveStart, Pipeline, make_engine, make_paper, settings
-from liqshell.run.warm_up import policies_of
 from liqshell.state.folder import read_state
-from liqshell.state.learnt import Learnt, learnt_file, load
 from liqshell.transport import endpoints, tls_context
-from liqshell.venues.bybit import instruments as bybit_instruments, rest_requests as bybit_rest, rest_responses as answers
-from liqshell.venues.bybit.rest_requests import Request
+from liqshell.live.venue_clock import venue_clock
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import instruments as bybit_instruments
+from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.rest_responses import FeeRate, Parsed
+from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.bybit.signing import RECV_WINDOW_MS, Keys
-from liqshell.venues.effects import Answer, Call
 from liqshell.venues.reports import OrderState
-
-# Whether what a configuration describes can be made: everything that `live` and `backtest` construct is constructed once, and thrown away.
-@dataclass(frozen=True, slots=True)
-class Made:
-    """what: 'paper', 'live', 'backtest', 'warm' or 'ccxt'. text: what was made of it. fault: why it cannot be made, None = it can."""
-
-    what: str
-    text: str
-    fault: LiqshellError | None = None
-
-
-def construct(config: Config, known: Mapping[str, lc.Instrument], speed: float = 1.0) -> list[Made]:
-    """known: contracts of [feed] as the venue describes them; the others are made up, with fine ticks. A policy of the user's is run to make it, as
-    a start would. Raises nothing for what a configuration may say."""
-    out: list[Made] = []
-    if contracts := [*_of_feeds(config, known)]:
-        out.append(_tried("paper", contracts, lambda: Pipeline(settings(config, contracts, speed), trust=True)))
-        if config.run.mode == "live":
-            start = LiveStart(config.paper.equity, config.live.patience)
-            out.append(_tried("live", contracts, lambda: Pipeline(settings(config, contracts, speed, live=start), trust=True)))
-    out += _of_data(config)
-    for source in config.warm.sources:
-        if not Path(source).exists():
-            out.append(Made("warm", "", ConfigError("[warm] sources", f"{source}: no such file or folder", "a run, a recording, a store or a file",
-                                                    "Correct the path, or remove it")))
-    if config.run.mode == "live" and config.live.via == "ccxt":
-        from liqshell.live.ccxt_account import refuse_without_consent
-
-        try:
-            refuse_without_consent(config)
-        except ConfigError as why:
-            out.append(Made("ccxt", "", why))
-    return out
-
-
-def _of_feeds(config: Config, known: Mapping[str, lc.Instrument]) -> Iterator[lc.Instrument]:
-    for feed in config.all_feeds():
-        for symbol in feed.named:
-            first = known.get(symbol) if feed.venue == config.feed.venue else None
-            yield first or _made_up(feed.venue, symbol)
-
-
-def _made_up(venue: str, symbol: str) -> lc.Instrument:
-    return lc.Instrument(symbol, venue=venue, tick_size="0.000001", lot_size="0.000001")
-
-
-def _tried(what: str, contracts: Sequence[lc.Instrument], make: Callable[[], object]) -> Made:
-    try:
-        make()
-    except (ConfigError, DataError) as why:
-        return Made(what, "", why)
-    except (ValueError, TypeError) as why:
-        return Made(what, "", ConfigError(f"[{what}]", str(why)))
-    return Made(what, f"{len(contracts)} contract{'s' if len(contracts) > 1 else ''}")
-
-
-def _of_data(config: Config) -> Iterator[Made]:
-    """What a backtest would run on, without reading its events."""
-    data = config.data
-    wanted = data.symbols or config.feed.named
-    contracts: list[lc.Instrument] = []
-    try:
-        if data.store:
-            from liqshell import store                    # pyarrow
-
-            opened = store.open(data.store)
-            try:
-                contracts = list(opened.select(wanted, data.start or None, data.end or None, missing="gap").instruments)
-            finally:
-                opened.close()
-        for file in data.files:
-            if not Path(file).exists():
-                raise DataError(file, "no such file or folder", "the folder of a run, a recording, or a file that can be imported")
-            if (Path(file) / journal.MANIFEST).is_file():
-                contracts = contracts or [lc.Instrument(**fields) for fields in journal.load_manifest(file).get("instruments", ())]
-        if data.files and not contracts:
-            contracts = [_made_up(data.venue or config.feed.venue, symbol) for symbol in wanted]
-    except (ConfigError, DataError) as why:
-        yield Made("backtest", "", why)
-        return
-    if contracts:
-        yield _tried("backtest", contracts, lambda: make_paper(settings(config, contracts), trust=True))
-
-
-# What is kept of what was learnt: read only.
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the last run has learnt. path: of the file. learnt: None = there is none, or `fault` says why it will not be used."""
-
-    path: str
-    learnt: Learnt | None = None
-    fault: str = ""
-
-
-def read_kept(config: Config, now_ns: int, speed: float = 1.0) -> Kept:
-    """Raises nothing for what may be in the file. now_ns, speed: of the market. A start that looks at it finds the same, but for the ticks and lots
-    that the venue says."""
-    path = learnt_file(config.run.out, config.run.name or "live")
-    try:
-        found = load(path)
-        if found is None:
-            return Kept(str(path))
-        instruments = [lc.Instrument(**fields) for fields in found.identity["instruments"]]
-        wanted = [f"{one.venue}:{symbol}" for one in config.all_feeds() for symbol in one.symbols]
-        learnt = [i.key for i in instruments]
-        if learnt != wanted:
-            return Kept(str(path), None, f"{path}: its state is of {', '.join(learnt)}; this configuration watches {', '.join(wanted)}")
-        values = settings(config, instruments, speed)
-        found.fit(policies_of(values), make_engine(values, trust=True), str(path))
-        age_h = (now_ns - found.until_ns) / 3.6e12
-        if not 0.0 <= age_h <= config.warm.age_max_h:
-            return Kept(str(path), None, f"{path}: its state ends {age_h:,.1f} h ago; expected from 0 to [warm] age_max_h = "
-                                         f"{config.warm.age_max_h:g}")
-    except (DataError, ConfigError, ValueError, TypeError) as why:
-        return Kept(str(path), None, str(why))
-    return Kept(str(path), found)
-
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0

@@ -99,27 +99,23 @@ def _only(path: Path, archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-def line_blocks(stream: IO[bytes], path: Path, size: int, longest: int = LINE_BYTES_MAX) -> Iterator[bytearray]:
+def line_blocks(stream: IO[bytes], path: Path, size: int, longest: int = LINE_BYTES_MAX) -> Iterator[bytes]:
     """Whole lines, about `size` bytes at a time; the last line need not end. DataError at a line of more than `longest` bytes."""
-    rest = bytearray()
-    while True:
-        block, held = bytearray(len(rest) + size), len(rest)
-        block[:held] = rest
-        with memoryview(block) as whole, whole[held:] as room:          # read to where it stays: blocks are not copied
-            read = stream.readinto(room)                                # type: ignore[attr-defined]
-        del block[held + read:]
-        if not read:
-            break
-        end = block.rfind(b"\n", held) + 1
-        rest = block[end:]
+    begun: list[bytes] = []
+    held = 0
+    while block := stream.read(size):
+        end = block.rfind(b"\n") + 1
         if end:
-            del block[end:]
-            yield block
-        elif len(rest) > longest:
+            yield b"".join([*begun, memoryview(block)[:end]])
+            begun, held = [block[end:]], len(block) - end
+            continue
+        begun.append(block)
+        held += len(block)
+        if held > longest:
             raise DataError(str(path), f"a line longer than {longest} bytes", "lines of text")
-    if rest:
-        yield rest
+    if held:
+        yield b"".join(begun)
 
 
-def as_text(data: bytes | bytearray) -> io.StringIO:
+def as_text(data: bytes) -> io.StringIO:
     return io.StringIO(data.decode("utf-8", "replace"), newline="")

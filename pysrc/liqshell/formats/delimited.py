@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from liqshell.formats.compression import arrow, as_text, head, line_blocks, open
 BLOCK_BYTES = 16 << 20
 AHEAD = 2                       # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
 NEWLINE = 10
-Block = TypeVar("Block", bytes, bytearray)
 INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
 
 
@@ -139,9 +138,9 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
         line += lines
 
 
-def ahead(blocks: Iterable[Block], parse: Callable[[Block], Any]) -> Iterator[tuple[Block, Future[Any]]]:
+def ahead(blocks: Iterable[bytes], parse: Callable[[bytes], Any]) -> Iterator[tuple[bytes, Future[Any]]]:
     """Each block, with what it is parsed to: in threads, some blocks before it is asked for."""
-    waiting: deque[tuple[Block, Future[Any]]] = deque()
+    waiting: deque[tuple[bytes, Future[Any]]] = deque()
     pool = ThreadPoolExecutor(AHEAD)
     try:
         for block in blocks:
@@ -161,7 +160,7 @@ def _parser(pa: Any, layout: Layout) -> Any:
                                     null_values=[""], strings_can_be_null=True, true_values=[], false_values=[])
     parse = reader.ParseOptions(delimiter=layout.delimiter)
 
-    def parse_block(data: bytearray) -> tuple[Any, int]:
+    def parse_block(data: bytes) -> tuple[Any, int]:
         lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
         if data[:1].isspace() and data.isspace():
             return None, lines
@@ -170,7 +169,7 @@ def _parser(pa: Any, layout: Layout) -> Any:
     return parse_block
 
 
-def _fault(path: Path, data: bytearray, line: int, layout: Layout, why: str) -> DataError:
+def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> DataError:
     """The first row that is not as it should be."""
     try:
         for row in (rows := csv.reader(as_text(data), delimiter=layout.delimiter)):

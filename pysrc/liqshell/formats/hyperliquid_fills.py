@@ -172,7 +172,7 @@ class NodeFills(Reading):
         self.counts.update(lines.counts)
 
     def _lines(self, stream: IO[bytes], lines: Lines) -> Iterator[list[Row]]:
-        for data in map(bytes, line_blocks(stream, self.path, READ_BYTES)):
+        for data in line_blocks(stream, self.path, READ_BYTES):
             ends = data.endswith(b"\n")
             for text in data.split(b"\n"):
                 lines.line += 1

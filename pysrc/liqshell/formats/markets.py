@@ -9,8 +9,9 @@ from typing import Any
 
 from liqcore.event import Completeness, Kind
 from liqshell.recording.lines import BINANCE_CM, BINANCE_SPOT, BYBIT_2, BYBIT_OPTION, BYBIT_SPOT, DYDX, FTX, GATE
-from liqshell.venues import adapters, frames as read
+from liqshell.venues import adapters
 from liqshell.venues.binance import decoder as binance
+from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter
 from liqshell.venues.frames import Frame, FrameKind
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,50 +17,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from liqcore.event import Completeness, Kind
+from liqcore.event import Completeness
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, Events, rows_of
+from liqshell.formats import inverse
 from liqshell.formats.carried_state import Carried
 from liqshell.formats.column_map import ColumnMap
-from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.formats.markets import MARKETS
 from liqshell.formats.validate import Block, Findings, Limits, Validator, groups
 from liqshell.recording.lines import BINANCE_CM
+from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.venues.adapters import BY_NAME
-
-# Coin-margined (inverse) contracts: each is worth a number of dollars, whatever the price. Their liquidations need a stated notional, because
-# quantity x price means nothing for them.
-NOTE = ("inverse contracts: quantities are contracts, each worth dollars; liquidations state their notional, quantity x that value; of trades, "
-        "quotes and open interest quantity x price is no notional")
-
-
-def dollars(venue: str, symbol: str) -> float:
-    """What one contract is worth, USD; 0 for what is not inverse, or not known to be. Sources: the venues' contract pages."""
-    if venue == "binance_cm":
-        return 100.0 if symbol.startswith("BTCUSD") else 10.0
-    if venue == "okx":
-        return (100.0 if symbol.startswith("BTC-") else 10.0) if "-USD-" in symbol else 0.0
-    if venue == "bybit":
-        return 1.0 if symbol.endswith("USD") or symbol[:-3].endswith("USD") and symbol[-2:].isdigit() else 0.0     # BTCUSD, BTCUSDZ24
-    if venue == "bitmex":
-        return 1.0 if symbol == "XBTUSD" or symbol.startswith("XBT") and symbol[-2:].isdigit() else 0.0
-    if venue == "deribit":
-        return 1.0 if symbol.startswith(("BTC-", "ETH-")) and "_" not in symbol else 0.0
-    return 0.0
-
-
-def state_notional(events: np.ndarray, contracts: Sequence[tuple[str, str]]) -> bool:
-    """Write the notional of liquidations of inverse contracts into aux_price where none is stated; whether there were any."""
-    open_ = np.flatnonzero((events["kind"] == int(Kind.LIQUIDATION)) & (events["aux_price"] == 0.0))
-    values = np.array([dollars(*contract) for contract in contracts]) if len(open_) else np.zeros(0)
-    if not values.any():
-        return False
-    worth = values[events["instrument"][open_]]
-    stated = events["aux_price"].copy()
-    stated[open_] = events["qty"][open_] * worth
-    events["aux_price"] = stated
-    return bool(worth.any())
-
 
 SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"      # a note of Reading.notes
 SEED = "seed of the generated market: "                                            # another, with the seed behind it
@@ -172,7 +139,7 @@ class Reading:
         """The same, where liquidations of inverse contracts state what they are worth. What live was given is not changed: it came so."""
         for block in self.blocks():
             if not self.validator.faithful and not self.in_base:
-                state_notional(block.events, self.contracts)
+                inverse.state_notional(block.events, self.contracts)
             yield block
 
     def ordered(self) -> Iterator[np.ndarray]:
@@ -220,8 +187,8 @@ class Reading:
                                 "the contract of the rows", "" if symbol else "Give it: symbol=...")
             found = self._index[key] = len(self.contracts)
             self.contracts.append(key)
-            if not self.in_base and dollars(venue, symbol):
-                self.note(NOTE)
+            if not self.in_base and inverse.dollars(venue, symbol):
+                self.note(inverse.NOTE)
             multiplier = self.options.multipliers.get(key, self.options.multipliers.get(symbol))
             if multiplier is not None:
                 rules["multiplier"] = multiplier

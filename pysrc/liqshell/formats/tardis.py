@@ -19,7 +19,8 @@ from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
-from liqshell.formats.reading import CENSORED, UNKNOWN, Reading, blank, dollars
+from liqshell.formats.inverse import dollars
+from liqshell.formats.reading import CENSORED, UNKNOWN, Reading, blank
 from liqshell.formats.validate import Block
 from liqshell.recording.streams import BITS
 

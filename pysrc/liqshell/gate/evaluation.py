@@ -1,4 +1,4 @@
-"""The requirements of the paper gate, the go-live gate and the scale gate, and the verdicts."""
+"""The requirements of the paper gate and of the go-live gate, and the verdicts. Those of the scale gate: scale.py."""
 
 from __future__ import annotations
 
@@ -9,125 +9,11 @@ from typing import Any
 
 from liqshell.gate.evidence import Evidence, Opened, gather, once
 from liqshell.gate.exits import PROTECT_S, Fault
-from liqshell.report.coverage import DAY_NS, rate
-from liqshell.report.statistics import mean_test, poisson, spaced_mean, wilson
-from liqshell.report.text import interval, millis, number, percent, plural, when
-from liqshell.report.verdicts import ABOVE, BELOW, CLAIMED, Measured
-
-# What a gate says of one requirement, and how a number with an interval becomes a verdict.
-PASS, FAIL, THIN = "pass", "fail", "not enough data"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One requirement. id: stable, for programs. source: its gate, paper, live or scale. required: in words. measured: in words, "" where nothing
-    was. n: of what is counted; value, low, high: the number and its 95 % interval in `unit` ("share": 0..1), None where it is no number. note: what a
-    reader has to know to believe it."""
-
-    id: str
-    source: str
-    title: str
-    required: str
-    measured: str
-    verdict: str
-    n: int = 0
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-    unit: str = ""
-
-    @property
-    def interval(self) -> str:
-        """The 95 % interval as a person reads it, a dash where there is none."""
-        if self.unit == "share":
-            return interval(self.low, self.high, percent)
-        return interval(self.low, self.high) + (f" {self.unit}" if self.unit and self.low is not None and self.high is not None else "")
-
-
-def inside(low: float | None, high: float | None, least: float, most: float) -> str:
-    """A pass where the whole interval lies within [least, most], a fail where none of it does; between, there is not enough data to tell."""
-    return {CLAIMED: PASS, BELOW: FAIL, ABOVE: FAIL}.get(Measured(low, low, high, least=0).against(least, most), THIN)
-
-
-def share_inside(k: int, n: int, least: float, most: float = 1.0) -> tuple[str, float | None, float | None, float | None]:
-    """(verdict, share, low, high) of k in n."""
-    if not n:
-        return THIN, None, None, None
-    low, high = wilson(k, n)
-    return inside(low, high, least, most), k / n, low, high
-
-
-def flawless(faults: int, n: int, least: int) -> str:
-    """One fault fails, whatever n; none passes from `least` cases on."""
-    return FAIL if faults else PASS if n >= least else THIN
-
-
-def counted(faults: int, n: int) -> tuple[float, float | None, float | None]:
-    """(faults, low, high): how many another n cases would lead one to expect, by the Poisson interval of the count."""
-    return (float(faults), *(poisson(faults) if n else (None, None)))
-
-
-# The requirements of the scale gate: a second contract, a third and fourth, more size; each from live results of the latest days.
-SCALE = "scale"
-STEPS = (("scale.second", "A second contract", 7.0), ("scale.third", "A third and a fourth contract", 14.0), ("scale.size", "More size", 30.0))
-STREAK = 5                          # losses in a row, or a week that lost: no number is written
-FILL_SHARE = 0.4
-MONTH_DAYS = 30.0
-
-
-def scale_items(live: Evidence) -> Iterator[Item]:
-    """live: of the live runs; what they earned is `results`, what became of their resting entries `decided`."""
-    end = max((end for spans in live.spans.values() for _, end in spans), default=0)
-    days = max(live.days.values(), default=0.0)
-    for id_, title, least in STEPS:
-        yield _profit(id_, title, least, live, end, days)
-    yield _streak(live, end)
-    month = [filled for ts, filled in live.decided if ts > end - MONTH_DAYS * DAY_NS]
-    verdict, value, low, high = share_inside(sum(month), len(month), FILL_SHARE)
-    measured = f"{percent(value)}, {sum(month)} of {len(month)}" if month else ""
-    yield Item("scale.fills", SCALE, "Resting entries are filled as before",
-               f"at least {percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days; below that, a smaller "
-               "size", measured, verdict, len(month), value, low,
-               high, "With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.", "share")
-
-
-def _recent(live: Evidence, end: int, days: float) -> list[tuple[int, int, float, float]]:
-    return [one for one in live.results if one[0] > end - days * DAY_NS]
-
-
-def _profit(id_: str, title: str, least: float, live: Evidence, end: int, days: float) -> Item:
-    """Profitable: the mean net result of a trade of these days is above zero with its whole interval."""
-    found = _recent(live, end, least)
-    test = spaced_mean([bps for _, _, _, bps in found], [ts for ts, _, _, _ in found], max((held for _, held, _, _ in found), default=0))
-    low, high = test["low"], test["high"]
-    verdict = inside(low, high, math.ulp(0.0), math.inf) if found else THIN
-    measured = (f"{number(math.fsum(net for _, _, net, _ in found), 2, True)} net in {plural(len(found), 'trade')}, "
-                f"{number(test['mean'], 1, True)} bps each; {days:.1f} days covered") if found else ""
-    return Item(id_, SCALE, title, f"the latest {least:g} days of live trading profitable beyond chance, after all costs", measured,
-                verdict if days >= least or verdict == FAIL else THIN, len(found), test["mean"], low, high, unit="bps")
-
-
-def _streak(live: Evidence, end: int) -> Item:
-    nets = [net for _, _, net, _ in live.results]
-    week = math.fsum(net for _, _, net, _ in _recent(live, end, 7.0))
-    lost = _losses(nets)
-    verdict = THIN if len(nets) < STREAK else FAIL if lost >= STREAK or week < 0.0 else PASS
-    return Item("scale.streak", SCALE, "No losing streak", f"fewer than {STREAK} losses in a row now, and the latest week did not lose",
-                f"{plural(lost, 'loss', 'losses')} in a row; the latest week {number(week, 2, True)}" if nets else "", verdict,
-                len(nets), float(lost), unit="losses",
-                note="After a losing streak a person must find what has changed; there is no growth.")
-
-
-def _losses(nets: Sequence[float]) -> int:
-    """How many of the latest results are losses, without a gain between."""
-    count = 0
-    for net in reversed(nets):
-        if net > 0.0:
-            break
-        count += 1
-    return count
-
+from liqshell.gate.items import FAIL, PASS, THIN, Item, counted, flawless, inside, share_inside
+from liqshell.gate.scale import SCALE, scale_items
+from liqshell.report.coverage import rate
+from liqshell.report.statistics import mean_test, wilson
+from liqshell.report.text import millis, number, percent, plural, when
 
 PAPER, LIVE = "paper", "live"
 STABLE_H = 24.0

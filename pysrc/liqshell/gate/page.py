@@ -12,7 +12,9 @@ from rich.text import Text
 from liqshell import private
 from liqshell.errors import ConfigError
 from liqshell.fitted import Table
-from liqshell.gate.evaluation import FAIL, LIVE, PAPER, PASS, SCALE, Gate, Item
+from liqshell.gate.items import FAIL, PASS, Item
+from liqshell.gate.evaluation import LIVE, PAPER, Gate
+from liqshell.gate.scale import SCALE
 from liqshell.pages import below, document, empty, notice, paragraphs, section, span, table
 from liqshell.report.text import NONE
 

@@ -4,54 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import liqcore as lc
-from liqcore.event import Control as Order, Gate, Kind, Role
+from liqcore.event import Control as Order
+from liqcore.event import Gate, Kind, Role
+from liqshell.live import limits_reload as limits
+from liqshell.live import watchdog
 from liqshell.config.load import Config
+from liqshell.run.dispatch import Dispatch, PicowsWire
 from liqshell.errors import VenueError
-from liqshell.fields import SCALE
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.effects import Call, Channel, Level, Notice
 from liqshell.gateway.gateway import Gateway
+from liqshell.venues.order_port import Port
 from liqshell.gateway.settings import Settings
-from liqshell.live import equity, limits_reload as limits, opening, watchdog
-from liqshell.live.admission import PROGRESS_S, Admission, Patience
+from liqshell.live import equity, opening
 from liqshell.live.adoption import Adoption
 from liqshell.live.channel import Link
+from liqshell.live.admission import Admission
+from liqshell.live.patience import PROGRESS_S
 from liqshell.live.rest import Rest
-from liqshell.run.dispatch import Dispatch, PicowsWire
-from liqshell.run.feed_listener import WireClock
+from liqshell.live.run_context import RunContext
 from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, make_engine
 from liqshell.run.sink import LiveSink
 from liqshell.state.control import Kill
 from liqshell.state.store import halt_reason
+from liqshell.fields import SCALE
 from liqshell.transport import Endpoint, endpoints
 from liqshell.venues.bybit.orders import order_encoder
-from liqshell.venues.bybit.port import BybitPort
 from liqshell.venues.bybit.signing import AUTH_EXPIRY_MS, Keys
-from liqshell.venues.effects import Call, Channel, Level, Notice
-from liqshell.venues.order_port import Port
-
-# What the venue side of a run knows of the run that it is part of.
-@dataclass(frozen=True)
-class RunContext:
-    """folder: of the run. speed: market seconds a second of the wall. patience: for how long a start asks on. stop(): end the run in good order;
-    stopping(): whether that was asked for. report(event): one event into the engine, and into the recording in order with the frames."""
-
-    folder: Path
-    clock: WireClock
-    speed: float
-    tls: ssl.SSLContext | None
-    patience: Patience
-    stop: Callable[[], None]
-    stopping: Callable[[], bool]
-    report: Callable[[tuple[Any, ...]], None]
-
 
 WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
 UNBEGUN = "before the account was reconciled. Nothing was started; look at the account at the venue"

@@ -4,80 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar
 
 import liqcore as lc
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, VenueError
-from liqshell.fields import SCALE
+from liqshell.venues.effects import Call, Level, Notice
 from liqshell.gateway.context import FADES, QUICK_S, ROUND_TRIPS
 from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.live import start as deciding
 from liqshell.live.adoption import Adoption, book, stop_of
 from liqshell.live.opening import Account
+from liqshell.live.patience import Patience
 from liqshell.live.rest import Rest
-from liqshell.live.start import PATIENCE_S, AccountFacts, Effect, Finding, ask_account, effect_of, refusal
+from liqshell.live.start import Effect, Finding, AccountFacts, ask_account, effect_of, refusal
 from liqshell.run.pipeline import LiveStart
 from liqshell.state.folder import read_state
+from liqshell.fields import SCALE
 from liqshell.venues.bybit import rest_requests as bybit_rest
-from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.bybit.rest_responses import interpret_reply, parse_positions
-from liqshell.venues.effects import Call, Level, Notice
 from liqshell.venues.outcome import Asked, Outcome
+from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.reports import Position
-
-# For how long a start goes on asking a venue that cannot answer just now.
-T = TypeVar("T")
-FIRST_S, LONGEST_S = 0.25, 5.0      # pauses between two tries
-LOOK_S = 0.1                        # how soon a wish to stop is heeded
-PROGRESS_S = 5.0                        # between two progress lines about the same thing
-
-
-class Patience:
-    """seconds: of the whole start, from now on. stopping(): somebody wants it to end. Errors that do not pass end it at once."""
-
-    def __init__(self, seconds: float = PATIENCE_S, stopping: Callable[[], bool] = lambda: False):
-        self.seconds = seconds
-        self.began = time.monotonic()
-        self._stopping = stopping
-        self._reported: dict[str, float] = {}
-
-    @property
-    def left_s(self) -> float:
-        return max(0.0, self.began + self.seconds - time.monotonic())
-
-    def report_progress(self, why: str) -> None:
-        """A progress line; the same one now and then only."""
-        now = time.monotonic()
-        if now >= self._reported.get(why, 0.0):
-            self._reported = {text: until for text, until in self._reported.items() if until > now} | {why: now + PROGRESS_S}
-            _log.warning("start: %s; asks again, %.0f s left", why, self.left_s)
-
-    async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What attempt() brings, tried again with growing pauses while its VenueError may pass. The last one where the patience is used up, or
-        somebody wants the start to end."""
-        tries = 0
-        while True:
-            try:
-                return await attempt()
-            except VenueError as why:
-                if not why.passing or not self.left_s or self._stopping():
-                    raise
-                self.report_progress(str(why))
-            await self.pause(tries)
-            tries += 1
-
-    async def pause(self, tries: int) -> None:
-        """Before try number `tries` + 1."""
-        until = time.monotonic() + min(self.left_s, LONGEST_S, FIRST_S * 1.7 ** min(tries, 20)) * random.uniform(0.8, 1.0)
-        while (left := until - time.monotonic()) > 0.0 and not self._stopping():
-            await asyncio.sleep(min(LOOK_S, left))
-
 
 MODES_MAX = 10                  # contracts whose position mode is asked for here; the gateway asks all
 ASK_S = (1.0, 1.5, 2.0, 3.0)    # for an answer, from try to try: a lost one is missed soon, a slow venue is waited for

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, TimeoutError as Late
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -26,7 +27,8 @@ from liqshell.state.store import set_aside
 from liqshell.state.prefix import is_ours
 from liqshell.state.sheet import Sheet
 from liqshell.rest import paged, walk
-from liqshell.venues.bybit import instruments as bybit_instruments, rest_requests as bybit_rest
+from liqshell.venues.bybit import instruments as bybit_instruments
+from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.rest_responses import parse_executions, parse_orders, parse_positions
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.orders import LINK_ID_CHARS_MAX, order_link_id, parse_order_link_id

@@ -16,7 +16,8 @@ import liqcore as lc
 from liqshell.gateway.executions import DELIVERIES, FUNDING, TRADES, with_fee
 from liqshell.gateway.settings import Settings
 from liqshell.live.opening import State
-from liqshell.venues.bybit import rest_requests as bybit_rest, rest_responses as bybit_answers
+from liqshell.venues.bybit import rest_responses as bybit_answers
+from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.reports import Execution

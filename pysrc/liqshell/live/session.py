@@ -17,62 +17,32 @@ import numpy as np
 import liqcore as lc
 from liqshell.clock import Clock
 from liqshell.config.load import Config
-from liqshell.config.sections import FeedConfig
 from liqshell.errors import ConfigError, VenueError
-from liqshell.grades import contracts_of, together
-from liqshell.judge.asked import rows_of
 from liqshell.judge.build import make_judge
-from liqshell.live.account import LiveAccount, RunContext
+from liqshell.venues.effects import Level, Notice
+from liqshell.grades import contracts_of, together
+from liqshell.recording.journal import FRAMES, Journal, code_hash
+from liqshell.live.account import LiveAccount
+from liqshell.live.coverage import QuoteCoverage
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import ListWatch, resolve
+from liqshell.judge.asked import rows_of
 from liqshell.live.judging import Judging, RunTime, refuse_unanswered
 from liqshell.live.learnt_keeper import Keeper, Warmth
-from liqshell.live.admission import Patience
+from liqshell.live.patience import Patience
+from liqshell.live.run_context import RunContext
 from liqshell.live.silence import Silence
 from liqshell.live.spin import Spin
 from liqshell.live.start import PATIENCE_S
-from liqshell.recording.journal import FRAMES, Journal, code_hash
 from liqshell.recording.marks import Concern, parts_of
-from liqshell.recording.packing import frame_files
-from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
-from liqshell.run.feed_listener import WireClock
 from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, settings
-from liqshell.run.view_page import ViewWriter
+from liqshell.config.sections import FeedConfig
 from liqshell.transport import is_loopback, tls_context
 from liqshell.venues.adapter import InstrumentPage
-from liqshell.venues.effects import Level, Notice
-
-# For how much of the time in which a contract traded its quotes held, sampled while the run goes on.
-SAMPLE_NS = lc.SECOND           # of market time
-LONGEST_NS = 60 * lc.SECOND     # what one sample may stand for: a process that slept knows nothing of the time between
-
-
-class QuoteCoverage:
-    """look(engine, now) as often as one likes; it samples once a second of market time."""
-
-    def __init__(self, instruments: int):
-        self._last = 0
-        self.traded_ns = [0] * instruments
-        self.quoted_ns = [0] * instruments
-
-    def look(self, engine: lc.Engine, now: int) -> None:
-        passed = now - self._last
-        if passed < SAMPLE_NS:
-            return
-        if self._last and passed <= LONGEST_NS:
-            for n in range(len(self.traded_ns)):
-                holds = engine.holds(n, now)
-                if holds & lc.Stream.STREAM_TRADE:
-                    self.traded_ns[n] += passed
-                    self.quoted_ns[n] += passed if holds & lc.Stream.STREAM_QUOTE else 0
-        self._last = now
-
-    def as_dict(self, instruments: tuple[lc.Instrument, ...]) -> dict[str, Any]:
-        """By contract: hours in which it traded (a trade in the last minute), and the share of them in which a quote held (None where it never
-        traded)."""
-        return {one.key: {"traded_hours": round(traded / (3600 * lc.SECOND), 4), "quoted": round(quoted / traded, 6) if traded else None}
-                for one, traded, quoted in zip(instruments, self.traded_ns, self.quoted_ns, strict=True)}
-
+from liqshell.recording.packing import frame_files
+from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
+from liqshell.run.view_page import ViewWriter
+from liqshell.run.feed_listener import WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
 LIST_S = 1.5                    # for the list of contracts while trades of ours are open

@@ -25,7 +25,8 @@ from liqshell.live.opening import refuse_unsafe
 from liqshell.state.folder import StateFolder
 from liqshell.state.prefix import is_ours
 from liqshell.rest import paged, walk_async
-from liqshell.venues.bybit import rest_requests as bybit_rest, rest_responses as answers
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.rest_responses import AccountInfo, KeyInfo, Parsed
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.orders import parse_order_link_id

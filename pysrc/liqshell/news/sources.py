@@ -10,79 +10,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from xml.parsers import expat
 
 import orjson
 
+from liqshell.news.feed_xml import entries
 from liqshell.news.items import SEARCH, Item, NewsError, NewsSource, host_of
 from liqshell.news.pace import Pace
 from liqshell.venues.adapters import adapter_of
 from liqshell.web import Reply, Web
-
-# RSS 2.0, RSS 1.0 and Atom, read by expat alone. A document type declaration is refused before anything in it counts, so there are no entities to
-# expand and nothing outside is ever opened.
-DEPTH_MAX = 32
-TEXT_MAX = 20_000
-FEED_ENTRIES_MAX = 1_000
-_BEGINS = (["rss", "channel"], ["rdf", "channel"], ["feed"])        # paths that only a feed has: a page to log in or an error is XML, too
-_FIELDS = {"title": "title", "link": "link", "description": "description", "summary": "description", "content": "description", "pubdate": "date",
-           "published": "date", "updated": "date", "date": "date"}
-
-
-class _Reader:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, str]] = []
-        self.is_feed = False
-        self._path: list[str] = []
-        self._row: dict[str, str] | None = None
-        self._at = 0
-        self._field = ""
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        local = name.rpartition("}")[2].lower()
-        self._path.append(local)
-        self.is_feed = self.is_feed or self._path in _BEGINS
-        if len(self._path) > DEPTH_MAX or len(self.rows) >= FEED_ENTRIES_MAX:
-            raise ValueError("nested too deeply, or too many entries")
-        if local in ("item", "entry") and self._row is None:
-            self._row, self._at = {}, len(self._path)
-        elif self._row is not None and len(self._path) == self._at + 1:
-            field = _FIELDS.get(local, "")
-            if field == "link" and attributes.get("rel", "alternate") == "alternate" and attributes.get("href"):
-                self._row.setdefault("link", attributes["href"][:TEXT_MAX])
-            self._field = "" if field in self._row else field
-
-    def text(self, data: str) -> None:
-        if self._row is not None and self._field and len(self._path) > self._at:
-            self._row[self._field] = (self._row.get(self._field, "") + data)[:TEXT_MAX]
-
-    def end(self, _: str) -> None:
-        if self._row is not None and len(self._path) == self._at + 1:
-            self._field = ""
-        elif self._row is not None and len(self._path) == self._at:
-            self.rows.append({name: value.strip() for name, value in self._row.items()})
-            self._row = None
-        self._path.pop()
-
-
-def _refused(*_: object) -> int:
-    raise ValueError("a document type declaration")
-
-
-def entries(body: bytes) -> list[dict[str, str]]:
-    """The entries of a feed: title, link, description, date, each where it is said. ValueError for what is no XML or no feed, declares a document
-    type, nests more than 32 deep or has more than 1,000 entries. An empty feed has no entries; what is no feed says nothing about any."""
-    reader, parser = _Reader(), expat.ParserCreate(namespace_separator="}")
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = _refused
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = reader.start, reader.end, reader.text
-    try:
-        parser.Parse(body, True)
-    except expat.ExpatError as why:
-        raise ValueError(f"no XML: {why}") from None
-    if not reader.is_feed:
-        raise ValueError("XML, but no feed: neither rss nor RDF with a channel, nor an Atom feed")
-    return reader.rows
-
 
 Now = Callable[[], int]
 BRAVE = "https://api.search.brave.com"
@@ -125,29 +60,19 @@ def _json(body: bytes) -> Any:
 
 
 class _Asked:
-    """What sources share: a cache, one request at a time. By itself the source of one list, at `target`, which is read for all assets at once."""
+    """What sources share: a cache, one request at a time."""
 
-    target = ""
-
-    def __init__(self, name: str, web: Web, now: Now, names: Mapping[str, str], timeout_s: float, interval_s: float, cache_s: float):
-        self.name, self._web, self._now, self._names, self._timeout_s, self._cache_s = name, web, now, names, timeout_s, cache_s
+    def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float):
+        self.name, self._web, self._now, self._cache_s = name, web, now, cache_s
         self._pace = Pace(interval_s)
         self._kept: dict[str, tuple[float, list[Item]]] = {}
 
     async def close(self) -> None:
         await self._web.close()
 
-    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
-        ticker, name = terms_of(asset, self._names)
-        return [item for item in await self._items("", self.target) if mentions(f"{item.title} {item.description}", ticker, name)]
-
-    def _read(self, reply: Reply, received_ns: int) -> list[Item]:
-        raise NotImplementedError
-
-    async def _items(self, key: str, target: str) -> list[Item]:
-        """Items of the cache, or of a request. NewsError where neither has any answer within `timeout_s`."""
+    async def _items(self, key: str, target: str, until_s: float, read: Callable[[Reply, int], list[Item]]) -> list[Item]:
+        """Items of the cache, or of a request. NewsError where neither has any answer by `until_s`."""
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + self._timeout_s
         if (kept := self._fresh(key)) is not None:
             return kept
         if self._pace.wait_s() > until_s - loop.time():
@@ -162,7 +87,7 @@ class _Asked:
         received = self._now()
         self._pace.learn(reply.status, reply.headers)
         try:
-            items = self._read(reply, received) if reply.status == 200 else None
+            items = read(reply, received) if reply.status == 200 else None
         except (ValueError, KeyError, TypeError, AttributeError) as why:
             raise NewsError(f"{self.name}: an answer of unexpected form: {type(why).__name__}") from None
         if items is None:
@@ -182,13 +107,15 @@ class Brave(_Asked):
                  ca: str = "", interval_s: float = 1.0):
         web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
                   secret=True)
-        super().__init__(SEARCH, web, now, names, timeout_s, interval_s, cache_s)
+        super().__init__(SEARCH, web, now, interval_s, cache_s)
+        self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
         ticker, name = terms_of(asset, self._names)
         words = f'"{name}" OR {ticker} crypto' if name else f"{ticker} crypto"
         query = urlencode({"q": words, "freshness": "pd", "count": 10, "spellcheck": "false", "search_lang": "en", "safesearch": "off"})
-        return await self._items(ticker, f"/res/v1/news/search?{query}")
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        return await self._items(ticker, f"/res/v1/news/search?{query}", until, self._read)
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
@@ -198,15 +125,20 @@ class Brave(_Asked):
 
 
 class Announcements(_Asked):
-    """Bybit's announcements of listings, delistings and maintenance."""
-
-    target = "/v5/announcements/index?locale=en-US&limit=50"
+    """Bybit's announcements of listings, delistings and maintenance. The list is read for all assets at once."""
 
     def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = ""):
-        web = Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca)
-        super().__init__("bybit", web, now, names, timeout_s, 0.2, cache_s)
+        super().__init__("bybit", Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca), now, 0.2, cache_s)
+        self._names, self._timeout_s = names, timeout_s
 
-    def _read(self, reply: Reply, received_ns: int) -> list[Item]:
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        found = await self._items("", "/v5/announcements/index?locale=en-US&limit=50", until, self._read)
+        ticker, name = terms_of(asset, self._names)
+        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
+
+    @staticmethod
+    def _read(reply: Reply, received_ns: int) -> list[Item]:
         answer = _json(reply.body)
         if answer["retCode"] != 0:
             raise ValueError
@@ -217,11 +149,18 @@ class Announcements(_Asked):
 
 
 class Feeds(_Asked):
-    """One RSS or Atom feed. address: of the feed."""
+    """One RSS or Atom feed, read for all assets at once. address: of the feed."""
 
     def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = ""):
         web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
-        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, names, timeout_s, 1.0, cache_s)
+        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s)
+        self._names, self._timeout_s = names, timeout_s
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        found = await self._items("", "", until, self._read)
+        ticker, name = terms_of(asset, self._names)
+        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
 
     def _read(self, reply: Reply, received_ns: int) -> list[Item]:
         return [Item(received_ns, self.name, host_of(row.get("link", "")) or self.name, row.get("title", ""), row.get("description", ""),

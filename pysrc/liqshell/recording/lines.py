@@ -5,7 +5,7 @@
     cryptofeed 3      {"t": "recv", "conn", "ts": seconds, "data": the frame as text}; a line with t = connect names the address of a connection
     cryptofeed 2      "ADDRESS <-> SECONDS" (connected), "ADDRESS <- SECONDS: sent", "SECONDS: received" or "ADDRESS -> SECONDS: received"
     hftbacktest       "NANOSECONDS FRAME"
-    frames            by themselves, and pages of REST answers (py)
+    frames            by themselves, and pages of REST answers (rest_pages.py)
 
 Venues use one name in several markets: BTCUSDT of Bybit is a spot market and a linear contract. The address of a connection says which market its
 frames are of; without one, what stands in the frame.
@@ -15,7 +15,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -23,163 +23,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from liqshell.recording import rest_pages
 from liqshell.errors import DataError
 from liqshell.iso import written_ns
 from liqshell.recording.recorder import TOPIC, label
+from liqshell.recording.unaddressed import Unaddressed
 from liqshell.venues.adapters import ADAPTERS
-
-# Pages of REST answers that people keep: public trades and liquidations of Bybit, OKX, Binance and Hyperliquid. Each row becomes the frame that
-# the venue's websocket sends for it, so that one decoder reads both. Rows come newest first: they are turned round. Nobody says when a page was
-# received.
-class Row(NamedTuple):
-    """A row as a frame: its market, and the venue's time, ns."""
-
-    market: str
-    frame: bytes
-    ts: int
-
-
-_BYBIT = {"linear": "bybit", "inverse": "bybit", "spot": "bybit_spot", "option": "bybit_option"}
-
-
-def page_frames_of(found: Any) -> list[Row] | None:
-    """The rows of a page in order of time; None where it is no page of trades or liquidations."""
-    if isinstance(found, list):
-        if found and all(isinstance(row, dict) for row in found):
-            rows, make = found, next((make for keys, without, make in _LISTS if keys <= found[0].keys() and not without & found[0].keys()), None)
-        else:
-            return None
-    elif isinstance(found, dict) and isinstance(found.get("result"), dict) and "retCode" in found:
-        market = _BYBIT.get(str(found["result"].get("category")))
-        rows, make = found["result"].get("list"), _bybit_page(market) if market else None
-    elif isinstance(found, dict) and "code" in found and "data" in found and "arg" not in found:
-        rows, make = found["data"], _okx_page
-    else:
-        return None
-    if make is None or not isinstance(rows, list) or not rows:
-        return None
-    try:
-        made = [one for row in rows for one in make(row)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return None
-    return sorted(made, key=lambda row: row.ts)
-
-
-def _row(market: str, frame: Mapping[str, Any], ms: Any) -> Row:
-    ts = int(ms) * 1_000_000
-    if not 0 <= ts < 1 << 62:
-        raise ValueError("time")
-    return Row(market, orjson.dumps(frame), ts)
-
-
-def _bybit_page(market: str) -> Callable[[dict[str, Any]], list[Row]]:
-    def make(row: dict[str, Any]) -> list[Row]:
-        if "orderId" in row or "orderLinkId" in row:
-            raise KeyError("executions of an account")
-        data = {"T": int(row["time"]), "s": row["symbol"], "S": row["side"], "v": row["size"], "p": row["price"], "i": row["execId"],
-                "BT": bool(row.get("isBlockTrade", False))}
-        return [_row(market, {"topic": f"publicTrade.{row['symbol']}", "type": "snapshot", "ts": data["T"], "data": [data]}, data["T"])]
-    return make
-
-
-def _okx_page(row: dict[str, Any]) -> list[Row]:
-    if "details" in row:
-        arg = {"channel": "liquidation-orders", "instType": row["instType"]}
-        return [_row("okx", {"arg": arg, "data": [{**row, "details": [one]}]}, one["ts"]) for one in row["details"]]
-    channel = next((channel for key, channel in (("tradeId", "trades"), ("markPx", "mark-price"), ("oi", "open-interest")) if key in row), "")
-    if not channel or "ordId" in row:
-        raise KeyError("no page of market data")
-    return [_row("okx", {"arg": {"channel": channel, "instId": row["instId"]}, "data": [row]}, row["ts"])]
-
-
-def _hyperliquid_page(row: dict[str, Any]) -> list[Row]:
-    return [_row("hyperliquid", {"channel": "trades", "data": [row]}, row["time"])]
-
-
-def _binance_page(row: dict[str, Any]) -> list[Row]:
-    order = {"s": row["symbol"], "S": row["side"], "o": row.get("type", "LIMIT"), "f": row.get("timeInForce", "IOC"), "q": row["origQty"],
-             "p": row["price"], "ap": row["averagePrice"], "X": row["status"], "l": row["executedQty"], "z": row["executedQty"], "T": row["time"]}
-    market = "binance_cm" if "USD_" in row["symbol"] else "binance_um"
-    return [_row(market, {"e": "forceOrder", "E": row["time"], "o": order}, row["time"])]
-
-
-# what the rows of a list hold, what they must not hold, and how they become frames
-_LISTS: tuple[tuple[set[str], set[str], Callable[[dict[str, Any]], list[Row]]], ...] = (
-    ({"coin", "side", "px", "sz", "time", "tid"}, {"oid", "dir"}, _hyperliquid_page),
-    ({"symbol", "origQty", "executedQty", "averagePrice", "status", "time"}, {"orderId", "clientOrderId"}, _binance_page))
-
-
-# Connections of a capture that have no line with their address, of cryptofeed 3 or of hftbacktest's collector, which writes none: which of
-# Bybit's markets each is of, by what its frames say.
-# Trades of contracts have an UUID and a tick direction (`L`), those of spot a number; only contracts are liquidated and have a mark price. Books
-# and candles say nothing.
-SPOT, CONTRACTS = "wss://stream.bybit.com/v5/public/spot", "wss://stream.bybit.com/v5/public/linear"      # whatever contracts: one decoder reads them
-# with the quotes of a frame that is kept as text, or of one by itself
-_TOPIC = re.compile(rb'\\?"topic\\?":\s?\\?"((allLiquidation|liquidation|publicTrade|tickers|orderbook)\.[\w.:-]{1,80})\\?"')
-_CONTRACT_TRADE = re.compile(rb'\\?"L\\?":|\\?"i\\?":\s?\\?"[0-9a-fA-F]{8}-')
-_SPOT_TRADE = re.compile(rb'\\?"i\\?":\s?\\?"\d+\\?"')
-_CONTRACT_TICKER = re.compile(rb'\\?"(?:markPrice|openInterest|fundingRate|tickDirection)\\?":')
-_SNAPSHOT = re.compile(rb'\\?"type\\?":\s?\\?"snapshot\\?"')
-ACTION = 'Put a line {"t": "connect", "conn": NAME, "ts": SECONDS, "addr": ADDRESS} of each at the beginning, or give the files separately'
-
-
-class Unaddressed:
-    """Lines of a capture, one after the other, then `addresses`."""
-
-    def __init__(self) -> None:
-        self._first_lines: dict[str, dict[str, int]] = {}          # connection -> market -> the line that says it first
-        self._topics: dict[str, dict[str, int]] = {}        # topic -> connection -> its first line
-
-    def see(self, conn: str, line: bytes, number: int) -> None:
-        """A line that a connection received."""
-        if not conn.lower().startswith("bybit") or (topic := _TOPIC.search(line)) is None:
-            return
-        self._topics.setdefault(topic[1].decode(), {}).setdefault(conn, number)
-        if market := _market(topic[2], line):
-            self._first_lines.setdefault(conn, {}).setdefault(market, number)
-
-    def only(self, conn: str, given: str, where: Path) -> str:
-        """The address of the one connection of a file that has no lines of connections; '' = nothing of Bybit is in it. given: what a person says of
-        it (bybit or bybit_spot), for frames that do not say it themselves. DataError where neither does."""
-        found = self.addresses({}, where).get(conn) or {"bybit": CONTRACTS, "bybit_spot": SPOT}.get(given, "")
-        if self._topics and not found:
-            topic, conns = next(iter(self._topics.items()))
-            raise DataError(f"{where}:{conns[conn]}", f"{topic}, and no line shows whether it is of Bybit's spot market or of a contract",
-                            "a trade, a ticker or a liquidation among its frames: spot and contracts have the same topics",
-                            "Import it with `--venue bybit` (contracts) or `--venue bybit_spot`")
-        return found if self._topics else ""
-
-    def addresses(self, known: Mapping[str, str], where: Path) -> dict[str, str]:
-        """The market of each connection that has no address, as an address of it. DataError where two connections have one topic and nothing says
-        that they are of one market, or where one has frames of two."""
-        out: dict[str, str] = {}
-        for conn, markets in self._first_lines.items():
-            if conn in known:
-                continue
-            if len(markets) > 1:
-                lines = " and ".join(f"line {number} is of {'spot' if market == SPOT else 'contracts'}" for market, number in markets.items())
-                raise DataError(str(where), f"connection {conn} without an address has frames of two markets: {lines}", "one market a connection",
-                                ACTION)
-            out[conn], = markets
-        for topic, conns in self._topics.items():
-            silent = [conn for conn in conns if conn not in known and conn not in out]
-            if silent and len(conns) > 1:
-                names = ", ".join(f"{conn} (line {number})" for conn, number in list(conns.items())[:4])
-                raise DataError(str(where), f"{topic} is in the connections {names}, and no line shows the market of {silent[0]}",
-                                "the address of each connection: spot and contracts have the same topics", ACTION)
-        return out
-
-
-def _market(stem: bytes, line: bytes) -> str:
-    """The market that a frame is of, as an address; '' = it does not say."""
-    if stem in (b"allLiquidation", b"liquidation"):
-        return CONTRACTS
-    if stem == b"publicTrade":
-        return CONTRACTS if _CONTRACT_TRADE.search(line) else SPOT if _SPOT_TRADE.search(line) else ""
-    if stem == b"tickers":
-        return CONTRACTS if _CONTRACT_TICKER.search(line) else SPOT if _SNAPSHOT.search(line) else ""
-    return ""
-
 
 SKIP = "liqcore.skip"                # stream of lines that hold no frame
 RAW = "raw"                          # source of frames by themselves: nobody says when they were received
@@ -332,7 +181,7 @@ class Lines:
             found = orjson.loads(line)
         except orjson.JSONDecodeError as why:
             raise DataError(f"{file}:{number}", f"not JSON ({why}): {line[:60]!r}", "a recording: one JSON object a line") from None
-        if (page := page_frames_of(found)) is not None:
+        if (page := rest_pages.frames_of(found)) is not None:
             for market, frame, ts in page:
                 stream, symbol = _labels(market, frame)
                 yield Record(ts, frame, stream, symbol, market, RAW)

@@ -12,8 +12,9 @@ from typing import Any
 
 from liqshell import private
 from liqshell.report import desk
-from liqshell.report.html import drawing, page
+from liqshell.report.drawing import drawing
 from liqshell.report.figures import summarise
+from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
 from liqshell.report.prices import Tape, read_paths, tape_paths
 from liqshell.report.run import Run, load_run

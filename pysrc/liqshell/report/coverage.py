@@ -10,7 +10,9 @@ from liqcore.event import Completeness
 from liqshell.recording.marks import outages, union
 from liqshell.report.stories import Ledger
 from liqshell.report.run import COMPLETENESS, Run
-from liqshell.report.statistics import DAY_NS as DAY_NS, HOUR_NS as HOUR_NS, poisson, wilson
+from liqshell.report.statistics import DAY_NS as DAY_NS
+from liqshell.report.statistics import HOUR_NS as HOUR_NS
+from liqshell.report.statistics import poisson, wilson
 
 COVERED_LEAST = 0.5          # of a day: below it the day is one without data, not one without trades
 

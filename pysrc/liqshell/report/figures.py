@@ -3,112 +3,24 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from liqcore import Alarm, AuditKind, Control, Gate, Phase, Reason, Role
 from liqcore.event import Stream
+
 from liqshell.recording.marks import union
-from liqshell.report import expected, intents, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth
-from liqshell.report.coverage import DAY_NS, HOUR_NS, calendar, covered_hours, gaps, liquidation_hours, rate, share
-from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, gate, meaning, reason
+from liqshell.report import breakdown, expected, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
+from liqshell.report.coverage import covered_hours, liquidation_hours, rate, share
 from liqshell.report.ledger import UNASKED
-from liqshell.report.origin import detectors, kind_of, threshold
-from liqshell.report.results import daily, entries, equity_of, exits, left_open, longest, marked, money, per_trade, total, winning
-from liqshell.report.run import COMPLETENESS, Run
-from liqshell.report.statistics import histogram, spaced_mean, spread, sums_of
 from liqshell.report.stories import Ledger
+from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, total, winning
+from liqshell.report.run import COMPLETENESS, Run
+from liqshell.report.statistics import spread
 from liqshell.report.study import Study
 from liqshell.report.trades import Trades, trades_of
-
-# The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held.
-HOLD_EDGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-
-
-def sums(ledger: Ledger, at: np.ndarray | None = None) -> dict[str, Any]:
-    """What a group of closed trades came to. at: their rows, all without it. mean_bps: net return of a trade, with its interval (spaced_mean)."""
-    trades = ledger.trade_rows if at is None else ledger.trade_rows[at]
-    gross, fees, slippage, funding, net, notional = (total(trades[k]) for k in ("gross", "fees", "slippage", "funding", "net", "entry_notional"))
-    mean = spaced_mean(trades["bps"].tolist(), ledger.bracket_rows["flat"][trades["bracket"]], longest(trades["hold_s"]))
-    wins = share(int((trades["net"] > 0).sum()), len(trades))
-    return {"n": len(trades), "wins": wins["k"], "win_rate": wins, "gross": gross, "fees": fees, "slippage": slippage,
-            "funding": funding, "net": net, "notional": notional, "net_bps": net / notional * 1e4 if notional else None,
-            "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "hold_s": spread(trades["hold_s"].tolist())["p50"]}
-
-
-def by_side(ledger: Ledger) -> list[dict[str, Any]]:
-    """Positions that were long, and short."""
-    long = ledger.of_trades("side") > 0
-    return [{"side": name, **sums(ledger, np.flatnonzero(which))} for name, which in (("long", long), ("short", ~long))]
-
-
-def by_hour(ledger: Ledger) -> list[dict[str, Any]]:
-    """24 rows: trades by the UTC hour of the first entry fill."""
-    found = ledger.of_trades("entered") // HOUR_NS % 24
-    return [{"hour": hour, **sums(ledger, np.flatnonzero(found == hour))} for hour in range(24)]
-
-
-def by_day(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """One row a UTC calendar day of the run, booked when closed; covered: share of the day that the data covered, over all instruments."""
-    trades = ledger.trade_rows
-    order = np.argsort(ledger.of_trades("flat") // DAY_NS, kind="stable")
-    booked = (ledger.of_trades("flat") // DAY_NS)[order]
-    equity = equity_of(run, ledger)
-    rows: list[dict[str, Any]] = []
-    for day, covered, hours in calendar(run.started_ns, run.ended_ns, [gaps(run, ledger, n) for n in range(len(run.instruments))]):
-        found = trades[order[slice(*np.searchsorted(booked, (day, day + 1)).tolist())]]
-        net = total(found["net"])
-        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(found),
-                     "wins": int((found["net"] > 0).sum()), "gross": total(found["gross"]), "fees": total(found["fees"]), "net": net,
-                     "return": net / equity if equity else None, "covered": covered, "hours": hours})
-        equity = equity + net if equity else equity
-    return rows
-
-
-def by_hold(ledger: Ledger) -> list[dict[str, Any]]:
-    """Time held, in bins of growing width, and how the trades of a bin ended up."""
-    hold, net = ledger.trade_rows["hold_s"], ledger.trade_rows["net"]
-    rows = histogram(hold, HOLD_EDGES_S)
-    for row in rows:
-        inside = net[(hold >= (-np.inf if row["low"] is None else row["low"])) & (hold < (np.inf if row["high"] is None else row["high"]))]
-        row |= {"wins": int((inside > 0).sum()), "net": total(inside)}
-    return rows
-
-
-def by_instrument(run: Run, ledger: Ledger, heard: Sequence[float]) -> list[dict[str, Any]]:
-    """One row an instrument. heard: liquidation_hours."""
-    rows, contracts = [], run.contracts
-    specs = detectors(run)
-    of_trade, entries = ledger.of_trades("instrument"), np.bincount(ledger.bracket_rows["instrument"], minlength=len(run.instruments)).tolist()
-    cascades = ledger.cascade_rows[ledger.seen_at]
-    for n, instrument in enumerate(run.instruments):
-        seen = cascades[cascades["instrument"] == n]
-        found, last = sums(ledger, np.flatnonzero(of_trade == n)), float(seen["threshold"][-1]) if len(seen) else None
-        rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "preset": contracts[n]["preset"], "grade": contracts[n]["grade"],
-                     "completeness": COMPLETENESS[instrument.completeness],
-                     "cascades": rate(len(seen), heard[n]), "longs_liquidated": int((seen["side"] > 0).sum()),
-                     "shorts_liquidated": int((seen["side"] < 0).sum()), "threshold": last,
-                     "threshold_said": threshold(kind_of(specs, int(seen["detector"][-1])), last) if last is not None else None,
-                     "entries": entries[n], "trades": found.pop("n"), **found, "gap_s": sum(e - s for s, e in gaps(run, ledger, n)) / 1e9})
-    return rows
-
-
-def portfolio(run: Run, ledger: Ledger) -> dict[str, Any]:
-    """All instruments together: how many positions were open at once, and the largest exposure against the account."""
-    brackets, fills = ledger.bracket_rows, ledger.fill_rows
-    fills = fills[fills["role"] == Role.ROLE_ENTRY]
-    notional = sums_of(fills["bracket"], fills["price"] * fills["qty"], len(brackets))
-    notional *= np.array([i.multiplier for i in run.instruments], float)[brackets["instrument"]]
-    held, over = notional != 0, (notional != 0) & (brackets["flat"] != 0)
-    ts = np.concatenate([brackets["entered"][held], brackets["flat"][over]])
-    step, change = np.repeat([1, -1], (held.sum(), over.sum())), np.concatenate([notional[held], -notional[over]])
-    order = np.lexsort((change, step, ts))           # at one moment a close (-1) comes before an open
-    most, peak = int(np.cumsum(step[order]).max(initial=0)), float(np.cumsum(change[order]).max(initial=0.0))
-    equity = equity_of(run, ledger)
-    return {**sums(ledger), "positions_max": most, "exposure_max": peak, "exposure_max_on_account": peak / equity if equity else None}
-
+from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, gate, meaning, reason
 
 REPORT_VERSION = 3                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
@@ -336,8 +248,8 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "hold_s": spread(ledger.trade_rows["hold_s"].tolist()), "exits": exits(ledger), "entries": entries(ledger),
         "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(run, ledger),
         "cascades": {**cascades(run, ledger), "rate": rate(len(ledger.seen_at), sum(heard))}, "trades_rate": rate(len(ledger.trade_rows), hours),
-        "instruments": by_instrument(run, ledger, heard), "portfolio": portfolio(run, ledger), "sides": by_side(ledger),
-        "hours": by_hour(ledger), "days": by_day(run, ledger), "holds": by_hold(ledger),
+        "instruments": breakdown.instruments(run, ledger, heard), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
+        "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
         "warm": warmth.summarise(run), "timetable": timetable.summarise(run, study),
         "gave_way": intents.gave_way(run), "judge": asked,
@@ -366,7 +278,7 @@ def by_preset(run: Run, of_all: Ledger, heard: Sequence[float]) -> dict[str, tup
         hours = sum(covered_hours(run, ledger, n) for n in own)
         out[name] = (len(own), {"trades": Trades({"hold_s": ledger.trade_rows["hold_s"]}),
                                 "win_rate": winning(run, ledger), "entries": entries(ledger),
-                                "exits": exits(ledger), "days": by_day(run, ledger), "instruments": own,
+                                "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
                                 "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
                                 "cascades": {"rate": rate(len(ledger.seen_at), sum(heard[n] for n in own))}, "money": money(run, ledger),
                                 "daily_sharpe": daily(run, ledger),

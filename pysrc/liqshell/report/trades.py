@@ -83,7 +83,7 @@ def floats(values: np.ndarray) -> list[str]:
 
 
 def isos(ns: np.ndarray) -> np.ndarray:
-    """UTC to the microsecond, '' for never."""
+    """UTC to the microsecond, '' for never: text.iso of each."""
     out: np.ndarray = np.char.add(np.datetime_as_string(ns.astype("M8[ns]").astype("M8[us]")), "Z")
     out[ns == 0] = ""
     return out

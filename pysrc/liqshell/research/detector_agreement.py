@@ -20,7 +20,8 @@ from liqshell.research.compare.plan import read as read_config
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.recording.marks import outages, union
-from liqshell.plugins import DETECTOR, is_file, names as plugin_names
+from liqshell.plugins import DETECTOR, is_file
+from liqshell.plugins import names as plugin_names
 from liqshell.report.coverage import rate, share
 from liqshell.formats.event_tables import is_table, read_tables
 from liqshell.config.components import make_detector, parameters_of

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import journal, reader as recording
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.errors import DataError
 from liqshell.run.pipeline import Pipeline
 from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST

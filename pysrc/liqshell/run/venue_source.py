@@ -17,9 +17,10 @@ import numpy as np
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 from liqshell.recording.marks import Concern
-from liqshell.venues.adapters import OWN_VENUES, adapter_of, gap_s_of, is_known, use_venue
+from liqshell.venues.adapters import OWN_VENUES, use_venue
 from liqshell.run.sink import EngineSink, VenueSink
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Connection
+from liqshell.venues.adapters import adapter_of, gap_s_of, is_known
 from liqshell.venues.frames import TICKER, Frame, FrameDecoder, FrameKind
 
 Named = TypeVar("Named")

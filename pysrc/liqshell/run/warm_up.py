@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import journal, reader as recording
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.recording.marks import Standing, concerns_of
 from liqshell.run import replay
 from liqshell.errors import DataError
@@ -80,6 +81,7 @@ class Warmer:
         self.known: dict[str, dict[str, int]] = {}
         self.notes: list[str] = []              # what a person should know
         self._data_ns = 0                       # receipt of the last frame
+        self._damages = 0
         self._lost = False                      # the feed is down since the part before
         self._all = False                       # thresholds are known
 

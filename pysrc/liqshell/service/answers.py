@@ -155,8 +155,16 @@ def value_of(dataset: Dataset, series: Series, asked: dict[str, str], instrument
             why = _why(dataset, series, name, ts, instrument, ts)
             one |= {"unknown": why.reason} | ({"until": iso(why.until)} if why.until else {})
         features[name] = one
-    body = {"as_of": iso(ts), "as_of_ns": ts, "received_through_ns": dataset.ledger.received_through(ts), "asset": it.asset,
-            "contract": it.key, "data_hash": dataset.ledger.hash_at(ts), **head(dataset), "features": features}
+    body = {
+        "as_of": iso(ts),
+        "as_of_ns": ts,
+        "received_through_ns": dataset.ledger.received_through(ts),
+        "asset": it.asset,
+        "contract": it.key,
+        "data_hash": dataset.ledger.hash_at(ts),
+        **head(dataset),
+        "features": features,
+    }
     return Held(ts, orjson.dumps(body), [name for name, one in features.items() if one["value"] is None])
 
 
@@ -194,12 +202,18 @@ def _json(table: Table) -> bytes:
         for name in q.names
         if (counts := counts_of(name)) and counts[0] in table.values
     }
-    out = {"rows": len(q.rows), "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table),
-                                            **{name: _known(table.values[name]) for name in _columns(table)}}, "unknown": unknown,
-           "samples": samples, "features": {name: about(table.series, name, instruments) for name in q.names},
-           "asked": {written: name for written, name in q.asked.items() if written != name},
-           **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}), "received_through_ns": table.received_through,
-           "data_hash": table.data_hash, **head(table.dataset)}
+    out = {
+        "rows": len(q.rows),
+        "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table), **{name: _known(table.values[name]) for name in _columns(table)}},
+        "unknown": unknown,
+        "samples": samples,
+        "features": {name: about(table.series, name, instruments) for name in q.names},
+        "asked": {written: name for written, name in q.asked.items() if written != name},
+        **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
+        "received_through_ns": table.received_through,
+        "data_hash": table.data_hash,
+        **head(table.dataset),
+    }
     return orjson.dumps(out)
 
 
@@ -209,9 +223,17 @@ def _ndjson(table: Table) -> bytes:
     lines = []
     for n, (ts, _) in enumerate(table.question.rows):
         unknown = {name: table.reasons[name, n].reason for name in names if (name, n) in table.reasons}
-        lines.append(orjson.dumps({"at": ts, "time": iso(ts), "contract": contracts[n],
-                                   **{name: column[n] for name, column in zip(names, columns, strict=True)},
-                                   **({"unknown": unknown} if unknown else {})}))
+        lines.append(
+            orjson.dumps(
+                {
+                    "at": ts,
+                    "time": iso(ts),
+                    "contract": contracts[n],
+                    **{name: column[n] for name, column in zip(names, columns, strict=True)},
+                    **({"unknown": unknown} if unknown else {}),
+                }
+            )
+        )
     return b"\n".join([*lines, b""])
 
 

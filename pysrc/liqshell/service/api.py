@@ -4,251 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import math
-import os
-import secrets
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
-import liqcore as lc
-from liqcore import audit
 from liqcore.features.spec import TRANSFORMS
 from liqcore.features.table import BBO, DELEVERAGE, ENTRIES, LIQUIDATION, TICKER, TRADE, VENUE_STATE
-from liqshell import private
-from liqshell.config.components import recorded_detectors
-from liqshell.errors import DataError, LiqshellError
-from liqshell.recording import journal
-from liqshell.research.feature_rows import completeness, iso
+from liqshell.errors import DataError
+from liqshell.research.feature_rows import iso
 from liqshell.run import view_page
-from liqshell.run.view_page import View
-from liqshell.service import answers, openapi
-from liqshell.service.answers import head
-from liqshell.service.checkpoints import Checkpoints
+from liqshell.service import answers, openapi, signals, watching
+from liqshell.service.jobs import Jobs
 from liqshell.service.problems import Problem, without_paths
-from liqshell.service.questions import JOB_ROWS_MAX, Question, canonical, history_of, instrument_of, names_of, step_of, time_of
-from liqshell.service.series import series_of
+from liqshell.service.questions import canonical, history_of, instrument_of, names_of, step_of, time_of
 from liqshell.service.sources import Dataset, Library
+from liqshell.service.stream import stream
 from liqshell.service.web import Request, Response, Route, Site, accepted, only, same
-
-# Signals of a run, from its audit stream.
-def _signals_answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
-    """Those after `since` (ns), the oldest first, at most `limit`; instrument: of one contract, -1 = of all."""
-    if not dataset.name:
-        raise Problem("not-found", "a store has no signals; runs have. `liqcore detect STORE` computes them")
-    path = dataset.folder / journal.AUDIT
-    manifest = journal.load_manifest(dataset.folder)
-    size = os.stat(path).st_size // lc.AUDIT_DTYPE.itemsize if path.exists() else 0
-    records = journal.current(np.memmap(path, lc.AUDIT_DTYPE, "r", shape=(size,)) if size else np.zeros(0, lc.AUDIT_DTYPE), manifest.get("abi"))
-    mine = (records["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)) & (records["ts"] > since)
-    if instrument >= 0:
-        mine &= records["instrument"] == instrument
-    found = audit.view(records[mine][:limit], lc.AuditKind.AUDIT_SIGNAL)
-    settings = manifest.get("settings")
-    names = [spec["name"] for spec in recorded_detectors(settings)] if settings else []
-    out = [_signal_row(dataset, row, names) for row in found]
-    return orjson.dumps(
-        {"signals": out, "more": int(mine.sum()) > len(out), "next_since": int(found["ts"][-1]) if len(found) else since, **head(dataset)}
-    )
-
-
-def _signal_row(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
-    i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
-    numbers = {name: _known_number(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
-    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i),
-            "detector": names[which - 1] if 0 < which <= len(names) else str(which), "phase": lc.Phase(int(row["phase"])).name,
-            "liquidated": lc.Side(int(row["side"])).name, "count": int(row["count"]), **numbers}
-
-
-def _known_number(x: np.float64) -> float | None:
-    return float(x) if np.isfinite(x) else None
-
-
-# Questions that are too large for one answer: worked on one after the other, their results kept until the server ends.
-JOBS_MAX = 100                   # that wait or whose results are kept; the oldest results go first
-WAITING_MAX = 8
-_log = logging.getLogger("liqshell.service")
-
-
-@dataclass
-class Job:
-    """owner: id of the key that asked. state: waiting, running, done or failed."""
-
-    owner: str
-    rows: int
-    kind: str
-    path: Path
-    state: str = "waiting"
-    done: int = 0
-    why: str = ""
-
-
-class Jobs:
-    """One worker; a job's rows are read in order of time, with other requests in between."""
-
-    def __init__(self, library: Library):
-        self._library = library
-        self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=library.scratch.folder))
-        self._jobs: dict[str, Job] = {}
-        self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, "liqcore-job")
-
-    def begin(self, dataset: Dataset, body: Any, kind: str, owner: str) -> str:
-        """Problem where the question is wrong, or too many wait."""
-        question = history_of(dataset, body, JOB_ROWS_MAX)
-        answers.check(dataset, question, self._library.saved)
-        ident = secrets.token_hex(8)
-        job = Job(owner, len(question.rows), kind, self._folder / ident)
-        with self._lock:
-            if sum(one.state in ("waiting", "running") for one in self._jobs.values()) >= WAITING_MAX:
-                raise Problem("quota-exceeded", f"{WAITING_MAX} jobs are already "
-                                                "waiting", ((b"retry-after", b"60"),), **{"violated-policies": ["jobs"]})
-            for old in [name for name, one in self._jobs.items() if one.state in ("done", "failed")][:max(0, len(self._jobs) + 1 - JOBS_MAX)]:
-                self._jobs.pop(old).path.unlink(missing_ok=True)
-            self._jobs[ident] = job
-        self._worker.submit(self._work, job, dataset, question)
-        return ident
-
-    def _work(self, job: Job, dataset: Dataset, question: Question) -> None:
-        job.state = "running"
-        try:
-            table = answers.table_of(dataset, question, self._library.saved, job.kind == answers.JSON, lambda done: setattr(job, "done", done))
-            with private.opened(job.path, "wb") as out:
-                out.write(answers.encode(table, job.kind))
-            job.done, job.state = job.rows, "done"
-        except (LiqshellError, Problem, OSError) as why:
-            job.why, job.state = without_paths(why), "failed"
-        except Exception:                # who asks for the job must not wait for ever
-            _log.exception("job for %s", job.owner)
-            job.why, job.state = "an error of the server; its log has it", "failed"
-
-    def _of(self, ident: str, owner: str) -> Job:
-        job = self._jobs.get(ident)
-        if job is None or job.owner != owner:
-            raise Problem("not-found", "no such job")
-        return job
-
-    def state(self, ident: str, owner: str) -> dict[str, Any]:
-        """What is said of it. Problem where there is none of this key."""
-        job = self._of(ident, owner)
-        return {"id": ident, "state": job.state, "rows": job.rows, "rows_done": job.done, "type": job.kind,
-                **({"why": job.why} if job.why else {}), **({"result": f"/v1/jobs/{ident}?result=1"} if job.state == "done" else {})}
-
-    def result(self, ident: str, owner: str) -> tuple[bytes, str]:
-        """(body, its kind). Problem where it is not done."""
-        job = self._of(ident, owner)
-        if job.state != "done":
-            again = ((b"retry-after", b"1"),) if job.state != "failed" else ()
-            raise Problem("not-ready", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", again)
-        return job.path.read_bytes(), job.kind
-
-    def close(self) -> None:
-        self._worker.shutdown(wait=False, cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-# Server-sent events: the values of a contract at every step of market time, from the one after Last-Event-ID on.
-POLL_S = 0.2
-PING_S = 15.0
-BEHIND_MAX = 1000  # events that a client may be behind; what is older is dropped, and their number said
-BATCH = 50
-
-
-async def stream(
-    current: Callable[[], Dataset], saved: Checkpoints, asked: dict[str, str], contract: str, step: int, since: int, may: Callable[[], bool]
-) -> AsyncIterator[bytes]:
-    """since: id of the last event that the client has, 0 = none: it begins with the newest one. Values are read from the past by their times, so an
-    event that is sent again is the same, and a client that reads slowly holds nothing up. contract: venue:symbol, because an import may change its
-    place. It ends when `may` is no longer so (the key was revoked), or the contract is gone."""
-    after = since or current().complete // step * step - 1
-    yield b"retry: 1000\n\n"
-    sent = time.monotonic()
-    while may():
-        dataset = current()
-        instrument = next((n for n, i in enumerate(dataset.data.instruments) if i.key == contract), -1)
-        if instrument < 0:
-            return
-        first = (max(after, dataset.data.start - 1) // step + 1) * step
-        due = max((dataset.complete - first) // step + 1, 0)
-        if due > BEHIND_MAX:
-            gone = due - BEHIND_MAX
-            first, due = first + gone * step, BEHIND_MAX
-            yield _event("dropped", first - step, orjson.dumps({"n": gone, "through_ns": first - step}))
-        if due:
-            times = [first + k * step for k in range(min(due, BATCH))]
-            yield await asyncio.to_thread(_events, dataset, saved, asked, instrument, times)
-            after, sent = times[-1], time.monotonic()
-            continue
-        if time.monotonic() - sent >= PING_S:
-            yield b": nothing new\n\n"
-            sent = time.monotonic()
-        await asyncio.sleep(POLL_S)
-
-
-def _events(dataset: Dataset, saved: Checkpoints, asked: dict[str, str], instrument: int, times: list[int]) -> bytes:
-    series = series_of(dataset, tuple(dict.fromkeys(asked.values())), saved)
-    rows = series.rows([(ts, instrument) for ts in times])
-    return b"".join(
-        _event("features", ts, answers.value_of(dataset, series, asked, instrument, ts, row).body) for ts, row in zip(times, rows, strict=True)
-    )
-
-
-def _event(kind: str, ident: int, data: bytes) -> bytes:
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), ident, data)
-
-
-# The view page of a run as JSON.
-TIMES = ("ts_trade", "ts_quote", "ts_mark", "quote_until", "deadline")
-WORDS = {"phase": lc.Phase, "state": lc.BracketState}
-BITS = {"gates": lc.Gate, "interrupted": lc.Stream}
-
-
-def _process(view: View) -> dict[str, Any]:
-    """Whether the process of a run is there. A page without its process is one of a run that was killed."""
-    word = "alive" if view.alive else "silent" if view.running else "dead"
-    return {"state": word, "mode": view.head["mode"], "age_ms": max(time.time_ns() - view.wall_ns, 0) / 1e6}
-
-
-def _view_answer(run: str, view: View, one: int = -1) -> bytes:
-    """The answer of GET /v1/view. one: place of the contract that alone is wanted, -1 = all."""
-    places = range(len(view.rows)) if one < 0 else [one]
-    return orjson.dumps({"run": run, "as_of": iso(view.ts), "as_of_ns": view.ts, "process": _process(view), "about": _about(view),
-                         "contracts": [_contract(view, n) for n in places], "status": view.status})
-
-
-def _about(view: View) -> dict[str, Any]:
-    return {key: value for key, value in view.head.items() if key not in ("row", "contracts", "assets", "features", "boot", "pid_started")}
-
-
-def _word(member: IntEnum) -> str:
-    """Its name without that of its enum."""
-    return member.name.lower().removeprefix("bracket_").removeprefix("gate_").removeprefix("stream_")
-
-
-def _contract(view: View, n: int) -> dict[str, Any]:
-    row = dict(zip(view.rows.dtype.names or (), view.rows[n].item(), strict=True))
-    for name in TIMES:
-        row[name] = row[name] or None
-    for name, words in WORDS.items():
-        row[name] = _word(words(row[name]))
-    for name, bits in BITS.items():
-        row[name] = [_word(bit) for bit in bits if row[name] & (1 << bit if bits is lc.Gate else bit)]
-    row["stop_confirmed"] = bool(row["stop_confirmed"])
-    row["threshold"] = None if math.isnan(row["threshold"]) else row["threshold"]
-    features = {name: None if math.isnan(x) else x for name, x in zip(view.head["features"], view.features[n].tolist(), strict=True)}
-    return {"contract": view.head["contracts"][n], "asset": view.head["assets"][n], **row, "features": features}
-
 
 REFRESH_S = 0.25                 # how often what is followed is looked at
 KINDS = {LIQUIDATION: "LIQUIDATION", TRADE: "TRADE", BBO: "BBO", TICKER: "TICKER", DELEVERAGE: "DELEVERAGE", VENUE_STATE: "VENUE_STATE"}
@@ -398,8 +172,15 @@ class Api:
         instrument = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
         await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
         contract = dataset.data.instruments[instrument].key
-        pieces = stream(lambda: self.library.opened(query.get("run", "")) or dataset, self.library.saved, asked, contract, step,
-                        int(since or 0), lambda: self.site.holds(request.who))
+        pieces = stream(
+            lambda: self.library.opened(query.get("run", "")) or dataset,
+            self.library.saved,
+            asked,
+            contract,
+            step,
+            int(since or 0),
+            lambda: self.site.holds(request.who),
+        )
         return Response(pieces, kind="text/event-stream", headers=[*NO_STORE, (b"x-accel-buffering", b"no")])
 
     async def job(self, request: Request) -> Response:
@@ -433,7 +214,7 @@ class Api:
             raise Problem("bad-value", "limit: expected 1 to 10000", name="limit")
         dataset = await self.dataset(query.get("run", ""))
         one = _chosen(dataset, query)
-        return Response(await asyncio.to_thread(_signals_answer, dataset, since, one, int(limit)), headers=NO_STORE)
+        return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
     async def view(self, request: Request) -> Response:
         """What a run that goes on says of itself now."""
@@ -446,7 +227,7 @@ class Api:
         found = view_page.read(dataset.folder)
         if found is None:
             raise Problem("not-ready", "no view page: the run has ended")
-        return Response(_view_answer(dataset.name, found, one), headers=NO_STORE)
+        return Response(watching.answer(dataset.name, found, one), headers=NO_STORE)
 
     async def health(self, request: Request) -> Response:
         """200 while what is served can be read."""
@@ -459,7 +240,7 @@ class Api:
                  "complete_through": iso(dataset.complete), "age_ms": max(time.time_ns() - dataset.complete, 0) / 1e6}
         with contextlib.suppress(DataError):
             seen = view_page.read(dataset.folder) if dataset.name else None
-            about |= {"process": _process(seen)} if seen else {}
+            about |= {"process": watching.process(seen)} if seen else {}
         return Response(orjson.dumps(about | ({"why": self.trouble} if self.trouble else {})), 503 if self.trouble else 200, headers=NO_STORE)
 
     async def openapi(self, request: Request) -> Response:

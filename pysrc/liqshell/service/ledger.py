@@ -84,8 +84,13 @@ class Ledger:
         """A part is behind us. Parts of a store are days, so no quarter is open between two of them."""
         if self._part >= 0 and self._part + 1 < len(self.data.parts) and self.data.bounds[self._part + 1] % STEP_NS == 0:
             self._close()
-            about = {"at": self.data.bounds[self._part + 1] - 1, "last": self.last, "chain": [(end, d.hex()) for end, d in self._chain],
-                     "first": self._first.tolist(), "breaks": [(n, s, found) for (n, s), found in self._breaks.items()]}
+            about = {
+                "at": self.data.bounds[self._part + 1] - 1,
+                "last": self.last,
+                "chain": [(end, d.hex()) for end, d in self._chain],
+                "first": self._first.tolist(),
+                "breaks": [(n, s, found) for (n, s), found in self._breaks.items()],
+            }
             self._keep(self._part, orjson.dumps(about))
 
     def _close(self) -> None:

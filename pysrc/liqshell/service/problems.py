@@ -50,8 +50,15 @@ class Problem(Exception):
     def body(self, instance: str, request_id: str) -> dict[str, Any]:
         """The JSON object."""
         status, title = KINDS[self.kind]
-        return {"type": QUOTA if self.kind == "quota-exceeded" else BASE + self.kind, "title": title, "status": status,
-                "detail": self.detail, "instance": instance, **self.more, "request_id": request_id}
+        return {
+            "type": QUOTA if self.kind == "quota-exceeded" else BASE + self.kind,
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+            "instance": instance,
+            **self.more,
+            "request_id": request_id,
+        }
 
 
 def without_paths(why: Exception) -> str:

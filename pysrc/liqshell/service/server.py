@@ -50,8 +50,12 @@ class Options:
         """ConfigError for what would be unsafe."""
         local = is_loopback(f"http://{self.host}")
         if not local and not self.proxy and not (self.cert and self.key):
-            raise ConfigError(f"--bind {self.bind}", "keys would pass over the network in plain text",
-                              "--tls-cert and --tls-key, or --behind-proxy", "Without them it listens on 127.0.0.1 only")
+            raise ConfigError(
+                f"--bind {self.bind}",
+                "keys would pass over the network in plain text",
+                "--tls-cert and --tls-key, or --behind-proxy",
+                "Without them it listens on 127.0.0.1 only",
+            )
         if not self.auth and (not local or self.proxy):
             raise ConfigError("--no-auth", f"given with {'--behind-proxy' if local else f'--bind {self.bind}'}", "an address of this machine only")
         if bool(self.cert) != bool(self.key):
@@ -68,17 +72,24 @@ class Options:
 def application(library: Library, state: Path, options: Options) -> Site:
     """The ASGI application. ConfigError for features that are none."""
     features = tuple(names_of(list(options.features))) if options.features else ()
-    return site_of(Api(library, features), hosts=frozenset([*LOCAL, *(name.lower() for name in options.hosts)]),
-                   keyring=Keyring(state) if options.auth else None, limits={"live": options.live_limit, "history": options.history_limit})
+    return site_of(
+        Api(library, features),
+        hosts=frozenset([*LOCAL, *(name.lower() for name in options.hosts)]),
+        keyring=Keyring(state) if options.auth else None,
+        limits={"live": options.live_limit, "history": options.history_limit},
+    )
 
 
 def serve(path: Path, state: Path, options: Options) -> None:
     """Until SIGINT or SIGTERM. ConfigError where the extra is not installed, or the options are unsafe."""
     options.check()
     if options.auth and not len(Keyring(state)):
-        raise ConfigError("serve", "no key, so no client could ask",
-                          f"`liqcore serve key new --scope features:read,history:read --state {shlex.quote(str(state))}`",
-                          "On this machine only, --no-auth serves without keys")
+        raise ConfigError(
+            "serve",
+            "no key, so no client could ask",
+            f"`liqcore serve key new --scope features:read,history:read --state {shlex.quote(str(state))}`",
+            "On this machine only, --no-auth serves without keys",
+        )
     uvicorn()
     with contextlib.suppress(OSError):
         os.nice(NICE)
@@ -116,9 +127,21 @@ def server_of(library: Library, state: Path, options: Options) -> Any:
     from liqshell.service.connection import Connection
 
     tls: dict[str, Any] = {"ssl_certfile": options.cert, "ssl_keyfile": options.key} if options.cert else {}
-    config = package.Config(application(library, state, options), options.bind, options.port, loop="uvloop", http=Connection, ws="none",
-                            lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-                            timeout_graceful_shutdown=2, **tls)
+    config = package.Config(
+        application(library, state, options),
+        options.bind,
+        options.port,
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+        **tls,
+    )
     return package.Server(config)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 import liqcore as lc
 from liqshell import private
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.recording import journal, packing, reader as recording
+from liqshell.recording import journal, packing
+from liqshell.recording import reader as recording
 from liqshell.recording.lines import Lines
 from liqshell.research.feature_rows import of_store
 from liqshell.research.feature_walk import Data, Parts, place
@@ -28,59 +28,8 @@ from liqshell.run.recorded_events import Decoding
 from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.ledger import Ledger
 from liqshell.service.problems import Problem
+from liqshell.service.scratch import Scratch
 from liqshell.store.load import Store
-
-# What a server writes for itself alone: events of hours that have ended, results of jobs. It goes with the server, however that ends.
-PREFIX = "scratch-"
-EARLIER = ("events", "jobs-*")          # what servers of earlier versions left
-
-
-class Scratch:
-    """A folder of its own for each server of a state folder, locked for as long as the process lives; a start removes those that nobody holds."""
-
-    def __init__(self, state: Path):
-        with _Held(private.folder(state)):              # nobody else looks between the making of a folder and its lock
-            for old in state.glob(PREFIX + "*"):
-                _remove_dead(old)
-            for pattern in EARLIER:
-                for old in state.glob(pattern):
-                    shutil.rmtree(old, ignore_errors=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=state))
-            self._held = _Held(self.folder)
-
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._held.close()
-
-
-class _Held:
-    """The lock of a folder: the operating system gives it back at the end of the process."""
-
-    def __init__(self, folder: Path, wait: bool = True):
-        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-    def __enter__(self) -> _Held:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _remove_dead(folder: Path) -> None:
-    try:
-        with _Held(folder, wait=False):
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError:                                     # of a live server, or gone meanwhile
-        return
-
 
 KEEP_BYTES = 1 << 30  # of days of a store in memory
 HOUR_NS = 3_600 * lc.SECOND
@@ -160,8 +109,11 @@ class StoreSource:
             before = hashlib.sha256(f"{before}{sorted(held.get(k, ()))}".encode()).hexdigest()[:32]
             prefixes.append(before)
         stamp = journal.code_hash()
-        ledger = Ledger(data, lambda part: self._saved.ledger(f"{stamp}{prefixes[part]}"), lambda part,
-                        state: self._saved.write_ledger(f"{stamp}{prefixes[part]}", state))
+        ledger = Ledger(
+            data,
+            lambda part: self._saved.ledger(f"{stamp}{prefixes[part]}"),
+            lambda part, state: self._saved.write_ledger(f"{stamp}{prefixes[part]}", state),
+        )
         received = whole.received[0] if len(whole.received) == 1 else "mixed" if whole.received else "unknown"
         return Dataset("", data, ledger, prefixes, whole.synthetic, received, self.folder, data.end, began)
 

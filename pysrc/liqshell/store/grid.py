@@ -17,7 +17,6 @@ DECIMALS_MAX = 12
 UNFIT = DECIMALS_MAX + 1            # key of values that fit no grid: averages, floats with noise
 OUTLIERS = 0.001                    # share of values that a grid may leave out; they are rounded at loading, and counted
 STEPS_MIN = 200                     # values from which on a common divisor is believed; fewer may all be multiples of 5 by chance
-FEW = 1024                          # values of which the divisor is tried first
 UNITS_MAX = 1 << 31                 # prices and quantities are loaded as int32
 _POWERS = np.array([10.0 ** d for d in range(DECIMALS_MAX + 1)])
 
@@ -43,9 +42,7 @@ class Grid:
             fits = (scaled / _POWERS[decimals] == left) & (scaled < 2.0 ** 53)
             if count := int(np.count_nonzero(fits)):
                 counts[decimals] = count
-                units = scaled[fits].astype(np.int64)
-                few = int(np.gcd.reduce(units[:FEW]))                   # where it is 1, more values cannot change it
-                divisors[decimals] = few if few == 1 else int(np.gcd.reduce(units))
+                divisors[decimals] = int(np.gcd.reduce(scaled[fits].astype(np.int64)))
                 left = left[~fits]
         if len(left):
             counts[UNFIT] = len(left)

@@ -24,7 +24,17 @@ from liqshell.recording import streams
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, Events, joined
 from liqshell.store.grid import Grid
-from liqshell.store.rows import BEFORE, DAY_NS, FORMAT, HOUR_NS, LAYOUT, Layout, day_number, from_arrow, to_arrow
+from liqshell.store.rows import (
+    BEFORE,
+    DAY_NS,
+    FORMAT,
+    HOUR_NS,
+    LAYOUT,
+    Layout,
+    day_number,
+    from_arrow,
+    to_arrow,
+)
 
 GROUP_ROWS = 1 << 19            # of a row group: what a write or a read holds at once (32 MB as events)
 SILENCE_NS = 60_000_000_000     # a pause from this length on is written down

@@ -12,7 +12,8 @@ from liqshell.store.catalogue import FILE, STAGING, Catalogue, Lock
 from liqshell.store.load import Store
 from liqshell.store.partition import Content, Key, Writer
 from liqshell.store.rows import KINDS
-from liqshell.store.strip import Stale, open_strip, verify as verify_strip
+from liqshell.store.strip import Stale, open_strip
+from liqshell.store.strip import verify as verify_strip
 
 
 def verify(store: Store) -> list[str]:

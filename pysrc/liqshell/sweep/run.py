@@ -27,7 +27,8 @@ from liqshell.config.study_sections import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
 from liqshell.sweep.table import ALL, columns, write_parquet
-from liqshell.sweep.by_backtest import Walks, run as run_walks
+from liqshell.sweep.by_backtest import Walks
+from liqshell.sweep.by_backtest import run as run_walks
 from liqshell.sweep.work import Unit, Work, kept_dtype, units_of
 
 KERNEL, BACKTEST = "kernel", "backtest"

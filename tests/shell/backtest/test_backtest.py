@@ -19,7 +19,7 @@ import liqcore as lc
 from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest, variants
 from liqshell.backtest.history import HALF_HOUR_NS
-from liqshell.backtest.run import claim
+from liqshell.backtest.run import claim, daily_returns
 from liqshell.config.load import load, loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.run.pipeline import settings
@@ -116,6 +116,7 @@ def test_the_account_at_mark_ends_where_the_trades_lead(folder, history):
     net = trades["x"][:, 5].sum()
     held = of_kind(audit, lc.AuditKind.AUDIT_FILL)["x"][:, 0] * of_kind(audit, lc.AuditKind.AUDIT_FILL)["x"][:, 1]
     assert abs(equity["marked"][-1] - (10_000 + net)) <= 0.02 * held.max()          # the rest is what was still open
+    assert len(daily_returns(audit, history, 10_000.0)) == 0                        # four hours hold no whole day
 
 
 def test_a_cut_of_the_data_is_a_run_of_that_part(config, history):

@@ -14,10 +14,8 @@ import pytest
 from generated import generated
 from liqcore.audit import AuditKind
 from liqshell import cli
-from liqshell.backtest import run_backtest
+from liqshell.backtest import run_backtest, shadows
 from liqshell.backtest.past_judge import AskPast, asker
-from liqshell.backtest.run import alone, shadowed
-from liqshell.backtest.run import key_of as asked_key
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config as Market
 from liqshell.emulator.server import serve
@@ -446,22 +444,22 @@ def test_the_whole_chain_on_nine_days_of_a_made_market():
     and of twenty coins at most two are taken for somebody who knows. A shadow is the same whatever was said."""
     history = generated(220.0, ("SOLUSDT",), seed=3)
     config = loads("[policy]\njudge_s=10\n[judge]\nkind='rules'\n[detector]\nrefresh_s=0\nwarmup=30\n")
-    values = alone(settings(config, history.instruments))        # a losing run is not to be halted in the middle
+    values = shadows.alone(settings(config, history.instruments))        # a losing run is not to be halted in the middle
 
     def judge_of(enters):
         asking = AskPast(Says(enters), history.instruments)
         audit = drive(lc.Walk(make_paper(values), history.tape, asking), history.end_ns)
-        return asking.told, shadowed(values, history, audit, asking.told, 1, False)
+        return asking.told, shadows.judged(values, history, audit, asking.told, 1, False)
 
     told, everything = judge_of(lambda question: True)
     assert len(told) > 200
-    net = {asked_key(one.question): x for one, x in zip(told, everything["net"], strict=True) if x is not None}
-    knows, found = judge_of(lambda question: net.get(asked_key(question), 0.0) > 0.0)
-    known = {asked_key(one.question): x for one, x in zip(knows, found["net"], strict=True) if x is not None}
+    net = {shadows.key_of(one.question): x for one, x in zip(told, everything["net"], strict=True) if x is not None}
+    knows, found = judge_of(lambda question: net.get(shadows.key_of(question), 0.0) > 0.0)
+    known = {shadows.key_of(one.question): x for one, x in zip(knows, found["net"], strict=True) if x is not None}
     assert all(known[key] == pytest.approx(net[key], rel=1e-9, abs=1e-9) for key in known.keys() & net.keys()) and len(known) >= 0.8 * len(net)
     right = judging.summarise(found)
     assert right["adds"] is True and right["difference"]["mean_bps"] > 10.0 and right["groups"][0]["mean_bps"] > right["groups"][1]["mean_bps"]
-    lies = judging.summarise(judge_of(lambda question: net.get(asked_key(question), 0.0) < 0.0)[1])
+    lies = judging.summarise(judge_of(lambda question: net.get(shadows.key_of(question), 0.0) < 0.0)[1])
     assert lies["adds"] is False
     assert "It did worse." in lies["verdict"]
     coins = [judging.summarise(judge_of(lambda question, seed=seed: np.random.default_rng([seed, question.asked_ns]).random() < 0.5)[1])

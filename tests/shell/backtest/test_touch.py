@@ -5,7 +5,7 @@ import pytest
 
 import liqcore as lc
 from liqshell.backtest.history import History, described
-from liqshell.research.compare.events import STALE_NS, inside, touch
+from liqshell.backtest.touch import STALE_NS, inside, touch
 from liqshell.recording.streams import shared_ns
 
 TICK = 0.01

@@ -17,7 +17,7 @@ from liqshell import cli
 from liqshell.binary import account as accounts
 from liqshell.binary.account import Account, answer_of, fate
 from liqshell.binary.desk import SPOT, VENUE, Bet, Settings
-from liqshell.binary.run import Event
+from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay
 from liqshell.binary.run import BINARY, BinaryRun, Places
 from liqshell.emulator.server.binary_server import BinaryVenue

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqshell.emulator.binary.exchange import (CROSSES, HEARTBEAT_NS, HOUR, NO_MONEY, NOT_READY, NS, ONLY_POST, TAKER_DELAY_NS, BinaryExchange)
-from liqshell.emulator.binary.exchange import FAULTS, BinaryFault
-from liqshell.emulator.binary.exchange import Walk
+from liqshell.emulator.binary.faults import FAULTS, BinaryFault
+from liqshell.emulator.binary.spot import Walk
 from liqshell.venues.polymarket.market import parse_markets, taker_fee
 from liqshell.venues.polymarket.signing import Order, amounts
 

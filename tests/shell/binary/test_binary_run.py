@@ -9,7 +9,7 @@ from binary_frames import NOON, events, market
 
 import liqcore as lc
 from liqshell.binary.desk import VENUE, Settings
-from liqshell.binary.run import Event
+from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay, said_by
 from liqshell.binary.run import BinaryRun, Places
 from liqshell.clock import Clock
@@ -145,7 +145,7 @@ def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
     """From the rule in an engine over its audit stream, written while it is followed, to an order: nothing between is stood in for."""
     from test_fires import audit_of, market
 
-    from liqshell.binary.run import Follower
+    from liqshell.binary.fires import Follower
     from liqshell.recording.journal import Journal
 
     records, values = audit_of(market())

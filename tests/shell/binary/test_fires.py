@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import liqcore as lc
-from liqshell.binary.run import Follower
+from liqshell.binary.fires import Follower
 from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.recording.journal import Journal
 from liqshell.research.feature_walk import Data
-from liqshell.research.hourly import evaluate, exhaustions_of, fires_by_contract, prices_at, report, traded_hours, with_probability
+from liqshell.research.hourly import evaluate, exhaustions_of, fires_by_contract, fires_of, prices_at, report, traded_hours, with_probability
 from liqshell.run.pipeline import Pipeline, settings
 
 SECOND, MINUTE, HOUR = 10**9, 60 * 10**9, 3600 * 10**9
@@ -61,11 +61,6 @@ def audit_of(rows: np.ndarray, extra: str = "", detector: str = "") -> tuple[np.
 @pytest.fixture(scope="module")
 def rows() -> np.ndarray:
     return market()
-
-
-def fires_of(data, asset="BTC"):
-    """Of any contract of the asset, as a run that watches all of them has them."""
-    return sorted({fire for found in fires_by_contract(data, asset).values() for fire in found})
 
 
 def test_the_flush_fires_and_data_and_policy_agree(rows, tmp_path):

@@ -13,7 +13,7 @@ import liqcore as lc
 from liqcore.detectors.registry import parameters
 from liqshell.config import load as config
 from liqshell.run import pipeline
-from liqshell.config import load as toml_lines
+from liqshell.config import line_numbers as toml_lines
 from liqshell.config import components as wiring
 from liqshell.config.load import SCALE, Config, loads, presets
 from liqshell.errors import ConfigError, DataError

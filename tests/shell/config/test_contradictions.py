@@ -16,7 +16,7 @@ import liqcore as lc
 from liqcore import LONG, SECOND, SHORT
 from liqshell.config.load import presets
 from liqshell.policies.momentum import Momentum
-from liqshell.policies.momentum import Parameters
+from liqshell.policies.momentum_terms import Parameters
 from liqshell.fields import plain
 
 TESTS = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from liqshell import cli
 from liqshell.config.load import Config, loads, presets
 from liqshell.errors import ConfigError
 from liqshell.config.template import text_of
-from liqshell.config.template import schema
+from liqshell.config.schema import schema
 from liqshell.fields import decode
 from liqshell.store import importer
 

@@ -11,7 +11,7 @@ from test_doctor import CONFIG, ROOT, healthy
 from liqshell import cli
 from liqshell.config.load import loads, presets
 from liqshell.doctor import examine
-from liqshell.doctor.facts import construct
+from liqshell.doctor.construct import construct
 
 @pytest.mark.parametrize(("text", "what", "says"), [
     ("[features]\nnames = ['BTC/flow.volume@1m']\n", "paper", "it looks at BTC, and no instrument here is of that asset"),

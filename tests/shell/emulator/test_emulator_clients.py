@@ -18,7 +18,7 @@ from emulator_client import ALL, SYMBOLS, Client, drain, talk
 from liqshell import demo
 from liqshell.clock import Clock
 from liqshell.emulator.server import server
-from liqshell.emulator.server.market_queries import Candles
+from liqshell.emulator.market.candles import Candles
 from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.api.faults import damaged
 from liqshell.emulator.market import Market, Parameters

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from emulator_client import Client, talk
 
-from liqshell.emulator.server.host import objection
+from liqshell.emulator.server.control import objection
 
 PATHS = ("/emulator/status", "/emulator/truth", "/emulator/account", "/emulator/fault")
 

@@ -1,6 +1,6 @@
 """Distance to the emulated venue."""
 
-from liqshell.emulator.server.host import RETRANSMIT_S, Link
+from liqshell.emulator.api.network_link import RETRANSMIT_S, Link
 
 MS = 1_000_000
 

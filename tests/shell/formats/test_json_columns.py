@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from liqshell import formats, store
 from liqshell.errors import DataError
-from liqshell.formats import column_map, table_rows
+from liqshell.formats import column_map, json_columns, table_rows
 from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT
 from store_files import partitions
 
@@ -95,10 +95,10 @@ def test_every_value_is_what_python_reads_on_its_line(tmp_path_factory, given_):
 def test_files_as_they_should_be_are_read_at_once():
     """Otherwise the test above compares the rows with themselves."""
     block = b'{"n": 1.5, "i": 3, "w": "BUY", "t": 77, "o": {"x": [1]}}\n{"t": 78, "n": 2, "i": 4, "w": "SELL"}\n'
-    table = table_rows.table_of(pa, block, TYPES)
+    table = json_columns.table_of(pa, block, TYPES)
     assert table.column("n").to_pylist() == [1.5, 2.0] and table.column("t").to_pylist() == ["77", "78"]
     texts = block.replace(b"1.5", b'"1.5"').replace(b": 2,", b': "2e0",').replace(b"77", b'"a-7"').replace(b"78", b'"b-8"')
-    assert table_rows.table_of(pa, texts, TYPES).column("n").to_pylist() == [1.5, 2.0]
+    assert json_columns.table_of(pa, texts, TYPES).column("n").to_pylist() == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("block", [
@@ -106,7 +106,7 @@ def test_files_as_they_should_be_are_read_at_once():
     b'{"n": 1, "n": 2}\n',
     b'{"n": 1}\n{"n": "2"}\n', b'{"n": "nan"}\n', '{"n": 1, "x": "é"}\n'.encode(), b'{"n": 1e999}\n', b'{"n": 1', b"", b"\n", b'{"x": {"n": 1}}\n'])
 def test_what_could_mean_something_else_is_left_to_the_rows(block):
-    assert table_rows.table_of(pa, block, {"n": NUMBER}) is None
+    assert json_columns.table_of(pa, block, {"n": NUMBER}) is None
 
 
 def trades(rows: int, seed: int, quoted: bool) -> bytes:
@@ -129,14 +129,14 @@ def test_both_ways_make_the_same_partitions(tmp_path, monkeypatch, quoted, mappe
     map_ = {"kind": "trade", "time": {"column": "ts", "unit": "ms"}, "side": {"column": "side", "of": "taker"}, "price": "px", "size": "sz",
             "symbol": {"value": "BTC"}, "venue": {"value": "hyperliquid"}}
     options = formats.Options(columns=column_map.made(map_, "map")) if mapped else None
-    seen, whole = [], table_rows.table_of
+    seen, whole = [], json_columns.table_of
     for n, (size, taken) in enumerate([(1 << 20, lambda *a, **k: None), (1 << 20, whole), (50_000, whole), (997, whole)]):
         def counted(*given, taken=taken, **named):
             table = taken(*given, **named)
             seen.append(table is not None)
             return table
         monkeypatch.setattr(table_rows, "BLOCK_BYTES", size)
-        monkeypatch.setattr(table_rows, "table_of", counted)
+        monkeypatch.setattr(json_columns, "table_of", counted)
         assert not store.fill(tmp_path / str(n), [path], options).broken
     assert any(seen) and not all(seen[1:])
     assert partitions(tmp_path / "0") == partitions(tmp_path / "1") == partitions(tmp_path / "2") == partitions(tmp_path / "3")

@@ -21,7 +21,7 @@ from liqshell.errors import DataError
 from liqshell.gate import Evidence, open_run, save
 from liqshell.gate.evidence import gather
 from liqshell.gate.exits import Fault
-from liqshell.gate.evaluation import FAIL, PASS, THIN, flawless, inside, share_inside
+from liqshell.gate.items import FAIL, PASS, THIN, flawless, inside, share_inside
 from liqshell.gate.evaluation import LIVE, PAPER, Gate, fill_in
 from liqshell.gate.page import page, print_gate, sentence
 from liqshell.run.replay import prove

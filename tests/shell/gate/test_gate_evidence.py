@@ -15,7 +15,7 @@ from liqshell.config.load import loads
 from liqshell.gate import Evidence, evaluate, open_run
 from liqshell.gate.evidence import gather
 from liqshell.gate.exits import exit_faults, limit_faults
-from liqshell.gate.evaluation import THIN
+from liqshell.gate.items import THIN
 from liqshell.gate.evaluation import PAPER, fill_in
 from liqshell.report.stories import Bracket, Fill, Order
 

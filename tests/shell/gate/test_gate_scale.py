@@ -3,8 +3,8 @@
 import pytest
 
 from liqshell.gate.evidence import Evidence
-from liqshell.gate.evaluation import FAIL, PASS, THIN
-from liqshell.gate.evaluation import scale_items
+from liqshell.gate.items import FAIL, PASS, THIN
+from liqshell.gate.scale import scale_items
 
 DAY = 86_400_000_000_000
 END = 20_000 * DAY

@@ -6,7 +6,7 @@ import pytest
 from desk import both
 from gateway_rig import PRICE, Rig, at_rest
 from liqshell.venues.bybit.port import BybitPort
-from liqshell.gateway.gateway import Stage
+from liqshell.gateway.channels import Stage
 from liqshell.venues.effects import Answer, Channel
 from liqshell.gateway.inflight import Flight
 from liqshell.gateway.inflight import Stage as Known

@@ -13,7 +13,7 @@ from liqshell.emulator.server.outside import Outside
 from liqshell.judge.prompt import user_text
 from liqshell.judge.types import Outcome, Question
 from liqshell.judge.validation import judged
-from liqshell.news.sources import entries
+from liqshell.news.feed_xml import entries
 from liqshell.news.items import Item, NewsError, clean, host_of, independent, owner_of, select, suspicion
 from liqshell.news.pace import Pace
 from liqshell.news.sources import Announcements, Brave, Feeds, Several, mentions, terms_of

@@ -16,7 +16,7 @@ from liqshell.config.load import loads, presets
 from liqshell.errors import ConfigError
 from liqshell.run.pipeline import make_policies, settings
 from liqshell.policies import RULES
-from liqshell.policies.momentum import PARTS, Parameters, score_of, size_of, stop_of
+from liqshell.policies.momentum_terms import PARTS, Parameters, score_of, size_of, stop_of
 from liqshell.policies.reversal import Parameters as ReversalParameters
 from liqshell.policies.reversal import Reversal, fires
 from liqshell.policies.trend import CONFIDENCE, decide

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +16,7 @@ from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import numbered, sums_of
 from liqshell.report.trades import Trades, floats, isos
+from liqshell.report.text import iso
 
 MULTIPLIERS = (1.0, 0.1)
 K, R, O = AuditKind, Reason, OrderStatus
@@ -274,10 +274,6 @@ def test_a_part_of_a_ledger_is_the_ledger_of_the_part(seed, own, tmp_path_factor
 @given(st.lists(st.floats() | st.floats(1e-5, 1e-3) | st.floats(1e15, 1e17)))
 def test_numbers_are_written_as_python_writes_them(values):
     assert not values or floats(np.array(values)) == [repr(v) for v in values]
-
-
-def iso(ns):
-    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 10**9 // 1000:06d}Z" if ns else ""
 
 
 @given(st.lists(st.integers(0, 4_000_000_000_000_000_000), min_size=1))

@@ -3,7 +3,7 @@
 import pytest
 
 import liqcore as lc
-from liqshell.live.session import QuoteCoverage
+from liqshell.live.coverage import QuoteCoverage
 from liqshell.report import quotes
 from liqshell.report.sections_quotes import label
 

@@ -17,8 +17,7 @@ from rich.console import Console
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import load_run, make_report, overfit, print_report, sections, statistics, study, text, verdicts
-from liqshell.report import terminal as console_report
+from liqshell.report import load_run, make_report, overfit, print_report, sections_study, statistics, study, terminal_study, text, verdicts
 from liqshell.report.expected import MEASURES, compare
 from liqshell.report.ledger import read_ledger
 from liqshell.report.results import daily_returns
@@ -466,8 +465,8 @@ def test_spans_of_a_walk_are_told_to_the_minute_where_they_are_no_whole_days():
 
 def test_the_walk_says_times_intervals_and_n(report):
     s, f = report.summary, report.summary["forward"]
-    page, shown = sections.forward(s), StringIO()
-    Console(file=shown, width=200).print(console_report._forward(s))
+    page, shown = sections_study.forward(s), StringIO()
+    Console(file=shown, width=200).print(terminal_study._forward(s))
     for row in f["rows"]:
         span = text.between(row["test_start_ns"], row["test_end_ns"])
         assert span in page and span in shown.getvalue()

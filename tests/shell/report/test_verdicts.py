@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import study_folder
 
-from liqshell.gate import evaluation
+from liqshell.gate import items
 from liqshell.report import load_run, make_report, verdicts
 from liqshell.report.expected import compare
 from liqshell.report.trades import Trades
@@ -72,5 +72,5 @@ def test_json_terminal_and_page_say_the_same(tmp_path):
 
 
 def test_a_gate_judges_by_the_same_intervals():
-    assert [evaluation.inside(*span, 0.5, 0.8) for span in ((0.55, 0.7), (0.1, 0.4), (0.4, 0.6), (None, None), (0.9, 0.95))] == [
-        evaluation.PASS, evaluation.FAIL, evaluation.THIN, evaluation.THIN, evaluation.FAIL]
+    assert [items.inside(*span, 0.5, 0.8) for span in ((0.55, 0.7), (0.1, 0.4), (0.4, 0.6), (None, None), (0.9, 0.95))] == [
+        items.PASS, items.FAIL, items.THIN, items.THIN, items.FAIL]

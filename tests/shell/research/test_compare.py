@@ -15,7 +15,7 @@ import liqcore as lc
 from liqshell.backtest import load_history
 from liqshell.backtest.history import History, described
 from liqshell.backtest.policy_log import SIGNAL_DTYPE, Listened, listen
-from liqshell.research.compare.events import touch
+from liqshell.backtest.touch import touch
 from liqshell.research.compare import events, page, plan, run_compare
 from liqshell.research.compare.figures import COLUMNS, conclusion, flat
 from liqshell.config.load import load

@@ -17,7 +17,7 @@ from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError
 from liqshell.live import Session
-from liqshell.live.feed import LEGS_MAX, NodeTail
+from liqshell.live.node import LEGS_MAX, NodeTail
 from liqshell.run.recorded_events import read_events
 from liqshell.venues.frames import FRAME_BYTES_MAX
 from liqshell.venues.hyperliquid.decoder import PublicDecoder

@@ -19,7 +19,7 @@ from liqshell.recording import reader as recording
 from liqshell.run import replay
 from liqshell.doctor import checks
 from liqshell.doctor.facts import Facts
-from liqshell.doctor.facts import read_kept
+from liqshell.doctor.kept import read_kept
 from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 from liqshell.live.learnt_keeper import Keeper

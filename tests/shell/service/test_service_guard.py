@@ -18,9 +18,10 @@ from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
 from liqshell.service import api as api_module
 from liqshell.service import keys, openapi, web
+from liqshell.service import stream as stream_module
 from liqshell.service.problems import KINDS, QUOTA, without_paths
+from liqshell.service.quota import Bucket
 from liqshell.service.server import Options, listening, serve
-from liqshell.service.web import Bucket
 
 LIVE, PAST = "/v1/features/live", "/v1/features/historical"
 ASK = f"asset=BTC&features={NAMES[3]}"
@@ -401,7 +402,7 @@ def test_a_stream_ends_with_its_client(small, monkeypatch):
         finally:
             working.pop()
     monkeypatch.setattr(api_module, "stream", watched)
-    monkeypatch.setattr(api_module, "PING_S", 0.1)
+    monkeypatch.setattr(stream_module, "PING_S", 0.1)
     ask = f"GET /v1/features/stream?asset=BTC&features={NAMES[3]} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
     with served(small, small.parent / "state", auth=False) as (address, _):
         lines = [on_a_socket(address, ask) for _ in range(5)]

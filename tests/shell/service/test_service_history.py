@@ -217,7 +217,7 @@ def test_damaged_states_change_no_answer(store, tmp_path, damage):
 
 
 def test_a_stream_keeps_to_its_contract_and_ends_with_its_key(store, tmp_path):
-    from liqshell.service.api import stream
+    from liqshell.service.stream import stream
 
     fill(tmp_path / "more", market(tmp_path / "0", 0, symbols=("AAVEUSDT", *SYMBOLS)))
     with asked(store, tmp_path / "state") as one, asked(tmp_path / "more", tmp_path / "state2") as other:
@@ -423,11 +423,11 @@ def test_a_job_does_not_keep_a_server_alive_that_ends(store, tmp_path):
 
 
 def test_a_job_that_breaks_says_so(api, monkeypatch):
-    from liqshell.service import answers
+    from liqshell.service import jobs
 
     def broken(*given):
         raise RuntimeError("a secret of the program")
-    monkeypatch.setattr(answers, "encode", broken)
+    monkeypatch.setattr(jobs.answers, "encode", broken)
     begun = api.ask("POST", "/v1/jobs", body={"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]})
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state

@@ -24,7 +24,7 @@ from liqshell.recording import journal
 from liqshell.recording.packing import ZSTD_MAGIC, frame_files
 from liqshell.research.feature_rows import iso
 from liqshell.run import recorded_events
-from liqshell.service.sources import Scratch
+from liqshell.service.scratch import Scratch
 from liqshell.service.sources import Library, RunSource
 
 NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "funding.funding_avg@5m", "price.last", "flow.spread_bps",
@@ -191,7 +191,7 @@ def test_a_stream_follows_the_recording(run, tmp_path):
     for _ in range(5):
         next(steps)
     with asked(tmp_path / "runs", tmp_path / "state") as api:
-        from liqshell.service.api import stream
+        from liqshell.service.stream import stream
 
         dataset = api.library.get()
         contract = dataset.data.instruments[0].key

@@ -10,7 +10,7 @@ import liqcore as lc
 from liqshell.config.load import loads
 from liqshell.live.ccxt_account import refuse_without_consent
 from liqshell.live.ccxt_client import Exchange, make_exchange
-from liqshell.live.ccxt_account import PollLink
+from liqshell.live.ccxt_poller import PollLink
 from liqshell.venues.ccxt.mapping import fee_of
 from liqshell.errors import ConfigError, VenueError
 from liqshell.state.prefix import make_prefix

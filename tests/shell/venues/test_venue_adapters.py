@@ -240,7 +240,7 @@ def test_only_adapters_name_the_addresses_of_a_venue():
     assert len(facts) > 15
     found = {(path.name, fact) for path in shell.rglob("*.py") if not {"venues", "emulator", "formats"} & set(path.relative_to(shell).parts)
              for fact in facts if re.search(r"(?<!such as https://)" + re.escape(fact), re.sub(r'"""(?:.|\n)*?"""', "", path.read_text()))}
-    assert found == {("lines.py", "stream.bybit.com")}         # of captures without addresses: two markets under one host
+    assert found == {("unaddressed.py", "stream.bybit.com")}         # of captures without addresses: two markets under one host
 
 
 def test_a_venue_may_say_less_and_is_read_by_its_topics():

@@ -14,99 +14,13 @@ from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from math import erf, log, sqrt
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from liqshell.emulator.market.market_state import SymbolState
+from liqshell.emulator.binary.faults import BinaryFault
+from liqshell.emulator.binary.spot import HOUR, NS, SYMBOL, Spot
 from liqshell.venues.polymarket.market import taker_fee
 from liqshell.venues.polymarket.signing import Order
-
-# The spot price that the emulated markets settle on: a walk of its own, or the emulator's contract BTCUSDT.
-NS = 1_000_000_000
-HOUR = 3600 * NS
-SYMBOL = "BTCUSDT"
-
-
-class Spot(Protocol):
-    def price(self, now: int) -> float: ...
-    def candles(self, now: int, count: int) -> list[tuple[int, float, float]]:
-        """(start, open, close) of the last `count` hours, oldest first; the last is the running one."""
-
-
-class Walk:
-    """A driftless walk with one price a second, the same for the same seed whoever looks and when. volatility: of the log price in an hour."""
-
-    def __init__(self, seed: int, start: int, price: float = 64_000.0, volatility: float = 0.006, past_hours: int = 72):
-        self.seed, self._first, self._step = seed, start // HOUR - past_hours, volatility / 60.0
-        self._paths: list[np.ndarray] = []
-        self._at = np.log(price)
-
-    def _path(self, hour: int) -> np.ndarray:
-        """Log prices at the seconds 0 to 3600 of an hour."""
-        while len(self._paths) <= hour - self._first:
-            moves = np.random.default_rng([self.seed, 7, self._first + len(self._paths)]).normal(0.0, self._step, 3600)
-            path = self._at + np.concatenate([[0.0], np.cumsum(moves)])
-            self._at = path[-1]
-            self._paths.append(path)
-        return self._paths[max(hour - self._first, 0)]
-
-    def price(self, now: int) -> float:
-        return round(float(np.exp(self._path(now // HOUR)[now % HOUR // NS])), 2)
-
-    def candles(self, now: int, count: int) -> list[tuple[int, float, float]]:
-        hours = range(max(now // HOUR - count + 1, self._first), now // HOUR + 1)
-        # the last price of an hour is that of its last second
-        return [(hour * HOUR, self.price(hour * HOUR), self.price(min(now, (hour + 1) * HOUR - NS))) for hour in hours]
-
-
-class OfContract:
-    """What the emulator's own contract trades at, so that a flush there is one here."""
-
-    def __init__(self, state: SymbolState):
-        self._state = state
-
-    def price(self, now: int) -> float:
-        found = self.candles(now, 1)
-        return found[-1][2] if found else 0.0
-
-    def candles(self, now: int, count: int) -> list[tuple[int, float, float]]:
-        rows = self._state.bars.rows(HOUR // 1_000_000, now // 1_000_000, limit=count)
-        return [(int(row[0]) * 1_000_000, float(row[1]), float(row[4])) for row in rows]
-
-
-# What goes wrong at the emulated binary venue: scripted by order, by share or by market time.
-# of orders: at = which one; of requests and streams: between `after_s` and `after_s` + `seconds` of market time
-ORDER_FAULTS = ("fail_trade", "lose_ack", "http_500", "slow_ack", "reject")
-TIME_FAULTS = ("post_only", "no_book", "drop", "silent", "tick_change", "late_market", "unknown_rule", "wrong_winner", "no_gamma")
-FAULTS = (*ORDER_FAULTS, *TIME_FAULTS)
-
-
-@dataclass(frozen=True)
-class BinaryFault:
-    """at: the order that it meets, from 1 on; 0 = any. share: of the orders. after_s, seconds: market time from the start of the emulator."""
-
-    kind: str
-    at: int = 0
-    share: float = 1.0
-    after_s: float = 0.0
-    seconds: float = 1e12
-
-    @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> BinaryFault:
-        """ValueError says what is wrong with it."""
-        if not isinstance(spec, Mapping) or not {"kind"} <= spec.keys() <= {"kind", "at", "share", "after_s", "seconds"}:
-            raise ValueError(f"a fault of the binary venue is an object with kind and optionally at, share, after_s, seconds; got {spec!r}")
-        fault = cls(**spec)
-        if fault.kind not in FAULTS:
-            raise ValueError(f"faults of the binary venue are {', '.join(FAULTS)}; got {fault.kind!r}")
-        for name, low, high in (("at", 0, 1 << 40), ("share", 0.0, 1.0), ("after_s", 0.0, 1e12), ("seconds", 0.0, 1e12)):
-            value = getattr(fault, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise ValueError(f"{name} of a fault must be a number in [{low:g}, {high:g}], got {value!r}")
-        return fault
-
 
 UNIT = Decimal(1_000_000)
 TAKER_DELAY_NS, MINED_NS, CONFIRMED_NS = 150_000_000, 2 * NS, 5 * NS

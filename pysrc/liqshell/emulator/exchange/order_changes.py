@@ -13,8 +13,15 @@ from liqshell.emulator.exchange.parameters import WATCHES, Fields, Listing, choi
 from liqshell.emulator.exchange.position_stops import PositionStops
 from liqshell.emulator.exchange.positions import Positions
 from liqshell.emulator.exchange.private_stream import PrivateStream
-from liqshell.emulator.exchange.refusals import (NO_ORDER, ORDER_CANCELLED, ORDER_FILLED, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, bad,
-                                                 refused)
+from liqshell.emulator.exchange.refusals import (
+    NO_ORDER,
+    ORDER_CANCELLED,
+    ORDER_FILLED,
+    TRIGGER_MUST_FALL,
+    TRIGGER_MUST_RISE,
+    bad,
+    refused,
+)
 from liqshell.emulator.exchange.settings import Settings
 
 UNCHANGED = "The order remains unchanged as the parameters entered match the existing ones."

@@ -6,11 +6,35 @@ from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import STOP_LOSS, TAKE_PROFIT, Account
 from liqshell.emulator.exchange.order_books import CAPACITY, RESERVED, Books
 from liqshell.emulator.exchange.orders import CREATORS, Ids, Order, acknowledgement, ticks_text
-from liqshell.emulator.exchange.parameters import SIDES, WATCHES, Fields, Listing, choice, flag, link_id, lots, text, ticks, whole
+from liqshell.emulator.exchange.parameters import (
+    SIDES,
+    WATCHES,
+    Fields,
+    Listing,
+    choice,
+    flag,
+    link_id,
+    lots,
+    text,
+    ticks,
+    whole,
+)
 from liqshell.emulator.exchange.positions import Positions
-from liqshell.emulator.exchange.refusals import (LINK_ID_TAKEN, NO_MARGIN, NOTHING_TO_REDUCE, NOTIONAL_TOO_SMALL, OUT_OF_RANGE,
-                                                 TOLERANCE_OUT_OF_RANGE, TOO_MANY_CONDITIONAL, TOO_MANY_ORDERS, TRIGGER_MUST_FALL,
-                                                 TRIGGER_MUST_RISE, WOULD_LIQUIDATE, bad, refused)
+from liqshell.emulator.exchange.refusals import (
+    LINK_ID_TAKEN,
+    NO_MARGIN,
+    NOTHING_TO_REDUCE,
+    NOTIONAL_TOO_SMALL,
+    OUT_OF_RANGE,
+    TOLERANCE_OUT_OF_RANGE,
+    TOO_MANY_CONDITIONAL,
+    TOO_MANY_ORDERS,
+    TRIGGER_MUST_FALL,
+    TRIGGER_MUST_RISE,
+    WOULD_LIQUIDATE,
+    bad,
+    refused,
+)
 from liqshell.emulator.exchange.settings import Settings
 
 NOTIONAL_MIN = 5.0

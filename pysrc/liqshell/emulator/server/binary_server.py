@@ -15,8 +15,10 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from liqshell.clock import Clock
-from liqshell.emulator.binary.exchange import HOUR, NS, SYMBOL, BinaryExchange, BinaryFault, Hour, Spot, Walk, Wallet
-from liqshell.emulator.server.host import guarded
+from liqshell.emulator.binary.exchange import SYMBOL, BinaryExchange, Hour, Wallet
+from liqshell.emulator.binary.faults import BinaryFault
+from liqshell.emulator.binary.spot import HOUR, NS, Spot, Walk
+from liqshell.emulator.server.control import guarded
 from liqshell.venues.polymarket import signing
 
 TURN_S = 0.005

@@ -18,7 +18,8 @@ from liqshell.emulator.market.bars import MadePast
 from liqshell.emulator.market.contracts import Contract
 from liqshell.emulator.market.public_frames import Board, L
 from liqshell.emulator.market.synthetic_feed import MS
-from liqshell.emulator.server.host import Host, guarded
+from liqshell.emulator.server.control import guarded
+from liqshell.emulator.server.host import Host
 from liqshell.emulator.server.public_sockets import Hub
 
 LABEL = "X-Liqcore-Market"

@@ -14,27 +14,33 @@ from aiohttp import web
 
 from liqshell.clock import NS, STANDSTILL, Clock
 from liqshell.emulator.server.binary_server import BinaryVenue
-from liqshell.emulator.binary.exchange import OfContract, Walk
+from liqshell.emulator.binary.spot import OfContract, Walk
 from liqshell.emulator.api.account_api import AccountApi, Ending, Response, Session, Times
 from liqshell.emulator.api.faults import Fault, Faults, restart_frames
-from liqshell.emulator.server.host import Certificate, Link, guarded
+from liqshell.emulator.api.network_link import Link
 from liqshell.emulator.api.types import PRIVATE_PATH, TRADE_PATH
 from liqshell.emulator.exchange.exchange import Exchange
 from liqshell.emulator.exchange.rate_limits import Limits
 from liqshell.emulator.exchange.saved_accounts import Keeper, Saved, load, restore
 from liqshell.emulator.exchange.settings import Settings
 from liqshell.emulator.market.agents import Cascade
-from liqshell.emulator.server.market_queries import Candles, MarketQueries, Rest, Safety
+from liqshell.emulator.market.candles import Candles
 from liqshell.emulator.market.contracts import Contract
 from liqshell.emulator.market.depth import Depth
+from liqshell.emulator.market.safety import Safety
 from liqshell.emulator.market.synthetic_feed import BOOK_SILENCE_MS, Frame, SyntheticFeed
-from liqshell.emulator.server.account_sockets import AccountSockets, Feeder
+from liqshell.emulator.server.account_sockets import AccountSockets
 from liqshell.emulator.server.binance_server import BinanceNeighbour
+from liqshell.emulator.server.control import guarded
+from liqshell.emulator.server.exchange_feed import Feeder
+from liqshell.emulator.server.market_queries import MarketQueries
 from liqshell.emulator.server.okx_server import OkxNeighbour
 from liqshell.emulator.server.options import Config, Feed, feed_of
 from liqshell.emulator.server.outside import Outside
 from liqshell.emulator.server.public_sockets import Hub
 from liqshell.emulator.server.public_venue import PublicVenue
+from liqshell.emulator.server.rest import Rest
+from liqshell.emulator.server.tls import Certificate
 
 TICK_S = 0.0005                                      # frames due within so much wall time leave together
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,112 +12,16 @@ from markupsafe import Markup
 
 import liqcore as lc
 from liqshell import private
-from liqshell.pages import bold, data_badge, document, empty, figure, lines, link, muted, part, section, span, sub, table
-from liqshell.report.quotes import ENOUGH, cover, coverage
-from liqshell.report.svg import label, open_svg, steps_of
-from liqshell.report.text import NONE, compact, count, interval, money, number, percent, plural, seconds, when
-from liqshell.report.verdicts import CONTAMINATED, GAIN, WHY, Measured, bps, coloured, of_mean
 from liqshell.research.compare.events import measured
 from liqshell.research.compare.figures import COLUMNS, CONTROLS, conclusion, means_by_delay, flat, known_spread
+from liqshell.research.compare.picture import forest
 from liqshell.research.compare.run import Compared
-
-# Sections of the comparison about live quotes: what must be said first, which rule filled each preset's orders, and the data of each contract.
-def quotes_first(s: dict[str, Any]) -> list[tuple[str, str]]:
-    """The notice above everything else; none where quotes cover the traded time."""
-    if s["quoted"] is not None and s["quoted"] >= ENOUGH:
-        return []
-    said = " ".join(f"{line}." for c in s["contracts"] for line in c["said"][:1])
-    if len(s["without_quotes"]) == len(s["symbols"]):
-        return [("NO QUOTES.", "The data have trades and no quotes. The spread that a taker pays is an estimate (see the data), so no result here "
-                 "can show a profit.")]
-    return [(cover(s["quoted"]), f"Of the traded time, where {percent(ENOUGH, 0)} are needed. Elsewhere entries are refused and takers fill at "
-             f"prints, so no result here can show a profit. {said}")]
-
-
-def fills(s: dict[str, Any]) -> Markup:
-    """Which rule made the price of what share of each preset's fills."""
-    rows = []
-    for r in s["presets"]:
-        if not r["fills"]["n"]:
-            continue
-        refused = r["refused_quote_ended"]
-        for leg, name in (("entry", "entries"), ("exit", "exits")):
-            first = leg == "entry"
-            rows.append((bold(r["preset"], "nowrap") if first else "", name, f"{r['fills']['rules'][0][leg]['n']:,}",
-                         *(percent(rule[leg]["share"], 0) if rule[leg]["n"] else NONE for rule in r["fills"]["rules"]),
-                         (f"{refused['k']:,} " + muted(percent(refused["share"], 0)) if refused["k"] else "0") if first else ""))
-    if not rows:
-        return section("At which prices orders filled", empty("No order was filled."))
-    names = [rule["name"] for rule in s["presets"][0]["fills"]["rules"]]
-    columns = ("preset", "", ">fills", *(">" + name for name in names), ">refused: quote had ended")
-    meanings = "; ".join(f"{rule['name']}: {rule['meaning']}" for rule in s["presets"][0]["fills"]["rules"])
-    return section("At which prices orders filled", table(columns, rows), f"Shares of the fills of entries and of exits. {meanings}.", "fills")
-
-
-def contracts(s: dict[str, Any]) -> Markup:
-    """What the data of each contract covers, and what its takers pay where no quote holds."""
-    spreads = {one["symbol"]: one for one in s["half_spread"]}
-    rows = []
-    for c in s["contracts"]:
-        one, quotes = spreads.get(c["symbol"]), c["streams"]["quotes"]
-        rows.append((bold(c["symbol"]), c["completeness"], count(c["trades"]), count(c["quotes"]), count(c["liquidations"]),
-                     number(c["covered_hours"], 1), number(c["traded_hours"], 1), percent(c["quoted"]),
-                     f"{quotes['silences']:,}", seconds(quotes["longest_s"]) if quotes["silences"] else NONE,
-                     number(one["bps"], 2) if one and one["bps"] is not None else NONE, one["source"] if one else NONE))
-    columns = ("symbol", "liquidations are", ">trades", ">quotes", ">liquidations", ">covered h", ">traded h", ">quotes held", ">silences of quotes",
-               ">longest", ">half-spread, bps", "from")
-    body = table(columns, rows) + lines(f"{one['symbol']}: half-spread: {one['told']}" for one in s["half_spread"][:20])
-    body += Markup().join(sub(bold("WARNING") + f" {one['warning']}") for one in s["half_spread"] if one["warning"])
-    return section("Data", body, "Quotes live: share of the traded time (a minute after each trade), by the engine's rule for a best bid and ask. "
-                   "Half-spread: what a taker pays without a live quote.", "data")
-
-
-# The picture of a comparison: each preset's mean net return of a trade with its interval, among its controls. The table below it has the numbers.
-WIDTH, LEFT, RIGHT, LANE, TOP = 1120, 150, 150, 44, 26
-COLOURS = {"pays": "good", "loses": "bad", "open": "accent", "idle": "muted"}
-
-
-def forest(rows: list[dict[str, Any]]) -> str:
-    """One lane a preset. Dot and bar: mean and 95 % interval. Hollow: the other side of the same trades. Thin line: the middle 90 % of random sides,
-    and of random times below it. An interval that would flatten the others is cut, with an arrow."""
-    centres = [v for r in rows for v in (r["trade"]["mean"], *(c["median_bps"] for c in r["controls"].values())) if v is not None]
-    drawn = [c[end] for r in rows for c in r["controls"].values() for end in ("p05_bps", "p95_bps")]
-    ends = [v for v in (*drawn, *(r["trade"][end] for r in rows for end in ("low", "high"))) if v is not None]
-    reach = 3.0 * max([10.0, *(abs(v) for v in centres)])
-    low, high = max(min([-10.0, *centres, *ends]), -reach), min(max([10.0, *centres, *ends]), reach)
-    scale = (WIDTH - LEFT - RIGHT) / (high - low)
-
-    def x_of(value: float) -> float:
-        return LEFT + (min(max(value, low), high) - low) * scale
-
-    bottom = TOP + LANE * len(rows)
-    out = [open_svg(WIDTH, bottom + 30, "Net per trade of each preset in basis points, with its controls")]
-    for value in steps_of(low, high, 8):
-        out.append(f'<path d="M{x_of(value):.1f} {TOP - 8}V{bottom}" stroke="var(--{"muted" if abs(value) < 1e-12 else "line"})"/>')
-        out.append(label(x_of(value), bottom + 18, f"{value:g}", "middle"))
-    for k, r in enumerate(rows):
-        y, t = TOP + (k + 0.5) * LANE, r["trade"]
-        out.append(f'<text x="{LEFT - 12}" y="{y + 4:.1f}" text-anchor="end" font-weight="600">{escape(r["preset"])}</text>')
-        if t["mean"] is None:
-            out.append(label(WIDTH - RIGHT + 12, y + 4, "no trade"))
-            continue
-        for name, below in (("random_side", 10), ("random_time", 15)):
-            c = r["controls"].get(name)
-            if c and c["p05_bps"] is not None:
-                out.append(f'<path d="M{x_of(c["p05_bps"]):.1f} {y + below:.1f}H{x_of(c["p95_bps"]):.1f}" stroke="var(--muted)" stroke-width="2" '
-                           f'stroke-dasharray="{"3 3" if below > 10 else "none"}" opacity=".8"/>')
-        colour = COLOURS[r["state"]]
-        if t["low"] is not None:
-            out.append(f'<path d="M{x_of(t["low"]):.1f} {y:.1f}H{x_of(t["high"]):.1f}" stroke="var(--{colour})" stroke-width="5" opacity=".4"/>')
-            out += [f'<path d="M{x_of(v):.1f} {y - 5:.1f}l{6 * s} 5l{-6 * s} 5z" fill="var(--{colour})" opacity=".7"/>'
-                    for v, s in ((t["low"], -1), (t["high"], 1)) if not low <= v <= high]
-        other = r["controls"].get("inverted_side")
-        if other and other["median_bps"] is not None:
-            out.append(f'<circle cx="{x_of(other["median_bps"]):.1f}" cy="{y:.1f}" r="5" fill="var(--card)" stroke="var(--ink)" stroke-width="1.5"/>')
-        out.append(f'<circle cx="{x_of(t["mean"]):.1f}" cy="{y:.1f}" r="6" fill="var(--{colour})"/>')
-        out.append(label(WIDTH - RIGHT + 12, y + 4, f"{number(t['mean'], 1, True)} bps, n {r['trades']:,}"))
-    return "".join(out) + "</svg>"
-
+from liqshell.research.compare.sections_quotes import contracts, fills
+from liqshell.research.compare.sections_quotes import head as quotes_first
+from liqshell.pages import bold, data_badge, document, empty, figure, lines, link, muted, part, section, span, sub, table
+from liqshell.report.quotes import ENOUGH, coverage
+from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, seconds, when
+from liqshell.report.verdicts import CONTAMINATED, GAIN, WHY, Measured, bps, coloured, of_mean
 
 #: of the data of a contract, in compare.json
 CONTRACT = ("symbol", "completeness", "trades", "quotes", "liquidations", "covered_hours", "traded_hours", "quoted", "streams", "said")

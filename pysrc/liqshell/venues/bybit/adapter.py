@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from liqcore.event import Completeness, Stream
-from liqshell.venues.bybit import decoder as bybit, instruments as bybit_instruments
+from liqshell.venues.bybit import decoder as bybit
+from liqshell.venues.bybit import instruments as bybit_instruments
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Request, Subscription
 from liqshell.venues.frames import Frame
 

@@ -18,8 +18,12 @@ import orjson
 
 from liqcore.event import Kind, Side
 from liqcore.codec.shape import Shape, decimal, false, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
-from liqshell.venues.frames import (FRAME_BYTES_MAX, OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, Unwanted, decimal as decimal_of,
-                                    digit_millis, integer as integer_of, millis as millis_of, shown, side as side_of, signed, stated, typed)
+from liqshell.venues.frames import FRAME_BYTES_MAX, OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, signed, typed
+from liqshell.venues.frames import decimal as decimal_of
+from liqshell.venues.frames import integer as integer_of
+from liqshell.venues.frames import millis as millis_of
+from liqshell.venues.frames import side as side_of
+from liqshell.venues.frames import digit_millis, stated
 
 __all__ = ["FRAME_BYTES_MAX", "PING_INTERVAL_S", "SHAPES", "TOPICS", "VENUE", "Frame", "FrameKind", "PublicDecoder",
            "control_frame", "ping_frame", "shown", "subscribe_frames"]

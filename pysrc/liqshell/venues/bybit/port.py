@@ -10,8 +10,11 @@ from liqcore.instrument import Instrument
 from liqshell.venues.effects import Answer, Channel
 from liqshell.venues.order_port import Ask, Listing, Message, Page, ChannelNotice, NoticeKind
 from liqshell.transport import Endpoint
-from liqshell.venues.bybit import (instruments as bybit_instruments, orders as bybit_orders, private_stream as bybit_private,
-                                   rest_requests as bybit_rest, rest_responses as bybit_answers)
+from liqshell.venues.bybit import rest_responses as bybit_answers
+from liqshell.venues.bybit import instruments as bybit_instruments
+from liqshell.venues.bybit import orders as bybit_orders
+from liqshell.venues.bybit import private_stream as bybit_private
+from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.error_codes import outcome
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.private_stream import ReportKind
@@ -202,7 +205,7 @@ def _wait(answer: Answer) -> float:
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
-        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor)
+        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
     verdict = bybit_answers.interpret_reply(answer.status, answer.body, Asked.QUERY)
     failed = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
     passing = verdict.code > 0 and outcome(verdict.code, Asked.CREATE) == Outcome.UNKNOWN        # an error of its own: it does not ask for a pause

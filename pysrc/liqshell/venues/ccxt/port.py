@@ -150,7 +150,8 @@ class CcxtPort:
     def _page(self, answer: Answer, items: list[Any]) -> Page:
         found = _answer_of(answer)
         outcome = Outcome(found.get("outcome", Outcome.LATER))
-        return Page("items" in found and outcome == Outcome.DONE, outcome, 0, found.get("text", answer.why), items=tuple(items))
+        return Page("items" in found and outcome == Outcome.DONE, outcome, 0, found.get("text", answer.why), items=tuple(items),
+                    time_ms=answer.sent_ns // 1_000_000)
 
 
 def _answer_of(answer: Answer) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Hyperliquid perpetuals: public frames to events, subscriptions. Pure functions and classes, no sockets.
 
 The venue has NO public feed of liquidations, and none is made up here: trades, best bid and ask, mark, oracle, funding and open interest are all
-there is. Only the files of a node have them: frames of the channel "node_fills", made by liqshell.live.feed. `side` of a trade is the taker's: B
+there is. Only the files of a node have them: frames of the channel "node_fills", made by liqshell.live.node. `side` of a trade is the taker's: B
 bought, A sold. activeAssetCtx has no time: the event's is that of receipt. Its funding is the rate of one hour.
 """
 
@@ -62,7 +62,7 @@ class PublicDecoder(FrameDecoder):
         return control_frame(message)
 
     def _fills(self, legs: list, ts_recv: int) -> Frame:
-        """Of a node's files (liqshell.live.feed), of which only liquidations are taken: trades come by their own channel."""
+        """Of a node's files (liqshell.live.node), of which only liquidations are taken: trades come by their own channel."""
         frame = Frame(FrameKind.EVENTS, topics=("node_fills",))
         fills = Fills(lambda coin: self.first + self._index[coin] if coin in self._index else -1)
         rows = fills.rows(legs, ts_recv, lambda reason, detail: frame.dropped.update((reason,)))
