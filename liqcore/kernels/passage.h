@@ -120,7 +120,26 @@ static int64_t first_outside(const pyramid_t *p, int64_t start, int64_t stop, in
                           PASSAGE_BELOW | PASSAGE_ABOVE);
 }
 
-/* Doubling steps from `start`, then halving: what is near costs little, and deadlines are near. */
+enum { PASSAGE_WIDE = 256 };                             /* rows between which a guess costs less than the halving that it saves */
+
+/* Of ts[low] < t <= ts[high]: a narrower pair of the same kind, from where t would stand if rows came at an even pace. */
+static void passage_guess(const int64_t *ts, int64_t t, int64_t *low, int64_t *high) {
+    const int64_t last = *high - 1;
+    int64_t step = 8, guess = *low + (int64_t) ((double) (t - ts[*low]) / (double) (ts[*high] - ts[*low]) * (double) (*high - *low));
+    guess = guess > last ? last : guess;
+    if (ts[guess] < t) {
+        for (*low = guess; *low + step < *high && ts[*low + step] < t; step <<= 1)
+            *low += step;
+        *high = passage_min(*low + step, *high);
+    } else {
+        for (*high = guess; *high - step > *low && ts[*high - step] >= t; step <<= 1)
+            *high -= step;
+        *low = *high - step > *low ? *high - step : *low;
+    }
+}
+
+/* Doubling steps from `start`, then halving: what is near costs little, and deadlines are near. Far from it a guess first: every row that halving looks
+at is one more that no cache holds. */
 static int64_t rows_before(const int64_t *ts, int64_t start, int64_t stop, int64_t t) {
     int64_t step = 1, low = start, high;
     if (start >= stop || ts[start] >= t)
@@ -130,6 +149,11 @@ static int64_t rows_before(const int64_t *ts, int64_t start, int64_t stop, int64
         step <<= 1;
     }
     high = passage_min(low + step, stop);                    /* ts[high] >= t, or high == stop */
+    if (high - low > PASSAGE_WIDE) {
+        if (high == stop && ts[--high] < t)
+            return stop;
+        passage_guess(ts, t, &low, &high);
+    }
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
         if (ts[middle] < t)

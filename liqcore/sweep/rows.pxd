@@ -39,20 +39,6 @@ cdef inline int64_t quotes_before(const columns_t* m, int64_t trade) noexcept no
     return rows_before(m.before, m.rank[trade >> 6], m.rank[(trade >> 6) + 1], trade + 1)
 
 
-cdef inline int64_t row_at(const int64_t* ts, int64_t low, int64_t high, int64_t t) noexcept nogil:
-    """First row of [low, high) with ts >= t, or high, where rows come at an even pace: a guess, and doubling steps from there."""
-    cdef int64_t guess, step = 1
-    if low >= high or ts[low] >= t or ts[high - 1] < t:
-        return rows_before(ts, low, high, t) if low >= high or ts[low] >= t else high
-    guess = low + <int64_t> (<double> (t - ts[low]) / <double> (ts[high - 1] - ts[low]) * <double> (high - 1 - low))
-    if ts[guess] < t:
-        return rows_before(ts, guess, high, t)
-    while guess - step > low and ts[guess - step] >= t:
-        guess -= step
-        step <<= 1
-    return rows_before(ts, max(low, guess - step), guess, t)
-
-
 cdef inline bint interrupted(const columns_t* m, int64_t quote, int64_t now, int64_t place) noexcept nogil:
     """Whether the stream of quotes was interrupted after the last of `quote` quotes. place: of an interruption at `now` itself, it comes before this
     number of trades has been; 0 = nothing that was received at `now` has been."""

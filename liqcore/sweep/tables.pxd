@@ -18,7 +18,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
 from liqcore.kernels.first_passage cimport first_above, first_below, rows_before
 from liqcore.sweep.life cimport may_requote
 from liqcore.sweep.records cimport (END_MAX_HOLD, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, NEVER, call_t, setting_t, terms_t)
-from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, row_at, taken_at, touch_at, wait_longer
+from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, taken_at, touch_at, wait_longer
 from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, gross_of, lots_for, stop_price, target_price, traded_of
 
 cdef enum:
@@ -317,8 +317,8 @@ cdef inline void make_close(const columns_t* m, const terms_t* g, int64_t max_ho
                             exit_t* x) noexcept nogil:
     cdef int64_t now = e.ts + g.ack_latency + max_hold_ns + g.order_latency
     cdef place_t at
-    at.trade = row_at(m.ts, e.target.trade, opening.horizon.trade, now)
-    at.quote = row_at(m.quote_ts, e.target.quote, opening.horizon.quote, now)
+    at.trade = rows_before(m.ts, e.target.trade, opening.horizon.trade, now)
+    at.quote = rows_before(m.quote_ts, e.target.quote, opening.horizon.quote, now)
     x.call = <int32_t> opening.call
     x.price = touch_at(m, g, -call.side, at.trade, at.quote, now)
     x.waits = x.price == 0
