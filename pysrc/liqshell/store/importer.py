@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import itertools
 import multiprocessing
+import os
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill, reach
 
 BATCH_BYTES = 1 << 30           # of spilled events before a commit
 AHEAD = 4                       # chains a process that wait to be taken: what is read while a commit is written
+READ_BYTES = 1 << 22            # of a file whose fingerprint is taken, at once: each time the interpreter is wanted
 CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
 
 
@@ -162,10 +164,12 @@ class _Import:
         self._batch: list[_Taken] = []
         self._number = itertools.count()
         self._seen: dict[str, str] = {}         # fingerprints of the files of this run
+        self._sizes: Counter[int] = Counter(source.bytes for source in catalogue.sources().values())       # of files there are and to come
 
     def run(self, files: list[Path], jobs: int) -> Outcome:
         sizes = {path: path.stat().st_size for path in files if path.is_file()}
         total, done = sum(sizes.values()), 0
+        self._sizes.update(sizes[path] for path in files if path in sizes)      # a file may be named twice
         for path, taken in self._spilled(files, jobs):
             done += sizes.get(path, 0)
             if isinstance(taken, str):
@@ -231,10 +235,13 @@ class _Import:
         return self._root / STAGING / f"source-{next(self._number):06}"
 
     def _fresh(self, path: Path) -> tuple[str, str | None]:
-        """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read."""
+        """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read. A file of a size that
+        no other has is new: then the fingerprint is '', to be taken while the file is read."""
         try:
             with regular(path, "market data").open("rb") as stream:
-                fingerprint = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+                if self._sizes[os.fstat(stream.fileno()).st_size] == 1:
+                    return "", None
+            fingerprint = fingerprint_of(path)
         except DataError as why:
             return "", str(why)
         except OSError as why:
@@ -366,14 +373,27 @@ def _taken(found: Spilled | str) -> _Taken | str:
     return found if isinstance(found, str) else _Taken(*found)
 
 
+def fingerprint_of(path: Path) -> str:
+    """Of the bytes of a file."""
+    digest, block = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while read := stream.readinto(block):
+            digest.update(block[:read])
+    return digest.hexdigest()[:32]
+
+
 def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, before: Carried | None = None) -> tuple[Spilled | str, Carried | None]:
-    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken."""
+    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken. fingerprint: '' = to be
+    taken, which a thread does meanwhile."""
     spill = Spill(folder)
     try:
-        with opener(path) if before is None or not isinstance(opener, FormatOpener) else opener.following(path, before) as reading:
-            for venue, symbol, events in reading:
-                spill.add(venue, symbol, events)
-            carried = getattr(reading, "carried", None)
+        with ThreadPoolExecutor(1) as beside:
+            taken = None if fingerprint else beside.submit(fingerprint_of, path)
+            with opener(path) if before is None or not isinstance(opener, FormatOpener) else opener.following(path, before) as reading:
+                for venue, symbol, events in reading:
+                    spill.add(venue, symbol, events)
+                carried = getattr(reading, "carried", None)
+            fingerprint = taken.result() if taken else fingerprint
     except DataError as why:
         return str(why), None
     except Exception as why:        # whatever a reader trips over, the other files must not suffer from it

@@ -1,5 +1,6 @@
 """Import: skipped, broken, contradicting and doubled files; a process that dies at any moment; two at once; damage found later."""
 
+import hashlib
 import json
 import os
 import random
@@ -55,6 +56,20 @@ def test_a_file_is_imported_once_whatever_its_name(tmp_path):
     outcome = fill(tmp_path / "s", twin, first)
     assert not outcome.imported and set(outcome.known) == {str(first), str(twin)} and digest(tmp_path / "s") == before
     assert sum(c.rows for c in store.open(tmp_path / "s").catalogue.partitions().values()) == 500
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_files_are_known_by_their_bytes_whether_they_are_read_before_or_meanwhile(tmp_path, jobs):
+    alone = save(tmp_path / "alone.npz", {"bybit~ETHUSDT": market(300)})
+    one = save(tmp_path / "one.npz", {"bybit~BTCUSDT": market(400)})
+    other = save(tmp_path / "other.npz", {"bybit~XRPUSDT": market(200)})
+    with other.open("ab") as stream:                    # a file of the size of another
+        stream.write(bytes(one.stat().st_size - other.stat().st_size))
+    outcome = fill(tmp_path / "s", alone, one, alone, other, jobs=jobs)
+    assert outcome.known == {str(alone): str(alone)} and {s.name for s in outcome.imported} | set(outcome.broken) == {str(alone), str(one), str(other)}
+    assert all(s.fingerprint == hashlib.sha256(Path(s.name).read_bytes()).hexdigest()[:32] for s in outcome.imported)
+    again = fill(tmp_path / "s", alone, jobs=jobs)
+    assert not again.imported and again.known == {str(alone): str(alone)}
 
 
 def test_files_that_overlap_do_not_double_events(tmp_path):
