@@ -81,7 +81,7 @@ def one(t: lc.Tape, s: market.Setting, d: market.Detector, latency_s: float, pol
     while not walk.run():
         records.append(paper.engine.audit.drain())
     records.append(paper.engine.audit.drain())
-    return np.concatenate(records)
+    return np.concatenate(records) if len(records) > 1 else records[0]
 
 
 def prepare(folder: Path, latency_s: float) -> Run:

@@ -71,7 +71,7 @@ cdef void cascade_free(cascade_t* c) noexcept nogil
 cdef int cascade_push(cascade_t* c, const cascade_config_t* g, int64_t now, int8_t side, double notional, double price, uint8_t flags,
                       signal_t* out) noexcept nogil
 cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, signal_t* out) noexcept nogil
-cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noexcept nogil
+cdef int64_t cascade_deadline(cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil
 

@@ -10,7 +10,7 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 from liqcore.kernels.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
                                quantile_value)
-from liqcore.kernels.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_free, window_init, window_load, window_next_expiry, window_push,
+from liqcore.kernels.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_falls, window_free, window_init, window_load, window_push,
                                      window_save, window_total)
 from liqcore.kernels.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
 from liqcore.snapshot cimport pack, unpack
@@ -172,12 +172,12 @@ cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, sig
     return 0
 
 
-cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noexcept nogil:
+cdef int64_t cascade_deadline(cascade_t* c, const cascade_config_t* g) noexcept nogil:
     """When cascade_timer must be called next."""
     if c.p.phase == IDLE:
         return NEVER
     if c.p.phase == ACTIVE:
-        return min(silence(c, g), window_next_expiry(&c.w))
+        return min(silence(c, g), window_falls(&c.w, (1.0 - g.fall) * c.p.peak))
     return silence(c, g)
 
 

@@ -30,6 +30,8 @@ typedef struct window_t {
     int64_t expired;         /* entries since reset that are no longer inside: the oldest one's slot is expired & mask */
     int64_t dropped;
     int64_t queued;          /* entries since reset that the queues know: they are brought up to date when a maximum is asked for */
+    int64_t ahead_from, ahead;   /* window_falls has looked at the entries between them */
+    window_sum_t ahead_sum;      /* their sum */
     uint32_t mask;
 } window_t;
 
@@ -67,7 +69,8 @@ static inline void window_reset(window_t* w) {
         w->sides[i].count = 0;
     }
     w->now = INT64_MIN;
-    w->pushed = w->expired = w->dropped = w->queued = 0;
+    w->pushed = w->expired = w->dropped = w->queued = w->ahead_from = w->ahead = 0;
+    w->ahead_sum = 0;
 }
 
 /* 0, or -1 where there is no memory. horizon_ns >= 1 and capacity (a power of two) are the caller's to check. */
@@ -160,10 +163,34 @@ static inline int window_short_count(const window_t* w) { return w->sides[1].cou
 static inline double window_long_max(window_t* w) { return window_side_max(w, 0); }
 static inline double window_short_max(window_t* w) { return window_side_max(w, 1); }
 
-static inline int64_t window_next_expiry(const window_t* w) {
-    if (w->pushed == w->expired) return INT64_MAX;
-    int64_t ts = w->ts[(uint32_t) w->expired & w->mask];
+/* First ns at which an entry is outside. */
+static inline int64_t window_expiry(const window_t* w, int64_t entry) {
+    int64_t ts = w->ts[(uint32_t) entry & w->mask];
     return ts > INT64_MAX - w->horizon_ns - 1 ? INT64_MAX : ts + w->horizon_ns + 1;
+}
+
+static inline int64_t window_next_expiry(const window_t* w) {
+    return w->pushed == w->expired ? INT64_MAX : window_expiry(w, w->expired);
+}
+
+static inline __int128 window_entry(const window_t* w, int64_t entry) {
+    double x = w->notional[(uint32_t) entry & w->mask];
+    return window_integer(x < 0 ? -x : x);
+}
+
+/* The first expiry after which the total is below `level`, where nothing is pushed until then; INT64_MAX = none. The next call goes on where this one
+ * stopped: as long as `level` rises by no more than what is pushed, each entry is looked at once. */
+static inline int64_t window_falls(window_t* w, double level) {
+    const __int128 total = w->sides[0].sum + w->sides[1].sum;
+    if (w->ahead < w->expired || w->pushed - w->ahead_from > (int64_t) w->mask + 1) w->ahead_from = w->ahead = w->expired, w->ahead_sum = 0;
+    for (; w->ahead_from < w->expired; w->ahead_from++) w->ahead_sum -= window_entry(w, w->ahead_from);
+    if (window_double(total - w->ahead_sum) < level) w->ahead = w->expired, w->ahead_sum = 0;
+    for (; w->ahead < w->pushed; w->ahead++) {
+        const __int128 sum = w->ahead_sum + window_entry(w, w->ahead);
+        if (window_double(total - sum) < level) return window_expiry(w, w->ahead);
+        w->ahead_sum = sum;
+    }
+    return INT64_MAX;
 }
 
 #endif

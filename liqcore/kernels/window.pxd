@@ -37,6 +37,7 @@ cdef extern from "kernels/window.h" nogil:
     double window_long_max(window_t* w) noexcept # 0 where there is none
     double window_short_max(window_t* w) noexcept
     int64_t window_next_expiry(const window_t* w) noexcept     # first ns at which the oldest entry is outside; INT64_MAX when empty
+    int64_t window_falls(window_t* w, double level) noexcept   # the first expiry after which the total is below `level`; INT64_MAX = none
 
 cdef int window_init(window_t* w, int64_t horizon_ns, int capacity) except -1
 cdef bytes window_save(const window_t* w)

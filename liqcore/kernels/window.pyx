@@ -210,6 +210,12 @@ cdef class Window:
         """Largest notional inside, quote currency."""
         return max(window_long_max(&self.c), window_short_max(&self.c))
 
+    def falls_below(self, double level):
+        """First ns at which the total is below `level`, quote currency, if nothing is pushed until then and time passes; None where it never is. A total
+        that is below it already counts from the next expiry on."""
+        cdef int64_t ts = window_falls(&self.c, level)
+        return None if ts == INT64_MAX else ts
+
     @property
     def next_expiry(self):
         """First ns at which the oldest entry is outside; None when empty."""

@@ -57,6 +57,35 @@ def test_three_implementations_agree(steps, horizon, capacity, cut):
     assert row(kernel)[:7] == [0.0] * 7 and kernel.next_expiry is None and kernel.imbalance == 0.0 and kernel.value == 0.0
 
 
+def falls_below(truth, level):
+    """Each expiry tried by itself."""
+    inside = list(truth.inside)
+    while inside:
+        ts = inside.pop(0)[0] + truth.horizon_ns + 1
+        if math.fsum(x for _, _, x in inside) < level:
+            return ts
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(entries, st.sampled_from([10, 40, 500]), st.sampled_from([2, 8, 256]), st.integers(0, 150), st.data())
+def test_when_the_total_falls_below_a_level(steps, horizon, capacity, cut, data):
+    """Whatever was asked before: the answer of each moment is that of a search from the beginning."""
+    truth, kernel, ts = oracle.Window(horizon, capacity), Window(horizon, capacity), 0
+    for i, (step, side, x) in enumerate(steps):
+        ts += step
+        truth.push(ts, side, x)
+        kernel.push(ts, side, x)
+        if i == cut:
+            kernel.restore(kernel.snapshot())
+        if data.draw(st.booleans()):
+            truth.advance(ts + step // 2)
+            kernel.advance(ts := ts + step // 2)
+        share = data.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0, 1.1, 1e9, None]))
+        level = truth.row()[2] * share if share is not None else data.draw(notionals)
+        assert kernel.falls_below(level) == falls_below(truth, level)
+
+
 def test_exact_after_a_million_updates():
     """Spikes of 1e9 among amounts of cents: nothing of them is left in the sums. A running float sum is off by more than a cent here."""
     rng = random.Random(4)
