@@ -170,12 +170,14 @@ cdef class Tape:
         s.quotes.bid_lots = <const int32_t*> _address(q["bid_lots"])
         s.quotes.ask_lots = <const int32_t*> _address(q["ask_lots"])
         s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
-        checks = () if trusted else (False, True)
-        for quotes, flaws in zip(checks, in_threads(partial(self._flaws, n), checks, threads)):
-            if flaws:
-                self._complain(f"tape: {where}: {'quotes' if quotes else 'trades'}", q if quotes else t, flaws, t["ts"] if quotes else None)
-        columns = (t["price"], None, strip["trades"].get("index")), (q["ask"], q["bid"], strip["quotes"].get("index"))
-        self._indexes.append([*in_threads(lambda given: Passage(*given, trusted=trusted), columns, threads), None])
+        trades_index = partial(Passage, t["price"], None, strip["trades"].get("index"), trusted=trusted)
+        quotes_index = partial(Passage, q["ask"], q["bid"], strip["quotes"].get("index"), trusted=trusted)
+        checks = [] if trusted else [partial(self._flaws, n, True), partial(self._flaws, n, False)]
+        *flaws, by_trades, by_quotes = in_threads(lambda work: work(), [*checks, trades_index, quotes_index], threads)
+        for flaw, quotes in zip(flaws[::-1], (False, True)):
+            if flaw:
+                self._complain(f"tape: {where}: {'quotes' if quotes else 'trades'}", q if quotes else t, flaw, t["ts"] if quotes else None)
+        self._indexes.append([by_trades, by_quotes, None])
         s.trades.index = (<Passage> self._indexes[n][0]).c
         s.quotes.index = (<Passage> self._indexes[n][1]).c
 
