@@ -92,6 +92,7 @@ cdef class Engine:
     cdef void on_feed_c(self, const event_t* e) noexcept nogil
     cdef void want(self) noexcept nogil
     cdef void reschedule(self, int32_t n) noexcept nogil
+    cdef void finish(self, int64_t since) noexcept nogil
     cdef void after_requests(self, int64_t since) noexcept nogil
     cdef object enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
                       double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)

@@ -251,9 +251,7 @@ cdef class Engine:
             try:
                 self.run_deadlines(self.due_next)
             finally:
-                if self.risk.latch.halted != self.clock.halt_applied:
-                    self.apply_halt()
-                self.after_requests(since)
+                self.finish(since)
         self.clock.now = max(self.clock.now, now)
         return 0
 
@@ -416,11 +414,14 @@ cdef class Engine:
             self.reschedule_touched()
         else:
             self.control_c(e)
+        self.finish(since)
+        return 0
+
+    cdef void finish(self, int64_t since) noexcept nogil:
+        """Behind an event, or behind deadlines. since: out.head before it."""
         if self.risk.latch.halted != self.clock.halt_applied:
             self.apply_halt()
-        if self.out.head != since:
-            self.after_requests(since)
-        return 0
+        self.after_requests(since)
 
     # ---- events ----
 
@@ -465,8 +466,7 @@ cdef class Engine:
         """What the venue says of an order: the only thing that changes the account."""
         cdef instrument_t* i = &self.inst[e.instrument]
         cdef bracket_state_t* s = &self.slot[e.instrument]
-        cdef int side
-        cdef int counted
+        cdef int side, counted
         if e.kind == ORDER and e.flags == END_POST_ONLY and e.id == s.entry.id and s.requotes < s.spec.requotes_max:
             self.approve_requote(s, i)
         counted = bracket_report(s, e, i, self.clock.now, self.out)

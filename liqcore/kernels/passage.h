@@ -138,8 +138,8 @@ static void passage_guess(const int64_t *ts, int64_t t, int64_t *low, int64_t *h
     }
 }
 
-/* Doubling steps from `start`, then halving: what is near costs little, and deadlines are near. Far from it a guess first: every row that halving looks
-at is one more that no cache holds. */
+/* Doubling steps from `start`, then halving: what is near costs little, and deadlines are near. Far from it a guess first: every row that halving
+looks at is one more that no cache holds. */
 static int64_t rows_before(const int64_t *ts, int64_t start, int64_t stop, int64_t t) {
     int64_t step = 1, low = start, high;
     if (start >= stop || ts[start] >= t)

@@ -211,8 +211,8 @@ cdef class Window:
         return max(window_long_max(&self.c), window_short_max(&self.c))
 
     def falls_below(self, double level):
-        """First ns at which the total is below `level`, quote currency, if nothing is pushed until then and time passes; None where it never is. A total
-        that is below it already counts from the next expiry on."""
+        """First ns at which the total is below `level`, quote currency, if nothing is pushed until then and time passes; None where it never is. A
+        total that is below it already counts from the next expiry on."""
         cdef int64_t ts = window_falls(&self.c, level)
         return None if ts == INT64_MAX else ts
 

@@ -88,7 +88,10 @@ cdef class Walk:
     cdef void pass_coming(self) noexcept nogil
     cdef void pass_tickers(self, int64_t end) noexcept nogil
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
-    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
+    cdef int64_t undisturbed(self, int64_t due, int64_t until) noexcept nogil
+    cdef int pass_liquidations(self, int64_t end, int64_t room) except -1
+    cdef bint is_bare(self, int32_t n, const event_t* e) noexcept nogil
+    cdef void bring_last(self, int32_t n, const rare_t* place) noexcept nogil
     cdef void look_ahead(self) noexcept nogil
     cdef bint leaves_by_phase(self, int32_t n) noexcept nogil
     cdef bint bare_deadline(self, int64_t due) noexcept nogil

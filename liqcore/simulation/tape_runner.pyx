@@ -162,16 +162,21 @@ cdef class Walk:
     cdef int run_c(self, int64_t until, bint advance) except -1:
         cdef int64_t ts, due, half = (self.engine.audit.mask + 1) // 2
         cdef int32_t n
-        cdef int what = 0
+        cdef int what = 0, passed
         cdef bint rare, heard
         while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
             due = self.paper.next_c(&what)
             if self.coming != NULL and self.coming.kind == TICKER and not self.engine.wants >> TICKER & 1:
-                self.pass_tickers(min(min(due, self.verdict_ts), until + 1 if until < NEVER else until))
+                self.pass_tickers(self.undisturbed(due, until))
+            passed = 0
+            if self.coming != NULL and self.coming.kind == LIQUIDATION and self.plain:
+                passed = self.pass_liquidations(self.undisturbed(due, until), half)
             n = self.select(&ts, &rare)
             heard = self.verdict_ts <= ts and self.verdict_ts != NEVER
             ts = min(ts, self.verdict_ts)
-            if due <= ts and due <= until and (advance or ts != NEVER):
+            if passed:
+                pass                    # what is due may be another thing now
+            elif due <= ts and due <= until and (advance or ts != NEVER):
                 self.serve(due, what)
             elif heard and ts <= until:
                 self.hear()
@@ -239,6 +244,41 @@ cdef class Walk:
             self.rare_next += 1
         self.find_coming()
 
+    cdef int64_t undisturbed(self, int64_t due, int64_t until) noexcept nogil:
+        """Before this time nothing but rare events comes: nothing is due, and no trade or quote is to be visited."""
+        cdef int64_t end = min(min(due, self.verdict_ts), until + 1 if until < NEVER else until)
+        cdef int k
+        for k in range(self.watch_n):
+            end = min(end, self.cursors[self.watch[k]].next_ts)
+        return end
+
+    cdef int pass_liquidations(self, int64_t end, int64_t room) except -1:
+        """Visit the liquidations before `end` one after the other, as `step` does, as long as each wants the last price alone and nothing else may
+        come between them. room: records of audit that may wait. Returns how many."""
+        cdef Engine engine = self.engine
+        cdef const event_t* e = self.coming
+        cdef int64_t since = engine.out.head
+        cdef int passed = 0
+        while (e != NULL and e.kind == LIQUIDATION and e.ts_recv < end and e.ts_recv < engine.due_next and e.ts_recv < engine.turn
+               and engine.out.head == since and engine.audit.next_seq - engine.audit.read_seq <= room and self.is_bare(e.instrument, e)
+               and (self.judge is None or engine.answers.waiting.tally.last == self.asked)):
+            passed += 1
+            self.bring_last(e.instrument, self.coming_place)
+            self.at_ts, self.at_instrument = e.ts_recv, e.instrument
+            self.pass_coming()
+            engine.emitted_count = 0
+            engine.clock.now = e.ts_recv
+            engine.clock.events += 1
+            try:
+                engine.on_liquidation_c(e)
+                engine.finish(since)
+                self.paper.pump()
+            finally:
+                self.refresh_asked(since)
+            e = self.coming
+        self.stops += passed
+        return passed
+
     cdef void pass_tickers(self, int64_t end) noexcept nogil:
         """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and the door
         lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
@@ -249,10 +289,7 @@ cdef class Walk:
         cdef position_t* positions = self.account.positions
         cdef const cursor_t* c
         cdef int64_t row = self.rare_next, count = 0
-        cdef int k
         end = min(end, min(self.engine.due_next, self.engine.turn))
-        for k in range(self.watch_n):
-            end = min(end, self.cursors[self.watch[k]].next_ts)
         for row in range(row, self.rare_n):
             e = &self.rare[row]
             if e.kind == TICKER:
@@ -311,8 +348,12 @@ cdef class Walk:
         self.stops += 1
         if rare:
             visited = self.coming
-            if n >= 0:
-                bare = self.approach(n, visited, self.coming_place)
+            bare = n >= 0 and self.is_bare(n, visited)
+            if bare:
+                self.bring_last(n, self.coming_place)
+            elif n >= 0:
+                self.at_trades, self.at_quotes = self.coming_place.trades_before, self.coming_place.quotes_before
+                self.fold(n, self.at_trades, self.at_quotes)
             waits = visited.kind == VERDICT or visited.kind == CONTROL
             broken = visited.kind == FEED
         elif c.quote_first:
@@ -380,22 +421,21 @@ cdef class Walk:
 
     # ---- bringing engine and venue forward over rows that change nothing ----
 
-    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil:
-        """Up to a rare event. True = bare: nothing was brought up but the last price, which is all that the engine needs for a liquidation; the rest
-        follows when a policy is asked, or something else happens. That holds where the door lets in everything, where no bracket leaves by a
-        phase, and where the check of sides cannot halt trading with this event, for then requests would be made that say the last price."""
+    cdef bint is_bare(self, int32_t n, const event_t* e) noexcept nogil:
+        """Whether the last price is all that must be brought up before a rare event; the rest follows when a policy is asked, or something else
+        happens. That holds of a liquidation where the door lets in everything, where no bracket leaves by a phase, and where the check of sides cannot
+        halt trading with this event, for then requests would be made that say the last price."""
+        return (self.plain and e.kind == LIQUIDATION and self.cursors[n].calm and not self.leaves_by_phase(n)
+                and (self.engine.side_checks[self.engine.venue_of[n]].sample + 1 < SIDES_SAMPLE
+                     or self.engine.market[n].mark <= 0.0 and e.aux_qty <= 0.0))
+
+    cdef void bring_last(self, int32_t n, const rare_t* place) noexcept nogil:
         cdef cursor_t* c = &self.cursors[n]
-        self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
-        if (not self.plain or not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
-                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE
-                and (self.engine.market[n].mark > 0.0 or e.aux_qty > 0.0)):
-            self.fold(n, self.at_trades, self.at_quotes)
-            return False
         self.look_ahead()
+        self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
         if self.at_trades > c.trades:
             self.engine.market[n].last = price_of(&self.inst[n], self.strips[n].trades.price[self.at_trades - 1])
         c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
-        return True
 
     cdef void look_ahead(self) noexcept nogil:
         """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""

@@ -235,8 +235,8 @@ class _Import:
         return self._root / STAGING / f"source-{next(self._number):06}"
 
     def _fresh(self, path: Path) -> tuple[str, str | None]:
-        """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read. A file of a size that
-        no other has is new: then the fingerprint is '', to be taken while the file is read."""
+        """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read. A file of a size
+        that no other has is new: then the fingerprint is '', to be taken while the file is read."""
         try:
             with regular(path, "market data").open("rb") as stream:
                 if self._sizes[os.fstat(stream.fileno()).st_size] == 1:
@@ -383,8 +383,8 @@ def fingerprint_of(path: Path) -> str:
 
 
 def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, before: Carried | None = None) -> tuple[Spilled | str, Carried | None]:
-    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken. fingerprint: '' = to be
-    taken, which a thread does meanwhile."""
+    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken. fingerprint: '' = to
+    be taken, which a thread does meanwhile."""
     spill = Spill(folder)
     try:
         with ThreadPoolExecutor(1) as beside:
