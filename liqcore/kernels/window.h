@@ -182,6 +182,7 @@ static inline __int128 window_entry(const window_t* w, int64_t entry) {
  * stopped: as long as `level` rises by no more than what is pushed, each entry is looked at once. */
 static inline int64_t window_falls(window_t* w, double level) {
     const __int128 total = w->sides[0].sum + w->sides[1].sum;
+    if (level <= 0.0) return INT64_MAX;
     if (w->ahead < w->expired || w->pushed - w->ahead_from > (int64_t) w->mask + 1) w->ahead_from = w->ahead = w->expired, w->ahead_sum = 0;
     for (; w->ahead_from < w->expired; w->ahead_from++) w->ahead_sum -= window_entry(w, w->ahead_from);
     if (window_double(total - w->ahead_sum) < level) w->ahead = w->expired, w->ahead_sum = 0;

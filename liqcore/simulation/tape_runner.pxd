@@ -80,6 +80,7 @@ cdef class Walk:
     cdef int64_t asked           # the latest question that was put
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
+    cdef int visit(self, int64_t due, int what, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
     cdef int step(self, int32_t n, bint rare) except -1
     cdef int put_questions(self) except -1

@@ -160,39 +160,42 @@ cdef class Walk:
             self.cursors[n].odd_quotes = <const int64_t*> quotes
 
     cdef int run_c(self, int64_t until, bint advance) except -1:
-        cdef int64_t ts, due, half = (self.engine.audit.mask + 1) // 2
-        cdef int32_t n
-        cdef int what = 0, passed
-        cdef bint rare, heard
+        cdef int64_t due, half = (self.engine.audit.mask + 1) // 2
+        cdef int what = 0
         while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
             due = self.paper.next_c(&what)
             if self.coming != NULL and self.coming.kind == TICKER and not self.engine.wants >> TICKER & 1:
                 self.pass_tickers(self.undisturbed(due, until))
-            passed = 0
-            if self.coming != NULL and self.coming.kind == LIQUIDATION and self.plain:
-                passed = self.pass_liquidations(self.undisturbed(due, until), half)
-            n = self.select(&ts, &rare)
-            heard = self.verdict_ts <= ts and self.verdict_ts != NEVER
-            ts = min(ts, self.verdict_ts)
-            if passed:
+            if self.coming != NULL and self.coming.kind == LIQUIDATION and self.plain and self.pass_liquidations(self.undisturbed(due, until), half):
                 pass                    # what is due may be another thing now
-            elif due <= ts and due <= until and (advance or ts != NEVER):
-                self.serve(due, what)
-            elif heard and ts <= until:
-                self.hear()
-            elif ts <= until and ts != NEVER:
-                self.step(n, rare)
-            else:
-                if advance and until >= self.engine.clock.now:
-                    self.at_ts, self.at_instrument = until, self.count
-                    self.catch_up_all()
-                    self.paper.advance_c(until)
-                    self.engine.advance_c(until)
-                    self.paper.pump()
+            elif self.visit(due, what, until, advance):
                 return 1
             self.engine.emitted_count = 0
             if self.judge is not None and self.engine.answers.waiting.tally.last != self.asked:
                 self.put_questions()
+        return 0
+
+    cdef int visit(self, int64_t due, int what, int64_t until, bint advance) except -1:
+        """What comes next, whatever it is. Returns 1 where nothing is left. due, what: of Paper.next_c."""
+        cdef int64_t ts
+        cdef bint rare, heard
+        cdef int32_t n = self.select(&ts, &rare)
+        heard = self.verdict_ts <= ts and self.verdict_ts != NEVER
+        ts = min(ts, self.verdict_ts)
+        if due <= ts and due <= until and (advance or ts != NEVER):
+            self.serve(due, what)
+        elif heard and ts <= until:
+            self.hear()
+        elif ts <= until and ts != NEVER:
+            self.step(n, rare)
+        else:
+            if advance and until >= self.engine.clock.now:
+                self.at_ts, self.at_instrument = until, self.count
+                self.catch_up_all()
+                self.paper.advance_c(until)
+                self.engine.advance_c(until)
+                self.paper.pump()
+            return 1
         return 0
 
     cdef int put_questions(self) except -1:
@@ -271,8 +274,9 @@ cdef class Walk:
             engine.clock.events += 1
             try:
                 engine.on_liquidation_c(e)
-                engine.finish(since)
-                self.paper.pump()
+                if engine.out.head != since or engine.risk.latch.halted != engine.clock.halt_applied:
+                    engine.finish(since)
+                    self.paper.pump()
             finally:
                 self.refresh_asked(since)
             e = self.coming
@@ -423,8 +427,8 @@ cdef class Walk:
 
     cdef bint is_bare(self, int32_t n, const event_t* e) noexcept nogil:
         """Whether the last price is all that must be brought up before a rare event; the rest follows when a policy is asked, or something else
-        happens. That holds of a liquidation where the door lets in everything, where no bracket leaves by a phase, and where the check of sides cannot
-        halt trading with this event, for then requests would be made that say the last price."""
+        happens. That holds of a liquidation where the door lets in everything, where no bracket leaves by a phase, and where the check of sides
+        cannot halt trading with this event, for then requests would be made that say the last price."""
         return (self.plain and e.kind == LIQUIDATION and self.cursors[n].calm and not self.leaves_by_phase(n)
                 and (self.engine.side_checks[self.engine.venue_of[n]].sample + 1 < SIDES_SAMPLE
                      or self.engine.market[n].mark <= 0.0 and e.aux_qty <= 0.0))
