@@ -187,17 +187,18 @@ FIGURES = (
            why="36 extension modules, where the prototype had three: 56 % of the processor time their bodies (14 % the enum classes of "
                "liqcore.event, 7 % the dtypes of the audit's records), 20 % loading them, 16 % 14 Python files, 8 % finding them. A fifth "
                "went when what a live engine does not need was left until it is asked for"),
-    Figure("S1", "step with all models, 2 M trades: hftbacktest at the same latency", ratio(DAY, HFT), 60, "126 without audit",
-           why="25.6 M instructions a run, none of whose parts stands out. By samples: 30 % the walk from event to event of the tape, 17 % "
-               "Python (the policy's answers, and making the engine), 11 % fresh pages for the audit, which is copied out, 10 % the detector, "
-               "8 % the engine"),
+    Figure("S1", "step with all models, 2 M trades: hftbacktest at the same latency", ratio(DAY, HFT), 80, "126 without audit",
+           why="15.8 M instructions a run, none of whose parts stands out. By samples: 33 % the walk from liquidation to liquidation (a fourth of "
+               "it waits for the prices before each), 19 % Python (the policy's answers, and making the engine), 15 % the detector, 7 % the "
+               "engine, 7 % copying the audit"),
     Figure("S1", "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
     Figure("S2", "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
     Figure("S2", "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
-    Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2000, "4,490"),
+    Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2200, "4,490"),
     Figure("S3", "... on two cores", ratio("sweep.100", "hftbacktest", "ours, two cores"), 4000, "-",
-           why="3 of 10 ms are one thread's: 1.5 find the signals, 1.0 what all settings share, 0.5 check the liquidations' places. Two "
-               "threads share a sweep of 100 settings at 1.45 x, because each finds for itself what its settings share at a call"),
+           why="2.1 of 7.5 ms are one thread's: 0.9 find the signals, 1.2 what all settings share. Two threads check the columns and build "
+               "their index in 2.8 ms instead of 4.0 and run the settings in 2.5 instead of 3.7, because each finds for itself what its settings "
+               "share at a call"),
     Figure("S4", "sweep, 10,000 settings, one core", value("sweep.10000"), 60, "40", False, "ms"),
     Figure("S4", "... two cores against one", ratio("sweep.10000", "ours", "ours, two cores"), 1.8, "-",
            why="what settings share at a call is found by each thread: two halves of the settings take 35.7 ms together, all in one 31.2; "
