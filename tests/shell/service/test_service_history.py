@@ -383,6 +383,42 @@ def test_why_a_value_is_not_known(tmp_path):
         assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 503
 
 
+@pytest.mark.parametrize("of", ["trades", "late"])
+def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, of, capsys):
+    """A venue of which nobody knows, from files of trades, or whose first liquidation comes late: null and why, over HTTP, with states and
+    without, and by the command; what the plain-Python definition says."""
+    from feature_streams import Twin, same
+
+    events = store_files.market(3000, 9)
+    first = T0 + DAY // 2
+    events = events[(events["kind"] != 1) | (events["ts_recv"] >= first) & (of == "late")]
+    assert (events["kind"] == 1).any() == (of == "late")
+    store = fill(tmp_path / "store", store_files.save(tmp_path / "a", {"somewhere~BTCUSDT": events}))
+    names = ["liquidations.liq_volume@1h", "liquidations.liq_imbalance@15m:n", "liquidations.liq_count@1h:lag(30m)", "hawkes.intensity_long"]
+    at = [T0 + k * HOUR + 123 for k in range(2, 22)]
+    with asked(store, tmp_path / "state") as api:
+        found = [api.history(features=names, asset="BTC", at=at).json for _ in range(2)]
+        live = api.ask("GET", "/v1/features/live", f"features={','.join(names)}").json["features"]
+    assert found[0] == found[1] and live[names[0]]["completeness"] == "unknown"
+    data = feature_rows.open_data([store])
+    twin = Twin(names[:3], data.instruments)
+    for ts, k in zip(at, range(len(at)), strict=True):
+        for e in data.parts[0][:np.searchsorted(data.parts[0]["ts_recv"], ts, "right")][len(twin.oracle.rows):]:
+            twin.push(e)
+        for n, name in enumerate(names[:3]):
+            value = found[0]["columns"][name][k]
+            assert same(float("nan") if value is None else value, twin.read(n, 0, ts)), (name, ts)
+    early = [k for k, ts in enumerate(at) if of == "trades" or ts < first]
+    known = [k for k, ts in enumerate(at) if of == "late" and ts > first + 3 * HOUR]
+    for name in names:
+        assert set(found[0]["unknown"][name]["no_data"]) >= set(early) and all(found[0]["columns"][name][k] is not None for k in known)
+        assert live[name].get("unknown") == ("no_data" if of == "trades" else None)
+    assert cli.main(["features", str(store), "-f", ",".join(names), "--at", f"{at[0]},{at[-1]}"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].endswith("somewhere:BTCUSDT,unknown,,,,")
+    assert ("needs liquidations, and the data have none" in err) == (of == "trades")
+
+
 def over(api, location):
     """The state of a job that is no longer worked on."""
     until = time.monotonic() + 60
