@@ -377,10 +377,10 @@ def test_why_a_value_is_not_known(tmp_path):
         assert found["unknown"][names[0]] == {"warming": [0], "gap": [1, 2], "outside": [4]}
         assert found["unknown"][names[1]] == {"no_data": [0, 1, 2, 3], "outside": [4]}
         assert found["columns"][names[0]][3] is not None
-        assert api.history(features=names, asset="BTC", at=at, on_outside="error").status == 422
+        assert api.history(features=names, asset="BTC", at=at, on_outside="error").status == 404
         live = api.ask("GET", "/v1/features/live", f"features={','.join(names)}").json["features"]
         assert live["funding.funding"] == {"value": None, "unit": "fraction", "unknown": "no_data"} and live[names[0]]["value"] is not None
-        assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 503
+        assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 409
 
 
 @pytest.mark.parametrize("of", ["trades", "late"])
@@ -429,7 +429,7 @@ def over(api, location):
 
 def test_a_large_question_is_a_job(api):
     body = {"features": ["price.last"], "asset": "BTC", "every": "500ms"}
-    assert api.history(**body).status == 413
+    assert api.history(**body).status == 409         # of what is sent none is too large: 413
     body["every"] = "1s"
     body["end"] = T0 + 30_000 * SECOND
     begun = api.ask("POST", "/v1/jobs", body=body, headers={"accept": "text/csv"})
@@ -468,7 +468,7 @@ def test_a_job_that_breaks_says_so(api, monkeypatch):
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state
     result = api.ask("GET", begun.headers["location"], "result=1")
-    assert result.status == 503 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
+    assert result.status == 409 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
 
 
 def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
