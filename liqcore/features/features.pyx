@@ -29,6 +29,9 @@ cdef inline void liquidation(Features self, const event_t* e, known_t* k, double
     cdef sums_t* w = &self.sums[n * self.columns[0]]
     cdef double signed = notional if e.side > 0 else -notional
     cdef int j
+    if k.silent & STREAM_LIQUIDATION:
+        self.has_data[n] = 1
+        self.stream_began(n, OF_FORCED, e.ts_recv)
     if self.logged and self.logs[n * self.log_width + FED_LIQUIDATIONS].mask >= 0:
         self.keep(n, FED_LIQUIDATIONS, e.ts_recv, signed, 0.0)
     for j in range(self.streams[0]):
@@ -171,9 +174,11 @@ cdef class Features(FeatureValues):
     # ---- what enters ----
 
     cdef void first_event_c(self, const event_t* e) noexcept nogil:
-        """A market event of a kind that may be none of `wants`, before push_c: the first word of an instrument says that it is listened to."""
+        """A market event of a kind that may be none of `wants`, before push_c: the first word of an instrument says that it is listened to, and so
+        to its liquidations where these are known to be published."""
         cdef known_t* k
-        if not LIQUIDATION <= e.kind <= TICKER or self.has_data[e.instrument]:
+        if (not LIQUIDATION <= e.kind <= TICKER or self.has_data[e.instrument]
+                or self.inst[e.instrument].completeness == COMPLETENESS_UNKNOWN):
             return
         self.has_data[e.instrument] = 1
         self.without_data -= 1
@@ -256,6 +261,13 @@ cdef class Features(FeatureValues):
         if affected & STREAM_LIQUIDATION:
             affected |= 1 << OF_DELEVERAGED
         self.until(n, now)
+        if affected & STREAM_LIQUIDATION and not self.has_data[n]:
+            # of UNKNOWN completeness: what is up again is what was there before, and no more, unless it is named
+            if self.inst[n].completeness != COMPLETENESS_UNKNOWN:
+                self.has_data[n] = 1
+                self.without_data -= self.without_data > 0
+            elif code == FEED_UP:
+                self.has_data[n] = streams & STREAM_LIQUIDATION or not k.down & STREAM_LIQUIDATION
         if self.spread_state >= 0:
             self.ended(n, now)
         for j in range(self.columns[2]):
@@ -270,11 +282,10 @@ cdef class Features(FeatureValues):
                 continue
             k.down = k.down | bit if code == FEED_DOWN else k.down & ~bit
             k.ts_stated[s] = NEVER if code == FEED_DOWN else now
-            k.since[s] = k.ts_stated[s] if s == OF_FORCED else NEVER
+            k.since[s] = k.ts_stated[s] if s == OF_FORCED and self.has_data[n] else NEVER
             self.turned(n, s, now)
-        if affected & STREAM_LIQUIDATION and not self.has_data[n]:
-            self.has_data[n] = 1
-            self.without_data -= self.without_data > 0
+        if k.silent & STREAM_LIQUIDATION and self.has_data[n]:       # named only now
+            self.stream_began(n, OF_FORCED, now)
         if code != FEED_UP:
             forget(k, affected)
         self.lose(n, lost, now)

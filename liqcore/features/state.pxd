@@ -86,7 +86,7 @@ cdef class FeatureState:
     cdef double* past                # memory of the logs
     cdef double* bar_cells           # and of candles, within it
     cdef int64_t bar_bytes
-    cdef uint8_t* has_data              # by instrument: something was received, or said of its feed
+    cdef uint8_t* has_data              # by instrument: its liquidations are listened to
     cdef int log_width
     cdef bint logged                 # somebody asks for a lag
     cdef int states

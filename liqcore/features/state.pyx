@@ -454,10 +454,11 @@ cdef class FeatureState:
         return 0
 
     cdef int _count_without_data(self) except -1:
-        """Features of liquidations are known from the first word of any stream on, so all that is received concerns them, until then."""
+        """Where liquidations are known to be published, their features are known from the first word of any stream on, so all that is received
+        concerns them, until then."""
         self.without_data = 0
         if any(ENTRIES[key].streams & FORCED for key, _, _ in self.plan.bases):
-            self.without_data = sum(not self.has_data[n] for n in range(self.count))
+            self.without_data = sum(not self.has_data[n] and self.inst[n].completeness for n in range(self.count))
         return 0
 
     def describe(self) -> list:

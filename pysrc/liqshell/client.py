@@ -91,7 +91,7 @@ class Client:
             since = found["next_since"]
 
     def view(self, **more: str) -> dict[str, Any]:
-        """What a run that goes on says of itself now. more: asset, contract, venue, run. ApiError 503 where it has ended."""
+        """What a run that goes on says of itself now. more: asset, contract, venue, run. ApiError 404 where it has ended."""
         return self._json("GET", f"/v1/view?{urlencode(more)}")
 
     def stream(

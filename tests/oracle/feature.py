@@ -1,6 +1,7 @@
 """Features in plain Python: the whole past is kept, and each answer is worked out anew from the definition.
 
-A feature is (asset, key, window_ns, transform, time_ns, step_ns, samples, least, room); an instrument is (venue, asset, multiplier, tick). Times:
+A feature is (asset, key, window_ns, transform, time_ns, step_ns, samples, least, room); an instrument is (venue, asset, multiplier, tick, whether
+its liquidations are known to be published). Times:
 `entries(n, t, before)` are the log of instrument n up to t, or strictly before t for a sample of a history.
 """
 
@@ -65,7 +66,7 @@ def source_of(key):
 
 class Features(Log):
     def __init__(self, features, instruments):
-        super().__init__(len(instruments))
+        super().__init__([published for *_, published in instruments])
         self.features, self.instruments = features, instruments
 
     def place(self, asset, n):

@@ -13,8 +13,9 @@ DELEVERAGED = 256        # comes with FORCED: interrupted as that is, and spoken
 
 
 class Log:
-    def __init__(self, count):
-        self.start = None
+    def __init__(self, published):
+        """published: of each contract, whether it is known that its venue publishes liquidations."""
+        self.start, self.published, count = None, published, len(published)
         self.log = [[] for _ in range(count)]     # rows (ts, kind, fields...); of FEED: (ts, FEED, state, streams)
         self.times = [[] for _ in range(count)]
 
@@ -38,10 +39,16 @@ class Log:
 
     def since(self, n, t, before, stream):
         """From when on nothing of a stream is missing. A stream is known from when its feed was said to be up, or to have had its last gap, and else
-        from what it said first; but it must have spoken since, except for liquidations: of them the first word of any stream is enough."""
-        down, told, spoken = False, None, None
+        from what it said first; but it must have spoken since, except for liquidations that are listened to: of them the first word of any stream is
+        enough. They are where they are known to be published; else from the first one on, or the word that their feed is up, by name or where
+        nothing had been down."""
+        down, told, spoken, listened = False, None, None, stream == FORCED and self.published[n]
         for row in self.entries(n, t, before):
             ts, kind, *f = row
+            if stream == FORCED and not listened:
+                listened = kind == LIQUIDATION or kind == FEED and f[0] == UP and (f[1] & FORCED > 0 or f[1] == 0 and not down)
+                if listened and kind == FEED and told is not None:
+                    spoken = ts
             if kind == FEED:
                 state, streams = f
                 if streams and not streams & (FORCED if stream == DELEVERAGED else stream):
@@ -52,9 +59,9 @@ class Log:
                     told, spoken = ts, None
                 elif state == UP and (down or told is None and spoken is None):
                     down, told, spoken = False, ts, None
-            elif not down and spoken is None and (stream == FORCED and kind in (LIQUIDATION, TRADE, BBO, TICKER) or self.says(row) & stream):
+            elif not down and spoken is None and (listened and self.published[n] and kind in (LIQUIDATION, TRADE, BBO, TICKER) or self.says(row) & stream):
                 spoken = ts
-        if stream == FORCED:
+        if listened:
             spoken = told if spoken is None else spoken
         return NEVER if spoken is None else spoken if told is None else told
 

@@ -12,7 +12,9 @@ from tests.oracle.feature_log import FORCED, OPEN, TRADED
 
 T0 = 1_700_000_000_000_000_000
 SECOND = lc.SECOND
-INSTRUMENTS = (lc.Instrument("BTCUSDT", venue="bybit"), lc.Instrument("ETHUSDT", venue="bybit"), lc.Instrument("BTC-USDT-SWAP", venue="okx", multiplier=0.01),
+FULL = lc.Completeness.COMPLETENESS_FULL
+INSTRUMENTS = (lc.Instrument("BTCUSDT", venue="bybit", completeness=FULL), lc.Instrument("ETHUSDT", venue="bybit", completeness=FULL),
+               lc.Instrument("BTC-USDT-SWAP", venue="okx", multiplier=0.01),
                lc.Instrument("ETH-USDT-SWAP", venue="okx", multiplier=0.1))
 WINDOWED = ("liquidations.liq_volume", "liquidations.liq_buy_volume", "liquidations.liq_sell_volume", "liquidations.liq_count", "liquidations.liq_rate",
             "liquidations.liq_max", "liquidations.liq_imbalance", "liquidations.liq_long_share", "liquidations.liq_cascade_flag",
@@ -105,7 +107,8 @@ class Twin:
     def __init__(self, names, instruments=INSTRUMENTS):
         parsed = [parse(name) for name in names]
         self.features = [(f.asset, f.entry.key, f.window_ns, f.transform, f.time_ns, f.step_ns, f.samples, f.least, room(f.time_ns)) for f in parsed]
-        self.oracle = Definition(self.features, [(i.venue, i.asset, i.multiplier, float(i.tick_size)) for i in instruments], instruments)
+        self.oracle = Definition(self.features, [(i.venue, i.asset, i.multiplier, float(i.tick_size), i.completeness != lc.Completeness.COMPLETENESS_UNKNOWN)
+                                                 for i in instruments], instruments)
 
     def push(self, e):
         self.oracle.rows.append(e)

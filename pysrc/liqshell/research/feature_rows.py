@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TIMES_MAX = 10_000_000
 SORTED_S = 3600.0                # how far a file may be out of order
 DAY_NS = 86_400 * lc.SECOND
-NEEDED = {int(lc.Kind.TRADE): "trades", int(lc.Kind.BBO): "quotes", int(lc.Kind.TICKER): "tickers"}
+NEEDED = {int(lc.Kind.LIQUIDATION): "liquidations", int(lc.Kind.TRADE): "trades", int(lc.Kind.BBO): "quotes", int(lc.Kind.TICKER): "tickers"}
 DIGITS = {10: 10 ** 9, 13: 10 ** 6, 16: 10 ** 3, 19: 1}      # of a plain number: seconds, ms, us, ns since 1970
 
 
@@ -241,7 +241,8 @@ def lacking(rows: Rows) -> list[str]:
     """One line for each kind of data that features are made of and contracts have none of: which names, and of whom."""
     out = []
     for kind, word in NEEDED.items():
-        none = [n for n in range(len(rows.instruments)) if (n, kind) not in rows.seen]
+        none = [n for n, i in enumerate(rows.instruments) if (n, kind) not in rows.seen
+                and (kind != lc.Kind.LIQUIDATION or i.completeness == lc.Completeness.COMPLETENESS_UNKNOWN)]      # else silence is 0
         names = [name for name in rows.names if kind in plan([name]).kinds and (not parse(name).asset or len(none) == len(rows.instruments))]
         if none and names:
             whose = ", ".join(rows.instruments[n].symbol for n in none)

@@ -55,7 +55,7 @@ def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
 
 
 def check(dataset: Dataset, question: Question, saved: Checkpoints) -> None:
-    """ConfigError for a name that looks at an asset which is not there: before anything is answered."""
+    """Problem for a name that looks at an asset which is not there: before anything is answered."""
     series_of(dataset, question.names, saved)
 
 
@@ -67,7 +67,7 @@ def data_hash_of(dataset: Dataset, question: Question) -> str:
 
 
 def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None) -> Table:
-    """Walk to each moment and read. counts: the samples behind each z-score, too. ConfigError for a name that looks at an asset that is not there."""
+    """Walk to each moment and read. counts: the samples behind each z-score, too. Problem for a name that looks at an asset that is not there."""
     rows, back = in_order(question.rows)
     label, after = question.label or ("", 0)
     series = series_of(dataset, question.names, saved)
@@ -127,7 +127,7 @@ def held(dataset: Dataset, asked: dict[str, str], instrument: int) -> Held | Non
 
 
 def live(dataset: Dataset, saved: Checkpoints, asked: dict[str, str], instrument: int) -> Held:
-    """The newest values of a contract. ConfigError for a name that looks at an asset which is not there."""
+    """The newest values of a contract. Problem for a name that looks at an asset which is not there."""
     series = series_of(dataset, tuple(dict.fromkeys(asked.values())), saved)
     ts, row = series.now(instrument)
     found = value_of(dataset, series, asked, instrument, ts, row)

@@ -133,7 +133,7 @@ class Api:
         if held is None:
             held = await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
         if strict == "1" and held.nulls:
-            raise Problem("not-ready", "not known now: " + ", ".join(held.nulls), unknown=held.nulls)
+            raise Problem("not-known", "not known now: " + ", ".join(held.nulls), unknown=held.nulls)
         age = max(time.time_ns() - held.as_of, 0) / 1e6
         return Response(b'{"age_ms":%.1f,%b' % (age, held.body[1:]), headers=NO_STORE)
 
@@ -208,7 +208,7 @@ class Api:
         """Signals of a run."""
         query = request.query
         only(query, "since", "asset", "contract", "venue", "run", "limit")
-        since = time_of(query["since"], "since") if "since" in query else 0
+        since = time_of(query["since"], "since") if query.get("since", "0") != "0" else 0
         limit = query.get("limit", "1000")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 10_000):
             raise Problem("bad-value", "limit: expected 1 to 10000", name="limit")
@@ -226,7 +226,7 @@ class Api:
             raise Problem("unknown-run", "this is a store, not a run")
         found = view_page.read(dataset.folder)
         if found is None:
-            raise Problem("not-ready", "no view page: the run has ended")
+            raise Problem("no-view", "the run has ended")
         return Response(watching.answer(dataset.name, found, one), headers=NO_STORE)
 
     async def health(self, request: Request) -> Response:
@@ -256,10 +256,8 @@ class Api:
 
 def _chosen(dataset: Dataset, query: Mapping[str, str]) -> int:
     """The contract that a query is about; -1 = all of them."""
-    if query.keys() & {"asset", "contract"}:
+    if query.keys() & {"asset", "contract", "venue"}:
         return instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
-    if "venue" in query:
-        raise Problem("bad-value", "venue: expected with asset or contract", name="venue")
     return -1
 
 

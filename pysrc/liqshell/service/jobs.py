@@ -93,7 +93,7 @@ class Jobs:
         job = self._of(ident, owner)
         if job.state != "done":
             again = ((b"retry-after", b"1"),) if job.state != "failed" else ()
-            raise Problem("not-ready", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", again)
+            raise Problem("not-done", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", again)
         return job.path.read_bytes(), job.kind
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from liqshell.research.feature_walk import Data, between
 STEP_NS = 15 * 60 * lc.SECOND
 NEVER = 0x7FFFFFFFFFFFFFFF
 STREAMS, KINDS, ANY = 8, 16, 0  # of liqcore.Stream; of liqcore.Kind; the column of a contract's first event of any kind
+FORCED = int(lc.Stream.STREAM_LIQUIDATION)
 FEED, LIQUIDATION, DELEVERAGE, TICKER = int(lc.Kind.FEED), int(lc.Kind.LIQUIDATION), int(lc.Kind.DELEVERAGE), int(lc.Kind.TICKER)
 
 
@@ -46,6 +47,7 @@ class Ledger:
         self._chain: list[tuple[int, bytes]] = [(-1, hashlib.blake2b(about, digest_size=16).digest())]  # (end of the quarter, digest)
         self._open: hashlib.blake2b | None = None  # of the quarter that has not ended
         self._first = np.zeros((len(data.instruments), KINDS), np.int64)
+        self._published = [i.completeness != lc.Completeness.COMPLETENESS_UNKNOWN for i in data.instruments]  # liquidations, as far as is known
         self._breaks: dict[tuple[int, int], list[tuple[int, int]]] = {}  # (instrument, stream) -> (since when, whole again at: NEVER = not yet)
         self._part = -1
         self._lock = threading.RLock()
@@ -126,10 +128,13 @@ class Ledger:
                 self._first[new & (found < NEVER), column] = found[new & (found < NEVER)]
 
     def _feed(self, event: np.void) -> None:
-        n, code, streams, ts = int(event["instrument"]), int(event["code"]), int(event["flags"]) or 0xFF, int(event["ts_recv"])
+        n, code, named, ts = int(event["instrument"]), int(event["code"]), int(event["flags"]), int(event["ts_recv"])
         for k in range(len(self._first)) if n < 0 else (n,):
+            lost = (self._breaks.get((k, 0)) or [(0, 0)])[-1][1] == NEVER
+            if code == lc.FeedState.FEED_UP and not self._published[k] and not self._first[k, LIQUIDATION] and (named & FORCED or not named and not lost):
+                self._first[k, LIQUIDATION] = ts  # liquidations are listened to from now on, as liqcore.Features has it
             for s in range(STREAMS):
-                if not streams >> s & 1:
+                if named and not named >> s & 1:
                     continue
                 found = self._breaks.setdefault((k, s), [])
                 down = bool(found) and found[-1][1] == NEVER
@@ -171,7 +176,7 @@ class Ledger:
         """Why a feature of the contract that it looks at is not known at ts."""
         self.to(ts)
         entry = feature.entry
-        seen = [int(self._first[instrument, ANY if kind == LIQUIDATION else kind]) for kind in entry.kinds]
+        seen = [int(self._first[instrument, ANY if kind == LIQUIDATION and self._published[instrument] else kind]) for kind in entry.kinds]
         if any(first == 0 or first > ts for first in seen):
             return Unknown("no_data")
         reach = feature.reach_ns + (feature.time_ns if feature.transform in LAGS else feature.step_ns * feature.samples)

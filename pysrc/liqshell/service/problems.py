@@ -11,7 +11,8 @@ from liqshell.errors import LiqshellError
 BASE = "https://liqcore.dev/problems/"
 QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _FOLDERS = re.compile(r"""(?<![\w.])/(?:[^/'"\n]*/)+""")
-#: kind -> (status, title)
+#: kind -> (status, title). A request that the API's description allows is refused only by what the data are: 404 for what is not there, 409 for what
+#: they do not allow now. 4xx else: the description refuses it, too
 KINDS = {
     "bad-request": (400, "Bad request"),
     "bad-host": (400, "Host not served"),
@@ -20,16 +21,21 @@ KINDS = {
     "cross-site": (403, "Cross-site request"),
     "not-found": (404, "Not found"),
     "unknown-asset": (404, "Unknown asset or contract"),
+    "unknown-feature": (404, "Unknown feature"),
     "unknown-run": (404, "Unknown run"),
+    "outside": (404, "Outside the data"),
+    "no-view": (404, "No view page"),
     "no-method": (405, "Method not allowed"),
     "not-acceptable": (406, "Not acceptable"),
+    "ambiguous": (409, "Several contracts fit"),
+    "not-known": (409, "Not known now"),
+    "not-done": (409, "The job is not done"),
+    "too-many-rows": (409, "Too many rows of the data"),
     "too-large": (413, "Too large"),
     "no-json": (415, "Not JSON"),
     "packed": (415, "Encoding not taken"),
-    "unknown-feature": (422, "Unknown feature"),
     "bad-time": (422, "Not a time"),
     "bad-value": (422, "Not the expected form"),
-    "outside": (422, "Outside the data"),
     "quota-exceeded": (429, "Quota exceeded"),
     "fault": (500, "A fault of the server"),
     "not-ready": (503, "Not ready"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ ROWS_MAX = 100_000               # of one answer; more is a job
 JOB_ROWS_MAX = 10_000_000
 TEXT_MAX = 200
 TS_MAX = 1 << 62
+DURATION = "^([1-9][0-9]{0,8}(ms|s)|[1-9][0-9]{0,6}m|[1-9][0-9]{0,5}h|[1-9][0-9]{0,3}d)$"
 HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every", "start", "end", "label", "on_outside", "run"}
 
 
@@ -72,14 +74,15 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
             raise Problem("unknown-asset", f"{contract!r} is not a contract of {asset!r}", there=_shown(dataset))
     elif asset is not None:
         found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
-    elif len(there) == 1:
-        found = [0]
     else:
-        raise Problem("bad-value", "asset or contract: neither is given, and the data have several contracts", name="asset", there=_shown(dataset))
+        found = [n for n, i in enumerate(there) if venue in (None, i.venue)]
     if not found:
-        raise Problem("unknown-asset", f"{contract or asset!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
+        raise Problem("unknown-asset", f"{contract or asset or 'a contract'!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
     if contract is not None and len(found) > 1:
-        raise Problem("bad-value", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
+        raise Problem("ambiguous", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
+    if asset is None and len(found) > 1:
+        raise Problem("ambiguous", f"asset or contract: neither is given, and there are several contracts{f' on {venue}' if venue else ''}", name="asset",
+                      there=_shown(dataset))
     return min(found, key=lambda n: (dataset.began.get(there[n].key, ""), n))
 
 
@@ -89,6 +92,8 @@ def _shown(dataset: Dataset) -> list[str]:
 
 def time_of(value: Any, where: str) -> int:
     """ISO text or a number since 1970 -> ns."""
+    if isinstance(value, float) and value.is_integer():        # JSON has one kind of number
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Problem("bad-time", f"{where}: expected ISO text (UTC), or a number of seconds, ms, us or ns since 1970", name=where)
     try:
@@ -153,20 +158,17 @@ def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) ->
     first = time_of(body["start"], "start") if "start" in body else dataset.data.start
     last = time_of(body["end"], "end") if "end" in body else until
     if (last - first) // step >= rows_max:
-        raise Problem("too-large", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
+        raise Problem("too-many-rows", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
                       hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
     return [(ts, n) for ts in range(-(-first // step) * step, last + 1, step)]
 
 
 def step_of(value: Any, where: str) -> int:
     """A time such as 1m -> ns."""
-    try:
-        step = nanoseconds(value) if isinstance(value, str) else 0
-    except ValueError:
-        step = 0
-    if not 0 < step < TS_MAX:
-        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h, of less than 146 years", name=where)
-    return step
+    if not isinstance(value, str) or not re.fullmatch(DURATION, value):
+        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h, without zeros before it, of less than 110 years",
+                      name=where)
+    return nanoseconds(value)
 
 
 def _label(given: Any) -> tuple[str, int] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from liqcore.features.spec import parse
 from liqcore.parallel import cores, in_threads
+from liqshell.errors import ConfigError
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import NEVER, STEP_NS
@@ -156,7 +157,8 @@ def _next_event(walk: Walk, until: int) -> int:
 
 
 def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Series:
-    """The one that has these names and perhaps others; a new one where there is none. ConfigError for names that are none."""
+    """The one that has these names and perhaps others; a new one where there is none. Problem for a name that looks at an asset
+    which is not there."""
     wanted = set(names)
     found: Series
     with dataset.lock:
@@ -165,7 +167,10 @@ def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Ser
                 dataset.series[key] = dataset.series.pop(key)       # used last
                 return found
         more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
-        made = Series(dataset, list(more), saved)
+        try:
+            made = Series(dataset, list(more), saved)
+        except ConfigError as why:  # the names are right
+            raise Problem("unknown-asset", str(why).removeprefix(f"{why.where}: ")) from None
         saved.trim()
         dataset.series[" ".join(made.names)] = made
         while len(dataset.series) > SERIES_MAX:

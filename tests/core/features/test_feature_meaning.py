@@ -126,7 +126,7 @@ def test_funding_is_averaged_over_time_and_then_over_venues():
 
 def test_a_gap_makes_what_spans_it_unknown():
     names = ["liq_volume_5s", "price.last", "liquidations.liq_volume@1s:mean(5s)"]
-    features = lc.Features(names, ["BTCUSDT", "ETHUSDT"])
+    features = lc.Features(names, [lc.Instrument(symbol, completeness=lc.Completeness.COMPLETENESS_FULL) for symbol in ("BTCUSDT", "ETHUSDT")])
     features.push(rows_of((10, Kind.TRADE, 0, 1, 100, 1, 0, 0), liquidation(12, 1, 10.0), (20, Kind.TRADE, 0, 1, 101, 1, 0, 0)))
     assert not np.isnan(features.table(20 * SECOND)[0]).any()
     gap = rows_of((21, Kind.FEED, 0, 0, 0, 0, 0, 0))
@@ -140,6 +140,82 @@ def test_a_gap_makes_what_spans_it_unknown():
     gap["ts_recv"], gap["code"] = 100 * SECOND, int(lc.FeedState.FEED_UP)
     features.push(gap)
     assert np.isnan(features.read(names[0], 0, 104 * SECOND)) and features.read(names[0], 0, 105 * SECOND) == 0.0
+
+
+# ---- a feed of liquidations that may not exist ----
+
+def mark(second, code, streams=0):
+    return {"ts_recv": second * SECOND, "ts_event": second * SECOND, "kind": Kind.FEED, "instrument": 0, "code": int(code), "flags": int(streams)}
+
+
+def observed(completeness, *rows):
+    """Seconds from which on the last 12 s of liquidations are known: before a volume is nan, and after it a number. rows: of `rows_of`, or marks."""
+    features = lc.Features(["liquidations.liq_volume@12s"], [lc.Instrument("BTCUSDT", completeness=completeness)])
+    out, known, at = [], False, 0
+    for second in range(200):
+        due = [row for row in rows[at:] if (row["ts_recv"] // SECOND if isinstance(row, dict) else row[0]) == second]
+        at += len(due)
+        for row in due:
+            event = np.zeros(1, lc.EVENT_DTYPE) if isinstance(row, dict) else rows_of(row)
+            for field, value in row.items() if isinstance(row, dict) else ():
+                event[field] = value
+            assert features.push(event) == 1
+        now = not np.isnan(features.read("liquidations.liq_volume@12s", 0, second * SECOND))
+        if now != known:
+            out.append(second)
+        known = now
+    return out
+
+
+TRADES = tuple((second, Kind.TRADE, 0, 1, 100.0, 1.0, 0.0, 0.0) for second in range(1, 200, 10))
+FORCED_AT_55 = (55, Kind.LIQUIDATION, 0, 1, 100.0, 1.0, 0.0, 0.0)
+UNKNOWN, FULL, CENSORED = (lc.Completeness["COMPLETENESS_" + name] for name in ("UNKNOWN", "FULL", "CENSORED"))
+UP, DOWN, GAP = lc.FeedState.FEED_UP, lc.FeedState.FEED_DOWN, lc.FeedState.FEED_GAP
+FORCED, TRADED = int(lc.Stream.STREAM_LIQUIDATION), int(lc.Stream.STREAM_TRADE)
+
+
+def in_order(*rows):
+    return sorted(rows, key=lambda row: row["ts_recv"] // SECOND if isinstance(row, dict) else row[0])
+
+
+def test_nothing_is_said_of_liquidations_that_nobody_was_heard_to_publish():
+    """Files of trades: null for ever, not 0. Where a venue is known to publish them, silence is 0; elsewhere the first one says that they are
+    received, or a feed that was reported up."""
+    assert observed(UNKNOWN, *TRADES) == []
+    assert observed(FULL, *TRADES) == observed(CENSORED, *TRADES) == [13]
+    assert observed(UNKNOWN, *in_order(*TRADES, FORCED_AT_55)) == [67] and observed(FULL, *in_order(*TRADES, FORCED_AT_55)) == [13]
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP))) == observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, FORCED | TRADED))) == [43]
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, TRADED))) == []             # its liquidations are not subscribed to
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, TRADED), FORCED_AT_55)) == [67]
+
+
+def test_what_is_missing_does_not_say_that_there_were_liquidations():
+    """A hole in data without liquidations ends, and there are none behind it either; where they were received, they are again."""
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, GAP))) == observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP))) == []
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP, FORCED))) == [63]
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), mark(71, UP, FORCED))) == [71]      # whole since 51
+    assert observed(UNKNOWN, *in_order(*TRADES, FORCED_AT_55, mark(81, DOWN), mark(101, UP))) == [67, 81, 113]
+    assert observed(FULL, *in_order(*TRADES, mark(31, DOWN), mark(51, UP))) == [13, 31, 63]
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), FORCED_AT_55)) == [63]       # it speaks, and was up since 51
+
+
+def test_an_engine_and_a_reading_of_its_events_say_the_same_of_an_unknown_feed():
+    names = ["liquidations.liq_volume@12s", "liquidations.liq_volume@12s:lag(20s)", "liquidations.liq_imbalance@12s:n(1m)", "hawkes.intensity_long"]
+    instrument = lc.Instrument("BTCUSDT", completeness=UNKNOWN)
+    rows = rows_of(*in_order(*TRADES, FORCED_AT_55))
+    engine, whole, half = lc.Engine([instrument], features=names), lc.Features(names, [instrument]), lc.Features(names, [instrument])
+    for event in rows:
+        engine.run(event.reshape(1))
+        half.push(event.reshape(1))
+        again = lc.Features(names, [instrument])
+        again.restore(half.snapshot())
+        half = again
+    times = rows["ts_recv"].astype(np.int64)
+    table = whole.rows(rows, times, np.zeros(len(rows), np.int32), names)
+    assert np.array_equal(table[-1], half.table()[0], equal_nan=True)
+    assert [engine.feature(name, 0) for name in names] == table[-1].tolist()
+    early = times < 55 * SECOND
+    assert np.isnan(table[early]).all() and not np.isnan(table[-1]).any()
 
 
 # ---- the class ----

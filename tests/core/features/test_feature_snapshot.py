@@ -40,7 +40,7 @@ ZEROS = zlib.decompress(base64.b64decode(
 
 def features():
     return lc.Features(["liquidations.liq_volume@1m", "price.return@1m", "flow.trade_imbalance@10s:zscore"],
-                       [lc.Instrument("AUSDT", tick_size="0.1", lot_size="0.1")])
+                       [lc.Instrument("AUSDT", tick_size="0.1", lot_size="0.1", completeness=lc.Completeness.COMPLETENESS_FULL)])
 
 
 def events(n, first=0):

@@ -71,7 +71,17 @@ def test_okx_liquidations_of_the_whole_market_come_by_the_first_connection():
     assert second == tuple((n, 255 - LIQUIDATION) for n in range(64, 120))
 
 
-@pytest.mark.parametrize("venue", ["bybit", "hyperliquid", "okx"])
+def test_what_carries_no_liquidations_does_not_say_that_they_are_up():
+    """Of a venue without a feed of them, or where nobody asks for them: an engine would count them as received, and silence as none."""
+    symbols = ["AUSDT", "BUSDT"]
+    alone = source_of("hyperliquid", symbols)
+    assert alone.concerns(alone.adapter.plan(symbols, "ws://x")) == [((-1, 127 - LIQUIDATION),)]
+    bybit = source_of("bybit", symbols)
+    (whom,), = bybit.concerns(bybit.adapter.plan(symbols, "ws://x", 127 - LIQUIDATION))
+    assert whom[0] == -1 and whom[1] & 6 == 6 and not whom[1] & LIQUIDATION
+
+
+@pytest.mark.parametrize("venue", ["bybit", "okx"])
 def test_a_connection_that_carries_everything_is_marked_as_ever(venue):
     """0 = all streams; -1 = all instruments: a recording and an audit of such a run are what they were."""
     symbols = ["AUSDT", "BUSDT"] if venue != "okx" else ["A-USDT-SWAP", "B-USD-SWAP"]

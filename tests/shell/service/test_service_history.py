@@ -377,10 +377,46 @@ def test_why_a_value_is_not_known(tmp_path):
         assert found["unknown"][names[0]] == {"warming": [0], "gap": [1, 2], "outside": [4]}
         assert found["unknown"][names[1]] == {"no_data": [0, 1, 2, 3], "outside": [4]}
         assert found["columns"][names[0]][3] is not None
-        assert api.history(features=names, asset="BTC", at=at, on_outside="error").status == 422
+        assert api.history(features=names, asset="BTC", at=at, on_outside="error").status == 404
         live = api.ask("GET", "/v1/features/live", f"features={','.join(names)}").json["features"]
         assert live["funding.funding"] == {"value": None, "unit": "fraction", "unknown": "no_data"} and live[names[0]]["value"] is not None
-        assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 503
+        assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 409
+
+
+@pytest.mark.parametrize("of", ["trades", "late"])
+def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, of, capsys):
+    """A venue of which nobody knows, from files of trades, or whose first liquidation comes late: null and why, over HTTP, with states and
+    without, and by the command; what the plain-Python definition says."""
+    from feature_streams import Twin, same
+
+    events = store_files.market(3000, 9)
+    first = T0 + DAY // 2
+    events = events[(events["kind"] != 1) | (events["ts_recv"] >= first) & (of == "late")]
+    assert (events["kind"] == 1).any() == (of == "late")
+    store = fill(tmp_path / "store", store_files.save(tmp_path / "a", {"somewhere~BTCUSDT": events}))
+    names = ["liquidations.liq_volume@1h", "liquidations.liq_imbalance@15m:n", "liquidations.liq_count@1h:lag(30m)", "hawkes.intensity_long"]
+    at = [T0 + k * HOUR + 123 for k in range(2, 22)]
+    with asked(store, tmp_path / "state") as api:
+        found = [api.history(features=names, asset="BTC", at=at).json for _ in range(2)]
+        live = api.ask("GET", "/v1/features/live", f"features={','.join(names)}").json["features"]
+    assert found[0] == found[1] and live[names[0]]["completeness"] == "unknown"
+    data = feature_rows.open_data([store])
+    twin = Twin(names[:3], data.instruments)
+    for ts, k in zip(at, range(len(at)), strict=True):
+        for e in data.parts[0][:np.searchsorted(data.parts[0]["ts_recv"], ts, "right")][len(twin.oracle.rows):]:
+            twin.push(e)
+        for n, name in enumerate(names[:3]):
+            value = found[0]["columns"][name][k]
+            assert same(float("nan") if value is None else value, twin.read(n, 0, ts)), (name, ts)
+    early = [k for k, ts in enumerate(at) if of == "trades" or ts < first]
+    known = [k for k, ts in enumerate(at) if of == "late" and ts > first + 3 * HOUR]
+    for name in names:
+        assert set(found[0]["unknown"][name]["no_data"]) >= set(early) and all(found[0]["columns"][name][k] is not None for k in known)
+        assert live[name].get("unknown") == ("no_data" if of == "trades" else None)
+    assert cli.main(["features", str(store), "-f", ",".join(names), "--at", f"{at[0]},{at[-1]}"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].endswith("somewhere:BTCUSDT,unknown,,,,")
+    assert ("needs liquidations, and the data have none" in err) == (of == "trades")
 
 
 def over(api, location):
@@ -393,7 +429,7 @@ def over(api, location):
 
 def test_a_large_question_is_a_job(api):
     body = {"features": ["price.last"], "asset": "BTC", "every": "500ms"}
-    assert api.history(**body).status == 413
+    assert api.history(**body).status == 409         # of what is sent none is too large: 413
     body["every"] = "1s"
     body["end"] = T0 + 30_000 * SECOND
     begun = api.ask("POST", "/v1/jobs", body=body, headers={"accept": "text/csv"})
@@ -432,7 +468,7 @@ def test_a_job_that_breaks_says_so(api, monkeypatch):
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state
     result = api.ask("GET", begun.headers["location"], "result=1")
-    assert result.status == 503 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
+    assert result.status == 409 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
 
 
 def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
