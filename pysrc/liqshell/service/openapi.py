@@ -8,10 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 import liqcore as lc
-from liqcore.features.spec import ALIASES, TRANSFORMS
-from liqcore.features.table import ENTRIES
 from liqshell.service.problems import KINDS
 from liqshell.service.questions import DURATION as DURATIONS
+from liqshell.service.questions import FEATURE as NAME
 from liqshell.service.questions import JOB_ROWS_MAX, NAMES_MAX, ROWS_MAX
 
 Schema = dict[str, Any]
@@ -19,11 +18,7 @@ NAMES = "liquidations.liq_imbalance@15m:zscore,flow.ofi@5m:zscore,funding.fundin
 STRING: Schema = {"type": "string"}
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 TEXT_OR_NULL: Schema = {**TEXT, "type": ["string", "null"]}          # null = not given
-# a name as docs/features.md has it, or of the published research system; which windows and times a feature takes is said by GET /v1/features
-_KEYS = "|".join(key.replace(".", "[.]") for key in [*ENTRIES, *(f"liquidations.{name}" for name in [*ALIASES, "liq_btc_lead"])])
-_FEATURE = (rf"([A-Za-z0-9]{{1,40}}/)?({_KEYS})(@[0-9.]{{1,9}}(ms|s|m|h|d|pct))?(:({'|'.join(TRANSFORMS)})(\([a-z0-9=,]{{0,40}}\))?)?"
-            "|liq_[a-z0-9_]{1,60}")
-FEATURE: Schema = {"type": "string", "pattern": f"^({_FEATURE})$", "minLength": 1, "maxLength": 200, "examples": ["price.last"]}
+FEATURE: Schema = {"type": "string", "pattern": f"^({NAME})$", "minLength": 1, "maxLength": 200, "examples": ["price.last"]}
 _DAY = ("(19(7[1-9]|[89][0-9])|20[0-9]{2}|21(0[0-9]|1[0-5]))-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
         "|02-(0[1-9]|1[0-9]|2[0-8]))|(19(72|76|8[048]|9[26])|20([02468][048]|[13579][26])|210[48]|2112)-02-29")
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -90,7 +85,7 @@ WHO = (
     ("venue", TEXT, "Of the asset"),
     ("run", STRING, "A run by name; the newest by default"),
 )
-FEATURES = ("features", {"type": "string", "pattern": f"^({_FEATURE})(,({_FEATURE})){{0,{NAMES_MAX - 1}}}$", "examples": [NAMES]},
+FEATURES = ("features", {"type": "string", "pattern": f"^({NAME})(,({NAME})){{0,{NAMES_MAX - 1}}}$", "examples": [NAMES]},
             f"Names, separated by commas, such as {NAMES}")
 
 

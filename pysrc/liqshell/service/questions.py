@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liqcore.features.spec import nanoseconds, parse, split_names
+from liqcore.features.spec import ALIASES, TRANSFORMS, nanoseconds, parse, split_names
+from liqcore.features.table import ENTRIES
 from liqshell.errors import ConfigError
 from liqshell.research.feature_rows import parse_time
 from liqshell.service.problems import Problem
@@ -22,6 +23,11 @@ JOB_ROWS_MAX = 10_000_000
 TEXT_MAX = 200
 TS_MAX = 1 << 62
 DURATION = "^([1-9][0-9]{0,8}(ms|s)|[1-9][0-9]{0,6}m|[1-9][0-9]{0,5}h|[1-9][0-9]{0,3}d)$"
+# a name as docs/features.md has it, or of the published research system; which windows and times a feature takes is said by GET /v1/features
+_KEYS = [*ENTRIES, *(f"liquidations.{name}" for name in [*ALIASES, "liq_btc_lead"])]
+FEATURE = (rf"([A-Za-z0-9]{{1,40}}/)?({'|'.join(_KEYS).replace('.', '[.]')})(@[0-9.]{{1,9}}(ms|s|m|h|d|pct))?"
+           rf"(:({'|'.join(TRANSFORMS)})(\([a-z0-9=,]{{0,40}}\))?)?"
+           f"|({'|'.join(name.removeprefix('liquidations.') for name in _KEYS if name.startswith('liquidations.'))})(_[a-z0-9_]{{1,50}})?")
 HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every", "start", "end", "label", "on_outside", "run"}
 
 
@@ -49,7 +55,7 @@ def names_of(given: Any) -> dict[str, str]:
 
 
 def canonical(name: str) -> str:
-    """Problem with the nearest name where it is none."""
+    """Problem with the nearest name where it is none: another one where it has the described form, and no such window or transform is there."""
     try:
         if len(name) > TEXT_MAX:
             raise ValueError(f"feature {name[:40]!r}…: a name of {len(name)} characters, at most {TEXT_MAX}")
@@ -58,7 +64,7 @@ def canonical(name: str) -> str:
         text = str(why)
         near = text.partition("did you mean '")[2].partition("'")[0]
         more: dict[str, Any] = {"name": name[:TEXT_MAX]} | ({"hint": near} if near else {})
-        raise Problem("unknown-feature", text, **more) from None
+        raise Problem("no-such-form" if re.fullmatch(FEATURE, name, re.ASCII) else "unknown-feature", text, **more) from None
 
 
 def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, venue: Any = None) -> int:

@@ -74,7 +74,7 @@ def test_live_parse_and_errors(api, server):
     assert api.live(NAMES, asset="ETH")["contract"] == "bybit:ETHUSDT" and api.parse("liq_rate") == ["liquidations.liq_rate@1m"]
     with pytest.raises(ApiError, match="did you mean") as why:
         api.parse("liquidations.liq_imbalence@15m")
-    assert why.value.status == 404 and why.value.problem["hint"] == "liq_imbalance"
+    assert why.value.status == 422 and why.value.problem["hint"] == "liq_imbalance"
     with pytest.raises(ApiError, match="A key is needed"):
         Client(server[0]).live("liq_rate", asset="BTC")
     with pytest.raises(ConfigError, match="columns"):

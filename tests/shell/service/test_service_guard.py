@@ -128,11 +128,12 @@ def test_a_bucket_refills_evenly():
 
 @pytest.mark.parametrize(("method", "path", "query", "body", "headers", "status", "kind"), [
     ("GET", "/v1/nothing", "", None, {}, 404, "not-found"), ("DELETE", LIVE, "", None, {}, 405, "no-method"), ("GET", PAST, "", None, {}, 405, "no-method"),
-    ("GET", LIVE, "features=liq_imbalence@15m&asset=BTC", None, {}, 404, "unknown-feature"), ("GET", LIVE, "asset=BTC", None, {}, 422, "bad-value"),
+    ("GET", LIVE, "features=liq_imbalence@15m&asset=BTC", None, {}, 422, "unknown-feature"), ("GET", LIVE, "asset=BTC", None, {}, 422, "bad-value"),
     ("GET", LIVE, "features=liq_rate", None, {}, 409, "ambiguous"), ("GET", LIVE, "features=liq_rate&asset=DOGE", None, {}, 404, "unknown-asset"),
     ("GET", LIVE, "features=SOL/price.last&asset=BTC", None, {}, 404, "unknown-asset"), ("GET", LIVE, ASK + "&asset=ETH", None, {}, 400, "bad-request"),
     ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
-    ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 404, "unknown-feature"),
+    ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
+    ("GET", LIVE, "features=price.last@7m&asset=BTC", None, {}, 404, "no-such-form"), ("GET", LIVE, "features=flow.ofi@5m:lag&asset=BTC", None, {}, 404, "no-such-form"),
     ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/view", "", None, {}, 404, "unknown-run"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
     ("POST", PAST, "", b"\x1f\x8b", {"content-type": "application/json", "content-encoding": "gzip"}, 415, "packed"),
     ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["1970-01-01"]}, {}, 422, "bad-time"),
@@ -277,7 +278,7 @@ def test_a_long_body_is_answered_on_a_socket(tmp_path):
                                    "features=flow.ofi@%D9%A5m&asset=BTC", "features=flow.ofi@5m:zscore(2h,min=%D9%A5)&asset=BTC"])
 def test_values_that_are_none(api, query):
     answer = api.ask("GET", "/v1/features/live", query)
-    assert answer.status == (404 if "flow" in query else 422), answer.body           # no such feature; no such value
+    assert answer.status == 422, answer.body
 
 
 def on_a_socket(address: str, sent: bytes, buffer: int = 0) -> socket.socket:
