@@ -6,9 +6,11 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import chain
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -30,17 +32,17 @@ LABEL = "label"
 ANSWERS_MAX = 256  # live ones that are kept until more is received
 
 
+PIECE_ROWS = 1 << 17  # of a long answer that are in memory at a time; more than an answer without a job has
+
+
 @dataclass
 class Table:
-    """The answer to a historical question, in the order of its rows. values: by name; reasons: (name, row) -> why it is nan."""
+    """Some of the rows of a historical question, in their order, and the answer. values: by name; reasons: (name, row) -> why it is nan."""
 
-    question: Question
-    dataset: Dataset
+    rows: NDArray[np.int64]
     series: Series
     values: dict[str, NDArray[np.float64]]
     reasons: dict[tuple[str, int], Unknown]
-    data_hash: str
-    received_through: int
 
 
 def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
@@ -48,10 +50,11 @@ def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
     version of the code."""
     q = question
     # where nothing was received for a while, the hash of a time is the same before and after it is known
-    known = [sum(dataset.data.start <= ts + after <= q.until for ts, _ in q.rows) for after in (0, q.label[1] if q.label else 0)]
-    return hashlib.blake2b(
-        repr((data_hash_of(dataset, q), known, q.names, q.asked, q.rows, q.label, kind, head(dataset))).encode(), digest_size=16
-    ).hexdigest()
+    ts = q.rows[:, 0]
+    known = [int(((ts >= dataset.data.start - after) & (ts <= q.until - after)).sum()) for after in (0, q.label[1] if q.label else 0)]
+    out = hashlib.blake2b(repr((data_hash_of(dataset, q), known, q.names, q.asked, q.label, kind, head(dataset))).encode(), digest_size=16)
+    out.update(np.ascontiguousarray(q.rows).data)
+    return out.hexdigest()
 
 
 def check(dataset: Dataset, question: Question, saved: Checkpoints) -> None:
@@ -62,31 +65,39 @@ def check(dataset: Dataset, question: Question, saved: Checkpoints) -> None:
 def data_hash_of(dataset: Dataset, question: Question) -> str:
     """Of all that was received up to the last time that the answer looks at."""
     after = question.label[1] if question.label else 0
-    last = max((ts for ts, _ in question.rows), default=dataset.data.start - 1) + after
-    return dataset.ledger.hash_at(min(last, question.until))
+    return dataset.ledger.hash_at(min(_last(dataset, question) + after, question.until))
 
 
-def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None) -> Table:
-    """Walk to each moment and read. counts: the samples behind each z-score, too. Problem for a name that looks at an asset that is not there."""
-    rows, back = in_order(question.rows)
+def _last(dataset: Dataset, question: Question) -> int:
+    """The last time that is asked for."""
+    return int(question.rows[:, 0].max()) if len(question.rows) else dataset.data.start - 1
+
+
+def table_of(
+    dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None,
+    part: slice = slice(None),
+) -> Table:
+    """Walk to each moment of these rows and read. counts: the samples behind each z-score, too. Problem for a name that looks at an asset that is not
+    there."""
+    asked = question.rows[part]
+    rows, back = in_order(asked)
     label, after = question.label or ("", 0)
     series = series_of(dataset, question.names, saved)
     names = [*question.names, *(name for asked in question.names if counts for name in counts_of(asked))]
     found = series.rows(rows, names, notify, question.until)
     values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {
-        (name, n): _why(dataset, series, name, *question.rows[n], question.until)
+        (name, n): _why(dataset, series, name, *asked[n].tolist(), question.until)
         for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
     }
     if label:
         behind = series_of(dataset, (label,), saved)
         values[LABEL] = behind.rows(rows + (after, 0), (label,), None, question.until)[back, 0]
         reasons |= {
-            (LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1], question.until)
+            (LABEL, n): _why(dataset, behind, label, int(asked[n, 0]) + after, int(asked[n, 1]), question.until)
             for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()
         }
-    last = min(int(rows[-1, 0]) if len(rows) else dataset.data.start - 1, question.until)
-    return Table(question, dataset, series, values, reasons, data_hash_of(dataset, question), dataset.ledger.received_through(last))
+    return Table(asked, series, values, reasons)
 
 
 def _why(dataset: Dataset, series: Series, name: str, ts: int, instrument: int, until: int) -> Unknown:
@@ -171,108 +182,142 @@ def value_of(dataset: Dataset, series: Series, asked: dict[str, str], instrument
 # ---- history ----
 
 
-def encode(table: Table, kind: str) -> bytes:
-    """The whole answer."""
-    return {JSON: _json, NDJSON: _ndjson, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[kind](table)
+def write(dataset: Dataset, question: Question, saved: Checkpoints, kind: str, out: IO[bytes], notify: Callable[[int], None] = lambda done: None) -> None:
+    """The whole answer. Of a long one whose times rise, PIECE_ROWS rows are in memory at a time (of JSON, which is by columns, the bare numbers are
+    all); one in another order is walked over once, as it is. notify: called with how many rows are done."""
+    count = len(question.rows)
+    rising = count <= PIECE_ROWS or bool((np.diff(question.rows[:, 0]) >= 0).all())
+    starts = range(0, max(count, 1), PIECE_ROWS if rising else count)
+    tables = (
+        table_of(dataset, question, saved, kind == JSON, partial(_further, notify, first), slice(first, first + starts.step)) for first in starts
+    )
+    {JSON: _json, NDJSON: _ndjson, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[kind](dataset, question, tables, out)
 
 
-def _columns(table: Table) -> list[str]:
-    return [*table.question.names, *([LABEL] if table.question.label else [])]
+def _further(notify: Callable[[int], None], first: int, done: int) -> None:
+    notify(first + done)
+
+
+def _columns(question: Question) -> list[str]:
+    return [*question.names, *([LABEL] if question.label else [])]
 
 
 def _known(values: NDArray[np.float64]) -> list[float | None]:
     return [None if math.isnan(x) else x for x in values.tolist()]
 
 
-def _contracts(table: Table) -> list[str]:
-    there = table.dataset.data.instruments
-    return [there[n].key for _, n in table.question.rows]
+def _contracts(dataset: Dataset, rows: NDArray[np.int64]) -> list[str]:
+    there = dataset.data.instruments
+    return [there[n].key for n in rows[:, 1].tolist()]
 
 
-def _json(table: Table) -> bytes:
-    q = table.question
-    instruments = tuple(table.dataset.data.instruments[n] for n in sorted({n for _, n in q.rows}))
-    unknown: dict[str, dict[str, list[int]]] = {}
-    for (name, row), why in table.reasons.items():
-        unknown.setdefault(name, {}).setdefault(why.reason, []).append(row)
+def _json(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
+    q, unknown, values, first = question, dict[str, dict[str, list[NDArray[np.int64]]]](), dict[str, list[NDArray[np.float64]]](), 0
+    pieces = [q.rows[low : low + PIECE_ROWS] for low in range(0, len(q.rows), PIECE_ROWS)]
+    for table in tables:
+        series, places = table.series, dict[tuple[str, str], list[int]]()
+        for (name, row), why in table.reasons.items():
+            places.setdefault((name, why.reason), []).append(first + row)
+        for (name, reason), found in places.items():
+            unknown.setdefault(name, {}).setdefault(reason, []).append(np.array(found))
+        for name, column in table.values.items():
+            values.setdefault(name, []).append(column)
+        first += len(table.rows)
     samples = {
-        name: {
-            count: [0 if x is None else int(x) for x in _known(table.values[counted])] for count, counted in zip(("n", "n_eff"), counts, strict=True)
-        }
+        name: {count: (np.nan_to_num(part).astype(np.int64).tolist() for part in values[counted])
+               for count, counted in zip(("n", "n_eff"), counts, strict=True)}
         for name in q.names
-        if (counts := counts_of(name)) and counts[0] in table.values
+        if (counts := counts_of(name)) and counts[0] in values
     }
-    out = {
+    instruments = tuple(dataset.data.instruments[n] for n in np.unique(q.rows[:, 1]).tolist())
+    _emit(out, {
         "rows": len(q.rows),
-        "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table), **{name: _known(table.values[name]) for name in _columns(table)}},
-        "unknown": unknown,
+        "columns": {"at": (part[:, 0].tolist() for part in pieces), "contract": (_contracts(dataset, part) for part in pieces),
+                    **{name: map(_known, values[name]) for name in _columns(q)}},
+        "unknown": {name: {reason: (part.tolist() for part in parts) for reason, parts in found.items()} for name, found in unknown.items()},
         "samples": samples,
-        "features": {name: about(table.series, name, instruments) for name in q.names},
+        "features": {name: about(series, name, instruments) for name in q.names},
         "asked": {written: name for written, name in q.asked.items() if written != name},
         **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
-        "received_through_ns": table.received_through,
-        "data_hash": table.data_hash,
-        **head(table.dataset),
-    }
-    return orjson.dumps(out)
+        "received_through_ns": dataset.ledger.received_through(min(_last(dataset, q), q.until)),
+        "data_hash": data_hash_of(dataset, q),
+        **head(dataset),
+    })
 
 
-def _ndjson(table: Table) -> bytes:
-    names, contracts = _columns(table), _contracts(table)
-    columns = [_known(table.values[name]) for name in names]
-    lines = []
-    for n, (ts, _) in enumerate(table.question.rows):
-        unknown = {name: table.reasons[name, n].reason for name in names if (name, n) in table.reasons}
-        lines.append(
-            orjson.dumps(
-                {
-                    "at": ts,
-                    "time": iso(ts),
-                    "contract": contracts[n],
-                    **{name: column[n] for name, column in zip(names, columns, strict=True)},
-                    **({"unknown": unknown} if unknown else {}),
-                }
-            )
-        )
-    return b"\n".join([*lines, b""])
+def _emit(out: IO[bytes], value: Any) -> None:
+    """As orjson writes it; an iterator is of lists that are one list together."""
+    if isinstance(value, dict):
+        out.write(b"{")
+        for n, (key, one) in enumerate(value.items()):
+            out.write(b"," * bool(n) + orjson.dumps(key) + b":")
+            _emit(out, one)
+        out.write(b"}")
+    elif isinstance(value, Iterator):
+        between = b"["
+        for part in value:
+            if part:
+                out.write(between + orjson.dumps(part)[1:-1])
+                between = b","
+        out.write(b"]" if between == b"," else b"[]")
+    else:
+        out.write(orjson.dumps(value))
 
 
-def _csv(table: Table) -> bytes:
+def _ndjson(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
+    names = _columns(question)
+    for table in tables:
+        columns, contracts = [_known(table.values[name]) for name in names], _contracts(dataset, table.rows)
+        for n, ts in enumerate(table.rows[:, 0].tolist()):
+            unknown = {name: table.reasons[name, n].reason for name in names if (name, n) in table.reasons}
+            cells = {name: column[n] for name, column in zip(names, columns, strict=True)}
+            row = {"at": ts, "time": iso(ts), "contract": contracts[n], **cells, **({"unknown": unknown} if unknown else {})}
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _csv(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
     """As `liqcore features` writes it: a cell without a value was not known."""
-    names, there, out = _columns(table), table.dataset.data.instruments, io.StringIO()
-    columns = [table.values[name].tolist() for name in names]
-    writer = csv.writer(out, lineterminator="\n")
+    names, there = _columns(question), dataset.data.instruments
+    text = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["time", "ts", "contract", "completeness", *names])
-    for n, (ts, instrument) in enumerate(table.question.rows):
-        cells = ("" if math.isnan(column[n]) else repr(column[n]) for column in columns)
-        writer.writerow([iso(ts), ts, there[instrument].key, completeness(there[instrument]), *cells])
-    return out.getvalue().encode()
+    for table in tables:
+        columns = [table.values[name].tolist() for name in names]
+        for n, (ts, instrument) in enumerate(table.rows.tolist()):
+            cells = ("" if math.isnan(column[n]) else repr(column[n]) for column in columns)
+            writer.writerow([iso(ts), ts, there[instrument].key, completeness(there[instrument]), *cells])
+    text.detach()
 
 
-def _table(table: Table) -> Any:
+def _tables(dataset: Dataset, question: Question, tables: Iterable[Table]) -> Iterator[Any]:
+    """As pyarrow has them."""
     import pyarrow as pa
 
-    columns = {
-        "ts": pa.array([ts for ts, _ in table.question.rows], pa.int64()),
-        "contract": pa.array(_contracts(table), pa.string()),
-        **{name: pa.array(table.values[name], pa.float64(), from_pandas=True) for name in _columns(table)},
-    }  # nan is null
-    about = {"data_hash": table.data_hash, **{key: str(value) for key, value in head(table.dataset).items()}}
-    return pa.table(columns).replace_schema_metadata({f"liqcore.{key}": value for key, value in about.items()})
+    about = {"data_hash": data_hash_of(dataset, question), **{key: str(value) for key, value in head(dataset).items()}}
+    for table in tables:
+        columns = {
+            "ts": pa.array(table.rows[:, 0], pa.int64()),
+            "contract": pa.array(_contracts(dataset, table.rows), pa.string()),
+            **{name: pa.array(table.values[name], pa.float64(), from_pandas=True) for name in _columns(question)},
+        }  # nan is null
+        yield pa.table(columns).replace_schema_metadata({f"liqcore.{key}": value for key, value in about.items()})
 
 
-def _arrow(table: Table) -> bytes:
+def _arrow(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
     import pyarrow as pa
 
-    out, found = io.BytesIO(), _table(table)
-    with pa.ipc.new_stream(out, found.schema) as writer:
-        writer.write_table(found)
-    return out.getvalue()
+    found = _tables(dataset, question, tables)
+    first = next(found)
+    with pa.ipc.new_stream(out, first.schema) as writer:
+        for table in chain((first,), found):
+            writer.write_table(table)
 
 
-def _parquet(table: Table) -> bytes:
+def _parquet(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    out = io.BytesIO()
-    pq.write_table(_table(table), out)
-    return out.getvalue()
+    found = _tables(dataset, question, tables)
+    first = next(found)
+    with pq.ParquetWriter(out, first.schema) as writer:
+        for table in chain((first,), found):
+            writer.write_table(table)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -30,6 +32,7 @@ HISTORY_KINDS = (answers.JSON, answers.NDJSON, answers.CSV, answers.ARROW, answe
 NO_STORE = [(b"cache-control", b"no-store")]
 LIVE_KEYS = ("asset", "features", "venue", "contract", "run", "strict")
 STEP_NS_MIN = 1_000_000_000       # of market time between two events of a stream
+PIECE_BYTES = 1 << 20
 CELLS = 10_000                   # of an answer of the past that cost as much as one request
 
 
@@ -154,8 +157,9 @@ class Api:
         headers = [(b"etag", f'"{tag}"'.encode()), (b"cache-control", b"private, no-cache"), (b"vary", b"accept")]
         if same(tag, request.headers.get("if-none-match", "")):
             return Response(status=304, headers=headers)
-        table = answers.table_of(dataset, question, self.library.saved, kind == answers.JSON)
-        return Response(answers.encode(table, kind), kind=kind, headers=headers)
+        out = io.BytesIO()
+        answers.write(dataset, question, self.library.saved, kind, out)
+        return Response(out.getvalue(), kind=kind, headers=headers)
 
     async def streamed(self, request: Request) -> Response:
         """Live values as server-sent events."""
@@ -201,8 +205,8 @@ class Api:
         state = self.jobs.state(ident, request.who)
         if "result" not in request.query:
             return Response(orjson.dumps(state), headers=NO_STORE)
-        body, kind = await asyncio.to_thread(self.jobs.result, ident, request.who)
-        return Response(body, kind=kind, headers=NO_STORE)
+        path, kind = self.jobs.result(ident, request.who)
+        return Response(_read(path), kind=kind, headers=[*NO_STORE, (b"content-length", str(path.stat().st_size).encode())])
 
     async def signals(self, request: Request) -> Response:
         """Signals of a run."""
@@ -252,6 +256,13 @@ class Api:
         """One page without scripts."""
         return Response(openapi.page().encode(), kind="text/html; charset=utf-8",
                         headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    """A file piece by piece: the result of a job may be larger than the memory."""
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield piece
 
 
 def _chosen(dataset: Dataset, query: Mapping[str, str]) -> int:

@@ -66,15 +66,16 @@ class Jobs:
     def _work(self, job: Job, dataset: Dataset, question: Question) -> None:
         job.state = "running"
         try:
-            table = answers.table_of(dataset, question, self._library.saved, job.kind == answers.JSON, lambda done: setattr(job, "done", done))
             with private.opened(job.path, "wb") as out:
-                out.write(answers.encode(table, job.kind))
+                answers.write(dataset, question, self._library.saved, job.kind, out, lambda done: setattr(job, "done", done))
             job.done, job.state = job.rows, "done"
         except (LiqshellError, Problem, OSError) as why:
             job.why, job.state = without_paths(why), "failed"
         except Exception:                # who asks for the job must not wait for ever
             _log.exception("job for %s", job.owner)
             job.why, job.state = "an error of the server; its log has it", "failed"
+        if job.state == "failed":
+            job.path.unlink(missing_ok=True)
 
     def _of(self, ident: str, owner: str) -> Job:
         job = self._jobs.get(ident)
@@ -88,13 +89,13 @@ class Jobs:
         return {"id": ident, "state": job.state, "rows": job.rows, "rows_done": job.done, "type": job.kind,
                 **({"why": job.why} if job.why else {}), **({"result": f"/v1/jobs/{ident}?result=1"} if job.state == "done" else {})}
 
-    def result(self, ident: str, owner: str) -> tuple[bytes, str]:
-        """(body, its kind). Problem where it is not done."""
+    def result(self, ident: str, owner: str) -> tuple[Path, str]:
+        """(the file that holds it, its kind). Problem where it is not done."""
         job = self._of(ident, owner)
         if job.state != "done":
             again = ((b"retry-after", b"1"),) if job.state != "failed" else ()
             raise Problem("not-done", job.why or f"the job is {job.state}: {job.done:,} of {job.rows:,} rows", again)
-        return job.path.read_bytes(), job.kind
+        return job.path, job.kind
 
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)

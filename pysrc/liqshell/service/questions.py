@@ -33,12 +33,13 @@ HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every",
 
 @dataclass(frozen=True)
 class Question:
-    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. until: ns up
-    to which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each row."""
+    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: of (ts, instrument), in their own order. until: ns
+    up to which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each
+    row."""
 
     names: tuple[str, ...]
     asked: Mapping[str, str]
-    rows: list[tuple[int, int]]
+    rows: NDArray[np.int64]
     until: int
     label: tuple[str, int] | None = None
 
@@ -127,14 +128,14 @@ def history_of(dataset: Dataset, body: Any, rows_max: int = ROWS_MAX) -> Questio
     rows = _rows(dataset, body) if "rows" in body else _times(dataset, body, until, rows_max)
     if body.get("on_outside", "null") not in ("null", "error"):
         raise Problem("bad-value", 'on_outside: expected "null" or "error"', name="on_outside")
-    outside = [ts for ts, _ in rows if not dataset.data.start <= ts <= until]
-    if outside and body.get("on_outside") == "error":
-        raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=outside[0], start=dataset.data.start,
+    outside = rows[(rows[:, 0] < dataset.data.start) | (rows[:, 0] > until), 0]
+    if len(outside) and body.get("on_outside") == "error":
+        raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=int(outside[0]), start=dataset.data.start,
                       end=until)
     return Question(tuple(dict.fromkeys(asked.values())), asked, rows, until, _label(body.get("label")))
 
 
-def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
+def _rows(dataset: Dataset, body: dict[str, Any]) -> NDArray[np.int64]:
     if not isinstance(body["rows"], list):
         raise Problem("bad-value", 'rows: expected a list of {"asset" or "contract", "at"}', name="rows")
     if body.keys() & {"asset", "contract", "venue", "start", "end"}:
@@ -149,24 +150,30 @@ def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
         if who not in known:
             known[who] = instrument_of(dataset, *who)
         out.append((time_of(row["at"], f"rows[{n}].at"), known[who]))
-    return out
+    return np.array(out, np.int64).reshape(-1, 2)
 
 
-def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) -> list[tuple[int, int]]:
+def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) -> NDArray[np.int64]:
     n = instrument_of(dataset, body.get("asset"), body.get("contract"), body.get("venue"))
     if "at" in body:
         if body.keys() & {"start", "end"}:
             raise Problem("bad-value", "start and end belong to every")
         if not isinstance(body["at"], list):
             raise Problem("bad-value", "at: expected a list of times", name="at")
-        return [(time_of(ts, f"at[{k}]"), n) for k, ts in enumerate(body["at"])]
+        return _of_one(np.array([time_of(ts, f"at[{k}]") for k, ts in enumerate(body["at"])], np.int64), n)
     step = step_of(body["every"], "every")
     first = time_of(body["start"], "start") if "start" in body else dataset.data.start
     last = time_of(body["end"], "end") if "end" in body else until
     if (last - first) // step >= rows_max:
         raise Problem("too-many-rows", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
                       hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
-    return [(ts, n) for ts in range(-(-first // step) * step, last + 1, step)]
+    return _of_one(np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64), n)
+
+
+def _of_one(times: NDArray[np.int64], instrument: int) -> NDArray[np.int64]:
+    out = np.full((len(times), 2), instrument, np.int64)
+    out[:, 0] = times
+    return out
 
 
 def step_of(value: Any, where: str) -> int:
@@ -185,9 +192,9 @@ def _label(given: Any) -> tuple[str, int] | None:
     return canonical(given["feature"]), step_of(given["after"], "label.after")
 
 
-def in_order(rows: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def in_order(rows: Sequence[tuple[int, int]] | NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows once each in order of time, as an array of two columns, and for each of the given ones its place among them."""
-    pairs = np.array(rows, np.int64).reshape(-1, 2)
+    pairs = np.asarray(rows, np.int64).reshape(-1, 2)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     found = pairs[order]
     first = np.ones(len(found), bool)
