@@ -87,7 +87,8 @@ def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
     made: dict[str, Any] = next((json.loads(one.frame) for one in read(folder) if one.stream == META), {}) if found else {}
     if found and made.get("binary") != RULES:
         return (f"these bets were decided by rules {made.get('binary')} of another version of liqcore; this one has rules {RULES} and cannot prove "
-                f"them. Replay them with the version that made them; for real orders bet on paper anew. `liqcore hourly --binary` reads the recording ({found})")
+                "them. Replay them with the version that made them; for real orders bet on paper anew. `liqcore hourly --binary` reads the "
+                f"recording ({found})")
     return found
 
 

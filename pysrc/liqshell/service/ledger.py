@@ -131,7 +131,8 @@ class Ledger:
         n, code, named, ts = int(event["instrument"]), int(event["code"]), int(event["flags"]), int(event["ts_recv"])
         for k in range(len(self._first)) if n < 0 else (n,):
             lost = (self._breaks.get((k, 0)) or [(0, 0)])[-1][1] == NEVER
-            if code == lc.FeedState.FEED_UP and not self._published[k] and not self._first[k, LIQUIDATION] and (named & FORCED or not named and not lost):
+            up = code == lc.FeedState.FEED_UP and (named & FORCED or not named and not lost)
+            if up and not self._published[k] and not self._first[k, LIQUIDATION]:
                 self._first[k, LIQUIDATION] = ts  # liquidations are listened to from now on, as liqcore.Features has it
             for s in range(STREAMS):
                 if named and not named >> s & 1:

@@ -78,13 +78,13 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
         found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
     else:
         found = [n for n, i in enumerate(there) if venue in (None, i.venue)]
+    on = f" on {venue}" if venue else ""
     if not found:
-        raise Problem("unknown-asset", f"{contract or asset or 'a contract'!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
+        raise Problem("unknown-asset", f"{contract or asset or 'any contract'}{on} is not served here", there=_shown(dataset))
     if contract is not None and len(found) > 1:
         raise Problem("ambiguous", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
     if asset is None and len(found) > 1:
-        raise Problem("ambiguous", f"asset or contract: neither is given, and there are several contracts{f' on {venue}' if venue else ''}", name="asset",
-                      there=_shown(dataset))
+        raise Problem("ambiguous", f"asset or contract: neither is given, and there are several contracts{on}", name="asset", there=_shown(dataset))
     return min(found, key=lambda n: (dataset.began.get(there[n].key, ""), n))
 
 
