@@ -344,17 +344,13 @@ cdef class Features(FeatureValues):
         """
         cdef Py_ssize_t r, c, low = 0, high = 0, count
         cdef size_t address
+        cdef int64_t before = self.now
         self._opened()
         events = as_events(events)
         times, whose = np.ascontiguousarray(ts, np.int64), np.ascontiguousarray(instruments, np.int32)
         which = np.array([self._feature(name) for name in names], np.int32)
         if times.shape != whose.shape or times.ndim != 1:
             raise ValueError(f"rows: times of shape {times.shape} and instruments of shape {whose.shape}; expected one of each for a row")
-        known = np.append(self.now, times)
-        if (known[1:] < known[:len(times)]).any() or known[len(times)] >= <int64_t> TIME_MAX:
-            raise ValueError(f"ts: expected rising times from {self.now} ns on, the time of the last event or reading")
-        if ((whose < 0) | (whose >= self.count)).any():
-            raise ValueError(f"instruments: expected 0 to {self.count - 1}, got {whose.min()} to {whose.max()}")
         found = np.empty((len(times), len(which)))
         address, count = events.ctypes.data, len(events)
         cdef const event_t* first = <const event_t*> address
@@ -367,6 +363,12 @@ cdef class Features(FeatureValues):
         address = found.ctypes.data
         cdef double* out = <double*> address
         cdef Py_ssize_t rows = len(times), columns = len(which)
+        for r in range(rows):
+            if not before <= at[r] < <int64_t> TIME_MAX:
+                raise ValueError(f"ts: expected rising times from {self.now} ns on, the time of the last event or reading")
+            if not 0 <= instrument[r] < self.count:
+                raise ValueError(f"instruments: expected 0 to {self.count - 1}, got {whose.min()} to {whose.max()}")
+            before = at[r]
         with nogil:
             for r in range(rows):
                 while high < count and first[high].ts_recv <= at[r]:

@@ -42,6 +42,7 @@ cdef class FeatureState:
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event that they need
     cdef readonly tuple instruments  # empty until open_c
     cdef readonly int64_t nbytes     # memory of the state
+    cdef bytes made_of               # what a snapshot fits: the names, and the instruments in their order
     cdef object plan
     cdef list own                    # by name: (function, places of what it needs), or None
     cdef object failure              # what such a function raised

@@ -124,6 +124,7 @@ cdef class FeatureState:
             raise ValueError("instruments: expected at least one")
         self.instruments = instruments
         self.count = len(instruments)
+        self.made_of = "\n".join([*self.names, *(f"{i.key} {i.asset} {i.multiplier!r}" for i in instruments)]).encode()
         self.places = {}                # symbols only where one venue alone has them, as in an Engine
         for n in range(self.count):
             self.places[instruments[n].symbol] = -1 if instruments[n].symbol in self.places else n
@@ -489,10 +490,6 @@ cdef class FeatureState:
                 (<size_t> self.pool, self.pool_bytes), (<size_t> self.has_data, self.count), (<size_t> self.cursors, self.rows * FEEDS * 8),
                 (<size_t> self.print_cursors, (1 + self.followers) * self.venues * 8), (<size_t> self.bar_cells, self.bar_bytes)]
 
-    def _made_of(self) -> bytes:
-        """What a snapshot fits: the names, and the instruments in their order."""
-        return "\n".join([*self.names, *(f"{i.key} {i.asset} {i.multiplier!r}" for i in self.instruments)]).encode()
-
     cdef bytes save_c(self):
         """Everything; of what holds addresses, all but those."""
         cdef Py_ssize_t k
@@ -510,7 +507,7 @@ cdef class FeatureState:
             (<history_t*> <char*> histories)[k].course.at = -1
         for k in range(self.rows * self.columns[3]):
             memset(&(<burst_t*> <char*> bursts)[k].q, 0, sizeof(quantile_t))
-        return pack(SNAPSHOT_NAME, [self._made_of(), *parts, sums, tracks, histories, bursts,
+        return pack(SNAPSHOT_NAME, [self.made_of, *parts, sums, tracks, histories, bursts,
                                     b"".join([log_save(<const log_t*> <size_t> at) for at in self._logs()]),
                                     *(quantile_save(&self.bursts[k].q) for k in range(self.rows * self.columns[3]) if self.bursts[k].gap_ns),
                                     *self._maps()])
@@ -535,7 +532,7 @@ cdef class FeatureState:
         """The parts of a snapshot, at their full length."""
         name = next((name for name in (WHOLE_NAME, ZERO_NAME) if data.startswith(name)), SNAPSHOT_NAME)
         cdef list parts = unpack(name, data, "features"), plain = self.plain()
-        if name != WHOLE_NAME and parts[0] == self._made_of():
+        if name != WHOLE_NAME and parts[0] == self.made_of:
             parts[1:1 + len(plain)] = [unchanged(part, size, name == ZERO_NAME) for part, (_, size) in zip(parts[1:], plain)]
             if None in parts:
                 raise ValueError(OTHER)
@@ -549,7 +546,7 @@ cdef class FeatureState:
         cdef Py_ssize_t k, bursts = sum([1 for k in range(self.rows * self.columns[3]) if self.bursts[k].gap_ns])
         cdef Py_ssize_t alive = bursts + len(self.pending_rows) + len(self.density_rows)
         alive += 1 + self.hawkes.instruments if self.hawkes is not None else 0
-        if (len(parts) != 2 + len(sizes) + alive or parts[0] != self._made_of()
+        if (len(parts) != 2 + len(sizes) + alive or parts[0] != self.made_of
                 or [len(part) for part in parts[1:1 + len(sizes)]] != sizes):
             raise ValueError(OTHER)
         if not alive and not parts[1 + len(sizes)] and not self._logs():      # nothing of it can be refused any more

@@ -23,6 +23,7 @@ from liqshell.venues.polymarket import decoder as wire
 from liqshell.venues.polymarket.market import Market, Refused, Rule, parse_markets
 from liqshell.venues.polymarket.signing import UNIT, amounts
 
+RULES = 2                                   # stands in every recording; one more with each change after which a recording gives other lines
 SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
 CANDLES_KEPT, CANDLES_MIN = 24, 12          # hours behind the volatility

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
+from liqshell.binary.desk import RULES, SPOT, VENUE, Desk, Settings
 from liqshell.binary.run import BINARY, FRAMES, LINES
 from liqshell.errors import DataError
 from liqshell.recording.reader import Reader, read
@@ -81,8 +81,18 @@ def said_by(folder: str | Path) -> list[str]:
 
 
 def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
-    """The first line at which a replay and the run differ, in words; "" where they are the same. What a run is told is recorded before it is
-    answered for, so the log of one that was killed may end before its recording does."""
+    """The first line at which a replay and the run differ, in words; "" where they are the same. Where the run had other rules, that is said. What a
+    run is told is recorded before it is answered for, so the log of one that was killed may end before its recording does."""
+    found = _difference(folder, lines)
+    made: dict[str, Any] = next((json.loads(one.frame) for one in read(folder) if one.stream == META), {}) if found else {}
+    if found and made.get("binary") != RULES:
+        return (f"these bets were decided by rules {made.get('binary')} of another version of liqcore; this one has rules {RULES} and cannot prove "
+                "them. Replay them with the version that made them; for real orders bet on paper anew. `liqcore hourly --binary` reads the "
+                f"recording ({found})")
+    return found
+
+
+def _difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
     said = said_by(folder)
     again = [json.dumps(line, sort_keys=True) for line in lines]
     for n, (one, other) in enumerate(zip(said, again, strict=False), 1):

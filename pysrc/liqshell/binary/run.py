@@ -25,7 +25,7 @@ import aiohttp
 
 import liqcore as lc
 from liqshell import private
-from liqshell.binary.desk import HELD, OUT, SPOT, VENUE, Desk, Request, Settings
+from liqshell.binary.desk import HELD, OUT, RULES, SPOT, VENUE, Desk, Request, Settings
 from liqshell.binary.fires import Follower
 from liqshell.clock import NS, Clock, MarketTime
 from liqshell.errors import ConfigError, DataError, VenueError
@@ -131,7 +131,7 @@ class BinaryRun:
         """Until stop() or market time; counts. VenueError where the venue does not answer at the start."""
         self._lines = private.opened(self.folder / LINES, encoding="utf-8")
         with Recorder(self.folder / FRAMES, exchange=VENUE, meta={"kind": "binary"}) as self._recorder:
-            self._recorder.mark(self._now(), META, {"binary": 1, "version": lc.__version__, "settings": asdict(self.settings),
+            self._recorder.mark(self._now(), META, {"binary": RULES, "version": lc.__version__, "settings": asdict(self.settings),
                                                     "state": self._kept, "place": self.places.clob, "speed": self.clock.speed})
             bases = (self.places.gamma, self.places.clob, self.places.spot)
             self._gamma, self._clob, self._spot = (Web(base, AGENT, bytes_max=8 << 20) for base in bases)

@@ -88,8 +88,8 @@ class Source:
         return (-1,) if self.alone else tuple(range(self.first, self.first + len(self.symbols)))
 
     def concerns(self, connections: Sequence[Connection]) -> list[tuple[Concern, ...]]:
-        """Whom each connection of the venue's plan concerns. Where it carries all that there is of a contract, its marks are of all streams (0): never
-        where no connection carries liquidations, because such a mark says that they are received."""
+        """Whom each connection of the venue's plan concerns. Where it carries all that there is of a contract, its marks are of all streams (0);
+        never where no connection carries liquidations, because such a mark says that they are received."""
         carried = [self.adapter.carries(one, self.symbols) for one in connections]
         whole = {symbol: reduce(or_, (one.get(symbol, 0) for one in carried), int(lc.Stream.STREAM_LIQUIDATION)) for symbol in self.symbols}
         out: list[tuple[Concern, ...]] = []

@@ -182,7 +182,9 @@ def value_of(dataset: Dataset, series: Series, asked: dict[str, str], instrument
 # ---- history ----
 
 
-def write(dataset: Dataset, question: Question, saved: Checkpoints, kind: str, out: IO[bytes], notify: Callable[[int], None] = lambda done: None) -> None:
+def write(
+    dataset: Dataset, question: Question, saved: Checkpoints, kind: str, out: IO[bytes], notify: Callable[[int], None] = lambda done: None
+) -> None:
     """The whole answer. Of a long one whose times rise, PIECE_ROWS rows are in memory at a time (of JSON, which is by columns, the bare numbers are
     all); one in another order is walked over once, as it is. notify: called with how many rows are done."""
     count = len(question.rows)

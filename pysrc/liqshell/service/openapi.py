@@ -22,7 +22,7 @@ FEATURE: Schema = {"type": "string", "pattern": f"^({NAME})$", "minLength": 1, "
 _DAY = ("(19(7[1-9]|[89][0-9])|20[0-9]{2}|21(0[0-9]|1[0-5]))-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
         "|02-(0[1-9]|1[0-9]|2[0-8]))|(19(72|76|8[048]|9[26])|20([02468][048]|[13579][26])|210[48]|2112)-02-29")
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_SPAN = {10: (10 ** 9, 46 * 10 ** 8), 13: (10 ** 12, 46 * 10 ** 11), 16: (10 ** 15, 46 * 10 ** 14), 19: (10 ** 18, 46 * 10 ** 17)}     # digits: from, to
+_SPAN = {digits: (10 ** (digits - 1), 46 * 10 ** (digits - 2)) for digits in (10, 13, 16, 19)}      # s, ms, us and ns: from, to
 _DIGITS = "|".join(f"([1-3][0-9]{{{digits - 1}}}|4[0-5][0-9]{{{digits - 2}}})" for digits in _SPAN)
 TIME_TEXT: Schema = {"type": "string", "pattern": f"^({_DAY})([T ]{_CLOCK}(:[0-5][0-9]([.][0-9]{{1,9}})?)?(Z|[+-]{_CLOCK})?)?$|^({_DIGITS})$",
                      "description": "ISO 8601, UTC without a zone; or a number as below", "examples": ["2026-03-04T15:00:00Z"]}
@@ -93,7 +93,8 @@ def _operation(summary: str, scope: str, answer: dict[str, Schema], parameters: 
                errors: tuple[int, ...] = (), status: str = "200", required: tuple[str, ...] = (), body: Schema | None = None) -> Schema:
     # keys that cannot be read, data that are gone, too many connections: every operation may meet them
     kinds = {400: "bad-request", 503: "not-ready", **({401: "no-key", 403: "no-scope", 429: "quota-exceeded"} if scope else {403: "cross-site"})}
-    titles = {code: KINDS[kind][1] for code, kind in kinds.items()} | {code: "; ".join(t for of, t in KINDS.values() if of == code) for code in errors}
+    titles = {code: KINDS[kind][1] for code, kind in kinds.items()}
+    titles |= {code: "; ".join(title for of, title in KINDS.values() if of == code) for code in errors}
     out: Schema = {"summary": summary,
                    "responses": {status: {"description": "Done", "content": {kind: {"schema": one} for kind, one in answer.items()}}}}
     for code in sorted(titles):

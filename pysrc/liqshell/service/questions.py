@@ -22,6 +22,7 @@ ROWS_MAX = 100_000               # of one answer; more is a job
 JOB_ROWS_MAX = 10_000_000
 TEXT_MAX = 200
 TS_MAX = 1 << 62
+NS_MIN = 10 ** 18                # a number of 19 digits
 DURATION = "^([1-9][0-9]{0,8}(ms|s)|[1-9][0-9]{0,6}m|[1-9][0-9]{0,5}h|[1-9][0-9]{0,3}d)$"
 # a name as docs/features.md has it, or of the published research system; which windows and times a feature takes is said by GET /v1/features
 _KEYS = [*ENTRIES, *(f"liquidations.{name}" for name in [*ALIASES, "liq_btc_lead"])]
@@ -83,13 +84,13 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
         found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
     else:
         found = [n for n, i in enumerate(there) if venue in (None, i.venue)]
+    on = f" on {venue}" if venue else ""
     if not found:
-        raise Problem("unknown-asset", f"{contract or asset or 'a contract'!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
+        raise Problem("unknown-asset", f"{contract or asset or 'any contract'}{on} is not served here", there=_shown(dataset))
     if contract is not None and len(found) > 1:
         raise Problem("ambiguous", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
     if asset is None and len(found) > 1:
-        raise Problem("ambiguous", f"asset or contract: neither is given, and there are several contracts{f' on {venue}' if venue else ''}", name="asset",
-                      there=_shown(dataset))
+        raise Problem("ambiguous", f"asset or contract: neither is given, and there are several contracts{on}", name="asset", there=_shown(dataset))
     return min(found, key=lambda n: (dataset.began.get(there[n].key, ""), n))
 
 
@@ -160,7 +161,7 @@ def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) ->
             raise Problem("bad-value", "start and end belong to every")
         if not isinstance(body["at"], list):
             raise Problem("bad-value", "at: expected a list of times", name="at")
-        return _of_one(np.array([time_of(ts, f"at[{k}]") for k, ts in enumerate(body["at"])], np.int64), n)
+        return _of_one(_times_of(body["at"]), n)
     step = step_of(body["every"], "every")
     first = time_of(body["start"], "start") if "start" in body else dataset.data.start
     last = time_of(body["end"], "end") if "end" in body else until
@@ -168,6 +169,13 @@ def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) ->
         raise Problem("too-many-rows", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
                       hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
     return _of_one(np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64), n)
+
+
+def _times_of(given: list[Any]) -> NDArray[np.int64]:
+    """Each as time_of has it; of ns, which is what programs send, all at once."""
+    if set(map(type, given)) == {int} and NS_MIN <= min(given) and max(given) < TS_MAX:
+        return np.array(given, np.int64)
+    return np.array([time_of(ts, f"at[{k}]") for k, ts in enumerate(given)], np.int64)
 
 
 def _of_one(times: NDArray[np.int64], instrument: int) -> NDArray[np.int64]:

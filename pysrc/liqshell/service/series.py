@@ -81,6 +81,7 @@ class Series:
             ts = self.dataset.complete
             if ts > self._head.at:
                 self._advance(self._head, ts)
+                self._head.to(ts)
             read = self._head.features.read
             return self._head.at, [read(name, instrument, self._head.at) for name in self.names]
 
@@ -96,14 +97,14 @@ class Series:
             return self._times[best] if best >= 0 else -1
 
     def _seek(self, walk: Walk, ts: int) -> Walk:
-        """At ts: this walk, or another one where no kept state leads back."""
+        """Near ts, as _advance: this walk, or another one where no kept state leads back."""
         if ts < walk.at and not self._restore(walk, ts, -1):
             walk = Walk(self._asked, self.dataset.data)
         self._advance(walk, ts)
         return walk
 
     def _advance(self, walk: Walk, ts: int) -> None:
-        """Up to ts, and keep the states that are passed on the way."""
+        """To the last quarter before ts that holds an event, and keep the states that are passed on the way; what reads at ts pushes the rest."""
         self._restore(walk, ts, walk.at)
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
@@ -114,7 +115,6 @@ class Series:
                 at = (at // self._step + 1) * self._step
             else:                                        # nothing happened: on to the quarter of the next event
                 at = max(_next_event(walk, ts) // self._step + 1, at // self._step + 1) * self._step
-        walk.to(ts)
 
     def _restore(self, walk: Walk, ts: int, after: int) -> bool:
         """To the last kept state of after < at <= ts that is still whole, if there is one."""

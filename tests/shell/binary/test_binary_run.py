@@ -2,20 +2,23 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from binary_frames import NOON, events, market
 
 import liqcore as lc
-from liqshell.binary.desk import VENUE, Settings
+from liqshell import cli
+from liqshell.binary.desk import RULES, VENUE, Settings
 from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay, said_by
-from liqshell.binary.run import BinaryRun, Places
+from liqshell.binary.run import BINARY, BinaryRun, Places
 from liqshell.clock import Clock
 from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.errors import ConfigError, DataError, VenueError
-from liqshell.recording.recorder import REST, Recorder
+from liqshell.gate.hourly import settled_bets
+from liqshell.recording.recorder import END, META, REST, Recorder
 
 NS, HOUR = 10**9, 3600 * 10**9
 START = 1_792_238_400 * NS + 1200 * NS
@@ -253,3 +256,24 @@ def test_a_winner_that_was_named_too_early_is_kept_over_a_restart_and_asked_abou
         ended(one)
     asyncio.run(run())
     assert len(asked) == (0 if confirmed else 1)
+
+
+@pytest.mark.parametrize(("rules", "same", "word"), [(RULES, True, ""), (RULES, False, "line 1: the run has"), (1, True, ""),
+                                                     (1, False, f"by rules 1 of another version of liqcore; this one has rules {RULES}"),
+                                                     (RULES + 1, False, f"by rules {RULES + 1} of another version")])
+def test_bets_of_other_rules_are_refused_by_name_where_they_differ(tmp_path, rules, same, word, capsys):
+    """What an earlier version decided otherwise is no damage of the recording: what to do is said, by the replay and by the gate of real orders."""
+    folder = tmp_path / "old"
+    with Recorder(folder / "frames", exchange=VENUE, meta={"kind": "binary"}) as recorder:
+        recorder.mark(NOON, META, {"binary": rules, "version": "0.1.0", "settings": asdict(Settings()), "state": None, "place": Places().clob, "speed": 1.0})
+        recorder.mark(NOON + NS, BINARY, {"down": VENUE})
+        recorder.mark(NOON + 2 * NS, END, {})
+    lines = replay(folder)[1]
+    assert lines
+    said = [json.dumps(line if same else line | {"kind": "other"}, sort_keys=True) for line in lines]
+    (folder / "bets.log").write_text("".join(line + "\n" for line in said))
+    assert difference(folder, lines).find(word) >= 0 and (difference(folder, lines) == "") == same
+    count, left_out = settled_bets([folder])
+    assert count == 0 and bool(left_out) == (not same) and all(word in why for why in left_out)
+    assert cli.main(["replay", str(folder)]) == (0 if same else 1)
+    assert word in capsys.readouterr().out
