@@ -24,6 +24,7 @@ from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 from liqshell.event_columns import joined
+from liqshell.formats.reading import UNKNOWN
 from liqshell.input_file import address_of, regular
 from liqshell.iso import written_ns
 from liqshell.research.feature_walk import Data, Parts, Walk
@@ -203,6 +204,10 @@ def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dic
     rows = joined(events)
     rows = rows.take(np.argsort(rows["ts_recv"], kind="stable"))
     notes += [f"rows that were skipped: {n}: {reason}" for reason, n in counts.most_common()]
+    heard = set(rows["instrument"][np.isin(rows["kind"], (int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED)))].tolist())
+    for key, n in index.items():            # what a venue publishes says nothing of files without it: as in a store
+        if not heard & {n, -1} and "completeness" not in given.get(key, {}):
+            rules[key]["completeness"] = UNKNOWN
     return Data(tuple(_instrument(of, symbol, rules[of, symbol], prices.get((of, symbol), 1.0)) for of, symbol in index), [rows],
                 int(rows["ts_recv"][0]), int(rows["ts_recv"][-1]), notes)
 

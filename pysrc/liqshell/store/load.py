@@ -93,7 +93,9 @@ class Store:
         for key, content in self.catalogue.partitions().items():
             contents.setdefault((key.venue, key.symbol), {})[key] = content
         rules = self.catalogue.rules()
-        return {name: Contract(self.root, *name, effective(*name, rules.get(name, {}), held), held, self._remote) for name, held in contents.items()}
+        marks = {venue: held for (venue, symbol), held in contents.items() if symbol == VENUE_WIDE}
+        return {name: Contract(self.root, *name, effective(*name, rules.get(name, {}), held | marks.get(name[0], {})), held, self._remote)
+                for name, held in contents.items()}
 
     def refresh(self) -> None:
         """Look again at what is there."""

@@ -31,7 +31,8 @@ class Rules:
 
 
 def effective(venue: str, symbol: str, stated: Mapping[str, Any], contents: Mapping[Key, Content]) -> Rules:
-    """The rules that loading uses. stated: as Catalogue.rules() has it; contents: the partitions of this contract."""
+    """The rules that loading uses. stated: as Catalogue.rules() has it; contents: the partitions of this contract, and the marks of its whole
+    venue."""
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for who, text in (("files", "said by its files"), ("given", "given")):
@@ -42,8 +43,9 @@ def effective(venue: str, symbol: str, stated: Mapping[str, Any], contents: Mapp
         if field not in values:
             step, text = _infer(contents, of)
             values[field], origin[field] = f"{step:f}", text
-    if str(values.get("completeness", UNKNOWN)).upper() == UNKNOWN and origin.get("completeness") != "given":
-        values["completeness"], origin["completeness"] = _completeness(venue, contents)
+    heard = any(key.kind in ("liquidations", "feed") for key in contents)
+    if origin.get("completeness") != "given" and (not heard or str(values.get("completeness", UNKNOWN)).upper() == UNKNOWN):
+        values["completeness"], origin["completeness"] = _completeness(venue, contents) if heard else (UNKNOWN, "there are no liquidations")
     values["completeness"] = lc.Completeness["COMPLETENESS_" + str(values["completeness"]).upper()]
     return Rules(lc.Instrument(symbol, venue=venue, **values), origin)
 

@@ -166,3 +166,23 @@ def test_a_day_that_a_contract_lacks_is_a_gap_as_on_a_tape_of_all_days(tmp_path)
         at = stop
         assert np.array_equal(features.table(ts), rows.values[k], equal_nan=True)
     assert np.isnan(rows.values[0, 1]).all() and not np.isnan(rows.values[0, 0]).any()
+
+
+def test_files_of_trades_say_nothing_of_liquidations(tmp_path, capsys):
+    """Of a venue that publishes all of them: nobody has received them here. With a file of liquidations beside it, or where --instruments says so,
+    they are known."""
+    path = tmp_path / "BTCUSDT2026-02-09.csv"
+    lines = [f"{1770595200 + k}.5,BTCUSDT,{'Buy' if k % 3 else 'Sell'},0.01,{60000 + k % 7},PlusTick,m-{k},6e10,0.01,600.0" for k in range(300)]
+    path.write_text("timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional\n" + "\n".join(lines) + "\n")
+    forced = tmp_path / "liquidations.csv"
+    forced.write_text("ts_ms,venue,symbol,position,price,qty_base,notional_usd\n1770595260000,bybit,BTCUSDT,long,60000,0.1,6000\n")
+    rules = tmp_path / "rules.toml"
+    rules.write_text('["bybit:BTCUSDT"]\ncompleteness = "FULL"\n')
+
+    def said(*more):
+        assert cli.main(["features", *map(str, more), "-f", "liq_volume_1m,price.last", "--at", "2026-02-09T00:04:00"]) == 0
+        out, err = capsys.readouterr()
+        row, = csv.DictReader(io.StringIO(out))
+        return row["completeness"], row["liquidations.liq_volume@1m"], row["price.last"] != "", "needs liquidations" in err
+    assert said(path) == ("unknown", "", True, True)
+    assert said(path, forced) == said(path, "--instruments", rules) == ("full", "0.0", True, False)

@@ -385,9 +385,9 @@ def test_why_a_value_is_not_known(tmp_path):
         assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 409
 
 
-@pytest.mark.parametrize("of", ["trades", "late"])
-def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, of, capsys):
-    """A venue of which nobody knows, from files of trades, or whose first liquidation comes late: null and why, over HTTP, with states and
+@pytest.mark.parametrize(("venue", "of"), [("somewhere", "trades"), ("somewhere", "late"), ("bybit", "trades")])
+def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, venue, of, capsys):
+    """A venue of which nobody knows, whose first liquidation comes late, and files of trades of any: null and why, over HTTP, with states and
     without, and by the command; what the plain-Python definition says."""
     from feature_streams import Twin, same
 
@@ -395,7 +395,7 @@ def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, of,
     first = T0 + DAY // 2
     events = events[(events["kind"] != 1) | (events["ts_recv"] >= first) & (of == "late")]
     assert (events["kind"] == 1).any() == (of == "late")
-    store = fill(tmp_path / "store", store_files.save(tmp_path / "a", {"somewhere~BTCUSDT": events}))
+    store = fill(tmp_path / "store", store_files.save(tmp_path / "a", {f"{venue}~BTCUSDT": events}))
     names = ["liquidations.liq_volume@1h", "liquidations.liq_imbalance@15m:n", "liquidations.liq_count@1h:lag(30m)", "hawkes.intensity_long"]
     at = [T0 + k * HOUR + 123 for k in (2, 5, 9, 11, 13, 16, 21)]
     with asked(store, tmp_path / "state") as api:
@@ -417,7 +417,7 @@ def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, of,
         assert live[name].get("unknown") == ("no_data" if of == "trades" else None)
     assert cli.main(["features", str(store), "-f", ",".join(names), "--at", f"{at[0]},{at[-1]}"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[1].endswith("somewhere:BTCUSDT,unknown,,,,")
+    assert out.splitlines()[1].endswith(f"{venue}:BTCUSDT,unknown,,,,")
     assert ("needs liquidations, and the data have none" in err) == (of == "trades")
 
 
