@@ -139,7 +139,7 @@ def test_a_feature_of_ones_own_is_its_function_of_the_features_it_needs():
         return liquidated / traded if traded > 0.0 else None
 
     name = lc.CustomFeature("own.share", share)
-    features = lc.Features([name, "liquidations.liq_count@1m"], ["X"])
+    features = lc.Features([name, "liquidations.liq_count@1m"], [lc.Instrument("X", completeness=lc.Completeness.COMPLETENESS_FULL)])
     events = np.zeros(3, lc.EVENT_DTYPE)
     events["ts_event"] = events["ts_recv"] = T0 + np.array([0, 70, 71]) * S
     events["kind"] = [lc.Kind.TRADE, lc.Kind.TRADE, lc.Kind.LIQUIDATION]

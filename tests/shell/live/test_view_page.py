@@ -204,11 +204,11 @@ def test_a_killed_process_is_told_from_one_that_is_silent(tmp_path):
 
 
 def test_it_is_served(watched, tmp_path):
-    """The page of a run that goes on, over HTTP; without one, 503 with the reason."""
+    """The page of a run that goes on, over HTTP; without one, 404 with the reason."""
     folder, _, _ = watched
     with asked(folder, tmp_path / "state") as api:
         gone = api.ask("GET", "/v1/view")
-        assert gone.status == 503 and "ended" in gone.json["detail"]
+        assert gone.status == 404 and "ended" in gone.json["detail"]
         assert "process" not in api.ask("GET", "/v1/health").json
         engine = lc.Engine([lc.Instrument(s, tick_size="0.01", lot_size="0.001", min_qty="0.001", venue="bybit") for s in ("ETHUSDT", "SOLUSDT")],
                            features=NAMES[:2])
