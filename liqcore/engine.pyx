@@ -547,15 +547,14 @@ cdef class Engine:
     # ---- signals ----
 
     cdef int on_signals(self, int count) except -1:
-        """What the detectors have said just now."""
+        """What the detectors have said just now; below 0: see DetectorSet.push."""
         cdef int k
-        if count < 0:                   # a detector in Python raised: as with a policy, entries halt, exits go on, the caller gets the exception
+        if count < 0:                   # as with a policy: entries halt, exits go on, the caller gets the exception
             self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, ALL_INSTRUMENTS, 0, 0)
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
-            return (<Detector> self.bank.detectors[self.bank.failed]).fail()
-        for k in range(count):
+        for k in range(count if count >= 0 else -1 - count):
             self.emit_signal(&self.bank.emitted[k])
-        return 0
+        return 0 if count >= 0 else (<Detector> self.bank.detectors[self.bank.failed]).fail()
 
     cdef int emit_signal(self, const signal_t* s) except -1:
         cdef bracket_state_t* slot = &self.slot[s.instrument]

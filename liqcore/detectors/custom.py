@@ -16,6 +16,7 @@
 """
 
 from ast import literal_eval
+from math import isfinite
 from typing import Any, NamedTuple
 
 from liqcore.detectors.parameters import Table
@@ -108,7 +109,7 @@ class CustomDetector:
 
     def snapshot(self) -> bytes:
         """Its whole state. By default all attributes, which then must be plain: numbers (not nan or inf), text, bytes, True, False, None, and lists,
-        tuples, sets and dicts of them. TypeError names one that is not."""
+        tuples, sets and dicts of them. TypeError names one that is not. The order of a set of texts differs from process to process: decide nothing by it."""
         kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
         for name, value in kept.items():
             if not _plain(value):
@@ -128,11 +129,11 @@ class CustomDetector:
 
 def _plain(value: Any) -> bool:
     """Whether the text of the value gives the same value again."""
-    try:
-        text = repr(value)
-        return repr(literal_eval(text)) == text and literal_eval(text) == value
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return False
+    if type(value) in (list, tuple, set):
+        return all(map(_plain, value))
+    if type(value) is dict:
+        return all(_plain(key) and _plain(one) for key, one in value.items())
+    return value is None or type(value) in (bool, int, str, bytes) or type(value) is float and isfinite(value)
 
 
 __all__ = ["PHASES_AT_ONCE_MAX", "CustomDetector", "MarketEvent", "PhaseChange", "Said"]

@@ -68,31 +68,33 @@ cdef class DetectorSet:
         free(self.emitted)
 
     cdef int push(self, const event_t* e, double notional, const market_t* m, uint8_t flags) noexcept nogil:
-        """One event, its market updated; what is said to it stands in `emitted`. -1 = a detector in Python raised: see `failed`."""
-        cdef int k, count = 0, before
+        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: a detector in Python raised, the first of them `failed`;
+        the others have seen the event."""
+        cdef int k, count = 0, found
+        cdef bint raised = False
         for k in range(self.size):
             if self.want[k] >> e.kind & 1:
-                before = count
-                count += (<Detector> self.each[k]).push_c(e, notional, m, flags, &self.emitted[count])
-                if count < before:
-                    self.failed = k
-                    return -1
-                if count != before:
-                    self.finish(k, before, count, e.ts_recv)
-        return count
+                found = (<Detector> self.each[k]).push_c(e, notional, m, flags, &self.emitted[count])
+                if found > 0:
+                    self.finish(k, count, count + found, e.ts_recv)
+                    count += found
+                elif found < 0 and not raised:
+                    self.failed, raised = k, True
+        return -1 - count if raised else count
 
     cdef int timer(self, int32_t n, int64_t now) noexcept nogil:
-        """The deadlines of one instrument that have come; -1 as of push."""
-        cdef int k, count = 0, before
+        """The deadlines of one instrument that have come; returns as push does."""
+        cdef int k, count = 0, found
+        cdef bint raised = False
         for k in range(self.size):
             if (<Detector> self.each[k]).deadline_c(n) <= now:
-                before = count
-                count += (<Detector> self.each[k]).timer_c(n, now, &self.emitted[count])
-                if count < before:
-                    self.failed = k
-                    return -1
-                self.finish(k, before, count, now)
-        return count
+                found = (<Detector> self.each[k]).timer_c(n, now, &self.emitted[count])
+                if found > 0:
+                    self.finish(k, count, count + found, now)
+                    count += found
+                elif found < 0 and not raised:
+                    self.failed, raised = k, True
+        return -1 - count if raised else count
 
     cdef int64_t deadline(self, int32_t n) noexcept nogil:
         cdef int64_t t = NEVER

@@ -21,3 +21,4 @@ cdef class PythonDetector(Detector):
     cdef list each               # its objects, one an instrument
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1
     cdef int look_ahead(self, int32_t n, int64_t now) except -1
+    cdef int blame(self, object why, str method) noexcept

@@ -8,6 +8,7 @@ from liqcore.detectors.detector cimport PART_PLAIN, SIGNALS_MAX
 from liqcore.event cimport *
 
 from liqcore.detectors.custom import PHASES_AT_ONCE_MAX, CustomDetector, MarketEvent, PhaseChange
+from liqcore.user_error import user_error
 from liqcore import event as schema
 
 SNAPSHOT_NAME = b"liqcore-python-detector-1\n"
@@ -78,6 +79,8 @@ cdef class PythonDetector(Detector):
         for one in changes:
             if one.phase not in (BUILDING, ACTIVE, DECELERATING, EXHAUSTED) or one.side not in (-1, 0, 1):
                 raise ValueError(f"detector {self.name}: expected a phase but IDLE and a side of -1, 0 or 1, got {one!r}")
+            if isinstance(one.count, bool) or not isinstance(one.count, int) or not 0 <= one.count < 2 ** 31 or not 0.0 <= one.score <= 10.0:
+                raise ValueError(f"detector {self.name}: expected a count from 0 to 2147483647 and a score from 0 to 10, got {one!r}")
             s = out + count
             memset(s, 0, sizeof(signal_t))
             s.count = one.count
@@ -112,8 +115,7 @@ cdef class PythonDetector(Detector):
                 self.look_ahead(e.instrument, e.ts_recv)
                 return count
             except BaseException as why:
-                self.failure = why
-                return -1
+                return self.blame(why, "on_event")
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
         cdef int count
@@ -126,8 +128,11 @@ cdef class PythonDetector(Detector):
                 self.look_ahead(n, now)
                 return count
             except BaseException as why:
-                self.failure = why
-                return -1
+                return self.blame(why, "on_timer")
+
+    cdef int blame(self, why, str method) noexcept:
+        self.failure = user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}")
+        return -1
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
         return (<python_state_t*> self.states + n).deadline
@@ -141,13 +146,17 @@ cdef class PythonDetector(Detector):
             try:
                 self.each[n].on_gap(until)
                 self.look_ahead(n, -1)
-            except BaseException as why:          # raised to the caller with the next event
-                self.failure = why
+            except BaseException as why:          # raised to the caller at once: before whatever comes next
+                d.deadline = 0
+                self.blame(why, "on_gap")
 
     cdef list save_parts(self, int32_t n):
-        kept = self.each[n].snapshot()
-        if not isinstance(kept, bytes):
-            raise TypeError(f"detector {self.name}, snapshot(): expected bytes, got a {type(kept).__name__}")
+        try:
+            kept = self.each[n].snapshot()
+            if not isinstance(kept, bytes):
+                raise TypeError(f"detector {self.name}, snapshot(): expected bytes, got a {type(kept).__name__}")
+        except BaseException as why:
+            raise user_error(why, f"detector {self.name} ({self.rule.__qualname__}), snapshot")
         return [*Detector.save_parts(self, n), kept]
 
     cdef int load_more(self, int32_t n, list parts) except -1:

@@ -22,6 +22,7 @@ from liqcore.bracket_spec cimport audit_answer, check_bracket, judge_cap, outcom
 from liqcore.execution.pending_decisions cimport WAIT_ASK, WAIT_BATCH, WAIT_FLAT, WAIT_VERDICT
 from liqcore.snapshot cimport pack, unpack
 
+from liqcore.user_error import user_error
 
 SNAPSHOT_NAME = b"liqcore-answers-3\n"
 WITHOUT_BATCHES = b"liqcore-answers-2\n"        # of versions in which each question stood alone
@@ -100,11 +101,11 @@ cdef class Decisions:
             if what == ANSWER_LATER and not now < policy.later_ns < TIME_MAX:
                 raise ValueError(f"{type(policy).__name__}: Later: expected a time after market.now ({now}), got {policy.later_ns}")
             return what
-        except BaseException:
+        except BaseException as why:
             a = self.audit.put(now, AUDIT_ALARM, OK, ALARM_POLICY, s.instrument, s.side, s.ts_start)
             a.of.alarm.value = s.count
             self.risk.control(CONTROL_HALT, self.account, now, self.audit)
-            raise
+            raise user_error(why, f"policy {type(policy).__name__}, on_signal", type(policy).__module__)
 
     cdef int ask(self, int p, const signal_t* s, int asks, int64_t now) except -1:
         """Ask one policy, and note what it wants; resolve_intents() comes at the end of the moment."""

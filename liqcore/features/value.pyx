@@ -12,6 +12,7 @@ from liqcore.kernels.hawkes cimport BRANCHING_FIT
 from liqcore.kernels.estimated_map cimport pending_interest, pending_trade
 
 from liqcore.features.spec import TURNS_MAX
+from liqcore.user_error import user_error
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t TURNS = TURNS_MAX
@@ -403,7 +404,7 @@ cdef class FeatureValues(FeatureState):
             found = function(*[self.read_c(need, instrument, now) for need in needs])
             return NAN if found is None else float(found)
         except BaseException as why:
-            self.failure = why
+            self.failure = user_error(why, f"feature {self.names[feature]}, its function")
             return NAN
 
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0:

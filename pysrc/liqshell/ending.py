@@ -2,7 +2,7 @@
 
     0    done
     1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached
-    2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy of the user's that raises
+    2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of the user's that raises
     70   a fault of liqcore
     130  interrupted
 """
@@ -45,8 +45,10 @@ def outcome_of(why: BaseException) -> tuple[int, str]:
         why = why.exceptions[0]
     if isinstance(why, LiqshellError):
         return why.exit_code, str(why)
-    if (place := _in_policy(why)) is not None:
-        return WRONG_USE, f"{place}: the policy raised {_named(why)}. The policy is yours: repair it there"
+    owner = getattr(why, "liqcore_owner", "policy")
+    if (place := _in_policy(why) if owner == "policy" else _behind(why) or owner) is not None:
+        kind = owner.partition(" ")[0]
+        return WRONG_USE, f"{place}: the {kind} raised {_named(why)}. The {kind} is yours: repair it there"
     if isinstance(why, MemoryError):
         return WRONG_USE, "not enough memory for this. Take fewer days, contracts or settings"
     if (code := getattr(why, "sqlite_errorcode", 0) & 0xFF) in _SQLITE:
@@ -80,6 +82,19 @@ def _in_policy(why: BaseException) -> str | None:
     while trace is not None:
         if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(POLICY_MODULE):
             code = trace.tb_frame.f_code
+            found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
+        trace = trace.tb_next
+    return found
+
+
+def _behind(why: BaseException) -> str | None:
+    """file:line of the first code that is not liqcore's, behind the last that is; None where liqcore itself raised it."""
+    trace, found = why.__traceback__, None
+    while trace is not None:
+        code, package = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in ("liqcore", "liqshell"):
+            found = None
+        elif found is None:
             found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
         trace = trace.tb_next
     return found

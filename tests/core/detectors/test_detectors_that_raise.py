@@ -1,0 +1,151 @@
+"""A detector in Python that raises: the others see the event, what they say is done, entries halt, and whoever called hears whose it is."""
+
+import numpy as np
+import pytest
+
+import liqcore as lc
+from liqcore.detectors.custom import CustomDetector, PhaseChange
+
+pytestmark = pytest.mark.core
+T0, S = 1_750_000_000 * lc.SECOND, lc.SECOND
+
+
+class Healthy(CustomDetector):
+    """ACTIVE at the second liquidation, EXHAUSTED at the fourth."""
+
+    def start(self):
+        self.seen = 0
+
+    def on_event(self, event):
+        self.seen += 1
+        phase = {2: lc.Phase.ACTIVE, 4: lc.Phase.EXHAUSTED}.get(self.seen)
+        return None if phase is None else PhaseChange(phase, event.side)
+
+
+class Faulty(Healthy):
+    at, what = 4, ZeroDivisionError("mine")
+
+    def on_event(self, event):
+        self.seen += 1
+        if self.seen == self.at:
+            raise self.what
+
+
+class DeafToGaps(Healthy):
+    def on_gap(self, until):
+        raise KeyError("gap")
+
+
+class Enter(lc.Policy):
+    def __init__(self, side):
+        self.side = side
+
+    def on_signal(self, signal, market):
+        if signal.phase == lc.Phase.ACTIVE:
+            return lc.Bracket(self.side, entry="market", stop_loss="0.05", notional=1000, exit_phase=lc.Phase.EXHAUSTED)
+
+
+def paper(detectors, side):
+    instrument = lc.Instrument("X", tick_size="0.1", lot_size="0.001")
+    engine = lc.Engine([instrument], detectors=detectors, policy=Enter(side))
+    return lc.Paper(engine, lc.SimVenue([instrument], fills="touch"))
+
+
+def run(one):
+    """Quotes and trades in turns, a liquidation each second; what was raised, and the audit."""
+    raised = []
+    for k in range(80):
+        event = np.zeros(1, lc.EVENT_DTYPE)
+        event["ts_event"] = event["ts_recv"] = T0 + k * S // 10
+        event["kind"], event["price"], event["aux_price"], event["qty"], event["aux_qty"] = lc.Kind.BBO, 100.0, 100.1, 5.0, 5.0
+        if k % 2:
+            event["kind"], event["side"], event["price"], event["aux_price"], event["aux_qty"] = lc.Kind.TRADE, 1, 100.1, 0.0, 0.0
+        if k % 10 == 9:
+            event["kind"], event["side"], event["price"], event["aux_price"], event["aux_qty"] = lc.Kind.LIQUIDATION, 1, 100.0, 0.0, 0.0
+        try:
+            one.run(event)
+        except (ZeroDivisionError, RuntimeError) as why:
+            raised.append(why)
+    one.advance(T0 + 20 * S)
+    return raised, one.engine.audit.drain()
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("order", [(Healthy, Faulty), (Faulty, Healthy)])
+def test_what_the_others_say_is_done(order, side):
+    _, whole = run(paper([lc.make_detector(Healthy, "healthy")], side))
+    raised, audit = run(paper([lc.make_detector(each, each.__name__.lower()) for each in order], side))
+    signals, expected = (a[a["kind"] == lc.AuditKind.AUDIT_SIGNAL][["ts", "phase"]].tolist() for a in (audit, whole))
+    assert signals == expected and len(signals) == 2
+    trades, alone = (a[a["kind"] == lc.AuditKind.AUDIT_TRADE] for a in (audit, whole))
+    assert len(trades) == len(alone) == 1 and trades["ts"] == alone["ts"] and trades["x"][0, 5] == alone["x"][0, 5]          # out by phase, as without it
+    assert [str(why) for why in raised] == ["mine"] and raised[0].liqcore_owner == "detector faulty (Faulty), on_event"
+    assert (audit["kind"] == lc.AuditKind.AUDIT_ALARM).sum() == 1
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_it_enters_nothing_at_that_event(first):
+    """ACTIVE of the healthy one at the event where the other raises: it is in the audit, the policy was asked, and risk refuses."""
+    faulty = type("Faulty2", (Faulty,), {"at": 2})
+    pair = [lc.make_detector(Healthy, "healthy"), lc.make_detector(faulty, "faulty")]
+    raised, audit = run(paper(pair if first == 1 else pair[::-1], 1))
+    assert len(raised) == 1 and not (audit["kind"] == lc.AuditKind.AUDIT_TRADE).any() and not (audit["kind"] == lc.AuditKind.AUDIT_REQUEST).any()
+    assert (audit["kind"] == lc.AuditKind.AUDIT_SIGNAL).sum() == 2 and (audit["kind"] == lc.AuditKind.AUDIT_POLICY).any()
+
+
+def test_an_exit_is_an_error():
+    with_exit = type("Leaves", (Faulty,), {"what": SystemExit(3)})
+    raised, _ = run(paper([lc.make_detector(with_exit, "leaves")], 1))
+    assert [type(why) for why in raised] == [RuntimeError] and "exit (3)" in str(raised[0])
+
+
+def test_a_gap_that_raises_is_heard_at_once():
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(DeafToGaps, "deaf")])
+    engine.on_feed(T0, T0, lc.FeedState.FEED_GAP, "X")
+    assert engine.next_deadline is not None and engine.next_deadline <= T0
+    with pytest.raises(KeyError, match="gap") as why:
+        engine.advance(T0 + 1)
+    assert why.value.liqcore_owner == "detector deaf (DeafToGaps), on_gap" and engine.risk.halted
+
+
+@pytest.mark.parametrize("answer", ["PhaseChange(lc.Phase.ACTIVE, 1, count=10 ** 12)", "PhaseChange(lc.Phase.ACTIVE, 1, count=-5)",
+                                    "PhaseChange(lc.Phase.ACTIVE, 1, score=99.0)", "PhaseChange(lc.Phase.ACTIVE, 1, z=float('nan'))", "True"])
+def test_what_is_no_answer_names_the_detector(answer):
+    made = type("Odd", (Healthy,), {"on_event": lambda self, event: eval(answer)})
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(made, "odd")])
+    with pytest.raises((ValueError, TypeError), match="detector odd: expected") as why:
+        engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    assert why.value.liqcore_owner.startswith("detector odd")
+
+
+def test_a_feature_that_raises_is_not_the_policys():
+    @lc.needs("price.last")
+    def share(last):
+        raise OverflowError("feat")
+
+    class Asks(lc.Policy):
+        features = ("own.share",)
+
+        def on_signal(self, signal, market):
+            market.feature("own.share")
+
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(Healthy, "healthy")], features=[lc.CustomFeature("own.share", share)], policy=Asks())
+    engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    with pytest.raises(OverflowError) as why:
+        engine.on_liquidation(T0 + 1, T0 + 1, "X", 1, 100.0, 1.0)
+    assert why.value.liqcore_owner == "feature own.share, its function"
+
+
+def test_sets_are_kept():
+    class Keeps(CustomDetector):
+        def start(self):
+            self.recent = set()
+
+        def on_event(self, event):
+            self.recent.add(event.ts % 97)
+            self.recent -= {k for k in self.recent if k % 3 == 0}
+
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(Keeps, "keeps")])
+    for k in range(300):
+        engine.on_liquidation(T0 + k * 7919, T0 + k * 7919, "X", 1, 100.0, 1.0)
+        engine.snapshot()
