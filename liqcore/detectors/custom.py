@@ -109,7 +109,8 @@ class CustomDetector:
 
     def snapshot(self) -> bytes:
         """Its whole state. By default all attributes, which then must be plain: numbers (not nan or inf), text, bytes, True, False, None, and lists,
-        tuples, sets and dicts of them. TypeError names one that is not. The order of a set of texts differs from process to process: decide nothing by it."""
+        tuples, sets and dicts of them. TypeError names one that is not. The order of a set of texts differs from process to process: decide nothing
+        by it."""
         kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
         for name, value in kept.items():
             if not _plain(value):

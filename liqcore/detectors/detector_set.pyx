@@ -68,8 +68,8 @@ cdef class DetectorSet:
         free(self.emitted)
 
     cdef int push(self, const event_t* e, double notional, const market_t* m, uint8_t flags) noexcept nogil:
-        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: a detector in Python raised, the first of them `failed`;
-        the others have seen the event."""
+        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: a detector in Python raised, the first of them
+        `failed`; the others have seen the event."""
         cdef int k, count = 0, found
         cdef bint raised = False
         for k in range(self.size):

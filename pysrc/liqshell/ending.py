@@ -2,7 +2,8 @@
 
     0    done
     1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached
-    2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of the user's that raises
+    2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of
+         the user's that raises
     70   a fault of liqcore
     130  interrupted
 """

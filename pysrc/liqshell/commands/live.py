@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -80,8 +81,13 @@ def live(
         setup()
     keeper = _keeper(loaded, warm_from or [], cold)
     clock, labels = asyncio.run(venue_clock(loaded.feed.rest_url, tls_context(loaded.feed.ca, loaded.feed.rest_url)))
-    with of_file(config):
-        run_session(Session(loaded, folder, clock, labels, account=account, keeper=keeper, start_patience_s=start_patience), for_s, config)
+    try:
+        with of_file(config):
+            run_session(Session(loaded, folder, clock, labels, account=account, keeper=keeper, start_patience_s=start_patience), for_s, config)
+    except Exception:
+        with contextlib.suppress(Exception):            # of what was recorded until then, if there is anything; the error is what counts
+            print(f"Report: {make_report(folder).html}")
+        raise
     report = make_report(folder)
     print_report(report.summary)
     print(f"Report: {report.html}")

@@ -87,6 +87,30 @@ def test_a_policy_that_raises_is_named_by_file_and_line(tmp_path):
     assert 'raise ValueError("my own\\nmistake")' in log_of(done.stderr)
 
 
+DETECTOR = """import sys
+
+import liqcore as lc
+
+
+class Bad(lc.CustomDetector):
+    def on_event(self, event):
+        {line}
+"""
+
+
+@pytest.mark.parametrize("line, place, says", [
+    ('raise ValueError("my own\\nmistake")', "{folder}/bad.py:8, on_event", "the detector raised ValueError: my own mistake"),
+    ("return 7", "detector mine (Bad), on_event", "the detector raised TypeError: detector mine: expected None, a PhaseChange"),
+    ("sys.exit(3)", "detector mine (Bad), on_event", "the detector raised RuntimeError: it called for an exit (3)")])
+def test_so_is_a_detector(tmp_path, line, place, says):
+    market(tmp_path / "a.jsonl")
+    (tmp_path / "bad.py").write_text(DETECTOR.format(line=line))
+    (tmp_path / "c.toml").write_text('[data]\nfiles = ["a.jsonl"]\n[detectors.mine]\nkind = "bad.py:Bad"\n[policy]\npreset = "fade"\n[backtest]\nstudy = false\n')
+    done = spawn("liqcore backtest c.toml", tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert f"{place.format(folder=tmp_path)}: {says}" in done.stderr and "The detector is yours: repair it there" in done.stderr
+
+
 def test_a_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -233,3 +233,30 @@ def test_a_blocked_loop_stops_entries_and_is_rescued_from_outside(tmp_path):
             assert live.end() == 0, live.words()
             control.close()
     assert 1.9 <= off < 2.0 + SLACK, off
+
+
+LATE = """import liqcore as lc
+
+
+class Late(lc.CustomDetector):
+    def start(self):
+        self.seen = 0
+
+    def on_event(self, event):
+        self.seen += 1
+        if self.seen == 60:
+            raise ValueError("late")
+"""
+
+
+@pytest.mark.slow
+def test_a_detector_that_raises_ends_with_its_place_and_a_report(tmp_path):
+    (tmp_path / "late.py").write_text(LATE)
+    with Venue("--seed", 5, "--speed", SPEED, "--lead-s", 0.5) as venue:
+        config = write_config(tmp_path, venue, more='[detectors.late]\nkind = "late.py:Late"\n', policy=HELD)
+        with Live(config, venue.keys(), out=tmp_path / "run") as live:
+            assert live.process.wait(120) == 2, live.words()
+            truth = venue.truth()
+    assert f"{tmp_path}/late.py:11, on_event: the detector raised ValueError: late" in live.words() and "fault of liqcore" not in live.words()
+    assert (tmp_path / "run" / "report.html").exists() and f"Report: {tmp_path}/run/report.html" in live.words()
+    assert not naked(truth) and not entries(truth)
