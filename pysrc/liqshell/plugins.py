@@ -3,14 +3,14 @@
     load("folder/mine.py:Streak", DETECTOR, "detectors.mine.kind")        # runs that file's code, with your rights
     load("streak", DETECTOR, "detectors.mine.kind")                       # entry point "streak" of the group liqcore.detectors
 
-What is loaded is known by the SHA-256 of its file: a run writes it down, and a replay refuses another one.
+What is loaded is known by the SHA-256 of its file and of those beside it that it imports (beside.py): a run writes it down, and a replay refuses
+another one. Of an installed package it is that of the one file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-import sys
 import traceback
 import types
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import liqcore as lc
+from liqshell import beside
 from liqshell.errors import ConfigError
 
 FILE_PATTERN = r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*"
@@ -61,9 +62,9 @@ def names(sort: Sort) -> tuple[str, ...]:
 
 
 def digest_of(name: str, sort: Sort = POLICY, key: str = "policy.rule") -> str:
-    """SHA-256 of the file that holds it. ConfigError where there is none."""
+    """SHA-256 of the file that holds it, and of those beside it that it imports. ConfigError where there is none."""
     if is_file(name):
-        return hashlib.sha256(read(name, sort, key)[1]).hexdigest()
+        return _read(name, sort, key).sha256
     made = _of_package(name, sort, key)
     found = inspect.getsourcefile(made if inspect.isroutine(made) or isinstance(made, type) else made.decoder)
     return hashlib.sha256(Path(found).read_bytes()).hexdigest() if found else ""
@@ -78,18 +79,19 @@ def load(name: str, sort: Sort, key: str, digest: str | None = None) -> Any:
             raise ConfigError(f"{key} = {name!r}", "the installed package has changed since the run", f"SHA-256 {digest} of its file",
                               "Install the version of the run")
         return made
-    path, source = read(name, sort, key)
-    found = hashlib.sha256(source).hexdigest()
-    if digest is not None and found != digest:
-        raise ConfigError(str(path), "this file has changed since the run", f"SHA-256 {digest}, found {found}", "Restore the file of the run")
-    return _taken(_run(path, source, sort), path, name.rpartition(":")[2], sort)
+    code = _read(name, sort, key)
+    if digest is not None and code.sha256 != digest:
+        changed = f"this file, or one of {', '.join(f'{one}.py' for one in sorted(code.helpers))} beside it," if code.helpers else "this file"
+        raise ConfigError(str(code.path), f"{changed} has changed since the run", f"SHA-256 {digest}, found {code.sha256}",
+                          "Restore the file of the run")
+    return _taken(_run(code, sort), code.path, name.rpartition(":")[2], sort)
 
 
-def read(name: str, sort: Sort, key: str) -> tuple[Path, bytes]:
-    """The file of a name, and what is in it."""
+def _read(name: str, sort: Sort, key: str) -> beside.Code:
+    """The file of a name, and what is in it and in those beside it."""
     path = Path(name.rpartition(":")[0])
     try:
-        return path, path.read_bytes()
+        return beside.read(path)
     except OSError as why:
         raise ConfigError(key, f"{path} cannot be read: {why.strerror or why}", f"a Python file with a {sort.noun}",
                           "A relative path counts from the folder of the configuration file") from None
@@ -98,23 +100,19 @@ def read(name: str, sort: Sort, key: str) -> tuple[Path, bytes]:
 def place(why: BaseException, path: str | Path) -> str:
     """Line of the user's file at which it went wrong, for the end of a message."""
     if isinstance(why, SyntaxError) and why.lineno is not None:
-        return f" (line {why.lineno})"
+        other = f"{Path(why.filename).name}, " if why.filename and why.filename != str(path) else ""
+        return f" ({other}line {why.lineno})"
     lines = [frame.lineno for frame in traceback.extract_tb(why.__traceback__) if frame.filename == str(path)]
     return f" (line {lines[-1]})" if lines else ""
 
 
-def _run(path: Path, source: bytes, sort: Sort) -> types.ModuleType:
+def _run(code: beside.Code, sort: Sort) -> types.ModuleType:
     """Run the file, each time anew: what it keeps outside of its classes is not shared."""
-    name = f"liqshell_{sort.noun}_{hashlib.sha256(source).hexdigest()[:16]}"
-    module = types.ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module                   # dataclasses and pickle look their module up
     try:
-        exec(compile(source, str(path), "exec"), vars(module))      # of the bytes that were hashed, not of what the file may hold by now
+        return beside.run(code, f"liqshell_{sort.noun}_{code.sha256[:16]}")
     except Exception as why:
-        where = f"{type(why).__name__}: {why.msg if isinstance(why, SyntaxError) else why}{place(why, path)}"
-        raise ConfigError(str(path), f"cannot be run: {where}", f"a Python file with a {sort.noun}") from why
-    return module
+        where = f"{type(why).__name__}: {why.msg if isinstance(why, SyntaxError) else why}{place(why, code.path)}"
+        raise ConfigError(str(code.path), f"cannot be run: {where}", f"a Python file with a {sort.noun}", beside.hint(why, code.path)) from why
 
 
 def _taken(module: types.ModuleType, path: Path, name: str, sort: Sort) -> Any:
@@ -146,4 +144,4 @@ def _of_package(name: str, sort: Sort, key: str) -> Any:
     return made
 
 
-__all__ = ["DETECTOR", "FEATURE", "FILE_PATTERN", "POLICY", "VENUE", "Sort", "digest_of", "is_file", "load", "names", "place", "read"]
+__all__ = ["DETECTOR", "FEATURE", "FILE_PATTERN", "POLICY", "VENUE", "Sort", "digest_of", "is_file", "load", "names", "place"]

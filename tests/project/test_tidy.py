@@ -31,7 +31,7 @@ CORE = (
     "__init__",
 )
 SHELL = (
-    "backstops clock errors event_columns fitted iso log pages",
+    "backstops beside clock errors event_columns fitted iso log pages",
     "arrow_column ending fields input_file name_lists plugins transport vault",
     "private policies venues web",
     "config recording rest",

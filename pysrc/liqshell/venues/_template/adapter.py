@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import orjson
 
 from liqcore.event import Stream
-from liqshell.venues._template.decoder import PublicDecoder
-from liqshell.venues._template.instruments import COMPLETENESS, TURNOVERS, VENUE, instruments_request, parse_instruments, parse_turnover
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Subscription
 from liqshell.venues.frames import Frame
+from .decoder import PublicDecoder
+from .instruments import COMPLETENESS, TURNOVERS, VENUE, instruments_request, parse_instruments, parse_turnover
 
 SYMBOLS_A_CONNECTION = 50
 SURE = "marks"                   # comes at least every 3 s while all is well, in a dead market too

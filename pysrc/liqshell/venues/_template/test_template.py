@@ -6,8 +6,8 @@ import numpy as np
 import orjson
 
 from liqcore.event import EVENT_DTYPE, Kind, Side, Stream
-from liqshell.venues._template.adapter import ADAPTER
 from liqshell.venues.frames import FrameKind
+from .adapter import ADAPTER
 
 MS = 1_000_000
 FRAMES = {      # as the venue's documentation shows them -> kind, price, qty, aux_price, aux_qty, side
