@@ -31,6 +31,8 @@ PATHS = {
 GONE = {
     "batch_cascade": "liqcore.Engine.run, liqcore.Tape.signals, or liqcore.detectors.single.Standalone.run_all for many instruments in threads",
     "batch_excitation": "liqcore.kernels.hawkes.Hawkes.run",
+    **dict.fromkeys(("batch_detectors", "batch_phases"), "liqcore.detectors.single.Standalone, or `liqcore detect`"),
+    **dict.fromkeys(("batch_feature", "batch_feature_kernels", "batch_ladder", "batch_maps"), "liqcore.Features: push, then rows or table"),
     **dict.fromkeys(("sweep_bracket", "sweep_terms", "sweep_venue", "sweep_walk"), "liqcore.sweep.sweep, which is compiled with the package"),
 }
 

@@ -1,1 +1,1 @@
-# Nothing for Python: C level only, see door.pxd.
+# Nothing for Python: C level only, see validate.pxd.

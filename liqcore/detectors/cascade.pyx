@@ -1,4 +1,4 @@
-"""Detectors: see detect.pxd."""
+"""The cascade detector: see cascade.pxd."""
 
 from libc.math cimport NAN, fmax
 from libc.stdlib cimport calloc, free

@@ -44,7 +44,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 cdef class SelfExcitation(Detector):
     """Self-excitation alarms, each liquidated side on its own. SelfExcitation(name="hawkes", **parameters); the parameters are the rows of
-    excited.PARAMETERS.
+    self_excitation.PARAMETERS.
 
     Signal: side = the excited one; ts_start = the event that began it; count, long and short notional = events of that side since; z = the
     statistic (times usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's,

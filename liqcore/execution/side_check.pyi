@@ -1,1 +1,1 @@
-# Nothing for Python: C level only, see sides.pxd.
+# Nothing for Python: C level only, see side_check.pxd.

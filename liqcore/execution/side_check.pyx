@@ -1,4 +1,4 @@
-"""The side check: see sides.pxd."""
+"""The side check: see side_check.pxd."""
 
 from libc.math cimport fabs
 

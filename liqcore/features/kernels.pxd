@@ -145,7 +145,7 @@ ctypedef struct candles_t:
     double ranges[ATR_BARS]      # true ranges; the newest at (closed - 1) mod ATR_BARS
     int64_t touched              # trades in the running bar
 
-ctypedef struct burst_t:         # the running cascade of large liquidations, by the rule of detect.pxd in chain mode
+ctypedef struct burst_t:         # the running cascade of large liquidations, by the rule of cascade.pxd in chain mode
     quantile_t q
     int64_t gap_ns
     int64_t seen
