@@ -8,6 +8,7 @@ import dataclasses
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,17 +82,25 @@ def live(
         setup()
     keeper = _keeper(loaded, warm_from or [], cold)
     clock, labels = asyncio.run(venue_clock(loaded.feed.rest_url, tls_context(loaded.feed.ca, loaded.feed.rest_url)))
-    try:
-        with of_file(config):
-            run_session(Session(loaded, folder, clock, labels, account=account, keeper=keeper, start_patience_s=start_patience), for_s, config)
-    except Exception:
-        with contextlib.suppress(Exception):            # of what was recorded until then, if there is anything; the error is what counts
-            print(f"Report: {make_report(folder).html}")
-        raise
+    with of_file(config), _reported(folder):
+        run_session(Session(loaded, folder, clock, labels, account=account, keeper=keeper, start_patience_s=start_patience), for_s, config)
     report = make_report(folder)
     print_report(report.summary)
     print(f"Report: {report.html}")
     return 0
+
+
+@contextlib.contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    """A run that an error ends leaves a report of what was recorded until then, if there is anything; the error is what counts."""
+    from liqshell.report import make_report
+
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(Exception):
+            print(f"Report: {make_report(folder).html}")
+        raise
 
 
 def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
