@@ -109,8 +109,7 @@ class CustomDetector:
 
     def snapshot(self) -> bytes:
         """Its whole state. By default all attributes, which then must be plain: numbers (not nan or inf), text, bytes, True, False, None, and lists,
-        tuples, sets and dicts of them. TypeError names one that is not. The order of a set of texts differs from process to process: decide nothing
-        by it."""
+        tuples and dicts of them (a dict keeps its order, which a set does not). TypeError names one that is not."""
         kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
         for name, value in kept.items():
             if not _plain(value):
@@ -129,11 +128,18 @@ class CustomDetector:
 
 
 def _plain(value: Any) -> bool:
-    """Whether the text of the value gives the same value again."""
-    if type(value) in (list, tuple, set):
-        return all(map(_plain, value))
+    """Whether the text of the value gives the same value again. No set: it comes back in another order, and in another process it has another one."""
+    try:
+        return _of_plain_types(value) and bool(literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+def _of_plain_types(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_of_plain_types, value))
     if type(value) is dict:
-        return all(_plain(key) and _plain(one) for key, one in value.items())
+        return all(_of_plain_types(key) and _of_plain_types(one) for key, one in value.items())
     return value is None or type(value) in (bool, int, str, bytes) or type(value) is float and isfinite(value)
 
 

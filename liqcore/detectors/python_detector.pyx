@@ -146,9 +146,10 @@ cdef class PythonDetector(Detector):
             try:
                 self.each[n].on_gap(until)
                 self.look_ahead(n, -1)
-            except BaseException as why:          # raised to the caller at once: before whatever comes next
-                d.deadline = 0
+            except BaseException as why:
                 self.blame(why, "on_gap")
+            if self.failure is not None:          # raised to the caller at once: before whatever comes next
+                d.deadline = 0
 
     cdef list save_parts(self, int32_t n):
         try:

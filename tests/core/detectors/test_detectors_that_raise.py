@@ -136,16 +136,21 @@ def test_a_feature_that_raises_is_not_the_policys():
     assert why.value.liqcore_owner == "feature own.share, its function"
 
 
-def test_sets_are_kept():
-    class Keeps(CustomDetector):
-        def start(self):
-            self.recent = set()
+@pytest.mark.parametrize("state", ["set()", "{1, 2}", "[{'a'}]", "float('nan')", "nested"])
+def test_a_state_that_cannot_be_kept_is_refused_before_the_run(state):
+    """A set comes back in another order, so that a restart could decide otherwise."""
+    nested = []
+    for _ in range(300):
+        nested = [nested]
+    made = type("Keeps", (Healthy,), {"start": lambda self: setattr(self, "recent", nested if state == "nested" else eval(state))})
+    with pytest.raises(TypeError, match=r"Keeps\.recent: a .* cannot be kept"):
+        lc.Engine(["X"], detectors=[lc.make_detector(made, "keeps")])
 
-        def on_event(self, event):
-            self.recent.add(event.ts % 97)
-            self.recent -= {k for k in self.recent if k % 3 == 0}
 
-    engine = lc.Engine(["X"], detectors=[lc.make_detector(Keeps, "keeps")])
-    for k in range(300):
-        engine.on_liquidation(T0 + k * 7919, T0 + k * 7919, "X", 1, 100.0, 1.0)
+def test_a_state_that_cannot_be_kept_any_more_names_the_detector():
+    made = type("Later", (Healthy,), {"on_event": lambda self, event: setattr(self, "recent", {1})})
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(made, "later")])
+    engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    with pytest.raises(TypeError, match="recent: a set with this content cannot be kept") as why:
         engine.snapshot()
+    assert why.value.liqcore_owner == "detector later (Later), snapshot"
