@@ -36,7 +36,7 @@ class Code:
 
 def read(path: Path) -> Code:
     """The file and all that it imports from its folder, also through others. OSError where the file cannot be read."""
-    source, helpers = path.read_bytes(), {}
+    source, helpers = path.read_bytes(), dict[str, bytes]()
     waiting = [source]
     while waiting:
         for name in _named(waiting.pop()) - {*helpers, path.stem}:
@@ -66,7 +66,7 @@ def hint(why: BaseException, path: Path) -> str:
     name = why.name if isinstance(why, ModuleNotFoundError) and why.name else ""
     package, _, last = name.rpartition(".")
     if package in _FINDER.codes:
-        return f"A module beside it is a file {last}.py in {path.parent or '.'}, imported by a statement `from .{last} import ...`"
+        return f"A module beside it is a file {last}.py in {path.parent}, imported by a statement `from .{last} import ...`"
     stem = name.partition(".")[0]
     return f"Write `from .{stem} import ...`: that is the file beside it" if stem and path.with_name(f"{stem}.py").is_file() else ""
 

@@ -87,7 +87,7 @@ def table_of(
     found = series.rows(rows, names, notify, question.until)
     values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {
-        (name, n): _why(dataset, series, name, *asked[n].tolist(), question.until)
+        (name, n): _why(dataset, series, name, int(asked[n, 0]), int(asked[n, 1]), question.until)
         for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
     }
     if label:
@@ -216,6 +216,7 @@ def _contracts(dataset: Dataset, rows: NDArray[np.int64]) -> list[str]:
 def _json(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO[bytes]) -> None:
     q, unknown, values, first = question, dict[str, dict[str, list[NDArray[np.int64]]]](), dict[str, list[NDArray[np.float64]]](), 0
     pieces = [q.rows[low : low + PIECE_ROWS] for low in range(0, len(q.rows), PIECE_ROWS)]
+    series: Series | None = None
     for table in tables:
         series, places = table.series, dict[tuple[str, str], list[int]]()
         for (name, row), why in table.reasons.items():
@@ -225,6 +226,7 @@ def _json(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO
         for name, column in table.values.items():
             values.setdefault(name, []).append(column)
         first += len(table.rows)
+    assert series is not None            # a question without rows has a table, too
     samples = {
         name: {count: (np.nan_to_num(part).astype(np.int64).tolist() for part in values[counted])
                for count, counted in zip(("n", "n_eff"), counts, strict=True)}
