@@ -21,12 +21,33 @@ SANITIZE = os.environ.get("LIQCORE_SANITIZE") == "1"
 JOBS = int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1))
 
 PACKAGES = {"liqcore": "liqcore", "liqshell": "pysrc/liqshell"}
-SHARED = "liqcore._cython"            # what Cython puts into every module that uses it (typed memoryviews, mostly), once
+SHARED = "liqcore._cython"  # what Cython puts into every module that uses it (typed memoryviews, mostly), once
 #: what runs once, or once an order, and not once an event: -O2 makes it smaller. The rest has budgets of instructions, which -O2 breaks
-COLD = {SHARED, "liqshell.run.dispatch", "liqshell.state.image", "liqshell.state.image_file",
-        *(f"liqcore.{name}" for name in ("argument", "audit", "bracket_spec", "detectors.python_detector", "event", "execution.trade_snapshot",
-                                         "features.state", "instrument", "policy", "request", "simulation.latency", "simulation.tape", "snapshot",
-                                         "timetable"))}
+COLD = {
+    SHARED,
+    "liqshell.run.dispatch",
+    "liqshell.state.image",
+    "liqshell.state.image_file",
+    *(
+        f"liqcore.{name}"
+        for name in (
+            "argument",
+            "audit",
+            "bracket_spec",
+            "detectors.python_detector",
+            "event",
+            "execution.trade_snapshot",
+            "features.state",
+            "instrument",
+            "policy",
+            "request",
+            "simulation.latency",
+            "simulation.tape",
+            "snapshot",
+            "timetable",
+        )
+    ),
+}
 
 
 def flags(module: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
@@ -37,9 +58,9 @@ def flags(module: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
     if DEBUG or SANITIZE or COVERAGE:
         compile_args += ["-g", "-UNDEBUG"]
     else:
-        compile_args += ["-g0"]          # Python's own flags ask for -g, which doubles the size and nobody reads
+        compile_args += ["-g0"]  # Python's own flags ask for -g, which doubles the size and nobody reads
         if sys.platform == "linux":
-            link_args += ["-Wl,-s"]      # nor names that only a debugger asks for
+            link_args += ["-Wl,-s"]  # nor names that only a debugger asks for
     if SANITIZE:
         compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
         link_args += ["-fsanitize=address,undefined"]
@@ -50,13 +71,23 @@ def flags(module: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
 
 def extension(module: str, *sources: Path) -> Extension:
     compile_args, link_args, macros = flags(module)
-    return Extension(module, list(map(str, sources)), include_dirs=["liqcore"], extra_compile_args=compile_args,
-                     extra_link_args=link_args, define_macros=macros, depends=sorted(map(str, Path("liqcore").rglob("*.h"))))
+    return Extension(
+        module,
+        list(map(str, sources)),
+        include_dirs=["liqcore"],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        define_macros=macros,
+        depends=sorted(map(str, Path("liqcore").rglob("*.h"))),
+    )
 
 
 def extensions() -> list[Extension]:
-    found = [(".".join((package, *path.relative_to(folder).with_suffix("").parts)), path)
-             for package, folder in PACKAGES.items() for path in sorted(Path(folder).rglob("*.pyx"))]
+    found = [
+        (".".join((package, *path.relative_to(folder).with_suffix("").parts)), path)
+        for package, folder in PACKAGES.items()
+        for path in sorted(Path(folder).rglob("*.pyx"))
+    ]
     return [extension(SHARED), *(extension(module, path) for module, path in found)]
 
 
@@ -69,9 +100,15 @@ setup(
         include_path=["."],
         nthreads=JOBS,
         compiler_directives={
-            "language_level": 3, "boundscheck": CHECKS, "wraparound": False, "cdivision": not CHECKS,
-            "initializedcheck": CHECKS, "overflowcheck": False,
-            "embedsignature": True, "auto_pickle": False, "linetrace": COVERAGE,
+            "language_level": 3,
+            "boundscheck": CHECKS,
+            "wraparound": False,
+            "cdivision": not CHECKS,
+            "initializedcheck": CHECKS,
+            "overflowcheck": False,
+            "embedsignature": True,
+            "auto_pickle": False,
+            "linetrace": COVERAGE,
         },
     ),
     options={"build_ext": {"parallel": JOBS}},

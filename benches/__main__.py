@@ -23,8 +23,13 @@ def machine() -> dict:
     if info.exists():
         cpu = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
     compiler = subprocess.run([build.compiler(), "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    return {"cpu": cpu, "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}", "python": platform.python_version(),
-            "compiler": compiler}
+    return {
+        "cpu": cpu,
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "compiler": compiler,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -50,8 +55,15 @@ def _git(*arguments: str) -> str:
 
 def run(groups: list[str], quick: bool, publish: bool) -> int:
     started = time.time()
-    result = {"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "commit": commit(), "seed": streams.SEED,
-              "quick": quick, "machine": {**machine(), "load_before": os.getloadavg()[0]}, "versions": versions(), "cases": []}
+    result = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "seed": streams.SEED,
+        "quick": quick,
+        "machine": {**machine(), "load_before": os.getloadavg()[0]},
+        "versions": versions(),
+        "cases": [],
+    }
     for group in groups:
         before = time.time()
         result["cases"] += importlib.import_module(f"benches.{group}").run(quick)
@@ -72,10 +84,17 @@ def joined(published: dict, fresh: dict, groups: list[str]) -> dict:
     if published["machine"]["cpu"] != fresh["machine"]["cpu"]:
         raise SystemExit(f"benches: the published result is of {published['machine']['cpu']}, this is {fresh['machine']['cpu']}; publish all groups")
     ids = {case["id"] for case in fresh["cases"]}
-    stamp = {"started": fresh["started"], "commit": fresh["commit"], "load_before": fresh["machine"]["load_before"],
-             "load_after": fresh["machine"]["load_after"]}
-    return published | {"cases": [case for case in published["cases"] if case["id"] not in ids] + fresh["cases"],
-                        "versions": published["versions"] | fresh["versions"], "later": published.get("later", {}) | dict.fromkeys(groups, stamp)}
+    stamp = {
+        "started": fresh["started"],
+        "commit": fresh["commit"],
+        "load_before": fresh["machine"]["load_before"],
+        "load_after": fresh["machine"]["load_after"],
+    }
+    return published | {
+        "cases": [case for case in published["cases"] if case["id"] not in ids] + fresh["cases"],
+        "versions": published["versions"] | fresh["versions"],
+        "later": published.get("later", {}) | dict.fromkeys(groups, stamp),
+    }
 
 
 def show(path: Path | None) -> int:
@@ -106,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
         return show(options.result)
     if options.command == "check":
         from benches import check
+
         return check.run(options.update)
     unknown = [g for g in options.groups if g not in GROUPS]
     if unknown:

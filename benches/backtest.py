@@ -19,14 +19,22 @@ from benches.simulators.liqcore_step import DELAY_S
 from benches.timing import spread
 from benches.worker import ELSEWHERE, Worker
 
-OURS = "ours"                          # latency of DELAY_S, queue
+OURS = "ours"  # latency of DELAY_S, queue
 PLAIN = "ours, no latency"
 DELAYED = "hftbacktest, 10 ms"
-FIELD = ((OURS, "liqcore_step", DELAY_S), (PLAIN, "liqcore_step", 0.0), ("ours, policy in Cython", "liqcore_native", DELAY_S),
-         ("hftbacktest", "hftbacktest", 0.0), (DELAYED, "hftbacktest", DELAY_S), ("Numba loop", "numba_loop", 0.0),
-         ("plain Python", "plain", 0.0), ("vectorbt", "vectorbt", 0.0), ("NautilusTrader", "nautilus", 0.0))
-SLOW = {"plain Python": 3, "vectorbt": 3, "NautilusTrader": 1}     # rounds that these take part in
-APART = {"NautilusTrader", DELAYED}    # their orders mean something else: see their notes
+FIELD = (
+    (OURS, "liqcore_step", DELAY_S),
+    (PLAIN, "liqcore_step", 0.0),
+    ("ours, policy in Cython", "liqcore_native", DELAY_S),
+    ("hftbacktest", "hftbacktest", 0.0),
+    (DELAYED, "hftbacktest", DELAY_S),
+    ("Numba loop", "numba_loop", 0.0),
+    ("plain Python", "plain", 0.0),
+    ("vectorbt", "vectorbt", 0.0),
+    ("NautilusTrader", "nautilus", 0.0),
+)
+SLOW = {"plain Python": 3, "vectorbt": 3, "NautilusTrader": 1}  # rounds that these take part in
+APART = {"NautilusTrader", DELAYED}  # their orders mean something else: see their notes
 LARGE = 20_000_000
 
 
@@ -50,11 +58,14 @@ def export(count: int, folder: Path, modules: list[str]) -> None:
     """The day in every engine's own format, by processes that are gone when the clock starts."""
     folder.mkdir()
     for module in dict.fromkeys(modules):
-        script = f"import sys; from pathlib import Path; from benches import market; from benches.simulators import {module} as m; " \
-                 "m.export(market.day(int(sys.argv[1])), Path(sys.argv[2]))"
+        script = (
+            f"import sys; from pathlib import Path; from benches import market; from benches.simulators import {module} as m; "
+            "m.export(market.day(int(sys.argv[1])), Path(sys.argv[2]))"
+        )
         environment, python = task.environment(module, ELSEWHERE)
-        done = subprocess.run([python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT,
-                              env=environment)
+        done = subprocess.run(
+            [python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT, env=environment
+        )
         if done.returncode and "ImportError" not in done.stderr and "ModuleNotFoundError" not in done.stderr:
             raise RuntimeError(f"benches: export for {module} failed:\n{done.stderr[-3000:]}")
 
@@ -83,13 +94,20 @@ def contest(case_id: str, title: str, field, folder: Path, rounds: int) -> list[
                 peaks[name] = answer["peak_mb"]
     for name, outcome in outcomes.items():
         notes[name] = f"{outcome['trades']} trades, net {outcome['net']:.4f}; {notes[name]}"
-    return [case(case_id, title, "ms/run", samples, skipped, notes),
-            case(case_id + ".memory", f"{title}: peak memory of the process", "MB", {name: [x] for name, x in peaks.items()}, skipped, {})]
+    return [
+        case(case_id, title, "ms/run", samples, skipped, notes),
+        case(case_id + ".memory", f"{title}: peak memory of the process", "MB", {name: [x] for name, x in peaks.items()}, skipped, {}),
+    ]
 
 
 def case(case_id: str, title: str, unit: str, samples: dict[str, list[float]], skipped: dict[str, str], notes: dict[str, str]) -> dict:
-    return {"id": case_id, "title": title, "unit": unit, "skipped": skipped,
-            "contestants": {name: {**spread(x), "items": 1, "note": notes.get(name, "")} for name, x in samples.items()}}
+    return {
+        "id": case_id,
+        "title": title,
+        "unit": unit,
+        "skipped": skipped,
+        "contestants": {name: {**spread(x), "items": 1, "note": notes.get(name, "")} for name, x in samples.items()},
+    }
 
 
 def agree(outcomes: dict[str, dict]) -> None:
@@ -106,19 +124,25 @@ def agree(outcomes: dict[str, dict]) -> None:
 def policy(day: dict) -> dict:
     """S10: what a policy in Python costs, from the same rounds."""
     chosen = {name: day["contestants"][name] for name in (OURS, "ours, policy in Cython") if name in day["contestants"]}
-    return {"id": "backtest.policy", "title": "The same backtest, the policy in Python and in Cython", "unit": "ms/run", "skipped": day["skipped"],
-            "contestants": {"python": chosen[OURS], **({"cython": chosen["ours, policy in Cython"]} if len(chosen) > 1 else {})}}
+    return {
+        "id": "backtest.policy",
+        "title": "The same backtest, the policy in Python and in Cython",
+        "unit": "ms/run",
+        "skipped": day["skipped"],
+        "contestants": {"python": chosen[OURS], **({"cython": chosen["ours, policy in Cython"]} if len(chosen) > 1 else {})},
+    }
 
 
 LOAD = {
     "ours": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-            "def load(): t = m.tape(Path(sys.argv[1])); return t, [t.nbytes, sum(x.nbytes for x in t.trades(0).values())]",
+    "def load(): t = m.tape(Path(sys.argv[1])); return t, [t.nbytes, sum(x.nbytes for x in t.trades(0).values())]",
     "ours, checked": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-                     "def load(): t = m.tape(Path(sys.argv[1]), False); return t, []",
+    "def load(): t = m.tape(Path(sys.argv[1]), False); return t, []",
     "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, [x.nbytes]",
 }
-MEASURE = "\nimport time, json\nload()\n" \
-          "start = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
+MEASURE = (
+    "\nimport time, json\nload()\nstart = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
+)
 
 
 def load(folder: Path, count: int, rounds: int) -> list[dict]:
@@ -130,21 +154,39 @@ def load(folder: Path, count: int, rounds: int) -> list[dict]:
             if name == "hftbacktest" and not (folder / "hftbacktest.npz").exists():
                 skipped[name] = "not installed here"
                 continue
-            done = subprocess.run([sys.executable, "-c", "import sys\n" + script + MEASURE, str(folder)], capture_output=True, text=True, check=True,
-                                  cwd=build.ROOT, env=build.environment())
+            done = subprocess.run(
+                [sys.executable, "-c", "import sys\n" + script + MEASURE, str(folder)],
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd=build.ROOT,
+                env=build.environment(),
+            )
             ms, sizes[name] = json.loads(done.stdout)
             samples[name].append(ms)
     samples = {name: x for name, x in samples.items() if x}
-    notes = {"ours": "memory-mapped, checked when it was written", "ours, checked": "memory-mapped, every column and pyramid read through",
-             "hftbacktest": "np.load of its npz"}
-    return [case("backtest.load", f"From disk to running, {count:,} trades", "ms", samples, skipped, notes),
-            case("backtest.bytes", "Bytes in memory a trade: trades, quotes, liquidations and their index", "B/trade",
-                 {name: [x[0] / count] for name, x in sizes.items() if x} | {"ours, trade columns": [sizes["ours"][1] / count]}, skipped,
-                 {"ours, trade columns": "what a trade itself takes"})]
+    notes = {
+        "ours": "memory-mapped, checked when it was written",
+        "ours, checked": "memory-mapped, every column and pyramid read through",
+        "hftbacktest": "np.load of its npz",
+    }
+    return [
+        case("backtest.load", f"From disk to running, {count:,} trades", "ms", samples, skipped, notes),
+        case(
+            "backtest.bytes",
+            "Bytes in memory a trade: trades, quotes, liquidations and their index",
+            "B/trade",
+            {name: [x[0] / count] for name, x in sizes.items() if x} | {"ours, trade columns": [sizes["ours"][1] / count]},
+            skipped,
+            {"ours, trade columns": "what a trade itself takes"},
+        ),
+    ]
 
 
-COLD = "import sys; from pathlib import Path; from benches.simulators import {module} as m; from benches import market; " \
-       "print(m.prepare(Path(sys.argv[1]), 0.0)(market.Setting()))"
+COLD = (
+    "import sys; from pathlib import Path; from benches.simulators import {module} as m; from benches import market; "
+    "print(m.prepare(Path(sys.argv[1]), 0.0)(market.Setting()))"
+)
 
 
 def cold(rounds: int) -> list[dict]:
@@ -152,8 +194,14 @@ def cold(rounds: int) -> list[dict]:
     samples, skipped = {}, {}
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "day"
-        field = {"ours": "liqcore_step", "hftbacktest": "hftbacktest", "Numba loop": "numba_loop", "plain Python": "plain", "vectorbt": "vectorbt",
-                 "NautilusTrader": "nautilus"}
+        field = {
+            "ours": "liqcore_step",
+            "hftbacktest": "hftbacktest",
+            "Numba loop": "numba_loop",
+            "plain Python": "plain",
+            "vectorbt": "vectorbt",
+            "NautilusTrader": "nautilus",
+        }
         export(200_000, folder, list(field.values()))
         for turn in range(rounds):
             for name, module in field.items():
@@ -161,8 +209,14 @@ def cold(rounds: int) -> list[dict]:
                     continue
                 environment, python = task.environment(module, ELSEWHERE)
                 start = task.now_ns()
-                done = subprocess.run([python, "-c", COLD.format(module=module), str(folder)], capture_output=True, text=True, check=False,
-                                      cwd=build.ROOT, env=environment)
+                done = subprocess.run(
+                    [python, "-c", COLD.format(module=module), str(folder)],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    cwd=build.ROOT,
+                    env=environment,
+                )
                 if done.returncode:
                     skipped[name] = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"ended with code {done.returncode}"
                 else:
@@ -170,4 +224,3 @@ def cold(rounds: int) -> list[dict]:
     if "ours" not in samples:
         raise RuntimeError(f"benches: the cold start failed: {skipped}")
     return [case("backtest.cold", "Cold process to the first result, 200,000 trades", "s", samples, skipped, {})]
-

@@ -73,10 +73,41 @@ def probe(name: str = "probe") -> ModuleType:
 
 def _compile_probe(name: str, folder: Path, target: Path) -> None:
     c = folder / f"{name}.c"
-    _call([sys.executable, "-m", "cython", "-3", "-I", str(ROOT), "-I", str(ROOT / "pysrc"),
-           "-X", "boundscheck=False,wraparound=False,cdivision=True,initializedcheck=False", "-o", str(c), str(NATIVE / f"{name}.pyx")])
-    _call([compiler(), "-shared", "-fPIC", "-O3", "-ffp-contract=off", "-fno-math-errno", "-g", "-I", sysconfig.get_path("include"),
-           "-I", str(ROOT / "liqcore"), "-o", str(target) + ".partial", str(c)])
+    _call(
+        [
+            sys.executable,
+            "-m",
+            "cython",
+            "-3",
+            "-I",
+            str(ROOT),
+            "-I",
+            str(ROOT / "pysrc"),
+            "-X",
+            "boundscheck=False,wraparound=False,cdivision=True,initializedcheck=False",
+            "-o",
+            str(c),
+            str(NATIVE / f"{name}.pyx"),
+        ]
+    )
+    _call(
+        [
+            compiler(),
+            "-shared",
+            "-fPIC",
+            "-O3",
+            "-ffp-contract=off",
+            "-fno-math-errno",
+            "-g",
+            "-I",
+            sysconfig.get_path("include"),
+            "-I",
+            str(ROOT / "liqcore"),
+            "-o",
+            str(target) + ".partial",
+            str(c),
+        ]
+    )
     Path(str(target) + ".partial").replace(target)
 
 

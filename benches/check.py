@@ -25,7 +25,7 @@ def compiler_key() -> str:
 
 def counts() -> dict[str, float]:
     """Instructions per item of every loop, now."""
-    build.probe()                            # compiled here, not under valgrind
+    build.probe()  # compiled here, not under valgrind
     build.probe("probe_detectors")
     build.probe("probe_venue")
     build.probe("excitation")
@@ -33,9 +33,13 @@ def counts() -> dict[str, float]:
         # the hash seed decides how long dictionary chains are, so it is fixed; AVX-512 does not exist under valgrind, so its paths are not
         # counted
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out", sys.executable, "-m",
-             "benches.counted"],
-            capture_output=True, text=True, timeout=TIMEOUT_S, cwd=build.ROOT, env={**build.environment(), "PYTHONHASHSEED": "0"})
+            ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out", sys.executable, "-m", "benches.counted"],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=build.ROOT,
+            env={**build.environment(), "PYTHONHASHSEED": "0"},
+        )
         if done.returncode:
             raise RuntimeError(f"benches check: the program under callgrind failed:\n{done.stderr[-3000:]}")
         totals: dict[str, int] = {}
@@ -86,8 +90,7 @@ def run(update: bool) -> int:
         BUDGETS.write_text(json.dumps(held, indent=2, sort_keys=True) + "\n")
         print(f"benches check: budgets of {key} recorded in {BUDGETS.name}")
     if key not in held:
-        print(f"benches check: skipped, no budgets for {key} (there are some for {', '.join(held) or 'nothing'}); "
-              "`check --update` records them")
+        print(f"benches check: skipped, no budgets for {key} (there are some for {', '.join(held) or 'nothing'}); `check --update` records them")
         for label, x in measured.items():
             print(f"  {label:20} {x:9.1f} instructions/event")
         return 0

@@ -16,13 +16,14 @@ from benches.spinning import SPIN
 def find(name: str):
     if name.startswith("ours"):
         from benches import ours
+
         return getattr(ours, f"client_{name}")
     return importlib.import_module(f"benches.rivals.{name}").client
 
 
 async def serve(name: str, port: int, count: int, spin: bool) -> None:
     if spin:
-        asyncio.get_running_loop().call_later(0.1, SPIN.start)          # connect first: a spinning loop starves its own resolver threads
+        asyncio.get_running_loop().call_later(0.1, SPIN.start)  # connect first: a spinning loop starves its own resolver threads
     with contextlib.suppress(ConnectionError, EOFError):
         await find(name)(port, count)
 
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> None:
     factory = None
     if loop == "uvloop":
         import uvloop
+
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         try:

@@ -11,15 +11,15 @@ from benches import market, ours, streams, venue_streams
 from benches.build import probe
 from benches.simulators import liqcore_step, liqcore_sweep
 from benches.simulators import ours as simulated
+from liqcore.detectors.registry import make_detector
 from liqcore.event import REQUEST_DTYPE, Action, OrderType
 from liqcore.instrument import Instrument
-from liqcore.detectors.registry import make_detector
 from liqcore.sweep import Task, fade, signals_of
 from liqshell.venues.adapters import adapter_of
 
 SHORT, LONG = 2_000, 12_000
-DAY = 200_000                # trades of the walk's day: 2,000 liquidations
-SETTINGS = 1000              # of one sweep
+DAY = 200_000  # trades of the walk's day: 2,000 liquidations
+SETTINGS = 1000  # of one sweep
 
 
 def loops() -> dict[str, tuple]:
@@ -32,7 +32,10 @@ def loops() -> dict[str, tuple]:
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
     featured = p.EngineLoop(ours.featured(), ours.mixed_events(50_000))
     bank = p.EngineLoop(ours.bank(), ours.events(50_000))
-    detectors = {told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
+    detectors = {
+        told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000))
+        for told in ours.DETECTORS
+    }
     day = market.day(DAY)
     tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
@@ -62,9 +65,19 @@ def loops() -> dict[str, tuple]:
 def venue_loops(p) -> dict[str, tuple]:
     """Frames of the other venues that go by shape."""
     out = {}
-    for venue, kind in (("binance_um", "quote"), ("binance_um", "trade"), ("binance_um", "liquidation"), ("binance_um", "ticker"), ("okx", "quote"),
-                        ("okx", "trade"), ("okx", "ticker"), ("okx", "liquidation"), ("hyperliquid", "quote"), ("hyperliquid", "trade"),
-                        ("hyperliquid", "ticker")):
+    for venue, kind in (
+        ("binance_um", "quote"),
+        ("binance_um", "trade"),
+        ("binance_um", "liquidation"),
+        ("binance_um", "ticker"),
+        ("okx", "quote"),
+        ("okx", "trade"),
+        ("okx", "ticker"),
+        ("okx", "liquidation"),
+        ("hyperliquid", "quote"),
+        ("hyperliquid", "trade"),
+        ("hyperliquid", "ticker"),
+    ):
         scan = adapter_of(venue).decoder([venue_streams.SYMBOL[venue].format("C000")]).scan
         out[f"scan.{venue}.{kind}"] = (p.DecodeLoop(scan, venue_streams.frames(venue, kind, 256)).run, f"{kind} frame of {venue}")
     return out
@@ -79,9 +92,13 @@ def excitation_loops(values) -> dict[str, tuple]:
         "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
         "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
         "pending.read": (pending.read, "estimated notional within 3 % of the price"),
-        **{f"detector.{kind}": (probe("probe_detectors").DetectorLoop(make_detector(kind, **told), Instrument("ETHUSDT"), ours.events(50_000)).run,
-                                f"liquidation through detector {kind}, its deadlines included")
-           for kind, told in (("hawkes", {"percentile": 0.0}), ("zone", {}))},
+        **{
+            f"detector.{kind}": (
+                probe("probe_detectors").DetectorLoop(make_detector(kind, **told), Instrument("ETHUSDT"), ours.events(50_000)).run,
+                f"liquidation through detector {kind}, its deadlines included",
+            )
+            for kind, told in (("hawkes", {"percentile": 0.0}), ("zone", {}))
+        },
         "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),
     }
 
@@ -100,6 +117,7 @@ def settings_loop(tape: lc.Tape):
     def run(n: int) -> None:
         for _ in range(n // SETTINGS):
             task.sweep(grid, threads=1)
+
     return run
 
 
@@ -128,6 +146,7 @@ def resting(events):
 
 def _orders():
     from benches.encode import orders
+
     return orders(1024)
 
 

@@ -12,10 +12,11 @@ def run(quick: bool) -> list[dict]:
     reason = reason or ("" if build.probe().CAN_COUNT else "the probe was built without valgrind/callgrind.h")
     if reason:
         return [_case(label, text, {"ours": reason}, {}) for label, text in what.items()]
-    return [_case(label, what[label], {}, {"ours": {"min": n, "median": n, "max": n, "samples": 1, "items": counted.LONG - counted.SHORT,
-                                                    "note": ""}}) for label, n in check.counts().items()]
+    return [
+        _case(label, what[label], {}, {"ours": {"min": n, "median": n, "max": n, "samples": 1, "items": counted.LONG - counted.SHORT, "note": ""}})
+        for label, n in check.counts().items()
+    ]
 
 
 def _case(label: str, text: str, skipped: dict, contestants: dict) -> dict:
-    return {"id": f"count.{label}", "title": f"Instructions: {text}", "unit": "instructions", "skipped": skipped,
-            "contestants": contestants}
+    return {"id": f"count.{label}", "title": f"Instructions: {text}", "unit": "instructions", "skipped": skipped, "contestants": contestants}

@@ -4,7 +4,7 @@ from benches import ours, rivals, streams
 from benches.build import probe
 from benches.timing import Case, Contestant, measure, per_item
 
-FRAMES = 256                                 # distinct frames: no parser may live off one
+FRAMES = 256  # distinct frames: no parser may live off one
 
 
 def shapes() -> dict[str, tuple[str, list[bytes]]]:
@@ -25,8 +25,18 @@ def run(quick: bool) -> list[dict]:
         out.append(measure(python_calls(name, shape, frames), repeats, target_ms))
         if shape in ours.SHAPES:
             loop = probe().DecodeLoop(ours.decoder(), frames)
-            out.append(measure(Case(f"decode.{name}.c", f"decode {name} inside C ({len(frames[0])} B)", "frame",
-                                    [Contestant("ours", lambda n, loop=loop: lambda: loop.run(n))]), repeats, target_ms))
+            out.append(
+                measure(
+                    Case(
+                        f"decode.{name}.c",
+                        f"decode {name} inside C ({len(frames[0])} B)",
+                        "frame",
+                        [Contestant("ours", lambda n, loop=loop: lambda: loop.run(n))],
+                    ),
+                    repeats,
+                    target_ms,
+                )
+            )
     return out
 
 
@@ -44,5 +54,10 @@ def python_calls(name: str, shape: str, frames: list[bytes]) -> Case:
             got = last(decode(frame))
             if got != expected[frame]:
                 raise AssertionError(f"{rival}: read {got} from {frame[:120]!r}, json reads {expected[frame]}")
-    return Case(f"decode.{name}", f"decode {name} ({len(frames[0])} B): one Python call a frame", "frame",
-                [Contestant(rival, per_item(decode, frames), note=note) for rival, decode, note in entries], absent)
+    return Case(
+        f"decode.{name}",
+        f"decode {name} ({len(frames[0])} B): one Python call a frame",
+        "frame",
+        [Contestant(rival, per_item(decode, frames), note=note) for rival, decode, note in entries],
+        absent,
+    )

@@ -10,8 +10,17 @@ from benches.timing import Case, Contestant, measure, per_item
 def orders(n: int) -> list[tuple[int, int, int, bool, int, int]]:
     """(id, cause, ts_ms, is_buy, price in cents, quantity in thousandths)."""
     rng = random.Random(streams.SEED)
-    return [(rng.getrandbits(40), rng.getrandbits(20), streams.BASE_MS + i, rng.random() < 0.5, rng.randrange(100_000, 500_000),
-             rng.randrange(100, 99_999)) for i in range(n)]
+    return [
+        (
+            rng.getrandbits(40),
+            rng.getrandbits(20),
+            streams.BASE_MS + i,
+            rng.random() < 0.5,
+            rng.randrange(100_000, 500_000),
+            rng.randrange(100, 99_999),
+        )
+        for i in range(n)
+    ]
 
 
 def run(quick: bool) -> list[dict]:
@@ -29,6 +38,9 @@ def run(quick: bool) -> list[dict]:
     contestants += [Contestant(name, per_item(f, pool), note=rivals.note(present[name], "encode")) for name, f in encode.items()]
     loop = probe().EncodeLoop(ours.encoder(), ours.requests(pool))
     title = f"encode order.create ({len(mine(requests[0]))} B, the same bytes from all)"
-    return [measure(Case("encode.create", title, "order", contestants, absent), repeats, target_ms),
-            measure(Case("encode.create.c", "encode order.create inside C", "order", [Contestant("ours", lambda n: lambda: loop.run(n))]),
-                    repeats, target_ms)]
+    return [
+        measure(Case("encode.create", title, "order", contestants, absent), repeats, target_ms),
+        measure(
+            Case("encode.create.c", "encode order.create inside C", "order", [Contestant("ours", lambda n: lambda: loop.run(n))]), repeats, target_ms
+        ),
+    ]

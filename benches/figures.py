@@ -15,9 +15,9 @@ class Missing(Exception):
 
 
 class Number(NamedTuple):
-    best: float          # from the best sample of each side
-    typical: float       # from the medians
-    ours: str            # what stands behind it, with unit
+    best: float  # from the best sample of each side
+    typical: float  # from the medians
+    ours: str  # what stands behind it, with unit
     rival: str
 
 
@@ -30,7 +30,7 @@ class Figure:
     prototype: str
     at_least: bool = True
     unit: str = "x"
-    why: str = ""        # what was measured of a floor that is missed, and where the cost lies; printed as long as it is missed
+    why: str = ""  # what was measured of a floor that is missed, and where the cost lies; printed as long as it is missed
 
     def reached(self, number: Number) -> bool:
         return number.best >= self.floor if self.at_least else number.best <= self.floor
@@ -57,6 +57,7 @@ def quantity(x: float) -> str:
 
 def ratio(case: str, rival: str, ours: str = "ours", rival_case: str = "") -> Callable[[Cases], Number]:
     """How many times better ours is than the rival: times are divided one way, rates the other."""
+
     def read(cases: Cases) -> Number:
         best, typical, text = _best(cases, case, ours)
         other, other_typical, other_text = _best(cases, rival_case or case, rival)
@@ -93,6 +94,7 @@ def share(case: str, name: str, ours: str = "ours") -> Callable[[Cases], Number]
 
 def span(case: str) -> Callable[[Cases], Number]:
     """The last contestant of a case as a multiple of the first: what growing costs."""
+
     def read(cases: Cases) -> Number:
         if case not in cases:
             raise Missing(f"no case {case} in this run")
@@ -107,6 +109,7 @@ def span(case: str) -> Callable[[Cases], Number]:
 
 def worst(case: str) -> Callable[[Cases], Number]:
     """The largest of a case's contestants: streams of one kernel."""
+
     def read(cases: Cases) -> Number:
         if case not in cases:
             raise Missing(f"no case {case} in this run")
@@ -131,16 +134,32 @@ FIGURES = (
     Figure(2, "... pandas", ratio(BATCH, "pandas"), 27, "30"),
     Figure(3, "batch P95, error <= 0.4 %: scipy percentile_filter", ratio(BATCH, "scipy", APPROXIMATE), 6, "6.2"),
     Figure(3, "... polars", ratio(BATCH, "polars", APPROXIMATE), 13, "13.5"),
-    Figure(4, "exact decision x > P95 inside C, W=100", value("quantile.decide.100", "calm"), 8, "6.8", False, "ns",
-           why="141 instructions against 116 at W=1000: 29 in the exact comparison near the P95 (15), 10 keep the run of its neighbours (5), "
-               "4 gather it anew"),
+    Figure(
+        4,
+        "exact decision x > P95 inside C, W=100",
+        value("quantile.decide.100", "calm"),
+        8,
+        "6.8",
+        False,
+        "ns",
+        why="141 instructions against 116 at W=1000: 29 in the exact comparison near the P95 (15), 10 keep the run of its neighbours (5), "
+        "4 gather it anew",
+    ),
     Figure(4, "... W=1000", value("quantile.decide.1000", "calm"), 8, "6.8", False, "ns"),
     Figure(4, "... W=10,000", value("quantile.decide.10000", "calm"), 8, "6.8", False, "ns"),
     Figure(4, "... bursts against calm, W=1000", cost("quantile.decide.1000", "calm", "bursts"), 1.3, "1.22", False),
     Figure(4, "... decisions that differ from a sort, worst stream", worst("quantile.wrong"), 0, "0", False, "wrong"),
-    Figure(5, "500 symbols, Zipf: decision and push", value("quantile.symbols.500"), 15, "14.8", False, "ns",
-           why="one contract's window of 1000 takes 15.9 kB, 500 of them 8 MB: more than the second cache holds (1 MB). In one run 9.2 ns "
-               "with one contract, 13.1 with 50 (0.8 MB), 18.8 with 200 (3.2 MB), 21.4 with 500"),
+    Figure(
+        5,
+        "500 symbols, Zipf: decision and push",
+        value("quantile.symbols.500"),
+        15,
+        "14.8",
+        False,
+        "ns",
+        why="one contract's window of 1000 takes 15.9 kB, 500 of them 8 MB: more than the second cache holds (1 MB). In one run 9.2 ns "
+        "with one contract, 13.1 with 50 (0.8 MB), 18.8 with 200 (3.2 MB), 21.4 with 500",
+    ),
     Figure(6, "z-score batch: error after a 1e9 spike", value("zscore.error"), 1e-12, "1e-14", False, "relative"),
     Figure(6, "... polars", ratio(Z, "polars"), 4.5, "4.7"),
     Figure(6, "... pandas", ratio(Z, "pandas"), 6, "6.7"),
@@ -164,61 +183,143 @@ FIGURES = (
     Figure(12, "... websockets + orjson on uvloop, spin", ratio(REACT, "orjson on websockets, uvloop, spin", SPIN), 2.4, "2.4"),
     Figure(12, "... websockets + orjson on uvloop", ratio(REACT, "orjson on websockets, uvloop", SPIN), 7, "7.4"),
     Figure(12, "... naive: websockets + json + pybit REST", ratio(REACT, "naive: websockets + json + numpy + pybit REST", SPIN), 65, "69"),
-    Figure(13, "loopback push to order, blocking, p50 as a multiple of C blocking", cost(REACT, "C blocking", "ours, uvloop"), 1.1, "1.07",
-           False),
+    Figure(13, "loopback push to order, blocking, p50 as a multiple of C blocking", cost(REACT, "C blocking", "ours, uvloop"), 1.1, "1.07", False),
     Figure(14, "flood, listener only", value(FLOOD, "ours, counting only"), 6e6, "8.4 M", True, "frames/s"),
     Figure(14, "... websockets", ratio(FLOOD, "websockets, asyncio", "ours, counting only"), 25, "28"),
     Figure(14, "... aiohttp", ratio(FLOOD, "aiohttp", "ours, counting only"), 8, "9"),
     Figure(14, "... picows' Python listener", ratio(FLOOD, "picows Python listener", "ours, counting only"), 4, "4.3"),
     Figure(14, "... with scan and kernels inside", value(FLOOD, "ours, scan + kernels"), 3e6, "-", True, "frames/s"),
-    Figure(15, "instructions/event: decision and push", value("count.quantile.decide"), 65, "57 tail, 61 histogram", False, "instructions",
-           why="84 push into ring, buckets and rank, 15 compare exactly where x lies near the P95, 5 keep the run of its neighbours, 10 are the loop "
-               "that counts; the prototype's histogram answered to 0.4 %"),
-    Figure(15, "... mean and std", value("count.zscore.push"), 35, "33", False, "instructions",
-           why="42 ring and sums of the younger part, 32 merging both parts (Chan), 23 the older part (once in 288 values for all of them), "
-               "13 the loop that counts, 3 the root; nothing is subtracted, so the error after a 1e9 spike is 6e-16"),
-    Figure(15, "... scan of a liquidation", value("count.scan.liquidation"), 720, "716", False, "instructions",
-           why="743 in the reader by predicted layout, which compares or reads each of a frame's 152 bytes, 53 in the decoder around it, 23 the loop "
-               "that counts"),
-    Figure(15, "... encode", value("count.encode.create"), 160, "154", False, "instructions",
-           why="a message of 310 bytes from nine texts and eight numbers, all made anew: 132 copy the texts, 101 print the 13 digits of the time; the "
-               "rest are two exact decimals, three hexadecimal numbers and the choice of each"),
-    Figure(16, "import of the compiled core", value("start.liqcore"), 5, "2-4.5", False, "ms",
-           why="36 extension modules, where the prototype had three: 56 % of the processor time their bodies (14 % the enum classes of "
-               "liqcore.event, 7 % the dtypes of the audit's records), 20 % loading them, 16 % 14 Python files, 8 % finding them. A fifth "
-               "went when what a live engine does not need was left until it is asked for"),
-    Figure("S1", "step with all models, 2 M trades: hftbacktest at the same latency", ratio(DAY, HFT), 80, "126 without audit",
-           why="15.8 M instructions a run, none of whose parts stands out. By samples: 33 % the walk from liquidation to liquidation (a fourth of "
-               "it waits for the prices before each), 19 % Python (the policy's answers, and making the engine), 15 % the detector, 7 % the "
-               "engine, 7 % copying the audit"),
+    Figure(
+        15,
+        "instructions/event: decision and push",
+        value("count.quantile.decide"),
+        65,
+        "57 tail, 61 histogram",
+        False,
+        "instructions",
+        why="84 push into ring, buckets and rank, 15 compare exactly where x lies near the P95, 5 keep the run of its neighbours, 10 are the loop "
+        "that counts; the prototype's histogram answered to 0.4 %",
+    ),
+    Figure(
+        15,
+        "... mean and std",
+        value("count.zscore.push"),
+        35,
+        "33",
+        False,
+        "instructions",
+        why="42 ring and sums of the younger part, 32 merging both parts (Chan), 23 the older part (once in 288 values for all of them), "
+        "13 the loop that counts, 3 the root; nothing is subtracted, so the error after a 1e9 spike is 6e-16",
+    ),
+    Figure(
+        15,
+        "... scan of a liquidation",
+        value("count.scan.liquidation"),
+        720,
+        "716",
+        False,
+        "instructions",
+        why="743 in the reader by predicted layout, which compares or reads each of a frame's 152 bytes, 53 in the decoder around it, 23 the loop "
+        "that counts",
+    ),
+    Figure(
+        15,
+        "... encode",
+        value("count.encode.create"),
+        160,
+        "154",
+        False,
+        "instructions",
+        why="a message of 310 bytes from nine texts and eight numbers, all made anew: 132 copy the texts, 101 print the 13 digits of the time; the "
+        "rest are two exact decimals, three hexadecimal numbers and the choice of each",
+    ),
+    Figure(
+        16,
+        "import of the compiled core",
+        value("start.liqcore"),
+        5,
+        "2-4.5",
+        False,
+        "ms",
+        why="36 extension modules, where the prototype had three: 56 % of the processor time their bodies (14 % the enum classes of "
+        "liqcore.event, 7 % the dtypes of the audit's records), 20 % loading them, 16 % 14 Python files, 8 % finding them. A fifth "
+        "went when what a live engine does not need was left until it is asked for",
+    ),
+    Figure(
+        "S1",
+        "step with all models, 2 M trades: hftbacktest at the same latency",
+        ratio(DAY, HFT),
+        80,
+        "126 without audit",
+        why="15.8 M instructions a run, none of whose parts stands out. By samples: 33 % the walk from liquidation to liquidation (a fourth of "
+        "it waits for the prices before each), 19 % Python (the policy's answers, and making the engine), 15 % the detector, 7 % the "
+        "engine, 7 % copying the audit",
+    ),
     Figure("S1", "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
     Figure("S2", "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
     Figure("S2", "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
     Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2200, "4,490"),
-    Figure("S3", "... on two cores", ratio("sweep.100", "hftbacktest", "ours, two cores"), 4000, "-",
-           why="2.1 of 7.5 ms are one thread's: 0.9 find the signals, 1.2 what all settings share. Two threads check the columns and build "
-               "their index in 2.8 ms instead of 4.0 and run the settings in 2.5 instead of 3.7, because each finds for itself what its settings "
-               "share at a call"),
+    Figure(
+        "S3",
+        "... on two cores",
+        ratio("sweep.100", "hftbacktest", "ours, two cores"),
+        4000,
+        "-",
+        why="2.1 of 7.5 ms are one thread's: 0.9 find the signals, 1.2 what all settings share. Two threads check the columns and build "
+        "their index in 2.8 ms instead of 4.0 and run the settings in 2.5 instead of 3.7, because each finds for itself what its settings "
+        "share at a call",
+    ),
     Figure("S4", "sweep, 10,000 settings, one core", value("sweep.10000"), 60, "40", False, "ms"),
-    Figure("S4", "... two cores against one", ratio("sweep.10000", "ours", "ours, two cores"), 1.8, "-",
-           why="what settings share at a call is found by each thread: two halves of the settings take 35.7 ms together, all in one 31.2; "
-               "another 1.6 ms are one thread's. Two processes that have nothing in common reach 1.9 x on this machine"),
-    Figure("S4", "... 10 days: every bracket by itself", ratio("sweep.days", "one by one, 10 days", "shared, 10 days"), 50, "75",
-           why="the sweep of every bracket by itself, which it is compared with, has become six times faster since the floor was set: 3,640 "
-               "ns a bracket then, about 500 now. Against that of then the shared sweep is more than 110 times faster"),
+    Figure(
+        "S4",
+        "... two cores against one",
+        ratio("sweep.10000", "ours", "ours, two cores"),
+        1.8,
+        "-",
+        why="what settings share at a call is found by each thread: two halves of the settings take 35.7 ms together, all in one 31.2; "
+        "another 1.6 ms are one thread's. Two processes that have nothing in common reach 1.9 x on this machine",
+    ),
+    Figure(
+        "S4",
+        "... 10 days: every bracket by itself",
+        ratio("sweep.days", "one by one, 10 days", "shared, 10 days"),
+        50,
+        "75",
+        why="the sweep of every bracket by itself, which it is compared with, has become six times faster since the floor was set: 3,640 "
+        "ns a bracket then, about 500 now. Against that of then the shared sweep is more than 110 times faster",
+    ),
     Figure("S4", "... 10 days against one, a bracket", ratio("sweep.days", "shared, 10 days", "shared, 1 days"), 1.2, "0.93", False),
     Figure("S5", "100 detector x 100 execution settings", value("sweep.grid"), 1000, "-", False, "ms"),
-    Figure("S6", "cost of a setting, most trades against fewest: sweep", span("scale.sweep"), 2, "-", False,
-           why="instructions grow by 2 % from 1 M to 10 M trades (68.8 M to 70.3 M for 1,000 settings); the rest is waiting for memory: the "
-               "prices of 100 M trades are 400 MB"),
+    Figure(
+        "S6",
+        "cost of a setting, most trades against fewest: sweep",
+        span("scale.sweep"),
+        2,
+        "-",
+        False,
+        why="instructions grow by 2 % from 1 M to 10 M trades (68.8 M to 70.3 M for 1,000 settings); the rest is waiting for memory: the "
+        "prices of 100 M trades are 400 MB",
+    ),
     Figure("S6", "... walk", span("scale.walk"), 2, "-", False),
     Figure("S7", "bytes a trade takes in memory", value("backtest.bytes", "ours, trade columns"), 17, "13-17", False, "B"),
-    Figure("S7", "... with quotes, liquidations and index: hftbacktest", ratio("backtest.bytes", "hftbacktest"), 5, "-",
-           why="17 of 24 B are the trade itself (time 8, price 4, lots 4, side 1), 6.4 its share of the quotes, one for five trades, the rest "
-               "liquidations and index"),
-    Figure("S7", "peak memory at 20 M trades as a share of hftbacktest's", share(LARGE + ".memory", HFT), 1 / 6, "-", False,
-           why="the columns of 20 M trades are 340 MB, mapped from their files and counted as the process's own; Python and the core take the "
-               "other 30"),
+    Figure(
+        "S7",
+        "... with quotes, liquidations and index: hftbacktest",
+        ratio("backtest.bytes", "hftbacktest"),
+        5,
+        "-",
+        why="17 of 24 B are the trade itself (time 8, price 4, lots 4, side 1), 6.4 its share of the quotes, one for five trades, the rest "
+        "liquidations and index",
+    ),
+    Figure(
+        "S7",
+        "peak memory at 20 M trades as a share of hftbacktest's",
+        share(LARGE + ".memory", HFT),
+        1 / 6,
+        "-",
+        False,
+        why="the columns of 20 M trades are 340 MB, mapped from their files and counted as the process's own; Python and the core take the other 30",
+    ),
     Figure("S8", "from disk to running: np.load of hftbacktest's npz", ratio("backtest.load", "hftbacktest"), 50, "-"),
     Figure("S9", "cold process to first result, 200,000 trades", value("backtest.cold"), 0.4, "0.27", False, "s"),
     Figure("S10", "policy in Python as a multiple of one in Cython", cost("backtest.policy", "cython", "python"), 1.5, "-", False),

@@ -20,7 +20,7 @@ from benches import build, market
 from benches.backtest import case
 from benches.worker import memory_mb
 
-Timed = Callable[[], float]               # does the work once; how many units that was
+Timed = Callable[[], float]  # does the work once; how many units that was
 SETTINGS = 1_000
 
 
@@ -52,6 +52,7 @@ def frames(count: int) -> Timed:
     def run() -> float:
         loop.run(count)
         return count
+
     return run
 
 
@@ -61,6 +62,7 @@ def contracts(count: int) -> Timed:
     def run() -> float:
         loop.run(200_000)
         return 200_000
+
     return run
 
 
@@ -70,6 +72,7 @@ def snapshots(count: int) -> Timed:
     def run() -> float:
         engine.snapshot()
         return count
+
     return run
 
 
@@ -81,6 +84,7 @@ def swept(tapes: list, count: int) -> Timed:
 
     def run() -> float:
         return float(sum(liqcore_sweep.execute(tape, grid, 1)["entries"].sum() for tape in tapes))
+
     return run
 
 
@@ -124,11 +128,14 @@ def rows(count: int) -> Timed:
         if outcome.broken:
             raise AssertionError(outcome.broken)
         return count
+
     return run
 
 
 AXES = {
-    "frames": Axis("Frames, 150 contracts of three venues, features and detectors", "frame", (100_000, 1_000_000, 10_000_000), (1_000, 10_000), frames),
+    "frames": Axis(
+        "Frames, 150 contracts of three venues, features and detectors", "frame", (100_000, 1_000_000, 10_000_000), (1_000, 10_000), frames
+    ),
     "contracts": Axis("Contracts live, 200,000 frames, features and detectors", "frame", (15, 150, 1_500), (15, 150), contracts),
     "snapshots": Axis("Contracts live, the engine's state as bytes", "contract", (15, 150, 1_500), (15, 150), snapshots),
     "settings": Axis("Settings of a sweep, one day of 1 M trades", "bracket", (100, 1_000, 10_000, 100_000), (10, 100), settings),
@@ -157,8 +164,14 @@ def run(quick: bool, names: Sequence[str] = ()) -> list[dict]:
             continue
         samples, notes = {}, {}
         for step in axis.quick if quick else axis.steps:
-            done = subprocess.run([sys.executable, "-m", "benches.growth", name, "--step", str(step)], capture_output=True, text=True, cwd=build.ROOT,
-                                  env=build.environment(), timeout=3600)
+            done = subprocess.run(
+                [sys.executable, "-m", "benches.growth", name, "--step", str(step)],
+                capture_output=True,
+                text=True,
+                cwd=build.ROOT,
+                env=build.environment(),
+                timeout=3600,
+            )
             if done.returncode:
                 raise RuntimeError(f"benches.growth {name} {step} failed:\n{done.stderr[-3000:]}")
             found = json.loads(done.stdout.splitlines()[-1])
@@ -172,10 +185,15 @@ def section(cases: list[dict]) -> list[str]:
     found = [one for one in cases if one["id"].startswith("growth.")]
     if not found:
         return []
-    text = ["## How cost grows", "",
-            "Each row makes one thing ten times larger from step to step. A cost is processor time a unit, the median of three rounds; 1.0x is growth in "
-            "proportion. The peak memory of the process, preparation included, stands behind it. [scale.md](scale.md) says what gives way first.", "",
-            "| what grows | steps | cost of a unit, peak memory | last / first |", "|---|---|---|---|"]
+    text = [
+        "## How cost grows",
+        "",
+        "Each row makes one thing ten times larger from step to step. A cost is processor time a unit, the median of three rounds; 1.0x is growth in "
+        "proportion. The peak memory of the process, preparation included, stands behind it. [scale.md](scale.md) says what gives way first.",
+        "",
+        "| what grows | steps | cost of a unit, peak memory | last / first |",
+        "|---|---|---|---|",
+    ]
     for one in found:
         steps = one["contestants"]
         costs = [f"{step['median']:,.0f} ns, {step['note'].removesuffix(' at most')}" for step in steps.values()]

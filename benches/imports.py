@@ -32,10 +32,20 @@ def generate(file: Path, rows: int) -> None:
     random = np.random.default_rng(1)
     price = (1_040_000 + np.cumsum(random.integers(-2, 3, rows))) / 10
     qty = np.clip(random.pareto(1.5, rows) * 20, 1, 100_000).astype(np.int64) / 1000
-    csv.write_csv(pa.table({
-        "id": np.arange(6_000_000_000, 6_000_000_000 + rows), "price": price, "qty": qty, "quote_qty": np.round(price * qty, 4),
-        "time": START_MS + np.sort(random.integers(0, DAY_MS - 100_000, rows)),
-        "is_buyer_maker": pa.array(np.where(random.random(rows) < 0.5, "true", "false"))}), file, csv.WriteOptions(quoting_style="none"))
+    csv.write_csv(
+        pa.table(
+            {
+                "id": np.arange(6_000_000_000, 6_000_000_000 + rows),
+                "price": price,
+                "qty": qty,
+                "quote_qty": np.round(price * qty, 4),
+                "time": START_MS + np.sort(random.integers(0, DAY_MS - 100_000, rows)),
+                "is_buyer_maker": pa.array(np.where(random.random(rows) < 0.5, "true", "false")),
+            }
+        ),
+        file,
+        csv.WriteOptions(quoting_style="none"),
+    )
 
 
 def measure(file: Path, runs: int) -> dict[str, list[float]]:
@@ -44,8 +54,13 @@ def measure(file: Path, runs: int) -> dict[str, list[float]]:
         for name, work in (("polars", POLARS), ("ours", OURS)):
             with tempfile.TemporaryDirectory(dir=file.parent) as out:
                 script = TIMED.format(work=work.format(file=str(file), out=out))
-                took[name].append(float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=build.ROOT,
-                                                       env=build.environment()).stdout))
+                took[name].append(
+                    float(
+                        subprocess.run(
+                            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=build.ROOT, env=build.environment()
+                        ).stdout
+                    )
+                )
     return took
 
 
@@ -64,7 +79,9 @@ def main() -> int:
         took = measure(file.resolve(), options.runs)
     for name, seconds in took.items():
         print(f"{name:<8}median {statistics.median(seconds):6.2f} s    {min(seconds):.2f} to {max(seconds):.2f}")
-    print(f"ratio   {statistics.median(took['ours']) / statistics.median(took['polars']):.2f}      load before {load:.1f}, after {os.getloadavg()[0]:.1f}")
+    print(
+        f"ratio   {statistics.median(took['ours']) / statistics.median(took['polars']):.2f}      load before {load:.1f}, after {os.getloadavg()[0]:.1f}"
+    )
     return 0
 
 

@@ -37,13 +37,14 @@ def quantile_push(window: int) -> Case:
     values = streams.notional(1 << 16).tolist()
     entries, absent = contenders("quantile_push", window, Q)
     for name, push, _ in entries:
-        for x in values[:window + 50]:
+        for x in values[: window + 50]:
             got = push(x)
-        check_quantile(name, got, np.sort(values[50:window + 50]))
+        check_quantile(name, got, np.sort(values[50 : window + 50]))
     entries.append(("empty call", lambda x: None, "floor of the harness"))
     title = f"Streaming P95 of the last {window}: one Python call a value, quantile wanted after every push"
-    return Case(f"quantile.push.{window}", title, "push",
-                [Contestant(name, per_item(push, values), note=note) for name, push, note in entries], absent)
+    return Case(
+        f"quantile.push.{window}", title, "push", [Contestant(name, per_item(push, values), note=note) for name, push, note in entries], absent
+    )
 
 
 def check_quantile(name: str, got: float, ordered: np.ndarray) -> None:
@@ -60,9 +61,9 @@ def quantile_batch(window: int, n: int) -> Case:
         if name == "numpy_deque" and window > 100:
             absent = {**absent, name: f"sliding_window_view + quantile takes minutes at {window}"}
             continue
-        small = batch(x[:window + 500])
-        if name != "bottleneck":                 # has the median only
-            check_quantile(name, float(small[-1]), np.sort(x[500:window + 500]))
+        small = batch(x[: window + 500])
+        if name != "bottleneck":  # has the median only
+            check_quantile(name, float(small[-1]), np.sort(x[500 : window + 500]))
         contestants.append(Contestant(name, lambda _, batch=batch: lambda: batch(x), items=n, note=note))
     contestants.append(Contestant("ours_approximate", lambda _: lambda: ours.quantile_approximate(x, window, Q), items=n, note="within 0.4 %"))
     return Case(f"quantile.batch.{window}", f"Batch P95 of the last {window} over {n:,} values", "value", contestants, absent)
@@ -71,21 +72,31 @@ def quantile_batch(window: int, n: int) -> Case:
 def zscore_push(window: int) -> Case:
     values = streams.notional(1 << 16).tolist()
     entries, absent = contenders("zscore_push", window)
-    held = np.array(values[50:window + 50])
+    held = np.array(values[50 : window + 50])
     for name, push, _ in entries:
-        for x in values[:window + 50]:
+        for x in values[: window + 50]:
             got = push(x)
         if abs(got - (held[-1] - held.mean()) / held.std()) > 2e-3 * max(1.0, abs(got)):
             raise AssertionError(f"{name}: z {got!r}, expected about {(held[-1] - held.mean()) / held.std()!r}")
-    return Case(f"zscore.push.{window}", f"Streaming z-score against the last {window} values, one Python call a value", "push",
-                [Contestant(name, per_item(push, values), note=note) for name, push, note in entries], absent)
+    return Case(
+        f"zscore.push.{window}",
+        f"Streaming z-score against the last {window} values, one Python call a value",
+        "push",
+        [Contestant(name, per_item(push, values), note=note) for name, push, note in entries],
+        absent,
+    )
 
 
 def zscore_batch(window: int, n: int) -> Case:
     x = streams.notional(n)
     entries, absent = contenders("zscore_batch", window)
-    return Case(f"zscore.batch.{window}", f"Batch rolling mean and std over {window}, {n:,} values", "value",
-                [Contestant(name, lambda _, batch=batch: lambda: batch(x), items=n, note=note) for name, batch, note in entries], absent)
+    return Case(
+        f"zscore.batch.{window}",
+        f"Batch rolling mean and std over {window}, {n:,} values",
+        "value",
+        [Contestant(name, lambda _, batch=batch: lambda: batch(x), items=n, note=note) for name, batch, note in entries],
+        absent,
+    )
 
 
 def zscore_error(window: int) -> dict:
@@ -100,7 +111,7 @@ def zscore_error(window: int) -> dict:
             raise AssertionError(f"{name}: {len(std)} results for {len(x)} values")
         errors = []
         for i in range(5_000 + window, len(x), 61):
-            w = x[i - window + 1:i + 1].astype(np.longdouble)
+            w = x[i - window + 1 : i + 1].astype(np.longdouble)
             true = np.sqrt(((w - w.mean()) ** 2).mean())
             true_sample = true * np.sqrt(np.longdouble(window) / (window - 1)) if "sample" in note else true
             error = abs(np.longdouble(std[i]) / true_sample - 1)
@@ -139,5 +150,10 @@ def decisions(window: int, n: int) -> dict:
         want = ours.decisions_by_sorting(x, Q, window, n)
         wrong[kind] = int((got != want).sum())
     title = f"Exact decisions that differ from a sort, of {n:,} on each stream (window {window})"
-    return {"id": "quantile.wrong", "title": title, "unit": "wrong", "skipped": {}, "contestants": {
-        k: {"min": v, "median": v, "max": v, "samples": 1, "items": n, "note": ""} for k, v in wrong.items()}}
+    return {
+        "id": "quantile.wrong",
+        "title": title,
+        "unit": "wrong",
+        "skipped": {},
+        "contestants": {k: {"min": v, "median": v, "max": v, "samples": 1, "items": n, "note": ""} for k, v in wrong.items()},
+    }

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FULL = 1_000_000                                     # trades from which on it is a whole day
+FULL = 1_000_000  # trades from which on it is a whole day
 SEED = 20261121
-START = 1_772_409_600_000_000_000 // 7 * 7 + 7      # ns UTC, on the grid; a Monday
+START = 1_772_409_600_000_000_000 // 7 * 7 + 7  # ns UTC, on the grid; a Monday
 DAY_NS = 86_400_000_000_000
 TICK, LOT = 0.1, 1.0
-PRICE = 20_000                                       # ticks at the start of the day
+PRICE = 20_000  # ticks at the start of the day
 MOVES = 400_000
 BURSTS, FORCED = 400, 10_000
 QUIET_NS = 75 * 60 * 10**9
@@ -61,15 +61,27 @@ def settings(count: int, seed: int = SEED) -> list[Setting]:
     r = np.random.default_rng(seed)
     out = {Setting(): None}
     while len(out) < count:
-        out[Setting(int(r.integers(5, 31)) * 10_000, int(r.integers(5, 41)) * 10_000, int(r.integers(10, 51)) * 10_000,
-                    int(r.integers(2, 31)) * 60, int(r.integers(2, 31)) * 60, int(r.integers(1, 11)) * 60)] = None
+        out[
+            Setting(
+                int(r.integers(5, 31)) * 10_000,
+                int(r.integers(5, 41)) * 10_000,
+                int(r.integers(10, 51)) * 10_000,
+                int(r.integers(2, 31)) * 60,
+                int(r.integers(2, 31)) * 60,
+                int(r.integers(1, 11)) * 60,
+            )
+        ] = None
     return list(out)
 
 
 def detectors(count: int) -> list[Detector]:
     """`count` different detector settings; the first is the task's own."""
-    grid = [Detector(round(q, 4), w, s) for s in (60, 30, 90, 20, 120) for w in (1000, 500, 250, 2000)
-            for q in (0.95, 0.94, 0.96, 0.93, 0.97, 0.92, 0.98, 0.91, 0.9, 0.88)]
+    grid = [
+        Detector(round(q, 4), w, s)
+        for s in (60, 30, 90, 20, 120)
+        for w in (1000, 500, 250, 2000)
+        for q in (0.95, 0.94, 0.96, 0.93, 0.97, 0.92, 0.98, 0.91, 0.9, 0.88)
+    ]
     if count > len(grid):
         raise ValueError(f"detectors: there are {len(grid)}, asked for {count}")
     return grid[:count]
@@ -79,9 +91,9 @@ def detectors(count: int) -> list[Detector]:
 class Day:
     """Columns. Prices in ticks, quantities in lots, times in ns; `trades_before`, `quotes_before`: where a row stands among the others."""
 
-    trades: dict[str, np.ndarray]          # ts, price, lots, side (+1 bought)
-    quotes: dict[str, np.ndarray]          # ts, bid, ask, bid_lots, ask_lots, trades_before
-    forced: dict[str, np.ndarray]          # ts, side (+1 long closed), price (quote currency), notional, trades_before, quotes_before
+    trades: dict[str, np.ndarray]  # ts, price, lots, side (+1 bought)
+    quotes: dict[str, np.ndarray]  # ts, bid, ask, bid_lots, ask_lots, trades_before
+    forced: dict[str, np.ndarray]  # ts, side (+1 long closed), price (quote currency), notional, trades_before, quotes_before
     tick: float = TICK
     lot: float = LOT
 
@@ -156,9 +168,9 @@ def day(trades: int = 2_000_000, seed: int = SEED) -> Day:
     bid = _path(r, when, start, length, side)
     sizes = r.integers(20, 400, (2, moves), dtype=np.int32)
     t = np.cumsum(r.exponential(1.0, trades - moves + 2))
-    t = np.interp(t[:-1] * (activity[-1] / t[-1]), activity, knots)         # the trades that move nothing
+    t = np.interp(t[:-1] * (activity[-1] / t[-1]), activity, knots)  # the trades that move nothing
     before = np.searchsorted(t, when)
-    at = before + 2 * np.arange(moves)               # rows: the quotes; the row before each but the first is the trade that made it
+    at = before + 2 * np.arange(moves)  # rows: the quotes; the row before each but the first is the trade that made it
     is_quote, is_taker = np.zeros(len(t) + 2 * moves - 1, bool), np.zeros(len(t) + 2 * moves - 1, bool)
     is_quote[at], is_taker[at[1:] - 1] = True, True
     ts = np.empty(len(is_quote))
@@ -169,8 +181,12 @@ def day(trades: int = 2_000_000, seed: int = SEED) -> Day:
     bought = r.integers(0, 2, trades, dtype=np.int8)
     bought[taker] = np.diff(bid) > 0
     quotes = {"ts": ts[is_quote], "bid": bid, "ask": bid + np.int32(1), "bid_lots": sizes[0], "ask_lots": sizes[1]}
-    deals = {"ts": ts[~is_quote], "price": bid[in_force] + bought, "side": 2 * bought - 1,
-             "lots": 1 + r.integers(0, 64, trades, dtype=np.uint8).astype(np.int32) ** 2 // 64}
+    deals = {
+        "ts": ts[~is_quote],
+        "price": bid[in_force] + bought,
+        "side": 2 * bought - 1,
+        "lots": 1 + r.integers(0, 64, trades, dtype=np.uint8).astype(np.int32) ** 2 // 64,
+    }
     quotes["trades_before"] = np.searchsorted(deals["ts"], quotes["ts"]).astype(np.int64)
     # one ns beside the grid a liquidation never stands at the time of a tick
     forced = {"ts": np.maximum.accumulate(_grid(forced_t)) + 1, "side": forced_side.astype(np.int8), "notional": notional}

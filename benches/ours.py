@@ -40,9 +40,11 @@ def zscore_batch(window):
 
 
 def instruments() -> list[Instrument]:
-    return [Instrument("ROSEUSDT", venue="bybit", tick_size="0.00001", lot_size="1"),
-            Instrument("BTCUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
-            Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001")]
+    return [
+        Instrument("ROSEUSDT", venue="bybit", tick_size="0.00001", lot_size="1"),
+        Instrument("BTCUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
+        Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001"),
+    ]
 
 
 def decoder():
@@ -93,17 +95,25 @@ def reaction():
 def engine():
     from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
+
     return Engine(["ETHUSDT"], CascadeConfig())
 
 
 #: the detectors beside the cascade; thresholds such that each speaks on these streams
-DETECTORS = ({"kind": "anomaly"}, {"kind": "bars"}, {"kind": "dollar", "min_usd": 5_000.0, "trigger_usd": 500_000.0}, {"kind": "imbalance"}, {"kind": "rate"})
+DETECTORS = (
+    {"kind": "anomaly"},
+    {"kind": "bars"},
+    {"kind": "dollar", "min_usd": 5_000.0, "trigger_usd": 500_000.0},
+    {"kind": "imbalance"},
+    {"kind": "rate"},
+)
 
 
 def bank():
     """An engine with all of them and the cascade."""
-    from liqcore.engine import Engine
     from liqcore.detectors.registry import make_detector
+    from liqcore.engine import Engine
+
     return Engine(["ETHUSDT"], detectors=[make_detector("cascade"), *(make_detector(**told) for told in DETECTORS)])
 
 
@@ -115,6 +125,7 @@ def featured():
     """An engine with the cascade and the features of `reversal`."""
     from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
+
     return Engine(["ETHUSDT"], CascadeConfig(), features=FEATURES)
 
 
@@ -168,6 +179,7 @@ def decisions_by_sorting(values: np.ndarray, q: float, window: int, n: int) -> n
 
 async def _connect(port, listener, sink):
     import picows
+
     transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
     if sink is not None:
         sink.transport = transport
@@ -178,11 +190,13 @@ async def _connect(port, listener, sink):
 def _spin(transport):
     """Where the client spins, its socket is read between the loop's turns, as in a live run with [run] spin."""
     from benches.spinning import SPIN
+
     SPIN.watch(transport)
 
 
 def _listener(sink):
     from liqshell.run.feed_listener import FeedListener
+
     return FeedListener(decoder(), sink, lambda raw, ts_recv: None)
 
 
@@ -202,17 +216,24 @@ async def client_ours_live(port, count):
     from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
     from liqcore.guard import Guard
-    from liqshell.run.dispatch import Dispatch, PicowsWire
     from liqshell.recording.recorder import Recorder
-    from liqshell.state.image import Image
+    from liqshell.run.dispatch import Dispatch, PicowsWire
     from liqshell.run.feed_listener import FeedListener
+    from liqshell.state.image import Image
 
     with tempfile.TemporaryDirectory() as folder:
         found = Engine(instruments(), CascadeConfig())
         for n, price in enumerate((0.045, 60_000.0, 2_500.0)):
             found.on_trade(1, 1, n, Side.LONG, price, 1.0)
-        guard = Guard(found.instruments, order_notional_max=1e9, total_notional_max=1e12, collar=0.99, orders_per_minute_max=200, rate_max=200,
-                      rate_window_s=0.001)
+        guard = Guard(
+            found.instruments,
+            order_notional_max=1e9,
+            total_notional_max=1e12,
+            collar=0.99,
+            orders_per_minute_max=200,
+            rate_max=200,
+            rate_window_s=0.001,
+        )
         wire = PicowsWire()
         image = Image(Path(folder) / "image.bin", found.instruments, "lqbench", 1)
         sink = probe().LiveReactionSink(found, Dispatch(found, guard, encoder(), image, wire))

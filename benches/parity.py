@@ -44,16 +44,29 @@ def step(scene: Scene, setting: market.Setting, latency_s: float, touch: bool) -
     day = scene.day
     policy = Watched(setting, day.tick, scene.notional, touch)
     engine = lc.Engine([scene.instrument], scene.config, policy, ours.risk(), equity=1e6, audit_capacity=1 << 17)
-    paper = lc.Paper(engine, lc.SimVenue([scene.instrument], fills="queue", hidden="none", maker_fee=market.MAKER, taker_fee=market.TAKER,
-                                         order_latency_s=latency_s, ack_latency_s=latency_s, funding_interval_s=0))
+    paper = lc.Paper(
+        engine,
+        lc.SimVenue(
+            [scene.instrument],
+            fills="queue",
+            hidden="none",
+            maker_fee=market.MAKER,
+            taker_fee=market.TAKER,
+            order_latency_s=latency_s,
+            ack_latency_s=latency_s,
+            funding_interval_s=0,
+        ),
+    )
     done = lc.Walk(paper, scene.tape).run(scene.tape.end + round(latency_s * 1e9))
     audit = engine.audit.drain()
     if not done or engine.audit.lost or engine.refused or paper.venue.lost:
         raise AssertionError(f"the run was not whole: {done}, {engine.audit.lost} records lost, refused {engine.refused}, venue {paper.venue.lost}")
     fills = audit[audit["kind"] == lc.AuditKind.AUDIT_FILL]
     x = fills["x"]
-    rows = [(int(ts) - round(latency_s * 1e9), round(p / day.tick), q, s, bool(int(m) & lc.FillFlag.FILL_MAKER))
-            for ts, p, q, s, m in zip(fills["ts"], x[:, 0], x[:, 1], fills["side"], x[:, 3], strict=True)]
+    rows = [
+        (int(ts) - round(latency_s * 1e9), round(p / day.tick), q, s, bool(int(m) & lc.FillFlag.FILL_MAKER))
+        for ts, p, q, s, m in zip(fills["ts"], x[:, 0], x[:, 1], fills["side"], x[:, 3], strict=True)
+    ]
     held = float((x[:, 1] * fills["side"]).sum())
     if abs(paper.venue.position(0) - held) > 1e-9 or abs(engine.account.position(0)["qty"] - held) > 1e-9:
         raise AssertionError(f"the fills sum to {held}, the venue holds {paper.venue.position(0)}, the account {engine.account.position(0)}")

@@ -17,11 +17,23 @@ def run(quick: bool) -> list[dict]:
     stream = streams.LiquidationStream()
     loop = probe().Reaction(ours.decoder(), ours.encoder(), 0, round_ns=FRAMES * stream.GAP_MS * 10**6)
     loop.load(stream.take(FRAMES))
-    return [measure(Case("reaction", "frame to order bytes in process: one Python call a frame", "frame",
-                         [Contestant(name, fresh(react), note=note) for name, react, note in entries], absent), repeats, target_ms),
-            measure(Case("reaction.c", "frame to order bytes inside C", "frame", [Contestant("kernels", lambda n: lambda: loop.run(n))]),
-                    repeats, target_ms),
-            *engine(quick, repeats, target_ms)]
+    return [
+        measure(
+            Case(
+                "reaction",
+                "frame to order bytes in process: one Python call a frame",
+                "frame",
+                [Contestant(name, fresh(react), note=note) for name, react, note in entries],
+                absent,
+            ),
+            repeats,
+            target_ms,
+        ),
+        measure(
+            Case("reaction.c", "frame to order bytes inside C", "frame", [Contestant("kernels", lambda n: lambda: loop.run(n))]), repeats, target_ms
+        ),
+        *engine(quick, repeats, target_ms),
+    ]
 
 
 def fresh(react) -> Prepare:
@@ -51,5 +63,15 @@ def check_order(order: bytes) -> None:
 def engine(quick: bool, repeats: int, target_ms: float) -> list[dict]:
     """The real path: liqcore.Engine.step with detector, audit and risk, without Python in the loop."""
     steps = probe().EngineLoop(ours.engine(), ours.events(20_000 if quick else 200_000))
-    return [measure(Case("engine.step", "Engine.step of a liquidation: door, kernels, detector, audit, inside C", "event",
-                         [Contestant("ours", lambda n: lambda: steps.run(n))]), repeats, target_ms)]
+    return [
+        measure(
+            Case(
+                "engine.step",
+                "Engine.step of a liquidation: door, kernels, detector, audit, inside C",
+                "event",
+                [Contestant("ours", lambda n: lambda: steps.run(n))],
+            ),
+            repeats,
+            target_ms,
+        )
+    ]

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 CLIENTS, PORT, WARM_S = 100, 8797, 8.0
 FEATURES = "liquidations.liq_imbalance@15m:zscore,flow.ofi@5m:zscore,price.last"
 
-READERS = '''
+READERS = """
 import asyncio, json, os, sys, time
 os.nice(10)
 port, clients, features = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -53,7 +53,7 @@ async def tell():
 async def main():
     await asyncio.gather(tell(), past(), *(stream() for _ in range(clients)))
 asyncio.run(main())
-'''
+"""
 
 
 class Readers:
@@ -61,9 +61,27 @@ class Readers:
 
     def __init__(self, folder: Path, state: Path):
         environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
-        self.server = subprocess.Popen([sys.executable, "-m", "liqshell", "serve", str(folder), "--port", str(PORT), "--no-auth", "--state", str(state),
-                                        "--live-limit", "0", "--history-limit", "0"], env=environment, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL)
+        self.server = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "liqshell",
+                "serve",
+                str(folder),
+                "--port",
+                str(PORT),
+                "--no-auth",
+                "--state",
+                str(state),
+                "--live-limit",
+                "0",
+                "--history-limit",
+                "0",
+            ],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for _ in range(200):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/health", timeout=1).read()
@@ -83,7 +101,7 @@ class Readers:
 
 async def lateness(seconds: float) -> np.ndarray:
     """us, asked every millisecond."""
-    late, clock = [], time.perf_counter           # the loop's own clock counts whole milliseconds
+    late, clock = [], time.perf_counter  # the loop's own clock counts whole milliseconds
     end = clock() + seconds
     while (due := clock() + 0.001) < end:
         await asyncio.sleep(0.001)
@@ -98,8 +116,10 @@ async def turns(folder: Path, state: Path, rounds: int, seconds: float) -> dict[
 
     out: dict[str, list[np.ndarray]] = {"nobody": [], "readers": []}
     async with await serve(Config(seed=6, at_now=True)) as emulator:
-        config = loads(f'[run]\nname = "read"\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\n'
-                       'symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT"]\n[detector]\nwarmup = 30\n')
+        config = loads(
+            f'[run]\nname = "read"\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\n'
+            'symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT"]\n[detector]\nwarmup = 30\n'
+        )
         session = Session(config, folder, emulator.clock, {"synthetic": True})
         running = asyncio.create_task(session.run())
         await asyncio.sleep(WARM_S)
@@ -122,6 +142,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     arguments = parser.parse_args()
     import uvloop
+
     from liqshell.run import replay
 
     with tempfile.TemporaryDirectory() as scratch, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -27,9 +27,9 @@ from benches.streams import BASE_MS
 
 VENUES = ("bybit", "binance_um", "okx")
 CONTRACTS, RATE, DISTINCT = 500, 50_000, 200_000
-MEMBER_FRAMES = 5_000                   # of a flush: a run of 10,000 frames a second
+MEMBER_FRAMES = 5_000  # of a flush: a run of 10,000 frames a second
 T0 = BASE_MS * 1_000_000
-TICK_S = 0.002                          # of a venue: it sends what has become due
+TICK_S = 0.002  # of a venue: it sends what has become due
 
 
 def symbols(venue: str) -> list[str]:
@@ -45,13 +45,21 @@ def settings_of() -> dict:
 
     def names(venue: str) -> str:
         return ",".join(f'"{name}"' for name in symbols(venue))
+
     others = "".join(f"[feeds.{venue}]\nsymbols=[{names(venue)}]\n" for venue in VENUES[1:])
-    config = loads(f'[feed]\nvenue="{VENUES[0]}"\nsymbols=[{names(VENUES[0])}]\n{others}[detector]\nwarmup=30\nrefresh_s=0\n'
-                   "[limits]\ndata_age_max_s=12\nevent_age_max_s=12\npositions_max=1500\norders_per_minute_max=1024\nexposure_max=1e11\n"
-                   'daily_loss_max=1.0\nweekly_loss_max=1.0\nleverage_max=1000.0\n[paper]\nequity=1e9\n')
-    return pipeline.settings(config, [
-        lc.Instrument(name, venue=venue, tick_size="0.01", lot_size="0.001", completeness=adapter_of(venue).completeness)
-        for venue in VENUES for name in symbols(venue)])
+    config = loads(
+        f'[feed]\nvenue="{VENUES[0]}"\nsymbols=[{names(VENUES[0])}]\n{others}[detector]\nwarmup=30\nrefresh_s=0\n'
+        "[limits]\ndata_age_max_s=12\nevent_age_max_s=12\npositions_max=1500\norders_per_minute_max=1024\nexposure_max=1e11\n"
+        "daily_loss_max=1.0\nweekly_loss_max=1.0\nleverage_max=1000.0\n[paper]\nequity=1e9\n"
+    )
+    return pipeline.settings(
+        config,
+        [
+            lc.Instrument(name, venue=venue, tick_size="0.01", lot_size="0.001", completeness=adapter_of(venue).completeness)
+            for venue in VENUES
+            for name in symbols(venue)
+        ],
+    )
 
 
 def spread(values: list[float], scale: float = 1.0) -> str:
@@ -69,10 +77,10 @@ def write(frames: list[tuple[int, bytes]], folder: Path, values: dict, rounds: i
         taps = [recorder.tap(venue) for venue in VENUES]
         for _ in range(rounds):
             kept = written = 0.0
-            for state in (FeedState.FEED_DOWN, FeedState.FEED_UP):      # a new connection: the numbers of tickers begin again
+            for state in (FeedState.FEED_DOWN, FeedState.FEED_UP):  # a new connection: the numbers of tickers begin again
                 recorder.mark(ts, FEED, {"state": int(state), "ts_event": ts})
             for n in range(0, len(frames), MEMBER_FRAMES):
-                part = [(ts + k * step, taps[v], raw) for k, (v, raw) in enumerate(frames[n:n + MEMBER_FRAMES])]
+                part = [(ts + k * step, taps[v], raw) for k, (v, raw) in enumerate(frames[n : n + MEMBER_FRAMES])]
                 ts += len(part) * step
                 began = time.thread_time()
                 for at, tap, raw in part:
@@ -89,6 +97,7 @@ def write(frames: list[tuple[int, bytes]], folder: Path, values: dict, rounds: i
 def read(path: Path, how: str) -> float:
     """Events a second. how: "stated" as they are read, "ordered" also validated."""
     from liqshell import formats
+
     began, count = time.thread_time(), 0
     for block in getattr(formats.read(path), how)():
         count += len(block) if how == "ordered" else len(block.events)
@@ -98,6 +107,7 @@ def read(path: Path, how: str) -> float:
 def unpack(path: Path) -> float:
     """Seconds of unpacking alone."""
     from liqshell.recording import packing
+
     began = time.thread_time()
     for file in packing.frame_files(path):
         for _ in packing.pieces(file):
@@ -118,25 +128,30 @@ def costs(rounds: int, contracts: int) -> None:
                 for piece in packing.pieces(file):
                     out.write(gzip.compress(piece, 3))
         mean = sum(len(raw) for _, raw in frames) / len(frames)
-        print(f"load {os.getloadavg()[0]:.1f}; {rounds} x {DISTINCT} frames of {mean:.0f} B, {contracts} contracts a venue; median (least to most) of {rounds}")
+        print(
+            f"load {os.getloadavg()[0]:.1f}; {rounds} x {DISTINCT} frames of {mean:.0f} B, {contracts} contracts a venue; median (least to most) of {rounds}"
+        )
         print(f"keep a frame   {spread([one[0] for one in found], 1e6)} us, under the interpreter's lock")
         print(f"write a frame  {spread([one[1] for one in found], 1e6)} us, nearly all of it without")
         for name, path in (("zstandard", run), ("gzip", before)):
             size = sum(file.stat().st_size for file in packing.frame_files(path))
             decoded, events = [read(path, "stated") for _ in range(rounds)], [read(path, "ordered") for _ in range(rounds)]
             alone = [rounds * DISTINCT / unpack(path) for _ in range(rounds)]
-            print(f"{name:<10} {size / 1e6:.1f} MB; M events/s: read {spread(decoded, 1e-6)}, and validated {spread(events, 1e-6)}, "
-                  f"unpacked alone {spread(alone, 1e-6)}")
+            print(
+                f"{name:<10} {size / 1e6:.1f} MB; M events/s: read {spread(decoded, 1e-6)}, and validated {spread(events, 1e-6)}, "
+                f"unpacked alone {spread(alone, 1e-6)}"
+            )
 
 
 # ---- the flood
+
 
 def venue_process(address, seconds: float) -> None:
     """Three venues that send their share of the flood, each to whoever connects to its path, in the time of now."""
     import picows
 
     frames: list[list[bytes]] = [[], [], []]
-    for v, raw in venue_streams.mixed(list(VENUES), CONTRACTS, DISTINCT, 1e15):      # all in the same second
+    for v, raw in venue_streams.mixed(list(VENUES), CONTRACTS, DISTINCT, 1e15):  # all in the same second
         frames[v].append(raw)
 
     async def send(transport, own: list[bytes]) -> None:
@@ -161,6 +176,7 @@ def venue_process(address, seconds: float) -> None:
         server = await picows.ws_create_server(lambda request: Listener(int(request.path.rpartition(b"/")[2])), "127.0.0.1", 0)
         address.send(server.sockets[0].getsockname()[1])
         await asyncio.sleep(seconds + 10.0)
+
     asyncio.run(run())
 
 
@@ -181,14 +197,20 @@ def tell(pipe, recorder, writer: int, listeners: list, measured: tuple[float, di
     """Of the first part of a flood. writer: the recorder's thread; measured: seconds, processor seconds of each thread, frames."""
     passed, spent, frames = measured
     others = sum(one.others for one in listeners)
-    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {others} by the general parser, {recorder.dropped} dropped, "
-          f"{recorder.written} lines written, {recorder.alarms} failed writes")
+    print(
+        f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {others} by the general parser, {recorder.dropped} dropped, "
+        f"{recorder.written} lines written, {recorder.alarms} failed writes"
+    )
     main = threading.main_thread().native_id
-    print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
-          f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
+    print(
+        f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
+        f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}"
+    )
     for name, found in pipe.sink.latency().items():
-        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
-                                                      for key, value in found.items()))
+        print(
+            f"in the engine, {name}: "
+            + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}" for key, value in found.items())
+        )
 
 
 async def flood(seconds: float, folder: Path) -> None:
@@ -208,12 +230,14 @@ async def flood(seconds: float, folder: Path) -> None:
     with Recorder(folder, flush_s=0.5) as recorder:
         recorder.mark(clock.now_ns(), META, values)
         writer = next(one.native_id for one in threading.enumerate() if one.name == "liqcore-record")
-        listeners = [FeedListener(one.decoder.scan, one.sink, one.other, tap=recorder.tap(one.venue), clock=clock)
-                     for one in (pipe.sources[venue] for venue in VENUES)]
+        listeners = [
+            FeedListener(one.decoder.scan, one.sink, one.other, tap=recorder.tap(one.venue), clock=clock)
+            for one in (pipe.sources[venue] for venue in VENUES)
+        ]
         for n, listener in enumerate(listeners):
             await picows.ws_connect(lambda listener=listener: listener, f"ws://127.0.0.1:{port}/{n}")
         began, cpu, blocks, seen, step = time.monotonic(), thread_seconds(), 0, 0, 0
-        tracemalloc_from = seconds * 0.8                # it slows what it counts, so the figures are taken before
+        tracemalloc_from = seconds * 0.8  # it slows what it counts, so the figures are taken before
         measured = None
         while (passed := time.monotonic() - began) < seconds - 1.0:
             asked = time.perf_counter()
@@ -252,6 +276,7 @@ def main() -> int:
             costs(options.rounds, contracts)
         return 0
     import uvloop
+
     with tempfile.TemporaryDirectory() as folder:
         uvloop.run(flood(options.flood, Path(folder) / "frames"))
     return 0

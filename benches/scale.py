@@ -19,11 +19,17 @@ from pathlib import Path
 import numpy as np
 
 DAY_NS = 86_400 * 10**9
-FIRST_DAY_NS = 1_767_225_600 * 10**9          # 2026-01-01
-SPANS = 2                                     # generated side by side, each a market of its own seed
-GRIDS = {10_000: ("[0.0005, 0.00075, 0.001, 0.00125, 0.0015, 0.00175, 0.002, 0.0025, 0.003, 0.004]", "{from = 0.0005, to = 0.005, step = 0.0005}",
-                  "{from = 0.001, to = 0.0055, step = 0.0005}", "[60, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 7200]"),
-         16: ("[0.001, 0.0015]", "[0.001, 0.002]", "[0.0025, 0.004]", "[600, 1800]")}
+FIRST_DAY_NS = 1_767_225_600 * 10**9  # 2026-01-01
+SPANS = 2  # generated side by side, each a market of its own seed
+GRIDS = {
+    10_000: (
+        "[0.0005, 0.00075, 0.001, 0.00125, 0.0015, 0.00175, 0.002, 0.0025, 0.003, 0.004]",
+        "{from = 0.0005, to = 0.005, step = 0.0005}",
+        "{from = 0.001, to = 0.0055, step = 0.0005}",
+        "[60, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 7200]",
+    ),
+    16: ("[0.001, 0.0015]", "[0.001, 0.002]", "[0.0025, 0.004]", "[600, 1800]"),
+}
 
 
 def generate(folder: Path, first: int, last: int, seed: int) -> int:
@@ -32,8 +38,8 @@ def generate(folder: Path, first: int, last: int, seed: int) -> int:
     import pyarrow.parquet as pq
 
     import liqcore as lc
-    from liqshell.emulator.market.contracts import contracts_of
     from liqshell.emulator.market import Market, Parameters
+    from liqshell.emulator.market.contracts import contracts_of
     from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TRADE
 
     done = first
@@ -45,20 +51,26 @@ def generate(folder: Path, first: int, last: int, seed: int) -> int:
     market, rows = Market(parameters), 0
     contracts = contracts_of(parameters.symbols)
     symbols = pa.array([c.symbol for c in contracts])
-    ticks = np.array([10.0 ** c.price_decimals for c in contracts])
-    lots = np.array([10.0 ** c.lot_decimals for c in contracts])
+    ticks = np.array([10.0**c.price_decimals for c in contracts])
+    lots = np.array([10.0**c.lot_decimals for c in contracts])
     kinds = {KIND_BBO: int(lc.Kind.BBO), KIND_LIQUIDATION: int(lc.Kind.LIQUIDATION), KIND_TRADE: int(lc.Kind.TRADE)}
     for day in range(done, last):
         made = market.take(24.0)
         price_unit, lot_unit = ticks[made["symbol"]], lots[made["symbol"]]
         quote, rare = made["kind"] == KIND_BBO, ~np.isin(made["kind"], list(kinds))
-        table = pa.table({
-            "ts_event": made["t"], "ts_recv": made["t"] + 60_000_000,
-            "kind": pa.array(np.select([made["kind"] == k for k in kinds], list(kinds.values()), int(lc.Kind.TICKER)).astype(np.int8)),
-            "symbol": pa.DictionaryArray.from_arrays(made["symbol"].astype(np.int16), symbols), "side": made["side"],
-            "price": made["price"] / price_unit, "qty": made["qty"] / lot_unit,
-            "aux_price": np.where(quote | rare, made["aux_price"] / price_unit, 0.0),
-            "aux_qty": np.where(quote, made["aux_qty"] / lot_unit, np.where(rare, made["aux_qty"] / 1e8, 0.0))})
+        table = pa.table(
+            {
+                "ts_event": made["t"],
+                "ts_recv": made["t"] + 60_000_000,
+                "kind": pa.array(np.select([made["kind"] == k for k in kinds], list(kinds.values()), int(lc.Kind.TICKER)).astype(np.int8)),
+                "symbol": pa.DictionaryArray.from_arrays(made["symbol"].astype(np.int16), symbols),
+                "side": made["side"],
+                "price": made["price"] / price_unit,
+                "qty": made["qty"] / lot_unit,
+                "aux_price": np.where(quote | rare, made["aux_price"] / price_unit, 0.0),
+                "aux_qty": np.where(quote, made["aux_qty"] / lot_unit, np.where(rare, made["aux_qty"] / 1e8, 0.0)),
+            }
+        )
         table = table.replace_schema_metadata({"liqcore.venue": "bybit", "liqcore.synthetic": "1"})
         temporary = folder / f"day{day:04d}.new"
         pq.write_table(table, temporary, compression="zstd")
@@ -78,7 +90,7 @@ def own_mb(process: int) -> float:
         for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
             total += own_mb(int(child))
     except OSError:
-        pass                                  # it ended, or this is no Linux
+        pass  # it ended, or this is no Linux
     return total
 
 
@@ -98,8 +110,12 @@ def timed(name: str, command: list[str], folder: Path, log: dict) -> None:
     if status:
         raise SystemExit(f"{name} failed: see {folder / name}.log")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    log[name] = {"wall_s": time.perf_counter() - began, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-                 "peak_mb": usage.ru_maxrss / 1024, "own_mb": own}
+    log[name] = {
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1024,
+        "own_mb": own,
+    }
     (folder / "scale.json").write_text(json.dumps(log, indent=1) + "\n")
 
 

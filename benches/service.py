@@ -62,7 +62,7 @@ class _Reading:
     def __iter__(self):
         rows = np.load(self._path)
         for low in range(0, len(rows), 65_536):
-            yield "bybit", "BTCUSDT", rows[low:low + 65_536]
+            yield "bybit", "BTCUSDT", rows[low : low + 65_536]
 
 
 def make_store(folder: Path, events: int) -> Path:
@@ -78,7 +78,7 @@ def make_store(folder: Path, events: int) -> Path:
 
 # ---- servers ----
 
-RIVAL = '''
+RIVAL = """
 import sys
 from pathlib import Path
 import uvicorn
@@ -108,7 +108,7 @@ async def live(asset: str, features_: str = "", who: None = Depends(key)):
 
 config = uvicorn.Config(app, port=int(sys.argv[4]), loop="uvloop", http="httptools", access_log=False, log_config=None)
 uvicorn.Server(config).run()
-'''
+"""
 
 
 def start(command: list[str], port: int) -> subprocess.Popen:
@@ -177,15 +177,33 @@ def live(store: Path, folder: Path, seconds: float) -> dict:
     token = keys.new(folder / "state", tuple(keys.SCOPES), "now")
     rival = folder / "rival.py"
     rival.write_text(RIVAL)
-    ours = start([sys.executable, "-m", "liqshell", "serve", str(store), "--state", str(folder / "state"), "--port", "8731", "--live-limit", "0",
-                  "--features", ",".join(NAMES)], 8731)
+    ours = start(
+        [
+            sys.executable,
+            "-m",
+            "liqshell",
+            "serve",
+            str(store),
+            "--state",
+            str(folder / "state"),
+            "--port",
+            "8731",
+            "--live-limit",
+            "0",
+            "--features",
+            ",".join(NAMES),
+        ],
+        8731,
+    )
     theirs = start([sys.executable, "-P", str(rival), str(store), token, ",".join(NAMES), "8732"], 8732)
     found: dict[str, list[tuple[float, float, float]]] = {"ours": [], "fastapi": []}
     try:
         for _ in range(ROUNDS):
             for name, port in (("ours", 8731), ("fastapi", 8732)):
-                request = (f"GET /v1/features/live?asset=BTC&features={','.join(NAMES)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-                           f"Authorization: Bearer {token}\r\n\r\n").encode()
+                request = (
+                    f"GET /v1/features/live?asset=BTC&features={','.join(NAMES)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+                    f"Authorization: Bearer {token}\r\n\r\n"
+                ).encode()
                 uvloop.run(load(port, request, 0.3, 1))
                 alone = uvloop.run(load(port, request, seconds / 2, 1))
                 many = uvloop.run(load(port, request, seconds, CONNECTIONS))
@@ -195,8 +213,10 @@ def live(store: Path, folder: Path, seconds: float) -> dict:
         theirs.terminate()
         ours.wait()
         theirs.wait()
-    return {name: {"requests_per_s": max(r[0] for r in rows), "p50_us": min(r[1] for r in rows), "p99_us": min(r[2] for r in rows)}
-            for name, rows in found.items()}
+    return {
+        name: {"requests_per_s": max(r[0] for r in rows), "p50_us": min(r[1] for r in rows), "p99_us": min(r[2] for r in rows)}
+        for name, rows in found.items()
+    }
 
 
 def history(store: Path, folder: Path) -> dict:
@@ -208,15 +228,21 @@ def history(store: Path, folder: Path) -> dict:
     rng = np.random.default_rng(1)
     data = feature_rows.open_data([store])
     times = np.unique(rng.integers(data.start, data.end, MOMENTS))
-    server = start([sys.executable, "-m", "liqshell", "serve", str(store), "--state", str(folder / "state"), "--port", "8733", "--history-limit", "0"], 8733)
+    server = start(
+        [sys.executable, "-m", "liqshell", "serve", str(store), "--state", str(folder / "state"), "--port", "8733", "--history-limit", "0"], 8733
+    )
 
     def ask(at: list[int], accept: str = "application/json") -> tuple[float, bytes]:
         body = json.dumps({"asset": "BTC", "features": NAMES, "at": at}).encode()
-        request = urllib.request.Request("http://127.0.0.1:8733/v1/features/historical", body,
-                                         {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": accept})
+        request = urllib.request.Request(
+            "http://127.0.0.1:8733/v1/features/historical",
+            body,
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": accept},
+        )
         began = time.perf_counter()
         with urllib.request.urlopen(request, timeout=120) as answer:
             return time.perf_counter() - began, answer.read()
+
     try:
         first, _ = ask(times.tolist())
         walks, asked, plain, single = [], [], [], []
@@ -236,8 +262,14 @@ def history(store: Path, folder: Path) -> dict:
     finally:
         server.terminate()
         server.wait()
-    return {"walk_s": min(walks), "api_first_s": first, "api_s": min(asked), "api_median_s": statistics.median(asked), "api_arrow_s": min(plain),
-            "one_moment_ms": statistics.median(single) * 1e3}
+    return {
+        "walk_s": min(walks),
+        "api_first_s": first,
+        "api_s": min(asked),
+        "api_median_s": statistics.median(asked),
+        "api_arrow_s": min(plain),
+        "one_moment_ms": statistics.median(single) * 1e3,
+    }
 
 
 def main() -> None:

@@ -21,12 +21,17 @@ class Stale:
 
 
 STALE = (
-    Stale("NautilusTrader", "nautilus_trader", "1.221.0", "2.0.0rc6 (and 1.231.0 of the old core)",
-          "1.221.0 is the last that installs on Python 3.11, which these benchmarks run on. 2.0.0rc6 wants Python 3.12: in a Python 3.12.1 of its own it "
-          "installs and imports on this machine, but it is another program (a Rust core; no nautilus_trader.backtest.engine, no "
-          "nautilus_trader.trading.strategy), so that the rule of the day's backtest, written for 1.x, does not run on it and has not been written anew",
-          "The ratio is against the retired Cython core and says nothing about 2.0. An earlier measurement of ours, whose script is not kept here, gave "
-          "about 377 x against a 2.0 release candidate: expect that order of magnitude, and take neither as today's until it is measured"),
+    Stale(
+        "NautilusTrader",
+        "nautilus_trader",
+        "1.221.0",
+        "2.0.0rc6 (and 1.231.0 of the old core)",
+        "1.221.0 is the last that installs on Python 3.11, which these benchmarks run on. 2.0.0rc6 wants Python 3.12: in a Python 3.12.1 of its own it "
+        "installs and imports on this machine, but it is another program (a Rust core; no nautilus_trader.backtest.engine, no "
+        "nautilus_trader.trading.strategy), so that the rule of the day's backtest, written for 1.x, does not run on it and has not been written anew",
+        "The ratio is against the retired Cython core and says nothing about 2.0. An earlier measurement of ours, whose script is not kept here, gave "
+        "about 377 x against a 2.0 release candidate: expect that order of magnitude, and take neither as today's until it is measured",
+    ),
     Stale("vectorbt", "vectorbt", "1.0.0", "1.2.0", "the backtests were measured before it was installed here", "Ratios are of 1.0.0"),
 )
 
@@ -49,8 +54,15 @@ def section(result: dict) -> list[str]:
     absent: dict[str, str] = {}
     for case in result["cases"]:
         absent |= {name: (why.splitlines() or ["no reason given"])[0] for name, why in case["skipped"].items()}
-    out = ["## Rivals as they are today", "",
-           f"Newest versions as of {CHECKED}, of the three simulators: hftbacktest 2.4.4 is the newest. Those of the packages that kernels and feeds are "
-           "compared with stand under Versions and were not looked up.", "",
-           "| rival | measured here | newest | why that was not run, and what the figure means |", "|---|---|---|---|", *rows, ""]
+    out = [
+        "## Rivals as they are today",
+        "",
+        f"Newest versions as of {CHECKED}, of the three simulators: hftbacktest 2.4.4 is the newest. Those of the packages that kernels and feeds are "
+        "compared with stand under Versions and were not looked up.",
+        "",
+        "| rival | measured here | newest | why that was not run, and what the figure means |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
     return out + (["Not run here at all: " + "; ".join(f"{name} ({why})" for name, why in sorted(absent.items())) + ".", ""] if absent else [])

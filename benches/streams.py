@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 SEED = 20251010
-BASE_MS = 1_760_126_400_000                 # frames carry plausible times; nothing reads a clock
+BASE_MS = 1_760_126_400_000  # frames carry plausible times; nothing reads a clock
 
 
 def notional(n: int, seed: int = SEED) -> np.ndarray:
@@ -51,7 +51,9 @@ def liquidation_frames(n: int, rows: int, symbol: str = "ROSEUSDT", seed: int = 
         ts = BASE_MS + 500 * i
         data = ",".join(
             f'{{"T":{ts - rng.randrange(500)},"s":"{symbol}","S":"{rng.choice(("Buy", "Sell"))}","v":"{rng.randrange(100, 99999)}",'
-            f'"p":"0.0{rng.randrange(4000, 4999)}"}}' for _ in range(rows))
+            f'"p":"0.0{rng.randrange(4000, 4999)}"}}'
+            for _ in range(rows)
+        )
         out.append(f'{{"topic":"allLiquidation.{symbol}","type":"snapshot","ts":{ts},"data":[{data}]}}'.encode())
     return out
 
@@ -82,7 +84,9 @@ def trade_frames(n: int, rows: int, symbol: str = "BTCUSDT", seed: int = SEED) -
         data = ",".join(
             f'{{"T":{ts - rng.randrange(20)},"s":"{symbol}","S":"{rng.choice(("Buy", "Sell"))}","v":"0.{rng.randrange(1, 999):03d}",'
             f'"p":"{rng.randrange(60000, 69999)}.{rng.randrange(10)}0","L":"PlusTick","i":"{_uuid(rng)}","BT":false,"RPI":false,'
-            f'"seq":{57377493000 + i}}}' for _ in range(rows))
+            f'"seq":{57377493000 + i}}}'
+            for _ in range(rows)
+        )
         out.append(f'{{"topic":"publicTrade.{symbol}","type":"snapshot","ts":{ts},"data":[{data}]}}'.encode())
     return out
 
@@ -95,8 +99,10 @@ def book_frames(n: int, levels: int = 8, symbol: str = "BTCUSDT", seed: int = SE
         ts = BASE_MS + 20 * i
         mid = rng.randrange(60000, 69999)
         bids, asks = (",".join(_level(rng, mid + sign * k, 0, 10) for k in range(1, levels + 1)) for sign in (-1, 1))
-        out.append(f'{{"topic":"orderbook.50.{symbol}","type":"delta","ts":{ts},"data":{{"s":"{symbol}","b":[{bids}],"a":[{asks}],'
-                   f'"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode())
+        out.append(
+            f'{{"topic":"orderbook.50.{symbol}","type":"delta","ts":{ts},"data":{{"s":"{symbol}","b":[{bids}],"a":[{asks}],'
+            f'"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode()
+        )
     return out
 
 
@@ -106,8 +112,10 @@ def top_frames(n: int, symbol: str = "BTCUSDT", seed: int = SEED) -> list[bytes]
     out = []
     for i in range(n):
         ts, mid = BASE_MS + 10 * i, rng.randrange(60000, 69999)
-        out.append(f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[{_level(rng, mid, 0, 5)}],'
-                   f'"a":[{_level(rng, mid, 5, 10)}],"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode())
+        out.append(
+            f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[{_level(rng, mid, 0, 5)}],'
+            f'"a":[{_level(rng, mid, 5, 10)}],"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode()
+        )
     return out
 
 

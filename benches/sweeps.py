@@ -20,7 +20,7 @@ from benches.simulators import ours as simulated
 from benches.worker import Worker
 from liqcore.detectors.registry import make_detector
 
-ROOM_GB = 14.0                         # what making and holding 100 M trades takes
+ROOM_GB = 14.0  # what making and holding 100 M trades takes
 COUNT = 100
 
 
@@ -46,8 +46,10 @@ def hundred(folder: Path, rounds: int) -> list[dict]:
     settings = liqcore_sweep.grid(market.settings(COUNT))
     parts = liqcore_sweep.columns(folder)
     expected = liqcore_sweep.whole(parts, settings)
-    samples: dict[str, list[float]] = {"ours": [timed(liqcore_sweep.whole, parts, settings)[0] for _ in range(rounds)],
-                                       "ours, two cores": [timed(liqcore_sweep.whole, parts, settings, 2)[0] for _ in range(rounds)]}
+    samples: dict[str, list[float]] = {
+        "ours": [timed(liqcore_sweep.whole, parts, settings)[0] for _ in range(rounds)],
+        "ours, two cores": [timed(liqcore_sweep.whole, parts, settings, 2)[0] for _ in range(rounds)],
+    }
     note = f"{expected['trades'].sum()} trades, net {expected['net'].sum():.4f}"
     notes, skipped = {"ours": f"{note}; index, signals and settings, one core", "ours, two cores": note}, {}
     for name, module in (("Numba loop", "numba_loop"), ("hftbacktest", "hftbacktest")):
@@ -76,8 +78,10 @@ def many(folder: Path, quick: bool) -> list[dict]:
     detectors, few = (10, 10) if quick else (100, 100)
     grid = liqcore_sweep.grid(market.settings(few))
     both = [timed(liqcore_sweep.detectors, tape, detectors, grid, 1)[0] for _ in range(1 if quick else 3)]
-    return [case("sweep.10000", f"{len(settings):,} settings on one day, signals included", "ms", samples, {}, {}),
-            case("sweep.grid", f"{detectors} detector settings x {few} execution settings", "ms", {"ours": both}, {}, {})]
+    return [
+        case("sweep.10000", f"{len(settings):,} settings on one day, signals included", "ms", samples, {}, {}),
+        case("sweep.grid", f"{detectors} detector settings x {few} execution settings", "ms", {"ours": both}, {}, {}),
+    ]
 
 
 def one_core(made, grid) -> np.ndarray:
@@ -132,10 +136,12 @@ def scale(counts: tuple[int, ...], rounds: int) -> list[dict]:
         one = (tape, market.Setting(), market.Detector(), liqcore_step.DELAY_S)
         walk[name] = [timed(liqcore_step.one, *one)[0] for _ in range(2 * rounds)]
         del tape, parts, one
-    return [case("scale.sweep", "Sweep: cost of a setting (1,000 settings, signals included), same price path", "us/setting", each, skipped, notes),
-            case("scale.walk", "Walk: one setting, everything included, same price path", "ms/run", walk, skipped, {}),
-            case("scale.build", "Tape from columns: checks and index", "ms", build, skipped, {}),
-            case("scale.bytes", "Tape: bytes a trade, quotes, liquidations and index included", "B/trade", size, skipped, {})]
+    return [
+        case("scale.sweep", "Sweep: cost of a setting (1,000 settings, signals included), same price path", "us/setting", each, skipped, notes),
+        case("scale.walk", "Walk: one setting, everything included, same price path", "ms/run", walk, skipped, {}),
+        case("scale.build", "Tape from columns: checks and index", "ms", build, skipped, {}),
+        case("scale.bytes", "Tape: bytes a trade, quotes, liquidations and index included", "B/trade", size, skipped, {}),
+    ]
 
 
 def detection(count: int, rounds: int) -> dict:
@@ -145,16 +151,33 @@ def detection(count: int, rounds: int) -> dict:
     many["instrument"] = np.random.default_rng(7).integers(0, contracts, count)
     tape = lc.Tape.of([lc.Instrument("ETHUSDT")], events)
     few = min(count, 3_000)
-    samples: dict[str, list[float]] = {"ours": [], "ours, one stream": [], "ours, 8 streams": [], "ours, 8 streams, 2 threads": [], "plain Python": []}
+    samples: dict[str, list[float]] = {
+        "ours": [],
+        "ours, one stream": [],
+        "ours, 8 streams": [],
+        "ours, 8 streams, 2 threads": [],
+        "plain Python": [],
+    }
     for _ in range(rounds):
         samples["ours"].append(1e6 * timed(tape.signals, config)[0] / count)
         samples["ours, one stream"].append(1e6 * timed(cascades(1)[0].run, events)[0] / count)
         samples["ours, 8 streams"].append(1e6 * timed(lc.Standalone.run_all, cascades(contracts), many, 1)[0] / count)
         samples["ours, 8 streams, 2 threads"].append(1e6 * timed(lc.Standalone.run_all, cascades(contracts), many, 2)[0] / count)
     samples["plain Python"].append(1e6 * timed(by_percentile, (events["qty"] * events["price"])[:few])[0] / few)
-    return case("detect.batch", f"Cascade detector over {count:,} liquidations: P95 of 1000, z-score, phases", "ns/liquidation", samples, {},
-                {"ours": "Tape.signals", "ours, one stream": "Standalone.run", "ours, 8 streams": "Standalone.run_all, signals as objects",
-                 "ours, 8 streams, 2 threads": "the same without the GIL", "plain Python": "the P95 alone: deque and numpy.percentile"})
+    return case(
+        "detect.batch",
+        f"Cascade detector over {count:,} liquidations: P95 of 1000, z-score, phases",
+        "ns/liquidation",
+        samples,
+        {},
+        {
+            "ours": "Tape.signals",
+            "ours, one stream": "Standalone.run",
+            "ours, 8 streams": "Standalone.run_all, signals as objects",
+            "ours, 8 streams, 2 threads": "the same without the GIL",
+            "plain Python": "the P95 alone: deque and numpy.percentile",
+        },
+    )
 
 
 def cascades(count: int) -> list[lc.Standalone]:

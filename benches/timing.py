@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Run = Callable[[], object]
-Prepare = Callable[[int], Run]              # number of items -> a function that processes that many
+Prepare = Callable[[int], Run]  # number of items -> a function that processes that many
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Contestant:
     name: str
     prepare: Prepare
     items: int | None = None
-    note: str = ""                          # what it computes, where that differs from the others
+    note: str = ""  # what it computes, where that differs from the others
 
 
 @dataclass
@@ -80,8 +80,13 @@ def measure(case: Case, repeats: int, target_ms: float) -> dict:
     finally:
         if enabled:
             gc.enable()
-    return {"id": case.id, "title": case.title, "unit": f"ns/{case.unit}", "skipped": case.skipped, "contestants": {
-        c.name: {**spread(samples[c.name]), "items": items[c.name], "note": c.note} for c in case.contestants}}
+    return {
+        "id": case.id,
+        "title": case.title,
+        "unit": f"ns/{case.unit}",
+        "skipped": case.skipped,
+        "contestants": {c.name: {**spread(samples[c.name]), "items": items[c.name], "note": c.note} for c in case.contestants},
+    }
 
 
 def spread(samples: list[float]) -> dict[str, float | int]:

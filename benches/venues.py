@@ -19,15 +19,27 @@ from benches.timing import Case, Contestant, measure, per_item
 FRAMES = 256
 FLOOD_VENUES = ("bybit", "binance_um", "okx")
 CONTRACTS, RATE, DISTINCT = 500, 50_000, 200_000
-FEATURES = ("liquidations.liq_imbalance@1m:zscore", "liquidations.liq_volume@1m", "flow.ofi@10s", "flow.trade_imbalance@1m", "price.return@1m",
-            "volatility.realised@5m", "oi.oi_change@5m", "funding.funding")
+FEATURES = (
+    "liquidations.liq_imbalance@1m:zscore",
+    "liquidations.liq_volume@1m",
+    "flow.ofi@10s",
+    "flow.trade_imbalance@1m",
+    "price.return@1m",
+    "volatility.realised@5m",
+    "oi.oi_change@5m",
+    "funding.funding",
+)
 CASCADE = {"kind": "cascade", "name": "cascade", "window_events": 200}
 DETECTORS = (CASCADE, {"kind": "rate", "name": "rate"}, {"kind": "dollar", "name": "dollar"})
 
 
 def kinds() -> list[tuple[str, str]]:
-    return [(venue, kind) for venue in ("binance_um", "okx", "hyperliquid") for kind in venue_streams.KINDS
-            if not (venue == "hyperliquid" and kind == "liquidation")]
+    return [
+        (venue, kind)
+        for venue in ("binance_um", "okx", "hyperliquid")
+        for kind in venue_streams.KINDS
+        if not (venue == "hyperliquid" and kind == "liquidation")
+    ]
 
 
 def typed(venue: str, kind: str):
@@ -41,8 +53,10 @@ def typed(venue: str, kind: str):
         ("binance_um", "trade"): {"s": str, "p": float, "q": float, "T": int, "m": bool},
         ("binance_um", "ticker"): {"s": str, "p": float, "i": float, "r": float, "E": int},
         ("binance_um", "liquidation"): {"o": {"s": str, "S": str, "ap": float, "z": float, "X": str, "T": int}},
-        ("okx", "quote"): {"arg": {"instId": str}, "data": [{"asks": list[tuple[float, float, str, str]], "bids": list[tuple[float, float, str, str]],
-                                                            "ts": int}]},
+        ("okx", "quote"): {
+            "arg": {"instId": str},
+            "data": [{"asks": list[tuple[float, float, str, str]], "bids": list[tuple[float, float, str, str]], "ts": int}],
+        },
         ("okx", "trade"): {"data": [{"instId": str, "px": float, "sz": float, "side": str, "ts": int}]},
         ("okx", "ticker"): {"data": [{"instId": str, "markPx": float, "ts": int}]},
         ("okx", "liquidation"): {"data": [{"instId": str, "details": [{"side": str, "bkPx": float, "sz": float, "ts": int}]}]},
@@ -73,18 +87,35 @@ def decode_cases(repeats: int, target_ms: float) -> list[dict]:
             found = decoder.decode(frame, 1, room)
             if (found if isinstance(found, int) else len(found.events)) != 1:
                 raise AssertionError(f"{venue} {kind}: {found} from {frame!r}")
-        entries = [Contestant("ours", per_item(lambda frame, d=decoder, r=room: d.decode(frame, 1, r), frames)),
-                   Contestant("ours, general path", per_item(lambda frame, d=decoder: d.read(frame, 1), frames), note="orjson; the oracle")]
+        entries = [
+            Contestant("ours", per_item(lambda frame, d=decoder, r=room: d.decode(frame, 1, r), frames)),
+            Contestant("ours, general path", per_item(lambda frame, d=decoder: d.read(frame, 1), frames), note="orjson; the oracle"),
+        ]
         rival = typed(venue, kind)
         if rival is not None:
             entries.append(Contestant("msgspec", per_item(rival, frames), note="typed, no check of the other keys"))
         skipped = {} if rival is not None else {"msgspec": "not installed here"}
-        out.append(measure(Case(f"decode.{venue}.{kind}", f"decode {venue} {kind} ({len(frames[0])} B): one Python call a frame", "frame", entries,
-                                skipped), repeats, target_ms))
+        out.append(
+            measure(
+                Case(f"decode.{venue}.{kind}", f"decode {venue} {kind} ({len(frames[0])} B): one Python call a frame", "frame", entries, skipped),
+                repeats,
+                target_ms,
+            )
+        )
         if decoder.scan.decode(frames[0], 1, room) == 1:
             loop = build.probe().DecodeLoop(decoder.scan, frames)
-            out.append(measure(Case(f"decode.{venue}.{kind}.c", f"decode {venue} {kind} inside C", "frame",
-                                    [Contestant("ours", lambda n, loop=loop: lambda: loop.run(n))]), repeats, target_ms))
+            out.append(
+                measure(
+                    Case(
+                        f"decode.{venue}.{kind}.c",
+                        f"decode {venue} {kind} inside C",
+                        "frame",
+                        [Contestant("ours", lambda n, loop=loop: lambda: loop.run(n))],
+                    ),
+                    repeats,
+                    target_ms,
+                )
+            )
     return out
 
 
@@ -119,21 +150,29 @@ def flood(total: int, distinct: int, contracts: int = CONTRACTS) -> dict:
     """Frames a second, and memory, of decode + cascade, and of that with features and two more detectors."""
     frames = venue_streams.mixed(list(FLOOD_VENUES), contracts, distinct, RATE)
     out: dict = {"contracts": contracts, "venues": len(FLOOD_VENUES), "bytes_a_frame": sum(len(frame) for _, frame in frames) / len(frames)}
-    for name, features, detectors in (("decode", (), ()), ("decode and cascade", (), (CASCADE,)),
-                                      ("decode, features and three detectors", FEATURES, DETECTORS)):
+    for name, features, detectors in (
+        ("decode", (), ()),
+        ("decode and cascade", (), (CASCADE,)),
+        ("decode, features and three detectors", FEATURES, DETECTORS),
+    ):
         before = own_mb()
         loop, engine = loop_of(frames, features, detectors, contracts)
-        loop.run(distinct)                                      # the first time every contract is seen
+        loop.run(distinct)  # the first time every contract is seen
         ready, rates = own_mb(), []
         for _ in range(max(3, total // distinct)):
             began = time.process_time()
             loop.run(distinct)
             rates.append(distinct / (time.process_time() - began))
         after = own_mb()
-        out[name] = {"rates": rates, "share_by_shape": loop.by_shape / (loop.by_shape + loop.by_general), "events": loop.events,
-                     "signals": loop.signals,
-                     "refused": {key.name: count for key, count in engine.refused.items()} if engine is not None else {},
-                     "bytes_a_symbol": (ready - before) * 2**20 / (contracts * len(FLOOD_VENUES)), "grown_mb": after - ready}
+        out[name] = {
+            "rates": rates,
+            "share_by_shape": loop.by_shape / (loop.by_shape + loop.by_general),
+            "events": loop.events,
+            "signals": loop.signals,
+            "refused": {key.name: count for key, count in engine.refused.items()} if engine is not None else {},
+            "bytes_a_symbol": (ready - before) * 2**20 / (contracts * len(FLOOD_VENUES)),
+            "grown_mb": after - ready,
+        }
         del loop, engine
     return out
 
@@ -147,14 +186,30 @@ def flood_cases(quick: bool) -> list[dict]:
     ways = [name for name in found if isinstance(found[name], dict)]
 
     def case(label: str, title: str, unit: str, values) -> dict:
-        return {"id": f"venues.flood.{label}", "title": title, "unit": unit, "skipped": {}, "contestants": {
-            name: {"min": min(values(found[name])), "median": float(np.median(values(found[name]))), "max": max(values(found[name])),
-                   "samples": len(values(found[name])), "items": DISTINCT, "note": ""} for name in ways}}
+        return {
+            "id": f"venues.flood.{label}",
+            "title": title,
+            "unit": unit,
+            "skipped": {},
+            "contestants": {
+                name: {
+                    "min": min(values(found[name])),
+                    "median": float(np.median(values(found[name]))),
+                    "max": max(values(found[name])),
+                    "samples": len(values(found[name])),
+                    "items": DISTINCT,
+                    "note": "",
+                }
+                for name in ways
+            },
+        }
 
     what = f"{found['contracts']} contracts at each of {found['venues']} venues, one core"
-    return [case("rate", f"{what}: processor time, frames of {found['bytes_a_frame']:.0f} B", "frames/s", lambda one: one["rates"]),
-            case("memory", f"{what}: memory a contract", "B", lambda one: [one["bytes_a_symbol"]]),
-            case("growth", f"{what}: memory that it grew by in the measured rounds", "MB", lambda one: [max(0.0, one["grown_mb"])])]
+    return [
+        case("rate", f"{what}: processor time, frames of {found['bytes_a_frame']:.0f} B", "frames/s", lambda one: one["rates"]),
+        case("memory", f"{what}: memory a contract", "B", lambda one: [one["bytes_a_symbol"]]),
+        case("growth", f"{what}: memory that it grew by in the measured rounds", "MB", lambda one: [max(0.0, one["grown_mb"])]),
+    ]
 
 
 def run(quick: bool) -> list[dict]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 VENUES = ("bybit", "binance", "okx")
-LEAD_S = 5.0                     # wall, to connect before the first frame
+LEAD_S = 5.0  # wall, to connect before the first frame
 
 
 def emulate(count: int, share: float, minutes: float, pipe: Connection) -> None:
@@ -36,8 +36,16 @@ def emulate(count: int, share: float, minutes: float, pipe: Connection) -> None:
         names.append(name)
 
     async def main() -> None:
-        config = Config(seed=7, hours=minutes / 60.0, venues=VENUES, symbols=tuple(names), lead_s=LEAD_S, limit_factor=1000.0,
-                        parameters={"warmup_hours": 0.1}, buffer_max=64 << 20)
+        config = Config(
+            seed=7,
+            hours=minutes / 60.0,
+            venues=VENUES,
+            symbols=tuple(names),
+            lead_s=LEAD_S,
+            limit_factor=1000.0,
+            parameters={"warmup_hours": 0.1},
+            buffer_max=64 << 20,
+        )
         async with await serve(config) as emulator:
             hubs = {"bybit": emulator.hub} | {one.name: one.hub for one in emulator.neighbours}
             first = dict.fromkeys(hubs, 0)
@@ -47,6 +55,7 @@ def emulate(count: int, share: float, minutes: float, pipe: Connection) -> None:
                     frame: bytes | None = made(topic, ms)
                     first[name] += frame is not None and topic in hubs[name].wanted | hubs[name].topics
                     return frame
+
                 return make
 
             for name, hub in hubs.items():
@@ -55,8 +64,14 @@ def emulate(count: int, share: float, minutes: float, pipe: Connection) -> None:
             while not await asyncio.to_thread(pipe.poll, 1.0):
                 pass
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            pipe.send({"sent": {name: hub.frames_sent + first[name] for name, hub in hubs.items()}, "cpu_s": usage.ru_utime + usage.ru_stime,
-                       "lag_ms_max": emulator.lag_ns_max / 1e6})
+            pipe.send(
+                {
+                    "sent": {name: hub.frames_sent + first[name] for name, hub in hubs.items()},
+                    "cpu_s": usage.ru_utime + usage.ru_stime,
+                    "lag_ms_max": emulator.lag_ns_max / 1e6,
+                }
+            )
+
     asyncio.run(main())
 
 
@@ -64,7 +79,7 @@ def configuration(places: dict[str, Any]) -> str:
     """Three venues whole."""
     text = '[run]\nname = "markets"\n'
     for n, name in enumerate(VENUES):
-        text += f'[{"feeds." + name if n else "feed"}]\n' + (f'venue = "{name}"\n' if not n else "")
+        text += f"[{'feeds.' + name if n else 'feed'}]\n" + (f'venue = "{name}"\n' if not n else "")
         text += f'rest = "{places[name]["rest"]}"\nws = "{places[name]["ws"]}"\nsymbols = "all"\nquote = "USDT"\nlist_every_s = 60\n'
     return text
 
@@ -92,14 +107,27 @@ async def watch(places: dict[str, Any], minutes: float, folder: Path) -> dict[st
     after = resource.getrusage(resource.RUSAGE_SELF)
     counters, spent = manifest["counters"], time.monotonic() - begun
     venues = counters["venues"]
-    return {"minutes": round(spent / 60, 1), "contracts": sum(one["symbols"] for one in venues.values()),
-            "connections": sum(len(one["connections"]) for one in venues.values()),
-            "received": {name.removesuffix("_um"): sum(each["frames"] for each in one["connections"].values())
-                         - one["decode"].get("ack", 0) - one["decode"].get("pong", 0) for name, one in venues.items()},
-            "events": counters["events"], "events_a_second": round(counters["events"] / spent), "reconnects": counters["reconnects"],
-            "gaps": counters["gaps"], "recorded": counters["record"], "malformed": counters["decode"].get("malformed", 0),
-            "cpu_share": round((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / spent, 3),
-            "rss_mib_by_minute": [round(mib) for _, mib in every], "rss_mib_max": round(after.ru_maxrss / 1024), "latency": manifest["latency"]}
+    return {
+        "minutes": round(spent / 60, 1),
+        "contracts": sum(one["symbols"] for one in venues.values()),
+        "connections": sum(len(one["connections"]) for one in venues.values()),
+        "received": {
+            name.removesuffix("_um"): sum(each["frames"] for each in one["connections"].values())
+            - one["decode"].get("ack", 0)
+            - one["decode"].get("pong", 0)
+            for name, one in venues.items()
+        },
+        "events": counters["events"],
+        "events_a_second": round(counters["events"] / spent),
+        "reconnects": counters["reconnects"],
+        "gaps": counters["gaps"],
+        "recorded": counters["record"],
+        "malformed": counters["decode"].get("malformed", 0),
+        "cpu_share": round((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / spent, 3),
+        "rss_mib_by_minute": [round(mib) for _, mib in every],
+        "rss_mib_max": round(after.ru_maxrss / 1024),
+        "latency": manifest["latency"],
+    }
 
 
 def main() -> None:

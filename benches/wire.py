@@ -12,10 +12,10 @@ from pathlib import Path
 from benches import build, rivals, streams
 from benches.timing import spread
 
-FRAMES = 4096                               # as many as the server takes: event time goes on through a whole round
-TIMEOUT_S = 300                             # of one trial; more than any one wait of the server, which says what it waited for
+FRAMES = 4096  # as many as the server takes: event time goes on through a whole round
+TIMEOUT_S = 300  # of one trial; more than any one wait of the server, which says what it waited for
 GAP_US = 200
-NICE = -5                                   # a little ahead of whatever else runs; where that is not allowed, nothing changes
+NICE = -5  # a little ahead of whatever else runs; where that is not allowed, nothing changes
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,20 @@ def trial(peer: Peer, mode: str, frames: Path, count: int, server: Path, client:
         if peer.client.startswith("c_"):
             command = [str(client), peer.client[2:], str(client_cpu), str(port), str(count)]
         else:
-            command = [sys.executable, "-m", "benches.client", peer.client, str(port), str(count if mode == "flood" else 0), peer.loop,
-                       peer.mode, str(client_cpu)]
-        with subprocess.Popen(command, cwd=build.ROOT, env=build.environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                              text=True, preexec_fn=_nice) as bot:
+            command = [
+                sys.executable,
+                "-m",
+                "benches.client",
+                peer.client,
+                str(port),
+                str(count if mode == "flood" else 0),
+                peer.loop,
+                peer.mode,
+                str(client_cpu),
+            ]
+        with subprocess.Popen(
+            command, cwd=build.ROOT, env=build.environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=_nice
+        ) as bot:
             try:
                 out, err = _wait(peer, market, bot)
                 _, complaint = bot.communicate(timeout=60)
@@ -102,7 +112,7 @@ def _wait(peer: Peer, market: subprocess.Popen, bot: subprocess.Popen) -> tuple[
         except subprocess.TimeoutExpired:
             if bot.poll() or ended:
                 raise WireError(f"{peer.name}: the client ended with status {bot.returncode}: {bot.stderr.read().strip()[-800:]}") from None
-            ended = bot.returncode == 0             # as at the end of a trial: the server may be about to print its result
+            ended = bot.returncode == 0  # as at the end of a trial: the server may be about to print its result
     raise subprocess.TimeoutExpired(peer.name, TIMEOUT_S)
 
 
@@ -133,17 +143,33 @@ def interleaved(peers: tuple[Peer, ...], mode: str, key: str, count: int, rounds
             except WireError as e:
                 skipped[peer.name] = str(e)
                 results.pop(peer.name, None)
-    return {name: {**spread([r[key] for r in rows]), "rounds": rows, "items": rows[0]["count"], "note": ""}
-            for name, rows in results.items()}, skipped
+    return {
+        name: {**spread([r[key] for r in rows]), "rounds": rows, "items": rows[0]["count"], "note": ""} for name, rows in results.items()
+    }, skipped
 
 
 def run(quick: bool) -> list[dict]:
     out = []
     for case, title, peers, mode, key, unit, count in (
-            ("wire.reaction", "Loopback: push of an allLiquidation frame to the order at the server; p50 of each round, "
-             f"{GAP_US} us between frames", REACTION, "react", "p50_us", "us", 300 if quick else 1500),
-            ("wire.flood", "Loopback flood: allLiquidation x1 frames consumed per second", FLOOD, "flood", "frames_per_s", "frames/s",
-             200_000 if quick else 1_500_000)):
+        (
+            "wire.reaction",
+            f"Loopback: push of an allLiquidation frame to the order at the server; p50 of each round, {GAP_US} us between frames",
+            REACTION,
+            "react",
+            "p50_us",
+            "us",
+            300 if quick else 1500,
+        ),
+        (
+            "wire.flood",
+            "Loopback flood: allLiquidation x1 frames consumed per second",
+            FLOOD,
+            "flood",
+            "frames_per_s",
+            "frames/s",
+            200_000 if quick else 1_500_000,
+        ),
+    ):
         contestants, skipped = interleaved(peers, mode, key, count, 1 if quick else 3)
         out.append({"id": case, "title": title, "unit": unit, "skipped": skipped, "contestants": contestants})
     return out

@@ -31,7 +31,7 @@ def memory_mb(field: str) -> float:
 def main(name: str, folder: str, latency_s: str) -> None:
     """The child's end."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)                       # what a rival prints is no answer
+    os.dup2(2, 1)  # what a rival prints is no answer
 
     def say(**answer) -> None:
         print(json.dumps(answer), file=answers, flush=True)
@@ -63,8 +63,14 @@ class Worker:
         environment, python = task.environment(name, ELSEWHERE)
         self.name = name
         self.prepared: dict = {}
-        self.process = subprocess.Popen([python, "-m", "benches.worker", name, str(folder), repr(latency_s)], cwd=build.ROOT, env=environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [python, "-m", "benches.worker", name, str(folder), repr(latency_s)],
+            cwd=build.ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def __enter__(self) -> "Worker":
         return self

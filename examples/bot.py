@@ -16,9 +16,14 @@ import orjson
 import liqcore as lc
 
 MS = 1_000_000
-POSITION_SIDE = {"Buy": lc.LONG, "Sell": lc.SHORT}          # Bybit: S of a liquidation is the side of the position
-TICKS = {"BTCUSDT": ("0.1", "0.001"), "ETHUSDT": ("0.01", "0.01"), "SOLUSDT": ("0.01", "0.1"), "XRPUSDT": ("0.0001", "0.1"),
-         "DOGEUSDT": ("0.00001", "1")}
+POSITION_SIDE = {"Buy": lc.LONG, "Sell": lc.SHORT}  # Bybit: S of a liquidation is the side of the position
+TICKS = {
+    "BTCUSDT": ("0.1", "0.001"),
+    "ETHUSDT": ("0.01", "0.01"),
+    "SOLUSDT": ("0.01", "0.1"),
+    "XRPUSDT": ("0.0001", "0.1"),
+    "DOGEUSDT": ("0.00001", "1"),
+}
 
 
 class Fade(lc.Policy):
@@ -32,7 +37,7 @@ class Fade(lc.Policy):
 
 class Bot:
     def __init__(self, symbols, now_ns=time.time_ns):
-        self.now_ns = now_ns          # the clock of a rehearsal is the emulator's
+        self.now_ns = now_ns  # the clock of a rehearsal is the emulator's
         instruments = [lc.Instrument(s, venue="bybit", tick_size=TICKS[s][0], lot_size=TICKS[s][1], min_notional=5) for s in symbols]
         # a market that runs faster than the wall makes every delay of this machine look longer: a live bot keeps the defaults
         risk = lc.Risk(data_age_max_s=600, event_age_max_s=600)
@@ -46,7 +51,7 @@ class Bot:
         message = orjson.loads(frame)
         topic = message.get("topic", "")
         if topic.startswith("allLiquidation."):
-            for row in message["data"]:          # all of them: one frame can hold many
+            for row in message["data"]:  # all of them: one frame can hold many
                 self.note(self.engine.on_liquidation(row["T"] * MS, ts_recv, row["s"], POSITION_SIDE[row["S"]], float(row["p"]), float(row["v"])))
         elif topic.startswith("publicTrade."):
             for row in message["data"]:

@@ -40,12 +40,13 @@ async def watch(exchange, symbol, engine, seconds, on_signal):
             break
         for row in rows:
             info = row["info"]
-            key = (info["T"], info["S"], info["v"], info["p"])     # the cache repeats old rows; equal rows of one millisecond are rare and lost here
+            key = (info["T"], info["S"], info["v"], info["p"])  # the cache repeats old rows; equal rows of one millisecond are rare and lost here
             if key in seen:
                 continue
             seen.add(key)
-            for signal in engine.on_liquidation(int(info["T"]) * 1_000_000, time.time_ns(), 0, sides[info["S"].lower()], float(info["p"]),
-                                                float(info["v"])):
+            for signal in engine.on_liquidation(
+                int(info["T"]) * 1_000_000, time.time_ns(), 0, sides[info["S"].lower()], float(info["p"]), float(info["v"])
+            ):
                 on_signal(signal)
     return len(seen)
 

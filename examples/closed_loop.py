@@ -20,8 +20,8 @@ class Exchange:
     """One contract: post-only and reduce-only limit orders, market orders, and stops that are attached to an entry."""
 
     def __init__(self):
-        self.resting = {}                  # order id -> [request, quantity left]
-        self.stops = {}                    # order id of a stop -> [side of the position, trigger, quantity]
+        self.resting = {}  # order id -> [request, quantity left]
+        self.stops = {}  # order id of a stop -> [side of the position, trigger, quantity]
         self.bid = self.ask = 0.0
 
     def send(self, request):
@@ -53,7 +53,7 @@ class Exchange:
             if (ask <= request.price) if request.side > 0 else (bid >= request.price):
                 del self.resting[number]
                 out.append(("fill", number, request.price, qty, True))
-                if request.stop is not None:                       # the stop of an entry is there from its fill on
+                if request.stop is not None:  # the stop of an entry is there from its fill on
                     self.stops[request.stop_id] = [request.side, request.stop, qty]
                     out.append(("order", request.stop_id, lc.OrderStatus.ORDER_NEW, qty))
         for number, (side, trigger, qty) in list(self.stops.items()):
@@ -96,8 +96,10 @@ class Bot:
         """Send what the engine asks for, hand back the answers, until it asks for nothing more."""
         while requests := self.engine.drain():
             for request in requests:
-                self.log.append(f"send {request.action.name[7:].lower()} {request.role.name[5:].lower()} {request.side.name} {request.qty_text} "
-                                f"at {request.price_text or 'market'}" + (f", stop {request.stop_text}" if request.stop_text else ""))
+                self.log.append(
+                    f"send {request.action.name[7:].lower()} {request.role.name[5:].lower()} {request.side.name} {request.qty_text} "
+                    f"at {request.price_text or 'market'}" + (f", stop {request.stop_text}" if request.stop_text else "")
+                )
                 self.tell(now, self.exchange.send(request))
 
     def tell(self, now, answers):
@@ -121,8 +123,8 @@ def main():
     now += 120 * 120 * S
     bot.on_quote(now, 2490.0, 2490.1)
     bot.on_forced_close(now, lc.LONG, 2490.0, 80.0)
-    bot.on_forced_close(now + S, lc.LONG, 2489.0, 120.0)            # two large ones within a minute: a cascade; the bot rests an entry
-    for n, bid in enumerate((2488.0, 2486.2, 2485.0, 2488.0, 2491.0, 2492.0), 2):      # through the entry, then through the target
+    bot.on_forced_close(now + S, lc.LONG, 2489.0, 120.0)  # two large ones within a minute: a cascade; the bot rests an entry
+    for n, bid in enumerate((2488.0, 2486.2, 2485.0, 2488.0, 2491.0, 2492.0), 2):  # through the entry, then through the target
         bot.on_quote(now + n * S, bid, bid + 0.1)
     print("\n".join(bot.log))
     account = bot.engine.account

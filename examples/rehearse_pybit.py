@@ -15,8 +15,10 @@ import requests
 from pybit.exceptions import InvalidRequestError
 from pybit.unified_trading import HTTP
 
-FAULTS = ('{"kind": "lose_ack", "operation": "create", "channel": "rest", "count": 1, "duration_s": 1e8}',
-          '{"kind": "error", "code": 10016, "booked": 0, "operation": "create", "on_order": 2, "count": 1, "duration_s": 1e8}')
+FAULTS = (
+    '{"kind": "lose_ack", "operation": "create", "channel": "rest", "count": 1, "duration_s": 1e8}',
+    '{"kind": "error", "code": 10016, "booked": 0, "operation": "create", "on_order": 2, "count": 1, "duration_s": 1e8}',
+)
 
 
 class Bot:
@@ -69,7 +71,7 @@ def main() -> dict:
         try:
             assert venue.stdout is not None
             bot = Bot(json.loads(venue.stdout.readline()))
-            time.sleep(1.0)                          # until the market has quotes
+            time.sleep(1.0)  # until the market has quotes
             stop = f"{bot.last() * 0.9:.1f}"
             there = [bot.buy(link_id, "0.01", stop) for link_id in ("first", "second", "third")]
             return {"there": there, "held": bot.held(), "story": bot.story}

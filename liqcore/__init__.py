@@ -8,13 +8,15 @@ from os.path import dirname as _dirname
 
 import liqcore.old_paths as _old_paths  # noqa: F401  modules under their old names
 from liqcore._version import __version__
-from liqcore.execution.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind, whose
+from liqcore.bracket_spec import Bracket
 from liqcore.detectors.cascade import Cascade, CascadeConfig, CascadeDetector
 from liqcore.detectors.custom import CustomDetector, MarketEvent, PhaseChange
 from liqcore.detectors.detector import Detector
 from liqcore.detectors.parameters import Parameter
+from liqcore.detectors.registry import make_detector
+from liqcore.detectors.single import Standalone
 from liqcore.engine import Engine
 from liqcore.event import (
     AUDIT_DTYPE,
@@ -38,21 +40,19 @@ from liqcore.event import (
     Stream,
     abi_version,
 )
+from liqcore.execution.account import Account
+from liqcore.execution.order_state import Alarm, BracketState
+from liqcore.execution.risk import Risk
 from liqcore.features.custom import CustomFeature, needs
 from liqcore.features.features import Features
 from liqcore.instrument import Instrument
-from liqcore.policy import Declined, Later, Leave, Market, Policy
 from liqcore.kernels.quantile import QuantileSketch, RollingQuantile
-from liqcore.refused import Refused
-from liqcore.detectors.registry import make_detector
-from liqcore.request import Request
-from liqcore.execution.risk import Risk
-from liqcore.execution.order_state import Alarm, BracketState
-from liqcore.detectors.single import Standalone
-from liqcore.bracket_spec import Bracket
-from liqcore.timetable import Timetable
 from liqcore.kernels.window import Window
 from liqcore.kernels.zscore import SegmentZ
+from liqcore.policy import Declined, Later, Leave, Market, Policy
+from liqcore.refused import Refused
+from liqcore.request import Request
+from liqcore.timetable import Timetable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +71,14 @@ SECOND = 1_000_000_000
 
 # what a live engine does not need: imported when it is asked for
 _LATER = {
-    "Guard": "guard", "Latency": "simulation.latency", "Paper": "simulation.paper", "Passage": "kernels.first_passage",
-    "SimVenue": "simulation.venue", "Tape": "simulation.tape", "TapeBuilder": "simulation.tape_builder", "Verdict": "guard",
+    "Guard": "guard",
+    "Latency": "simulation.latency",
+    "Paper": "simulation.paper",
+    "Passage": "kernels.first_passage",
+    "SimVenue": "simulation.venue",
+    "Tape": "simulation.tape",
+    "TapeBuilder": "simulation.tape_builder",
+    "Verdict": "guard",
     "Walk": "simulation.tape_runner",
 }
 
@@ -94,15 +100,73 @@ def get_include() -> str:
 
 
 __all__ = [
-    "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "CustomDetector", "CustomFeature",
-    "Declined", "Detector", "Engine", "Features",
+    "AUDIT_DTYPE",
+    "AUDIT_FIELDS",
+    "EVENT_DTYPE",
+    "LONG",
+    "SECOND",
+    "SHORT",
+    "SIGNAL_DTYPE",
+    "Account",
+    "Alarm",
+    "AuditKind",
+    "Bracket",
+    "BracketState",
+    "Cascade",
+    "CascadeConfig",
+    "CascadeDetector",
+    "Completeness",
+    "Control",
+    "CustomDetector",
+    "CustomFeature",
+    "Declined",
+    "Detector",
+    "Engine",
+    "Features",
     "FeedState",
-    "FillFlag", "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market",
-    "MarketEvent", "OrderStatus",
-    "Paper", "Parameter", "Passage", "Phase", "PhaseChange", "Policy", "QuantileSketch",
-    "Reason", "Refused", "Request", "Risk", "Role", "RollingQuantile",
-    "SegmentZ", "Side",
-    "Signal", "SimVenue", "Standalone", "Stream", "Tape", "TapeBuilder", "Timetable", "Verdict", "Walk", "Window", "__version__", "abi_version",
-    "get_include", "make_detector", "needs", "whose",
+    "FillFlag",
+    "FillReason",
+    "Gate",
+    "Guard",
+    "Instrument",
+    "Judgment",
+    "Kind",
+    "Latency",
+    "Later",
+    "Leave",
+    "Limit",
+    "Market",
+    "MarketEvent",
+    "OrderStatus",
+    "Paper",
+    "Parameter",
+    "Passage",
+    "Phase",
+    "PhaseChange",
+    "Policy",
+    "QuantileSketch",
+    "Reason",
+    "Refused",
+    "Request",
+    "Risk",
+    "Role",
+    "RollingQuantile",
+    "SegmentZ",
+    "Side",
+    "Signal",
+    "SimVenue",
+    "Standalone",
+    "Stream",
+    "Tape",
+    "TapeBuilder",
+    "Timetable",
+    "Verdict",
+    "Walk",
+    "Window",
+    "__version__",
+    "abi_version",
+    "get_include",
+    "make_detector",
+    "needs",
+    "whose",
 ]

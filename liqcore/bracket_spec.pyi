@@ -12,13 +12,31 @@ class TrailBasis(IntEnum):
 
 @disjoint_base
 class Bracket:
-    def __init__(self, side: int, *, stop_loss: float | Decimal | str, take_profit: float | Decimal | str = 0,
-                 entry: Literal["post_only", "market"] = "post_only", entry_offset: float | Decimal | str = 0, reference: int = 0,
-                 trail: float | Decimal | str = 0, entry_ttl_s: float = 1800, max_hold_s: float = 1800, cooldown_s: float = 300,
-                 notional: float = 0.0, equity_share: float = 0.0, confidence: int = 0, exit_phase: int = 0,
-                 requotes: int = 0, judge_s: float = 0.0, replaces: bool = False,
-                 trail_basis: Literal["price", "profit"] = "price", trail_from: float | Decimal | str = 0,
-                 with_news: str | int = "enter", without_news: str | int = "enter") -> None: ...
+    def __init__(
+        self,
+        side: int,
+        *,
+        stop_loss: float | Decimal | str,
+        take_profit: float | Decimal | str = 0,
+        entry: Literal["post_only", "market"] = "post_only",
+        entry_offset: float | Decimal | str = 0,
+        reference: int = 0,
+        trail: float | Decimal | str = 0,
+        entry_ttl_s: float = 1800,
+        max_hold_s: float = 1800,
+        cooldown_s: float = 300,
+        notional: float = 0.0,
+        equity_share: float = 0.0,
+        confidence: int = 0,
+        exit_phase: int = 0,
+        requotes: int = 0,
+        judge_s: float = 0.0,
+        replaces: bool = False,
+        trail_basis: Literal["price", "profit"] = "price",
+        trail_from: float | Decimal | str = 0,
+        with_news: str | int = "enter",
+        without_news: str | int = "enter",
+    ) -> None: ...
     @property
     def side(self) -> int: ...
     @property

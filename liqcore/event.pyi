@@ -240,7 +240,7 @@ class Signal:
     @property
     def phase(self) -> Phase: ...
     @property
-    def side(self) -> Side: ...    # NO_SIDE, which is 0, of a signal that has none: a bar
+    def side(self) -> Side: ...  # NO_SIDE, which is 0, of a signal that has none: a bar
     @property
     def flags(self) -> int: ...
     @property

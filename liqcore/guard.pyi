@@ -39,9 +39,21 @@ class Guard:
     def passed(self) -> int: ...
     @property
     def later(self) -> int: ...
-    def __init__(self, instruments: Iterable[Instrument], *, order_notional_max: float = 25_000.0, total_notional_max: float = 100_000.0,
-                 collar: float = 0.02, orders_per_minute_max: int = 30, orders_per_signal_max: int = 3, requests_per_bracket_max: int = 700,
-                 rate_max: int = 10, rate_reserve: int = 4, rate_window_s: float = 1.05, entry_age_s: float = 2.0) -> None: ...
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        *,
+        order_notional_max: float = 25_000.0,
+        total_notional_max: float = 100_000.0,
+        collar: float = 0.02,
+        orders_per_minute_max: int = 30,
+        orders_per_signal_max: int = 3,
+        requests_per_bracket_max: int = 700,
+        rate_max: int = 10,
+        rate_reserve: int = 4,
+        rate_window_s: float = 1.05,
+        entry_age_s: float = 2.0,
+    ) -> None: ...
     def check(self, request: Request | Buffer, now: int, last_price: float) -> tuple[Verdict, Reason]: ...
     def follow(self, engine: Engine) -> None: ...
     def release(self, instrument: int) -> None: ...

@@ -17,9 +17,20 @@ class Instrument:
     def tick_size(self) -> str: ...
     @property
     def lot_size(self) -> str: ...
-    def __init__(self, symbol: str, *, venue: str = "", tick_size: str | float | Decimal = "0.01", lot_size: str | float | Decimal = "0.001",
-                 multiplier: float = 1.0, min_qty: str | float | Decimal | None = None, max_qty: str | float | Decimal | None = None,
-                 min_notional: float = 0.0, completeness: int = ..., asset: str = "") -> None: ...
+    def __init__(
+        self,
+        symbol: str,
+        *,
+        venue: str = "",
+        tick_size: str | float | Decimal = "0.01",
+        lot_size: str | float | Decimal = "0.001",
+        multiplier: float = 1.0,
+        min_qty: str | float | Decimal | None = None,
+        max_qty: str | float | Decimal | None = None,
+        min_notional: float = 0.0,
+        completeness: int = ...,
+        asset: str = "",
+    ) -> None: ...
     @property
     def asset(self) -> str: ...
     @property

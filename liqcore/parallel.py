@@ -16,7 +16,7 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
 
     The caller is one of the threads. Two new threads may begin on the same processor; short work then takes as long as in one thread.
     """
-    import threading                                     # not at import: the core starts in milliseconds
+    import threading  # not at import: the core starts in milliseconds
 
     arguments = list(arguments)
     results, failures = [None] * len(arguments), list[BaseException]()
@@ -40,10 +40,10 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
         threading.Thread(target=beside, args=(ended,)).start()
     run()
     for ended in ends:
-        while not ended.is_set():                        # not Thread.join: an interrupt in it takes the thread for ended
+        while not ended.is_set():  # not Thread.join: an interrupt in it takes the thread for ended
             try:
                 ended.wait()
-            except BaseException as why:                 # Ctrl-C: nobody works on behind the caller's back
+            except BaseException as why:  # Ctrl-C: nobody works on behind the caller's back
                 failures.append(why)
     if failures:
         raise failures[0]

@@ -9,17 +9,16 @@ import tempfile
 from pathlib import Path
 from zlib import crc32
 
-sys.dont_write_bytecode = False                     # before the imports that follow
+sys.dont_write_bytecode = False  # before the imports that follow
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-os.environ.setdefault("LIQCORE_LOG_DIR", os.path.join(tempfile.gettempdir(), f"liqcore-test-log-{os.getuid()}"))      # of commands that fail
+os.environ.setdefault("LIQCORE_LOG_DIR", os.path.join(tempfile.gettempdir(), f"liqcore-test-log-{os.getuid()}"))  # of commands that fail
 
 # what several files of tests use lies in support/; some of them also use each other's
 HERE = Path(__file__).parent
 sys.path += [str(folder) for folder in (HERE / "support", *sorted({file.parent for file in HERE.rglob("test_*.py")}))]
 
-from hypothesis import settings  # noqa: E402
-
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         test = getattr(item, "obj", None)
         test = getattr(test, "__func__", test)
-        own = getattr(test, "_hypothesis_internal_use_settings", None)          # as Hypothesis's own plugin reads and sets it
+        own = getattr(test, "_hypothesis_internal_use_settings", None)  # as Hypothesis's own plugin reads and sets it
         if own is not None and test not in done and not any(map(item.get_closest_marker, ("slow", "campaign"))):
             done.add(test)
             test._hypothesis_internal_use_settings = settings(own, max_examples=min(own.max_examples, max(FEWEST, own.max_examples // SHARE)))

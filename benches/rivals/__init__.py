@@ -50,6 +50,6 @@ def versions() -> dict[str, str]:
     out = {}
     for module in present.values():
         for package in filter(None, module.PACKAGE.split(",")):
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):      # of a role that imports it late
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of a role that imports it late
                 out[package] = importlib.metadata.version(package)
     return dict(sorted(out.items()))

@@ -14,9 +14,11 @@ except ImportError:
 
 PACKAGE = "msgspec,screamer,picows," + quantile.PACKAGE
 NOTES = {"reaction": f"quantile by {quantile.PACKAGE}"}
-ORDER = (b'{"reqId":"r%d","header":{"X-BAPI-TIMESTAMP":"%d","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear",'
-         b'"symbol":"ROSEUSDT","side":"%s","orderType":"Limit","qty":"1","price":"0.%05d","timeInForce":"PostOnly",'
-         b'"orderLinkId":"lq-%d"}]}')
+ORDER = (
+    b'{"reqId":"r%d","header":{"X-BAPI-TIMESTAMP":"%d","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear",'
+    b'"symbol":"ROSEUSDT","side":"%s","orderType":"Limit","qty":"1","price":"0.%05d","timeInForce":"PostOnly",'
+    b'"orderLinkId":"lq-%d"}]}'
+)
 
 
 def reaction():
@@ -46,6 +48,7 @@ def reaction():
 
 async def client(port, count):
     import picows
+
     react = reaction()
     left = count
 

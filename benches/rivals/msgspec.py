@@ -73,9 +73,25 @@ def encode():
 
     def order_bytes(order):
         number, cause, ts_ms, buy, cents, thousandths = order
-        return dumps(Request(
-            f"c{cause:x}-{number:x}", {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "order.create",
-            [Order("linear", "ETHUSDT", f"lq-{number:x}", "Buy" if buy else "Sell", "Limit",
-                   f"{thousandths // 1000}.{thousandths % 1000:03d}", f"{cents // 100}.{cents % 100:02d}", "PostOnly", 0)]))
+        return dumps(
+            Request(
+                f"c{cause:x}-{number:x}",
+                {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"},
+                "order.create",
+                [
+                    Order(
+                        "linear",
+                        "ETHUSDT",
+                        f"lq-{number:x}",
+                        "Buy" if buy else "Sell",
+                        "Limit",
+                        f"{thousandths // 1000}.{thousandths % 1000:03d}",
+                        f"{cents // 100}.{cents % 100:02d}",
+                        "PostOnly",
+                        0,
+                    )
+                ],
+            )
+        )
 
     return order_bytes

@@ -26,11 +26,25 @@ def reaction():
             while recent[0][0] < ts - 60_000:
                 recent.popleft()
             signed = sum(x for _, x in recent)
-        return json.dumps({
-            "reqId": f"r{ts}", "header": {"X-BAPI-TIMESTAMP": str(ts), "X-BAPI-RECV-WINDOW": "5000"}, "op": "order.create",
-            "args": [{"category": "linear", "symbol": r["s"], "side": "Buy" if signed > 0 else "Sell", "orderType": "Limit",
-                      "qty": "1", "price": f"{price * (0.9985 if z > 0 or notional > threshold else 0.998):.5f}", "timeInForce": "PostOnly",
-                      "orderLinkId": f"lq-{ts}"}]}).encode()
+        return json.dumps(
+            {
+                "reqId": f"r{ts}",
+                "header": {"X-BAPI-TIMESTAMP": str(ts), "X-BAPI-RECV-WINDOW": "5000"},
+                "op": "order.create",
+                "args": [
+                    {
+                        "category": "linear",
+                        "symbol": r["s"],
+                        "side": "Buy" if signed > 0 else "Sell",
+                        "orderType": "Limit",
+                        "qty": "1",
+                        "price": f"{price * (0.9985 if z > 0 or notional > threshold else 0.998):.5f}",
+                        "timeInForce": "PostOnly",
+                        "orderLinkId": f"lq-{ts}",
+                    }
+                ],
+            }
+        ).encode()
 
     return react
 
@@ -38,6 +52,7 @@ def reaction():
 async def client(port, count):
     import websockets
     from pybit.unified_trading import HTTP
+
     session = HTTP(api_key="bench", api_secret="bench")
     session.endpoint = f"http://127.0.0.1:{port}"
     react = reaction()

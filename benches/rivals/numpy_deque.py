@@ -20,6 +20,7 @@ def quantile_push(window, q):
 
 def quantile_batch(window, q):
     from numpy.lib.stride_tricks import sliding_window_view
+
     return lambda x: np.quantile(sliding_window_view(x, window), q, axis=1)
 
 

@@ -12,6 +12,7 @@ def decode(shape):
 
 def decoder(shape, loads):
     """The same reading for every parser that returns dicts."""
+
     def rows(frame):
         for r in loads(frame)["data"]:
             ts, buy, price, qty = r["T"], r["S"] == "Buy", float(r["p"]), float(r["v"])
@@ -35,13 +36,28 @@ def encode():
 
 def encoder(dumps):
     """The same order for every serialiser of dicts."""
+
     def order_bytes(order):
         number, cause, ts_ms, buy, cents, thousandths = order
-        return dumps({
-            "reqId": f"c{cause:x}-{number:x}", "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"},
-            "op": "order.create",
-            "args": [{"category": "linear", "symbol": "ETHUSDT", "orderLinkId": f"lq-{number:x}", "side": "Buy" if buy else "Sell",
-                      "orderType": "Limit", "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}",
-                      "price": f"{cents // 100}.{cents % 100:02d}", "timeInForce": "PostOnly", "positionIdx": 0}]})
+        return dumps(
+            {
+                "reqId": f"c{cause:x}-{number:x}",
+                "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"},
+                "op": "order.create",
+                "args": [
+                    {
+                        "category": "linear",
+                        "symbol": "ETHUSDT",
+                        "orderLinkId": f"lq-{number:x}",
+                        "side": "Buy" if buy else "Sell",
+                        "orderType": "Limit",
+                        "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}",
+                        "price": f"{cents // 100}.{cents % 100:02d}",
+                        "timeInForce": "PostOnly",
+                        "positionIdx": 0,
+                    }
+                ],
+            }
+        )
 
     return order_bytes

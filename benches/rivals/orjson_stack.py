@@ -33,17 +33,32 @@ def reaction():
             signed += x
             while recent[0][0] < ts - 60_000:
                 signed -= recent.popleft()[1]
-        return oj.dumps({
-            "reqId": f"r{ts}", "header": {"X-BAPI-TIMESTAMP": str(ts), "X-BAPI-RECV-WINDOW": "5000"}, "op": "order.create",
-            "args": [{"category": "linear", "symbol": "ROSEUSDT", "side": "Buy" if signed > 0 else "Sell", "orderType": "Limit",
-                      "qty": "1", "price": f"{price * (0.9985 if z > 0.0 or large else 0.998):.5f}", "timeInForce": "PostOnly",
-                      "orderLinkId": f"lq-{ts}"}]})
+        return oj.dumps(
+            {
+                "reqId": f"r{ts}",
+                "header": {"X-BAPI-TIMESTAMP": str(ts), "X-BAPI-RECV-WINDOW": "5000"},
+                "op": "order.create",
+                "args": [
+                    {
+                        "category": "linear",
+                        "symbol": "ROSEUSDT",
+                        "side": "Buy" if signed > 0 else "Sell",
+                        "orderType": "Limit",
+                        "qty": "1",
+                        "price": f"{price * (0.9985 if z > 0.0 or large else 0.998):.5f}",
+                        "timeInForce": "PostOnly",
+                        "orderLinkId": f"lq-{ts}",
+                    }
+                ],
+            }
+        )
 
     return react
 
 
 async def client(port, count):
     import websockets
+
     react = reaction()
     async with websockets.connect(f"ws://127.0.0.1:{port}/", compression=None, max_size=None) as ws:
         if not count:

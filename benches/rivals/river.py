@@ -24,6 +24,6 @@ def zscore_push(window):
         mean.update(x)
         var.update(x)
         v = var.get()
-        return (x - mean.get()) / v ** 0.5 if v > 0.0 else 0.0
+        return (x - mean.get()) / v**0.5 if v > 0.0 else 0.0
 
     return push

@@ -12,7 +12,7 @@ def decode(shape):
         document = parser.parse(frame)
         for r in document["data"]:
             ts, buy, price, qty = r["T"], r["S"] == "Buy", float(r["p"]), float(r["v"])
-        del document, r                      # the parser refuses to be re-used while a proxy is alive
+        del document, r  # the parser refuses to be re-used while a proxy is alive
         return ts, buy, price, qty
 
     def book(frame):

@@ -36,7 +36,7 @@ PACKAGE = "hftbacktest"
 NOTE = "ROI vector depth, risk-averse queue"
 BOTH = EXCH_EVENT | LOCAL_EVENT
 END = 1
-LOOK_BACK = 30 * 10**9                                # ns; there is always a trade within
+LOOK_BACK = 30 * 10**9  # ns; there is always a trade within
 
 
 def rows(day: market.Day) -> np.ndarray:
@@ -51,9 +51,9 @@ def rows(day: market.Day) -> np.ndarray:
     out = np.zeros(sum(len(part[0]) for part in depth) + len(t["ts"]), event_dtype)
     rank, n = np.zeros(len(out), np.int8), 0
     for ts, order, flag, price, qty in depth:
-        part = out[n:n + len(ts)]
+        part = out[n : n + len(ts)]
         part["ev"], part["exch_ts"], part["px"], part["qty"] = DEPTH_EVENT | BOTH | flag, ts, price * day.tick, qty
-        rank[n:n + len(ts)] = order
+        rank[n : n + len(ts)] = order
         n += len(ts)
     part = out[n:]
     part["ev"] = TRADE_EVENT | BOTH | np.where(t["side"] > 0, BUY_EVENT, SELL_EVENT).astype(np.uint64)
@@ -69,9 +69,20 @@ def export(day: market.Day, folder: Path) -> None:
 
 def asset(data: np.ndarray, latency_ns: int, response_ns: int, tick: float = market.TICK, lot: float = market.LOT) -> BacktestAsset:
     low, high = data["px"].min() - 100 * tick, data["px"].max() + 100 * tick
-    return (BacktestAsset().data(data).linear_asset(1.0).constant_order_latency(latency_ns, response_ns).risk_adverse_queue_model()
-            .no_partial_fill_exchange().trading_value_fee_model(market.MAKER, market.TAKER).tick_size(tick).lot_size(lot)
-            .roi_lb(low).roi_ub(high).last_trades_capacity(1024))
+    return (
+        BacktestAsset()
+        .data(data)
+        .linear_asset(1.0)
+        .constant_order_latency(latency_ns, response_ns)
+        .risk_adverse_queue_model()
+        .no_partial_fill_exchange()
+        .trading_value_fee_model(market.MAKER, market.TAKER)
+        .tick_size(tick)
+        .lot_size(lot)
+        .roi_lb(low)
+        .roi_ub(high)
+        .last_trades_capacity(1024)
+    )
 
 
 def prepare(folder: Path, latency_s: float) -> Run:
@@ -104,7 +115,7 @@ def strategy(hbt, forced_ts, forced_side, forced_notional, offset, profit, loss,
     tick = hbt.depth(0).tick_size
     cooldown_until, trades, number, last = 0, 0, 0, 0
     chain, forced, large_before = 0, 0.0, -(1 << 62)
-    if hbt.wait_next_feed(False, 1 << 62) == END:       # the clock starts at the first row
+    if hbt.wait_next_feed(False, 1 << 62) == END:  # the clock starts at the first row
         return trades
     for i in range(len(forced_ts)):
         ts, notional = forced_ts[i], forced_notional[i]
@@ -121,7 +132,7 @@ def strategy(hbt, forced_ts, forced_side, forced_notional, offset, profit, loss,
             continue
         if ts - LOOK_BACK > hbt.current_timestamp and hbt.elapse(ts - LOOK_BACK - hbt.current_timestamp) == END:
             return trades
-        hbt.clear_last_trades(0)                        # or the trades of an hour would be kept for their last price
+        hbt.clear_last_trades(0)  # or the trades of an hour would be kept for their last price
         if hbt.elapse(ts - hbt.current_timestamp) == END:
             return trades
         seen_trades = hbt.last_trades(0)

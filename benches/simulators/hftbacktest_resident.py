@@ -41,7 +41,7 @@ def consistent(day: market.Day) -> market.Day:
     """The same day where every trade that is not at the quote is preceded by the quote that it implies: recordings carry trades and quotes in streams
     of their own, and one is late."""
     q, t = day.quotes, day.trades
-    start = np.searchsorted(t["ts"], q["ts"])               # the first trade after each quote
+    start = np.searchsorted(t["ts"], q["ts"])  # the first trade after each quote
     if start[0] > 0:
         raise ValueError("consistent: expected a quote before the first trade")
     added: list[tuple[int, ...]] = []
@@ -134,9 +134,7 @@ def bracket(hbt, number, side, reference, offset, profit, loss, times, latency, 
                 held, n = True, note(out, n, order, side)
                 triggered = last > 0 and (last - stop) * side <= 0
                 place, close = now + 2 * latency, now + latency + times[1] + latency
-            elif order.status == EXPIRED:
-                return n, now + latency
-            elif asked and order.status != NEW and order.req == 0:
+            elif order.status == EXPIRED or asked and order.status != NEW and order.req == 0:
                 return n, now + latency
             elif not asked and now >= expire:
                 asked = True

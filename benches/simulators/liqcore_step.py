@@ -13,7 +13,7 @@ from benches.simulators.task import Outcome, Run
 
 PACKAGE = "liqcore"
 NOTE = "latency, queue, post-only, reduce-only, risk, audit; a policy in Python"
-DELAY_S = 0.01               # of every order and every report, where the comparison has a latency
+DELAY_S = 0.01  # of every order and every report, where the comparison has a latency
 
 
 def parts(day: market.Day) -> dict:
@@ -69,8 +69,16 @@ def tape(folder: Path, trusted: bool = True) -> lc.Tape:
 
 
 def venue(latency_s: float) -> lc.SimVenue:
-    return lc.SimVenue([ours.instrument()], fills="queue", hidden="none", maker_fee=market.MAKER, taker_fee=market.TAKER,
-                       order_latency_s=latency_s, ack_latency_s=latency_s, funding_interval_s=0)
+    return lc.SimVenue(
+        [ours.instrument()],
+        fills="queue",
+        hidden="none",
+        maker_fee=market.MAKER,
+        taker_fee=market.TAKER,
+        order_latency_s=latency_s,
+        ack_latency_s=latency_s,
+        funding_interval_s=0,
+    )
 
 
 def one(t: lc.Tape, s: market.Setting, d: market.Detector, latency_s: float, policy: lc.Policy | None = None) -> np.ndarray:

@@ -10,15 +10,27 @@ from benches.simulators import liqcore_step, ours
 from liqcore.sweep import RESULT_DTYPE, Grid, Task, fade, signals_of, sweep, sweep_detectors
 from liqcore.sweep.grid import GRID_DTYPE, LIMIT
 
-OPTIONS = {"fills": "touch", "maker_fee": market.MAKER, "taker_fee": market.TAKER, "order_latency_s": 0.0, "ack_latency_s": 0.0,
-           "data_age_max_s": 3600.0}
+OPTIONS = {
+    "fills": "touch",
+    "maker_fee": market.MAKER,
+    "taker_fee": market.TAKER,
+    "order_latency_s": 0.0,
+    "ack_latency_s": 0.0,
+    "data_age_max_s": 3600.0,
+}
 
 
 def grid(settings: list[market.Setting]) -> Grid:
     rows = np.zeros(len(settings), GRID_DTYPE)
     rows["entry_type"], rows["notional"] = LIMIT, ours.NOTIONAL
-    for column, name, scale in (("entry_offset", "offset", 1), ("take_profit", "take_profit", 1), ("stop_loss", "stop_loss", 1),
-                                ("entry_ttl_ns", "ttl_s", 10**9), ("max_hold_ns", "hold_s", 10**9), ("cooldown_ns", "cooldown_s", 10**9)):
+    for column, name, scale in (
+        ("entry_offset", "offset", 1),
+        ("take_profit", "take_profit", 1),
+        ("stop_loss", "stop_loss", 1),
+        ("entry_ttl_ns", "ttl_s", 10**9),
+        ("max_hold_ns", "hold_s", 10**9),
+        ("cooldown_ns", "cooldown_s", 10**9),
+    ):
         rows[column] = [getattr(s, name) * scale for s in settings]
     return Grid(rows)
 

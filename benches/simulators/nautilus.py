@@ -44,9 +44,24 @@ KIND = DataType(Forced)
 
 
 def perpetual() -> CryptoPerpetual:
-    return CryptoPerpetual(ID, ID.symbol, ETH, USDT, USDT, False, DIGITS, 0, Price(market.TICK, DIGITS), Quantity(1, 0), 0, 0,
-                           maker_fee=Decimal(str(market.MAKER)), taker_fee=Decimal(str(market.TAKER)), margin_init=Decimal("0.01"),
-                           margin_maint=Decimal("0.005"))
+    return CryptoPerpetual(
+        ID,
+        ID.symbol,
+        ETH,
+        USDT,
+        USDT,
+        False,
+        DIGITS,
+        0,
+        Price(market.TICK, DIGITS),
+        Quantity(1, 0),
+        0,
+        0,
+        maker_fee=Decimal(str(market.MAKER)),
+        taker_fee=Decimal(str(market.TAKER)),
+        margin_init=Decimal("0.01"),
+        margin_maint=Decimal("0.005"),
+    )
 
 
 def export(day: market.Day, folder: Path) -> None:
@@ -57,13 +72,22 @@ def ticks(folder: Path) -> tuple[list, list, list]:
     with np.load(folder / "nautilus.npz") as z:
         d = {name: z[name] for name in z.files}
     t, q, f = ({k.split(".")[1]: v for k, v in d.items() if k.startswith(part)} for part in ("trades", "quotes", "forced"))
-    price = (lambda ticks: np.round(ticks * market.TICK, DIGITS))
-    stamp = (lambda ts: ts.astype(np.uint64))
-    trades = TradeTick.from_raw_arrays_to_list(ID, DIGITS, 0, price(t["price"]), t["lots"].astype(float),
-                                               np.where(t["side"] > 0, 1, 2).astype(np.uint8), [str(n) for n in range(len(t["ts"]))],
-                                               stamp(t["ts"]), stamp(t["ts"]))
-    quotes = QuoteTick.from_raw_arrays_to_list(ID, DIGITS, 0, price(q["bid"]), price(q["ask"]), q["bid_lots"].astype(float),
-                                               q["ask_lots"].astype(float), stamp(q["ts"]), stamp(q["ts"]))
+    price = lambda ticks: np.round(ticks * market.TICK, DIGITS)
+    stamp = lambda ts: ts.astype(np.uint64)
+    trades = TradeTick.from_raw_arrays_to_list(
+        ID,
+        DIGITS,
+        0,
+        price(t["price"]),
+        t["lots"].astype(float),
+        np.where(t["side"] > 0, 1, 2).astype(np.uint8),
+        [str(n) for n in range(len(t["ts"]))],
+        stamp(t["ts"]),
+        stamp(t["ts"]),
+    )
+    quotes = QuoteTick.from_raw_arrays_to_list(
+        ID, DIGITS, 0, price(q["bid"]), price(q["ask"]), q["bid_lots"].astype(float), q["ask_lots"].astype(float), stamp(q["ts"]), stamp(q["ts"])
+    )
     forced = [CustomData(KIND, Forced(*row)) for row in zip(f["ts"].tolist(), f["side"].tolist(), f["notional"].tolist(), strict=True)]
     return trades, quotes, forced
 
@@ -71,8 +95,16 @@ def ticks(folder: Path) -> tuple[list, list, list]:
 def prepare(folder: Path, latency_s: float) -> Run:
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
     latency = LatencyModel(base_latency_nanos=round(latency_s * 1e9)) if latency_s else None
-    engine.add_venue(ID.venue, OmsType.NETTING, AccountType.MARGIN, [Money(1_000_000, USDT)], base_currency=USDT, default_leverage=Decimal(10),
-                     latency_model=latency, trade_execution=True)
+    engine.add_venue(
+        ID.venue,
+        OmsType.NETTING,
+        AccountType.MARGIN,
+        [Money(1_000_000, USDT)],
+        base_currency=USDT,
+        default_leverage=Decimal(10),
+        latency_model=latency,
+        trade_execution=True,
+    )
     engine.add_instrument(perpetual())
     trades, quotes, forced = ticks(folder)
     engine.add_data(trades, sort=False)
@@ -123,8 +155,9 @@ class Fade(Strategy):
         return Price(ticks * market.TICK, DIGITS)
 
     def limit(self, side: int, ticks: int, reduce: bool):
-        return self.order_factory.limit(ID, OrderSide.BUY if side > 0 else OrderSide.SELL, Quantity(1, 0), self.price(ticks), post_only=True,
-                                        reduce_only=reduce)
+        return self.order_factory.limit(
+            ID, OrderSide.BUY if side > 0 else OrderSide.SELL, Quantity(1, 0), self.price(ticks), post_only=True, reduce_only=reduce
+        )
 
     def on_ttl(self, event) -> None:
         if self.entry is not None and self.target is None and self.entry.is_open:
@@ -135,8 +168,13 @@ class Fade(Strategy):
             entry = round(float(event.last_px) / market.TICK)
             self.target = self.limit(-self.side, target_price(self.side, entry, self.s.take_profit, self.reference), True)
             self.loss = self.order_factory.stop_market(
-                ID, OrderSide.SELL if self.side > 0 else OrderSide.BUY, Quantity(1, 0), self.price(stop_price(self.side, entry, self.s.stop_loss)),
-                trigger_type=TriggerType.LAST_PRICE, reduce_only=True)
+                ID,
+                OrderSide.SELL if self.side > 0 else OrderSide.BUY,
+                Quantity(1, 0),
+                self.price(stop_price(self.side, entry, self.s.stop_loss)),
+                trigger_type=TriggerType.LAST_PRICE,
+                reduce_only=True,
+            )
             if "ttl" in self.clock.timer_names:
                 self.clock.cancel_timer("ttl")
             self.submit_order(self.target)

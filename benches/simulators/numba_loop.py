@@ -28,8 +28,9 @@ def prepare(folder: Path, latency_s: float) -> Run:
     def run(s: market.Setting, d: market.Detector | None = None) -> Outcome:
         d = d or market.Detector()
         times = np.array([d.window_s, s.ttl_s, s.hold_s, s.cooldown_s]) * market.SECOND
-        return Outcome(*trade(*rows, s.offset, s.take_profit, s.stop_loss, times, d.quantile, d.window_events, d.warmup, market.TICK,
-                              market.MAKER, market.TAKER))
+        return Outcome(
+            *trade(*rows, s.offset, s.take_profit, s.stop_loss, times, d.quantile, d.window_events, d.warmup, market.TICK, market.MAKER, market.TAKER)
+        )
 
     run(market.Setting())
     return run
@@ -40,7 +41,7 @@ def slide(ordered, count, old, new, full):
     """Keep the sorted window while `new` enters and, when it is full, `old` leaves."""
     if full:
         at = np.searchsorted(ordered[:count], old)
-        ordered[at:count - 1] = ordered[at + 1:count]
+        ordered[at : count - 1] = ordered[at + 1 : count]
         count -= 1
     at = np.searchsorted(ordered[:count], new)
     for k in range(count, at, -1):

@@ -5,7 +5,7 @@ import numpy as np
 import liqcore as lc
 from benches import market
 
-NOTIONAL = 3000.0            # one lot as long as the price lies between 1,500 and 3,000
+NOTIONAL = 3000.0  # one lot as long as the price lies between 1,500 and 3,000
 
 
 class Rule(lc.Policy):
@@ -23,9 +23,17 @@ class Rule(lc.Policy):
 def bracket(s: market.Setting, side: int, notional: float = NOTIONAL, reference: int = 0) -> lc.Bracket:
     """reference: ticks that the offset counts from, 0 = the last trade."""
     fraction = "{:.8f}".format
-    return lc.Bracket(side, entry_offset=fraction(s.offset / 1e8), take_profit=fraction(s.take_profit / 1e8),
-                      stop_loss=fraction(s.stop_loss / 1e8), entry_ttl_s=s.ttl_s, max_hold_s=s.hold_s, cooldown_s=s.cooldown_s,
-                      notional=notional, reference=reference)
+    return lc.Bracket(
+        side,
+        entry_offset=fraction(s.offset / 1e8),
+        take_profit=fraction(s.take_profit / 1e8),
+        stop_loss=fraction(s.stop_loss / 1e8),
+        entry_ttl_s=s.ttl_s,
+        max_hold_s=s.hold_s,
+        cooldown_s=s.cooldown_s,
+        notional=notional,
+        reference=reference,
+    )
 
 
 def instrument() -> lc.Instrument:

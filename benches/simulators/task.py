@@ -1,9 +1,9 @@
 """What every simulator of the comparison offers. A module of this package has
 
-    PACKAGE                       the distribution whose version is reported ('' = nothing but Python, NumPy, Numba)
-    NOTE                          what it does otherwise than the definition in rule.py
-    export(day, folder)           write the day in the engine's own format
-    prepare(folder, latency_s)    load it and make everything ready (compile, too); returns run(setting, detector) -> Outcome: the part that is timed
+PACKAGE                       the distribution whose version is reported ('' = nothing but Python, NumPy, Numba)
+NOTE                          what it does otherwise than the definition in rule.py
+export(day, folder)           write the day in the engine's own format
+prepare(folder, latency_s)    load it and make everything ready (compile, too); returns run(setting, detector) -> Outcome: the part that is timed
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from benches import build
 
-PYTHON = "LIQCORE_RIVALS_PYTHON"       # names the Python of rivals that cannot live beside the others
+PYTHON = "LIQCORE_RIVALS_PYTHON"  # names the Python of rivals that cannot live beside the others
 now_ns = time.perf_counter_ns
 
 
 class Outcome(NamedTuple):
     trades: int
-    net: float                    # quote currency, after fees
+    net: float  # quote currency, after fees
 
 
 Run = Callable[..., Outcome]

@@ -40,8 +40,24 @@ def prepare(folder: Path, latency_s: float) -> Run:
         times = np.array([s.ttl_s, s.hold_s, s.cooldown_s]) * market.SECOND
         state = np.zeros(12, np.int64)
         state[DEADLINE] = NEVER
-        portfolio = vbt.Portfolio.from_order_func(close, decide, ts, kind, price, ask, said, state, s.offset, s.take_profit, s.stop_loss, times,
-                                                  market.TICK, market.MAKER, market.TAKER, init_cash=1e6)
+        portfolio = vbt.Portfolio.from_order_func(
+            close,
+            decide,
+            ts,
+            kind,
+            price,
+            ask,
+            said,
+            state,
+            s.offset,
+            s.take_profit,
+            s.stop_loss,
+            times,
+            market.TICK,
+            market.MAKER,
+            market.TAKER,
+            init_cash=1e6,
+        )
         return Outcome(len(portfolio.orders.values) // 2, float(portfolio.final_value() - 1e6))
 
     run(market.Setting())
@@ -55,7 +71,7 @@ def decide(c, ts_, kind_, price_, ask_, said_, v, offset, profit, loss, times, t
         v[STATE], v[DEADLINE] = FLAT, NEVER
     late = v[STATE] == HOLDING and ts >= v[DEADLINE]
     out, fee = v[BID] if v[SIDE] > 0 else v[ASK], taker
-    if late:                            # an order a row: what else happens at this one is noted below
+    if late:  # an order a row: what else happens at this one is noted below
         v[COOLDOWN] = v[DEADLINE] + times[2]
         v[STATE], v[DEADLINE] = FLAT, NEVER
     if kind == FORCED:

@@ -7,7 +7,8 @@ import liqcore
 
 setup(
     name="fast_bot",
-    ext_modules=cythonize([Extension("fast_bot", ["fast_bot.pyx"], include_dirs=[liqcore.get_include() + "/liqcore"],
-                                     extra_compile_args=["-O3", "-ffp-contract=off"])],
-                          include_path=[liqcore.get_include()]),
+    ext_modules=cythonize(
+        [Extension("fast_bot", ["fast_bot.pyx"], include_dirs=[liqcore.get_include() + "/liqcore"], extra_compile_args=["-O3", "-ffp-contract=off"])],
+        include_path=[liqcore.get_include()],
+    ),
 )

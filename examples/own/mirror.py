@@ -13,5 +13,6 @@ def contracts(page, cursor=""):
     return replace(found, instruments=[Instrument(**one.as_dict() | {"venue": "mirror"}) for one in found.instruments])
 
 
-ADAPTER = replace(TEMPLATE, venue="mirror", parse_instruments=contracts,
-                  environments={"mainnet": Addresses("http://127.0.0.1:8090", "ws://127.0.0.1:8091")})
+ADAPTER = replace(
+    TEMPLATE, venue="mirror", parse_instruments=contracts, environments={"mainnet": Addresses("http://127.0.0.1:8090", "ws://127.0.0.1:8091")}
+)

@@ -40,5 +40,13 @@ class Streak(lc.CustomDetector):
 
     def say(self, phase):
         longs = self.notional if self.side == lc.LONG else 0.0
-        return lc.PhaseChange(phase, self.side, count=self.count, long_notional=longs, short_notional=self.notional - longs,
-                              threshold=self.parameters["length"], z=self.count, rolling=self.notional)
+        return lc.PhaseChange(
+            phase,
+            self.side,
+            count=self.count,
+            long_notional=longs,
+            short_notional=self.notional - longs,
+            threshold=self.parameters["length"],
+            z=self.count,
+            rolling=self.notional,
+        )

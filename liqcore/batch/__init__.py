@@ -183,12 +183,11 @@ def rolling_quantile(values: ArrayLike, quantile: float = 0.95, window: int = 10
     """(before, after): the exact quantile of the last `window` values before each value enters (NaN for the first) and after it has."""
     from liqcore.kernels.quantile import RollingQuantile
 
-    RollingQuantile(quantile, 2 if 2 <= window <= 1_000_000 else window)   # the constructor says what is wrong with the configuration
+    RollingQuantile(quantile, 2 if 2 <= window <= 1_000_000 else window)  # the constructor says what is wrong with the configuration
     return _rolling_quantile(_positive("values", values), quantile, window)
 
 
-def rolling_threshold(ts: ArrayLike, values: ArrayLike, quantile: float = 0.95, window: int = 1000, warmup: int = 100,
-                      refresh_ns: int = 0) -> Floats:
+def rolling_threshold(ts: ArrayLike, values: ArrayLike, quantile: float = 0.95, window: int = 1000, warmup: int = 100, refresh_ns: int = 0) -> Floats:
     """The threshold in force when each value arrives, NaN during the first `warmup` values.
 
     refresh_ns = 0: the quantile of the last `window` values before it. Otherwise that quantile is taken when warm-up ends and again at the first
@@ -209,7 +208,7 @@ def window_sums(ts: ArrayLike, side: ArrayLike, notional: ArrayLike, horizon_ns:
     t = _times(ts)
     s = _column("side", side, np.int8, t.size)
     _refuse("side", (s != 1) & (s != -1), s, "1 (long) or -1 (short)")
-    return _window_sums(t, s, _positive("notional", notional, t.size, 2.0 ** 40), horizon_ns, capacity)
+    return _window_sums(t, s, _positive("notional", notional, t.size, 2.0**40), horizon_ns, capacity)
 
 
 def segment_z(ts: ArrayLike, values: ArrayLike, segment_ns: int, baseline: int = 288, min_segments: int | None = None) -> Floats:

@@ -20,13 +20,13 @@ class Fit:
     """A fitted process: intensity(t) = base_per_s + sum_j w_j sum_k branching[k] b_k exp(-b_k (t - t_j)), b_k = ln 2 / half_life_s[k]."""
 
     base_per_s: float
-    branching: tuple[float, ...]         # by kernel, fastest first
+    branching: tuple[float, ...]  # by kernel, fastest first
     half_life_s: tuple[float, ...]
     log_likelihood: float
-    log_likelihood_poisson: float        # of a constant rate
+    log_likelihood_poisson: float  # of a constant rate
     events: int
     seconds: float
-    steps: int                           # of EM until it stood still
+    steps: int  # of EM until it stood still
 
 
 @njit("float64(float64[::1], float64[::1], float64[::1], float64, float64, float64[::1], float64[::1], float64[:, ::1])", cache=True, nogil=True)
@@ -34,8 +34,8 @@ def _expect(ts, marks, before, seconds, base, branching, decay, out):
     """E-step. out[k]: expected children through kernel k, their total lag, and expected events it was exposed to (edge of the sample included).
     out[-1][0]: expected immigrants. Returns the log-likelihood. before: gap to the event before, s."""
     kernels = branching.size
-    sums = np.zeros(kernels)                 # of w exp(-b lag)
-    lags = np.zeros(kernels)                 # of w lag exp(-b lag)
+    sums = np.zeros(kernels)  # of w exp(-b lag)
+    lags = np.zeros(kernels)  # of w lag exp(-b lag)
     out[:] = 0.0
     log_likelihood = -base * seconds
     for i in range(ts.size):
@@ -60,8 +60,16 @@ def _expect(ts, marks, before, seconds, base, branching, decay, out):
     return log_likelihood
 
 
-def fit(ts: ArrayLike, marks: ArrayLike | None = None, *, start_s: float | None = None, end_s: float | None = None,
-        half_life_s: tuple[float, ...] = (0.1, 3.0), steps_max: int = 5000, tolerance: float = 1e-9) -> Fit:
+def fit(
+    ts: ArrayLike,
+    marks: ArrayLike | None = None,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    half_life_s: tuple[float, ...] = (0.1, 3.0),
+    steps_max: int = 5000,
+    tolerance: float = 1e-9,
+) -> Fit:
     """Fit base rate, branching ratios and half-lives of as many kernels as half_life_s has values (where the search begins).
 
     ts: times in s, not decreasing; marks: sizes of the excitation, scaled here to mean 1 (None: all alike); start_s, end_s: of the observation
@@ -99,8 +107,16 @@ def fit(ts: ArrayLike, marks: ArrayLike | None = None, *, start_s: float | None 
         decay = np.clip(decay, 1e-6, 1e6)
     order = np.argsort(-decay)
     rate = t.size / seconds
-    return Fit(float(base), tuple(float(x) for x in branching[order]), tuple(float(np.log(2.0) / x) for x in decay[order]), float(likelihood),
-               float(t.size * np.log(rate) - t.size), int(t.size), seconds, steps)
+    return Fit(
+        float(base),
+        tuple(float(x) for x in branching[order]),
+        tuple(float(np.log(2.0) / x) for x in decay[order]),
+        float(likelihood),
+        float(t.size * np.log(rate) - t.size),
+        int(t.size),
+        seconds,
+        steps,
+    )
 
 
 @njit("float64[::1](float64[::1], float64[::1], float64, float64[::1], float64[::1])", cache=True, nogil=True)

@@ -23,8 +23,9 @@ class Variant:
     has_price: bool
     has_qty: bool
     has_stop: bool
-    def __init__(self, action: int, type: int, side: int, post_only: bool, reduce_only: bool, has_price: bool, has_qty: bool,
-                 has_stop: bool) -> None: ...
+    def __init__(
+        self, action: int, type: int, side: int, post_only: bool, reduce_only: bool, has_price: bool, has_qty: bool, has_stop: bool
+    ) -> None: ...
 
 @final
 class OrderEncoder:

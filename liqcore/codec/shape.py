@@ -12,10 +12,9 @@ what a frame is, and names the contract where it does:
 """
 
 LAYOUTS = 32
-(TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS,
- LIST, CLAIM) = range(1, 17)   # as in scan.pyx
+(TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS, LIST, CLAIM) = range(1, 17)  # as in scan.pyx
 NOWHERE = 7
-TICKER = 4                     # Kind
+TICKER = 4  # Kind
 SIGNED, MAY_BE_EMPTY, QUOTED = 1, 2, 4
 TS, TS_FALLBACK, PRICE, QTY, AUX_PRICE, AUX_QTY, ID = range(7)
 
@@ -230,7 +229,7 @@ def flatten(shapes):
                     has_rows = has_rows or field.kind == ROWS
                 keys.append((f'"{name}":', field.kind, field.slots[0], field.flags, node, len(texts), len(field.texts), in_row))
                 texts.extend(field.texts)
-        own = [k for k in keys[nodes[offset][0]:]]
+        own = [k for k in keys[nodes[offset][0] :]]
         if has_rows and any(k[2] != NOWHERE and not k[7] for k in own):
             raise ValueError("shape with rows: only the keys of its rows may be stored")
         if sum(k[1] == TOPIC for k in own) > 1 or not any(k[1] in (TOPIC, SYMBOL) for k in own) or sum(k[1] == ROWS for k in own) > 1:
@@ -245,14 +244,14 @@ def flatten(shapes):
 def spread(openings):
     """Where in the openings of frames the eight bytes stand that tell them apart, and an odd multiplier whose top five bits differ for them."""
     for at in range(8, 25):
-        words = {opening[at:at + 8] for opening in openings}
+        words = {opening[at : at + 8] for opening in openings}
         if len(words) == len(openings) and all(len(w) == 8 for w in words):
             break
     else:
         raise ValueError(f"shapes: nothing tells frames apart that begin with {', '.join(map(str, openings))}")
     numbers = {int.from_bytes(w, "little") for w in words}
     for k in range(1, 100_000):
-        multiplier = (0x9E3779B97F4A7C15 * (2 * k + 1)) % 2 ** 64
-        if len({(n * multiplier) % 2 ** 64 >> 59 for n in numbers}) == len(numbers):
+        multiplier = (0x9E3779B97F4A7C15 * (2 * k + 1)) % 2**64
+        if len({(n * multiplier) % 2**64 >> 59 for n in numbers}) == len(numbers):
             return at, multiplier
     raise ValueError(f"shapes: no way to tell {len(numbers)} kinds of frame apart, the limit is {LAYOUTS}")

@@ -18,10 +18,23 @@ class NotionalBasis(IntEnum):
 
 @disjoint_base
 class CascadeConfig:
-    def __init__(self, *, quantile: float = 0.95, window_events: int = 1000, window_s: float = 60.0, min_events: int = 2, warmup: int = 100,
-                 refresh_s: float = 0.0, mode: Literal["chain", "anchored"] = "chain", floor: float = 0.0, decay_s: float = 10.0,
-                 fall: float = 0.6, segment_s: float = 60.0, baseline: int = 288,
-                 notional: Literal["reported", "mark", "last"] = "reported") -> None: ...
+    def __init__(
+        self,
+        *,
+        quantile: float = 0.95,
+        window_events: int = 1000,
+        window_s: float = 60.0,
+        min_events: int = 2,
+        warmup: int = 100,
+        refresh_s: float = 0.0,
+        mode: Literal["chain", "anchored"] = "chain",
+        floor: float = 0.0,
+        decay_s: float = 10.0,
+        fall: float = 0.6,
+        segment_s: float = 60.0,
+        baseline: int = 288,
+        notional: Literal["reported", "mark", "last"] = "reported",
+    ) -> None: ...
     def as_dict(self) -> dict[str, Any]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...

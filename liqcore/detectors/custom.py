@@ -1,18 +1,18 @@
 """A detector in plain Python: derive from CustomDetector, and let the engine run it like one of its own.
 
-    class Streak(lc.CustomDetector):
-        PARAMETERS = (lc.Parameter("length", 5, 2, 1000, "liquidations", "so many of one side in a row"),)
+class Streak(lc.CustomDetector):
+    PARAMETERS = (lc.Parameter("length", 5, 2, 1000, "liquidations", "so many of one side in a row"),)
 
-        def start(self):
-            self.side, self.count = 0, 0
+    def start(self):
+        self.side, self.count = 0, 0
 
-        def on_event(self, event):
-            self.count = self.count + 1 if event.side == self.side else 1
-            self.side = event.side
-            if self.count == self.parameters["length"]:
-                return lc.PhaseChange(lc.Phase.ACTIVE, event.side, count=self.count)
+    def on_event(self, event):
+        self.count = self.count + 1 if event.side == self.side else 1
+        self.side = event.side
+        if self.count == self.parameters["length"]:
+            return lc.PhaseChange(lc.Phase.ACTIVE, event.side, count=self.count)
 
-    engine = lc.Engine(["BTCUSDT"], detectors=[lc.make_detector(Streak, "streak", length=3)])
+engine = lc.Engine(["BTCUSDT"], detectors=[lc.make_detector(Streak, "streak", length=3)])
 """
 
 from ast import literal_eval
@@ -64,7 +64,7 @@ class PhaseChange(NamedTuple):
 
 
 Said = PhaseChange | list[PhaseChange] | tuple[PhaseChange, ...] | None
-PHASES_AT_ONCE_MAX = 4           # phase changes that one event or deadline may give
+PHASES_AT_ONCE_MAX = 4  # phase changes that one event or deadline may give
 
 
 class CustomDetector:
@@ -113,8 +113,10 @@ class CustomDetector:
         kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
         for name, value in kept.items():
             if not _plain(value):
-                raise TypeError(f"{type(self).__name__}.{name}: a {type(value).__name__} with this content cannot be kept; expected plain values, or "
-                                f"snapshot() and restore() of your own (found {repr(value)[:80]})")
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: a {type(value).__name__} with this content cannot be kept; expected plain values, or "
+                    f"snapshot() and restore() of your own (found {repr(value)[:80]})"
+                )
         return repr(kept).encode()
 
     def restore(self, data: bytes) -> None:

@@ -1,4 +1,3 @@
-
 from typing_extensions import disjoint_base
 
 from liqcore.detectors.detector import Detector

@@ -24,7 +24,7 @@ KINDS = tuple(_KINDS)
 
 
 def _module(kind: str) -> Any:
-    from importlib import import_module     # not at import: the core starts in milliseconds
+    from importlib import import_module  # not at import: the core starts in milliseconds
 
     return import_module(f"liqcore.{_known(kind)[0]}")
 
@@ -53,7 +53,7 @@ def make_detector(kind: str | type[CustomDetector], name: str = "", **params: An
     ValueError, naming what is expected, for an unknown kind or parameter and for a value out of its range.
     """
     if isinstance(kind, type):
-        from liqcore.detectors.python_detector import PythonDetector    # not at import: few runs have one
+        from liqcore.detectors.python_detector import PythonDetector  # not at import: few runs have one
 
         own: Detector = PythonDetector(kind, name or kind.__name__.lower(), params)
         return own

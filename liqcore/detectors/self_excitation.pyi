@@ -3,8 +3,8 @@ from typing import Any
 from typing_extensions import disjoint_base
 
 from liqcore.detectors.detector import Detector
-from liqcore.kernels.hawkes import Hawkes
 from liqcore.detectors.parameters import Parameter
+from liqcore.kernels.hawkes import Hawkes
 
 SNAPSHOT_NAME: bytes
 PARAMETERS: tuple[Parameter, ...]

@@ -1,6 +1,7 @@
 from enum import IntEnum
+from typing import Self
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import disjoint_base
 
 from liqcore.audit import AuditRing
 

@@ -1,10 +1,10 @@
 """A feature of a user's own: a function of features that ship, under a name `own.NAME`.
 
-    @lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
-    def forced_share(liquidated, traded):
-        return liquidated / traded if traded > 0.0 else None
+@lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
+def forced_share(liquidated, traded):
+    return liquidated / traded if traded > 0.0 else None
 
-    engine = lc.Engine(["BTCUSDT"], features=[lc.CustomFeature("own.forced_share", forced_share)])
+engine = lc.Engine(["BTCUSDT"], features=[lc.CustomFeature("own.forced_share", forced_share)])
 """
 
 import re
@@ -19,9 +19,11 @@ Function = Callable[..., float | None]
 
 def needs(*names: str) -> Callable[[Any], Any]:
     """Decorator: the features whose values the function is called with, in this order."""
+
     def mark(function: Any) -> Any:
         function.needs = names
         return function
+
     return mark
 
 

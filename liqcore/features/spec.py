@@ -24,37 +24,44 @@ from liqcore.features.table import (
 
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY
-HORIZON_MAX_NS = DAY             # of what hawkes.* looks ahead: see hawkes_plan
-PERCENT, PERCENT_MIN, PERCENT_MAX = 10_000, 1_000, 200_000    # of price, in parts of a million: 0.1 % to 20 %
+HORIZON_MAX_NS = DAY  # of what hawkes.* looks ahead: see hawkes_plan
+PERCENT, PERCENT_MIN, PERCENT_MAX = 10_000, 1_000, 200_000  # of price, in parts of a million: 0.1 % to 20 %
 TIME_MAX_NS = 90 * DAY
-SLOTS = (120, 125)               # slots of a window: the first that gives whole milliseconds, else the last
-STEP_NS = MINUTE                 # a history is sampled every window, at most every minute
-SAMPLES = 1440                   # of a history without a stated length
+SLOTS = (120, 125)  # slots of a window: the first that gives whole milliseconds, else the last
+STEP_NS = MINUTE  # a history is sampled every window, at most every minute
+SAMPLES = 1440  # of a history without a stated length
 SAMPLES_MAX = 3600
-SAMPLES_KNOWN = 30               # a z-score needs so many independent samples, unless its name says another number; a rank so many known ones
-WINDOWS = 48                     # a z-score without a stated length holds so many windows, where those are longer than SAMPLES steps
-ATR_WINDOWS = 15                 # 14 true ranges, and the close before them
-ROOM_PER_S, ROOM_MIN, ROOM_MAX = 60, 4000, 120_000     # changes of a value that are remembered for a lag: see room()
-TURNS_MAX = 254                  # the same of a stream between known and unknown
-CANDLES_MAX = 20_000             # candles that a lag may reach back
+SAMPLES_KNOWN = 30  # a z-score needs so many independent samples, unless its name says another number; a rank so many known ones
+WINDOWS = 48  # a z-score without a stated length holds so many windows, where those are longer than SAMPLES steps
+ATR_WINDOWS = 15  # 14 true ranges, and the close before them
+ROOM_PER_S, ROOM_MIN, ROOM_MAX = 60, 4000, 120_000  # changes of a value that are remembered for a lag: see room()
+TURNS_MAX = 254  # the same of a stream between known and unknown
+CANDLES_MAX = 20_000  # candles that a lag may reach back
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
-ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}      # S4's words: "buy" = longs were closed
+ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}  # S4's words: "buy" = longs were closed
 #: transform: what it says
 TRANSFORMS: dict[str, str] = {
-    "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary", "mean": "mean of the history",
-    "std": "population standard deviation of the history", "max": "largest of the history", "min": "smallest of the history",
+    "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary",
+    "mean": "mean of the history",
+    "std": "population standard deviation of the history",
+    "max": "largest of the history",
+    "min": "smallest of the history",
     "rank": "share of the history below the value now, equals counting half: 0..1",
     "n": "number of known samples of the z-score's history; not known while there is none",
     "n_eff": "how many of them are independent: no two of their windows overlap; of what has no window, they differ from the one counted before",
-    "lag": "the value that was known exactly that time ago", "change": "value now - value that was known exactly that time ago"}
+    "lag": "the value that was known exactly that time ago",
+    "change": "value now - value that was known exactly that time ago",
+}
 LAGS = ("lag", "change")
 LEAD = "30s"
 #: the written research system's own spellings
 STUDY_WINDOWS = {"liq_imbalance": "15m", "liq_correlation": "5m", "liq_btc_lead": "1s"}
 _STUDY = re.compile(r"(liq_[a-z_]+?)(?:_(mean|std|max))?(?:_([0-9]+(?:ms|s|m|h|d)))?(?:_(zscore))?")
-_NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(?:@(?P<window>[^:@]*))?"
-                   r"(?::(?P<transform>\w+)(?:\((?P<time>[^()]*)\))?)?")
+_NAME = re.compile(
+    r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(?:@(?P<window>[^:@]*))?"
+    r"(?::(?P<transform>\w+)(?:\((?P<time>[^()]*)\))?)?"
+)
 
 
 class Feature(NamedTuple):
@@ -104,8 +111,10 @@ class Feature(NamedTuple):
         """Why it can never be known; "" for what can."""
         if self.independent_max >= self.independent_min:
             return ""
-        return (f"{self.text} is never known: its history holds at most {self.independent_max} independent samples of {self.independent_min}. Ask "
-                f"for a longer one, or for fewer: {self.transform}({duration(self.time_ns)},min={max(self.independent_max, 2)})")
+        return (
+            f"{self.text} is never known: its history holds at most {self.independent_max} independent samples of {self.independent_min}. Ask "
+            f"for a longer one, or for fewer: {self.transform}({duration(self.time_ns)},min={max(self.independent_max, 2)})"
+        )
 
     @property
     def unit(self) -> str:
@@ -174,7 +183,7 @@ def room(time_ns: int) -> int:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:
-    import difflib                          # not at import: the core starts in milliseconds
+    import difflib  # not at import: the core starts in milliseconds
 
     words = list(words)
     close = difflib.get_close_matches(word, words, 1, 0.5)
@@ -187,8 +196,9 @@ def _window(entry: Entry, text: str | None) -> int:
             raise ValueError(f"{entry.key} needs a window, such as {entry.key}@{'3pct' if entry.group == 'map' else '1m'}")
         return entry.window or 0
     if entry.window is None:
-        raise ValueError(f"{entry.key} is the latest value and takes no window; its history is asked for with a transform, such as "
-                         f"{entry.key}:change(1h)")
+        raise ValueError(
+            f"{entry.key} is the latest value and takes no window; its history is asked for with a transform, such as {entry.key}:change(1h)"
+        )
     if entry.group == "map":
         found = re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)pct", text)
         share = round(float(found[1]) * PERCENT) if found else 0
@@ -224,8 +234,9 @@ def _time_and_least(transform: str, text: str | None) -> tuple[str, int]:
         return time, 0
     found = re.fullmatch(r"min=([0-9]{1,4})", more)
     if found is None or not 2 <= int(found[1]) <= SAMPLES_MAX or transform not in ("zscore", "rank"):
-        raise ValueError(f"expected a time, and of a zscore or rank the least number of independent samples from 2 on, such as zscore(7d,min=10), "
-                         f"got {text!r}")
+        raise ValueError(
+            f"expected a time, and of a zscore or rank the least number of independent samples from 2 on, such as zscore(7d,min=10), got {text!r}"
+        )
     return time, int(found[1])
 
 
@@ -332,13 +343,13 @@ def plan(names: Iterable[str]) -> Plan:
         history = histories.setdefault((base, f.step_ns, f.samples, f.reach_ns), len(histories)) if f.transform and not lagged else -1
         readers.append((f.asset, base, f.transform, history, f.time_ns, f.least))
         needed = [base]
-        if lagged and f.entry.group == "map":        # it is read around the last price, while open interest is known
-            needed += [bases.setdefault((key, -1, 0), len(bases)) for key in ("price.last", "oi.oi")
-                       if f.entry.source == "pending" or key == "price.last"]
+        if lagged and f.entry.group == "map":  # it is read around the last price, while open interest is known
+            needed += [
+                bases.setdefault((key, -1, 0), len(bases)) for key in ("price.last", "oi.oi") if f.entry.source == "pending" or key == "price.last"
+            ]
         for n in needed:
             assets.setdefault(n, set()).add(f.asset)
             if lagged:
                 lags[n, f.time_ns] = None
-    needs = tuple(None if "" in assets[n] or ENTRIES[row[0]].across else frozenset(assets[n])
-                  for row, n in bases.items())
+    needs = tuple(None if "" in assets[n] or ENTRIES[row[0]].across else frozenset(assets[n]) for row, n in bases.items())
     return Plan(features, tuple(kernels), tuple(bases), tuple(histories), tuple(readers), needs, tuple(lags))

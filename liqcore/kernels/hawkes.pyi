@@ -14,10 +14,25 @@ SNAPSHOT_NAME: bytes
 
 @disjoint_base
 class HawkesConfig:
-    def __init__(self, *, fast: float = 0.59, slow: float = 0.25, cross: float = 0.05, fast_s: float = 0.06, slow_s: float = 3.0,
-                 size_power: float = 0.5, mark_max: float = 10.0, base_s: float = 21_600.0, prior_per_min: float = 0.5, prior_events: float = 10.0,
-                 bin_s: float = 60.0, branching_s: float = 7_200.0, fit_events: float = 300.0, history_s: float = 2_592_000.0,
-                 history_min_s: float = 21_600.0) -> None: ...
+    def __init__(
+        self,
+        *,
+        fast: float = 0.59,
+        slow: float = 0.25,
+        cross: float = 0.05,
+        fast_s: float = 0.06,
+        slow_s: float = 3.0,
+        size_power: float = 0.5,
+        mark_max: float = 10.0,
+        base_s: float = 21_600.0,
+        prior_per_min: float = 0.5,
+        prior_events: float = 10.0,
+        bin_s: float = 60.0,
+        branching_s: float = 7_200.0,
+        fit_events: float = 300.0,
+        history_s: float = 2_592_000.0,
+        history_min_s: float = 21_600.0,
+    ) -> None: ...
     @property
     def branching(self) -> float: ...
     def as_dict(self) -> dict[str, float]: ...

@@ -6,8 +6,18 @@ SNAPSHOT_NAME: bytes
 
 @disjoint_base
 class DensityConfig:
-    def __init__(self, *, step: float = 0.0, bin_bps: float = 10.0, cells: int = 2048, half_life_s: float = 604_800.0, quantile: float = 0.9,
-                 floor: float = 0.0, refresh_s: float = 60.0, occupied_min: int = 20) -> None: ...
+    def __init__(
+        self,
+        *,
+        step: float = 0.0,
+        bin_bps: float = 10.0,
+        cells: int = 2048,
+        half_life_s: float = 604_800.0,
+        quantile: float = 0.9,
+        floor: float = 0.0,
+        refresh_s: float = 60.0,
+        occupied_min: int = 20,
+    ) -> None: ...
     def as_dict(self) -> dict[str, float]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...

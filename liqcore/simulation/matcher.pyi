@@ -13,7 +13,6 @@ class Watch(IntEnum):
     WATCH_MARK = 1
     WATCH_INDEX = 2
 
-
 @disjoint_base
 class Matcher:
     wake: int
@@ -25,9 +24,19 @@ class Matcher:
     def now(self) -> int: ...
     @property
     def wait_next(self) -> int: ...
-    def __init__(self, instruments: Iterable[Instrument], host: object, *, fills: Literal["through", "touch", "queue"] = "through",
-                 taker: Literal["next", "walk"] = "next", hidden: Literal["wait", "none"] = "wait", half_spread: float | None = None,
-                 print_wait_s: float = 5.0, quote_age_s: float = ..., capacity: int = 4096) -> None: ...
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        host: object,
+        *,
+        fills: Literal["through", "touch", "queue"] = "through",
+        taker: Literal["next", "walk"] = "next",
+        hidden: Literal["wait", "none"] = "wait",
+        half_spread: float | None = None,
+        print_wait_s: float = 5.0,
+        quote_age_s: float = ...,
+        capacity: int = 4096,
+    ) -> None: ...
     def on_events(self, events: NDArray[np.void]) -> None: ...
     def pass_time(self, ts: int) -> None: ...
     def place(self, instrument: int, side: int, price: int, *, watch: int = -1, direction: int = 0, trail: int = 0) -> int: ...

@@ -3,8 +3,8 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from liqcore.simulation.paper import Paper
 from liqcore.policy import Policy
+from liqcore.simulation.paper import Paper
 from liqcore.simulation.tape import Tape
 
 @disjoint_base

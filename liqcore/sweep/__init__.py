@@ -25,6 +25,7 @@ from liqcore.event import SIGNAL_DTYPE, Kind, Phase, Stream
 from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqcore.instrument import Instrument
 from liqcore.parallel import cores
+from liqcore.simulation.tape import Tape
 from liqcore.sweep.blocks import run_blocks
 from liqcore.sweep.columns import Columns, columns, interruptions, of_stream
 from liqcore.sweep.grid import GRID_DTYPE, Grid
@@ -41,12 +42,23 @@ from liqcore.sweep.records import (
     TERMS,
     TRADE_DTYPE,
 )
-from liqcore.simulation.tape import Tape
 
-__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "Task", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
-           "trades_of"]
+__all__ = [
+    "GRID_DTYPE",
+    "RESULT_DTYPE",
+    "TRADE_DTYPE",
+    "Grid",
+    "Task",
+    "daily_sharpe",
+    "fade",
+    "locate",
+    "signals_of",
+    "sweep",
+    "sweep_detectors",
+    "trades_of",
+]
 
-CHUNK = 1 << 14                  # settings between two calls of on_progress
+CHUNK = 1 << 14  # settings between two calls of on_progress
 UNCERTAIN_FLAG, STALE_FLAG = 1, 2
 TIMED = -1
 
@@ -58,8 +70,10 @@ def fade(signals: NDArray) -> NDArray[np.int8]:
 
 # ---- signals ----
 
-def signals_of(tape: Tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0,
-               end: int | None = None) -> tuple[NDArray, NDArray]:
+
+def signals_of(
+    tape: Tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0, end: int | None = None
+) -> tuple[NDArray, NDArray]:
     """The cascade detector's signals of one instrument of a tape, and their places: what `sweep` wants as `signals` and `places`.
 
     The same signals as the engine's (SIGNAL_DTYPE), all phases. end: let time pass until then, ns (None = end of the tape). event_age_max_s: as Risk;
@@ -82,19 +96,24 @@ def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
     caused = np.flatnonzero((signals["phase"] == Phase.BUILDING) | (signals["phase"] == Phase.ACTIVE))
     first, last = np.searchsorted(ts, signals["ts"][caused], "left"), np.searchsorted(ts, signals["ts"][caused], "right") - 1
     if (first > last).any():
-        raise ValueError(f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this "
-                         "tape and instrument?")
+        raise ValueError(
+            f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this "
+            "tape and instrument?"
+        )
     for n, name in enumerate(("trades_before", "quotes_before")):
         out[caused, n] = place[name][first]
         apart = place[name][first] != place[name][last]
         if apart.any():
-            raise ValueError(f"signals, row {caused[np.argmax(apart)]}: several liquidations of its time stand at different places among the trades "
-                             "and quotes; give places=, which signals_of returns")
+            raise ValueError(
+                f"signals, row {caused[np.argmax(apart)]}: several liquidations of its time stand at different places among the trades "
+                "and quotes; give places=, which signals_of returns"
+            )
     out[caused, 2] = np.searchsorted(of_stream(tape, interruptions(tape, instrument), Stream.STREAM_QUOTE), own[last])
     return out
 
 
 # ---- what the kernel reads ----
+
 
 def _terms(instrument: Instrument) -> dict[str, float | int]:
     """Tick and lot as exact integers over powers of ten."""
@@ -106,41 +125,75 @@ def _terms(instrument: Instrument) -> dict[str, float | int]:
     return out
 
 
-def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float, taker_fee: float, order_latency_s: float, ack_latency_s: float,
-              half_spread: float | None, print_wait_s: float, quote_age_s: float, data_age_max_s: float, collar: float,
-              order_notional_max: float, orders_per_signal_max: int) -> NDArray:
+def _settings(
+    instrument: Instrument,
+    end: int,
+    *,
+    fills: str,
+    maker_fee: float,
+    taker_fee: float,
+    order_latency_s: float,
+    ack_latency_s: float,
+    half_spread: float | None,
+    print_wait_s: float,
+    quote_age_s: float,
+    data_age_max_s: float,
+    collar: float,
+    order_notional_max: float,
+    orders_per_signal_max: int,
+) -> NDArray:
     if fills not in ("through", "touch"):
         raise ValueError(f"fills: a sweep knows 'through' and 'touch', got {fills!r}; for queue models use a backtest")
-    for name, value, low, high in (("maker_fee", maker_fee, -0.01, 0.01), ("taker_fee", taker_fee, -0.01, 0.01),
-                                   ("order_latency_s", order_latency_s, 0.0, 3600.0), ("ack_latency_s", ack_latency_s, 0.0, 3600.0),
-                                   ("half_spread", 0.0 if half_spread is None else half_spread, 0.0, 0.1),
-                                   ("print_wait_s", print_wait_s, 0.0, 3600.0), ("quote_age_s", quote_age_s, 0.001, 1e9),
-                                   ("data_age_max_s", data_age_max_s, 1e-9, 1e6), ("collar", collar, 1e-12, 1.0),
-                                   ("order_notional_max", order_notional_max, 1e-12, 1e15), ("orders_per_signal_max", orders_per_signal_max, 1, 4)):
+    for name, value, low, high in (
+        ("maker_fee", maker_fee, -0.01, 0.01),
+        ("taker_fee", taker_fee, -0.01, 0.01),
+        ("order_latency_s", order_latency_s, 0.0, 3600.0),
+        ("ack_latency_s", ack_latency_s, 0.0, 3600.0),
+        ("half_spread", 0.0 if half_spread is None else half_spread, 0.0, 0.1),
+        ("print_wait_s", print_wait_s, 0.0, 3600.0),
+        ("quote_age_s", quote_age_s, 0.001, 1e9),
+        ("data_age_max_s", data_age_max_s, 1e-9, 1e6),
+        ("collar", collar, 1e-12, 1.0),
+        ("order_notional_max", order_notional_max, 1e-12, 1e15),
+        ("orders_per_signal_max", orders_per_signal_max, 1, 4),
+    ):
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(f"{name}: expected a number from {low:g} to {high:g} (constant for the whole sweep), got {value!r}")
     t = np.zeros(1, TERMS)
-    for name, value in (_terms(instrument) | {
-            "touch": fills == "touch", "order_latency": round(order_latency_s * 1e9), "ack_latency": round(ack_latency_s * 1e9),
-            "half_spread": -1 if half_spread is None else round(half_spread * SCALE), "print_wait": round(print_wait_s * 1e9),
-            "quote_age": round(quote_age_s * 1e9), "data_age_max": int(data_age_max_s * 1e9),
-            "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
-            "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee,
-            "multiplier": instrument.multiplier, "notional_min": instrument.min_notional, "notional_max": order_notional_max,
-            "collar": collar}).items():
+    for name, value in (
+        _terms(instrument)
+        | {
+            "touch": fills == "touch",
+            "order_latency": round(order_latency_s * 1e9),
+            "ack_latency": round(ack_latency_s * 1e9),
+            "half_spread": -1 if half_spread is None else round(half_spread * SCALE),
+            "print_wait": round(print_wait_s * 1e9),
+            "quote_age": round(quote_age_s * 1e9),
+            "data_age_max": int(data_age_max_s * 1e9),
+            "lots_min": instrument.min_lots,
+            "lots_max": instrument.max_lots,
+            "requotes_max": orders_per_signal_max - 1,
+            "end": end,
+            "maker_fee": maker_fee,
+            "taker_fee": taker_fee,
+            "multiplier": instrument.multiplier,
+            "notional_min": instrument.min_notional,
+            "notional_max": order_notional_max,
+            "collar": collar,
+        }
+    ).items():
         t[name] = value
     t["slow"] = t["order_latency"] + t["ack_latency"] >= ANSWER_NS
     return t
 
 
-def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None,
-           terms: NDArray) -> tuple[NDArray, NDArray]:
+def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None, terms: NDArray) -> tuple[NDArray, NDArray]:
     """Signals as the kernel wants them: those that the policy acts on, and all of them for exits by phase."""
     m: Columns = market.columns
     ts = signals["ts"]
     timed = places[:, 0] < 0
     trade, quote = np.array(places[:, :2].T, np.int64)
-    lost = np.flatnonzero(timed & (sides != 0))              # of others that come with the passing of time nobody asks for the place
+    lost = np.flatnonzero(timed & (sides != 0))  # of others that come with the passing of time nobody asks for the place
     trade[lost], quote[lost] = np.searchsorted(m.ts, ts[lost], "left"), np.searchsorted(m.quote_ts, ts[lost], "left")
     phases = np.zeros(len(signals), PHASES)
     for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote)):
@@ -157,7 +210,7 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
     calls["reference"] = calls["last"] if reference is None else np.where(reference[at] > 0, reference[at], calls["last"])
     fresh = np.where(trade > 0, m.ts[np.maximum(trade - 1, 0)] if len(m.ts) else 0, 0)
     calls["stale"] = calls["ts"] - fresh > terms["data_age_max"][0]
-    first: dict[tuple[int, int, int], int] = {}          # the first interruption of a moment and place
+    first: dict[tuple[int, int, int], int] = {}  # the first interruption of a moment and place
     for n, key in enumerate(zip(m.gap_ts.tolist(), m.gap_trades.tolist(), m.gap_quotes.tolist(), strict=True)):
         first.setdefault(key, n)
     keys = zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)
@@ -183,7 +236,7 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
         raise ValueError(f"places: expected shape ({len(signals)}, 3), got {places.shape}")
     if reference is not None:
         reference = np.asarray(reference)
-        if reference.shape != signals.shape or reference.dtype.kind not in "iu" or (reference < 0).any() or (reference >= 2 ** 31).any():
+        if reference.shape != signals.shape or reference.dtype.kind not in "iu" or (reference < 0).any() or (reference >= 2**31).any():
             raise ValueError(f"reference: expected {len(signals)} prices in ticks (integers from 0 to 2**31 - 1, 0 = last trade), one a signal")
     closed = np.zeros(0, np.int64) if closed is None else np.ascontiguousarray(closed)
     if closed.dtype != np.int64 or len(closed) % 2 or (np.diff(closed) <= 0).any():
@@ -195,23 +248,43 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
 
 # ---- the sweep ----
 
+
 class Task:
     """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep. start: days count from that of
     it on (None = of the tape's first row), which nothing may come before."""
 
-    def __init__(self, tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, *, places: NDArray | None = None,
-                 reference: ArrayLike | None = None, start: int | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None,
-                 **options: Any) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        instrument: int,
+        signals: NDArray,
+        sides: ArrayLike,
+        *,
+        places: NDArray | None = None,
+        reference: ArrayLike | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        closed: NDArray[np.int64] | None = None,
+        **options: Any,
+    ) -> None:
         unknown = sorted(options.keys() - OPTIONS.keys())
         if unknown:
             raise TypeError(f"unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
-        self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed,
-                                                                    OPTIONS | options)
+        self.market, self.terms, self.calls, self.phases = _prepare(
+            tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options
+        )
         self.first_day = int(tape.start if start is None else start) // DAY_NS
         self.days = max(0, int(self.terms["end"][0]) // DAY_NS - self.first_day + 1)
 
-    def sweep(self, grid: Grid, *, threads: int | None = None, chunk: int = CHUNK, on_progress: Callable[[int, int], None] | None = None,
-              daily: NDArray[np.float64] | None = None) -> NDArray:
+    def sweep(
+        self,
+        grid: Grid,
+        *,
+        threads: int | None = None,
+        chunk: int = CHUNK,
+        on_progress: Callable[[int, int], None] | None = None,
+        daily: NDArray[np.float64] | None = None,
+    ) -> NDArray:
         """Run every setting of a grid: see sweep."""
         if chunk < 1 or threads is not None and not 1 <= threads <= cores():
             raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {cores()}; got {chunk!r}, {threads!r}")
@@ -226,8 +299,9 @@ class Task:
 
         run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
         if results["lost"].any():
-            raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack "
-                               "latency")
+            raise RuntimeError(
+                f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency"
+            )
         if daily is not None:
             daily[:] = kept
         return results
@@ -235,16 +309,37 @@ class Task:
     def trades(self, setting: Grid) -> NDArray:
         """The trades of one setting: see trades_of."""
         trades = np.zeros(len(self.calls), TRADE_DTYPE)
-        return trades[:self.market.trades_of(self.terms, setting.rows, self.calls, self.phases, trades)]
+        return trades[: self.market.trades_of(self.terms, setting.rows, self.calls, self.phases, trades)]
 
 
-def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
-          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = CHUNK,
-          on_progress: Callable[[int, int], None] | None = None, daily: NDArray[np.float64] | None = None,
-          closed: NDArray[np.int64] | None = None,
-          fills: str = "through", maker_fee: float = MAKER_FEE, taker_fee: float = TAKER_FEE, order_latency_s: float = 0.05,
-          ack_latency_s: float = 0.05, half_spread: float | None = None, print_wait_s: float = 5.0, quote_age_s: float = 10.0,
-          data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
+def sweep(
+    tape: Tape,
+    instrument: int,
+    signals: NDArray,
+    sides: ArrayLike,
+    grid: Grid,
+    *,
+    places: NDArray | None = None,
+    reference: ArrayLike | None = None,
+    end: int | None = None,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+    daily: NDArray[np.float64] | None = None,
+    closed: NDArray[np.int64] | None = None,
+    fills: str = "through",
+    maker_fee: float = MAKER_FEE,
+    taker_fee: float = TAKER_FEE,
+    order_latency_s: float = 0.05,
+    ack_latency_s: float = 0.05,
+    half_spread: float | None = None,
+    print_wait_s: float = 5.0,
+    quote_age_s: float = 10.0,
+    data_age_max_s: float = 1.0,
+    collar: float = 0.02,
+    order_notional_max: float = 25_000.0,
+    orders_per_signal_max: int = 3,
+) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
 
     tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
@@ -258,9 +353,19 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
     """
     options: dict[str, Any] = {
-        "fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
-        "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s, "data_age_max_s": data_age_max_s, "collar": collar,
-        "order_notional_max": order_notional_max, "orders_per_signal_max": orders_per_signal_max}
+        "fills": fills,
+        "maker_fee": maker_fee,
+        "taker_fee": taker_fee,
+        "order_latency_s": order_latency_s,
+        "ack_latency_s": ack_latency_s,
+        "half_spread": half_spread,
+        "print_wait_s": print_wait_s,
+        "quote_age_s": quote_age_s,
+        "data_age_max_s": data_age_max_s,
+        "collar": collar,
+        "order_notional_max": order_notional_max,
+        "orders_per_signal_max": orders_per_signal_max,
+    }
     task = Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options)
     return task.sweep(grid, threads=threads, chunk=chunk, on_progress=on_progress, daily=daily)
 
@@ -268,8 +373,20 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
 OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-12:]}
 
 
-def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,
-              reference: ArrayLike | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None, **options: Any) -> NDArray:
+def trades_of(
+    tape: Tape,
+    instrument: int,
+    signals: NDArray,
+    sides: ArrayLike,
+    grid: Grid,
+    setting: int = 0,
+    *,
+    places: NDArray | None = None,
+    reference: ArrayLike | None = None,
+    end: int | None = None,
+    closed: NDArray[np.int64] | None = None,
+    **options: Any,
+) -> NDArray:
     """The trades of one setting of a grid: an array of TRADE_DTYPE, in order of time. Arguments as for sweep.
 
     signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
@@ -278,8 +395,16 @@ def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, g
     return Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options).trades(grid[setting])
 
 
-def sweep_detectors(tape: Tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,
-                    on_progress: Callable[[int, int], None] | None = None, **options: Any) -> NDArray:
+def sweep_detectors(
+    tape: Tape,
+    instrument: int,
+    detectors: Sequence[CascadeConfig],
+    grid: Grid,
+    *,
+    sides: Callable[[NDArray], ArrayLike] = fade,
+    on_progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> NDArray:
     """Every detector with every setting: RESULT_DTYPE of shape (detectors, settings). Signals are computed once a detector, the market's index once.
 
     sides: signals -> sides, the policy. on_progress(done, total) counts settings. Other options as for sweep.

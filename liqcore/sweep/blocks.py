@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from liqcore.parallel import in_threads
 
-BLOCK = 1 << 14                  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
-ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")         # the last one counts most
+BLOCK = 1 << 14  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
+ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")  # the last one counts most
 
 
 def in_order(rows: NDArray) -> NDArray[np.intp]:
@@ -18,14 +18,15 @@ def in_order(rows: NDArray) -> NDArray[np.intp]:
     return np.lexsort(differing) if differing else np.arange(len(rows))
 
 
-def run_blocks(block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads: int, chunk: int,
-               on_progress: Callable[[int, int], None] | None) -> None:
+def run_blocks(
+    block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads: int, chunk: int, on_progress: Callable[[int, int], None] | None
+) -> None:
     """Call `block` with rows of the grid, all of them in the end, those with the same entry beside each other: they share most of what is found in
     the market. on_progress(done, total) after every `chunk` settings."""
     order = in_order(rows)
     for first in range(0, len(order), chunk):
-        part = order[first:first + chunk]
+        part = order[first : first + chunk]
         size = max(1, min(BLOCK, -(-len(part) // threads)))
-        in_threads(block, [part[n:n + size] for n in range(0, len(part), size)], threads)
+        in_threads(block, [part[n : n + size] for n in range(0, len(part), size)], threads)
         if on_progress is not None:
             on_progress(first + len(part), len(order))

@@ -14,26 +14,26 @@ class Columns(NamedTuple):
     ts: np.ndarray
     price: np.ndarray
     lots: np.ndarray
-    side: np.ndarray             # aggressor
+    side: np.ndarray  # aggressor
     index: dict[str, np.ndarray]
     quote_ts: np.ndarray
     bid: np.ndarray
     ask: np.ndarray
-    before: np.ndarray           # trades before this quote
+    before: np.ndarray  # trades before this quote
     quote_index: dict[str, np.ndarray]
-    rank: np.ndarray             # quotes before each 64th trade (Tape.rank)
-    gap_ts: np.ndarray           # when the stream of quotes was interrupted
-    gap_trades: np.ndarray       # trades and quotes before it
+    rank: np.ndarray  # quotes before each 64th trade (Tape.rank)
+    gap_ts: np.ndarray  # when the stream of quotes was interrupted
+    gap_trades: np.ndarray  # trades and quotes before it
     gap_quotes: np.ndarray
-    stop_ts: np.ndarray          # when the stream of trades was
+    stop_ts: np.ndarray  # when the stream of trades was
     stop_trades: np.ndarray
-    cut_ts: np.ndarray           # when the stream of liquidations was
-    closed: np.ndarray           # no entries: from, to, from, to, ... (Timetable.closed)
+    cut_ts: np.ndarray  # when the stream of liquidations was
+    closed: np.ndarray  # no entries: from, to, from, to, ... (Timetable.closed)
 
 
 def interruptions(tape: Tape, instrument: int) -> np.ndarray:
     """Rows of the rare events that interrupt a stream of the instrument."""
-    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
+    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)  # few of many: the rest is not looked at again
     return marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
 
 
@@ -48,14 +48,34 @@ def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Co
     trades, quotes, index, marks = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument), interruptions(tape, instrument)
     (gap_ts, gap_trades, gap_quotes), (stop_ts, stop_trades, _), (cut_ts, _, _) = (
         _gaps(tape, of_stream(tape, marks, stream), trades["ts"], quotes["ts"])
-        for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION))
-    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"], tape.rank(instrument),
-                   gap_ts, gap_trades, gap_quotes, stop_ts, stop_trades, cut_ts, np.zeros(0, np.int64) if closed is None else closed)
+        for stream in (Stream.STREAM_QUOTE, Stream.STREAM_TRADE, Stream.STREAM_LIQUIDATION)
+    )
+    return Columns(
+        trades["ts"],
+        trades["price"],
+        trades["lots"],
+        trades["side"],
+        index["trades"],
+        quotes["ts"],
+        quotes["bid"],
+        quotes["ask"],
+        quotes["trades_before"],
+        index["quotes"],
+        tape.rank(instrument),
+        gap_ts,
+        gap_trades,
+        gap_quotes,
+        stop_ts,
+        stop_trades,
+        cut_ts,
+        np.zeros(0, np.int64) if closed is None else closed,
+    )
 
 
 def _gaps(tape: Tape, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of marks: ts, trades before, quotes before."""
     ts, everybody = np.ascontiguousarray(tape.rare["ts_recv"][marks]), tape.rare["instrument"][marks] < 0
-    return ts, *(np.where(everybody, np.searchsorted(column, ts), tape.place[name][marks])
-                 for name, column in (("trades_before", trades), ("quotes_before", quotes)))
+    return ts, *(
+        np.where(everybody, np.searchsorted(column, ts), tape.place[name][marks])
+        for name, column in (("trades_before", trades), ("quotes_before", quotes))
+    )

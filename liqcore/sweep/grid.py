@@ -13,11 +13,34 @@ HALF = SCALE // 2
 LIMIT, MARKET = 1, 2
 ENTRIES = {"post_only": LIMIT, "market": MARKET}
 
-GRID_DTYPE = np.dtype([("entry_type", "i8"), ("entry_offset", "i8"), ("take_profit", "i8"), ("stop_loss", "i8"), ("trail", "i8"),
-                       ("entry_ttl_ns", "i8"), ("max_hold_ns", "i8"), ("cooldown_ns", "i8"), ("exit_phase", "i8"), ("requotes", "i8"),
-                       ("notional", "f8")])
-DEFAULTS = {"entry": "post_only", "entry_offset": 0, "take_profit": 0, "stop_loss": None, "trail": 0, "entry_ttl_s": 1800, "max_hold_s": 1800,
-            "cooldown_s": 300, "exit_phase": 0, "requotes": 0, "notional": None}
+GRID_DTYPE = np.dtype(
+    [
+        ("entry_type", "i8"),
+        ("entry_offset", "i8"),
+        ("take_profit", "i8"),
+        ("stop_loss", "i8"),
+        ("trail", "i8"),
+        ("entry_ttl_ns", "i8"),
+        ("max_hold_ns", "i8"),
+        ("cooldown_ns", "i8"),
+        ("exit_phase", "i8"),
+        ("requotes", "i8"),
+        ("notional", "f8"),
+    ]
+)
+DEFAULTS = {
+    "entry": "post_only",
+    "entry_offset": 0,
+    "take_profit": 0,
+    "stop_loss": None,
+    "trail": 0,
+    "entry_ttl_s": 1800,
+    "max_hold_s": 1800,
+    "cooldown_s": 300,
+    "exit_phase": 0,
+    "requotes": 0,
+    "notional": None,
+}
 
 
 def _fraction(name: str, value: object) -> int:
@@ -36,7 +59,7 @@ def _seconds(name: str, value: object) -> int:
         ns = round(float(value) * 1e9)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         ns = -1
-    if not 0 <= ns <= 10 ** 17:
+    if not 0 <= ns <= 10**17:
         raise ValueError(f"{name}: expected seconds from 0 to 1e8, got {value!r}")
     return ns
 
@@ -107,7 +130,7 @@ class Grid:
             _check_names(names)
         rows = np.zeros(len(given), GRID_DTYPE)
         for name, default in DEFAULTS.items():
-            known: dict[tuple[type, str], tuple[str, int | float]] = {}        # a value that many settings have is read once
+            known: dict[tuple[type, str], tuple[str, int | float]] = {}  # a value that many settings have is read once
             column, cells = "", []
             for setting in given:
                 value = setting.get(name, default)
@@ -123,14 +146,17 @@ class Grid:
         r = self.rows
         rules = (
             ("entry_type: expected 1 (post-only limit) or 2 (market)", (r["entry_type"] != LIMIT) & (r["entry_type"] != MARKET)),
-            *((f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF))
-              for name in ("entry_offset", "take_profit", "trail")),
+            *(
+                (f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF))
+                for name in ("entry_offset", "take_profit", "trail")
+            ),
             (f"stop_loss: expected 1 to {HALF}: no position without a stop", (r["stop_loss"] <= 0) | (r["stop_loss"] > HALF)),
-            *((f"{name}: expected 1 to 1e17 ns", (r[name] <= 0) | (r[name] > 10 ** 17)) for name in ("entry_ttl_ns", "max_hold_ns")),
-            ("cooldown_ns: expected 0 to 1e17 ns", (r["cooldown_ns"] < 0) | (r["cooldown_ns"] > 10 ** 17)),
+            *((f"{name}: expected 1 to 1e17 ns", (r[name] <= 0) | (r[name] > 10**17)) for name in ("entry_ttl_ns", "max_hold_ns")),
+            ("cooldown_ns: expected 0 to 1e17 ns", (r["cooldown_ns"] < 0) | (r["cooldown_ns"] > 10**17)),
             ("exit_phase: expected a Phase, 0 to 4", (r["exit_phase"] < 0) | (r["exit_phase"] > 4)),
             ("requotes: expected 0 to 3", (r["requotes"] < 0) | (r["requotes"] > 3)),
-            ("notional: expected an amount above 0 and below 1e15", ~((r["notional"] > 0.0) & (r["notional"] < 1e15))))
+            ("notional: expected an amount above 0 and below 1e15", ~((r["notional"] > 0.0) & (r["notional"] < 1e15))),
+        )
         for text, bad in rules:
             if bad.any():
                 at = int(np.argmax(bad))

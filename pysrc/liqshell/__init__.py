@@ -10,5 +10,6 @@ def __getattr__(name: str) -> Any:
     """`stream`, when it is asked for: whoever imports a part of this package does not load sockets with it."""
     if name == "stream":
         from liqshell.live.tape import stream
+
         return stream
     raise AttributeError(f"module 'liqshell' has no attribute {name!r}")

@@ -55,7 +55,7 @@ def _there(column: Any) -> np.ndarray:
     bits = column.buffers()[0]
     if bits is None:
         return np.full(len(column), column.null_count == 0)
-    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[column.offset:column.offset + len(column)].astype(bool)
+    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[column.offset : column.offset + len(column)].astype(bool)
 
 
 def _dtype(of: Any) -> np.dtype[Any]:

@@ -6,4 +6,4 @@ liqcore.Kind: the door of an engine refuses it.
 """
 
 BACKSTOP = 65
-NAME = "backstops"       # as a store has them
+NAME = "backstops"  # as a store has them

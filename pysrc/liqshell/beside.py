@@ -53,11 +53,11 @@ def run(code: Code, name: str) -> types.ModuleType:
         del sys.modules[known]
     module = types.ModuleType(name)
     module.__file__, module.__package__, module.__path__ = str(code.path), name, []
-    sys.modules[name] = sys.modules[f"{name}.{code.path.stem}"] = module        # dataclasses and pickle look their module up
+    sys.modules[name] = sys.modules[f"{name}.{code.path.stem}"] = module  # dataclasses and pickle look their module up
     _FINDER.codes[name] = code
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
-    exec(compile(code.source, str(code.path), "exec"), vars(module))      # of the bytes that were hashed, not of what the file may hold by now
+    exec(compile(code.source, str(code.path), "exec"), vars(module))  # of the bytes that were hashed, not of what the file may hold by now
     return module
 
 
@@ -87,8 +87,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     codes: dict[str, Code] = field(default_factory=dict)
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None,
-                  target: types.ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         package, _, name = fullname.rpartition(".")
         code = self.codes.get(package)
         if code is None or name not in code.helpers:

@@ -36,7 +36,7 @@ COMMANDS = {
     "doctor": "Check whether it is safe to start: clock, key, contracts, fees, account, disk, limits.",
     "judge": "Ask the configured judge one question: request, answer, verdict, milliseconds, cost.",
     "gate": "Check whether paper runs, and then live runs, meet the requirements for the next step.",
-    "verify": "Grade presets as \"verified\" that cover their costs on your own recording.",
+    "verify": 'Grade presets as "verified" that cover their costs on your own recording.',
     "columns": "Propose the meaning of a table's columns: a map for `import`, and ten rows decoded with it.",
     "hourly": "Test the hourly bet: hit rate against all hours and the ask, Brier score against the book.",
     "maps": "Test the estimated liquidation map: its levels against later liquidations.",
@@ -66,24 +66,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         ending.print_error("liqcore: interrupted")
         return ending.INTERRUPTED
     except SystemExit as why:
-        if not isinstance(why.__context__, BrokenPipeError):      # else rich has met a reader that has gone
+        if not isinstance(why.__context__, BrokenPipeError):  # else rich has met a reader that has gone
             raise
         return ending.DONE
     except Exception as why:
         gone = isinstance(why, BrokenPipeError) and ending.reader_gone()
         status = ending.DONE if gone else ending.end(why, arguments, debug)
         if isinstance(why, OSError):
-            ending.abandon_stdout()              # the reader (head, less) has what it wanted, or a disk is full
+            ending.abandon_stdout()  # the reader (head, less) has what it wanted, or a disk is full
         return status
 
 
 def _run(arguments: list[str]) -> int:
-    from cyclopts import App, CycloptsError      # 0.2 s: not for those who import this module
+    from cyclopts import App, CycloptsError  # 0.2 s: not for those who import this module
 
-    app = App(name="liqcore", version=__version__, help_format="plaintext", result_action="return_value",
-              help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options; `--debug` with any of "
-                   "them shows tracebacks.",
-              suppress_keyboard_interrupt=False, exit_on_error=False, print_error=False)
+    app = App(
+        name="liqcore",
+        version=__version__,
+        help_format="plaintext",
+        result_action="return_value",
+        help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options; `--debug` with any of "
+        "them shows tracebacks.",
+        suppress_keyboard_interrupt=False,
+        exit_on_error=False,
+        print_error=False,
+    )
     for name, help_text in COMMANDS.items():
         module = module_of(name)
         if find_spec(f"liqshell.commands.{module}") is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 NS = 1_000_000_000
-STANDSTILL = 1e-6                    # speed of market time while an emulator waits for a client
+STANDSTILL = 1e-6  # speed of market time while an emulator waits for a client
 
 
 class MarketTime(Protocol):

@@ -16,32 +16,32 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from liqshell import private
-from liqshell.recording import journal
-from liqshell.run import replay
 from liqshell.clock import NS, Clock
 from liqshell.config.load import Config, loads
 from liqshell.errors import ConfigError, VenueError
-from liqshell.live.keys import KEY, SECRET, load_keys
 from liqshell.live import Session
 from liqshell.live.account import UNBEGUN, LiveAccount
+from liqshell.live.keys import KEY, SECRET, load_keys
+from liqshell.recording import journal
+from liqshell.run import replay
 
 READY_TIMEOUT_S = 60.0
-GRACE_S = 10.0                       # for a run to end by itself behind the end of its market
-LEAD_S = 1.0                         # below the second after which a connection that is silent counts as lost (live/stream.py)
+GRACE_S = 10.0  # for a run to end by itself behind the end of its market
+LEAD_S = 1.0  # below the second after which a connection that is silent counts as lost (live/stream.py)
 NEWS_KEY = "LIQCORE_NEWS_KEY"
-JUDGE_S = 2.0                        # of the wall, for an answer of the judge on loopback
-SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
+JUDGE_S = 2.0  # of the wall, for an answer of the judge on loopback
+SPEED, HOURS = 120.0, 2.0  # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
 
 class Needs(NamedTuple):
     """What a preset waits for, where the real market has it rarely: the generated one is made so that it comes. The preset's numbers stay its own."""
 
-    scale: float = 1.0               # emulate --scale
-    funding: float = 1e-4            # emulate --funding
+    scale: float = 1.0  # emulate --scale
+    funding: float = 1e-4  # emulate --funding
     hours: float = HOURS
-    long_share: float = 0.55         # emulate --long-share
+    long_share: float = 0.55  # emulate --long-share
     why: str = ""
-    seed: int = 9                    # emulate --seed: a market whose first cascade comes after eleven minutes
+    seed: int = 9  # emulate --seed: a market whose first cascade comes after eleven minutes
 
 
 NEEDS = {
@@ -50,8 +50,9 @@ NEEDS = {
     "trend": Needs(hours=8.0, why="it learns for hours, and trades rarely"),
     "zone": Needs(hours=8.0, why="it waits for the price to return to levels of many liquidations"),
     # most 15 minutes have liquidations of one side only, so that the imbalance is near -1 or +1: one of longs is unusual where most are of shorts
-    "reversal": Needs(1.0, -1e-4, 10.0, 0.03,
-                      "it waits for negative funding and for liquidated longs in a market of mostly shorts, and learns for hours", seed=1),
+    "reversal": Needs(
+        1.0, -1e-4, 10.0, 0.03, "it waits for negative funding and for liquidated longs in a market of mostly shorts, and learns for hours", seed=1
+    ),
 }
 
 #: of momentum, base units: on the generated market about as much money as its preset's 0.1 of a BTC
@@ -82,10 +83,28 @@ class Plan:
 async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
     """The loopback venue as a child process; yields its JSON line."""
     # -P: the current folder must not shadow the installed package (a checkout holds a liqcore/ without compiled modules)
-    command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S),
-               "--parent", str(os.getpid()), "--venues", ",".join(("bybit", *plan.venues))]
-    command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding",
-                                                                     str(plan.funding), "--long-share", str(plan.long_share)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "liqshell",
+        "emulate",
+        "--seed",
+        str(plan.seed),
+        "--speed",
+        str(plan.speed),
+        "--lead-s",
+        str(LEAD_S),
+        "--parent",
+        str(os.getpid()),
+        "--venues",
+        ",".join(("bybit", *plan.venues)),
+    ]
+    command += (
+        ["--from", *map(str, plan.from_)]
+        if plan.from_
+        else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding", str(plan.funding), "--long-share", str(plan.long_share)]
+    )
     command += ["--judge", "--news"] if plan.judge else []
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
@@ -114,12 +133,19 @@ def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
     limited in market time, and a market that runs faster than the wall makes everything on this machine look older: those two limits grow with the
     speed, the others are the preset's."""
     age_s = max(2.0, 0.1 * plan.speed)
-    others = "".join(f"[feeds.{name}]\nrest = {json.dumps(one['rest'])}\nws = {json.dumps(one['ws'])}\nsymbols = {json.dumps(one['symbols'])}\n"
-                     for name, one in ready.get("venues", {}).items() if name != "bybit")
-    sizes = "".join(f"[policy.symbols.{symbol}.parameters]\nsize = {SIZES[symbol]}\n"
-                    for symbol in ready["symbols"] if plan.preset == "momentum" and symbol in SIZES)
+    others = "".join(
+        f"[feeds.{name}]\nrest = {json.dumps(one['rest'])}\nws = {json.dumps(one['ws'])}\nsymbols = {json.dumps(one['symbols'])}\n"
+        for name, one in ready.get("venues", {}).items()
+        if name != "bybit"
+    )
+    sizes = "".join(
+        f"[policy.symbols.{symbol}.parameters]\nsize = {SIZES[symbol]}\n"
+        for symbol in ready["symbols"]
+        if plan.preset == "momentum" and symbol in SIZES
+    )
     asks, judge = _judge(plan, ready) if plan.judge else ("", "")
-    return loads(f"""
+    return loads(
+        f"""
 [run]
 name = "demo"
 seed = {plan.seed}
@@ -140,12 +166,16 @@ data_age_max_s = {age_s}
 event_age_max_s = {age_s}
 [live]
 watchdog = false
-""", "demo")
+""",
+        "demo",
+    )
 
 
 def _judge(plan: Plan, ready: dict[str, Any]) -> tuple[str, str]:
     """What [policy] says of the judge on loopback, and its sections. Two seconds of the wall for an answer, whatever the market's speed is."""
-    return f"judge_s = {JUDGE_S * plan.speed}", f"""
+    return (
+        f"judge_s = {JUDGE_S * plan.speed}",
+        f"""
 [judge]
 kind = "openai"
 base_url = {json.dumps(ready["judge"])}
@@ -157,7 +187,8 @@ brave_url = {json.dumps(ready["news"])}
 announcements = true
 announcements_url = {json.dumps(ready["news"])}
 feeds = [{json.dumps(ready["news"] + "/rss")}]
-"""
+""",
+    )
 
 
 @contextlib.contextmanager
@@ -195,9 +226,13 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
         start = clock.market_ns + int(LEAD_S * plan.speed * NS)
         until = None if plan.from_ else start + int(plan.hours * 3600 * NS)
         made = {"market_scale": plan.scale, "market_funding": plan.funding, "market_long_share": plan.long_share}
-        labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"],
-                  "market_seeds": [ready["seed"]] if ready["synthetic"] else [],
-                  **(made if ready["synthetic"] else {})}
+        labels = {
+            "synthetic": ready["synthetic"],
+            "market": ready["market"],
+            "seed": ready["seed"],
+            "market_seeds": [ready["seed"]] if ready["synthetic"] else [],
+            **(made if ready["synthetic"] else {}),
+        }
         with environment(**({NEWS_KEY: "loopback"} if plan.judge else {})), account(plan, ready) as (config, side):
             manifest = await _session(plan, Session(config, plan.folder, clock, labels, account=side), ready, start, until, progress)
         if ready["synthetic"]:
@@ -205,11 +240,16 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
     return manifest
 
 
-async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: int, until: int | None,
-                   progress: Callable[[Session, float], None] | None) -> dict[str, Any]:
+async def _session(
+    plan: Plan, session: Session, ready: dict[str, Any], start: int, until: int | None, progress: Callable[[Session, float], None] | None
+) -> dict[str, Any]:
     watcher = asyncio.create_task(_stop_at_end(session, ready["rest"]) if until is None else _stop_after(session, until))
-    slow = ConfigError(f"--speed {plan.speed:g}", "this machine is too slow: the market ended before the account was reconciled, so there was no "
-                       "trade", "a speed that this machine can sustain", f"Try --speed {min(SPEED, plan.speed / 4):g}")
+    slow = ConfigError(
+        f"--speed {plan.speed:g}",
+        "this machine is too slow: the market ended before the account was reconciled, so there was no trade",
+        "a speed that this machine can sustain",
+        f"Try --speed {min(SPEED, plan.speed / 4):g}",
+    )
 
     def over() -> bool:
         return watcher.done() or until is not None and session.wire_clock.now_ns() >= until
@@ -224,7 +264,7 @@ async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: i
         if over() and manifest.get("ended") == UNBEGUN:
             raise slow
         return manifest
-    except VenueError:                          # the market has gone, and with it the account that was to be asked
+    except VenueError:  # the market has gone, and with it the account that was to be asked
         if over():
             raise slow from None
         raise

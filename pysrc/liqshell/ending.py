@@ -1,11 +1,11 @@
 """How a command ends: an exit status, one sentence, and the path of a log that has the rest.
 
-    0    done
-    1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached
-    2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of
-         the user's that raises
-    70   a fault of liqcore
-    130  interrupted
+0    done
+1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached
+2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of
+     the user's that raises
+70   a fault of liqcore
+130  interrupted
 """
 
 from __future__ import annotations
@@ -29,15 +29,33 @@ from liqshell.errors import LiqshellError
 
 DONE, NO, WRONG_USE, OUR_FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 LOGS_MAX = 100
-POLICY_MODULE = "liqshell_policy_"          # prefix of the modules that hold policies of the user's
-_PLACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file is too large for this disk",
-          errno.EACCES: "no permission", errno.EPERM: "no permission", errno.EROFS: "this disk is read-only", errno.ENOENT: "no such file or folder",
-          errno.EEXIST: "the file exists", errno.ENOTDIR: "a part of this path is a file, not a folder", errno.EISDIR: "a folder, not a file",
-          errno.ENOTEMPTY: "this folder is not empty", errno.ENAMETOOLONG: "this name is too long", errno.ELOOP: "its links form a loop",
-          errno.EMFILE: "too many open files (see `ulimit -n`)", errno.ENFILE: "too many open files on this machine",
-          errno.EIO: "the disk cannot be read or written", errno.ENOMEM: "not enough memory"}
-_SQLITE = {3: "no permission", 8: "this disk is read-only", 10: "the disk cannot be read or written", 13: "the disk is full",
-           14: "a database cannot be opened"}         # SQLITE_PERM, READONLY, IOERR, FULL, CANTOPEN
+POLICY_MODULE = "liqshell_policy_"  # prefix of the modules that hold policies of the user's
+_PLACE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is too large for this disk",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "this disk is read-only",
+    errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "the file exists",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EISDIR: "a folder, not a file",
+    errno.ENOTEMPTY: "this folder is not empty",
+    errno.ENAMETOOLONG: "this name is too long",
+    errno.ELOOP: "its links form a loop",
+    errno.EMFILE: "too many open files (see `ulimit -n`)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EIO: "the disk cannot be read or written",
+    errno.ENOMEM: "not enough memory",
+}
+_SQLITE = {
+    3: "no permission",
+    8: "this disk is read-only",
+    10: "the disk cannot be read or written",
+    13: "the disk is full",
+    14: "a database cannot be opened",
+}  # SQLITE_PERM, READONLY, IOERR, FULL, CANTOPEN
 
 
 def outcome_of(why: BaseException) -> tuple[int, str]:
@@ -113,8 +131,10 @@ def write_log(status: int, sentence: str, why: BaseException | None, argv: Seque
     from liqshell.log import redact
 
     trace = "".join(traceback.format_exception(why)) if why is not None else ""
-    text = redact(f"time: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\ncommand: liqcore {' '.join(argv)}\nfolder: {_here()}\n"
-                  f"versions: liqcore {__version__}, Python {sys.version.split()[0]}, {sys.platform}\nstatus: {status}\n\n{sentence}\n\n{trace}")
+    text = redact(
+        f"time: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\ncommand: liqcore {' '.join(argv)}\nfolder: {_here()}\n"
+        f"versions: liqcore {__version__}, Python {sys.version.split()[0]}, {sys.platform}\nstatus: {status}\n\n{sentence}\n\n{trace}"
+    )
     command = re.sub(r"[^a-z0-9-]", "", argv[0].lower())[:20] if argv else ""
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{command or 'liqcore'}-{os.getpid()}.log"
     problem = ""
@@ -126,7 +146,7 @@ def write_log(status: int, sentence: str, why: BaseException | None, argv: Seque
                 out.write(text)
             for old in sorted(at.glob("*.log"))[:-LOGS_MAX]:
                 old.unlink(missing_ok=True)
-        except (OSError, RuntimeError) as failed:          # RuntimeError: there is no home
+        except (OSError, RuntimeError) as failed:  # RuntimeError: there is no home
             problem = problem or f"none could be written ({failed})"
         else:
             return str(at / name)
@@ -164,7 +184,7 @@ def open_missing_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)                 # the lowest free number is this one
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
@@ -186,6 +206,7 @@ def abandon_stdout() -> None:
 
 def quiet_hooks(argv: Sequence[str]) -> None:
     """What Python says on stderr of errors in threads and in destructors becomes one line and a log."""
+
     def thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and args.exc_type is not SystemExit:
             end(args.exc_value, argv, False)

@@ -17,10 +17,10 @@ class LiqshellError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, found: str, expected: str = "", action: str = ""):
-        self.where = where          # file, file:line, key path, url, order id ...
+        self.where = where  # file, file:line, key path, url, order id ...
         self.found = found
         self.expected = expected
-        self.action = action        # what the reader should do now
+        self.action = action  # what the reader should do now
         super().__init__(where, found, expected, action)
 
     def __str__(self) -> str:
@@ -94,4 +94,4 @@ class VenueError(LiqshellError):
 class InvariantError(LiqshellError):
     """A broken invariant: our fault. Trading stops; the recording of the run is the bug report."""
 
-    exit_code = 70                  # EX_SOFTWARE
+    exit_code = 70  # EX_SOFTWARE

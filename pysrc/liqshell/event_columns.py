@@ -15,7 +15,7 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE
 
 NAMES = tuple(EVENT_DTYPE.names or ())
-Events = Any                    # rows of EVENT_DTYPE, or EventColumns
+Events = Any  # rows of EVENT_DTYPE, or EventColumns
 _BYTES = np.dtype(f"V{EVENT_DTYPE.itemsize}")
 
 
@@ -48,8 +48,11 @@ class EventColumns:
     def __setitem__(self, name: str, values: Any) -> None:
         column = np.asarray(values)
         constant = single(column) if column.ndim else column[()]
-        column = column.astype(EVENT_DTYPE[name], copy=False) if constant is None else \
-            np.broadcast_to(np.asarray(constant).astype(EVENT_DTYPE[name]), self._rows)
+        column = (
+            column.astype(EVENT_DTYPE[name], copy=False)
+            if constant is None
+            else np.broadcast_to(np.asarray(constant).astype(EVENT_DTYPE[name]), self._rows)
+        )
         if column.shape != (self._rows,):
             raise ValueError(f"{name}: expected {self._rows} values, got {column.shape}")
         self._columns[name] = column
@@ -68,7 +71,7 @@ class EventColumns:
 
     def compress(self, which: np.ndarray) -> EventColumns:
         """The events of a mask."""
-        return self.take(np.flatnonzero(which))         # read once instead of once a column
+        return self.take(np.flatnonzero(which))  # read once instead of once a column
 
     def copy(self) -> EventColumns:
         """The same columns; assigning one changes the copy only."""

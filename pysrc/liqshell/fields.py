@@ -18,7 +18,7 @@ from liqshell.errors import ConfigError
 from liqshell.iso import written_ns
 from liqshell.log import MASK, holds_secret, redact, redact_value
 
-SCALE = 100_000_000                 # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
+SCALE = 100_000_000  # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,23 @@ def matching(pattern: str) -> dict[str, Any]:
 
 def fraction(default: str | None, low: str, high: str, *, above: bool = False) -> Any:
     """A share such as 0.0015, kept exactly as an integer in units of 1e-8; at most 8 decimals. default None = not set."""
+
     def read(value: Any) -> int:
         scaled = _within(_decimal(value), Decimal(low), Decimal(high), above) * SCALE
         if scaled != scaled.to_integral_value():
             raise ValueError
         return int(scaled)
+
     expected = f"a fraction {_range(low, high, above)} with at most 8 decimals (0.0015 = 0.15 %)"
     return _make(Rule(expected, read, _bounds("number", float(low), float(high), above)), None if default is None else Decimal(default))
 
 
 def number(default: float | None, low: float, high: float, unit: str, *, above: bool = False) -> Any:
     """A measured quantity, kept as the nearest double."""
+
     def read(value: Any) -> float:
         return float(_within(_decimal(value), Decimal(repr(low)), Decimal(repr(high)), above))
+
     rule = Rule(f"a number {_range(f'{low:g}', f'{high:g}', above)} ({unit})", read, _bounds("number", low, high, above))
     return field(default=None if default is None else float(default), metadata={"rule": rule})
 
@@ -92,6 +96,7 @@ def integer(default: int | None, low: int, high: int, unit: str = "") -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError
         return _within(value, low, high, False)
+
     return _make(Rule(f"a whole number from {low} to {high}" + (f" ({unit})" if unit else ""), read, _bounds("integer", low, high, False)), default)
 
 
@@ -101,6 +106,7 @@ def choice(default: str | None, *names: str) -> Any:
             near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
             raise Complaint(f"one of {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return value
+
     return _make(Rule(f"one of {', '.join(map(repr, names))}", read, {"enum": list(names)}), default)
 
 
@@ -109,20 +115,24 @@ def flag(default: bool | None) -> Any:
         if not isinstance(value, bool):
             raise ValueError
         return value
+
     return _make(Rule("true or false", read, {"type": "boolean"}), default)
 
 
 def text(default: str | None, pattern: str, expected: str) -> Any:
     """Text that matches a pattern completely. The default need not (an unset text is '')."""
+
     def read(value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise ValueError
         return value
+
     return field(default=default, metadata={"rule": Rule(expected, read, matching(pattern))})
 
 
 def names(pattern: str, expected: str, *, most: int, word: str = "") -> Any:
     """A list of distinct names, kept as a tuple. word: may stand instead of a list, and is kept as a tuple of itself."""
+
     def read(value: Any) -> tuple[str, ...]:
         if word and value in (word, [word]):
             return (word,)
@@ -134,6 +144,7 @@ def names(pattern: str, expected: str, *, most: int, word: str = "") -> Any:
         if twice:
             raise Complaint(f"each name once; {', '.join(twice)} appears more than once")
         return tuple(value)
+
     several = {"type": "array", "items": matching(pattern), "minItems": 1, "maxItems": most, "uniqueItems": True}
     schema = {"anyOf": [several, {"const": word}]} if word else several
     return field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} {expected}" + (f", or {word!r}" if word else ""), read, schema)})
@@ -141,6 +152,7 @@ def names(pattern: str, expected: str, *, most: int, word: str = "") -> Any:
 
 def timestamp() -> Any:
     """A time as TOML writes it (2026-03-04, 2026-03-04T12:00:00Z) or as text, kept as ns UTC; 0 = not set."""
+
     def read(value: Any) -> int:
         if not isinstance(value, str | date):
             raise ValueError
@@ -148,16 +160,19 @@ def timestamp() -> Any:
         if not 0 < ns < 2**62:
             raise ValueError
         return ns
-    expected = "a date or a time such as 2026-03-04 or \"2026-03-04T12:00\" (UTC), from 1970 to 2116"
-    return field(default=0, metadata={"rule": Rule(expected, read, {"type": "string"})})      # as editors show TOML's dates
+
+    expected = 'a date or a time such as 2026-03-04 or "2026-03-04T12:00" (UTC), from 1970 to 2116'
+    return field(default=0, metadata={"rule": Rule(expected, read, {"type": "string"})})  # as editors show TOML's dates
 
 
 def paths(most: int) -> Any:
     """A list of files or folders."""
+
     def read(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not 1 <= len(value) <= most or not all(isinstance(v, str) and v and "\0" not in v for v in value):
             raise ValueError
         return tuple(value)
+
     schema = {"type": "array", "minItems": 1, "maxItems": most, "items": {"type": "string", "minLength": 1}}
     return field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} files or folders", read, schema)})
 
@@ -172,7 +187,7 @@ def written(one: "dataclasses.Field[Any]") -> Any:
     value = one.default
     if value is dataclasses.MISSING or value is None or value == "" or value == ():
         return None
-    if one.metadata["rule"].schema == {"type": "string"}:          # a moment: 0 is not set
+    if one.metadata["rule"].schema == {"type": "string"}:  # a moment: 0 is not set
         return None
     if one.metadata["rule"].expected.startswith("a fraction") and isinstance(value, int):
         return value / SCALE
@@ -196,10 +211,12 @@ def table(section: type) -> Any:
 def plain_table(expected: str) -> Any:
     """A table of plain values whose keys are not known here (parameters of a rule, of a detector), kept as they were written; None = not set.
     Whoever knows the keys judges them."""
+
     def read(value: Any) -> Mapping[str, Any]:
         if not isinstance(value, Mapping) or not all(map(_is_plain, value.values())):
             raise ValueError
         return MappingProxyType(dict(value))
+
     return field(default=None, metadata={"rule": Rule(f"a table of {expected}", read, {"type": "object"})})
 
 
@@ -248,10 +265,15 @@ def credentials(found: Mapping[str, Any], file: str, path: str = "") -> list[Con
         if isinstance(value, Mapping):
             out += credentials(value, file, here)
         elif redact_value(key, "") == MASK or any(map(_secret_like, value if isinstance(value, list) else [value])):
-            out.append(ConfigError(f"{file}: {here}", "a value that looks like a credential (not "
-                                                      "shown)", "no key, secret or token in a configuration",
-                                   "Set LIQCORE_API_KEY and LIQCORE_API_SECRET in the environment or use the keyring. Replace the key at the venue, "
-                                   "because this one was in a file"))
+            out.append(
+                ConfigError(
+                    f"{file}: {here}",
+                    "a value that looks like a credential (not shown)",
+                    "no key, secret or token in a configuration",
+                    "Set LIQCORE_API_KEY and LIQCORE_API_SECRET in the environment or use the keyring. Replace the key at the venue, "
+                    "because this one was in a file",
+                )
+            )
     return out
 
 
@@ -287,8 +309,10 @@ def decode(section: type, found: Any, file: str, path: str, problems: list[Confi
 
 
 #: keys of earlier versions, and what takes their place
-GONE = {"judge.without_news": "Remove it. The policy states what each grade of the news gives: trend by its matrix; others enter without news unless "
-                              "[policy] without_news = \"don't enter\""}
+GONE = {
+    "judge.without_news": "Remove it. The policy states what each grade of the news gives: trend by its matrix; others enter without news unless "
+    '[policy] without_news = "don\'t enter"'
+}
 
 
 def _unknown(file: str, here: str, key: str, known: list[str]) -> ConfigError:

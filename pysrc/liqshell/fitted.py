@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 PLAIN_WIDTH = 130
-MEASURED = 10_000           # columns: wide enough for every table
+MEASURED = 10_000  # columns: wide enough for every table
 
 
 class Table(table.Table):
@@ -26,7 +26,7 @@ class Table(table.Table):
         if spare < 0:
             yield from self._stacked(console)
             return
-        widths = [one.minimum for one in each]            # what is left over goes to the narrowest that has use for it
+        widths = [one.minimum for one in each]  # what is left over goes to the narrowest that has use for it
         while spare and (room := [n for n, one in enumerate(each) if widths[n] < one.maximum]):
             widths[min(room, key=widths.__getitem__)] += 1
             spare -= 1
@@ -54,8 +54,16 @@ class Table(table.Table):
 
 def table_of(title: str, *columns: str, note: str = "", rows: Iterable[Sequence[Any]] = (), whole: Callable[[str], bool] = "symbol".__eq__) -> Table:
     """Columns that begin with '>' hold numbers. whole: of which columns no cell is broken."""
-    out = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                caption=Text(note, style="dim") if note else None, caption_justify="left")
+    out = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+        caption=Text(note, style="dim") if note else None,
+        caption_justify="left",
+    )
     for column in columns:
         out.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold", no_wrap=whole(column))
     for row in rows:

@@ -23,7 +23,7 @@ VERIFIED_FILE = "verified.json"
 CLAIMED, CONTRADICTED, VERIFIED = "claimed", "contradicted", "verified"
 WORST_FIRST = (CONTRADICTED, CLAIMED, VERIFIED)
 OWN = "your own policy: this report is its only evidence"
-Key = tuple[str, str, str]          # digest of the numbers, venue, symbol
+Key = tuple[str, str, str]  # digest of the numbers, venue, symbol
 
 
 def numbers_of(values: Mapping[str, Any], symbol: str) -> str:
@@ -31,8 +31,15 @@ def numbers_of(values: Mapping[str, Any], symbol: str) -> str:
     mine = [spec for spec in values["policies"] if symbol in spec["symbols"]]
     bracket = {key: value for key, value in values["brackets"][symbol].items() if key not in ("notional", "equity_share")}
     # what is heard: a detector that some other contract's rule asked for changes nothing here, but cannot be told from one that does
-    spec = [[one["rule"] for one in mine], [one["parameters"].get(symbol) for one in mine], bracket, values["cascade"], values["detectors"],
-            values.get("rule_sha256"), {key: values.get("timetable", {}).get(key) for key in ("hours", "weekdays")}]
+    spec = [
+        [one["rule"] for one in mine],
+        [one["parameters"].get(symbol) for one in mine],
+        bracket,
+        values["cascade"],
+        values["detectors"],
+        values.get("rule_sha256"),
+        {key: values.get("timetable", {}).get(key) for key in ("hours", "weekdays")},
+    ]
     return hashlib.sha256(json.dumps(spec, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -48,8 +55,13 @@ def contracts_of(config: Config, values: Mapping[str, Any]) -> list[dict[str, st
         if n not in watched and any(symbol in one["symbols"] for one in values["policies"]):
             preset, numbers = config.preset_of(symbol), numbers_of(values, symbol)
             found = known.get((numbers, venue, symbol))
-            row |= {"rule": config.rule_for(symbol), "numbers": numbers, "grade": VERIFIED if found else preset.grade,
-                    "preset": preset.name, "evidence": preset.evidence.strip()}
+            row |= {
+                "rule": config.rule_for(symbol),
+                "numbers": numbers,
+                "grade": VERIFIED if found else preset.grade,
+                "preset": preset.name,
+                "evidence": preset.evidence.strip(),
+            }
             if config.policy.rule:
                 row |= {"preset": config.policy.rule, "grade": VERIFIED if found else CLAIMED, "evidence": OWN}
             if found:
@@ -84,8 +96,10 @@ def verified(folder: str | Path) -> dict[Key, dict[str, Any]]:
 
 def describe(row: Mapping[str, Any]) -> str:
     """A verification in a sentence."""
-    return (f"Verified on {row['when']} by the backtest {row['run']} of your own recording: {row['trades']:,} trades, "
-            f"{row['mean_bps']:+.1f} bps each (95 % {row['low_bps']:+.1f} to {row['high_bps']:+.1f}).")
+    return (
+        f"Verified on {row['when']} by the backtest {row['run']} of your own recording: {row['trades']:,} trades, "
+        f"{row['mean_bps']:+.1f} bps each (95 % {row['low_bps']:+.1f} to {row['high_bps']:+.1f})."
+    )
 
 
 def keep(folder: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:

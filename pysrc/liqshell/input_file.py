@@ -20,10 +20,10 @@ from typing import IO, Any
 
 from liqshell.errors import ConfigError, DataError
 
-UNPACKED_FREE = 256 << 20       # bytes that any file may unpack to
-UNPACKED_RATIO = 200            # times its own size beyond that
+UNPACKED_FREE = 256 << 20  # bytes that any file may unpack to
+UNPACKED_RATIO = 200  # times its own size beyond that
 LINE_BYTES_MAX = 64 << 20
-NAME_BYTES_MAX = 64             # of a contract: what a decoder takes
+NAME_BYTES_MAX = 64  # of a contract: what a decoder takes
 _BUFFER = 1 << 18
 _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/+(.+)", re.DOTALL)
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
@@ -61,7 +61,7 @@ def opened(path: str | Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int
     except OSError as why:
         if handle >= 0:
             os.close(handle)
-        odd = odd_there(path) if why.errno in (errno.ENXIO, errno.EISDIR) else ""       # of a FIFO without a reader, a socket, a folder
+        odd = odd_there(path) if why.errno in (errno.ENXIO, errno.EISDIR) else ""  # of a FIFO without a reader, a socket, a folder
         if odd:
             raise OSError(errno.EINVAL, odd, str(path)) from None
         raise
@@ -109,9 +109,12 @@ class Meter:
         """So many bytes more."""
         self.count += count
         if self.count > self.most:
-            raise DataError(str(self.path), f"{self.packed} bytes that unpack to more than {self.most}",
-                            f"market data: at most {UNPACKED_RATIO} times the file, or {UNPACKED_FREE >> 20} MB",
-                            "If you trust the file, unpack it and give the plain file")
+            raise DataError(
+                str(self.path),
+                f"{self.packed} bytes that unpack to more than {self.most}",
+                f"market data: at most {UNPACKED_RATIO} times the file, or {UNPACKED_FREE >> 20} MB",
+                "If you trust the file, unpack it and give the plain file",
+            )
 
 
 class _Metered(io.RawIOBase):
@@ -124,7 +127,7 @@ class _Metered(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._inner.read(len(buffer))
         self._meter.add(len(data))
-        buffer[:len(data)] = data
+        buffer[: len(data)] = data
         return len(data)
 
 
@@ -163,7 +166,7 @@ def is_name(name: str) -> bool:
     """Whether this can be the name of a contract: UTF-8 text of bounded length without quotes, control or other unprintable characters."""
     try:
         raw = name.encode()
-    except UnicodeEncodeError:              # half a character
+    except UnicodeEncodeError:  # half a character
         return False
     return 0 < len(raw) <= NAME_BYTES_MAX and name.isprintable() and '"' not in name and "\\" not in name
 

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 _FRACTION = re.compile(r"(.{8,19}:?\d\d)[.,](\d+)(.*)", re.S)
-_SHAPE = [(4, "-"), (7, "-"), (13, ":"), (16, ":")]        # of 2024-08-05T00:00:00
+_SHAPE = [(4, "-"), (7, "-"), (13, ":"), (16, ":")]  # of 2024-08-05T00:00:00
 _PLACES = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]
-_YEARS = b"1971", b"2200"                                    # numpy turns years beyond 2262 over without a word
+_YEARS = b"1971", b"2200"  # numpy turns years beyond 2262 over without a word
 
 
 def written_ns(text: str, zone: str = "") -> int:
@@ -55,7 +55,7 @@ def all_ns(texts: Sequence[str], zone: str = "") -> np.ndarray | None:
     blank = signs == 0
     if (blank[:, :-1] & ~blank[:, 1:]).any():
         return None
-    digit = (signs - ord("0")) < 10                        # of bytes: what is below 0 is large
+    digit = (signs - ord("0")) < 10  # of bytes: what is below 0 is large
     good = all((signs[:, at] == ord(sign)).all() for at, sign in _SHAPE) and digit[:, _PLACES].all()
     good = good and ((signs[:, 10] == ord("T")) | (signs[:, 10] == ord(" "))).all()
     years = table.astype("S4")

@@ -14,7 +14,7 @@ import time
 from typing import IO
 
 MASK = "[redacted]"
-_SECRET_MIN = 6                     # shorter values would mask ordinary words
+_SECRET_MIN = 6  # shorter values would mask ordinary words
 _NAMES = r"(?:[a-z0-9_.-]*(?:api[-_]?key|secret(?:[-_]?key)?|password|passwd|passphrase|token|signature)|x-bapi-sign|sign)"
 _PAIR = re.compile(rf"""(?ix) (["']? (?<![a-z0-9_.-]) {_NAMES} ["']? \s* [:=] \s*)
                         (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&"'}}\])]+ )""")
@@ -61,7 +61,10 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         out: dict[str, object] = {
             "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         for key, value in _extras(record).items():
             # redacted by name here, because a whole value may be a container whose text shows the name far from the value
             out[key] = redact_value(key, value)
@@ -69,8 +72,9 @@ class JsonFormatter(logging.Formatter):
             out["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             out["stack"] = record.stack_info
-        return json.dumps({key: redact_value(key, value) for key, value in out.items()}, default=lambda o: redact(str(o)),
-                          ensure_ascii=False, allow_nan=True)
+        return json.dumps(
+            {key: redact_value(key, value) for key, value in out.items()}, default=lambda o: redact(str(o)), ensure_ascii=False, allow_nan=True
+        )
 
 
 class HumanFormatter(logging.Formatter):

@@ -44,11 +44,16 @@ def _derives(base: type) -> Fits:
 POLICY = Sort("policy", "", _derives(lc.Policy), "a class that derives from liqcore.Policy")
 DETECTOR = Sort("detector", "liqcore.detectors", _derives(lc.CustomDetector), "a class that derives from liqcore.CustomDetector")
 
-FEATURE = Sort("feature", "liqcore.features", lambda found: callable(found) and hasattr(found, "needs"),
-               "a function that @liqcore.needs(...) has marked")
+FEATURE = Sort(
+    "feature", "liqcore.features", lambda found: callable(found) and hasattr(found, "needs"), "a function that @liqcore.needs(...) has marked"
+)
 
-VENUE = Sort("venue", "liqcore.venues", lambda found: all(hasattr(found, name) for name in ("venue", "environments", "decoder", "plan")),
-             "a liqshell.venues.adapter.Adapter")
+VENUE = Sort(
+    "venue",
+    "liqcore.venues",
+    lambda found: all(hasattr(found, name) for name in ("venue", "environments", "decoder", "plan")),
+    "a liqshell.venues.adapter.Adapter",
+)
 
 
 def is_file(name: str) -> bool:
@@ -76,14 +81,19 @@ def load(name: str, sort: Sort, key: str, digest: str | None = None) -> Any:
     if not is_file(name):
         made = _of_package(name, sort, key)
         if digest is not None and digest != digest_of(name, sort, key):
-            raise ConfigError(f"{key} = {name!r}", "the installed package has changed since the run", f"SHA-256 {digest} of its file",
-                              "Install the version of the run")
+            raise ConfigError(
+                f"{key} = {name!r}",
+                "the installed package has changed since the run",
+                f"SHA-256 {digest} of its file",
+                "Install the version of the run",
+            )
         return made
     code = _read(name, sort, key)
     if digest is not None and code.sha256 != digest:
         changed = f"this file, or one of {', '.join(f'{one}.py' for one in sorted(code.helpers))} beside it," if code.helpers else "this file"
-        raise ConfigError(str(code.path), f"{changed} has changed since the run", f"SHA-256 {digest}, found {code.sha256}",
-                          "Restore the file of the run")
+        raise ConfigError(
+            str(code.path), f"{changed} has changed since the run", f"SHA-256 {digest}, found {code.sha256}", "Restore the file of the run"
+        )
     return _taken(_run(code, sort), code.path, name.rpartition(":")[2], sort)
 
 
@@ -93,8 +103,12 @@ def _read(name: str, sort: Sort, key: str) -> beside.Code:
     try:
         return beside.read(path)
     except OSError as why:
-        raise ConfigError(key, f"{path} cannot be read: {why.strerror or why}", f"a Python file with a {sort.noun}",
-                          "A relative path counts from the folder of the configuration file") from None
+        raise ConfigError(
+            key,
+            f"{path} cannot be read: {why.strerror or why}",
+            f"a Python file with a {sort.noun}",
+            "A relative path counts from the folder of the configuration file",
+        ) from None
 
 
 def place(why: BaseException, path: str | Path) -> str:
@@ -126,7 +140,7 @@ def _taken(module: types.ModuleType, path: Path, name: str, sort: Sort) -> Any:
 
 
 def _points(sort: Sort) -> list[Any]:
-    from importlib.metadata import entry_points         # few runs name one
+    from importlib.metadata import entry_points  # few runs name one
 
     return list(entry_points(group=sort.group)) if sort.group else []
 

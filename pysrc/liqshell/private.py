@@ -25,7 +25,7 @@ def folder(path: str | Path) -> Path:
         one.mkdir(FOLDER, exist_ok=True)
         one.chmod(FOLDER)
     if not path.is_dir():
-        path.mkdir()                # says what is in its place
+        path.mkdir()  # says what is in its place
     return path
 
 

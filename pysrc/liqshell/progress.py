@@ -37,8 +37,17 @@ class Bar:
         self._plain = not self._console.is_terminal
         self._last_line = time.monotonic()
         text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-        self._bar = Progress(SpinnerColumn(), BarColumn(BAR_WIDTH), TextColumn("{task.percentage:3.0f}%"), TimeRemainingColumn(compact=True), text,
-                             console=self._console, transient=True, disable=quiet or self._plain, expand=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            BarColumn(BAR_WIDTH),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeRemainingColumn(compact=True),
+            text,
+            console=self._console,
+            transient=True,
+            disable=quiet or self._plain,
+            expand=True,
+        )
         self._task = self._bar.add_task(title, total=1.0)
         self._over = threading.Event()
 
@@ -62,7 +71,7 @@ class Bar:
                 def starts(listener: object, event: object) -> None:
                     if not compiling:
                         compiling.append(event)
-                        self._last_line = 0.0                   # said at once, also where lines come now and then
+                        self._last_line = 0.0  # said at once, also where lines come now and then
                         self.show(COMPILING, None)
 
                 recorder = type("Heard", (events.Listener,), {"on_start": starts, "on_end": lambda listener, event: None})
@@ -114,5 +123,7 @@ def describe(session: Session) -> str:
     stopped = f"  LIQUIDATIONS STOPPED: {', '.join(suspect[:3])}{' ...' if len(suspect) > 3 else ''}" if suspect else ""
     halt = pipeline.engine.risk.halted
     halted = f"  ENTRIES HALTED: {session.halted_by or halt.name}" if halt else ""
-    return (f"{now} UTC  {pipeline.sink.frames:,} frames  {session.signals} signals  {open_brackets} brackets open  "
-            f"equity {account.equity:,.2f}{f'  {warm}' if warm else ''}{'' if session.up else down}{stopped}{halted}")
+    return (
+        f"{now} UTC  {pipeline.sink.frames:,} frames  {session.signals} signals  {open_brackets} brackets open  "
+        f"equity {account.equity:,.2f}{f'  {warm}' if warm else ''}{'' if session.up else down}{stopped}{halted}"
+    )

@@ -11,13 +11,13 @@ from typing import NamedTuple, TypeVar
 
 from liqshell.log import redact
 from liqshell.transport import Endpoint
-from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.bybit.signing import Keys, rest_headers
 
 T = TypeVar("T")
 BODY_BYTES_MAX = 1 << 20
-LIST_BYTES_MAX = 8 << 20        # of public market data: the list of all contracts has nearly 1 MiB
+LIST_BYTES_MAX = 8 << 20  # of public market data: the list of all contracts has nearly 1 MiB
 PAGES_MAX = 50
 Pages = Generator[Request, Parsed[tuple[T, ...]], Parsed[tuple[T, ...]]]
 

@@ -17,9 +17,11 @@ from liqshell.errors import ConfigError
 
 PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 SAFE = "https:// or wss:// with a verified certificate, or an address of this machine such as 127.0.0.1"
-CHANGE = ("No request was signed. Set [feed] rest to an https:// and ws to a wss:// address, or remove both. Your own relay needs TLS (its "
-          "authority in [feed] ca), or must listen on 127.0.0.1")
-PROBE_S = 0.2                   # for a loopback connection, which is taken or refused at once
+CHANGE = (
+    "No request was signed. Set [feed] rest to an https:// and ws to a wss:// address, or remove both. Your own relay needs TLS (its "
+    "authority in [feed] ca), or must listen on 127.0.0.1"
+)
+PROBE_S = 0.2  # for a loopback connection, which is taken or refused at once
 
 
 def tls_context(ca: str, *urls: str) -> ssl.SSLContext | None:
@@ -52,7 +54,7 @@ class Endpoint:
         else:
             self._address = _pinned(given, host, port or PORTS[parts.scheme])
             digits = f"[{self._address}]" if self._address.version == 6 else str(self._address)
-            self.url = f"{parts.scheme}://{digits}" + (f":{port}" if port else "") + given.partition("://")[2][len(parts.netloc):]
+            self.url = f"{parts.scheme}://{digits}" + (f":{port}" if port else "") + given.partition("://")[2][len(parts.netloc) :]
             self.host = "" if host == str(self._address) else host + (f":{port}" if port else "")
         self.vouch()
 
@@ -88,7 +90,7 @@ def _parts(given: str) -> SplitResult:
         parts = urlsplit(given)
         if parts.hostname and parts.scheme in PORTS and (parts.port is None or parts.port):
             return parts
-    except ValueError:                      # a port that is no number, brackets that do not close
+    except ValueError:  # a port that is no number, brackets that do not close
         pass
     raise ConfigError(given, "not an address", "such as https://api.bybit.com")
 
@@ -112,7 +114,7 @@ def addresses(host: str, port: int = 0) -> list[IPv4Address | IPv6Address]:
     """All that a host resolves to now; [] = nothing."""
     try:
         return list(dict.fromkeys(ip_address(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-    except (OSError, ValueError):           # UnicodeError is a ValueError: a label that no resolver takes
+    except (OSError, ValueError):  # UnicodeError is a ValueError: a label that no resolver takes
         return []
 
 

@@ -18,6 +18,7 @@ def no_core_dump() -> None:
     """A process that knows a secret leaves no copy of its memory on the disk when it crashes."""
     try:
         import resource
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     except (ImportError, OSError, ValueError) as why:
         _log.info("core dumps cannot be switched off: %s", why)
@@ -57,9 +58,10 @@ def find_token(name: str, environ: Mapping[str, str] | None = None) -> str:
         return ""
     if not (8 <= len(found) <= 512 and found.isascii() and found.isprintable() and " " not in found):
         fault = f"{len(found)} characters, or characters not allowed in a header"
-        found = ""                               # a traceback that shows local variables must not show a secret
-        raise ConfigError(f"LIQCORE_{name.upper()}", fault, "8 to 512 printable ASCII characters without spaces",
-                          "Set it again; is it cut or quoted?")
+        found = ""  # a traceback that shows local variables must not show a secret
+        raise ConfigError(
+            f"LIQCORE_{name.upper()}", fault, "8 to 512 printable ASCII characters without spaces", "Set it again; is it cut or quoted?"
+        )
     protect(found)
     no_core_dump()
     return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from liqshell.research import feature_rows
-from liqshell.recording import reader as recording
 from liqshell.errors import ConfigError, DataError
 from liqshell.live.learnt_keeper import Material
+from liqshell.recording import reader as recording
 from liqshell.recording.recorder import META
+from liqshell.research import feature_rows
 from liqshell.run.warm_up import Warmer
 
 
@@ -32,7 +32,7 @@ def _of_ours(path: Path) -> bool:
 
 def _learn(warmer: Warmer, path: Path, symbols: Sequence[str]) -> None:
     """Market events, read as `liqcore features` reads them."""
-    there: Sequence[str] = ()                    # files: all, because a name that is not there is an error
+    there: Sequence[str] = ()  # files: all, because a name that is not there is an error
     if path.is_dir() and (path / "catalogue.sqlite").is_file():
         from liqshell import store  # pyarrow
 

@@ -18,7 +18,7 @@ from liqshell.log import redact
 from liqshell.transport import Endpoint, tls_context
 
 CONNECT_S = 1.0
-AGAIN_S = 2.0                   # a second attempt, after a connection that was not made, needs at least so much time
+AGAIN_S = 2.0  # a second attempt, after a connection that was not made, needs at least so much time
 BYTES_MAX = 1 << 20
 
 
@@ -38,7 +38,7 @@ class Web:
 
     def __init__(self, base: str, headers: Mapping[str, str] | None = None, ca: str = "", *, secret: bool = False, bytes_max: int = BYTES_MAX):
         self._address = base.rstrip("/")
-        self.base = redact(self._address)           # as it may be shown and recorded: an address may hold a password
+        self.base = redact(self._address)  # as it may be shown and recorded: an address may hold a password
         self._tls: ssl.SSLContext | None = tls_context(ca, base)
         self._endpoint = Endpoint(self._address, self._tls) if secret else None
         self._headers, self._bytes_max = dict(headers or {}), bytes_max
@@ -87,8 +87,9 @@ class Web:
             headers |= self._endpoint.headers()
             url = self._endpoint.url
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        async with self._pool().request(method, URL(url + target, encoded=True), headers=headers, data=body, allow_redirects=False,
-                                        timeout=timeout) as answer:
+        async with self._pool().request(
+            method, URL(url + target, encoded=True), headers=headers, data=body, allow_redirects=False, timeout=timeout
+        ) as answer:
             found = bytearray()
             async for chunk in answer.content.iter_chunked(65_536):
                 found += chunk

@@ -2,11 +2,6 @@
 
 import numpy as np
 import pytest
-from liqcore import audit
-from liqcore.audit import AuditRing
-from liqcore.event import Action, FillFlag, FillReason, OrderType, Role
-from markets import EAGER, START, Fade, instruments, market, paper
-from scene import PRICE, SIDES, Scene
 
 from liqcore import (
     AUDIT_DTYPE,
@@ -23,7 +18,12 @@ from liqcore import (
     Phase,
     Reason,
     Risk,
+    audit,
 )
+from liqcore.audit import AuditRing
+from liqcore.event import Action, FillFlag, FillReason, OrderType, Role
+from markets import EAGER, START, Fade, instruments, market, paper
+from scene import PRICE, SIDES, Scene
 
 pytestmark = pytest.mark.core
 HEADER = AUDIT_DTYPE.names[:-1]
@@ -48,19 +48,24 @@ def test_every_kind_has_a_form_of_its_own_inside_the_96_bytes():
 
 def test_records_of_struct_version_6_are_read_as_those_of_today():
     """There one double held the number and, as a fraction, whose it was: count + (place - 1) / 256."""
-    places = ((AuditKind.AUDIT_SIGNAL, 0, 6, "count", "detector"), (AuditKind.AUDIT_LARGE, 0, 2, "count", "detector"),
-              (AuditKind.AUDIT_LAPSED, 0, 3, "count", "detector"), (AuditKind.AUDIT_POLICY, 0, 7, "confidence", "policy"),
-              (AuditKind.AUDIT_JUDGE, Reason.JUDGING, 3, "confidence", "policy"), (AuditKind.AUDIT_RISK, Reason.WEAKER, 1, "other_confidence", "other_policy"))
+    places = (
+        (AuditKind.AUDIT_SIGNAL, 0, 6, "count", "detector"),
+        (AuditKind.AUDIT_LARGE, 0, 2, "count", "detector"),
+        (AuditKind.AUDIT_LAPSED, 0, 3, "count", "detector"),
+        (AuditKind.AUDIT_POLICY, 0, 7, "confidence", "policy"),
+        (AuditKind.AUDIT_JUDGE, Reason.JUDGING, 3, "confidence", "policy"),
+        (AuditKind.AUDIT_RISK, Reason.WEAKER, 1, "other_confidence", "other_policy"),
+    )
     for kind, reason, place, number, of in places:
         old = np.zeros(3, AUDIT_DTYPE)
         old["kind"], old["reason"], old["x"] = kind, reason, 2.5
         old["x"][:, place] = [7.0, 200.0 + 1 / 256, 65_000 + 254 / 256]
         new = audit.rows(audit.converted(old))
         assert [(getattr(r, number), getattr(r, of)) for r in new] == [(7, 1), (200, 2), (65_000, 255)], kind
-        assert all(value == 2.5 for r in new for value in r[len(HEADER):] if isinstance(value, float)), f"{kind}: nothing else has changed"
+        assert all(value == 2.5 for r in new for value in r[len(HEADER) :] if isinstance(value, float)), f"{kind}: nothing else has changed"
     same = np.zeros(3, AUDIT_DTYPE)
     same["kind"] = AuditKind.AUDIT_RISK, AuditKind.AUDIT_FILL, AuditKind.AUDIT_JUDGE
-    same["x"], same["instrument"] = 2.5, -1                 # limits, fills, an answer to no question: no number of a policy in them
+    same["x"], same["instrument"] = 2.5, -1  # limits, fills, an answer to no question: no number of a policy in them
     assert audit.converted(same).tobytes() == same.tobytes()
 
 
@@ -71,7 +76,7 @@ def test_rows_keep_the_order_and_name_the_fields_of_each():
     told = audit.rows(records)
     assert [r.seq for r in told] == records["seq"].tolist() and len({r.kind for r in told}) > 8
     for record, row in zip(records, told, strict=True):
-        assert repr(tuple(row)) == repr(audit.named(record).item())        # nan is not nan
+        assert repr(tuple(row)) == repr(audit.named(record).item())  # nan is not nan
     for kind in AuditKind:
         assert audit.view(records, kind)["seq"].tolist() == [r.seq for r in told if r.kind == kind]
 
@@ -82,50 +87,108 @@ def test_every_record_of_a_trade_holds_what_it_documents(side):
     s.trade()
     s.liquidation(side, qty=40.0)
     s.records()
-    signal, = s.liquidation(side, qty=60.0, after=0.5)
+    (signal,) = s.liquidation(side, qty=60.0, after=0.5)
     large, said, answer, risk, request, bracket = s.records()
     price = PRICE * (1 - 0.003 * side)
     sums = (price * 100.0, 0.0) if side == LONG else (0.0, price * 100.0)
-    assert named(large) == {"notional": 60.0 * price, "threshold": signal.threshold, "count": 2, "detector": 1, "long_notional": sums[0],
-                            "short_notional": sums[1], "price": price, "qty": 60.0, "rolling": pytest.approx(100.0 * price)}
+    assert named(large) == {
+        "notional": 60.0 * price,
+        "threshold": signal.threshold,
+        "count": 2,
+        "detector": 1,
+        "long_notional": sums[0],
+        "short_notional": sums[1],
+        "price": price,
+        "qty": 60.0,
+        "rolling": pytest.approx(100.0 * price),
+    }
     assert (large["side"], large["phase"], large["id"], large["ts"]) == (side, Phase.ACTIVE, s.now, s.now)
     assert named(said) == {name: float(getattr(signal, name)) for name in AUDIT_FIELDS[AuditKind.AUDIT_SIGNAL][1]}
     assert (said["side"], said["phase"], said["id"]) == (side, Phase.ACTIVE, signal.ts_start)
-    assert named(answer) == {"reference_price": PRICE, "entry_offset": 0.0015, "take_profit": 0.0015, "stop_loss": 0.0025, "notional": 2000.0,
-                             "entry_ttl_s": 20.0, "max_hold_s": 30.0, "confidence": 7, "policy": 1}
+    assert named(answer) == {
+        "reference_price": PRICE,
+        "entry_offset": 0.0015,
+        "take_profit": 0.0015,
+        "stop_loss": 0.0025,
+        "notional": 2000.0,
+        "entry_ttl_s": 20.0,
+        "max_hold_s": 30.0,
+        "confidence": 7,
+        "policy": 1,
+    }
     limit = PRICE * (1 - 0.0015 * side)
-    assert named(risk) == {"notional": pytest.approx(limit * 1.001 if side == LONG else limit * 0.998), "limit": 0.0, "exposure": 0.0,
-                           "open_brackets": 0, "orders_last_minute": 0, "equity": 50_000.0, "day_loss": 0.0, "week_loss": 0.0}
+    assert named(risk) == {
+        "notional": pytest.approx(limit * 1.001 if side == LONG else limit * 0.998),
+        "limit": 0.0,
+        "exposure": 0.0,
+        "open_brackets": 0,
+        "orders_last_minute": 0,
+        "equity": 50_000.0,
+        "day_loss": 0.0,
+        "week_loss": 0.0,
+    }
     assert (risk["side"], risk["phase"], risk["id"]) == (side, Phase.ACTIVE, signal.ts_start)
     qty = 1.001 if side == LONG else 0.998
     stop = {LONG: 1992.01, -1: 2008.0}[int(side)]
-    assert named(request) == {"price": limit, "qty": qty, "stop_price": stop, "order_type": OrderType.ORDER_LIMIT, "request_flags": 1.0,
-                              "sequence": 1.0, "last_price": PRICE, "role": Role.ROLE_ENTRY}
+    assert named(request) == {
+        "price": limit,
+        "qty": qty,
+        "stop_price": stop,
+        "order_type": OrderType.ORDER_LIMIT,
+        "request_flags": 1.0,
+        "sequence": 1.0,
+        "last_price": PRICE,
+        "role": Role.ROLE_ENTRY,
+    }
     assert (request["phase"], request["side"]) == (Action.ACTION_CREATE, side)
-    assert named(bracket) == {"entry_price": limit, "target_price": 0.0, "stop_price": stop, "qty": qty, "filled": 0.0, "position": 0.0,
-                              "deadline_s": 5.0, "sequence": 1.0}
-    entry, = s.engine.drain()
+    assert named(bracket) == {
+        "entry_price": limit,
+        "target_price": 0.0,
+        "stop_price": stop,
+        "qty": qty,
+        "filled": 0.0,
+        "position": 0.0,
+        "deadline_s": 5.0,
+        "sequence": 1.0,
+    }
+    (entry,) = s.engine.drain()
     s.pass_time(0.25)
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW, qty=qty, price=limit)
-    report, = s.records()
+    (report,) = s.records()
     assert named(report) | {"role": 1.0} == named(report)
     assert (report["phase"], report["id"]) == (OrderStatus.ORDER_NEW, entry.id)
     assert {k: named(report)[k] for k in ("price", "qty", "latency_ms")} == {"price": limit, "qty": qty, "latency_ms": 250.0}
     s.engine.on_fill(s.now, s.now, entry.id, limit, qty, 0.4, 77, True, FillReason.FILL_THROUGH)
     fill = next(r for r in s.records() if r["kind"] == AuditKind.AUDIT_FILL)
-    assert named(fill) == {"price": limit, "qty": qty, "fee": 0.4, "flags": float(FillFlag.FILL_MAKER), "position": qty * side, "entry_price": pytest.approx(limit),
-                           "execution_id": 77.0, "role": Role.ROLE_ENTRY}
+    assert named(fill) == {
+        "price": limit,
+        "qty": qty,
+        "fee": 0.4,
+        "flags": float(FillFlag.FILL_MAKER),
+        "position": qty * side,
+        "entry_price": pytest.approx(limit),
+        "execution_id": 77.0,
+        "role": Role.ROLE_ENTRY,
+    }
     assert (fill["phase"], fill["side"]) == (FillReason.FILL_THROUGH, side)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
-    target, = s.engine.drain()
+    (target,) = s.engine.drain()
     s.pass_time(2.0)
     s.engine.on_fill(s.now, s.now, target.id, target.price, qty, 0.6, 78, False)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_CANCELLED, Reason.END_REDUCE_ONLY)
     records = s.records()
     trade = next(r for r in records if r["kind"] == AuditKind.AUDIT_TRADE)
     gross = (target.price - limit) * side * qty
-    assert named(trade) == {"entry_price": pytest.approx(limit), "exit_price": pytest.approx(target.price), "qty": qty, "gross": pytest.approx(gross),
-                            "fees": 1.0, "net": pytest.approx(gross - 1.0), "hold_s": 2.0, "entry_is_maker": 1.0}
+    assert named(trade) == {
+        "entry_price": pytest.approx(limit),
+        "exit_price": pytest.approx(target.price),
+        "qty": qty,
+        "gross": pytest.approx(gross),
+        "fees": 1.0,
+        "net": pytest.approx(gross - 1.0),
+        "hold_s": 2.0,
+        "entry_is_maker": 1.0,
+    }
     assert (trade["reason"], trade["side"]) == (Reason.END_TARGET, side)
     assert s.engine.account.equity == pytest.approx(50_000.0 + gross - 1.0)
     flat = [r for r in records if r["kind"] == AuditKind.AUDIT_BRACKET][-1]
@@ -177,6 +240,7 @@ def test_a_random_market_uses_every_kind_that_a_market_can_cause():
 
 
 # ---- the ring ----
+
 
 def test_sequence_numbers_have_no_holes_and_a_slow_reader_loses_the_oldest_and_is_told():
     engine = Engine(instruments(1), EAGER, audit_capacity=16)

@@ -11,7 +11,16 @@ import pytest
 import liqcore as lc
 
 CORE = Path(lc.__file__).parent
-MADE_BY_THE_ENGINE = {"Market", "Signal", "Request", "Refused", "Detector", "Verdict", "MarketEvent", "CustomDetector"}      # the last: what derives from it
+MADE_BY_THE_ENGINE = {
+    "Market",
+    "Signal",
+    "Request",
+    "Refused",
+    "Detector",
+    "Verdict",
+    "MarketEvent",
+    "CustomDetector",
+}  # the last: what derives from it
 
 
 def given(name: str) -> dict:
@@ -19,15 +28,27 @@ def given(name: str) -> dict:
     i = lc.Instrument("ETHUSDT")
     tape = lc.Tape.of([i], np.zeros(0, lc.EVENT_DTYPE)) if name == "Walk" else None
     paper = lc.Paper(lc.Engine([i], audit_capacity=1 << 20), lc.SimVenue([i])) if name == "Walk" else None
-    return {"Account": {"instruments": [i]}, "Bracket": {"side": lc.LONG, "stop_loss": 0.01, "notional": 100.0}, "Declined": {"condition": "x"},
-            "CustomFeature": {"name": "own.x", "function": lc.needs("flow.volume@1m")(lambda volume: volume)},
-            "Engine": {"instruments": [i]}, "Guard": {"instruments": [i]}, "Instrument": {"symbol": "ETHUSDT"}, "Later": {"at_ns": 5},
-            "Paper": {"engine": lc.Engine([i]), "venue": lc.SimVenue([i])}, "Passage": {"low": np.ones(3, np.int32)},
-            "Parameter": {"name": "x", "default": 1.0, "low": 0.0, "high": 2.0, "unit": "s", "meaning": "how long"},
-            "PhaseChange": {"phase": lc.Phase.ACTIVE, "side": lc.LONG},
-            "SegmentZ": {"segment_ns": 5}, "SimVenue": {"instruments": [i]}, "Standalone": {"detector": lc.CascadeDetector()},
-            "Tape": {"instruments": [i], "parts": lc.TapeBuilder([i]).take()}, "TapeBuilder": {"instruments": [i]},
-            "Walk": {"paper": paper, "tape": tape}, "Window": {"horizon_ns": 5}}.get(name, {})
+    return {
+        "Account": {"instruments": [i]},
+        "Bracket": {"side": lc.LONG, "stop_loss": 0.01, "notional": 100.0},
+        "Declined": {"condition": "x"},
+        "CustomFeature": {"name": "own.x", "function": lc.needs("flow.volume@1m")(lambda volume: volume)},
+        "Engine": {"instruments": [i]},
+        "Guard": {"instruments": [i]},
+        "Instrument": {"symbol": "ETHUSDT"},
+        "Later": {"at_ns": 5},
+        "Paper": {"engine": lc.Engine([i]), "venue": lc.SimVenue([i])},
+        "Passage": {"low": np.ones(3, np.int32)},
+        "Parameter": {"name": "x", "default": 1.0, "low": 0.0, "high": 2.0, "unit": "s", "meaning": "how long"},
+        "PhaseChange": {"phase": lc.Phase.ACTIVE, "side": lc.LONG},
+        "SegmentZ": {"segment_ns": 5},
+        "SimVenue": {"instruments": [i]},
+        "Standalone": {"detector": lc.CascadeDetector()},
+        "Tape": {"instruments": [i], "parts": lc.TapeBuilder([i]).take()},
+        "TapeBuilder": {"instruments": [i]},
+        "Walk": {"paper": paper, "tape": tape},
+        "Window": {"horizon_ns": 5},
+    }.get(name, {})
 
 
 def stated(cls: type) -> dict[str, str]:
@@ -41,14 +62,30 @@ def stated(cls: type) -> dict[str, str]:
     return {}
 
 
-CLASSES = [name for name in lc.__all__ if inspect.isclass(getattr(lc, name)) and not issubclass(getattr(lc, name), enum.Enum)
-           and name not in MADE_BY_THE_ENGINE]
+CLASSES = [
+    name
+    for name in lc.__all__
+    if inspect.isclass(getattr(lc, name)) and not issubclass(getattr(lc, name), enum.Enum) and name not in MADE_BY_THE_ENGINE
+]
 ARGUMENTS = [(name, argument, kind) for name in CLASSES for argument, kind in stated(getattr(lc, name)).items()]
 
 
 def test_nobody_is_left_out():
-    assert {name for name, _, _ in ARGUMENTS} >= {"Account", "Bracket", "CascadeConfig", "Engine", "Guard", "Instrument", "Latency", "Risk", "SimVenue",
-                                                  "Timetable", "Window", "Walk", "Tape"}
+    assert {name for name, _, _ in ARGUMENTS} >= {
+        "Account",
+        "Bracket",
+        "CascadeConfig",
+        "Engine",
+        "Guard",
+        "Instrument",
+        "Latency",
+        "Risk",
+        "SimVenue",
+        "Timetable",
+        "Window",
+        "Walk",
+        "Tape",
+    }
     assert len(ARGUMENTS) > 120
     for name in CLASSES:
         getattr(lc, name)(**given(name))
@@ -64,7 +101,7 @@ def test_a_wrong_type_names_the_argument(name, argument, kind):
         with pytest.raises((TypeError, ValueError)) as caught:
             getattr(lc, name)(**{**right, argument: wrong})
         assert argument in str(caught.value), f"{name}({argument}={wrong!r}): {caught.value!r}"
-        if kind in ("int", "float", "bool") and name != "Guard":          # its limits are judged as those of a file: ValueError
+        if kind in ("int", "float", "bool") and name != "Guard":  # its limits are judged as those of a file: ValueError
             assert isinstance(caught.value, TypeError), f"{name}({argument}={wrong!r}): {caught.value!r}"
 
 

@@ -6,11 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.audit import rows
-from liqcore.event import Kind, OrderType, RequestFlag, Role, SignalFlag
-from liqcore.snapshot import pack, unpack
-from markets import EAGER, START, Fade, instruments, market, paper, state
-from scene import SIDES, Scene
 
 from liqcore import (
     LONG,
@@ -29,6 +24,11 @@ from liqcore import (
     Reason,
     Risk,
 )
+from liqcore.audit import rows
+from liqcore.event import Kind, OrderType, RequestFlag, Role, SignalFlag
+from liqcore.snapshot import pack, unpack
+from markets import EAGER, START, Fade, instruments, market, paper, state
+from scene import SIDES, Scene
 
 pytestmark = pytest.mark.core
 
@@ -38,6 +38,7 @@ def kinds(records):
 
 
 # ---- S2-21 ----
+
 
 @SIDES
 def test_the_eight_steps_are_each_in_the_audit_stream(side):
@@ -54,7 +55,14 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
     assert answer.reason == Reason.NO_TRADE, "one is not a cascade"
     s.liquidation(side, after=0.5)
     large, signal, answer, risk, request, bracket = rows(s.records())
-    assert [AuditKind(r.kind).name[6:] for r in (large, signal, answer, risk, request, bracket)] == ["LARGE", "SIGNAL", "POLICY", "RISK", "REQUEST", "BRACKET"]
+    assert [AuditKind(r.kind).name[6:] for r in (large, signal, answer, risk, request, bracket)] == [
+        "LARGE",
+        "SIGNAL",
+        "POLICY",
+        "RISK",
+        "REQUEST",
+        "BRACKET",
+    ]
     assert large.count == 2 and signal.phase == Phase.ACTIVE, "3: the second within 60 s"
     own, other = (signal.long_notional, signal.short_notional)[::side]
     assert own == (large.long_notional, large.short_notional)[::side][0] > 0 == other
@@ -65,12 +73,12 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
     assert request.request_flags == RequestFlag.POST_ONLY, "7: post-only"
     assert (bracket.phase, answer.entry_ttl_s, answer.max_hold_s) == (BracketState.BRACKET_ENTERING, 1800.0, 1800.0), "8: the timers"
     assert bracket.deadline_s == 5.0, "8: the nearest one: the venue has 5 s to answer"
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     assert (entry.side, entry.price, entry.post_only, entry.stop) == (side, expected, True, {LONG: 1992.01, SHORT: 2008.0}[side])
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.fill(entry)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
-    target, = s.engine.drain()
+    (target,) = s.engine.drain()
     assert (target.role, target.side, target.reduce_only, target.post_only) == (Role.ROLE_TARGET, -side, True, True)
     s.records()
     s.trade()
@@ -83,7 +91,7 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
     assert [r["reason"] for r in risks] == [Reason.BRACKET_OPEN], "5: an open position: same or opposite cascade changes nothing"
     s.fill(target)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_CANCELLED, Reason.END_REDUCE_ONLY)
-    trade, = s.only(AuditKind.AUDIT_TRADE)
+    (trade,) = s.only(AuditKind.AUDIT_TRADE)
     assert trade["reason"] == Reason.END_TARGET and trade["x"][5] > 0
     s.pass_time(250)
     s.cascade(side, qty=500.0)
@@ -97,10 +105,10 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
 def test_c16_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
     s = Scene(Fade(entry_ttl_s=30, max_hold_s=60))
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.pass_time(30)
-    cancel, = s.engine.drain()
+    (cancel,) = s.engine.drain()
     assert (cancel.action.name, cancel.id) == ("ACTION_CANCEL", entry.id)
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_CANCELLED)
     ended = s.only(AuditKind.AUDIT_BRACKET)[-1]
@@ -113,6 +121,7 @@ def test_c16_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
 
 
 # ---- sides ----
+
 
 def test_c03_c11b_flipping_the_side_map_flips_every_trade_and_trips_the_side_alarm():
     """C3, C11b: an adapter that reads sides the wrong way round trades the opposite, and is found out by its prices."""
@@ -158,7 +167,7 @@ def test_half_a_sample_of_the_side_check_survives_a_restart():
         assert engine.risk.halted == Reason.OK, n
         engine.on_ticker(START + n * SECOND, START + n * SECOND, 0, 2000.0)
         engine.on_liquidation(START + n * SECOND, START + n * SECOND, 0, LONG, 2008.0, 1.0)
-    alarm, = [r for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_ALARM]
+    (alarm,) = [r for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_ALARM]
     assert alarm["phase"] == Alarm.ALARM_SIDE and (alarm["x"][0], alarm["x"][2]) == (0.0, 128.0) and engine.risk.halted == Reason.HALTED
 
 
@@ -166,12 +175,13 @@ def test_half_a_sample_of_the_side_check_survives_a_restart():
 def test_signal_side_imbalance_and_order_side(side):
     """C2: after a long flush the fade buys, after a short flush it sells; C4: imbalance = (short - long) / total."""
     s = Scene()
-    signal, = s.cascade(side)
+    (signal,) = s.cascade(side)
     assert (signal.side, signal.imbalance) == (side, -float(side))
     assert s.engine.drain()[0].side == side
 
 
 # ---- feed ----
+
 
 @pytest.mark.parametrize("instrument", [-1, 0], ids=["all", "one"])
 @pytest.mark.parametrize("fault", [FeedState.FEED_DOWN, FeedState.FEED_GAP])
@@ -188,7 +198,7 @@ def test_a_feed_fault_in_a_cascade_forgets_it_and_nothing_is_entered_until_a_win
     assert (record["kind"], record["phase"], record["instrument"], record["x"][0]) == (AuditKind.AUDIT_FEED, fault, instrument, 10.0)
     assert record["x"][1] == (-1.0 if fault == FeedState.FEED_DOWN else 60.0)
     assert s.engine.phase(0) == Phase.IDLE and s.engine.threshold(0) == threshold, "the cascade is forgotten, what was learnt is not"
-    signal, = s.cascade(side)
+    (signal,) = s.cascade(side)
     assert signal.flags & SignalFlag.SIGNAL_UNCERTAIN and signal.phase == Phase.ACTIVE
     records = s.records()
     assert {r["reason"] for r in records if r["kind"] == AuditKind.AUDIT_SIGNAL} == {Reason.UNCERTAIN}
@@ -231,12 +241,12 @@ def test_the_fault_of_one_instrument_leaves_the_others_alone():
 def test_an_old_event_is_counted_but_never_entered_on(side):
     s = Scene(risk=Risk(event_age_max_s=2.0))
     first = s.engine.events
-    signal, = s.cascade(side, age=2.001)
+    (signal,) = s.cascade(side, age=2.001)
     assert s.engine.events > first and signal.flags & SignalFlag.SIGNAL_STALE
     assert s.verdict() == Reason.STALE_EVENT
     s.pass_time(100)
     s.records()
-    signal, = s.cascade(side, age=2.0)
+    (signal,) = s.cascade(side, age=2.0)
     assert not signal.flags & SignalFlag.SIGNAL_STALE and s.verdict() == Reason.OK
 
 
@@ -250,6 +260,7 @@ def test_venue_times_may_lie_ahead_or_run_backwards(age):
 
 # ---- snapshots ----
 
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 10**9), st.integers(0, 255))
 def test_any_damage_to_a_snapshot_is_found_and_nothing_changes(seed, where, value):
@@ -259,15 +270,21 @@ def test_any_damage_to_a_snapshot_is_found_and_nothing_changes(seed, where, valu
     before = engine.snapshot()
     damaged = bytearray(before)
     damaged[where % len(before)] ^= value or 1
-    for bad in (bytes(damaged), before[:where % len(before)], before + b"\0", b""):
+    for bad in (bytes(damaged), before[: where % len(before)], before + b"\0", b""):
         with pytest.raises(ValueError, match="snapshot"):
             engine.restore(bad)
         assert engine.snapshot() == before
 
 
-@pytest.mark.parametrize("other", [
-    lambda: Engine(instruments(1), EAGER), lambda: Engine(instruments(2), CascadeConfig(warmup=11)), lambda: Engine(instruments(2), EAGER, band=5.0),
-    lambda: Engine([Instrument("ETHUSDT", tick_size="0.1"), "SOLUSDT"], EAGER)])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: Engine(instruments(1), EAGER),
+        lambda: Engine(instruments(2), CascadeConfig(warmup=11)),
+        lambda: Engine(instruments(2), EAGER, band=5.0),
+        lambda: Engine([Instrument("ETHUSDT", tick_size="0.1"), "SOLUSDT"], EAGER),
+    ],
+)
 def test_a_snapshot_of_another_engine_is_refused_and_changes_nothing(other):
     mine, its = Engine(instruments(2), EAGER), other()
     its.run(market(1, 100, 1))
@@ -280,13 +297,13 @@ def test_a_snapshot_of_another_engine_is_refused_and_changes_nothing(other):
 def written_out(data: bytes, size: int, block: int = 64) -> bytes:
     """The brackets of a snapshot in full: a bit says whether a block stands here; one that does not is like the one before it, the first one zero."""
     blocks = -(-size // block)
-    bits, at, out = int.from_bytes(data[:-(-blocks // 8)], "little"), -(-blocks // 8), b""
+    bits, at, out = int.from_bytes(data[: -(-blocks // 8)], "little"), -(-blocks // 8), b""
     for k in range(blocks):
         length = min(block, size - k * block)
         if bits >> k & 1:
-            out, at = out + data[at:at + length], at + length
+            out, at = out + data[at : at + length], at + length
         else:
-            out += out[(k - 1) * block:][:length] if k else bytes(length)
+            out += out[(k - 1) * block :][:length] if k else bytes(length)
     assert at == len(data)
     return out
 
@@ -315,6 +332,7 @@ def test_a_snapshot_with_requests_that_nobody_has_taken_is_not_made():
 
 
 # ---- the rest of what a caller meets ----
+
 
 def test_misuse_is_said_clearly():
     with pytest.raises(ValueError, match="1 to 100000"):

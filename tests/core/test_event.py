@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from liqcore.event import REQUEST_DTYPE
 
 import liqcore
 from liqcore import (
@@ -15,6 +14,7 @@ from liqcore import (
     Side,
     event,
 )
+from liqcore.event import REQUEST_DTYPE
 
 pytestmark = pytest.mark.core
 
@@ -28,18 +28,45 @@ def test_the_event_record_is_frozen():
     """Recordings hold these bytes: a change needs a new ABI number and a reader for the old one."""
     assert liqcore.abi_version() == 8
     assert [(name, dtype.str, offset) for name, (dtype, offset) in EVENT_DTYPE.fields.items()] == [
-        ("ts_event", "<i8", 0), ("ts_recv", "<i8", 8), ("price", "<f8", 16), ("qty", "<f8", 24), ("aux_price", "<f8", 32),
-        ("aux_qty", "<f8", 40), ("id", "<i8", 48), ("instrument", "<i4", 56), ("kind", "|u1", 60), ("side", "|i1", 61),
-        ("flags", "|u1", 62), ("code", "|u1", 63)]
+        ("ts_event", "<i8", 0),
+        ("ts_recv", "<i8", 8),
+        ("price", "<f8", 16),
+        ("qty", "<f8", 24),
+        ("aux_price", "<f8", 32),
+        ("aux_qty", "<f8", 40),
+        ("id", "<i8", 48),
+        ("instrument", "<i4", 56),
+        ("kind", "|u1", 60),
+        ("side", "|i1", 61),
+        ("flags", "|u1", 62),
+        ("code", "|u1", 63),
+    ]
 
 
 def test_enum_values_are_frozen():
     assert {s.name: int(s) for s in Side} == {"LONG": 1, "SHORT": -1}
-    assert [k.name for k in event.Kind] == ["LIQUIDATION", "TRADE", "BBO", "TICKER", "TIMER", "FEED", "ORDER", "FILL", "CONTROL",
-                                           "FUNDING", "VERDICT", "DELEVERAGE", "VENUE_STATE"]
+    assert [k.name for k in event.Kind] == [
+        "LIQUIDATION",
+        "TRADE",
+        "BBO",
+        "TICKER",
+        "TIMER",
+        "FEED",
+        "ORDER",
+        "FILL",
+        "CONTROL",
+        "FUNDING",
+        "VERDICT",
+        "DELEVERAGE",
+        "VENUE_STATE",
+    ]
     assert [int(k) for k in event.Kind] == list(range(1, 14))
     assert [p.name for p in Phase] == ["IDLE", "BUILDING", "ACTIVE", "DECELERATING", "EXHAUSTED"]
-    assert [int(s) for s in event.FeedState] == [1, 2, 3] and [int(c) for c in event.Control] == [1, 2, 3, 4, 5, 6] and [int(g) for g in event.Gate] == list(range(1, 15))
+    assert (
+        [int(s) for s in event.FeedState] == [1, 2, 3]
+        and [int(c) for c in event.Control] == [1, 2, 3, 4, 5, 6]
+        and [int(g) for g in event.Gate] == list(range(1, 15))
+    )
     assert (Reason.OK, Reason.BAD_BAND, Reason.HALTED, Reason.END_TTL) == (0, 7, 40, 60)
     for enum in (Reason, event.Kind, Phase, event.OrderStatus, event.FillReason, event.Role):
         assert len({int(m) for m in enum}) == len(enum), f"two names of {enum.__name__} share a value"

@@ -45,19 +45,39 @@ def test_what_is_no_price_is_said(price):
         Instrument("X").ticks(price)
 
 
-@pytest.mark.parametrize(("options", "match"), [
-    ({"symbol": ""}, "symbol"), ({"tick_size": "0"}, "tick_size"), ({"tick_size": "-1"}, "tick_size"), ({"tick_size": "1e-8"}, "tick_size"),
-    ({"lot_size": "nan"}, "lot_size"), ({"lot_size": "abc"}, "lot_size"), ({"tick_size": "0.1234567"}, "significant digits"),
-    ({"multiplier": 0.0}, "multiplier"), ({"multiplier": float("inf")}, "multiplier"), ({"min_notional": -1.0}, "min_notional"),
-    ({"min_qty": 5, "max_qty": 1}, "max_qty")])
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"symbol": ""}, "symbol"),
+        ({"tick_size": "0"}, "tick_size"),
+        ({"tick_size": "-1"}, "tick_size"),
+        ({"tick_size": "1e-8"}, "tick_size"),
+        ({"lot_size": "nan"}, "lot_size"),
+        ({"lot_size": "abc"}, "lot_size"),
+        ({"tick_size": "0.1234567"}, "significant digits"),
+        ({"multiplier": 0.0}, "multiplier"),
+        ({"multiplier": float("inf")}, "multiplier"),
+        ({"min_notional": -1.0}, "min_notional"),
+        ({"min_qty": 5, "max_qty": 1}, "max_qty"),
+    ],
+)
 def test_settings_out_of_range_are_named(options, match):
     with pytest.raises(ValueError, match=match):
         Instrument(**({"symbol": "X"} | options))
 
 
 def test_an_instrument_recreates_itself_and_compares_by_content():
-    i = Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01", multiplier=0.1, min_qty="0.02", max_qty="500", min_notional=5.0,
-                   completeness=Completeness.COMPLETENESS_FULL)
+    i = Instrument(
+        "ETHUSDT",
+        venue="bybit",
+        tick_size="0.01",
+        lot_size="0.01",
+        multiplier=0.1,
+        min_qty="0.02",
+        max_qty="500",
+        min_notional=5.0,
+        completeness=Completeness.COMPLETENESS_FULL,
+    )
     again = Instrument(**i.as_dict())
     assert again == i and hash(again) == hash(i)
     assert (again.min_lots, again.max_lots, again.multiplier, again.min_notional) == (2, 50_000, 0.1, 5.0)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captures import large_streams, needs_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import FillFlag, Kind, Reason
-from markets import EAGER, Fade, instruments, market, paper
 
 import liqcore
+from captures import large_streams, needs_data
 from liqcore import AuditKind, CascadeConfig, Engine
+from liqcore.event import FillFlag, Kind, Reason
+from markets import EAGER, Fade, instruments, market, paper
 
 pytestmark = pytest.mark.core
 
@@ -69,9 +69,9 @@ def test_prefix_law_what_is_said_of_the_first_events_never_depends_on_the_rest(s
     assert driven(whole, [rows[:k]]) == driven(other, [changed[:k]])
     whole, half = paper(), paper()
     said, half_said = whole.run(rows), half.run(rows[:k])
-    assert said[:len(half_said)] == half_said
+    assert said[: len(half_said)] == half_said
     records, half_records = whole.engine.audit.drain(), half.engine.audit.drain()
-    assert records[:len(half_records)].tobytes() == half_records.tobytes()
+    assert records[: len(half_records)].tobytes() == half_records.tobytes()
 
 
 @settings(max_examples=80, deadline=None)
@@ -97,7 +97,7 @@ def test_replay_law_splitting_waking_and_restoring_change_nothing(seed, how):
         restored.run(piece)
         stream += restored.engine.audit.drain().tobytes()
     assert stream == expected
-    end = int(rows["ts_recv"].max()) + 10 ** 12
+    end = int(rows["ts_recv"].max()) + 10**12
     woken.advance(end)
     plain = paper()
     plain.run(rows)
@@ -115,7 +115,7 @@ def test_the_engine_alone_does_not_depend_on_when_it_is_woken(seed, how):
     for woken in (False, True):
         engine = Engine(instruments(), EAGER, Fade())
         for n in range(len(rows)):
-            engine.run(rows[n:n + 1])
+            engine.run(rows[n : n + 1])
             engine.drain()
             # a time that an embedder may name: not the one of a row of rubbish
             if woken and n + 1 < len(rows) and 0 < engine.now < rows["ts_recv"][n + 1] and choose.random() < 0.5:
@@ -138,6 +138,7 @@ def test_replay_law_on_a_capture():
 
 # ---- L2: sans-I/O ----
 
+
 def test_importing_the_core_imports_numpy_and_nothing_of_the_shell():
     code = "import sys; before = set(sys.modules); import liqcore; import json; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     found = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60).stdout))
@@ -151,18 +152,22 @@ def test_importing_the_core_imports_numpy_and_nothing_of_the_shell():
 def test_the_compiled_core_knows_no_clock_file_socket_or_chance(binary):
     listing = subprocess.run(["nm", "-D", "--undefined-only", str(binary)], capture_output=True, text=True, check=True).stdout
     wanted = {line.split()[-1].partition("@")[0] for line in listing.splitlines() if line.strip()}
-    forbidden = re.compile(r"(clock|time|times|gettimeofday|clock_gettime|localtime.*|gmtime.*|nanosleep|usleep|sleep|rand|rand_r|srand|random|srandom|"
-                           r"drand48|getrandom|getentropy|open|open64|openat|fopen|fopen64|read|write|socket|connect|send|sendto|recv|getenv|"
-                           r"system|fork|exec.*|pthread_create|printf|puts|syslog|_?PyTime_.*|PySys_WriteStd.*)$")
+    forbidden = re.compile(
+        r"(clock|time|times|gettimeofday|clock_gettime|localtime.*|gmtime.*|nanosleep|usleep|sleep|rand|rand_r|srand|random|srandom|"
+        r"drand48|getrandom|getentropy|open|open64|openat|fopen|fopen64|read|write|socket|connect|send|sendto|recv|getenv|"
+        r"system|fork|exec.*|pthread_create|printf|puts|syslog|_?PyTime_.*|PySys_WriteStd.*)$"
+    )
     assert not {name for name in wanted if forbidden.match(name)}
 
 
 def test_no_source_of_the_core_names_a_clock_or_a_door_to_the_world():
-    banned = re.compile(r"^\s*(c?import|from)\s+(time|datetime|random|logging|socket|asyncio|os\b(?!\.path)|secrets|threading|subprocess|posix|libc\.time|"
-                        r"libc\.stdio|liqshell)\b|\b(time\.time|perf_counter|monotonic|datetime\.now|print)\s*\(")
+    banned = re.compile(
+        r"^\s*(c?import|from)\s+(time|datetime|random|logging|socket|asyncio|os\b(?!\.path)|secrets|threading|subprocess|posix|libc\.time|"
+        r"libc\.stdio|liqshell)\b|\b(time\.time|perf_counter|monotonic|datetime\.now|print)\s*\("
+    )
     for path in SOURCES:
         text = path.read_text()
-        if path.name == "parallel.py":          # processors and threads decide how soon work ends, not what it says
+        if path.name == "parallel.py":  # processors and threads decide how soon work ends, not what it says
             assert set(re.findall(r"\b(?:os|threading)\.(\w+)", text)) == {"sched_getaffinity", "cpu_count", "Event", "Thread"}
             text = re.sub(r"import (os|threading)\b", "", text)
         for number, line in enumerate(text.splitlines(), 1):
@@ -173,7 +178,7 @@ def allocations(run) -> int:
     """Bytes that remain, and the peak above the start, of what run() does."""
     tracemalloc.start()
     try:
-        run()                                   # first time: whatever Python caches
+        run()  # first time: whatever Python caches
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         run()
@@ -222,7 +227,9 @@ print(used[0], used[1], engine.events)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallinfo2 is of glibc")
 def test_the_heap_of_c_does_not_grow_with_events():
-    out = subprocess.run([sys.executable, "-c", MALLOC_PROBE, str(ROOT), str(ROOT / "tests" / "support")], capture_output=True, text=True, timeout=120)
+    out = subprocess.run(
+        [sys.executable, "-c", MALLOC_PROBE, str(ROOT), str(ROOT / "tests" / "support")], capture_output=True, text=True, timeout=120
+    )
     if "mallinfo2" in out.stderr:
         pytest.skip("this C library has no mallinfo2")
     assert out.returncode == 0, out.stderr
@@ -232,6 +239,7 @@ def test_the_heap_of_c_does_not_grow_with_events():
 
 
 # ---- L5: the build ----
+
 
 def test_the_build_never_contracts_or_reorders_floating_point():
     text = (ROOT / "setup.py").read_text()

@@ -5,16 +5,22 @@ import logging
 import re
 
 import pytest
+
 import warm_rig
 from liqshell.config.policy_loader import make_policy
 from warm_rig import differing, image_of, market, session, through, write_config
 
-BEHIND = warm_rig.POLICY[warm_rig.POLICY.index("    def snapshot"):]
+BEHIND = warm_rig.POLICY[warm_rig.POLICY.index("    def snapshot") :]
 # the policy of warm_rig, without snapshot() and restore(), and with what JSON does not have
-PLAIN = warm_rig.POLICY.replace(BEHIND, "").replace('key = f"{signal.instrument} {int(signal.side)}"', "key = (signal.instrument, int(signal.side))").replace(
-    "self.seen, self.later, self.sums, self.default = 0, 0, {}, default",
-    "self.seen, self.later, self.sums, self.default, self.phases = 0, 0, {}, default, set()").replace(
-    "        self.seen += 1\n", "        self.seen += 1\n        self.phases.add(int(signal.phase))\n")
+PLAIN = (
+    warm_rig.POLICY.replace(BEHIND, "")
+    .replace('key = f"{signal.instrument} {int(signal.side)}"', "key = (signal.instrument, int(signal.side))")
+    .replace(
+        "self.seen, self.later, self.sums, self.default = 0, 0, {}, default",
+        "self.seen, self.later, self.sums, self.default, self.phases = 0, 0, {}, default, set()",
+    )
+    .replace("        self.seen += 1\n", "        self.seen += 1\n        self.phases.add(int(signal.phase))\n")
+)
 
 
 def write_policy(folder, body):
@@ -42,8 +48,12 @@ def test_a_restart_takes_up_what_a_users_policy_remembers(tmp_path):
     assert differing(found.engine, whole.engine.snapshot()) == []
     policy = whole.engine.policy
     known = ast.literal_eval(policy.snapshot().decode())
-    assert known["seen"] == policy.seen > 20 and known["sums"] == policy.sums and known["phases"] == policy.phases and set(known) <= {
-        "seen", "later", "sums", "phases"}, "what it was made with is not kept"
+    assert (
+        known["seen"] == policy.seen > 20
+        and known["sums"] == policy.sums
+        and known["phases"] == policy.phases
+        and set(known) <= {"seen", "later", "sums", "phases"}
+    ), "what it was made with is not kept"
     before = re.search(rb"'seen': (\d+)", first.engine)
     assert before and 0 < int(before[1]) < policy.seen
 
@@ -65,7 +75,8 @@ def test_what_is_not_plain_is_said_once_by_name(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "liqshell.policy"):
         assert one.snapshot() == one.snapshot() == b"{'count': 3}"
     assert [record.getMessage() for record in caplog.records] == [
-        "Mine.last is a deque: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the policy"]
+        "Mine.last is a deque: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the policy"
+    ]
 
 
 @pytest.mark.parametrize("data", [b"[1]", b"{", b"\xff", b"{'a': open('x')}", b"__import__('os').getpid()"])

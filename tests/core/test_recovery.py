@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from gateway_rig import Rig, S
 from liqshell.venues.effects import Answer
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Kind, Role
-from liqcore.engine import VIEW_DTYPE
-from markets import market, paper, state
-from scene import SIDES, Scene
 
 from liqcore import SECOND, BracketState, Engine, Gate, Instrument, Phase
+from liqcore.engine import VIEW_DTYPE
+from liqcore.event import Kind, Role
+from markets import market, paper, state
+from scene import SIDES, Scene
 
 pytestmark = pytest.mark.core
 
@@ -19,7 +19,8 @@ pytestmark = pytest.mark.core
 def check(engine, row, n):
     position, bracket = engine.account.position(n), engine.bracket(n)
     assert (row["position"], row["entry_price"], row["unrealized"], row["realized"]) == tuple(
-        position[key] for key in ("qty", "entry_price", "unrealized", "realized"))
+        position[key] for key in ("qty", "entry_price", "unrealized", "realized")
+    )
     threshold = engine.threshold(n)
     assert row["threshold"] == threshold or math.isnan(row["threshold"]) and math.isnan(threshold)
     assert Phase(row["phase"]) == engine.phase(n) and BracketState(row["state"]) == bracket["state"]
@@ -45,7 +46,7 @@ def test_each_row_is_what_the_engine_says(seed):
     events, seen = market(seed, 1500), [{}, {}]
     states = set()
     for k in range(0, len(events), 37):
-        part = events[k:k + 37]
+        part = events[k : k + 37]
         watched.run(part)
         alone.run(part)
         for e in part:
@@ -70,7 +71,7 @@ def test_each_row_is_what_the_engine_says(seed):
 def test_a_position_in_its_row(side):
     s = Scene()
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     row = s.engine.view()[0]
     assert (row["side"], row["position"], row["count"], Phase(row["phase"])) == (side, 0.0, 2, Phase.ACTIVE)
     assert row["deadline"] == s.now + 20 * SECOND and (row["long_notional"], row["short_notional"])[side < 0] > 0.0

@@ -23,8 +23,15 @@ def _script(arguments: argparse.Namespace) -> scripts.Script:
 def _run(arguments: argparse.Namespace) -> int:
     first, _, last = arguments.seeds.partition(":")
     seeds = range(int(first), int(last) if last else int(first) + 1)
-    summary = campaign(seeds, arguments.hours, workers=arguments.workers, seconds_max=arguments.seconds,
-                       violations_max=arguments.violations, progress=True, only=tuple(filter(None, arguments.only.split(","))))
+    summary = campaign(
+        seeds,
+        arguments.hours,
+        workers=arguments.workers,
+        seconds_max=arguments.seconds,
+        violations_max=arguments.violations,
+        progress=True,
+        only=tuple(filter(None, arguments.only.split(","))),
+    )
     text = summary.to_json()
     if arguments.json:
         Path(arguments.json).write_text(text + "\n")
@@ -41,8 +48,10 @@ def _run(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     outcome = run(_script(arguments), keep=max(arguments.lines, 50), lines=arguments.lines)
     print("\n".join(outcome.tail))
-    print(f"seed={outcome.seed} commit={commit()} digest={outcome.digest} hours={outcome.hours:.3f} cpu={outcome.cpu_s:.2f}s "
-          f"violation={outcome.violation}")
+    print(
+        f"seed={outcome.seed} commit={commit()} digest={outcome.digest} hours={outcome.hours:.3f} cpu={outcome.cpu_s:.2f}s "
+        f"violation={outcome.violation}"
+    )
     return 1 if outcome.violation else 0
 
 
@@ -63,9 +72,11 @@ def _shrink(arguments: argparse.Namespace) -> int:
     path.write_text(small.to_json() + "\n")
     outcome = run(small)
     print("\n".join(outcome.tail))
-    print(f"{len(script.faults)} faults and {len(script.kills)} kills -> {len(small.faults)} and {len(small.kills)}, "
-          f"{script.hours:g} h -> {small.hours:g} h, "
-          f"in {tries} runs: {outcome.violation}")
+    print(
+        f"{len(script.faults)} faults and {len(script.kills)} kills -> {len(small.faults)} and {len(small.kills)}, "
+        f"{script.hours:g} h -> {small.hours:g} h, "
+        f"in {tries} runs: {outcome.violation}"
+    )
     for event in [*small.faults, *small.kills]:
         print("  ", event)
     print(f"python -m tests.faults reproduce {script.seed} --script {path}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from liqshell.emulator.market.bybit_frames import instrument_info
 from liqshell.emulator.exchange.accounts import Holding
+from liqshell.emulator.market.bybit_frames import instrument_info
 
 from .clock import MS, NS
 from .kinds import Options
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from .world import World
 
 ADDED_USD = 100.0
-LISTED_NS = 420 * NS            # the list of contracts is read every ten minutes: what happens to it ends so long before the quiet end of a run
-AGAIN_NS = 2 * NS               # between two tries of what must wait for its chance
-COARSER = 10                    # times, of a tick that changes
+LISTED_NS = 420 * NS  # the list of contracts is read every ten minutes: what happens to it ends so long before the quiet end of a run
+AGAIN_NS = 2 * NS  # between two tries of what must wait for its chance
+COARSER = 10  # times, of a tick that changes
 BUDGET_LOOK_NS = 150 * MS
-BUDGET_LEFT = 4                 # of the last hop's requests a second: those are kept back for exits
+BUDGET_LEFT = 4  # of the last hop's requests a second: those are kept back for exits
 SPLIT_TYPES = ("ForwardSplitSettle", "ReverseSplitSettle")
 
 
@@ -59,6 +59,7 @@ def orders_down(world: World, options: Options, until: int) -> None:
 
 def budget(world: World, options: Options, until: int) -> None:
     """Others who share the account's rate limit leave nothing for entries."""
+
     def spend() -> None:
         process = world.process
         if world.clock.now < until and process is not None and process.alive:
@@ -117,7 +118,7 @@ def new_tick(world: World, options: Options, until: int) -> bool:
     world.trace.say(world.clock.now, "venue", "coarser tick", symbol)
     contract = next(c for c in world.venue.contracts if c.symbol == symbol)
     world.venue.coarse[symbol] = COARSER
-    tick = f"{COARSER * 10.0 ** -contract.tick_decimals:.{contract.price_decimals}f}"
+    tick = f"{COARSER * 10.0**-contract.tick_decimals:.{contract.price_decimals}f}"
     listed["priceFilter"] = {**listed["priceFilter"], "tickSize": tick}
 
     def back() -> None:
@@ -166,9 +167,14 @@ def hedge(world: World, options: Options, until: int) -> None:
     symbol = chosen(world, options)
 
     def switch(mode: int, last: int) -> None:
-        code, _, _ = world.venue.exchange.rest("POST", "/v5/position/switch-mode", "",
-                                               f'{{"category":"linear","symbol":"{symbol}","mode":{mode}}}'.encode(), world.venue.key.account,
-                                               world.clock.now)
+        code, _, _ = world.venue.exchange.rest(
+            "POST",
+            "/v5/position/switch-mode",
+            "",
+            f'{{"category":"linear","symbol":"{symbol}","mode":{mode}}}'.encode(),
+            world.venue.key.account,
+            world.clock.now,
+        )
         world.trace.say(world.clock.now, "person", "switches mode", symbol, mode, code)
         if not code and mode == 3:
             world.venue.hedged.add(symbol)
@@ -269,6 +275,17 @@ def between(world: World, wish: Any) -> bool:
 
 
 SECOND_ACTS: dict[str, Callable[[World, Options, int], bool | None]] = {
-    "queries": queries, "names_lost": names_lost, "orders_down": orders_down, "budget": budget, "manual_add": manual_add, "disk_full": disk_full,
-    "new_tick": new_tick, "delisted": delisted, "hedge": hedge, "restarted": restarted, "split": split, "dividend": dividend,
-    "adl_winner": adl_winner}
+    "queries": queries,
+    "names_lost": names_lost,
+    "orders_down": orders_down,
+    "budget": budget,
+    "manual_add": manual_add,
+    "disk_full": disk_full,
+    "new_tick": new_tick,
+    "delisted": delisted,
+    "hedge": hedge,
+    "restarted": restarted,
+    "split": split,
+    "dividend": dividend,
+    "adl_winner": adl_winner,
+}

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
 OPENED_USD = 50.0
-SEEN_NS = 40 * NS               # a foreign position is to be found within a period of reconciliation
+SEEN_NS = 40 * NS  # a foreign position is to be found within a period of reconciliation
 BANNED_NS = 660 * NS
-RIGHT_NS = 400 * NS             # a clock that was set back goes on at nine tenths of its pace
+RIGHT_NS = 400 * NS  # a clock that was set back goes on at nine tenths of its pace
 
 
 def act(world: World, fault: Fault, until: int) -> bool:
@@ -31,7 +31,7 @@ def act(world: World, fault: Fault, until: int) -> bool:
             for contract in world.venue.contracts:
                 world.truth.strip(contract.symbol, until + NS)
         if options.get("code") == 403 and world.quiet - until < BANNED_NS:
-            options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
+            options["code"] = 503  # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
             options["symbol"] = chosen(world, options)
         kind = fault.kind
@@ -62,7 +62,7 @@ def _half_open(world: World, options: dict[str, Any], until: int) -> None:
     for link in links:
         link.hole_down, link.hole_up = True, options["up"]
 
-    def end() -> None:              # what was lost stays lost: a connection with a hole in it is reset in the end
+    def end() -> None:  # what was lost stays lost: a connection with a hole in it is reset in the end
         for link in links:
             link.die()
 
@@ -128,8 +128,8 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> bool | No
     def close() -> None:
         since = world.able_since()
         if world.opened_ns[symbol] != opened_ns:
-            return                              # another one has taken its place
-        still = any(p["qty"] for (s, _), p in world.venue.books()["positions"].items() if s == symbol)      # ours may have taken it up
+            return  # another one has taken its place
+        still = any(p["qty"] for (s, _), p in world.venue.books()["positions"].items() if s == symbol)  # ours may have taken it up
         if still and since is not None and world.clock.now - max(since, opened_ns) > SEEN_NS and symbol in world.truth.foreign:
             process = world.process
             world.truth.ask("foreign")
@@ -168,6 +168,23 @@ def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
     world.clock.at(until, lift)
 
 
-_WIRES = {"reset": _reset, "refuse": _refuse, "half_open": _half_open, "stall": _stall, "slow_wires": _slow_wires, "lossy_wires": _lossy_wires,
-          "rest_requests_lost": _requests_lost, "rest_answers_lost": _answers_lost, "maintenance": _maintenance, "bad_market": _bad_market}
-_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "foreign": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word, "freeze": _freeze}
+_WIRES = {
+    "reset": _reset,
+    "refuse": _refuse,
+    "half_open": _half_open,
+    "stall": _stall,
+    "slow_wires": _slow_wires,
+    "lossy_wires": _lossy_wires,
+    "rest_requests_lost": _requests_lost,
+    "rest_answers_lost": _answers_lost,
+    "maintenance": _maintenance,
+    "bad_market": _bad_market,
+}
+_PEOPLE = {
+    "manual_reduce": _manual_reduce,
+    "manual_open": _manual_open,
+    "foreign": _manual_open,
+    "clock_step": _clock_step,
+    "kill_word": _kill_word,
+    "freeze": _freeze,
+}

@@ -6,8 +6,14 @@ from .books import NS, SHARED, Books
 from .truth import Violation
 
 # law of the first judge -> law of the second, and a word of the first's text that says it is that one
-PAIRS = (("protected", "naked", "without a stop"), ("sent twice", "duplicate", ""), ("duplicate", "duplicate", ""), ("limits", "exposure", "exposure of"),
-         ("limits", "exposure", "positions or entries"), ("certain", "killed", "the kill switch is set"))
+PAIRS = (
+    ("protected", "naked", "without a stop"),
+    ("sent twice", "duplicate", ""),
+    ("duplicate", "duplicate", ""),
+    ("limits", "exposure", "exposure of"),
+    ("limits", "exposure", "positions or entries"),
+    ("certain", "killed", "the kill switch is set"),
+)
 
 
 def shared(violation: Violation) -> str:

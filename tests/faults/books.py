@@ -13,22 +13,38 @@ from typing import Any
 
 NS = 1_000_000_000
 NAKED_NS = 2 * NS
-FOUND_NS = 10 * NS              # what the venue or somebody else took away: found and mended within, from when the program can hear and act
-READ_NS = 5 * NS                # from the moment both lines are up until the account has been read
-BAN_NS = 660 * NS               # an address that is told to keep away is away for ten minutes
-ROOM = 1.03                     # of the exposure limit: orders are sized at one price and booked at another
-FLIGHT_NS = 60 * NS             # no request is on its way for longer
-ENTRY = 1                       # role of an order: the last four bits of the number in its orderLinkId
-SINGLE = (ENTRY, 3, 4)          # entry, target, close
+FOUND_NS = 10 * NS  # what the venue or somebody else took away: found and mended within, from when the program can hear and act
+READ_NS = 5 * NS  # from the moment both lines are up until the account has been read
+BAN_NS = 660 * NS  # an address that is told to keep away is away for ten minutes
+ROOM = 1.03  # of the exposure limit: orders are sized at one price and booked at another
+FLIGHT_NS = 60 * NS  # no request is on its way for longer
+ENTRY = 1  # role of an order: the last four bits of the number in its orderLinkId
+SINGLE = (ENTRY, 3, 4)  # entry, target, close
 LIVE = ("New", "PartiallyFilled", "Untriggered", "Triggered")
 STOPS = ("StopLoss", "TrailingStop", "Stop", "PartialStopLoss")
-MOVES = ("Trade", "AdlTrade", "BustTrade", "BlockTrade", "Settle", "Delivery", "MovePosition")     # execution types that change a position
-RESIZES = ("ForwardSplitSettle", "ReverseSplitSettle", "Dividend")      # the position row alone says what is held after one of these
+MOVES = ("Trade", "AdlTrade", "BustTrade", "BlockTrade", "Settle", "Delivery", "MovePosition")  # execution types that change a position
+RESIZES = ("ForwardSplitSettle", "ReverseSplitSettle", "Dividend")  # the position row alone says what is held after one of these
 # faults during which a healthy program can do all that it must: the others excuse it until they end
-HARMLESS = ("double_filled", "post_only_rejected", "kill_word", "manual_reduce", "manual_open", "cancel_rest", "adl_winner", "split", "dividend",
-            "foreign", "manual_add", "budget", "disk_full", "new_tick", "delisted", "hedge")
+HARMLESS = (
+    "double_filled",
+    "post_only_rejected",
+    "kill_word",
+    "manual_reduce",
+    "manual_open",
+    "cancel_rest",
+    "adl_winner",
+    "split",
+    "dividend",
+    "foreign",
+    "manual_add",
+    "budget",
+    "disk_full",
+    "new_tick",
+    "delisted",
+    "hedge",
+)
 STRIPS = ("adl", "liquidate", "cancel_stops", "drop_stop", "reject_stop", "split", "manual_reduce", "delisted")
-SHARED = ("naked", "duplicate", "killed", "exposure")       # on which the judges must agree
+SHARED = ("naked", "duplicate", "killed", "exposure")  # on which the judges must agree
 Place = tuple[str, int]
 
 
@@ -67,16 +83,16 @@ class Books:
         self.exposure_max, self.positions_max = exposure_max, positions_max
         self.findings: list[Finding] = []
         self.worst_ns = 0
-        self.frames = self.covered = 0          # rows read; times that a position was seen to be covered
+        self.frames = self.covered = 0  # rows read; times that a position was seen to be covered
         self._places: dict[Place, Account] = {}
-        self._links: dict[str, str] = {}        # orderLinkId -> orderId of everything that the venue has ever booked
-        self._lines: dict[str, int] = {}        # kind of connection -> since when it is up and known to be ours
-        self._excused_ns = start_ns             # what happens before is not the program's fault
-        self._stripped_ns = start_ns - 1        # until then somebody takes stops away
-        self._wanted: set[str] = set()          # orderLinkIds of entries that left the program with a stop
-        self._bare: set[str] = set()            # of those, the ones that the venue has booked without it
-        self._killed_ns = 0                     # 0 = not killed
-        self._entered = False                   # an entry has been booked since the exposure was last looked at
+        self._links: dict[str, str] = {}  # orderLinkId -> orderId of everything that the venue has ever booked
+        self._lines: dict[str, int] = {}  # kind of connection -> since when it is up and known to be ours
+        self._excused_ns = start_ns  # what happens before is not the program's fault
+        self._stripped_ns = start_ns - 1  # until then somebody takes stops away
+        self._wanted: set[str] = set()  # orderLinkIds of entries that left the program with a stop
+        self._bare: set[str] = set()  # of those, the ones that the venue has booked without it
+        self._killed_ns = 0  # 0 = not killed
+        self._entered = False  # an entry has been booked since the exposure was last looked at
 
     # ---- what passes the door ----
 
@@ -113,7 +129,7 @@ class Books:
         for (symbol, idx), place in self._places.items():
             if place.said is not None:
                 if place.resized:
-                    place.strange |= abs(place.said) > abs(place.size)      # nobody has ordered what is more now
+                    place.strange |= abs(place.said) > abs(place.size)  # nobody has ordered what is more now
                     place.size, place.resized = place.said, False
                 elif abs(place.said - place.size) > 1e-9:
                     self._find("books", now, f"{symbol}/{idx}: the position is said to be {place.said:g}, its executions make {place.size:g}")
@@ -269,7 +285,9 @@ class Books:
             if place.strange:
                 continue
             total += abs(place.size) * place.mark
-            total += sum(_number(row, "leavesQty") * ((_number(row, "price") if row.get("orderType") == "Limit" else 0.0) or place.mark) for row in entries)
+            total += sum(
+                _number(row, "leavesQty") * ((_number(row, "price") if row.get("orderType") == "Limit" else 0.0) or place.mark) for row in entries
+            )
             taken += bool(entries) or bool(place.size)
         if total > self.exposure_max * ROOM:
             self._find("exposure", now, f"{total:.2f} held and asked for, {self.exposure_max:g} allowed")
@@ -300,5 +318,10 @@ def _number(row: Mapping[str, Any], name: str) -> float:
 
 
 def _short(orders: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{row.get('side')} {row.get('qty')} {row.get('stopOrderType') or row.get('orderType')} {row.get('orderStatus')}"
-                     for row in orders.values()) or "none"
+    return (
+        ", ".join(
+            f"{row.get('side')} {row.get('qty')} {row.get('stopOrderType') or row.get('orderType')} {row.get('orderStatus')}"
+            for row in orders.values()
+        )
+        or "none"
+    )

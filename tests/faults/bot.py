@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from liqshell.emulator.market.contracts import Contract
-
 import liqcore as lc
+from liqshell.emulator.market.contracts import Contract
 
 from . import presets
 from .script import LOSING, Script, has_later
@@ -19,8 +18,8 @@ DETECTOR = {"warmup": 20, "quantile": 0.9, "window_events": 100, "window_s": 20.
 NOTIONAL = (300.0, 1_400.0)
 DAILY_LOSS = (1.0, 0.0005, 0.0012)
 WEEKLY_LOSS = (0.0008, 0.0015)
-LOW_LOSS = 0.0002                   # of a script of the profile that is to lose
-USUAL_LOSS = (0.01, 0.02)           # of the limits that ship: on in every run of the second campaign
+LOW_LOSS = 0.0002  # of a script of the profile that is to lose
+USUAL_LOSS = (0.01, 0.02)  # of the limits that ship: on in every run of the second campaign
 AUDIT_CAPACITY = 1 << 14
 PRESET_USD = (300.0, 1_100.0)
 
@@ -43,9 +42,15 @@ class Anything(lc.Policy):
             terms["trail"] = r.choice(("0.002", "0.004"))
         if r.random() < 0.2:
             terms["exit_phase"] = int(r.choice((lc.Phase.DECELERATING, lc.Phase.EXHAUSTED)))
-        terms |= {"stop_loss": r.choice(("0.002", "0.004", "0.008")), "take_profit": r.choice(("0", "0.0008", "0.002", "0.004")),
-                  "entry_ttl_s": r.choice((2, 6, 20)), "max_hold_s": r.choice((3, 15, 60)), "cooldown_s": r.choice((0, 1, 5)),
-                  "notional": round(r.uniform(*NOTIONAL), 2), "requotes": r.randint(0, 2)}
+        terms |= {
+            "stop_loss": r.choice(("0.002", "0.004", "0.008")),
+            "take_profit": r.choice(("0", "0.0008", "0.002", "0.004")),
+            "entry_ttl_s": r.choice((2, 6, 20)),
+            "max_hold_s": r.choice((3, 15, 60)),
+            "cooldown_s": r.choice((0, 1, 5)),
+            "notional": round(r.uniform(*NOTIONAL), 2),
+            "requotes": r.randint(0, 2),
+        }
         return lc.Bracket(signal.side, **(terms if self._features is None else _without(terms, self._features)))
 
 
@@ -71,7 +76,7 @@ class Bot:
     seed: int
     instruments: tuple[lc.Instrument, ...]
     limits: dict[str, Any]
-    daily_loss: float = 1.0         # share of the equity; 1 = no limit that could be reached
+    daily_loss: float = 1.0  # share of the equity; 1 = no limit that could be reached
     weekly_loss: float = 1.0
     features: frozenset[str] | None = None
     preset: str = ""
@@ -95,26 +100,48 @@ class Bot:
     def guard(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Guard, as the live session takes them from the limits."""
         limits = self.limits
-        return {"order_notional_max": limits["order_notional_max"], "total_notional_max": limits["exposure_max"],
-                "orders_per_minute_max": limits["orders_per_minute_max"], "orders_per_signal_max": limits["orders_per_signal_max"]}
+        return {
+            "order_notional_max": limits["order_notional_max"],
+            "total_notional_max": limits["exposure_max"],
+            "orders_per_minute_max": limits["orders_per_minute_max"],
+            "orders_per_signal_max": limits["orders_per_signal_max"],
+        }
 
     def policy(self) -> Anything:
         return Anything(self.seed, self.features)
 
     def caps(self) -> Caps:
         limits = self.limits
-        return Caps(limits["order_notional_max"], limits["exposure_max"], limits["positions_max"], limits["orders_per_minute_max"],
-                    limits["orders_per_signal_max"])
+        return Caps(
+            limits["order_notional_max"],
+            limits["exposure_max"],
+            limits["positions_max"],
+            limits["orders_per_minute_max"],
+            limits["orders_per_signal_max"],
+        )
 
 
 def bot_of(script: Script, contracts: tuple[Contract, ...]) -> Bot:
     seed = script.seed
     r = Random(f"bot/{seed}")
-    instruments = tuple(lc.Instrument(c.symbol, venue="bybit", tick_size=f"{10.0 ** -c.tick_decimals:.{c.tick_decimals}f}",
-                                      lot_size=f"{10.0 ** -c.lot_decimals:.{c.lot_decimals}f}", min_notional=5.0) for c in contracts)
-    limits = {"order_notional_max": 1_200.0, "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)), "leverage_max": 5.0,
-              "positions_max": r.randint(1, 3),
-              "orders_per_minute_max": r.choice((3, 6, 20)), "orders_per_signal_max": r.randint(1, 3)}
+    instruments = tuple(
+        lc.Instrument(
+            c.symbol,
+            venue="bybit",
+            tick_size=f"{10.0**-c.tick_decimals:.{c.tick_decimals}f}",
+            lot_size=f"{10.0**-c.lot_decimals:.{c.lot_decimals}f}",
+            min_notional=5.0,
+        )
+        for c in contracts
+    )
+    limits = {
+        "order_notional_max": 1_200.0,
+        "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)),
+        "leverage_max": 5.0,
+        "positions_max": r.randint(1, 3),
+        "orders_per_minute_max": r.choice((3, 6, 20)),
+        "orders_per_signal_max": r.randint(1, 3),
+    }
     loss = Random(f"loss/{seed}")
     if script.features is None:
         return Bot(seed, instruments, limits, loss.choice(DAILY_LOSS) if has_later(seed) else 1.0)

@@ -39,7 +39,7 @@ class Summary:
     starts: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     disagreements: list[str] = field(default_factory=list)
-    due: Counter[str] = field(default_factory=Counter)           # faults that waited for nothing, by kind
+    due: Counter[str] = field(default_factory=Counter)  # faults that waited for nothing, by kind
     digests: set[str] = field(default_factory=set)
     second: int = 0
 
@@ -56,29 +56,57 @@ class Summary:
         self.asked.update(outcome.asked)
         self.digests.add(outcome.digest)
         if outcome.violation is None:
-            self.due.update(fault.kind for fault in scripts.draw(outcome.seed, outcome.asked_hours).faults
-                            if fault.on == "time" and fault.at_s < outcome.hours * 3600.0 - scripts.QUIET_S - 20.0)
+            self.due.update(
+                fault.kind
+                for fault in scripts.draw(outcome.seed, outcome.asked_hours).faults
+                if fault.on == "time" and fault.at_s < outcome.hours * 3600.0 - scripts.QUIET_S - 20.0
+            )
         if outcome.disagreement:
             self.disagreements.append(f"seed {outcome.seed}: {outcome.disagreement}")
         if outcome.violation is not None:
             found = outcome.violation
-            self.violations.append({"seed": outcome.seed, "law": found.law, "at_s": found.at_s, "text": found.text, "tail": outcome.tail,
-                                    "reproduce": f"python -m tests.faults reproduce {outcome.seed} --hours {outcome.asked_hours:g}"})
+            self.violations.append(
+                {
+                    "seed": outcome.seed,
+                    "law": found.law,
+                    "at_s": found.at_s,
+                    "text": found.text,
+                    "tail": outcome.tail,
+                    "reproduce": f"python -m tests.faults reproduce {outcome.seed} --hours {outcome.asked_hours:g}",
+                }
+            )
 
     def line(self) -> str:
         per_hour = self.cpu_s / self.hours if self.hours else 0.0
         c = self.counts
-        return (f"{self.seeds} seeds, {self.hours:.1f} h, {c['entries']} entries, {c['fills']} fills, {c['kills']} kills, "
-                f"{sum(self.fired.values())} faults, "
-                f"{len(self.violations)} violations, {per_hour:.3f} s CPU an hour")
+        return (
+            f"{self.seeds} seeds, {self.hours:.1f} h, {c['entries']} entries, {c['fills']} fills, {c['kills']} kills, "
+            f"{sum(self.fired.values())} faults, "
+            f"{len(self.violations)} violations, {per_hour:.3f} s CPU an hour"
+        )
 
     def to_json(self) -> str:
-        return json.dumps({"commit": self.commit, "seeds": self.seeds, "hours": round(self.hours, 3), "cpu_s": round(self.cpu_s, 1),
-                           "seconds": round(self.seconds, 1), "counts": dict(sorted(self.counts.items())), "faults": dict(sorted(self.fired.items())),
-                           "worst_naked_s": round(self.worst_naked_s, 3), "starts_s": self.start_quantiles(),
-                           "states": {name: self.states[name] for name in STATES}, "missing": self.missing(), "blind": self.blind(),
-                           "asked": {name: self.asked[name] for name in LAWS}, "off": [name for name, law in LAWS.items() if not law.on],
-                           "disagreements": self.disagreements, "violations": self.violations}, indent=1)
+        return json.dumps(
+            {
+                "commit": self.commit,
+                "seeds": self.seeds,
+                "hours": round(self.hours, 3),
+                "cpu_s": round(self.cpu_s, 1),
+                "seconds": round(self.seconds, 1),
+                "counts": dict(sorted(self.counts.items())),
+                "faults": dict(sorted(self.fired.items())),
+                "worst_naked_s": round(self.worst_naked_s, 3),
+                "starts_s": self.start_quantiles(),
+                "states": {name: self.states[name] for name in STATES},
+                "missing": self.missing(),
+                "blind": self.blind(),
+                "asked": {name: self.asked[name] for name in LAWS},
+                "off": [name for name, law in LAWS.items() if not law.on],
+                "disagreements": self.disagreements,
+                "violations": self.violations,
+            },
+            indent=1,
+        )
 
     def start_quantiles(self) -> dict[str, float]:
         """Seconds from the birth of a process, or the end of the faults after it, until all its gates were open."""
@@ -116,8 +144,16 @@ def outcomes(seeds: Iterable[int], hours: float, workers: int = 1, only: tuple[s
         yield from pool.imap(_one, tasks)
 
 
-def campaign(seeds: Iterable[int], hours: float, *, workers: int = 1, seconds_max: float = float("inf"), violations_max: int = 20,
-             progress: bool = False, only: tuple[str, ...] = ()) -> Summary:
+def campaign(
+    seeds: Iterable[int],
+    hours: float,
+    *,
+    workers: int = 1,
+    seconds_max: float = float("inf"),
+    violations_max: int = 20,
+    progress: bool = False,
+    only: tuple[str, ...] = (),
+) -> Summary:
     """Run the seeds until they, the time, or the number of violations worth looking at are used up. only: these kinds of faults."""
     summary = Summary(commit())
     began = time.perf_counter()

@@ -10,7 +10,7 @@ NS = 1_000_000_000
 MS = 1_000_000
 NEVER = 0x7FFFFFFFFFFFFFFF
 
-Appointment = list          # [when_ns, number, what | None, arguments]: a list, so that it can be called off in place
+Appointment = list  # [when_ns, number, what | None, arguments]: a list, so that it can be called off in place
 
 
 class Clock:

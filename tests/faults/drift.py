@@ -18,10 +18,10 @@ from .script import Fault, Script
 from .world import Outcome, World, run
 
 HOWS = ("dropped", "renamed", "retyped", "reworded", "null", "added")
-SEEDS = (3, 14)                 # calm runs with an entry within the first minutes: a limit order, and one at market
-AFTER_S = 420.0                 # that long the drift lasts, from the first entry on
+SEEDS = (3, 14)  # calm runs with an entry within the first minutes: a limit order, and one at market
+AFTER_S = 420.0  # that long the drift lasts, from the first entry on
 STRANGER = {"since": 2027, "of": [1, None, {"deep": "er"}]}
-REACHED = "drifted"             # frames that were changed
+REACHED = "drifted"  # frames that were changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ def script_of(seed: int, first_s: float) -> Script:
 
 def plant(drift: Drift | None, seen: dict[str, set[tuple[str, ...]]] | None = None) -> Any:
     """For faults.world.run: changes the frames of a world from its first entry on. seen: collects the fields of each kind of frame instead."""
+
     def planted(world: World) -> None:
         began: list[int] = []
         venue = world.venue
@@ -125,8 +126,9 @@ def plant(drift: Drift | None, seen: dict[str, set[tuple[str, ...]]] | None = No
             world.counts[REACHED] += 1
             return orjson.dumps(changed(message, drift.path, drift.how))
 
-        world.truth.create_arrives = create             # type: ignore[method-assign]
+        world.truth.create_arrives = create  # type: ignore[method-assign]
         venue.written = deliver
+
     return planted
 
 

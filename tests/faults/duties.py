@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from liqshell.venues.bybit.orders import parse_order_link_id
-
 from liqcore.event import Role
+from liqshell.venues.bybit.orders import parse_order_link_id
 
 from .account_acts import close_foreign
 from .clock import NS
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
-HELD_MAX_NS = (60 + 60) * NS            # the bot's longest max_hold_s, and what closing it may take
-RESTS_MAX_NS = (20 + 60) * NS           # its longest entry_ttl_s
-UNKNOWN_MAX_NS = 40 * NS                # the alarm comes after thirty seconds
+HELD_MAX_NS = (60 + 60) * NS  # the bot's longest max_hold_s, and what closing it may take
+RESTS_MAX_NS = (20 + 60) * NS  # its longest entry_ttl_s
+UNKNOWN_MAX_NS = 40 * NS  # the alarm comes after thirty seconds
 # Of the newest row at an entry, by the venue's clock: received within a second, as late as a second above the usual way, which counts as a second at
 # most (docs/uncertainty.md), and two seconds between the decision and the wire.
 MARKET_AGE_NS = 5 * NS
-CANCELS_NS = 1 * NS                     # after the word has been heard
-LOSS_SLACK_USD = 20.0                   # what may be lost between a fill and its report
-DISK_KNOWN_NS = NS                      # it is looked at five times a second
+CANCELS_NS = 1 * NS  # after the word has been heard
+LOSS_SLACK_USD = 20.0  # what may be lost between a fill and its report
+DISK_KNOWN_NS = NS  # it is looked at five times a second
 FOREIGN_SHUT_NS = 60 * NS
-LEFT_OVER_NS = 60 * NS                  # after which somebody has looked
-FOREIGN_KNOWN_NS = 40 * NS              # a period of reconciliation and its second look
+LEFT_OVER_NS = 60 * NS  # after which somebody has looked
+FOREIGN_KNOWN_NS = 40 * NS  # a period of reconciliation and its second look
 
 
 class Duties:
@@ -38,7 +37,7 @@ class Duties:
 
     def __init__(self, world: World):
         self.world = world
-        self.unknown: dict[tuple[int, int], int] = {}       # (life, order) -> since when it is seen to be of unknown outcome
+        self.unknown: dict[tuple[int, int], int] = {}  # (life, order) -> since when it is seen to be of unknown outcome
         self.day = self.week = -1
         self.day_equity = self.week_equity = 0.0
 
@@ -103,7 +102,9 @@ class Duties:
             return
         truth.ask("foreign start")
         if world.clock.now - max(since, opened, world.trouble_ended_ns, world.clock_right_ns) > FOREIGN_SHUT_NS and not process.gateway.ready:
-            truth.fail("foreign start", f"{', '.join(sorted(truth.foreign))} is somebody else's, and nothing can be entered: {process.gateway.status()}")
+            truth.fail(
+                "foreign start", f"{', '.join(sorted(truth.foreign))} is somebody else's, and nothing can be entered: {process.gateway.status()}"
+            )
 
     # ---- the loss of a day ----
 
@@ -111,7 +112,7 @@ class Duties:
         day = self.world.clock.now // (86_400 * NS)
         if day != self.day:
             self.day, self.day_equity = day, self._equity()
-        week = (day + 3) // 7                       # 1970-01-01 was a Thursday, a week begins on Monday
+        week = (day + 3) // 7  # 1970-01-01 was a Thursday, a week begins on Monday
         if week != self.week:
             self.week, self.week_equity = week, self.day_equity
 
@@ -149,7 +150,7 @@ class Duties:
         return self._losses()
 
     def _losses(self) -> tuple[str, str]:
-        if self.world.truth.split:              # what was added earns and loses for nobody's account: the program's losses are not the venue's
+        if self.world.truth.split:  # what was added earns and loses for nobody's account: the program's losses are not the venue's
             return "", ""
         bot, equity = self.world.bot, self._equity()
         for word, limit, before in (("day", bot.daily_loss, self.day_equity), ("week", bot.weekly_loss, self.week_equity)):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from liqcore.event import Gate
+from liqcore.event import Gate, Role
 from liqshell.venues.bybit.orders import parse_order_link_id
-
-from liqcore.event import Role
 
 from .clock import NS
 
@@ -15,10 +13,10 @@ if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
-CALM_NS = 5 * NS                    # what is on its way after so long without trouble is lost, not late
-SETTLED_NS = 45 * NS                # longer than a reconciliation period and its second look
+CALM_NS = 5 * NS  # what is on its way after so long without trouble is lost, not late
+SETTLED_NS = 45 * NS  # longer than a reconciliation period and its second look
 BANNED_NS = 660 * NS
-MONEY = 1e-6                        # rounding of fees, in quote currency for each fill
+MONEY = 1e-6  # rounding of fees, in quote currency for each fill
 
 
 def believed(process: Process) -> dict[str, float]:
@@ -38,8 +36,11 @@ def differences(world: World, process: Process) -> list[str]:
     ours, theirs = believed(process), held(world)
     # what a split has added was never asked for: the program has to say that it is not ours, and to enter nothing beside it
     surplus = {symbol for symbol in world.truth.resized if process.says_foreign(symbol)}
-    return [f"{symbol}: the engine believes in {ours[symbol]:g}, the venue holds {theirs[symbol]:g}" for symbol in ours
-            if abs(ours[symbol] - theirs[symbol]) > 1e-9 and symbol not in world.truth.foreign | surplus]
+    return [
+        f"{symbol}: the engine believes in {ours[symbol]:g}, the venue holds {theirs[symbol]:g}"
+        for symbol in ours
+        if abs(ours[symbol] - theirs[symbol]) > 1e-9 and symbol not in world.truth.foreign | surplus
+    ]
 
 
 def compare(world: World) -> None:
@@ -58,7 +59,7 @@ def compare(world: World) -> None:
     if world.troubled or now - max(world.born_ns, world.venue.changed_ns, world.trouble_ended_ns) < SETTLED_NS:
         return
     world.truth.ask("reconciled")
-    if not process.gateway.ready:           # it says so itself; for ten minutes it may (that long an address is banned)
+    if not process.gateway.ready:  # it says so itself; for ten minutes it may (that long an address is banned)
         closed = min(gate["since"] for gate in process.gateway.status()["gates"])
         if process.now() - closed > BANNED_NS and now - max(world.born_ns, world.trouble_ended_ns) > BANNED_NS:
             world.truth.fail("comes back", f"gates stay closed although nothing is wrong: {process.gateway.status()}")
@@ -91,7 +92,7 @@ def at_rest(world: World) -> None:
     unknown = [order for order in process.engine.orders() if order["unknown"]]
     if unknown:
         truth.fail("nothing unknown", f"{unknown}")
-    if world.clock.now - world.venue.changed_ns > CALM_NS:       # what changed a moment ago may still be on its way
+    if world.clock.now - world.venue.changed_ns > CALM_NS:  # what changed a moment ago may still be on its way
         _leaks(world, process)
         _ghosts(world, process)
         found = differences(world, process)
@@ -115,8 +116,11 @@ def _leaks(world: World, process: Process) -> None:
 def _ghosts(world: World, process: Process) -> None:
     """Orders that a bracket believes to rest, and that the venue has not."""
     there = {found[1] for order in world.venue.books()["orders"] if (found := parse_order_link_id(order["link_id"])) is not None}
-    ghosts = [f"{order['symbol']} {order['id']:x}" for order in process.engine.orders()
-              if order["status"] == "live" and not order["asked"] and not order["unknown"] and order["role"] != Role.ROLE_STOP and order["id"] not in there]
+    ghosts = [
+        f"{order['symbol']} {order['id']:x}"
+        for order in process.engine.orders()
+        if order["status"] == "live" and not order["asked"] and not order["unknown"] and order["role"] != Role.ROLE_STOP and order["id"] not in there
+    ]
     if ghosts:
         world.truth.fail("no ghosts", f"believed to rest, and unknown to the venue: {'; '.join(ghosts)}")
 

@@ -23,7 +23,7 @@ from .truth import Truth
 from .world import World, run
 
 SEEDS, HOURS = range(script.SECOND_FROM + 900, script.SECOND_FROM + 911), 2.5
-STEPS = 4, len(SEEDS)           # what a few hours do not show, more may
+STEPS = 4, len(SEEDS)  # what a few hours do not show, more may
 Plant = Callable[[], AbstractContextManager[Any]]
 
 
@@ -39,25 +39,30 @@ class Bug:
 
 def _drawn(change: Callable[[script.Script], script.Script | None]) -> Plant:
     """Every script is changed after it was drawn."""
+
     def plant() -> AbstractContextManager[Any]:
         original = script.draw
 
         def draw(seed: int, hours: float, **rest: Any) -> script.Script:
             made = original(seed, hours, **rest)
             return change(made) or made
+
         return patch.object(script, "draw", draw)
+
     return plant
 
 
 def _faults(change: Callable[[script.Fault], script.Fault | None]) -> Plant:
     def changed(made: script.Script) -> None:
         made.faults = [new for fault in made.faults if (new := change(fault)) is not None]
+
     return _drawn(changed)
 
 
 def _kills(change: Callable[[script.Kill], script.Kill]) -> Plant:
     def changed(made: script.Script) -> None:
         made.kills = [change(kill) for kill in made.kills]
+
     return _drawn(changed)
 
 
@@ -69,8 +74,7 @@ def _nothing(owner: Any, name: str, result: Any = None) -> Plant:
 def _no_swarm(made: script.Script) -> None:
     """Every script has a fault of every kind."""
     have = {fault.kind for fault in made.faults}
-    made.faults += [script.Fault(kind, 60.0, duration_s=5.0, options=kinds.ALL[kind].options(Random(kind))) for kind in kinds.ALL
-                    if kind not in have]
+    made.faults += [script.Fault(kind, 60.0, duration_s=5.0, options=kinds.ALL[kind].options(Random(kind))) for kind in kinds.ALL if kind not in have]
 
 
 def _all_features(made: script.Script) -> None:
@@ -80,6 +84,7 @@ def _all_features(made: script.Script) -> None:
 def _without(name: str) -> Callable[[script.Script], None]:
     def changed(made: script.Script) -> None:
         made.features = [one for one in made.features or [] if one != name]
+
     return changed
 
 
@@ -109,9 +114,11 @@ def _seed_ignored() -> Iterator[None]:
 
 def _deaf_to(what: str) -> Plant:
     """What is armed for this never springs."""
+
     def plant() -> AbstractContextManager[Any]:
         original = World.happens
         return patch.object(World, "happens", lambda self, on: None if on == what else original(self, on))
+
     return plant
 
 
@@ -123,6 +130,7 @@ def _no_calm() -> Iterator[None]:
     def init(self: World, *arguments: Any, **named: Any) -> None:
         original(self, *arguments, **named)
         self.quiet = self.end
+
     with patch.object(World, "__init__", init):
         yield
 
@@ -136,6 +144,7 @@ def _calm_market() -> Iterator[None]:
         made = market.hour(*arguments)
         made.rows["kind"][made.rows["kind"] == int(Kind.LIQUIDATION)] = int(Kind.TICKER)
         return made
+
     with patch.object(world, "hour", calm):
         yield
 
@@ -145,8 +154,11 @@ def _faults_hit_nothing() -> Iterator[None]:
     """Faults of the venue are noted, and meet no request and no frame."""
     from liqshell.emulator.api.account_faults import Interference, Plan, PrivateMessage
 
-    with (patch.object(Interference, "plan", lambda self, *arguments: Plan()), patch.object(Interference, "arrival", lambda self, *arguments: 0.0),
-          patch.object(Interference, "deliveries", lambda self, topic, rows, now: [PrivateMessage(topic, rows)])):
+    with (
+        patch.object(Interference, "plan", lambda self, *arguments: Plan()),
+        patch.object(Interference, "arrival", lambda self, *arguments: 0.0),
+        patch.object(Interference, "deliveries", lambda self, topic, rows, now: [PrivateMessage(topic, rows)]),
+    ):
         yield
 
 
@@ -161,43 +173,53 @@ def _nothing_fails() -> AbstractContextManager[Any]:
     return patch.object(Truth, "fail", lambda self, law, text: self.counts.update({f"broken: {law}": 1}))
 
 
-BUGS: dict[str, Bug] = {bug.name: bug for bug in (
-    Bug("kind_missing", "a kind of fault is never drawn", _faults(lambda f: f if f.kind != "queries" else None)),
-    Bug("rare_kind_missing", "a kind of a small weight is never drawn", _faults(lambda f: f if f.kind != "liquidate" else None)),
-    Bug("no_swarm", "no kind is ever left out", _drawn(_no_swarm)),
-    Bug("all_features", "no feature is ever left out", _drawn(_all_features)),
-    Bug("feature_missing", "a feature is never there", _drawn(_without("trail"))),
-    Bug("no_presets", "no preset ever runs", _drawn(_no_presets)),
-    Bug("undirected", "nothing is made likely", lambda: patch.object(script, "direct", lambda made, profile, preset="": made)),
-    Bug("one_size", "every run has three contracts", _drawn(_one_size)),
-    Bug("never_at_start", "no fault waits for a start", _faults(lambda f: replace(f, on="time") if f.on == "start" else f)),
-    Bug("never_in_cascade", "no fault waits for a cascade", _faults(lambda f: replace(f, on="fill") if f.on == "cascade" else f)),
-    Bug("never_asked_to_stop", "no process is asked to stop", _kills(lambda k: replace(k, effect="any") if k.effect == script.ASKED else k)),
-    Bug("never_between", "no kill strikes between a send and what follows", _kills(lambda k: replace(k, effect="any") if k.effect == "sent" else k)),
-    Bug("images_kept", "no image is ever lost", _kills(lambda k: replace(k, image="kept"))),
-    Bug("stores_kept", "no store is ever torn", _kills(lambda k: replace(k, store="kept"))),
-    Bug("short_pauses", "every process is back at once", _kills(lambda k: replace(k, pause_s=0.5))),
-    Bug("early_faults", "the later part of a run is calm", _drawn(_early)),
-    Bug("moments_only", "faults that should last are over at once", _faults(lambda f: replace(f, duration_s=0.0))),
-    Bug("one_answer", "questions fail in one way only",
-        _faults(lambda f: replace(f, options=f.options | {"how": "http_error"}) if f.kind == "queries" else f)),
-    Bug("few_faults", "a tenth of the faults", _drawn(_few)),
-    Bug("seed_ignored", "all seeds have one script", _seed_ignored),
-    Bug("no_comparison", "nobody compares the judges", _nothing(agreement, "disagreement", "")),
-    Bug("nothing_fails", "a broken law ends nothing", _nothing_fails),
-    Bug("one_run", "all seeds run one script", _one_run, True),
-    Bug("second_blind", "the second judge sees no frames", _nothing(Books, "said"), True),
-    Bug("deaf_to_fills", "what waits for a fill never comes", _deaf_to("fill"), True),
-    Bug("deaf_to_deaths", "what waits for a death never comes", _deaf_to("death"), True),
-    Bug("kills_miss", "no kill ever strikes", _nothing(World, "strikes", False), True),
-    Bug("faults_hit_nothing", "faults of the venue meet no request", _faults_hit_nothing, True),
-    Bug("protected_not_asked", "nobody looks for stops", _nothing(Truth, "_protected"), True),
-    Bug("entries_not_judged", "nobody judges an entry that leaves", _nothing(World, "_judge"), True),
-    Bug("fills_not_counted", "states of executions are not counted", _nothing(States, "filled"), True),
-    Bug("no_calm", "faults go on to the end", _no_calm, True),
-    Bug("calm_market", "the market has no cascades", _calm_market, True),
-    Bug("disk_never_full", "the disk is never full", _nothing(World, "disk_is_full", False), True),
-)}
+BUGS: dict[str, Bug] = {
+    bug.name: bug
+    for bug in (
+        Bug("kind_missing", "a kind of fault is never drawn", _faults(lambda f: f if f.kind != "queries" else None)),
+        Bug("rare_kind_missing", "a kind of a small weight is never drawn", _faults(lambda f: f if f.kind != "liquidate" else None)),
+        Bug("no_swarm", "no kind is ever left out", _drawn(_no_swarm)),
+        Bug("all_features", "no feature is ever left out", _drawn(_all_features)),
+        Bug("feature_missing", "a feature is never there", _drawn(_without("trail"))),
+        Bug("no_presets", "no preset ever runs", _drawn(_no_presets)),
+        Bug("undirected", "nothing is made likely", lambda: patch.object(script, "direct", lambda made, profile, preset="": made)),
+        Bug("one_size", "every run has three contracts", _drawn(_one_size)),
+        Bug("never_at_start", "no fault waits for a start", _faults(lambda f: replace(f, on="time") if f.on == "start" else f)),
+        Bug("never_in_cascade", "no fault waits for a cascade", _faults(lambda f: replace(f, on="fill") if f.on == "cascade" else f)),
+        Bug("never_asked_to_stop", "no process is asked to stop", _kills(lambda k: replace(k, effect="any") if k.effect == script.ASKED else k)),
+        Bug(
+            "never_between",
+            "no kill strikes between a send and what follows",
+            _kills(lambda k: replace(k, effect="any") if k.effect == "sent" else k),
+        ),
+        Bug("images_kept", "no image is ever lost", _kills(lambda k: replace(k, image="kept"))),
+        Bug("stores_kept", "no store is ever torn", _kills(lambda k: replace(k, store="kept"))),
+        Bug("short_pauses", "every process is back at once", _kills(lambda k: replace(k, pause_s=0.5))),
+        Bug("early_faults", "the later part of a run is calm", _drawn(_early)),
+        Bug("moments_only", "faults that should last are over at once", _faults(lambda f: replace(f, duration_s=0.0))),
+        Bug(
+            "one_answer",
+            "questions fail in one way only",
+            _faults(lambda f: replace(f, options=f.options | {"how": "http_error"}) if f.kind == "queries" else f),
+        ),
+        Bug("few_faults", "a tenth of the faults", _drawn(_few)),
+        Bug("seed_ignored", "all seeds have one script", _seed_ignored),
+        Bug("no_comparison", "nobody compares the judges", _nothing(agreement, "disagreement", "")),
+        Bug("nothing_fails", "a broken law ends nothing", _nothing_fails),
+        Bug("one_run", "all seeds run one script", _one_run, True),
+        Bug("second_blind", "the second judge sees no frames", _nothing(Books, "said"), True),
+        Bug("deaf_to_fills", "what waits for a fill never comes", _deaf_to("fill"), True),
+        Bug("deaf_to_deaths", "what waits for a death never comes", _deaf_to("death"), True),
+        Bug("kills_miss", "no kill ever strikes", _nothing(World, "strikes", False), True),
+        Bug("faults_hit_nothing", "faults of the venue meet no request", _faults_hit_nothing, True),
+        Bug("protected_not_asked", "nobody looks for stops", _nothing(Truth, "_protected"), True),
+        Bug("entries_not_judged", "nobody judges an entry that leaves", _nothing(World, "_judge"), True),
+        Bug("fills_not_counted", "states of executions are not counted", _nothing(States, "filled"), True),
+        Bug("no_calm", "faults go on to the end", _no_calm, True),
+        Bug("calm_market", "the market has no cascades", _calm_market, True),
+        Bug("disk_never_full", "the disk is never full", _nothing(World, "disk_is_full", False), True),
+    )
+}
 
 
 def found_by(bug: Bug | None) -> list[str]:
@@ -227,7 +249,10 @@ def judge(names: list[str]) -> int:
         began = time.perf_counter()
         found = found_by(bug)
         away[name] = bool(found) == (bug is None)
-        print(f"{name or 'no bug':<20} {bug.what if bug else 'the campaign as it is'}: {found[0] if found else 'nothing found'} "
-              f"{time.perf_counter() - began:.1f} s"[:250], flush=True)
+        print(
+            f"{name or 'no bug':<20} {bug.what if bug else 'the campaign as it is'}: {found[0] if found else 'nothing found'} "
+            f"{time.perf_counter() - began:.1f} s"[:250],
+            flush=True,
+        )
     print(f"{sum(not one for one in away.values())} of {len(away)} as expected", file=sys.stderr)
     return sum(away.values())

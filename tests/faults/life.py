@@ -7,18 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liqshell.run.dispatch import Dispatch
-from liqshell.venues.bybit.port import BybitPort
-from liqshell.venues.effects import Channel
+import liqcore as lc
 from liqshell.gateway.gateway import Gateway
 from liqshell.gateway.settings import Settings
+from liqshell.run.dispatch import Dispatch
 from liqshell.state.control import Control
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.prefix import make_prefix
 from liqshell.state.store import STORE, Store, connect, prepare, write_rows
 from liqshell.venues.bybit.orders import order_encoder
-
-import liqcore as lc
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.effects import Channel
 
 from .clock import MS
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .world import World
 
 NAME = "sim"
-WRITES_IMAGE = WATCHES_KILL_WORD = True         # mutants say False
+WRITES_IMAGE = WATCHES_KILL_WORD = True  # mutants say False
 
 
 class Ledger(Store):
@@ -35,14 +34,14 @@ class Ledger(Store):
 
     def __init__(self, folder: Path, full: Callable[[], bool] = lambda: False):
         self.path = folder / STORE
-        self.full = full                    # whether nothing can be written to the disk
+        self.full = full  # whether nothing can be written to the disk
         self.room_min = 0
         self.dropped = self.written = self._offered = 0
         self.trouble = ""
         self.waiting: list[tuple[str, dict[str, Any]]] = []
         prepare(self.path)
         self._database = connect(self.path)
-        self._database.execute("PRAGMA synchronous=OFF")    # a power cut is not simulated here
+        self._database.execute("PRAGMA synchronous=OFF")  # a power cut is not simulated here
 
     def put(self, table: str, **row: Any) -> None:
         self.waiting.append((table, row))
@@ -77,7 +76,7 @@ def spoil(folder: Path, image: str, store: str, world: World) -> None:
             for one in folder.glob(name + "*"):
                 one.unlink()
             if name == IMAGE:
-                world.truth.minute.clear()      # the entries of the last minute stood in it
+                world.truth.minute.clear()  # the entries of the last minute stood in it
         else:
             with open(path, "r+b") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -94,7 +93,7 @@ def assemble(world: World, process: Process) -> None:
     """As the live session does: image, then engine, then the last hop, then the gateway. DataError where what was left cannot be used."""
     engine, folder = process.engine, world.folder
     now = process.now()
-    process.control = Control(folder)           # before the store, as live: where there is a store there was a switch
+    process.control = Control(folder)  # before the store, as live: where there is a store there was a switch
     process.store = Ledger(folder, world.disk_is_full)
     process.image = image = Image(folder / IMAGE, engine.instruments, make_prefix(NAME, now), now)
     found = restore(image, engine)

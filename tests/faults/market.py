@@ -11,21 +11,21 @@ from functools import cache
 from random import Random
 
 import numpy as np
-from liqshell.emulator.market.contracts import Contract, contracts_of
 
 from liqcore.event import EVENT_DTYPE, Kind
+from liqshell.emulator.market.contracts import Contract, contracts_of
 
 from .clock import NS
 
 SYMBOLS = ("ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 ENDS = ("snap", "slide", "nothing", "gap", "whipsaw")
 HOUR_NS = 3600 * NS
-STEP_NS = 200_000_000           # of an episode's grid; a calm second is one step
+STEP_NS = 200_000_000  # of an episode's grid; a calm second is one step
 EPISODE_S = (40, 90)
-EPISODES = (3, 8)               # of a symbol in an hour
+EPISODES = (3, 8)  # of a symbol in an hour
 CALM_AFTER_S, CALM_MAX = 25.0, 12
 FLUSH_S, AGAIN_S = 8.0, 34.0
-TRADE_USD = 700.0               # median of a trade: of the size of our orders, so that they fill in pieces
+TRADE_USD = 700.0  # median of a trade: of the size of our orders, so that they fill in pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Hour:
     times: list[int]
     starts: list[int]
     calm: list[int]
-    last: np.ndarray            # log price of each symbol at the end
+    last: np.ndarray  # log price of each symbol at the end
 
 
 @cache
@@ -85,7 +85,7 @@ def _grid(draw: np.random.Generator, starts: np.ndarray) -> tuple[np.ndarray, np
         first = int(np.floor(start) * NS)
         flush, again = int(FLUSH_S * NS / STEP_NS), int(AGAIN_S * NS / STEP_NS)
         marks.append((at, at + flush, side))
-        if again + 2 * flush < count and draw.random() < 0.7:       # an aftershock: a cascade of its own
+        if again + 2 * flush < count and draw.random() < 0.7:  # an aftershock: a cascade of its own
             other = int(draw.choice([1, -1]))
             path[again:] -= other * draw.uniform(0.002, 0.006) * np.minimum(np.arange(count - again) / flush, 1.0)
             marks.append((at + again, at + again + flush, other))
@@ -99,7 +99,7 @@ def _grid(draw: np.random.Generator, starts: np.ndarray) -> tuple[np.ndarray, np
 def _rows(draw: np.random.Generator, contract: Contract, n: int, log_price: float, starts: np.ndarray) -> tuple[np.ndarray, float]:
     """The events of one symbol in an hour, ts_event from its start."""
     times, path, marks = _grid(draw, starts)
-    path += log_price + np.float64(np.log(contract.price) - log_price) * 0.3 * np.linspace(0.0, 1.0, len(path))     # pulled back: prices stay prices
+    path += log_price + np.float64(np.log(contract.price) - log_price) * 0.3 * np.linspace(0.0, 1.0, len(path))  # pulled back: prices stay prices
     tick = 1.0 / contract.tick_power
     middle = np.round(np.exp(path) / tick)
     count = len(times)
@@ -125,7 +125,7 @@ def _rows(draw: np.random.Generator, contract: Contract, n: int, log_price: floa
     stamps.append(times[where])
     rows, at = np.concatenate(parts), np.concatenate(stamps)
     rows["ts_event"], rows["instrument"] = at, n
-    for name in ("price", "aux_price"):         # exact decimals, as a venue's text would give
+    for name in ("price", "aux_price"):  # exact decimals, as a venue's text would give
         rows[name] = np.round(rows[name], contract.tick_decimals)
     return rows, float(path[-1])
 
@@ -137,14 +137,14 @@ def _calm(times: np.ndarray, episodes: list[np.ndarray]) -> list[int]:
         for start_s in starts:
             busy |= (times >= (start_s - 3) * NS) & (times <= (start_s + EPISODE_S[1] + CALM_AFTER_S) * NS)
     n = np.arange(len(times))
-    following = np.minimum.accumulate(np.where(busy, n, len(times))[::-1])[::-1]        # the next busy one
+    following = np.minimum.accumulate(np.where(busy, n, len(times))[::-1])[::-1]  # the next busy one
     return np.where(busy, n + 1, np.minimum(np.maximum(following, n + 1), n + CALM_MAX)).tolist()
 
 
 def damaged(r: Random, rows: np.ndarray) -> np.ndarray:
     """The rows, and behind them one or two that no venue should send: to be refused, or not to be traded on."""
     out = np.concatenate([rows, rows[[r.randrange(len(rows)) for _ in range(r.randint(1, 2))]]])
-    for row in out[len(rows):]:
+    for row in out[len(rows) :]:
         how = r.choice(("price", "qty", "crossed", "old", "stranger"))
         if how == "price":
             row["price"] *= r.choice((0.0, -1.0, np.nan, np.inf, 1000.0, 0.001))

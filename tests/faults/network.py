@@ -40,20 +40,36 @@ class Connection:
     Frames on their way when it dies are lost. A `hole` swallows them without telling anybody; `stall_until` holds the venue's frames back.
     """
 
-    __slots__ = ("name", "number", "clock", "weather", "draw", "alive", "hole_up", "hole_down", "stall_until", "on_client", "on_server", "on_lost",
-                 "on_gone", "_up", "_down", "token")
+    __slots__ = (
+        "name",
+        "number",
+        "clock",
+        "weather",
+        "draw",
+        "alive",
+        "hole_up",
+        "hole_down",
+        "stall_until",
+        "on_client",
+        "on_server",
+        "on_lost",
+        "on_gone",
+        "_up",
+        "_down",
+        "token",
+    )
 
     def __init__(self, name: str, number: int, clock: Clock, weather: Weather, draw: Random):
         self.name, self.number, self.clock, self.weather, self.draw = name, number, clock, weather, draw
         self.alive = True
         self.hole_up = self.hole_down = False
         self.stall_until = 0
-        self.on_client: Callable[[bytes], None] = _nobody     # a frame reaches the client
+        self.on_client: Callable[[bytes], None] = _nobody  # a frame reaches the client
         self.on_server: Callable[[bytes], None] = _nobody
-        self.on_lost: Callable[[], None] = _nothing           # the client learns that it is dead
-        self.on_gone: Callable[[], None] = _nothing           # the server does
+        self.on_lost: Callable[[], None] = _nothing  # the client learns that it is dead
+        self.on_gone: Callable[[], None] = _nothing  # the server does
         self._up = self._down = clock.now
-        self.token: Any = None                                # the server's own
+        self.token: Any = None  # the server's own
 
     def to_server(self, frame: bytes) -> None:
         if self.alive and not self.hole_up:
@@ -99,11 +115,11 @@ class Network:
         self.seed = seed
         self.connections: list[Connection] = []
         self.refuse_until: dict[str, int] = {}
-        self.unnamed_until: dict[str, int] = {}              # until then the name of the venue cannot be resolved
-        self.unnamed = 0                                     # requests that found no name
+        self.unnamed_until: dict[str, int] = {}  # until then the name of the venue cannot be resolved
+        self.unnamed = 0  # requests that found no name
         self._numbers = 0
         self._calls = Random(f"{seed}/rest")
-        self.rest_lost_up = self.rest_lost_down = 0.0        # shares of requests and of answers that vanish
+        self.rest_lost_up = self.rest_lost_down = 0.0  # shares of requests and of answers that vanish
 
     def connect(self, name: str) -> Connection | None:
         """A new connection, or None: refused."""
@@ -118,8 +134,12 @@ class Network:
     def of(self, name: str) -> list[Connection]:
         return [c for c in self.connections if c.alive and name in (c.name, "all")]
 
-    def rest(self, ask: Callable[[Callable[[int, bytes, dict[str, str]], None]], None], timeout_s: float,
-             done: Callable[[int, bytes, dict[str, str], str], None]) -> None:
+    def rest(
+        self,
+        ask: Callable[[Callable[[int, bytes, dict[str, str]], None]], None],
+        timeout_s: float,
+        done: Callable[[int, bytes, dict[str, str], str], None],
+    ) -> None:
         """Carry one request. ask(reply) is called at the venue, or not; it may reply once, now or later. done(status, body, headers, why) comes
         always, exactly once; status 0: no answer."""
         draw, clock = self._calls, self.clock

@@ -11,11 +11,11 @@ from .life import IMAGE, STORE
 if TYPE_CHECKING:
     from .world import World
 
-CALLS = ("foreign position", "position gone", "rights", "runaway")       # alarms after which entries stay off until somebody has looked
-UNEXPLAINED = ("foreign position", "position gone")      # which nobody may cause but somebody else, or the loss of an image
-PERSON_NS = 30 * NS                     # until a person who was called has come
-RESUME_NS = 60 * NS                     # until he lets it trade again
-SETTLED_NS = 120 * NS                   # from his visit until everything must agree again
+CALLS = ("foreign position", "position gone", "rights", "runaway")  # alarms after which entries stay off until somebody has looked
+UNEXPLAINED = ("foreign position", "position gone")  # which nobody may cause but somebody else, or the loss of an image
+PERSON_NS = 30 * NS  # until a person who was called has come
+RESUME_NS = 60 * NS  # until he lets it trade again
+SETTLED_NS = 120 * NS  # from his visit until everything must agree again
 
 
 class Person:
@@ -40,10 +40,10 @@ class Person:
         if kind in UNEXPLAINED and not world.image_lost and world.clock.now > world.others_ns and not world.truth.resized:
             world.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
         if kind in UNEXPLAINED:
-            world.money_unknown = True          # what somebody else earned or lost is not in our books
+            world.money_unknown = True  # what somebody else earned or lost is not in our books
         process = world.process
         readable = kind == "foreign position" and process is not None and not process.engine.risk.halted
-        if kind in CALLS and not readable and self.coming is None:      # a contract that is read-only needs nobody
+        if kind in CALLS and not readable and self.coming is None:  # a contract that is read-only needs nobody
             self.coming = world.clock.after(PERSON_NS, self._visit)
 
     def _visit(self) -> None:
@@ -81,5 +81,5 @@ class Person:
             for file in world.folder.glob(name + "*"):
                 file.unlink()
         world.duties.count_from_here()
-        world.truth.minute.clear()              # the entries of the last minute stood in the files that he has put aside
+        world.truth.minute.clear()  # the entries of the last minute stood in the files that he has put aside
         world.clock.after(5 * NS, world.begin)

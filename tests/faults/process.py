@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-from liqshell.run.dispatch import Wire
-from liqshell.errors import DataError
-from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
-from liqshell.run.sink import LateWatch
-from liqshell.run.feed_listener import WireClock
 
 import liqcore as lc
 from liqcore.event import Control, Gate, Reason, Role
+from liqshell.errors import DataError
+from liqshell.run.dispatch import Wire
+from liqshell.run.feed_listener import WireClock
+from liqshell.run.sink import LateWatch
+from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
 
 from . import life
 from .books import ENTRY, role
@@ -38,7 +38,7 @@ RECONNECT_S = (0.2, 10.0)
 LOOK_NS = 200 * MS
 WIND_LOOK_NS, WIND_DOWN_NS = 50 * MS, 10 * NS
 LOSSES = (Reason.RISK_DAILY_LOSS, Reason.RISK_WEEKLY_LOSS)
-SPIN_NS, SPIN_WAKES = MS, 2_000     # woken more often than that, the program is busy with a deadline that it does not serve
+SPIN_NS, SPIN_WAKES = MS, 2_000  # woken more often than that, the program is busy with a deadline that it does not serve
 
 
 class Killed(BaseException):
@@ -62,27 +62,27 @@ class Process:
         self.world, self.bot, self.folder, self.number = world, bot, folder, number
         self.clock, self.trace = world.clock, world.trace
         self.alive = True
-        self.refused = ""                       # why it could not start
+        self.refused = ""  # why it could not start
         self.draw = Random(f"{world.script.seed}/process/{number}")
         self.links: dict[Channel, Connection | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.attempts = {Channel.PRIVATE: 0, Channel.ORDERS: 0}
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
         self.wire_clock = WireClock()
-        self.up_ns = self.private_up_ns = 0     # when a channel, and when the private stream, last came up
-        self.halted_ns = 0                      # when entries were last seen to be halted
-        self.read_since: set[str] = set()       # REST paths that have been read since then
-        self.banned_ns = self.readmitted_ns = 0     # the latest HTTP 403 not followed by an answer (0 = none); the first answer after one
-        self.unresolved: set[int] = set()       # orders of which an alarm has said that their outcome is unknown
-        self.told_ns: dict[int, int] = {}       # instrument -> venue's time of its newest market data
-        self.asked_back: set[int] = set()       # orders of which a cancel has left
-        self.was_ready = False                  # all gates have been open
-        self.stopping = False                   # asked to stop in good order
+        self.up_ns = self.private_up_ns = 0  # when a channel, and when the private stream, last came up
+        self.halted_ns = 0  # when entries were last seen to be halted
+        self.read_since: set[str] = set()  # REST paths that have been read since then
+        self.banned_ns = self.readmitted_ns = 0  # the latest HTTP 403 not followed by an answer (0 = none); the first answer after one
+        self.unresolved: set[int] = set()  # orders of which an alarm has said that their outcome is unknown
+        self.told_ns: dict[int, int] = {}  # instrument -> venue's time of its newest market data
+        self.asked_back: set[int] = set()  # orders of which a cancel has left
+        self.was_ready = False  # all gates have been open
+        self.stopping = False  # asked to stop in good order
         self.disk_closed = False
         self.begun_ns = self.clock.now
         self.last_effect = ""
-        self._later = 0                         # requests that the last hop had no budget for
-        self.frozen_until = 0                   # until then the machine does not let it run: what comes meanwhile waits
+        self._later = 0  # requests that the last hop had no budget for
+        self.frozen_until = 0  # until then the machine does not let it run: what comes meanwhile waits
         self.late = LateWatch(bot.late_ns)
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
@@ -105,7 +105,7 @@ class Process:
         self.wire = Line(self)
         try:
             self.world.make(self)
-        except DataError as why:                # a person has to look
+        except DataError as why:  # a person has to look
             self.refused = str(why)
             self.alive = False
             self.trace.say(self.clock.now, "refused", type(why).__name__)
@@ -255,7 +255,7 @@ class Process:
 
     def lift(self, now: int) -> None:
         if self.engine.risk.halted in LOSSES:
-            self.world.duties.count_from_here()     # so does the engine
+            self.world.duties.count_from_here()  # so does the engine
         self.engine.on_control(now, Control.CONTROL_RESUME)
         self.dispatch.pump(now)
 
@@ -277,7 +277,7 @@ class Process:
 
     def begin(self) -> None:
         now = self.now()
-        if self.engine.risk.halted and self.engine.risk.halted not in LOSSES:       # a person has looked, and starts it with --resume
+        if self.engine.risk.halted and self.engine.risk.halted not in LOSSES:  # a person has looked, and starts it with --resume
             self.engine.on_control(now, Control.CONTROL_RESUME)
         self.gateway.start(now)
         self.heed_disk()
@@ -296,12 +296,12 @@ class Process:
             if ts > self.told_ns.get(n, 0):
                 self.told_ns[n] = ts
         try:
-            if code := self.late.frame(rows):       # as live: what comes late opens nothing
+            if code := self.late.frame(rows):  # as live: what comes late opens nothing
                 self.engine.on_control(now, code, Gate.GATE_LATE)
             self.engine.run(rows)
             if self.dispatch.pump(now):
                 self.arm()
-            else:                                   # the gateway knows nothing of the market: its deadline is as it was
+            else:  # the gateway knows nothing of the market: its deadline is as it was
                 due = self.engine.next_deadline
                 if due is not None and (self._timer is None or self._when(due) < self._timer[0]):
                     self.arm()
@@ -349,7 +349,7 @@ class Process:
             self.clock.after(int(self.draw.uniform(0.1, 3.0) * NS), self.guarded, self.connect_feed)
             return
         self.feed = link
-        link.on_client = self.on_market             # type: ignore[assignment]
+        link.on_client = self.on_market  # type: ignore[assignment]
         link.on_lost = lambda: self.guarded(self.feed_lost, link)
         self.clock.after(2 * self.world.network.weather.latency(self.draw), self.guarded, self.feed_up, link)
 
@@ -377,7 +377,7 @@ class Process:
         self.engine.run(self._row)
         self.effect("image", "")
         if life.WRITES_IMAGE:
-            self.image.save(self.engine, event[7])      # as the live sink does after each report
+            self.image.save(self.engine, event[7])  # as the live sink does after each report
         self.dispatch.pump(self.now())
 
     def call(self, call: Call) -> None:

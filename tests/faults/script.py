@@ -17,18 +17,18 @@ from .kinds import ALL, KINDS, LATER, SECOND, WEIGHTS, Options
 
 __all__ = ["ALL", "KINDS", "LATER", "SECOND", "Fault", "Kill", "Options", "Script", "draw", "has_later", "is_second"]
 ON = ("time", "order", "fill")
-ON_SECOND = ("time", "time", "order", "order", "fill", "fill", "start", "death", "cascade")     # start: a process begins; death: it has died
-EFFECTS = ("any", "report", "call", "send", "connect", "notice", "image", "wire", "sent")     # sent: between a send and whatever follows it
-ASKED = "asked"             # an effect of a kill of the second campaign: the process is asked to stop in good order (SIGTERM)
-SECOND_FROM = 3_000_000     # seeds of the second campaign
+ON_SECOND = ("time", "time", "order", "order", "fill", "fill", "start", "death", "cascade")  # start: a process begins; death: it has died
+EFFECTS = ("any", "report", "call", "send", "connect", "notice", "image", "wire", "sent")  # sent: between a send and whatever follows it
+ASKED = "asked"  # an effect of a kill of the second campaign: the process is asked to stop in good order (SIGTERM)
+SECOND_FROM = 3_000_000  # seeds of the second campaign
 # What a bot can do, and the share of the seeds that have it. market, limit: entries, at least one of them. day_loss, week_loss: limits so low that they
 # are reached, after which nothing enters for long.
 FEATURES = {"market": 0.6, "limit": 0.6, "target": 0.6, "trail": 0.6, "exit_phase": 0.6, "requotes": 0.6, "day_loss": 0.25, "week_loss": 0.25}
 PRESETS = ("breakout", "cascade-fade", "fade", "fade-btc", "imbalance", "momentum", "reversal", "trend", "zone")
 DEFERRED_PER_HOUR = 12.0
 COMBINED_PER_HOUR = 1.5
-DIRECTED = 2                # every so many seeds of the second campaign make one of PROFILES likely, besides what else they draw
-QUIET_S = 240.0             # at the end of a run nothing goes wrong any more: everything must come to rest
+DIRECTED = 2  # every so many seeds of the second campaign make one of PROFILES likely, besides what else they draw
+QUIET_S = 240.0  # at the end of a run nothing goes wrong any more: everything must come to rest
 
 
 @dataclass(slots=True)
@@ -69,9 +69,9 @@ class Script:
     loss: float = 0.001
     faults: list[Fault] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
-    features: list[str] | None = None       # of FEATURES, those that the bot of the run has; None = a run of the first campaign
-    preset: str = ""                        # a preset that ships instead of the bot's own policy
-    profile: str = ""                       # of PROFILES: what the script makes likely besides what it draws
+    features: list[str] | None = None  # of FEATURES, those that the bot of the run has; None = a run of the first campaign
+    preset: str = ""  # a preset that ships instead of the bot's own policy
+    profile: str = ""  # of PROFILES: what the script makes likely besides what it draws
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -114,8 +114,14 @@ def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_ho
     r = Random(f"script/{seed}")
     seconds = hours * 3600.0
     far = r.random()
-    script = Script(seed, hours, symbols=r.randint(2, 4), base_ms=round(0.3 + 60.0 * far ** 3, 3), spread_ms=round(r.uniform(0.1, 20.0 * far), 3),
-                    loss=r.choice((0.0, 0.001, 0.01)))
+    script = Script(
+        seed,
+        hours,
+        symbols=r.randint(2, 4),
+        base_ms=round(0.3 + 60.0 * far**3, 3),
+        spread_ms=round(r.uniform(0.1, 20.0 * far), 3),
+        loss=r.choice((0.0, 0.001, 0.01)),
+    )
     kinds = [kind for kind in KINDS if r.random() < 0.5] if not only else [kind for kind in only if kind != "kill"]
     rate = faults_per_hour * r.uniform(0.2, 1.8)
     for _ in range(round(rate * hours) if kinds else 0):
@@ -124,8 +130,17 @@ def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_ho
         for _ in range(max(1, round(kills_per_hour * hours * r.uniform(0.3, 1.7)))):
             at_s, on, _after = _when(r, seconds)
             pause = r.uniform(0.1, 3.0) if r.random() < 0.6 else min(600.0, 3.0 + r.expovariate(0.02))
-            script.kills.append(Kill(at_s, on, r.choice(EFFECTS), int(r.expovariate(0.25)), round(pause, 3),
-                                     r.choices(("kept", "lost", "torn"), (90, 4, 6))[0], r.choices(("kept", "lost", "torn"), (90, 5, 5))[0]))
+            script.kills.append(
+                Kill(
+                    at_s,
+                    on,
+                    r.choice(EFFECTS),
+                    int(r.expovariate(0.25)),
+                    round(pause, 3),
+                    r.choices(("kept", "lost", "torn"), (90, 4, 6))[0],
+                    r.choices(("kept", "lost", "torn"), (90, 5, 5))[0],
+                )
+            )
     if not only and has_later(seed):
         r = Random(f"later/{seed}")
         kinds = [kind for kind in LATER if r.random() < 0.6]
@@ -139,14 +154,17 @@ def _combination(r: Random, at_s: float) -> list[Fault | Kill]:
     """What seldom meets by chance: the kill switch, a line that is down, a death, an entry."""
     on, moment = r.choice(("order", "fill")), round(r.uniform(0.0, 400.0), 3)
     down = Fault("refuse", at_s, on, 0.0, 10.0, {"channel": r.choice(("orders", "private"))})
-    return r.choice((
-        [down, Fault("kill_word", at_s, on, 900.0, 6.0)],
-        [Fault("kill_word", at_s, "fill", moment, 2.0)],
-        [Fault("kill_word", at_s, "order", 0.0, 6.0)],
-        [Fault("orders_down", at_s, "time", 0.0, 6.0), Kill(at_s + 1.5, "time", ASKED)],
-        [Kill(at_s, "order", "any", r.randint(1, 8), 1.0), Fault("queries", at_s, "death", 0.0, 12.0, SECOND["queries"].options(r))],
-        [Kill(at_s, "fill", "any", r.randint(0, 6), 8.0), Fault("manual_reduce", at_s, "death", 1500.0, 0.0, {"share": 0.5, "size": 0.0})],
-        [Fault("kill_word", at_s, "fill", moment, 20.0), Kill(at_s, "fill", "any", 12, 1.0)]))
+    return r.choice(
+        (
+            [down, Fault("kill_word", at_s, on, 900.0, 6.0)],
+            [Fault("kill_word", at_s, "fill", moment, 2.0)],
+            [Fault("kill_word", at_s, "order", 0.0, 6.0)],
+            [Fault("orders_down", at_s, "time", 0.0, 6.0), Kill(at_s + 1.5, "time", ASKED)],
+            [Kill(at_s, "order", "any", r.randint(1, 8), 1.0), Fault("queries", at_s, "death", 0.0, 12.0, SECOND["queries"].options(r))],
+            [Kill(at_s, "fill", "any", r.randint(0, 6), 8.0), Fault("manual_reduce", at_s, "death", 1500.0, 0.0, {"share": 0.5, "size": 0.0})],
+            [Fault("kill_word", at_s, "fill", moment, 20.0), Kill(at_s, "fill", "any", 12, 1.0)],
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +219,32 @@ LIMITS, BOTH = ("limit", "target", "requotes"), ("market", "limit", "target", "t
 # What seldom happens by chance. The laws are the same; only the odds are others.
 PROFILES: dict[str, Profile] = {
     "dead line": Profile(("entry leaves into a line that is dead", "entry leaves soon after the order line came back"), 8.0, _dead_line, (BOTH,)),
-    "full disk": Profile(("disk full with a resting entry", "disk full with an open position", "kill -9 with a disk that is full",
-                          "start with a disk that is full"), 10.0, _full_disk, (LIMITS, BOTH)),
-    "torn image": Profile(("start with an image torn and an open position", "start with an image lost and an open position"), 8.0, _torn_image,
-                          (BOTH,)),
-    "asked in vain": Profile(("query fault during a start with a resting entry", "entry fills during a start", "kill -9 with a resting entry",
-                              "query fault during a start with an open position and a late fill"), 12.0, _asked_in_vain, (LIMITS,)),
-    "account": Profile(("position is paid a dividend", "position is split", "our winner is deleveraged", "somebody adds to our position"), 8.0,
-                       _account, (BOTH,)),
-    LOSING: Profile(("loss limit of the day reached", "loss limit of the week reached"), 0.0, _no_budget,
-                      ((*BOTH, "day_loss"), (*BOTH, "week_loss"))),
+    "full disk": Profile(
+        ("disk full with a resting entry", "disk full with an open position", "kill -9 with a disk that is full", "start with a disk that is full"),
+        10.0,
+        _full_disk,
+        (LIMITS, BOTH),
+    ),
+    "torn image": Profile(
+        ("start with an image torn and an open position", "start with an image lost and an open position"), 8.0, _torn_image, (BOTH,)
+    ),
+    "asked in vain": Profile(
+        (
+            "query fault during a start with a resting entry",
+            "entry fills during a start",
+            "kill -9 with a resting entry",
+            "query fault during a start with an open position and a late fill",
+        ),
+        12.0,
+        _asked_in_vain,
+        (LIMITS,),
+    ),
+    "account": Profile(
+        ("position is paid a dividend", "position is split", "our winner is deleveraged", "somebody adds to our position"), 8.0, _account, (BOTH,)
+    ),
+    LOSING: Profile(
+        ("loss limit of the day reached", "loss limit of the week reached"), 0.0, _no_budget, ((*BOTH, "day_loss"), (*BOTH, "week_loss"))
+    ),
     "no budget": Profile(("entry deferred under *", "entry decided that waits for rate budget"), 24.0, _no_budget, preset=True),
 }
 
@@ -237,8 +271,14 @@ def draw_second(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills
     """The same for the second campaign: all kinds, each left out by half of the seeds; features and presets; kills and orderly stops mixed."""
     r = Random(f"second/{seed}")
     seconds, far = hours * 3600.0, r.random()
-    script = Script(seed, hours, symbols=r.randint(2, 4), base_ms=round(0.3 + 60.0 * far ** 3, 3), spread_ms=round(r.uniform(0.1, 20.0 * far), 3),
-                    loss=r.choice((0.0, 0.001, 0.01)))
+    script = Script(
+        seed,
+        hours,
+        symbols=r.randint(2, 4),
+        base_ms=round(0.3 + 60.0 * far**3, 3),
+        spread_ms=round(r.uniform(0.1, 20.0 * far), 3),
+        loss=r.choice((0.0, 0.001, 0.01)),
+    )
     features = [name for name, share in FEATURES.items() if r.random() < share]
     script.features = features if {"market", "limit"} & set(features) else [r.choice(("market", "limit")), *features]
     script.preset = r.choice(PRESETS) if r.random() < 0.5 else ""
@@ -246,7 +286,7 @@ def draw_second(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills
     rate = faults_per_hour * r.uniform(0.2, 1.8)
     kills = "kill" in only if only else r.random() < 0.85
     script.faults += [_fault(r, kinds, seconds, True) for _ in range(round(rate * hours) if kinds else 0)]
-    if script.preset and not only:                      # its entries have to wait, in its cascades and after them
+    if script.preset and not only:  # its entries have to wait, in its cascades and after them
         for n in range(round(DEFERRED_PER_HOUR * hours)):
             at_s = _when(r, seconds, True)[0]
             script.faults.append(Fault("budget", at_s, ("time", "cascade")[n % 2], 0.0, round(r.uniform(*((10.0, 60.0), (2.0, 12.0))[n % 2]), 3)))
@@ -261,8 +301,11 @@ def draw_second(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills
             at_s, on, _after = _when(r, seconds, True)
             effect = ASKED if r.random() < 0.3 else r.choice(EFFECTS)
             pause = r.uniform(0.1, 3.0) if r.random() < 0.4 else min(600.0, 3.0 + r.expovariate(0.03))
-            fates = ("kept", "kept") if effect == ASKED else (r.choices(("kept", "lost", "torn"), (90, 4, 6))[0],
-                                                            r.choices(("kept", "lost", "torn"), (90, 5, 5))[0])
+            fates = (
+                ("kept", "kept")
+                if effect == ASKED
+                else (r.choices(("kept", "lost", "torn"), (90, 4, 6))[0], r.choices(("kept", "lost", "torn"), (90, 5, 5))[0])
+            )
             script.kills.append(Kill(at_s, on, effect, int(r.expovariate(0.25)), round(pause, 3), *fates))
     script.faults.sort(key=lambda f: f.at_s)
     script.kills.sort(key=lambda k: k.at_s)

@@ -23,21 +23,34 @@ if TYPE_CHECKING:
     from .campaign import Summary
 
 SCRIPTS, SCRIPT_HOURS = 300, 2.0
-SHARES = (0.2, 0.95)            # of the scripts: what is left out by some seeds is not left out by all
-RATES = {"faults": (20.0, 42.0), "kills": (3.0, 8.0)}       # an hour, over all seeds
-HOURS_ASKED = 25.0              # simulated, from which on every law that is often asked must have been
-SECOND_LAWS = ("day loss", "week loss")         # whose limits are on in every run of the second campaign
-HOURS_EVER = 5_000.0            # and every other law
-OFTEN = 6.0                     # faults of a kind that waited for nothing and of which one at least must have acted
-MARKET = {"entries": 0.5, "fills": 0.5}         # an hour, at least
-BUSY = ("entry fills", "stop fills", "query fault during a start", "query fault with an open position", "kill -9 with an open position",
-        "kill -9 during a start", "entry fills in pieces")
-BUSY_HOURS = 25.0               # simulated, from which on each of these must have been reached
+SHARES = (0.2, 0.95)  # of the scripts: what is left out by some seeds is not left out by all
+RATES = {"faults": (20.0, 42.0), "kills": (3.0, 8.0)}  # an hour, over all seeds
+HOURS_ASKED = 25.0  # simulated, from which on every law that is often asked must have been
+SECOND_LAWS = ("day loss", "week loss")  # whose limits are on in every run of the second campaign
+HOURS_EVER = 5_000.0  # and every other law
+OFTEN = 6.0  # faults of a kind that waited for nothing and of which one at least must have acted
+MARKET = {"entries": 0.5, "fills": 0.5}  # an hour, at least
+BUSY = (
+    "entry fills",
+    "stop fills",
+    "query fault during a start",
+    "query fault with an open position",
+    "kill -9 with an open position",
+    "kill -9 during a start",
+    "entry fills in pieces",
+)
+BUSY_HOURS = 25.0  # simulated, from which on each of these must have been reached
 # what a fault of the venue does to requests and frames shows in the venue's own count of strikes
 STRIKES = ("lose_ack", "http_error", "error", "rate_limit", "lose_request", "delay_private", "duplicate_private")
-FELT = ("disk_full", "names_lost", "budget")         # what of these reaches the program is counted where it does
+FELT = ("disk_full", "names_lost", "budget")  # what of these reaches the program is counted where it does
 STRIKE_HOURS = 25.0
-OPTIONS: dict[str, tuple[str, int]] = {"queries": ("how", 7), "error": ("code", 3), "reset": ("channel", 4), "adl": ("share", 2), "http_error": ("code", 5)}
+OPTIONS: dict[str, tuple[str, int]] = {
+    "queries": ("how", 7),
+    "error": ("code", 3),
+    "reset": ("channel", 4),
+    "adl": ("share", 2),
+    "http_error": ("code", 5),
+}
 
 
 def of_scripts(draw: Callable[[int, float], script.Script] | None = None) -> list[str]:
@@ -49,19 +62,31 @@ def of_scripts(draw: Callable[[int, float], script.Script] | None = None) -> lis
     hours, seconds = SCRIPTS * SCRIPT_HOURS, SCRIPT_HOURS * 3600.0 - script.QUIET_S
     has: Counter[str] = Counter()
     for one in scripts:
-        has.update({f"fault {fault.kind}" for fault in one.faults} | {f"feature {name}" for name in one.features or ()}
-                   | {f"preset {one.preset or 'none'}", f"profile {one.profile or 'none'}", f"symbols {one.symbols}", "kills" if one.kills else "no kills"})
-    found = [f"{name}: in {has[name]} of {SCRIPTS} scripts" for name in
-             [*(f"fault {kind}" for kind in ALL), *(f"feature {name}" for name in script.FEATURES)]
-             if not SHARES[0] * _least(name) <= has[name] / SCRIPTS <= SHARES[1]]
-    wanted = [*(f"preset {name}" for name in (*script.PRESETS, "none")), *(f"profile {name}" for name in (*script.PROFILES, "none")),
-              *(f"symbols {n}" for n in (2, 3, 4)), "kills", "no kills"]
+        has.update(
+            {f"fault {fault.kind}" for fault in one.faults}
+            | {f"feature {name}" for name in one.features or ()}
+            | {f"preset {one.preset or 'none'}", f"profile {one.profile or 'none'}", f"symbols {one.symbols}", "kills" if one.kills else "no kills"}
+        )
+    found = [
+        f"{name}: in {has[name]} of {SCRIPTS} scripts"
+        for name in [*(f"fault {kind}" for kind in ALL), *(f"feature {name}" for name in script.FEATURES)]
+        if not SHARES[0] * _least(name) <= has[name] / SCRIPTS <= SHARES[1]
+    ]
+    wanted = [
+        *(f"preset {name}" for name in (*script.PRESETS, "none")),
+        *(f"profile {name}" for name in (*script.PROFILES, "none")),
+        *(f"symbols {n}" for n in (2, 3, 4)),
+        "kills",
+        "no kills",
+    ]
     found += [f"{name}: in none of {SCRIPTS} scripts" for name in wanted if not has[name]]
-    for what, values, all_of in (("fault waits for", {fault.on for fault in faults}, set(script.ON_SECOND)),
-                                 ("kill waits for", {kill.on for kill in kills}, set(script.ON_SECOND)),
-                                 ("kill before", {kill.effect for kill in kills}, {*script.EFFECTS, script.ASKED}),
-                                 ("image", {kill.image for kill in kills}, {"kept", "lost", "torn"}),
-                                 ("store", {kill.store for kill in kills}, {"kept", "lost", "torn"})):
+    for what, values, all_of in (
+        ("fault waits for", {fault.on for fault in faults}, set(script.ON_SECOND)),
+        ("kill waits for", {kill.on for kill in kills}, set(script.ON_SECOND)),
+        ("kill before", {kill.effect for kill in kills}, {*script.EFFECTS, script.ASKED}),
+        ("image", {kill.image for kill in kills}, {"kept", "lost", "torn"}),
+        ("store", {kill.store for kill in kills}, {"kept", "lost", "torn"}),
+    ):
         found += [f"{what} {value}: never drawn" for value in sorted(all_of - values)]
     for kind, (option, least) in OPTIONS.items():
         told = {str(fault.options.get(option)) for fault in faults if fault.kind == kind}
@@ -73,8 +98,11 @@ def of_scripts(draw: Callable[[int, float], script.Script] | None = None) -> lis
     late = [fault.at_s / seconds for fault in faults]
     if not late or min(late) > 0.1 or max(late) < 0.9 or not 0.4 < sum(late) / len(late) < 0.6:
         found.append("faults are not spread over the run")
-    found += [f"{kind}: always over at once" for kind in ALL if ALL[kind].duration_s[1] > 0.0
-              and not any(fault.duration_s > 0.0 for fault in faults if fault.kind == kind) and has[f"fault {kind}"]]
+    found += [
+        f"{kind}: always over at once"
+        for kind in ALL
+        if ALL[kind].duration_s[1] > 0.0 and not any(fault.duration_s > 0.0 for fault in faults if fault.kind == kind) and has[f"fault {kind}"]
+    ]
     if not any(kill.pause_s > 30.0 for kill in kills) or not any(kill.pause_s < 3.0 for kill in kills):
         found.append("pauses between two lives are all alike")
     if len({one.to_json() for one in scripts}) < SCRIPTS or draw(script.SECOND_FROM, SCRIPT_HOURS) != scripts[0]:
@@ -111,8 +139,11 @@ def of_runs(summary: Summary) -> list[str]:
     hours, counts = summary.hours, summary.counts
     found = [f"state {name!r}: reached {count} times, needed {needed(hours)}" for name, count in summary.missing().items()]
     if hours >= HOURS_ASKED:
-        found += [f"law {name!r}: never asked" for name, law in LAWS.items()
-                  if law.often and not summary.asked[name] and (summary.second or name not in SECOND_LAWS)]
+        found += [
+            f"law {name!r}: never asked"
+            for name, law in LAWS.items()
+            if law.often and not summary.asked[name] and (summary.second or name not in SECOND_LAWS)
+        ]
         found += [f"{name}: {counts[name] / hours:.2f} an hour, expected {least:g}" for name, least in MARKET.items() if counts[name] < least * hours]
         found += [f"nothing sprang on {on!r}" for on in sorted(set(script.ON_SECOND)) if not counts[f"sprung {on}"]] if summary.second else []
         found += [f"{name}: none" for name in ("kills", "lives") if not counts[name]]

@@ -38,7 +38,7 @@ def shrink(script: Script, fails: Callable[[Script], float | None], tries_max: i
     while len(events) > 0 and tries < tries_max:
         size = max(1, len(events) // pieces)
         for first in range(0, len(events), size):
-            rest = events[:first] + events[first + size:]
+            rest = events[:first] + events[first + size :]
             candidate = _with(script, rest)
             if tries >= tries_max:
                 break

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter, deque
 from typing import Any
 
-KEPT = 4000         # lines
+KEPT = 4000  # lines
 
 
 class Trace:
@@ -33,5 +33,7 @@ class Trace:
         return self._digest.hexdigest()
 
     def tail(self, count: int = 50) -> list[str]:
-        return [f"{(line[0] - self.start) / 1e9:12.6f} {line[1]:<10} " + " ".join(str(fact)[:400] for fact in line[2:])
-                for line in list(self.lines)[-count:]]
+        return [
+            f"{(line[0] - self.start) / 1e9:12.6f} {line[1]:<10} " + " ".join(str(fact)[:400] for fact in line[2:])
+            for line in list(self.lines)[-count:]
+        ]

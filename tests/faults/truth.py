@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from liqshell.venues.bybit.orders import parse_order_link_id
-
 from liqcore.event import Role
+from liqshell.venues.bybit.orders import parse_order_link_id
 
 from .clock import NEVER, NS, Clock
 from .laws import LAWS
 from .trace import Trace
 
-NAKED_MAX_NS = 2 * NS                   # law L7
-STOP_AWAY = 0.06                        # share of the entry price: the widest stop of the bot, and a gap between decision and fill
-FIND_NS = 10 * NS                       # what was done to a position while we could not know it: to be found and mended within, from when we can
+NAKED_MAX_NS = 2 * NS  # law L7
+STOP_AWAY = 0.06  # share of the entry price: the widest stop of the bot, and a gap between decision and fill
+FIND_NS = 10 * NS  # what was done to a position while we could not know it: to be found and mended within, from when we can
 SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)
 NO_COUNTERPART = "EC_NoImmediateQtyToFill"
 EPSILON = 1e-9
@@ -59,30 +58,31 @@ class Truth:
     """Looks at the venue's books after each of its events. able_since(): since when the program can hear and act (alive, wires up, nothing
     disturbed); None = it cannot."""
 
-    def __init__(self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str,
-                 able_since: Callable[[], int | None]):
+    def __init__(
+        self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str, able_since: Callable[[], int | None]
+    ):
         self.clock, self.trace, self.caps, self.books, self.name, self.able_since = clock, trace, caps, books, name, able_since
         self.start = clock.now
-        self.naked: dict[str, int] = {}                      # symbol -> since
-        self.stripped: dict[str, int] = {}                   # symbol -> until when its stops may vanish at the venue
-        self.spent: dict[str, int] = {}                      # symbol -> when its stop was triggered in vain
-        self.bare: set[str] = set()                          # entries whose stop the venue has left out
-        self.exposed: set[str] = set()                       # naked because of one of these: by no deed of the program
-        self.foreign: set[str] = set()                       # symbols that somebody else trades, too
-        self.split = False                                   # a split has happened
-        self.resized: set[str] = set()                       # symbols whose position was split: its size was never asked for
-        self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
-        self.first_qty: dict[tuple[str, int, int], float] = {}    # (run, instrument, bracket) -> quantity of the first entry
-        self.minute: deque[int] = deque()                    # times at which entries left
+        self.naked: dict[str, int] = {}  # symbol -> since
+        self.stripped: dict[str, int] = {}  # symbol -> until when its stops may vanish at the venue
+        self.spent: dict[str, int] = {}  # symbol -> when its stop was triggered in vain
+        self.bare: set[str] = set()  # entries whose stop the venue has left out
+        self.exposed: set[str] = set()  # naked because of one of these: by no deed of the program
+        self.foreign: set[str] = set()  # symbols that somebody else trades, too
+        self.split = False  # a split has happened
+        self.resized: set[str] = set()  # symbols whose position was split: its size was never asked for
+        self.created: Counter[str] = Counter()  # link id -> how often a create of it arrived
+        self.first_qty: dict[tuple[str, int, int], float] = {}  # (run, instrument, bracket) -> quantity of the first entry
+        self.minute: deque[int] = deque()  # times at which entries left
         self.per_signal: Counter[tuple[str, int, int]] = Counter()
         self.filled: defaultdict[tuple[str, int, int], float] = defaultdict(float)
-        self.seen: set[str] = set()                          # execution ids
-        self.booked: set[str] = set()                        # entries that the venue has taken into its book
-        self.flat = True                                     # nothing rests and nothing is held
-        self.since: dict[tuple[str, str], int] = {}          # (symbol, "held" or an entry's link id) -> since when the books have it
+        self.seen: set[str] = set()  # execution ids
+        self.booked: set[str] = set()  # entries that the venue has taken into its book
+        self.flat = True  # nothing rests and nothing is held
+        self.since: dict[tuple[str, str], int] = {}  # (symbol, "held" or an entry's link id) -> since when the books have it
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()                 # laws
+        self.asked: Counter[str] = Counter()  # laws
 
     def fail(self, law: str, text: str) -> None:
         """A law is broken: the run ends here, if the law is on."""
@@ -160,9 +160,17 @@ class Truth:
             covered = abs(qty) if position["stop_loss"] else position["stop_qty"]
             away = (position["entry"] - position["stop_loss"]) * (1 if qty > 0 else -1)
             if position["stop_loss"] and away > STOP_AWAY * position["entry"]:
-                self.fail("protected", f"{symbol}: the stop at {position['stop_loss']:g} is too far from the entry at {position['entry']:g} to be one")
-            closing = sum(o["left"] for o in books["orders"] if o["symbol"] == symbol and o["reduce_only"] and o["side"] * qty < 0
-                          and (o["status"] == "Triggered" or not o["price"] and not o["trigger"]))
+                self.fail(
+                    "protected", f"{symbol}: the stop at {position['stop_loss']:g} is too far from the entry at {position['entry']:g} to be one"
+                )
+            closing = sum(
+                o["left"]
+                for o in books["orders"]
+                if o["symbol"] == symbol
+                and o["reduce_only"]
+                and o["side"] * qty < 0
+                and (o["status"] == "Triggered" or not o["price"] and not o["trigger"])
+            )
             if covered + closing >= abs(qty) - EPSILON:
                 continue
             held.add(symbol)
@@ -217,7 +225,7 @@ class Truth:
             found = parse_order_link_id(order["link_id"])
             if found is None or not found[0].startswith(self.name):
                 continue
-            live[found[0], found[1] & ~0xFF0] += 1                    # whatever the attempt
+            live[found[0], found[1] & ~0xFF0] += 1  # whatever the attempt
             if found[1] & 15 == Role.ROLE_ENTRY:
                 entries[order["symbol"]] += 1
         for (_run, order_id), count in live.items():
@@ -253,7 +261,7 @@ class Truth:
         if found is None:
             return
         self.counts["fills"] += 1
-        if row["orderLinkId"] in self.bare:     # the order's own stop: whoever can reach the venue has seen it, and has the two seconds of the law
+        if row["orderLinkId"] in self.bare:  # the order's own stop: whoever can reach the venue has seen it, and has the two seconds of the law
             self.spent[row["symbol"]] = self.clock.now
         run, order = found
         if order & 15 == Role.ROLE_ENTRY:
@@ -268,7 +276,7 @@ class Truth:
         """What the venue says of an order, as it says it."""
         found = parse_order_link_id(row.get("orderLinkId") or "")
         if found is None or found[1] & 15 != Role.ROLE_ENTRY or row.get("orderStatus") not in ("New", "PartiallyFilled", "Filled"):
-            return                          # a market order is never New: what the venue says first of it is its fill
+            return  # a market order is never New: what the venue says first of it is its fill
         if row["orderLinkId"] not in self.booked:
             self.booked.add(row["orderLinkId"])
             price = row.get("avgPrice") if row.get("orderType") == "Market" else row.get("price")
@@ -289,5 +297,3 @@ def _of(link_id: str) -> tuple[str, int]:
     if found is None:
         raise Broken(Violation("ids", 0.0, f"a link id of ours that cannot be read back: {link_id!r}"))
     return found
-
-

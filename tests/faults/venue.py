@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
-from liqshell.emulator.market.bybit_frames import instrument_info
+
 from liqshell.emulator.api.account_api import AccountApi, Ending, Request, Response, Session
+from liqshell.emulator.api.faults import Faults
 from liqshell.emulator.exchange import Exchange
 from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.emulator.api.faults import Faults
 from liqshell.emulator.exchange.keys import Times
 from liqshell.emulator.exchange.refusals import BAD_PARAMETER, Refused
+from liqshell.emulator.market.bybit_frames import instrument_info
 
 from .account_acts import between
 from .bot import EQUITY
@@ -30,8 +31,22 @@ if TYPE_CHECKING:
 PATHS = {"private": "/v5/private", "orders": "/v5/trade"}
 CREATE_PATHS = ("/v5/order/create", "/v5/order/create-batch")
 STOP_PATH = "/v5/position/trading-stop"
-FIELDS = ("duration_s", "delay_s", "jitter_s", "probability", "channel", "operation", "topic", "symbol", "code", "booked", "count", "share",
-          "reset_header", "backward")
+FIELDS = (
+    "duration_s",
+    "delay_s",
+    "jitter_s",
+    "probability",
+    "channel",
+    "operation",
+    "topic",
+    "symbol",
+    "code",
+    "booked",
+    "count",
+    "share",
+    "reset_header",
+    "backward",
+)
 
 
 class Observed(Exchange):
@@ -79,19 +94,20 @@ class Venue:
         self.listing: list[dict[str, Any]] = [instrument_info(contract) for contract in self.contracts]
         self.exchange = Observed(self.contracts, settings, seed=world.script.seed)
         self.exchange.venue = self
-        if world.script.features is not None:        # (the seeds of the first campaign keep their runs)
+        if world.script.features is not None:  # (the seeds of the first campaign keep their runs)
             # what the market's last quote has filled happens now: a venue's time does not run back
             flush = self.exchange.stream.flush
             self.exchange.stream.flush = lambda now_ns: flush(max(now_ns, self.clock.now))
         self.faults = Faults(world.script.seed, self.clock.now)
-        self.desk = AccountApi(self.exchange, self.faults, times=Times(self.clock.now, self.clock.now, 1.0), seed=world.script.seed,
-                         market=self._public)
+        self.desk = AccountApi(
+            self.exchange, self.faults, times=Times(self.clock.now, self.clock.now, 1.0), seed=world.script.seed, market=self._public
+        )
         self.key = self.desk.open_account(EQUITY)
         self.links: dict[Session, Connection] = {}
         self.replies: dict[int, Callable[[int, bytes, dict[str, str]], None]] = {}
-        self.coarse: dict[str, int] = {}            # symbol -> how many of the contract's own ticks make one now
+        self.coarse: dict[str, int] = {}  # symbol -> how many of the contract's own ticks make one now
         self.hedged: set[str] = set()
-        self.written: Callable[[bytes], bytes] = lambda frame: frame         # what a frame of the account is changed to on its way out
+        self.written: Callable[[bytes], bytes] = lambda frame: frame  # what a frame of the account is changed to on its way out
         self.tickets = 0
         self.changed = False
         self.changed_ns = self.clock.now
@@ -165,7 +181,7 @@ class Venue:
                     self.trace.say(self.clock.now, "out", to.kind, what)
                     link.to_client(what)
             else:
-                reply = self.replies.pop(to, None)      # type: ignore[call-overload]
+                reply = self.replies.pop(to, None)  # type: ignore[call-overload]
                 if reply is not None:
                     if isinstance(what, Response):
                         reply(what.status, what.body, what.headers)
@@ -210,8 +226,16 @@ class Venue:
             for row in rows:
                 second.said(now, topic, row)
                 if topic == "execution":
-                    self.trace.say(self.clock.now, "executed", row.get("orderLinkId", ""), row.get("symbol", ""), row.get("side", ""), row["execQty"],
-                                   row["execPrice"], row.get("execType", ""))
+                    self.trace.say(
+                        self.clock.now,
+                        "executed",
+                        row.get("orderLinkId", ""),
+                        row.get("symbol", ""),
+                        row.get("side", ""),
+                        row["execQty"],
+                        row["execPrice"],
+                        row.get("execType", ""),
+                    )
                     truth.executed(row)
                     if row.get("execType") == "Trade":
                         self.world.states.filled(row)

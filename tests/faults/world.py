@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 import orjson
+
+from liqcore.event import Kind, Reason, Role
 from liqshell.emulator.api.account_api import Request
 from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.venues.effects import Call
 from liqshell.state.control import Kill as Kills
 from liqshell.transport import Endpoint
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.bybit.signing import Keys, rest_headers
-
-from liqcore.event import Kind, Reason, Role
+from liqshell.venues.effects import Call
 
 from . import agreement
 from .acts import act
@@ -43,20 +43,50 @@ from .trace import Trace
 from .truth import Broken, Truth, Violation
 from .venue import Venue
 
-START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
-HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "manual_open", "adl", "liquidate",
-            "reject_stop", "cancel_rest", "foreign", "manual_add", "budget", "disk_full", "new_tick", "delisted", "hedge", "split", "dividend",
-            "adl_winner")               # for what can be heard and done
-UNKNOWN_NS = 5_300 * MS                 # the machine's own 5 s without an answer, and two looks of the gateway
+START_NS = 1_772_452_800 * NS  # a Monday, 12:00 UTC
+HARMLESS = (
+    "drop_stop",
+    "cancel_stops",
+    "kill_word",
+    "double_filled",
+    "post_only_rejected",
+    "manual_reduce",
+    "manual_open",
+    "adl",
+    "liquidate",
+    "reject_stop",
+    "cancel_rest",
+    "foreign",
+    "manual_add",
+    "budget",
+    "disk_full",
+    "new_tick",
+    "delisted",
+    "hedge",
+    "split",
+    "dividend",
+    "adl_winner",
+)  # for what can be heard and done
+UNKNOWN_NS = 5_300 * MS  # the machine's own 5 s without an answer, and two looks of the gateway
 RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
-NOT_OURS = ("foreign", "manual_add")        # while somebody else holds a position everything else must be as it is without him
-OTHERS = ("manual_reduce", "manual_open", "adl", "liquidate", "foreign", "manual_add", "delisted", "split", "dividend")      # somebody else changes positions
-OTHERS_NS = 660 * NS                    # that long may it take until that is known (an address is banned for ten minutes)
+NOT_OURS = ("foreign", "manual_add")  # while somebody else holds a position everything else must be as it is without him
+OTHERS = (
+    "manual_reduce",
+    "manual_open",
+    "adl",
+    "liquidate",
+    "foreign",
+    "manual_add",
+    "delisted",
+    "split",
+    "dividend",
+)  # somebody else changes positions
+OTHERS_NS = 660 * NS  # that long may it take until that is known (an address is banned for ten minutes)
 HOUSEKEEPING_NS = 10 * NS
-ENTRY_AGE_NS = 2_100 * MS                # of the last hop 2 s, and a slew of the clock
+ENTRY_AGE_NS = 2_100 * MS  # of the last hop 2 s, and a slew of the clock
 CASCADE_OVER_NS = 10 * NS
-CASCADE_ROWS, CASCADE_USD = 2, 20_000.0         # forced trades of one moment, and what one of them is worth
-Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
+CASCADE_ROWS, CASCADE_USD = 2, 20_000.0  # forced trades of one moment, and what one of them is worth
+Plant = Callable[[Any], None]  # a mutant: changes a world before it begins
 
 
 @dataclass(slots=True)
@@ -117,18 +147,18 @@ class World:
         self.fired: Counter[str] = Counter()
         self.armed: list[Armed] = []
         self.kills: list[Kill] = []
-        self.acting: list[int] = []                      # ends of the faults that act
-        self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
+        self.acting: list[int] = []  # ends of the faults that act
+        self.left: list[tuple[str, str]] = []  # what the next process finds of image and store
         self.person = Person(self)
         self.duties = Duties(self)
         self.states = States(self)
         self.cascade_ns = self.disk_full_ns = self.disk_full_until = self.start - 3600 * NS
-        self.lost: Any = None                            # why entries were halted when that was last looked at
-        self.start_times: list[float] = []               # seconds from a birth, or the end of the last fault after it, until all gates were open
+        self.lost: Any = None  # why entries were halted when that was last looked at
+        self.start_times: list[float] = []  # seconds from a birth, or the end of the last fault after it, until all gates were open
         self.bad_market_until = self.clock_right_ns = self.start
         self.bad = Random(f"bad/{script.seed}")
         self.money_unknown = self.image_lost = False
-        self.opened_ns: dict[str, int] = {}              # symbol -> when somebody else last opened a position of it
+        self.opened_ns: dict[str, int] = {}  # symbol -> when somebody else last opened a position of it
         self.trouble_ended_ns = self.disturbed_ns = self.frames_lost_ns = self.others_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
@@ -138,10 +168,16 @@ class World:
 
     def _venue_settings(self) -> VenueSettings:
         r = self.r
-        return VenueSettings(fills=r.choice(("through", "touch", "queue")), taker=r.choice(("next", "walk")),
-                             post_only_status=r.choice(("Cancelled", "Rejected")),
-                             conditional_survives=r.random() < 0.5, stops_replace=r.random() < 0.5, filled_twice_s=r.choice((0.0, 1.0)),
-                             ended_codes=r.random() < 0.5, slippage=r.choice((0.05, 0.002)))
+        return VenueSettings(
+            fills=r.choice(("through", "touch", "queue")),
+            taker=r.choice(("next", "walk")),
+            post_only_status=r.choice(("Cancelled", "Rejected")),
+            conditional_survives=r.random() < 0.5,
+            stops_replace=r.random() < 0.5,
+            filled_twice_s=r.choice((0.0, 1.0)),
+            ended_codes=r.random() < 0.5,
+            slippage=r.choice((0.05, 0.002)),
+        )
 
     # ---- the run ----
 
@@ -214,7 +250,7 @@ class World:
     def ready(self, process: Process) -> None:
         """All gates of a process are open for the first time."""
         shut = self.truth.foreign or self.venue.hedged or self.venue.coarse or self.killed_word or self.disk_is_full()
-        if not shut and len(self.venue.listing) == len(self.venue.contracts):     # what rightly keeps entries off is no slow start
+        if not shut and len(self.venue.listing) == len(self.venue.contracts):  # what rightly keeps entries off is no slow start
             self.start_times.append((self.clock.now - max(self.born_ns, self.disturbed_ns)) / NS)
         self.states.ready()
 
@@ -268,14 +304,14 @@ class World:
     def _tell(self, n: int, end: int) -> None:
         found = self._hour
         assert found is not None
-        rows = found.rows[found.starts[n]:found.starts[end]]
+        rows = found.rows[found.starts[n] : found.starts[end]]
         if end > n + 1:
             rows["ts_recv"] = self.clock.now
         self.venue.on_market(rows)
         if (rows["kind"] == Kind.LIQUIDATION).sum() >= CASCADE_ROWS:
             self._forced(rows)
         if self._feed is not None:
-            self._feed.to_client(damaged(self.bad, rows) if self.clock.now < self.bad_market_until else rows)       # type: ignore[arg-type]
+            self._feed.to_client(damaged(self.bad, rows) if self.clock.now < self.bad_market_until else rows)  # type: ignore[arg-type]
         if end < len(found.times):
             self.clock.at(found.times[end], self._market, end)
         else:
@@ -346,10 +382,15 @@ class World:
             status = "a connection is known to be down"
         elif not process.read_since.issuperset(RECONCILED):
             status = f"since the private stream came up only {sorted(process.read_since)} have been read"
-        elif (belief := next((order for order in process.engine.orders() if order["id"] == found[1]), None)) is not None and self._waited(process, belief):
+        elif (belief := next((order for order in process.engine.orders() if order["id"] == found[1]), None)) is not None and self._waited(
+            process, belief
+        ):
             law, status = "late", f"it was decided {(process.now() - belief['ts_asked']) / NS:.3f} s ago"
-        elif unknown := [order for order in process.engine.orders() if order["unknown"] and order["role"] != Role.ROLE_STOP
-                         and process.now() - order["ts_asked"] > UNKNOWN_NS]:       # a stop on its way is a stop: here or there
+        elif unknown := [
+            order
+            for order in process.engine.orders()
+            if order["unknown"] and order["role"] != Role.ROLE_STOP and process.now() - order["ts_asked"] > UNKNOWN_NS
+        ]:  # a stop on its way is a stop: here or there
             status = f"an order's outcome is unknown: {unknown}"
         else:
             law, status = self.duties.entry_leaves(process, found[1] >> 40)
@@ -473,7 +514,7 @@ class World:
             return None
         if any(link is None or not link.alive for link in process.links.values()) or not process.gateway.orders_ready:
             return None
-        if process.banned_ns and self.clock.now - process.banned_ns < OTHERS_NS:        # told to keep away: what happened before cannot be asked for
+        if process.banned_ns and self.clock.now - process.banned_ns < OTHERS_NS:  # told to keep away: what happened before cannot be asked for
             return None
         return max(self.born_ns + 5 * NS, self.disturbed_ns, process.up_ns, process.readmitted_ns)
 
@@ -483,7 +524,7 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
     began = time.process_time()
     shared = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="liqcore-faults-", dir=shared if shared.is_dir() else None))
-    script = Script.of_json(script.to_json())           # kills are counted down in place
+    script = Script.of_json(script.to_json())  # kills are counted down in place
     violation = None
     world = World(script, folder, keep, plant)
     try:
@@ -509,6 +550,19 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
     counts["felt names_lost"] = world.network.unnamed
     counts["judge frames"], counts["judge covered"] = world.second.frames, world.second.covered
     counts.update({f"struck {kind}": count for kind, count in world.venue.faults.struck.items()})
-    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(lines),
-                   world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began, said, world.states.counts,
-                   world.start_times, world.truth.asked)
+    return Outcome(
+        script.seed,
+        script.hours,
+        (world.clock.now - world.start) / NS / 3600,
+        violation,
+        world.trace.tail(lines),
+        world.trace.digest,
+        counts,
+        world.fired,
+        world.truth.worst_naked_ns / NS,
+        time.process_time() - began,
+        said,
+        world.states.counts,
+        world.start_times,
+        world.truth.asked,
+    )

@@ -1,6 +1,6 @@
 """Every call of a client library that the emulated venues should answer, one after the other: prints {"version", "calls": {name: "" or why not}}.
 
-    python calls_of.py CLIENT READY_LINE
+python calls_of.py CLIENT READY_LINE
 """
 
 import importlib.metadata
@@ -45,15 +45,35 @@ def pybit(do):
     http = HTTP(testnet=False, **KEYS)
     http.endpoint = LINE["rest"]
     one = {"category": "linear", "symbol": "BTCUSDT"}
-    for name, more in (("get_server_time", {}), ("get_kline", {**one, "interval": "5", "limit": 1000}), ("get_mark_price_kline", {**one, "interval": "5"}),
-                       ("get_index_price_kline", {**one, "interval": "5"}), ("get_premium_index_price_kline", {**one, "interval": "5"}),
-                       ("get_instruments_info", {"category": "linear"}), ("get_orderbook", one), ("get_tickers", one),
-                       ("get_funding_rate_history", one), ("get_public_trade_history", one), ("get_open_interest", {**one, "intervalTime": "5min"}),
-                       ("get_insurance", {"coin": "USDT"}), ("get_risk_limit", one), ("get_long_short_ratio", {**one, "period": "1h"}),
-                       ("get_price_limit", one), ("get_wallet_balance", {"accountType": "UNIFIED"}), ("get_collateral_info", {}),
-                       ("get_coin_greeks", {}), ("get_fee_rates", one), ("get_account_info", {}), ("get_positions", one),
-                       ("get_api_key_information", {}), ("get_coin_info", {}), ("get_historical_volatility", {"category": "option"}),
-                       ("get_new_delivery_price", one), ("get_borrow_history", {}), ("get_mmp_state", {"baseCoin": "BTC"})):
+    for name, more in (
+        ("get_server_time", {}),
+        ("get_kline", {**one, "interval": "5", "limit": 1000}),
+        ("get_mark_price_kline", {**one, "interval": "5"}),
+        ("get_index_price_kline", {**one, "interval": "5"}),
+        ("get_premium_index_price_kline", {**one, "interval": "5"}),
+        ("get_instruments_info", {"category": "linear"}),
+        ("get_orderbook", one),
+        ("get_tickers", one),
+        ("get_funding_rate_history", one),
+        ("get_public_trade_history", one),
+        ("get_open_interest", {**one, "intervalTime": "5min"}),
+        ("get_insurance", {"coin": "USDT"}),
+        ("get_risk_limit", one),
+        ("get_long_short_ratio", {**one, "period": "1h"}),
+        ("get_price_limit", one),
+        ("get_wallet_balance", {"accountType": "UNIFIED"}),
+        ("get_collateral_info", {}),
+        ("get_coin_greeks", {}),
+        ("get_fee_rates", one),
+        ("get_account_info", {}),
+        ("get_positions", one),
+        ("get_api_key_information", {}),
+        ("get_coin_info", {}),
+        ("get_historical_volatility", {"category": "option"}),
+        ("get_new_delivery_price", one),
+        ("get_borrow_history", {}),
+        ("get_mmp_state", {"baseCoin": "BTC"}),
+    ):
         do(name, getattr(http, name), **more)
     last = float(http.get_tickers(**one)["result"]["list"][0]["lastPrice"])
     low, lower = f"{last * 0.97:.1f}", f"{last * 0.96:.1f}"
@@ -67,8 +87,18 @@ def pybit(do):
     do("amend_batch_order", http.amend_batch_order, category="linear", request=[{"symbol": "BTCUSDT", "orderLinkId": "b", "price": lower}])
     do("cancel_batch_order", http.cancel_batch_order, category="linear", request=[{"symbol": "BTCUSDT", "orderLinkId": "b"}])
     do("place_order", http.place_order, **one, side="Buy", orderType="Market", qty="0.01", label="place_order (market)")
-    do("place_order", http.place_order, **one, side="Sell", orderType="Market", qty="0.01", triggerPrice=lower, triggerDirection=2, reduceOnly=True,
-       label="place_order (conditional)")
+    do(
+        "place_order",
+        http.place_order,
+        **one,
+        side="Sell",
+        orderType="Market",
+        qty="0.01",
+        triggerPrice=lower,
+        triggerDirection=2,
+        reduceOnly=True,
+        label="place_order (conditional)",
+    )
     time.sleep(0.5)
     do("set_trading_stop", http.set_trading_stop, **one, stopLoss=f"{last * 0.9:.1f}", positionIdx=0)
     do("cancel_all_orders", http.cancel_all_orders, category="linear", settleCoin="USDT")
@@ -91,18 +121,35 @@ def candles(do, exchange, symbol, *prices):
 def ccxt_bybit(do):
     import ccxt
 
-    exchange = ccxt.bybit({"apiKey": KEYS["api_key"], "secret": KEYS["api_secret"],
-                           "options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}}})
+    exchange = ccxt.bybit(
+        {"apiKey": KEYS["api_key"], "secret": KEYS["api_secret"], "options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}}}
+    )
     for key in list(exchange.urls["api"]):
         exchange.urls["api"][key] = LINE["rest"]
     do("load_markets", exchange.load_markets)
     candles(do, exchange, BTC, "mark", "index", "premiumIndex")
-    for name, given in (("fetch_time", ()), ("fetch_ticker", (BTC,)), ("fetch_tickers", ([BTC, SOL],)), ("fetch_trades", (BTC,)),
-                        ("fetch_order_book", (BTC,)), ("fetch_funding_rate", (BTC,)), ("fetch_funding_rates", ([BTC],)),
-                        ("fetch_funding_rate_history", (BTC,)), ("fetch_open_interest", (BTC,)), ("fetch_open_interest_history", (BTC, "1h")),
-                        ("fetch_long_short_ratio_history", (BTC, "1h")), ("fetch_leverage_tiers", ([BTC],)), ("fetch_market_leverage_tiers", (BTC,)),
-                        ("fetch_currencies", ()), ("fetch_balance", ()), ("fetch_trading_fee", (BTC,)), ("fetch_trading_fees", ()),
-                        ("fetch_position", (BTC,)), ("fetch_leverage", (BTC,)), ("set_leverage", (6, BTC))):
+    for name, given in (
+        ("fetch_time", ()),
+        ("fetch_ticker", (BTC,)),
+        ("fetch_tickers", ([BTC, SOL],)),
+        ("fetch_trades", (BTC,)),
+        ("fetch_order_book", (BTC,)),
+        ("fetch_funding_rate", (BTC,)),
+        ("fetch_funding_rates", ([BTC],)),
+        ("fetch_funding_rate_history", (BTC,)),
+        ("fetch_open_interest", (BTC,)),
+        ("fetch_open_interest_history", (BTC, "1h")),
+        ("fetch_long_short_ratio_history", (BTC, "1h")),
+        ("fetch_leverage_tiers", ([BTC],)),
+        ("fetch_market_leverage_tiers", (BTC,)),
+        ("fetch_currencies", ()),
+        ("fetch_balance", ()),
+        ("fetch_trading_fee", (BTC,)),
+        ("fetch_trading_fees", ()),
+        ("fetch_position", (BTC,)),
+        ("fetch_leverage", (BTC,)),
+        ("set_leverage", (6, BTC)),
+    ):
         do(name, getattr(exchange, name), *given)
     last = exchange.fetch_ticker(BTC)["last"]
     order = do("create_order", exchange.create_order, BTC, "limit", "buy", 0.01, last * 0.97)
@@ -112,11 +159,30 @@ def ccxt_bybit(do):
         do("edit_order", exchange.edit_order, order["id"], BTC, "limit", "buy", 0.01, last * 0.96)
         do("cancel_order", exchange.cancel_order, order["id"], BTC)
         do("fetch_canceled_orders", exchange.fetch_canceled_orders, BTC)
-    do("create_order", exchange.create_order, BTC, "market", "buy", 0.01, None, {"stopLoss": {"triggerPrice": last * 0.9}}, label="create_order (stop loss)")
+    do(
+        "create_order",
+        exchange.create_order,
+        BTC,
+        "market",
+        "buy",
+        0.01,
+        None,
+        {"stopLoss": {"triggerPrice": last * 0.9}},
+        label="create_order (stop loss)",
+    )
     time.sleep(0.5)
     do("fetch_positions", exchange.fetch_positions, [BTC])
-    do("create_order", exchange.create_order, BTC, "market", "sell", 0.01, None, {"triggerPrice": last * 0.92, "triggerDirection": "descending",
-                                                                                 "reduceOnly": True}, label="create_order (trigger)")
+    do(
+        "create_order",
+        exchange.create_order,
+        BTC,
+        "market",
+        "sell",
+        0.01,
+        None,
+        {"triggerPrice": last * 0.92, "triggerDirection": "descending", "reduceOnly": True},
+        label="create_order (trigger)",
+    )
     do("cancel_all_orders", exchange.cancel_all_orders, BTC)
     do("create_order", exchange.create_order, BTC, "market", "sell", 0.01, None, {"reduceOnly": True}, label="create_order (reduce only)")
     time.sleep(0.5)
@@ -134,10 +200,21 @@ def ccxt_binanceusdm(do):
             exchange.urls["api"][name] = f"{place}/fapi/{'v' + name[-1] if name[-1] in '23' else 'v1'}"
     do("load_markets", exchange.load_markets)
     candles(do, exchange, BTC, "mark")
-    for name, given in (("fetch_time", ()), ("fetch_ticker", (BTC,)), ("fetch_tickers", ([BTC, SOL],)), ("fetch_last_prices", ([BTC],)),
-                        ("fetch_bids_asks", ([BTC],)), ("fetch_trades", (BTC,)), ("fetch_order_book", (BTC,)), ("fetch_funding_rate", (BTC,)),
-                        ("fetch_funding_rate_history", (BTC,)), ("fetch_mark_price", (BTC,)), ("fetch_open_interest", (BTC,)),
-                        ("fetch_open_interest_history", (BTC, "1h")), ("fetch_long_short_ratio_history", (BTC, "1h"))):
+    for name, given in (
+        ("fetch_time", ()),
+        ("fetch_ticker", (BTC,)),
+        ("fetch_tickers", ([BTC, SOL],)),
+        ("fetch_last_prices", ([BTC],)),
+        ("fetch_bids_asks", ([BTC],)),
+        ("fetch_trades", (BTC,)),
+        ("fetch_order_book", (BTC,)),
+        ("fetch_funding_rate", (BTC,)),
+        ("fetch_funding_rate_history", (BTC,)),
+        ("fetch_mark_price", (BTC,)),
+        ("fetch_open_interest", (BTC,)),
+        ("fetch_open_interest_history", (BTC, "1h")),
+        ("fetch_long_short_ratio_history", (BTC, "1h")),
+    ):
         do(name, getattr(exchange, name), *given)
 
 
@@ -148,9 +225,18 @@ def ccxt_okx(do):
     exchange.urls["api"]["rest"] = LINE["venues"]["okx"]["rest"]
     do("load_markets", exchange.load_markets)
     candles(do, exchange, BTC, "mark", "index")
-    for name, given in (("fetch_time", ()), ("fetch_ticker", (BTC,)), ("fetch_tickers", ([BTC, SOL],)), ("fetch_trades", (BTC,)),
-                        ("fetch_order_book", (BTC,)), ("fetch_funding_rate", (BTC,)), ("fetch_funding_rate_history", (BTC,)),
-                        ("fetch_mark_price", (BTC,)), ("fetch_open_interest", (BTC,)), ("fetch_open_interest_history", ("BTC", "1h"))):
+    for name, given in (
+        ("fetch_time", ()),
+        ("fetch_ticker", (BTC,)),
+        ("fetch_tickers", ([BTC, SOL],)),
+        ("fetch_trades", (BTC,)),
+        ("fetch_order_book", (BTC,)),
+        ("fetch_funding_rate", (BTC,)),
+        ("fetch_funding_rate_history", (BTC,)),
+        ("fetch_mark_price", (BTC,)),
+        ("fetch_open_interest", (BTC,)),
+        ("fetch_open_interest_history", ("BTC", "1h")),
+    ):
         do(name, getattr(exchange, name), *given)
 
 
@@ -166,12 +252,30 @@ def python_okx(do):
         if answer.get("code") != "0":
             raise ValueError(f"{answer.get('code')} {answer.get('msg')}")
         return answer["data"]
-    for name, given in (("get_ticker", (inst,)), ("get_tickers", ("SWAP",)), ("get_index_tickers", ("", "BTC-USDT")), ("get_orderbook", (inst,)),
-                        ("get_trades", (inst,)), ("get_candlesticks", (inst,)), ("get_history_candlesticks", (inst,)),
-                        ("get_mark_price_candlesticks", (inst,)), ("get_index_candlesticks", ("BTC-USDT",)), ("get_history_trades", (inst,))):
+
+    for name, given in (
+        ("get_ticker", (inst,)),
+        ("get_tickers", ("SWAP",)),
+        ("get_index_tickers", ("", "BTC-USDT")),
+        ("get_orderbook", (inst,)),
+        ("get_trades", (inst,)),
+        ("get_candlesticks", (inst,)),
+        ("get_history_candlesticks", (inst,)),
+        ("get_mark_price_candlesticks", (inst,)),
+        ("get_index_candlesticks", ("BTC-USDT",)),
+        ("get_history_trades", (inst,)),
+    ):
         do(name, call, getattr(asked, name), *given)
-    for name, given in (("get_instruments", ("SWAP",)), ("get_open_interest", ("SWAP",)), ("get_funding_rate", (inst,)), ("funding_rate_history", (inst,)),
-                        ("get_price_limit", (inst,)), ("get_system_time", ()), ("get_mark_price", ("SWAP",)), ("get_underlying", ("SWAP",))):
+    for name, given in (
+        ("get_instruments", ("SWAP",)),
+        ("get_open_interest", ("SWAP",)),
+        ("get_funding_rate", (inst,)),
+        ("funding_rate_history", (inst,)),
+        ("get_price_limit", (inst,)),
+        ("get_system_time", ()),
+        ("get_mark_price", ("SWAP",)),
+        ("get_underlying", ("SWAP",)),
+    ):
         do(name, call, getattr(said, name), *given)
 
 
@@ -179,16 +283,36 @@ def binance_futures_connector(do):
     from binance.um_futures import UMFutures
 
     client, one = UMFutures(key="none", secret="none", base_url=LINE["venues"]["binance"]["rest"]), "BTCUSDT"
-    for name, given in (("time", ()), ("exchange_info", ()), ("depth", (one,)), ("trades", (one,)), ("agg_trades", (one,)), ("klines", (one, "5m")),
-                        ("mark_price_klines", (one, "5m")), ("index_price_klines", (one, "5m")), ("mark_price", (one,)), ("funding_rate", (one,)),
-                        ("ticker_24hr_price_change", (one,)), ("ticker_price", (one,)), ("book_ticker", (one,)), ("open_interest", (one,)),
-                        ("open_interest_hist", (one, "5m")), ("long_short_account_ratio", (one, "5m"))):
+    for name, given in (
+        ("time", ()),
+        ("exchange_info", ()),
+        ("depth", (one,)),
+        ("trades", (one,)),
+        ("agg_trades", (one,)),
+        ("klines", (one, "5m")),
+        ("mark_price_klines", (one, "5m")),
+        ("index_price_klines", (one, "5m")),
+        ("mark_price", (one,)),
+        ("funding_rate", (one,)),
+        ("ticker_24hr_price_change", (one,)),
+        ("ticker_price", (one,)),
+        ("book_ticker", (one,)),
+        ("open_interest", (one,)),
+        ("open_interest_hist", (one, "5m")),
+        ("long_short_account_ratio", (one, "5m")),
+    ):
         do(name, getattr(client, name), *given)
     do("new_order", client.new_order, symbol=one, side="SELL", type="STOP_MARKET", quantity=0.01, label="new_order (STOP_MARKET)")
 
 
-PACKAGES = {"pybit": pybit, "ccxt bybit": ccxt_bybit, "ccxt binanceusdm": ccxt_binanceusdm, "ccxt okx": ccxt_okx, "python-okx": python_okx,
-            "binance-futures-connector": binance_futures_connector}
+PACKAGES = {
+    "pybit": pybit,
+    "ccxt bybit": ccxt_bybit,
+    "ccxt binanceusdm": ccxt_binanceusdm,
+    "ccxt okx": ccxt_okx,
+    "python-okx": python_okx,
+    "binance-futures-connector": binance_futures_connector,
+}
 calls = Calls()
 PACKAGES[CLIENT](calls)
 print(json.dumps({"version": importlib.metadata.version(CLIENT.split()[0]), "calls": calls.done}), flush=True)

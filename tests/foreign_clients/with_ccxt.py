@@ -11,15 +11,20 @@ rest, ws = line["rest"], line["ws"]
 
 
 def exchange() -> ccxt.pro.bybit:
-    made = ccxt.pro.bybit({"apiKey": line["api_key"], "secret": line["api_secret"],
-                           "options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}}})
+    made = ccxt.pro.bybit(
+        {"apiKey": line["api_key"], "secret": line["api_secret"], "options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}}}
+    )
     for key in list(made.urls["api"]):
         if key != "ws":
             made.urls["api"][key] = rest
     private = ws + "/v5/private"
     made.urls["api"]["ws"]["public"] = {kind: f"{ws}/v5/public/{kind}" for kind in ("spot", "linear", "inverse", "option")}
-    made.urls["api"]["ws"]["private"] = {"spot": {"unified": private, "nonUnified": private}, "contract": private, "usdc": private,
-                                         "trade": ws + "/v5/trade"}
+    made.urls["api"]["ws"]["private"] = {
+        "spot": {"unified": private, "nonUnified": private},
+        "contract": private,
+        "usdc": private,
+        "trade": ws + "/v5/trade",
+    }
     return made
 
 
@@ -38,6 +43,7 @@ async def main() -> dict:
         async def listen() -> None:
             while True:
                 seen.extend(dict(order) for order in await ex.watch_orders(btc))
+
         listener = asyncio.create_task(listen())
 
         async def until(order_id: str, status: str) -> str:
@@ -45,7 +51,8 @@ async def main() -> dict:
                 while not any(order["id"] == order_id and order["status"] == status for order in seen):
                     await asyncio.sleep(0.01)
             return status
-        await asyncio.sleep(0.5)                     # subscribed: there is no snapshot that would say so
+
+        await asyncio.sleep(0.5)  # subscribed: there is no snapshot that would say so
         order = await ex.create_order(btc, "limit", "buy", 0.01, last * 0.98, {"postOnly": True})
         statuses = [await until(order["id"], "open")]
         changed = await ex.edit_order(order["id"], btc, "limit", "buy", 0.01, last * 0.97)
@@ -66,9 +73,18 @@ async def main() -> dict:
         assert not [one for one in await ex.fetch_positions([btc]) if one["contracts"]]
         equity = (await ex.fetch_balance())["total"]["USDT"]
         listener.cancel()
-        return {"liquidation": liquidations[0]["symbol"], "trade": trades[0]["price"], "last": last, "tick": ex.market(btc)["precision"]["price"],
-                "book": [book["bids"][0][0], book["asks"][0][0]], "statuses": statuses, "ws": by_socket, "open": opened,
-                "position": [held["contracts"], held["side"]], "equity": equity}
+        return {
+            "liquidation": liquidations[0]["symbol"],
+            "trade": trades[0]["price"],
+            "last": last,
+            "tick": ex.market(btc)["precision"]["price"],
+            "book": [book["bids"][0][0], book["asks"][0][0]],
+            "statuses": statuses,
+            "ws": by_socket,
+            "open": opened,
+            "position": [held["contracts"], held["side"]],
+            "equity": equity,
+        }
     finally:
         await ex.close()
 

@@ -15,8 +15,14 @@ async def heard(exchange, symbol):
     markets = await exchange.load_markets()
     trades = await asyncio.wait_for(exchange.watch_trades(symbol), WAIT_S)
     quotes = await asyncio.wait_for(exchange.watch_bids_asks([symbol]), WAIT_S)
-    return {"markets": sorted(markets), "size": markets[symbol]["contractSize"], "tick": markets[symbol]["precision"]["price"],
-            "trade": trades[0]["price"], "bid": quotes[symbol]["bid"], "ask": quotes[symbol]["ask"]}
+    return {
+        "markets": sorted(markets),
+        "size": markets[symbol]["contractSize"],
+        "tick": markets[symbol]["precision"]["price"],
+        "trade": trades[0]["price"],
+        "bid": quotes[symbol]["bid"],
+        "ask": quotes[symbol]["ask"],
+    }
 
 
 async def liquidation(exchange, symbol):

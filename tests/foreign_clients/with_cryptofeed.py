@@ -12,8 +12,11 @@ from cryptofeed.exchanges import Bybit
 tls = json.loads(sys.argv[1])["tls"]
 counts = {"trades": 0, "books": 0, "crossed": 0}
 Bybit.websocket_endpoints = [WebsocketEndpoint(tls["ws"] + "/v5/public/linear", options={"compression": None})]
-Bybit.rest_endpoints = [RestEndpoint(tls["rest"], routes=Routes([
-    f"/v5/market/instruments-info?&category={category}&status=Trading&limit=1000" for category in ("linear", "spot")]))]
+Bybit.rest_endpoints = [
+    RestEndpoint(
+        tls["rest"], routes=Routes([f"/v5/market/instruments-info?&category={category}&status=Trading&limit=1000" for category in ("linear", "spot")])
+    )
+]
 
 
 async def on_trade(trade, received: float) -> None:

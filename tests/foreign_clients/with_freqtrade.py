@@ -45,11 +45,29 @@ def configuration(line):
     places = dict.fromkeys(("spot", "futures", "v2", "public", "private"), line["rest"])
     pricing = {"price_side": "other", "use_order_book": True, "order_book_top": 1}
     return {
-        "dry_run": True, "dry_run_wallet": 1000, "stake_currency": "USDT", "stake_amount": 100, "max_open_trades": 2, "trading_mode": "futures",
-        "margin_mode": "isolated", "timeframe": "1m", "initial_state": "running", "entry_pricing": pricing, "exit_pricing": pricing,
-        "exchange": {"name": "bybit", "key": "", "secret": "", "pair_whitelist": ["BTC/USDT:USDT", "SOL/USDT:USDT"], "enable_ws": False,
-                     "ccxt_config": {"urls": {"api": places}, "options": {"fetchMarkets": {"types": ["linear"]}}}},
-        "pairlists": [{"method": "StaticPairList"}], "internals": {"process_throttle_secs": 1}, "unfilledtimeout": {"entry": 1, "exit": 1}}
+        "dry_run": True,
+        "dry_run_wallet": 1000,
+        "stake_currency": "USDT",
+        "stake_amount": 100,
+        "max_open_trades": 2,
+        "trading_mode": "futures",
+        "margin_mode": "isolated",
+        "timeframe": "1m",
+        "initial_state": "running",
+        "entry_pricing": pricing,
+        "exit_pricing": pricing,
+        "exchange": {
+            "name": "bybit",
+            "key": "",
+            "secret": "",
+            "pair_whitelist": ["BTC/USDT:USDT", "SOL/USDT:USDT"],
+            "enable_ws": False,
+            "ccxt_config": {"urls": {"api": places}, "options": {"fetchMarkets": {"types": ["linear"]}}},
+        },
+        "pairlists": [{"method": "StaticPairList"}],
+        "internals": {"process_throttle_secs": 1},
+        "unfilledtimeout": {"entry": 1, "exit": 1},
+    }
 
 
 def closed(database):
@@ -68,13 +86,30 @@ def main(line):
         (folder / "user_data" / "strategies" / "every_minute.py").write_text(STRATEGY)
         (folder / "config.json").write_text(json.dumps(configuration(line)))
         said = (folder / "said").open("w")
-        bot = subprocess.Popen([sys.executable, "-m", "freqtrade", "trade", "-c", "config.json", "--userdir", "user_data", "-s", "EveryMinute",
-                                "--db-url", "sqlite:///trades.sqlite"], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+        bot = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "freqtrade",
+                "trade",
+                "-c",
+                "config.json",
+                "--userdir",
+                "user_data",
+                "-s",
+                "EveryMinute",
+                "--db-url",
+                "sqlite:///trades.sqlite",
+            ],
+            cwd=folder,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
         try:
             end = time.monotonic() + WAIT_S
             while len(closed(folder / "trades.sqlite")) < 2 and time.monotonic() < end and bot.poll() is None:
                 time.sleep(0.5)
-            found, lines = closed(folder / "trades.sqlite"), (folder / "said").read_text().splitlines()      # before it is told to stop
+            found, lines = closed(folder / "trades.sqlite"), (folder / "said").read_text().splitlines()  # before it is told to stop
         finally:
             bot.terminate()
             try:
@@ -85,8 +120,12 @@ def main(line):
         said.close()
         if not found:
             sys.exit("\n".join(one[:300] for one in lines[-60:]))
-    print(json.dumps({"trades": found, "outdated": sum("Outdated history" in one for one in lines),
-                      "errors": [one[:300] for one in lines if " ERROR " in one]}), flush=True)
+    print(
+        json.dumps(
+            {"trades": found, "outdated": sum("Outdated history" in one for one in lines), "errors": [one[:300] for one in lines if " ERROR " in one]}
+        ),
+        flush=True,
+    )
 
 
 main(json.loads(sys.argv[1]))

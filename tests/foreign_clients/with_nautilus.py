@@ -25,7 +25,7 @@ class RoundTrip(Strategy):
     """In and out."""
 
     def on_start(self) -> None:
-        found["reconciled"] = True                   # the node starts strategies only when reconciliation is done
+        found["reconciled"] = True  # the node starts strategies only when reconciliation is done
         self.bitcoin = InstrumentId.from_str("BTCUSDT-LINEAR.BYBIT")
         self.subscribe_trade_ticks(self.bitcoin)
 
@@ -48,13 +48,28 @@ class RoundTrip(Strategy):
 
 keys = {"api_key": line["api_key"], "api_secret": line["api_secret"], "base_url_http": rest, "product_types": [BybitProductType.LINEAR]}
 provider = InstrumentProviderConfig(load_all=True)
-node = TradingNode(TradingNodeConfig(
-    trader_id=TraderId("TESTER-001"), logging=LoggingConfig(log_level="WARNING"),
-    exec_engine=LiveExecEngineConfig(reconciliation=True, reconciliation_lookback_mins=1440),
-    data_clients={"BYBIT": BybitDataClientConfig(**keys, instrument_provider=provider)},
-    exec_clients={"BYBIT": BybitExecClientConfig(**keys, base_url_ws_private=ws + "/v5/private", base_url_ws_trade=ws + "/v5/trade",
-                                                 use_ws_trade_api=True, instrument_provider=provider)},
-    timeout_connection=30.0, timeout_reconciliation=15.0, timeout_portfolio=15.0, timeout_disconnection=3.0, timeout_post_stop=1.0))
+node = TradingNode(
+    TradingNodeConfig(
+        trader_id=TraderId("TESTER-001"),
+        logging=LoggingConfig(log_level="WARNING"),
+        exec_engine=LiveExecEngineConfig(reconciliation=True, reconciliation_lookback_mins=1440),
+        data_clients={"BYBIT": BybitDataClientConfig(**keys, instrument_provider=provider)},
+        exec_clients={
+            "BYBIT": BybitExecClientConfig(
+                **keys,
+                base_url_ws_private=ws + "/v5/private",
+                base_url_ws_trade=ws + "/v5/trade",
+                use_ws_trade_api=True,
+                instrument_provider=provider,
+            )
+        },
+        timeout_connection=30.0,
+        timeout_reconciliation=15.0,
+        timeout_portfolio=15.0,
+        timeout_disconnection=3.0,
+        timeout_post_stop=1.0,
+    )
+)
 node.add_data_client_factory("BYBIT", BybitLiveDataClientFactory)
 node.add_exec_client_factory("BYBIT", BybitLiveExecClientFactory)
 node.trader.add_strategy(RoundTrip())

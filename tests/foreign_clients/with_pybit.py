@@ -89,6 +89,19 @@ session.cancel_all_orders(category="linear", settleCoin="USDT")
 found = session.get_executions(**one)["result"]["list"]
 equity = float(session.get_wallet_balance(accountType="UNIFIED")["result"]["list"][0]["totalEquity"])
 wait_for(lambda: wallets, "a wallet")
-print(json.dumps({"public": sorted(seen), "infos": len(infos), "rest": by_rest, "acks": [ack["retCode"] for ack in acks],
-                  "statuses": sorted({row["orderStatus"] for row in orders}), "executions": len(found), "position": held, "equity": equity}), flush=True)
+print(
+    json.dumps(
+        {
+            "public": sorted(seen),
+            "infos": len(infos),
+            "rest": by_rest,
+            "acks": [ack["retCode"] for ack in acks],
+            "statuses": sorted({row["orderStatus"] for row in orders}),
+            "executions": len(found),
+            "position": held,
+            "equity": equity,
+        }
+    ),
+    flush=True,
+)
 os._exit(0)

@@ -29,12 +29,11 @@ from liqshell.report.overfit import probabilistic_sharpe
 from liqshell.report.robust import controls
 from liqshell.report.statistics import sharpe, spaced_mean
 from liqshell.report.study import trades_of
-
 from martingales.market import QUOTES, history, path
 
 FEES = {"free": (0.0, 0.0), "fees": (0.0002, 0.00055)}
 HALF_BPS = (1, 8)
-DRAWS = 19                      # beating all of them has a chance of 1 in 20
+DRAWS = 19  # beating all of them has a chance of 1 in 20
 ORDER = ("inverted_side", "random_side", "random_time", "every_30_min")
 PLANTED_BPS = 3.0
 FOLLOW = f"{Path(__file__).with_name('policies.py')}:Follow"
@@ -75,8 +74,13 @@ random_draws = {draws}
 #: print: else the side of that print would decide whether an order rests inside of the spread or at its edge, and with it what a maker is paid. That
 #: is no knowledge, and yet not the same for the inverted side
 POLICIES: dict[str, Callable[[int], dict[str, Any]]] = {
-    "post-only fade": lambda half: {"rule": "", "entry": "post_only", "offset": (2 * half + 1) / 1e4, "profit": (2 * half + 10) / 1e4,
-                                    "stop": (2 * half + 10) / 1e4},
+    "post-only fade": lambda half: {
+        "rule": "",
+        "entry": "post_only",
+        "offset": (2 * half + 1) / 1e4,
+        "profit": (2 * half + 10) / 1e4,
+        "stop": (2 * half + 10) / 1e4,
+    },
     "market fade": lambda half: {"rule": "", "entry": "market", "offset": 0, "profit": 0, "stop": 0.01},
     "market follow": lambda half: {"rule": FOLLOW, "entry": "market", "offset": 0, "profit": 0, "stop": (2 * half + 4) / 1e4},
 }
@@ -142,12 +146,20 @@ def judge(case: Case, policy: str) -> Verdict:
     values = settings_of(config, where)
     audit = variants.trade(values, where)
     found = trades_of(audit, where.multipliers)
-    real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))      # as report.results.per_trade
+    real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))  # as report.results.per_trade
     told, runs = verdict_of(real, values, where, config, bool(case.planted))
     days = daily_returns(audit, where, config.paper.equity)
     ratio = sharpe(days)
-    return Verdict(case, policy, found["return_bps"], bool(told["edge"]), "No edge" not in told["verdict"] and real["mean"] is not None,
-                   None if ratio is None else probabilistic_sharpe(ratio, len(days), 0.0, 3.0), runs, fills_of(audit))
+    return Verdict(
+        case,
+        policy,
+        found["return_bps"],
+        bool(told["edge"]),
+        "No edge" not in told["verdict"] and real["mean"] is not None,
+        None if ratio is None else probabilistic_sharpe(ratio, len(days), 0.0, 3.0),
+        runs,
+        fills_of(audit),
+    )
 
 
 def verdict_of(real: dict[str, Any], values: dict[str, Any], where: History, config: Config, losses_too: bool) -> tuple[dict[str, Any], int]:
@@ -190,8 +202,9 @@ def cases(seed: int) -> list[Case]:
     return [Case(seed, cell) for cell in cells] + [Case(seed, cell, PLANTED_BPS) for cell in cells if cell.quotes == "whole"]
 
 
-def campaign(markets: Iterable[int], workers: int = 1, seconds_max: float = math.inf,
-             tell: Callable[[int, float], None] = lambda seed, seconds: None) -> list[Verdict]:
+def campaign(
+    markets: Iterable[int], workers: int = 1, seconds_max: float = math.inf, tell: Callable[[int, float], None] = lambda seed, seconds: None
+) -> list[Verdict]:
     """Whole markets, one after the other, as long as there is time. tell(seed, seconds so far) is called after each."""
     began = time.perf_counter()
     out: list[Verdict] = []

@@ -9,18 +9,18 @@ import numpy as np
 import liqcore as lc
 from liqshell.backtest.history import History, described
 
-START = 1_772_409_600           # seconds; a midnight
-CASCADES, GAP_S = 300, 1200     # a little more than four days
-TICKS_PER_BPS = 100             # price 10,000, tick 0.01
-MID = 10_000 * 100              # ticks
-VOLATILITY = 1.2                # bps a square root of a second
-QUIET, BUSY = 0.3, 3.0          # trades a second, far from a cascade and about it
+START = 1_772_409_600  # seconds; a midnight
+CASCADES, GAP_S = 300, 1200  # a little more than four days
+TICKS_PER_BPS = 100  # price 10,000, tick 0.01
+MID = 10_000 * 100  # ticks
+VOLATILITY = 1.2  # bps a square root of a second
+QUIET, BUSY = 0.3, 3.0  # trades a second, far from a cascade and about it
 BUSY_FROM_S, BUSY_S = -30, 300  # about the first liquidation of a cascade
-SAME_SIDE = 0.6                 # the next trade is by an aggressor of the same side as the last
-FORCED = (6, 12)                # large liquidations of a cascade
-REVERSAL_S = 30.0               # in which what was planted comes back
-GRID_NS = 10_000                # between any two of the times at which something happens
-KNOWN_NS = 1_000                # the trade comes so much after its quote, the report of a liquidation so much after its trade
+SAME_SIDE = 0.6  # the next trade is by an aggressor of the same side as the last
+FORCED = (6, 12)  # large liquidations of a cascade
+REVERSAL_S = 30.0  # in which what was planted comes back
+GRID_NS = 10_000  # between any two of the times at which something happens
+KNOWN_NS = 1_000  # the trade comes so much after its quote, the report of a liquidation so much after its trade
 THIN = 100
 QUOTES = ("whole", "none", "cut", "thin")
 INSTRUMENT = lc.Instrument("BTCUSDT", tick_size="0.01", lot_size="0.0001")
@@ -31,10 +31,10 @@ class Path:
     """What happened, at rising times: the mid moved, and somebody traded. forced: side of the position that was closed by this trade, 0 = none."""
 
     ts: np.ndarray
-    mid: np.ndarray             # ticks, after the move
+    mid: np.ndarray  # ticks, after the move
     aggressor: np.ndarray
     forced: np.ndarray
-    noise: np.ndarray           # small liquidations: (ts, side) of nobody in particular
+    noise: np.ndarray  # small liquidations: (ts, side) of nobody in particular
 
     @property
     def end_ns(self) -> int:
@@ -55,11 +55,11 @@ def path(seed: int, reversal_bps: float = 0.0, busy: float = BUSY) -> Path:
     quiet = r.uniform(0, span, r.poisson(QUIET * span))
     count = r.poisson((busy - QUIET) * BUSY_S, CASCADES)
     rushed = np.repeat(begun + BUSY_FROM_S, count) + r.uniform(0, BUSY_S, count.sum())
-    every = np.arange(0.0, span, 5.0)                    # somebody quotes and trades at least so often: a whole feed has no silences
+    every = np.arange(0.0, span, 5.0)  # somebody quotes and trades at least so often: a whole feed has no silences
     seconds = np.concatenate([at, quiet, rushed, every])
     order = np.argsort(seconds, kind="stable")
     ns = (np.maximum(seconds[order], 0) * lc.SECOND).astype(np.int64) // GRID_NS
-    ns = np.arange(len(ns)) + np.maximum.accumulate(ns - np.arange(len(ns)))         # strictly rising
+    ns = np.arange(len(ns)) + np.maximum.accumulate(ns - np.arange(len(ns)))  # strictly rising
     forced = np.concatenate([closed[which], np.zeros(len(seconds) - len(which), np.int64)])[order]
     steps = r.normal(0.0, VOLATILITY * TICKS_PER_BPS, len(ns)) * np.sqrt(np.diff(ns, prepend=ns[0]) * (GRID_NS / lc.SECOND))
     mid = MID + np.cumsum(np.round(steps)).astype(np.int64)

@@ -12,9 +12,9 @@ from martingales.campaign import HALF_BPS, POLICIES, QUOTES, TAKERS, Cell, Verdi
 
 CLAIMED_MAX, FOUND_MIN = 0.05, 0.90
 UNBIASED_BPS, ERROR_MAX_BPS = 1.0, 0.3
-WHOLE_RUN = 100                     # markets of a cell from which on nothing is allowed for chance
-UNLIKELY = 1e-4                     # by chance, in a smaller run
-SURE = 0.95                         # of a deflated Sharpe
+WHOLE_RUN = 100  # markets of a cell from which on nothing is allowed for chance
+UNLIKELY = 1e-4  # by chance, in a smaller run
+SURE = 0.95  # of a deflated Sharpe
 
 
 def claimed(v: Verdict) -> bool:
@@ -61,14 +61,19 @@ def pooled(one: list[Verdict], other: list[Verdict] | None = None) -> Mean:
 def unlikely(k: int, n: int, share: float, above: bool) -> bool:
     """Whether k of n would be so far off by chance less often than UNLIKELY where the truth is `share`."""
     ways = range(k, n + 1) if above else range(k + 1)
-    return math.fsum(math.comb(n, j) * share ** j * (1 - share) ** (n - j) for j in ways) < UNLIKELY
+    return math.fsum(math.comb(n, j) * share**j * (1 - share) ** (n - j) for j in ways) < UNLIKELY
 
 
 def gaps(verdicts: list[Verdict]) -> dict[tuple[str, int, str], Mean]:
     """(policy, half of the spread, quotes) -> mean of a trade less that with whole quotes, without fees."""
     free = groups(verdicts, planted=False)
-    return {(policy, half, quotes): pooled(free[Cell("free", half, quotes), policy], free[Cell("free", half, "whole"), policy])
-            for policy in POLICIES for half in HALF_BPS for quotes in QUOTES if quotes != "whole" and (Cell("free", half, quotes), policy) in free}
+    return {
+        (policy, half, quotes): pooled(free[Cell("free", half, quotes), policy], free[Cell("free", half, "whole"), policy])
+        for policy in POLICIES
+        for half in HALF_BPS
+        for quotes in QUOTES
+        if quotes != "whole" and (Cell("free", half, quotes), policy) in free
+    }
 
 
 def problems(verdicts: list[Verdict]) -> list[str]:
@@ -79,11 +84,13 @@ def problems(verdicts: list[Verdict]) -> list[str]:
             n, k = len(those), sum(map(judge, those))
             off = k > limit * n if not planted else k < limit * n
             if off and (n >= WHOLE_RUN or unlikely(k, n, limit, not planted)):
-                out.append(f"{cell}, {policy}: {'found' if planted else 'claimed'} in {k} of {n}, {limit:.0%} is the {'least' if planted else 'most'}")
+                out.append(
+                    f"{cell}, {policy}: {'found' if planted else 'claimed'} in {k} of {n}, {limit:.0%} is the {'least' if planted else 'most'}"
+                )
     whole = len({v.case.seed for v in verdicts}) >= WHOLE_RUN
     for (policy, half, quotes), gap in gaps(verdicts).items():
         if quotes == "thin":
-            continue                    # what is left of them is true, and old: reported, not judged
+            continue  # what is left of them is true, and old: reported, not judged
         if abs(gap.value) > UNBIASED_BPS + (0.0 if whole else 4 * gap.error):
             out.append(f"{policy}, {half} bps, quotes {quotes}: {gap.value:+.2f} bps a trade more than with whole quotes (error {gap.error:.2f})")
         if whole and gap.error > ERROR_MAX_BPS:
@@ -103,15 +110,32 @@ def table(verdicts: list[Verdict]) -> str:
             judged = sum(map(found if planted else claimed, those))
             how = sum((Counter(v.fills) for v in those), Counter())
             total = max(1, sum(how.values()))
-            rows.append(f"{str(cell):27}{policy:16}{mean.n:7}{mean.value:9.2f}{mean.error:7.2f}{judged:5}/{n:<3}{sum(v.edge for v in those):8}{sure:8}"
-                        + "".join(f"{how[key] / total:8.1%}" for key in ("quote", "print", "moved")))
+            rows.append(
+                f"{str(cell):27}{policy:16}{mean.n:7}{mean.value:9.2f}{mean.error:7.2f}{judged:5}/{n:<3}{sum(v.edge for v in those):8}{sure:8}"
+                + "".join(f"{how[key] / total:8.1%}" for key in ("quote", "print", "moved"))
+            )
     rows += ["", "mean of a trade less that with whole quotes, bps:"]
-    rows += [f"{policy:16}{half:2} bps  quotes {quotes:6}{gap.value:+9.2f}  error {gap.error:.2f}"
-             for (policy, half, quotes), gap in gaps(verdicts).items()]
+    rows += [
+        f"{policy:16}{half:2} bps  quotes {quotes:6}{gap.value:+9.2f}  error {gap.error:.2f}"
+        for (policy, half, quotes), gap in gaps(verdicts).items()
+    ]
     return "\n".join(rows)
 
 
 def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
-    return [{"seed": v.case.seed, "cell": str(v.case.cell), "planted": v.case.planted, "policy": v.policy, "trades": len(v.bps), "edge": v.edge,
-             "mean_bps": math.fsum(v.bps) / len(v.bps) if v.bps else None, "better": v.better, "deflated": v.deflated, "runs": v.runs, "fills": v.fills}
-            for v in verdicts]
+    return [
+        {
+            "seed": v.case.seed,
+            "cell": str(v.case.cell),
+            "planted": v.case.planted,
+            "policy": v.policy,
+            "trades": len(v.bps),
+            "edge": v.edge,
+            "mean_bps": math.fsum(v.bps) / len(v.bps) if v.bps else None,
+            "better": v.better,
+            "deflated": v.deflated,
+            "runs": v.runs,
+            "fills": v.fills,
+        }
+        for v in verdicts
+    ]

@@ -38,10 +38,10 @@ class AccountOracle:
 
 
 def day_of(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 10 ** 9, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d")
 
 
 def week_of(ns: int) -> str:
     """The Monday that its week began with."""
-    day = datetime.fromtimestamp(ns // 10 ** 9, UTC)
+    day = datetime.fromtimestamp(ns // 10**9, UTC)
     return (day - timedelta(days=day.weekday())).strftime("%Y-%m-%d")

@@ -17,9 +17,9 @@ class AnomalyOracle:
 
     def __post_init__(self):
         self.segments = Segments(round(self.segment_s * NS), self.baseline, self.min_segments)
-        self.rows: list[tuple[int, float]] = []              # (side, notional) of the running segment
+        self.rows: list[tuple[int, float]] = []  # (side, notional) of the running segment
         self.active, self.side, self.first, self.sequence, self.price, self.until = False, 0, 0, 0, 0.0, 0
-        self.ambiguous = False                               # a decision hung on a rounding error
+        self.ambiguous = False  # a decision hung on a rounding error
 
     def of(self, side: int) -> float:
         return added(x for s, x in self.rows if s == side)
@@ -34,8 +34,22 @@ class AnomalyOracle:
 
     def say(self, ts: int, phase: str, z: float, error: float) -> Said:
         self.active = phase == "ACTIVE"
-        return Said(ts, self.first, phase, self.side, len(self.rows), self.of(1), self.of(-1), self.z_min, z, self.price,
-                    added(self.segments.values), self.sequence, ts < self.until, error)
+        return Said(
+            ts,
+            self.first,
+            phase,
+            self.side,
+            len(self.rows),
+            self.of(1),
+            self.of(-1),
+            self.z_min,
+            z,
+            self.price,
+            added(self.segments.values),
+            self.sequence,
+            ts < self.until,
+            error,
+        )
 
     def judge(self, ts: int) -> list[Said]:
         out = []

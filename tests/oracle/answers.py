@@ -16,12 +16,14 @@ def settled(wishes: list[Wish]) -> tuple[list[Wish], list[Wish]]:
 
     By confidence, highest first, then by instrument, then as asked. On each instrument the first of each side take their common notional off both,
     until one side is left."""
-    queue = sorted(wishes, key=lambda w: (-w.confidence, w.instrument))          # sorted() is stable
+    queue = sorted(wishes, key=lambda w: (-w.confidence, w.instrument))  # sorted() is stable
     left = [w.notional for w in queue]
     for instrument in {w.instrument for w in queue}:
         while True:
-            heads = {side: next((k for k, w in enumerate(queue) if w.instrument == instrument and w.side == side and left[k] > 0), None)
-                     for side in (1, -1)}
+            heads = {
+                side: next((k for k, w in enumerate(queue) if w.instrument == instrument and w.side == side and left[k] > 0), None)
+                for side in (1, -1)
+            }
             if None in heads.values():
                 break
             both = min(left[k] for k in heads.values())
@@ -33,6 +35,7 @@ def settled(wishes: list[Wish]) -> tuple[list[Wish], list[Wish]]:
 @dataclass
 class Place:
     """One instrument: the confidence of the bracket that is open (None = flat), and of the one that waits until it is closed."""
+
     open: int | None = None
     heir: int | None = None
 
@@ -57,6 +60,7 @@ class Place:
 @dataclass(frozen=True)
 class Asked:
     """A question of one moment. gives: what news that supports, and none, give: 'enter', 1 to 3, 'hold', "don't enter"."""
+
     instrument: int
     confidence: int
     deadline: int

@@ -20,8 +20,23 @@ class BarsOracle:
             longs, shorts = added(x for s, x in self.rows if s > 0), added(x for s, x in self.rows if s < 0)
             total = longs + shorts
             self.sequence += 1
-            out.append(Said(self.ends, self.ends - self.period_ns, "ACTIVE", 0, len(self.rows), longs, shorts, 0.0,
-                            (shorts - longs) / total if total > 0.0 else 0.0, self.price, total, self.sequence, self.ends < self.until))
+            out.append(
+                Said(
+                    self.ends,
+                    self.ends - self.period_ns,
+                    "ACTIVE",
+                    0,
+                    len(self.rows),
+                    longs,
+                    shorts,
+                    0.0,
+                    (shorts - longs) / total if total > 0.0 else 0.0,
+                    self.price,
+                    total,
+                    self.sequence,
+                    self.ends < self.until,
+                )
+            )
             self.rows = []
             self.ends += self.period_ns
         return out

@@ -10,7 +10,7 @@ class RealisedDensity:
         self.__dict__.update(config)
         self.seen, self.low, self.now, self.refreshed, self.hot, self.threshold = [], None, None, None, set(), math.nan
         self.added, self.dropped = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
-        self.ambiguous = False       # which cells are hot has once hung on the last bits of sums that are made in another order here
+        self.ambiguous = False  # which cells are hot has once hung on the last bits of sums that are made in another order here
 
     def index(self, price):
         return math.floor((price if self.step else math.log(price)) / self.width)

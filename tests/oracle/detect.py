@@ -6,8 +6,8 @@ from statistics import pstdev
 
 import numpy as np
 
-DECAY_CAPACITY = 2048        # liquidations remembered for the rolling notional; in a denser burst the oldest give way
-SEGMENTS_MIN = 30            # completed segments before a z-score is more than 0
+DECAY_CAPACITY = 2048  # liquidations remembered for the rolling notional; in a denser burst the oldest give way
+SEGMENTS_MIN = 30  # completed segments before a z-score is more than 0
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Said:
     rolling: float
     score: float
     z: float
-    z_error: float           # what the kernel's z may be off by: rounding of mean and current sum, in standard deviations
+    z_error: float  # what the kernel's z may be off by: rounding of mean and current sum, in standard deviations
 
 
 @dataclass
@@ -42,7 +42,7 @@ class CascadeOracle:
     segment_ns: int = 60_000_000_000
     baseline: int = 288
     values: list = field(default_factory=list)
-    recent: list = field(default_factory=list)      # (ts, notional) of the decay window
+    recent: list = field(default_factory=list)  # (ts, notional) of the decay window
     seen: int = 0
     refreshed: int | None = None
     learnt: float = 0.0
@@ -57,8 +57,8 @@ class CascadeOracle:
     peak: float = 0.0
     threshold: float = 0.0
     price: float = 0.0
-    sums: dict = field(default_factory=dict)        # notional per time segment
-    lapsed: int = 0                                 # cascades given up before they were ACTIVE
+    sums: dict = field(default_factory=dict)  # notional per time segment
+    lapsed: int = 0  # cascades given up before they were ACTIVE
 
     def z(self, ts: int) -> tuple[float, float]:
         """Of the running segment against the completed ones since the first value, empty ones as 0; and its error bound."""
@@ -79,8 +79,20 @@ class CascadeOracle:
         side = 1 if long_notional > short_notional else -1 if short_notional > long_notional else self.last_side
         total = long_notional + short_notional
         score = 10.0 * (1.0 - self.threshold / total) if total > self.threshold else 0.0
-        return Said(ts, phase, side, self.count, long_notional, short_notional, self.threshold, self.sequence, self.price, self.rolling(ts),
-                    score, *self.z(ts))
+        return Said(
+            ts,
+            phase,
+            side,
+            self.count,
+            long_notional,
+            short_notional,
+            self.threshold,
+            self.sequence,
+            self.price,
+            self.rolling(ts),
+            score,
+            *self.z(ts),
+        )
 
     def end(self) -> int:
         return (self.first if self.anchored else self.last) + self.window_ns + 1
@@ -110,7 +122,7 @@ class CascadeOracle:
         if self.seen < self.warmup:
             return False
         if self.refresh_ns == 0 or self.refreshed is None or ts - self.refreshed >= self.refresh_ns:
-            self.learnt = float(np.quantile(self.values[-self.window_events:], self.quantile))
+            self.learnt = float(np.quantile(self.values[-self.window_events :], self.quantile))
             self.refreshed = ts
         if notional >= max(self.learnt, self.floor):
             self.threshold = max(self.learnt, self.floor)

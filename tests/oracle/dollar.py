@@ -8,7 +8,7 @@ from oracle.said import NS, Inside, Said, added
 class Lane:
     def __init__(self, side: int):
         self.side, self.phase, self.spent, self.peak = side, "IDLE", False, 0.0
-        self.prints: list[tuple[int, int, float]] = []      # of the episode, both sides
+        self.prints: list[tuple[int, int, float]] = []  # of the episode, both sides
         self.first = self.last = self.sequence = 0
 
 
@@ -30,10 +30,21 @@ class DollarOracle:
     def say(self, lane: Lane, ts: int, phase: str) -> Said:
         lane.phase = phase
         volume = self.inside.of(lane.side)
-        return Said(ts, lane.first, phase, lane.side, sum(side == lane.side for _, side, _ in lane.prints),
-                    added(x for _, side, x in lane.prints if side > 0),
-                    added(x for _, side, x in lane.prints if side < 0), self.trigger_usd,
-                    volume / self.trigger_usd, self.price, volume, lane.sequence, ts < self.until)
+        return Said(
+            ts,
+            lane.first,
+            phase,
+            lane.side,
+            sum(side == lane.side for _, side, _ in lane.prints),
+            added(x for _, side, x in lane.prints if side > 0),
+            added(x for _, side, x in lane.prints if side < 0),
+            self.trigger_usd,
+            volume / self.trigger_usd,
+            self.price,
+            volume,
+            lane.sequence,
+            ts < self.until,
+        )
 
     def due(self, lane: Lane) -> int | None:
         if lane.phase == "IDLE":

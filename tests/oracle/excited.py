@@ -31,8 +31,21 @@ class ExcitedOracle:
         lane.active = phase == "ACTIVE"
         notional = added(lane.prints)
         rolling = hawkes.expected(self.kernel, ts, lane.side, self.p["horizon_s"], self.n) * self.kernel.own[self.n].size_mean
-        return Said(ts, lane.first, phase, lane.side, len(lane.prints), notional if lane.side > 0 else 0.0, notional if lane.side < 0 else 0.0,
-                    self.p["times"], value, self.price, rolling, lane.sequence, ts < self.until)
+        return Said(
+            ts,
+            lane.first,
+            phase,
+            lane.side,
+            len(lane.prints),
+            notional if lane.side > 0 else 0.0,
+            notional if lane.side < 0 else 0.0,
+            self.p["times"],
+            value,
+            self.price,
+            rolling,
+            lane.sequence,
+            ts < self.until,
+        )
 
     def advance(self, ts):
         out = []

@@ -32,13 +32,24 @@ from tests.oracle.feature_log import (
 )
 
 NAN = math.nan
-QUOTE_AGE = 10 * 10 ** 9
-TURNS = 254                      # of a stream between known and unknown: a lag over more of them is not known
+QUOTE_AGE = 10 * 10**9
+TURNS = 254  # of a stream between known and unknown: a lag over more of them is not known
 COURSES = {"price": TRADED, "oi": OPEN, "funding": FUNDED}
 FLOWS = {"liquidations": FORCED, "trades": TRADED, "ofi": QUOTED, "deleveraged": DELEVERAGED}
-LATEST = {"flow.spread_bps": [QUOTED], "price.last": [TRADED], "price.mark": [MARKED], "price.basis": [MARKED, INDEXED], "funding.funding": [FUNDED],
-          "oi.oi": [OPEN], "oi.oi_value": [OPEN, MARKED], "risk.adl_distance": [STATED], "risk.pool": [STATED], "risk.pool_drawdown": [STATED],
-          "risk.limit_up_bps": [STATED, TRADED], "risk.limit_down_bps": [STATED, TRADED]}
+LATEST = {
+    "flow.spread_bps": [QUOTED],
+    "price.last": [TRADED],
+    "price.mark": [MARKED],
+    "price.basis": [MARKED, INDEXED],
+    "funding.funding": [FUNDED],
+    "oi.oi": [OPEN],
+    "oi.oi_value": [OPEN, MARKED],
+    "risk.adl_distance": [STATED],
+    "risk.pool": [STATED],
+    "risk.pool_drawdown": [STATED],
+    "risk.limit_up_bps": [STATED, TRADED],
+    "risk.limit_down_bps": [STATED, TRADED],
+}
 CANDLES = ("open", "high", "low", "close", "atr", "natr")
 COURSED = ("return", "range", "realised", "oi_change", "funding_avg")
 SIDES = {"deleveraged": 0, "liq_volume": 0, "volume": 0, "liq_long_volume": 1, "buy_volume": 1, "liq_short_volume": -1, "sell_volume": -1}
@@ -46,13 +57,13 @@ SIDES = {"deleveraged": 0, "liq_volume": 0, "volume": 0, "liq_long_volume": 1, "
 
 def units(x):
     """In 2**-64, the rest cut off; 2**40 at most."""
-    return int(min(Fraction(x), Fraction(2 ** 40)) * 2 ** 64)
+    return int(min(Fraction(x), Fraction(2**40)) * 2**64)
 
 
 def total(values):
     """The exact sum, rounded once."""
     count = sum(map(units, values)) if not isinstance(values, int) else values
-    return count / 2 ** 64
+    return count / 2**64
 
 
 def alike(a, b):
@@ -116,9 +127,12 @@ class Features(Log):
         if entry in SIDES:
             return (both, long, short)[SIDES[entry]]
         return {
-            "liq_count": lambda: float(len(inside)), "trade_count": lambda: float(len(inside)), "liq_rate": lambda: len(inside) * 6e10 / w,
-            "liq_max": lambda: max((min(x, 2.0 ** 40) for _, x in inside), default=0.0),
-            "liq_imbalance": lambda: (short - long) / both if both > 0 else 0.0, "liq_long_share": lambda: long / both if both > 0 else 0.5,
+            "liq_count": lambda: float(len(inside)),
+            "trade_count": lambda: float(len(inside)),
+            "liq_rate": lambda: len(inside) * 6e10 / w,
+            "liq_max": lambda: max((min(x, 2.0**40) for _, x in inside), default=0.0),
+            "liq_imbalance": lambda: (short - long) / both if both > 0 else 0.0,
+            "liq_long_share": lambda: long / both if both > 0 else 0.5,
             "trade_imbalance": lambda: (long - short) / both if both > 0 else 0.0,
             "ofi": lambda: total(sum(side * units(x) for side, x in inside)),
         }[entry]()
@@ -191,8 +205,13 @@ class Features(Log):
         return math.sqrt(square)
 
     def funding_avg(self, n, w, t, before):
-        known = [x for k, i in enumerate(self.instruments) if i[1] == self.instruments[n][1]
-                 for x in [self.standing("funding_avg", "funding", k, w, t, before)] if not math.isnan(x)]
+        known = [
+            x
+            for k, i in enumerate(self.instruments)
+            if i[1] == self.instruments[n][1]
+            for x in [self.standing("funding_avg", "funding", k, w, t, before)]
+            if not math.isnan(x)
+        ]
         out = 0.0
         for x in known:
             out += x
@@ -226,11 +245,22 @@ class Features(Log):
         if key.startswith("risk."):
             stated, last = said.get(STATED, {}), said.get(TRADED, NAN)
             high, low = stated.get("buy_max") or NAN, stated.get("sell_min") or NAN
-            return {"adl_distance": stated.get("distance", NAN), "pool": stated.get("pool", NAN), "pool_drawdown": stated.get("drawdown", NAN),
-                    "limit_up_bps": (high / last - 1.0) * 1e4, "limit_down_bps": (1.0 - low / last) * 1e4}[key[5:]]
+            return {
+                "adl_distance": stated.get("distance", NAN),
+                "pool": stated.get("pool", NAN),
+                "pool_drawdown": stated.get("drawdown", NAN),
+                "limit_up_bps": (high / last - 1.0) * 1e4,
+                "limit_down_bps": (1.0 - low / last) * 1e4,
+            }[key[5:]]
         last, mark, index, funding, oi = (said.get(stream, NAN) for stream in (TRADED, MARKED, INDEXED, FUNDED, OPEN))
-        return {"price.last": last, "price.mark": mark, "price.basis": mark / index - 1.0, "funding.funding": funding, "oi.oi": oi,
-                "oi.oi_value": oi * mark}[key]
+        return {
+            "price.last": last,
+            "price.mark": mark,
+            "price.basis": mark / index - 1.0,
+            "funding.funding": funding,
+            "oi.oi": oi,
+            "oi.oi_value": oi * mark,
+        }[key]
 
     # ---- candles and cascades ----
 
@@ -240,7 +270,7 @@ class Features(Log):
         if since > t or bar < back or (bar - back) * w < since:
             return NAN
         course = self.course("price", n, t, before)
-        course = course[max((k + 1 for k, (_, x) in enumerate(course) if math.isnan(x)), default=0):]
+        course = course[max((k + 1 for k, (_, x) in enumerate(course) if math.isnan(x)), default=0) :]
 
         def ohlc(k):
             close = self.stood(course, k * w)
@@ -299,7 +329,19 @@ class Features(Log):
         if key in LATEST:
             return LATEST[key]
         group, entry = key.split(".")
-        return [DELEVERAGED if entry == "deleveraged" else FORCED if group == "liquidations" else FUNDED if group == "funding" else OPEN if group == "oi" else QUOTED if entry == "ofi" else TRADED]
+        return [
+            DELEVERAGED
+            if entry == "deleveraged"
+            else FORCED
+            if group == "liquidations"
+            else FUNDED
+            if group == "funding"
+            else OPEN
+            if group == "oi"
+            else QUOTED
+            if entry == "ofi"
+            else TRADED
+        ]
 
     # ---- what is remembered for a lag ----
 
@@ -321,9 +363,12 @@ class Features(Log):
         for k in whose:
             moments = sorted({ts for ts in self.times[k] if then < ts <= t})
             turns = [self.since(k, x, False, stream) for x in [then, *moments]]
-            told = ([x for x, *_ in self.told(key, k, t)] if entry in COURSED
-                    else [ts for ts, *_ in self.sided(source_of(key), k, t, False)]
-                    + [self.times[k][b] for b in self.breaks(k, t, False, stream) if stream == FORCED])
+            told = (
+                [x for x, *_ in self.told(key, k, t)]
+                if entry in COURSED
+                else [ts for ts, *_ in self.sided(source_of(key), k, t, False)]
+                + [self.times[k][b] for b in self.breaks(k, t, False, stream) if stream == FORCED]
+            )
             if sum(a != b for a, b in zip(turns, turns[1:], strict=False)) > TURNS or sum(x > then for x in told) > room:
                 return True
         return False

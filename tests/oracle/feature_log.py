@@ -5,18 +5,18 @@ Times: `entries(n, t, before)` are what came up to t, or strictly before t for a
 
 from bisect import bisect_left, bisect_right
 
-NEVER = 2 ** 63 - 1
+NEVER = 2**63 - 1
 LIQUIDATION, TRADE, BBO, TICKER, FEED, DELEVERAGE, VENUE = 1, 2, 3, 4, 6, 12, 13
 UP, DOWN, GAP = 1, 2, 3
-FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN, STATED = 1, 2, 4, 8, 16, 32, 64, 128       # what is received of a contract
-DELEVERAGED = 256        # comes with FORCED: interrupted as that is, and spoken of by itself
+FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN, STATED = 1, 2, 4, 8, 16, 32, 64, 128  # what is received of a contract
+DELEVERAGED = 256  # comes with FORCED: interrupted as that is, and spoken of by itself
 
 
 class Log:
     def __init__(self, published):
         """published: of each contract, whether it is known that its venue publishes liquidations."""
         self.start, self.published, count = None, published, len(published)
-        self.log = [[] for _ in range(count)]     # rows (ts, kind, fields...); of FEED: (ts, FEED, state, streams)
+        self.log = [[] for _ in range(count)]  # rows (ts, kind, fields...); of FEED: (ts, FEED, state, streams)
         self.times = [[] for _ in range(count)]
 
     def push(self, n, ts, kind, *fields):
@@ -25,7 +25,7 @@ class Log:
         self.times[n].append(ts)
 
     def entries(self, n, t, before):
-        return self.log[n][:(bisect_left if before else bisect_right)(self.times[n], t)]
+        return self.log[n][: (bisect_left if before else bisect_right)(self.times[n], t)]
 
     # ---- from when on what is received is whole ----
 
@@ -59,7 +59,11 @@ class Log:
                     told, spoken = ts, None
                 elif state == UP and (down or told is None and spoken is None):
                     down, told, spoken = False, ts, None
-            elif not down and spoken is None and (listened and self.published[n] and kind in (LIQUIDATION, TRADE, BBO, TICKER) or self.says(row) & stream):
+            elif (
+                not down
+                and spoken is None
+                and (listened and self.published[n] and kind in (LIQUIDATION, TRADE, BBO, TICKER) or self.says(row) & stream)
+            ):
                 spoken = ts
         if listened:
             spoken = told if spoken is None else spoken

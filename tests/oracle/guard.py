@@ -20,12 +20,12 @@ class Guard:
     entries_off: bool = False
     latched: Reason = Reason.OK
     breach: str = "NONE"
-    lowered: int = -1                                   # when a limit became stricter last
-    sent: list = field(default_factory=list)            # times of everything that passed
-    entries: list = field(default_factory=list)         # (time, instrument, sequence, id, notional), each id once
-    asked: dict = field(default_factory=dict)           # (instrument, sequence) -> requests, counted from its first entry on
-    released: set = field(default_factory=set)          # positions in `entries` that are over
-    started: dict = field(default_factory=dict)         # instrument -> latest sequence that entered
+    lowered: int = -1  # when a limit became stricter last
+    sent: list = field(default_factory=list)  # times of everything that passed
+    entries: list = field(default_factory=list)  # (time, instrument, sequence, id, notional), each id once
+    asked: dict = field(default_factory=dict)  # (instrument, sequence) -> requests, counted from its first entry on
+    released: set = field(default_factory=set)  # positions in `entries` that are over
+    started: dict = field(default_factory=dict)  # instrument -> latest sequence that entered
 
     def check(self, r, now: int, last: float):
         opening = r["action"] != Action.ACTION_CANCEL and not r["flags"] & RequestFlag.REDUCE_ONLY
@@ -101,7 +101,7 @@ class Guard:
             return Reason.STALE_EVENT if int(r["ts"]) <= began else self.latch("OLD_BRACKET", Reason.RISK_GUARD)
         if len(mine) >= self.limits["orders_per_signal_max"]:
             return self.latch("PER_SIGNAL", Reason.RISK_PER_SIGNAL) if decided else Reason.RISK_PER_SIGNAL
-        if sum(now - t < 60 * 10 ** 9 for t, *_ in self.entries) >= self.limits["orders_per_minute_max"]:
+        if sum(now - t < 60 * 10**9 for t, *_ in self.entries) >= self.limits["orders_per_minute_max"]:
             return Reason.RISK_RATE
         open_now = [e for n, e in enumerate(self.entries) if n not in self.released and (e[1] != instrument or e[2] == sequence)]
         return Reason.RISK_EXPOSURE if sum(e[4] for e in open_now) + notional > self.limits["total_notional_max"] else None

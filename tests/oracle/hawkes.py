@@ -12,13 +12,16 @@ class Hawkes:
         self.__dict__.update(config)
         self.instruments = instruments
         self.n = self.fast + self.slow + self.cross
-        self.events = []                                  # (ts, instrument, side, mark)
+        self.events = []  # (ts, instrument, side, mark)
         self.own = [_Own(self.n) for _ in range(instruments)]
         self.fast_decay, self.slow_decay, self.base_decay = (math.log(2.0) / s for s in (self.fast_s, self.slow_s, self.base_s))
 
     def total(self, now, side, instrument, decay, marked):
-        return math.fsum((mark if marked else 1.0) * math.exp(-decay * (now - ts) * 1e-9) for ts, i, s, mark in self.events
-                         if s == side and instrument in (None, i))
+        return math.fsum(
+            (mark if marked else 1.0) * math.exp(-decay * (now - ts) * 1e-9)
+            for ts, i, s, mark in self.events
+            if s == side and instrument in (None, i)
+        )
 
     def counted(self, now, side, instrument):
         """Own and all events of the baseline, and its seconds."""
@@ -33,9 +36,11 @@ class Hawkes:
     def excited(self, now, side, instrument):
         own, everything, _ = self.counted(now, side, instrument)
         share = (own + self.prior_events) / (everything + self.prior_events * self.instruments)
-        return (self.fast * self.fast_decay * self.total(now, side, instrument, self.fast_decay, True)
-                + self.slow * self.slow_decay * self.total(now, side, instrument, self.slow_decay, True)
-                + self.cross * share * self.slow_decay * self.total(now, side, None, self.slow_decay, True))
+        return (
+            self.fast * self.fast_decay * self.total(now, side, instrument, self.fast_decay, True)
+            + self.slow * self.slow_decay * self.total(now, side, instrument, self.slow_decay, True)
+            + self.cross * share * self.slow_decay * self.total(now, side, None, self.slow_decay, True)
+        )
 
     def intensity(self, now, side, instrument=0):
         return (1.0 - self.n) * self.rate(now, side, instrument) + self.excited(now, side, instrument)
@@ -49,7 +54,7 @@ class Hawkes:
         immigrant = (self.prior_per_min / 60.0 if first else self.rate(ts, side, instrument)) * (1.0 - own.fit)
         own.fit += max(1.0 / self.fit_events, 1.0 / (own.events + FIT_PRIOR)) * (caused / (caused + immigrant) - own.fit)
         own.fit = min(max(own.fit, 0.001), 0.999)
-        raw = notional ** self.size_power
+        raw = notional**self.size_power
         mark = min(raw / own.mark_mean, self.mark_max) if own.events else 1.0
         own.events += 1
         step = max(1e-3, 1.0 / own.events)
@@ -90,7 +95,7 @@ class _Own:
         if bin_ == self.bin:
             return
         self.done += [self.in_bin] + [0] * (bin_ - self.bin - 1)
-        complete = self.bin - self.first_bin + 1          # with the one that just ended; empty ones after it count from the next on
+        complete = self.bin - self.first_bin + 1  # with the one that just ended; empty ones after it count from the next on
         seen = self.done[:complete]
         keep = 2.0 ** (-config.bin_s / config.branching_s)
         weights = [keep ** (complete - 1 - k) for k in range(complete)]
@@ -109,6 +114,7 @@ def mean_horizon(fast, slow, cross, fast_decay, slow_decay, horizon_s, base, own
 
     own, group: (fast, slow) sums of marks at the start.
     """
+
     def walk(steps):
         h, (f, s), (gf, gs), total = horizon_s / steps, own, group, 0.0
         for _ in range(steps):
@@ -118,6 +124,7 @@ def mean_horizon(fast, slow, cross, fast_decay, slow_decay, horizon_s, base, own
             f, s = f + h * (mine - fast_decay * f), s + h * (mine - slow_decay * s)
             gf, gs = gf + h * (all_ - fast_decay * gf), gs + h * (all_ - slow_decay * gs)
         return total
+
     rough, fine, finest = walk(20_000), walk(40_000), walk(80_000)
     a, b = 2 * fine - rough, 2 * finest - fine
     return (4 * b - a) / 3
@@ -150,7 +157,7 @@ def expected(kernel: Hawkes, now, side, horizon_s, instrument=0):
     share = (own + prior) / (everything + prior * kernel.instruments)
     a, b = kernel.fast * kernel.fast_decay, kernel.slow * kernel.slow_decay
     c, (d, e) = kernel.cross * kernel.slow_decay, (kernel.fast_decay, kernel.slow_decay)
-    mine = np.array([a, b, 0.0, c * share, rate * (own + prior), 0.0])                       # intensity as a row: own f, s, group f, s, 1, events
+    mine = np.array([a, b, 0.0, c * share, rate * (own + prior), 0.0])  # intensity as a row: own f, s, group f, s, 1, events
     group = np.array([0.0, 0.0, a, b + c, rate * (everything + prior * kernel.instruments), 0.0])
     m = np.array([mine, mine, group, group, np.zeros(6), mine]) - np.diag([d, e, d, e, 0.0, 0.0])
     squarings = max(0, int(np.ceil(np.log2(np.abs(m).max() * horizon_s))) + 4)

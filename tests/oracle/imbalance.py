@@ -24,8 +24,21 @@ class ImbalanceOracle:
 
     def say(self, ts: int, phase: str) -> Said:
         self.active = phase == "ACTIVE"
-        return Said(ts, self.first, phase, self.side, len(self.inside.rows), self.inside.of(1), self.inside.of(-1), self.share,
-                    self.share_of(self.side), self.price, self.inside.total(), self.sequence, ts < self.until)
+        return Said(
+            ts,
+            self.first,
+            phase,
+            self.side,
+            len(self.inside.rows),
+            self.inside.of(1),
+            self.inside.of(-1),
+            self.share,
+            self.share_of(self.side),
+            self.price,
+            self.inside.total(),
+            self.sequence,
+            ts < self.until,
+        )
 
     def end(self, ts: int) -> list[Said]:
         over = self.active and (not self.inside.rows or self.share_of(self.side) <= self.normal)

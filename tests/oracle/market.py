@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-TRADE, QUOTE, MARK, FUNDING, LIQUIDATION = 2, 4, 8, 32, 1         # bits of streams
-UP, DOWN, GAP = 1, 2, 3                                 # of a feed
-REMEMBERED = 16                                         # quotes whose spread counts
-MARK_AGE = 60 * 10 ** 9
-DOUBT = 10 ** 9                                         # so long a quote may follow a trade that contradicts the one before
+TRADE, QUOTE, MARK, FUNDING, LIQUIDATION = 2, 4, 8, 32, 1  # bits of streams
+UP, DOWN, GAP = 1, 2, 3  # of a feed
+REMEMBERED = 16  # quotes whose spread counts
+MARK_AGE = 60 * 10**9
+DOUBT = 10**9  # so long a quote may follow a trade that contradicts the one before
 
 
 def concerns(streams: int, one: int) -> bool:
@@ -25,8 +25,8 @@ class MarketOracle:
         self.mark = self.rate = 0.0
         self.spreads: list[int] = []
         self.quote_until = self.mark_until = self.doubt_until = self.last_at = self.mark_at = -1
-        self.stopped = False                            # trades were interrupted, and none has come since
-        self.ended_by = ""                              # the quote: '' = it holds, or was too old
+        self.stopped = False  # trades were interrupted, and none has come since
+        self.ended_by = ""  # the quote: '' = it holds, or was too old
 
     # ---- what happens ----
 
@@ -36,7 +36,7 @@ class MarketOracle:
         latest = self.spreads[-REMEMBERED:]
         if latest and beyond > 0 and beyond > Fraction(sum(latest), len(latest)):
             if self.alive(ts):
-                self.doubt_until = ts + DOUBT           # perhaps a quote follows
+                self.doubt_until = ts + DOUBT  # perhaps a quote follows
             self.end("print", ts)
 
     def quote(self, ts: int, bid: int, ask: int, bid_lots: int, ask_lots: int) -> None:
@@ -88,7 +88,7 @@ class MarketOracle:
     def half(self) -> int:
         """Half of the spread, rounded up; where nothing is known of it, a tick."""
         if self.half_spread is not None:
-            return -(-self.last * round(self.half_spread * 10 ** 8) // 10 ** 8)
+            return -(-self.last * round(self.half_spread * 10**8) // 10**8)
         latest = self.spreads[-REMEMBERED:]
         return -(-sum(latest) // (2 * len(latest))) if latest else 1
 

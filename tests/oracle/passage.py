@@ -24,7 +24,7 @@ def pyramid(column: Sequence[int], pick) -> tuple[list[int], list[int]]:
     flat: list[int] = []
     offsets, level = [0], list(column)
     while len(level) > 64:
-        level = [pick(level[k:k + 64]) for k in range(0, len(level), 64)]
+        level = [pick(level[k : k + 64]) for k in range(0, len(level), 64)]
         flat += level
         offsets.append(len(flat))
     return flat, offsets

@@ -96,8 +96,9 @@ class EstimatedPending:
         self.flow = {1: [0.0, 0.0], -1: [0.0, 0.0]}
 
     def between(self, low, high, side=0):
-        return math.fsum(qty * self.centre(i) for s, cells in self.levels.items() if side in (0, s) for i, qty in cells.items()
-                         if low <= self.centre(i) <= high)
+        return math.fsum(
+            qty * self.centre(i) for s, cells in self.levels.items() if side in (0, s) for i, qty in cells.items() if low <= self.centre(i) <= high
+        )
 
     def totals(self, side):
         return self.taken[side] | {"present": math.fsum(self.levels[side].values())}

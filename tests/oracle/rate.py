@@ -31,8 +31,23 @@ class RateOracle:
         z = (count - mean) / std if std > 0.0 else 0.0
         error = self.segments.error() * (1.0 + abs(z)) / std + 1e-12 * (1.0 + abs(z)) if std > 0.0 else 0.0
         per_minute = 60.0 / self.window_s
-        return Said(ts, self.first, phase, self.side, count, longs, shorts, self.bound * per_minute, z, self.price,
-                    self.inside.total(), self.sequence, ts < self.until, error, 1e-9 * per_minute * (1.0 + self.bound))
+        return Said(
+            ts,
+            self.first,
+            phase,
+            self.side,
+            count,
+            longs,
+            shorts,
+            self.bound * per_minute,
+            z,
+            self.price,
+            self.inside.total(),
+            self.sequence,
+            ts < self.until,
+            error,
+            1e-9 * per_minute * (1.0 + self.bound),
+        )
 
     def due(self) -> int | None:
         """When somebody leaves: then all that is inside is known. Nobody leaves a full window; how many are inside is known when a segment ends."""

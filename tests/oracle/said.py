@@ -21,7 +21,7 @@ class Said:
     rolling: float
     sequence: int
     uncertain: bool
-    z_error: float = 0.0     # what the kernel's z may be off by
+    z_error: float = 0.0  # what the kernel's z may be off by
     threshold_error: float = 0.0
 
 
@@ -40,7 +40,7 @@ class Inside:
     def push(self, ts: int, side: int, notional: float) -> None:
         self.advance(ts)
         self.dropped += len(self.rows) == self.capacity
-        self.rows = [*self.rows, (ts, side, notional)][-self.capacity:]
+        self.rows = [*self.rows, (ts, side, notional)][-self.capacity :]
 
     def full(self) -> bool:
         return len(self.rows) == self.capacity
@@ -89,7 +89,7 @@ class Segments:
         segment = ts // self.segment_ns
         if self.running is not None and segment > self.running:
             empty = min(segment - self.running - 1, self.baseline)
-            self.done = [*self.done, added(self.values), *[0.0] * empty][-self.baseline:]
+            self.done = [*self.done, added(self.values), *[0.0] * empty][-self.baseline :]
             self.running, self.values = segment, []
 
     def push(self, ts: int, x: float) -> None:

@@ -17,8 +17,8 @@ from oracle.orders import Belief, Resting
 from oracle.venue import CLOSE, END_LIQUIDATED, END_MAX_HOLD, END_POST_ONLY, END_VENUE, ENTRY, FORCED, NEVER, STOP, TARGET, VenueOracle
 
 END_TTL, END_TARGET, END_STOP, END_PHASE, END_UNPROTECTED = 60, 61, 62, 64, 67
-SECOND = 10 ** 9
-UNCERTAIN = 1                # flag of a signal: the feed has not been whole
+SECOND = 10**9
+UNCERTAIN = 1  # flag of a signal: the feed has not been whole
 
 
 @dataclass
@@ -38,18 +38,18 @@ class Settings:
     exit_phase: int = 0
     fills: str = "through"
     walk: bool = False
-    hidden: bool = True                             # levels behind the best are full until they are shown
-    order_latency: int | list[int] = 0              # ns, or samples of it
+    hidden: bool = True  # levels behind the best are full until they are shown
+    order_latency: int | list[int] = 0  # ns, or samples of it
     ack_latency: int | list[int] = 0
     seed: int = 0
     maker_fee: float = 0.0002
     taker_fee: float = 0.00055
-    funding: int = 0                                # ns, 0 = never
+    funding: int = 0  # ns, 0 = never
     leverage: int = 0
     maintenance: Fraction = Fraction(1, 200)
     quote_age: int = 10 * SECOND
     print_wait: int = 5 * SECOND
-    half_spread: Fraction | None = None             # share of the price; None = as the quotes show it
+    half_spread: Fraction | None = None  # share of the price; None = as the quotes show it
 
 
 @dataclass
@@ -58,15 +58,15 @@ class PaperOracle:
     g: Settings
     tick: float
     lot: float
-    fills: list = field(default_factory=list)       # (ts known, role, price, lots, fee, flags, reason)
-    trades: list = field(default_factory=list)      # (ts, reason, gross, fees, net, hold_s)
-    skipped: list = field(default_factory=list)     # (ts, reason) brackets that ended without a fill
-    funded: list = field(default_factory=list)      # (ts, bracket, side, price, qty, paid, rate)
-    alarms: list = field(default_factory=list)      # (ts, what)
+    fills: list = field(default_factory=list)  # (ts known, role, price, lots, fee, flags, reason)
+    trades: list = field(default_factory=list)  # (ts, reason, gross, fees, net, hold_s)
+    skipped: list = field(default_factory=list)  # (ts, reason) brackets that ended without a fill
+    funded: list = field(default_factory=list)  # (ts, bracket, side, price, qty, paid, rate)
+    alarms: list = field(default_factory=list)  # (ts, what)
 
     def __post_init__(self):
         self.venue, self.number = VenueOracle(self.instrument, self.g), 0
-        self.market = self.venue.market                 # the engine and its simulated venue hear the same
+        self.market = self.venue.market  # the engine and its simulated venue hear the same
         self.state, self.flat_until, self.now, self.interrupted = "flat", 0, 0, 0
 
     # ---- the engine ----
@@ -99,8 +99,9 @@ class PaperOracle:
         price = entry_ticks(side, self.market.last, g.offset, g.market)
         lots = floor(g.notional / (self.instrument.price(price) * self.instrument.multiplier) / self.lot * (1 + 1e-12))
         lots = min(lots, self.instrument.max_lots)
-        if lots < self.instrument.min_lots or (self.instrument.qty(lots) * self.instrument.multiplier * self.instrument.price(price)
-                                               < self.instrument.min_notional):
+        if lots < self.instrument.min_lots or (
+            self.instrument.qty(lots) * self.instrument.multiplier * self.instrument.price(price) < self.instrument.min_notional
+        ):
             return
         self.number += 1
         self.side, self.sequence, self.reference, self.state = side, sequence, self.market.last, "entering"
@@ -119,8 +120,9 @@ class PaperOracle:
         b.attempt += 1
         b.price = entry_ticks(self.side, self.reference, self.g.offset, self.g.market)
         self.belief[STOP].price = stop_ticks(self.side, b.price, self.g.loss)
-        self.ask_for(ts, "create", ENTRY, Resting(ENTRY, b.attempt, self.side, b.price, b.lots, self.g.market, not self.g.market,
-                                                  stop=self.belief[STOP].price))
+        self.ask_for(
+            ts, "create", ENTRY, Resting(ENTRY, b.attempt, self.side, b.price, b.lots, self.g.market, not self.g.market, stop=self.belief[STOP].price)
+        )
 
     @property
     def held(self):
@@ -144,7 +146,9 @@ class PaperOracle:
                     if close.attempt == 5:
                         self.alarms.append((ts, "stuck"))
                     close.attempt, close.lots, close.price = close.attempt + 1, self.held, 0
-                    self.ask_for(ts, "create", CLOSE, Resting(CLOSE, close.attempt, -self.side, 0, self.held, True, reduce_only=True, why=self.reason))
+                    self.ask_for(
+                        ts, "create", CLOSE, Resting(CLOSE, close.attempt, -self.side, 0, self.held, True, reduce_only=True, why=self.reason)
+                    )
             elif self.g.profit:
                 self.keep_target(ts, target)
         elif self.entered or entry.state == "ended":
@@ -158,10 +162,11 @@ class PaperOracle:
         if not target.open:
             if ts >= target.not_before and target.attempt < 5:
                 target.attempt, target.lots, target.price = target.attempt + 1, self.held, wanted
-                self.ask_for(ts, "create", TARGET, Resting(TARGET, target.attempt, -self.side, target.price, target.lots, False,
-                                                           not self.taker_target, True))
+                self.ask_for(
+                    ts, "create", TARGET, Resting(TARGET, target.attempt, -self.side, target.price, target.lots, False, not self.taker_target, True)
+                )
         elif target.state == "live" and not target.asked and (target.lots - target.filled != self.held or target.price != wanted):
-            target.lots, target.price = target.filled + self.held, wanted       # the average of the fills, not the first of them
+            target.lots, target.price = target.filled + self.held, wanted  # the average of the fills, not the first of them
             self.ask_for(ts, "amend", TARGET)
 
     def finish(self, ts):
@@ -193,10 +198,10 @@ class PaperOracle:
         if kind == "funding":
             self.funded.append((ts, number, more["side"], more["price"], more["qty"], more["paid"], more["rate"]))
         if kind == "funding" or self.state == "flat":
-            return
-        if number != self.number:           # late news of the bracket before
+            return None
+        if number != self.number:  # late news of the bracket before
             assert kind != "fill"
-            return
+            return None
         if role == FORCED:
             self.hear_fill(ts, None, role, more)
             return self.settle(ts)
@@ -205,7 +210,7 @@ class PaperOracle:
         if kind == "fill":
             self.hear_fill(ts, b if mine else None, role, more)
         elif mine and kind in ("new", "fired") and (b.state != "ended" or role == STOP and kind == "new"):
-            if b.state == "ended":              # the attached stop of another position: where the entry put it
+            if b.state == "ended":  # the attached stop of another position: where the entry put it
                 b.asked, b.price = "", more["price"]
             b.fired = kind == "fired" or b.fired and b.state == "live"
             b.state = "live"
@@ -224,12 +229,13 @@ class PaperOracle:
 
     def hear_fill(self, ts, b, role, more):
         self.paid += more["fee"]
-        self.fills.append((ts, role, self.instrument.price(more["price"]), self.instrument.qty(more["lots"]), more["fee"], more["flags"],
-                           more["reason"]))
+        self.fills.append(
+            (ts, role, self.instrument.price(more["price"]), self.instrument.qty(more["lots"]), more["fee"], more["flags"], more["reason"])
+        )
         if b is not None:
             b.filled += more["lots"]
             b.state = "ended" if role == STOP or b.filled >= b.lots else "live"
-        if role == STOP and self.held > more["lots"]:       # in pieces: it has as long as they keep coming
+        if role == STOP and self.held > more["lots"]:  # in pieces: it has as long as they keep coming
             assert b.fired, "a venue says that a stop has fired before it says what it got"
             b.state = "live"
             self.protect_at = 0 if self.reason else ts + SECOND
@@ -265,11 +271,19 @@ class PaperOracle:
         elif role == TARGET and reason == END_POST_ONLY:
             self.taker_target = True
         elif role in (TARGET, CLOSE) and not b.filled and asked != "cancel":
-            b.not_before = ts + min(10 ** 8 << b.attempt, 30 * 10 ** 9)
+            b.not_before = ts + min(10**8 << b.attempt, 30 * 10**9)
         elif role == ENTRY:
             self.entry_reason = reason
-            if (reason == END_POST_ONLY and self.tried < self.g.requotes and not self.entered and not self.reason and asked != "cancel"
-                    and ts < self.ttl_at and self.interrupted < self.entry_asked and self.may_enter(ts)):
+            if (
+                reason == END_POST_ONLY
+                and self.tried < self.g.requotes
+                and not self.entered
+                and not self.reason
+                and asked != "cancel"
+                and ts < self.ttl_at
+                and self.interrupted < self.entry_asked
+                and self.may_enter(ts)
+            ):
                 self.tried += 1
                 self.reference = self.market.last
                 self.place_entry(ts)
@@ -321,12 +335,17 @@ class PaperOracle:
         """`signals`: those that the engine's own clock causes, in order; the due ones are taken out."""
         while True:
             arrivals, reports = self.venue.arrivals, self.venue.reports
-            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, self.venue.next_wait,
-                     min(signals[0].ts if signals else NEVER, self.deadline()), reports[0][0] if reports else NEVER)
+            times = (
+                arrivals[0][0] if arrivals else NEVER,
+                self.venue.next_funding,
+                self.venue.next_wait,
+                min(signals[0].ts if signals else NEVER, self.deadline()),
+                reports[0][0] if reports else NEVER,
+            )
             ts = min(times)
             if ts > now:
                 return
-            self.now = max(self.now, ts)        # a deadline that a late report brings up may lie in the past: it is served now
+            self.now = max(self.now, ts)  # a deadline that a late report brings up may lie in the past: it is served now
             if ts == times[0]:
                 self.venue.arrive(*arrivals.pop(0))
             elif ts == times[1]:
@@ -352,7 +371,7 @@ class PaperOracle:
         """One market event: ('trade', ticks, lots, aggressor), ('quote', bid, ask, their lots), ('ticker', mark or 0, rate, unstated),
         ('feed', state, streams, instrument) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
         self.advance(ts, timed)
-        if kind == "quote" and not 0 < what[0] < what[1]:        # nobody can trade against it, and the one before has been taken back
+        if kind == "quote" and not 0 < what[0] < what[1]:  # nobody can trade against it, and the one before has been taken back
             kind, what = "feed", (GAP, QUOTE, 0)
         if kind != "signal":
             getattr(self.market, kind)(ts, *what)

@@ -18,8 +18,8 @@ CROSS, THROUGH, TOUCH, QUEUE, FIRED, TIMED, LIQUIDATED, CLOSED = range(1, 9)
 END_MAX_HOLD, END_POST_ONLY, END_VENUE, END_REDUCE, END_LIQUIDATED = 63, 65, 69, 70, 71
 NEVER = 1 << 62
 CREATE, AMEND, CANCEL = 1, 2, 3
-MILLIONTH = Fraction(1, 10 ** 6)
-MAKER, PRINT, MOVED = 1, 2, 4           # how a fill was priced; a taker's 0 = by a live quote
+MILLIONTH = Fraction(1, 10**6)
+MAKER, PRINT, MOVED = 1, 2, 4  # how a fill was priced; a taker's 0 = by a live quote
 
 
 def scrambled(x: int) -> int:
@@ -46,7 +46,7 @@ class VenueOracle:
         self.arrivals, self.reports = [], []
         self.places: list[Resting | None] = [None] * 16
         self.position = self.serial = 0
-        self.met: Counter[str] = Counter()              # which branches were reached
+        self.met: Counter[str] = Counter()  # which branches were reached
         self.cost, self.bracket, self.paid_until, self.forcing = Fraction(0), 0, 0, False
         self.last_arrival = self.last_report = 0
 
@@ -276,13 +276,13 @@ class VenueOracle:
             order.wait = self.market.quote_until + 1
             self.met["waits for a live quote"] += 1
         elif self.market.stopped:
-            order.wait = ts + max(self.g.print_wait, 10 ** 9)
+            order.wait = ts + max(self.g.print_wait, 10**9)
             self.met["waits for trades to come back"] += 1
         elif self.market.last:
             self.met[f"moved: {'walk' if self.g.walk else 'next'}"] += 1
             self.take(ts, order, self.market.moved(order.side), NEVER, MOVED)
         else:
-            order.wait = ts + max(self.g.print_wait, 10 ** 9)
+            order.wait = ts + max(self.g.print_wait, 10**9)
 
     # ---- the venue itself ----
 
@@ -300,8 +300,16 @@ class VenueOracle:
         price = m.mark if by_mark else known
         self.met["funding at the " + ("mark" if by_mark else "last trade" if m.last else "stale mark" if m.mark else "quote")] += 1
         qty = self.instrument.qty(abs(self.position))
-        self.post(ts, ts, 0, "funding", self.bracket, 0, 0, {"price": price, "qty": qty, "rate": m.rate, "side": side,
-                                                            "paid": price * qty * self.instrument.multiplier * m.rate * side})
+        self.post(
+            ts,
+            ts,
+            0,
+            "funding",
+            self.bracket,
+            0,
+            0,
+            {"price": price, "qty": qty, "rate": m.rate, "side": side, "paid": price * qty * self.instrument.multiplier * m.rate * side},
+        )
 
     @property
     def forced_at(self):

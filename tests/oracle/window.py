@@ -23,5 +23,13 @@ class Window:
         """long, short, total, long_count, short_count, long_max, short_max, dropped."""
         longs = [x for _, side, x in self.inside if side > 0]
         shorts = [x for _, side, x in self.inside if side < 0]
-        return [math.fsum(longs), math.fsum(shorts), math.fsum(longs + shorts), len(longs), len(shorts),
-                max(longs, default=0.0), max(shorts, default=0.0), self.dropped]
+        return [
+            math.fsum(longs),
+            math.fsum(shorts),
+            math.fsum(longs + shorts),
+            len(longs),
+            len(shorts),
+            max(longs, default=0.0),
+            max(shorts, default=0.0),
+            self.dropped,
+        ]

@@ -20,8 +20,21 @@ class ZoneOracle:
 
     def say(self, ts, phase, z):
         self.active = phase == "ACTIVE"
-        return Said(ts, self.first, phase, self.side, self.zone["cells"], self.zone["long_notional"], self.zone["short_notional"], self.threshold, z,
-                    self.price, self.through, self.sequence, ts < self.until)
+        return Said(
+            ts,
+            self.first,
+            phase,
+            self.side,
+            self.zone["cells"],
+            self.zone["long_notional"],
+            self.zone["short_notional"],
+            self.threshold,
+            z,
+            self.price,
+            self.through,
+            self.sequence,
+            ts < self.until,
+        )
 
     def end(self, ts, z):
         self.inside = ts

@@ -6,14 +6,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-QUESTIONS = ("P95", "Bybit's frames", "refused", "03:12", "fees", "wire format", "a venue", "a detector", "a preset", "a fault", "a feature",
-             "a policy")
+QUESTIONS = (
+    "P95",
+    "Bybit's frames",
+    "refused",
+    "03:12",
+    "fees",
+    "wire format",
+    "a venue",
+    "a detector",
+    "a preset",
+    "a fault",
+    "a feature",
+    "a policy",
+)
 
 
 def named(text: str) -> list[str]:
     """Files and folders of the repository in backticks."""
-    return [name for name in re.findall(r"`([\w./-]+)`", text)
-            if re.match(r"(liqcore|pysrc|tests|examples|docs|benches)/", name) or name.endswith(".md")]
+    return [
+        name for name in re.findall(r"`([\w./-]+)`", text) if re.match(r"(liqcore|pysrc|tests|examples|docs|benches)/", name) or name.endswith(".md")
+    ]
 
 
 def test_every_file_that_it_names_exists():

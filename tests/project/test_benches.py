@@ -17,9 +17,16 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc
 
 
 def a_case(case_id, unit, **contestants):
-    return {"id": case_id, "title": case_id, "unit": unit, "skipped": {"gone": "not installed here"}, "contestants": {
-        name: {"min": low, "median": middle, "max": high, "samples": 3, "items": 10, "note": ""}
-        for name, (low, middle, high) in contestants.items()}}
+    return {
+        "id": case_id,
+        "title": case_id,
+        "unit": unit,
+        "skipped": {"gone": "not installed here"},
+        "contestants": {
+            name: {"min": low, "median": middle, "max": high, "samples": 3, "items": 10, "note": ""}
+            for name, (low, middle, high) in contestants.items()
+        },
+    }
 
 
 CASES = {
@@ -50,9 +57,15 @@ def test_a_figure_is_reached_on_the_right_side_of_its_floor():
 
 def test_the_interleaving_counts_items_and_orders_costs():
     pool = list(range(100))
-    case = timing.Case("x", "x", "item", [
-        timing.Contestant("cheap", timing.per_item(lambda x: x, pool)),
-        timing.Contestant("dear", timing.per_item(lambda x: sum(range(2000)), pool))])
+    case = timing.Case(
+        "x",
+        "x",
+        "item",
+        [
+            timing.Contestant("cheap", timing.per_item(lambda x: x, pool)),
+            timing.Contestant("dear", timing.per_item(lambda x: sum(range(2000)), pool)),
+        ],
+    )
     got = timing.measure(case, repeats=3, target_ms=1.0)["contestants"]
     assert got["cheap"]["items"] > got["dear"]["items"]
     for c in got.values():
@@ -60,8 +73,12 @@ def test_the_interleaving_counts_items_and_orders_costs():
 
 
 def test_the_gate_sees_regressions_missing_budgets_and_lost_loops():
-    verdicts = {row[0]: row[3] for row in check.compare(
-        {"same": 100.0, "slower": 102.1, "faster": 90.0, "new": 5.0}, {"same": 101.0, "slower": 100.0, "faster": 100.0, "lost": 7.0})}
+    verdicts = {
+        row[0]: row[3]
+        for row in check.compare(
+            {"same": 100.0, "slower": 102.1, "faster": 90.0, "new": 5.0}, {"same": 101.0, "slower": 100.0, "faster": 100.0, "lost": 7.0}
+        )
+    }
     assert verdicts["same"] == "ok"
     assert verdicts["slower"] == "REGRESSION"
     assert verdicts["faster"].startswith("better")
@@ -106,6 +123,7 @@ def test_the_published_page_is_what_the_published_results_say():
 def test_budgets_cover_every_loop():
     pytest.importorskip("Cython")
     from benches import counted
+
     for key, budgets in json.loads(check.BUDGETS.read_text()).items():
         assert set(budgets) == set(counted.loops()), key
         assert all(math.isfinite(x) and x > 0 for x in budgets.values())
@@ -114,8 +132,14 @@ def test_budgets_cover_every_loop():
 @pytest.mark.slow
 def test_one_group_runs_end_to_end(tmp_path):
     """encode is the smallest group that has ours, rivals, a probe inside C and equal bytes from all."""
-    done = subprocess.run([sys.executable, "-c", "import json; from benches import encode; print(json.dumps(encode.run(True)))"],
-                          capture_output=True, text=True, timeout=120, cwd=build.ROOT, env=build.environment())
+    done = subprocess.run(
+        [sys.executable, "-c", "import json; from benches import encode; print(json.dumps(encode.run(True)))"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=build.ROOT,
+        env=build.environment(),
+    )
     assert done.returncode == 0, done.stderr
     cases = {case["id"]: case for case in json.loads(done.stdout)}
     assert "ours" in cases["encode.create"]["contestants"] and "json_stdlib" in cases["encode.create"]["contestants"]
@@ -125,6 +149,7 @@ def test_one_group_runs_end_to_end(tmp_path):
 @pytest.mark.slow
 def test_the_loopback_market_times_an_order(tmp_path):
     from benches import wire
+
     frames = tmp_path / "frames"
     frames.write_bytes(b"\n".join(streams.LiquidationStream().take(50)) + b"\n")
     server, client = build.program("wire_server"), build.program("wire_client")
@@ -137,17 +162,19 @@ def test_the_loopback_market_times_an_order(tmp_path):
 
 def test_a_client_that_fails_is_reported_with_its_words(tmp_path):
     from benches import wire
+
     frames = tmp_path / "frames"
     frames.write_bytes(b"{}\n")
     with pytest.raises(wire.WireError, match="no_such_client"):
         wire.trial(wire.Peer("broken", "no_such_client"), "react", frames, 5, build.program("wire_server"), build.program("wire_client"))
-    start = time.monotonic()                # one that ends without a word and never connects is reported as well, long before the server gives up
+    start = time.monotonic()  # one that ends without a word and never connects is reported as well, long before the server gives up
     with pytest.raises(wire.WireError, match="ended with status 0"):
         wire.trial(wire.Peer("silent", "c_block"), "react", frames, 5, build.program("wire_server"), Path(shutil.which("true")))
     assert time.monotonic() - start < wire.TIMEOUT_S / 4
 
 
 # ---- the simulator's task ----
+
 
 def test_the_day_is_seeded_and_every_move_of_the_quote_is_made_by_a_trade():
     day, again, longer = market.day(50_000), market.day(50_000), market.day(2_000_000)
@@ -159,12 +186,12 @@ def test_the_day_is_seeded_and_every_move_of_the_quote_is_made_by_a_trade():
         at = np.searchsorted(q["ts"], t["ts"]) - 1
         assert len(t["ts"]) == count and at.min() == 0
         np.testing.assert_array_equal(t["price"], np.where(t["side"] > 0, q["ask"][at], q["bid"][at]))
-        last = q["trades_before"][1:] - 1           # the trade before each move took the level
+        last = q["trades_before"][1:] - 1  # the trade before each move took the level
         np.testing.assert_array_equal(t["side"][last], np.sign(np.diff(q["bid"])))
         every = np.sort(np.concatenate([t["ts"], q["ts"], f["ts"]]))
         assert (np.diff(np.sort(np.concatenate([t["ts"], q["ts"]]))) >= 7).all() and (every % 7 <= 1).all()
         np.testing.assert_array_equal(f["trades_before"], np.searchsorted(t["ts"], f["ts"]))
-    np.testing.assert_array_equal(market.day(1_000_000).quotes["bid"], longer.quotes["bid"])      # more trades, the same path
+    np.testing.assert_array_equal(market.day(1_000_000).quotes["bid"], longer.quotes["bid"])  # more trades, the same path
     assert len(longer.forced["ts"]) == market.FORCED
     assert len(set(market.settings(300))) == 300 and market.settings(2)[0] == market.Setting()
     assert market.settings(50) == market.settings(300)[:50] and len(set(market.detectors(100))) == 100
@@ -174,6 +201,7 @@ def test_the_day_is_seeded_and_every_move_of_the_quote_is_made_by_a_trade():
 def test_the_loops_and_liqcore_make_the_same_trades(tmp_path):
     """plain Python == Numba == step (queue; walked) == sweep, without latency: number of trades and result, over settings."""
     from benches.simulators import liqcore_step, liqcore_sweep, numba_loop, plain
+
     day = market.day(400_000)
     runs = []
     for simulator in (plain, numba_loop, liqcore_step):
@@ -193,6 +221,7 @@ def test_the_loops_and_liqcore_make_the_same_trades(tmp_path):
 
 def test_engines_that_disagree_are_not_timed():
     from benches import backtest
+
     ours = {"trades": 70, "net": -12.5}
     backtest.agree({backtest.PLAIN: ours, "hftbacktest": {"trades": 70, "net": -12.50001}})
     with pytest.raises(AssertionError, match="hftbacktest"):
@@ -203,6 +232,7 @@ def test_engines_that_disagree_are_not_timed():
 
 def test_a_simulator_answers_from_its_own_process(tmp_path):
     from benches import backtest, worker
+
     backtest.export(20_000, tmp_path / "day", ["plain"])
     with worker.Worker("plain", tmp_path / "day") as child:
         assert child.ready() == "" and child.prepared["note"]
@@ -231,7 +261,14 @@ def test_the_growth_table_divides_the_last_step_by_the_first():
 
 @pytest.mark.parametrize("axis", [pytest.param("contracts", marks=pytest.mark.slow), "days", "rows"])
 def test_a_step_of_growth_is_measured_in_a_process_of_its_own(axis):
-    done = subprocess.run([sys.executable, "-m", "benches.growth", axis, "--step", str(growth.AXES[axis].quick[0])], capture_output=True, text=True,
-                          check=True, cwd=build.ROOT, env=build.environment(), timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "benches.growth", axis, "--step", str(growth.AXES[axis].quick[0])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=build.ROOT,
+        env=build.environment(),
+        timeout=300,
+    )
     found = json.loads(done.stdout)
     assert len(found["ns"]) == growth.ROUNDS and min(found["ns"]) > 0 and found["mb"] > 20

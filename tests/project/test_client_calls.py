@@ -1,6 +1,6 @@
 """Client libraries call by call against `liqcore emulate --at now`: which calls work stands in docs/emulator.md, made of foreign_clients/calls.json.
 
-    LIQCORE_WRITE_CALLS=1 pytest -m slow tests/project/test_client_calls.py && python tests/support/doc_tables.py
+LIQCORE_WRITE_CALLS=1 pytest -m slow tests/project/test_client_calls.py && python tests/support/doc_tables.py
 """
 
 import contextlib
@@ -13,21 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from client_interpreters import needed
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).parents[1] / "foreign_clients"
 KEPT = CLIENTS / "calls.json"
-MODULES = {"pybit": "pybit", "ccxt bybit": "ccxt", "ccxt binanceusdm": "ccxt", "ccxt okx": "ccxt", "python-okx": "okx",
-           "binance-futures-connector": "binance.um_futures"}
+MODULES = {
+    "pybit": "pybit",
+    "ccxt bybit": "ccxt",
+    "ccxt binanceusdm": "ccxt",
+    "ccxt okx": "ccxt",
+    "python-okx": "okx",
+    "binance-futures-connector": "binance.um_futures",
+}
 
 
 @contextlib.contextmanager
 def today(*options: str) -> Iterator[str]:
     """The ready line of the command, as a user starts it."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pysrc'}:{ROOT}"}
-    process = subprocess.Popen([sys.executable, "-P", "-m", "liqshell", "emulate", "--at", "now", "--seed", "3", *options], stdout=subprocess.PIPE,
-                               text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "liqshell", "emulate", "--at", "now", "--seed", "3", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     try:
         assert process.stdout is not None
         yield process.stdout.readline()
@@ -65,9 +76,25 @@ def test_the_page_hides_nothing() -> None:
     for client, found in kept.items():
         failing = {name for name, why in found["calls"].items() if why}
         assert len(failing) < 0.3 * len(found["calls"]), client
-        wanted = ("fetch_ohlcv", "fetch_ticker", "create_order", "get_kline", "place_order", "ticker_24hr", "ticker_price", "agg_trades", "funding_rate",
-                  "get_candlesticks", "klines", "get_mark_price_kline", "get_index_price_kline", "get_insurance", "get_long_short_ratio",
-                  "get_collateral_info", "get_coin_greeks")
+        wanted = (
+            "fetch_ohlcv",
+            "fetch_ticker",
+            "create_order",
+            "get_kline",
+            "place_order",
+            "ticker_24hr",
+            "ticker_price",
+            "agg_trades",
+            "funding_rate",
+            "get_candlesticks",
+            "klines",
+            "get_mark_price_kline",
+            "get_index_price_kline",
+            "get_insurance",
+            "get_long_short_ratio",
+            "get_collateral_info",
+            "get_coin_greeks",
+        )
         assert not {name for name in failing if name.startswith(wanted)} - {"fetch_ohlcv (index)"}, client
     assert kept["binance-futures-connector"]["calls"]["new_order (STOP_MARKET)"] == "-4120"
 

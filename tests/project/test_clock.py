@@ -33,11 +33,17 @@ def test_default_is_utc_now() -> None:
 
 def test_another_process_reads_the_same_time() -> None:
     clock = Clock(100.0, 1_700_000_000 * NS)
-    code = ("import json, sys; from liqshell.clock import Clock; "
-            "print(Clock.from_dict(json.loads(sys.argv[1])).now_ns())")
+    code = "import json, sys; from liqshell.clock import Clock; print(Clock.from_dict(json.loads(sys.argv[1])).now_ns())"
     before = clock.now_ns()
-    out = subprocess.run([sys.executable, "-c", code, json.dumps(clock.as_dict())], capture_output=True, text=True, check=True, timeout=60,
-                         cwd=ROOT, env={"PYTHONPATH": f"{ROOT / 'pysrc'}:{ROOT}"})
+    out = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(clock.as_dict())],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT / 'pysrc'}:{ROOT}"},
+    )
     assert before <= int(out.stdout) <= clock.now_ns()
     assert Clock.from_dict(clock.as_dict()) == clock
 
@@ -51,6 +57,7 @@ def test_sleep_until_never_returns_early() -> None:
         start = clock.now_ns()
         await clock.sleep(5.0)
         assert clock.now_ns() - start >= 5 * NS
+
     asyncio.run(sleep())
 
 
@@ -59,6 +66,6 @@ def test_bad_anchors() -> None:
         with pytest.raises(ValueError, match="clock speed"):
             Clock(speed)
     with pytest.raises(ValueError, match="market_ns"):
-        Clock(1.0, 1.5)                              # type: ignore[arg-type]
+        Clock(1.0, 1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="exactly"):
         Clock.from_dict({"speed": 1.0, "market_ns": 0})

@@ -14,14 +14,18 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKED = ("keyring", "ccxt")                # extras that are locked with the rest
+LOCKED = ("keyring", "ccxt")  # extras that are locked with the rest
 LINE = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))? \\")
 
 
 def declared() -> list[Requirement]:
     """Everything that pyproject.toml asks for, whoever asks for it."""
     project = PROJECT["project"]
-    texts = [*PROJECT["build-system"]["requires"], *project["dependencies"], *(text for some in project["optional-dependencies"].values() for text in some)]
+    texts = [
+        *PROJECT["build-system"]["requires"],
+        *project["dependencies"],
+        *(text for some in project["optional-dependencies"].values() for text in some),
+    ]
     return [Requirement(text) for text in texts if not text.startswith("liqcore")]
 
 
@@ -58,14 +62,19 @@ def test_floors_are_those_without_known_advisories():
 
 def test_every_runtime_dependency_has_a_floor():
     extras = PROJECT["project"]["optional-dependencies"]
-    texts = PROJECT["project"]["dependencies"] + [text for name in extras if name not in ("bench", "examples", "dev", "test") for text in extras[name]]
+    texts = PROJECT["project"]["dependencies"] + [
+        text for name in extras if name not in ("bench", "examples", "dev", "test") for text in extras[name]
+    ]
     assert not [text for text in texts if floor_of(Requirement(text)) == Version("0")]
 
 
 def test_the_lock_file_holds_everything_with_hashes_and_names_no_host():
     """`.ci/lock` writes it anew where this fails after a change of pyproject.toml."""
     pins = locked()
-    wanted = [Requirement(text) for text in PROJECT["project"]["dependencies"] + [t for name in LOCKED for t in PROJECT["project"]["optional-dependencies"][name]]]
+    wanted = [
+        Requirement(text)
+        for text in PROJECT["project"]["dependencies"] + [t for name in LOCKED for t in PROJECT["project"]["optional-dependencies"][name]]
+    ]
     for one in wanted:
         versions = [version for version, _ in pins.get(canonicalize_name(one.name), [])]
         assert versions and all(one.specifier.contains(version) for version in versions), f"{one}: locked {versions}"
@@ -83,7 +92,7 @@ def test_what_the_locked_packages_need_is_locked_too():
         try:
             needs = requires(name) or []
         except PackageNotFoundError:
-            continue                        # of another platform or Python
+            continue  # of another platform or Python
         seen += 1
         for text in needs:
             one = Requirement(text)
@@ -96,13 +105,15 @@ def test_the_release_check_audits_the_lock_file():
     audit = (ROOT / ".ci" / "audit").read_text()
     assert "pip-audit" in audit and "--strict" in audit and "-r requirements.lock" in audit
     assert ".ci/audit" in (ROOT / "RELEASING.md").read_text() and ".ci/lock" in (ROOT / "RELEASING.md").read_text()
-    assert "pip-audit" not in (ROOT / ".ci" / "run").read_text()              # it asks a registry: not for every change
+    assert "pip-audit" not in (ROOT / ".ci" / "run").read_text()  # it asks a registry: not for every change
 
 
 # ---- TLS ----
 
-OFF = re.compile(r"CERT_NONE|CERT_OPTIONAL|_create_unverified_context|_create_stdlib_context|InsecureRequestWarning|PYTHONHTTPSVERIFY|NODE_TLS_REJECT|"
-                 r"GIT_SSL_NO_VERIFY|sslVerify|--insecure\b|\bcurl\b.* -k\b|--no-check-certificate|--trusted" + "-host")
+OFF = re.compile(
+    r"CERT_NONE|CERT_OPTIONAL|_create_unverified_context|_create_stdlib_context|InsecureRequestWarning|PYTHONHTTPSVERIFY|NODE_TLS_REJECT|"
+    r"GIT_SSL_NO_VERIFY|sslVerify|--insecure\b|\bcurl\b.* -k\b|--no-check-certificate|--trusted" + "-host"
+)
 FALSE = {"verify", "ssl", "verify_ssl", "check_hostname", "tls_verify", "cert_reqs", "ssl_context"}
 ALLOWED = {"tests/project/test_dependencies.py": "this page", "tests/shell/live/test_transport.py": "it shows that such a context signs nothing"}
 
@@ -118,14 +129,22 @@ def turned_off(source: str) -> list[str]:
     """Places of a Python file where a check of certificates or host names is switched off: by a keyword, an attribute, a dictionary, a bare context."""
     out = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.keyword) and node.arg in FALSE and isinstance(node.value, ast.Constant) and node.value.value in (False, 0, "", "CERT_NONE"):
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg in FALSE
+            and isinstance(node.value, ast.Constant)
+            and node.value.value in (False, 0, "", "CERT_NONE")
+        ):
             out.append(f"{node.value.lineno}: {node.arg} = {node.value.value}")
         elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant) and node.value.value is False:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             out += [f"{node.lineno}: .{one.attr} = False" for one in targets if isinstance(one, ast.Attribute) and one.attr in FALSE]
         elif isinstance(node, ast.Dict):
-            out += [f"{key.lineno}: {key.value!r}: False" for key, value in zip(node.keys, node.values, strict=True)
-                    if isinstance(key, ast.Constant) and key.value in FALSE and isinstance(value, ast.Constant) and value.value is False]
+            out += [
+                f"{key.lineno}: {key.value!r}: False"
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant) and key.value in FALSE and isinstance(value, ast.Constant) and value.value is False
+            ]
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "SSLContext":
             out.append(f"{node.lineno}: SSLContext(): make it with ssl.create_default_context")
     return out
@@ -143,8 +162,17 @@ def test_tls_is_never_turned_off_in_the_tree():
     assert not faults
 
 
-@pytest.mark.parametrize("source", ["f(verify=False)", "s.get(u, ssl=False)", "c.check_hostname = False", "x = {'verify': False}", "ssl.SSLContext(ssl.PROTOCOL_TLS)",
-                                    "C(verify_ssl=0)"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "f(verify=False)",
+        "s.get(u, ssl=False)",
+        "c.check_hostname = False",
+        "x = {'verify': False}",
+        "ssl.SSLContext(ssl.PROTOCOL_TLS)",
+        "C(verify_ssl=0)",
+    ],
+)
 def test_the_look_finds_what_it_looks_for(source):
     assert turned_off(source)
 
@@ -156,9 +184,23 @@ def test_one_place_signs_and_nothing_signs_without_a_way():
         if not name.startswith(("pysrc/liqshell/", "liqcore/")) or not name.endswith(".py"):
             continue
         for node in ast.walk(ast.parse((ROOT / name).read_text())):
-            if isinstance(node, ast.Import) and any(alias.name == "hmac" for alias in node.names) or isinstance(node, ast.ImportFrom) and node.module == "hmac":
+            if (
+                isinstance(node, ast.Import)
+                and any(alias.name == "hmac" for alias in node.names)
+                or isinstance(node, ast.ImportFrom)
+                and node.module == "hmac"
+            ):
                 users.add(name)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sign" and "keys" in ast.unparse(node.func.value):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "sign"
+                and "keys" in ast.unparse(node.func.value)
+            ):
                 calls.append((name, len(node.args)))
-    assert users == {"pysrc/liqshell/venues/bybit/signing.py", "pysrc/liqshell/venues/polymarket/signing.py", "pysrc/liqshell/emulator/exchange/keys.py"}
+    assert users == {
+        "pysrc/liqshell/venues/bybit/signing.py",
+        "pysrc/liqshell/venues/polymarket/signing.py",
+        "pysrc/liqshell/emulator/exchange/keys.py",
+    }
     assert calls and all(count == 2 for _, count in calls)

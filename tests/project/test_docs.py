@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import doc_tables
 import pytest
 
+import doc_tables
 from liqshell.config import load as config
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,11 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT /
 
 def blocks(language: str) -> list:
     """(page, number, text) of the fenced blocks in a language."""
-    return [pytest.param(match[1], id=f"{page.name}:{page.read_text().count(chr(10), 0, match.start()) + 1}")
-            for page in PAGES for match in re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.S | re.M)]
+    return [
+        pytest.param(match[1], id=f"{page.name}:{page.read_text().count(chr(10), 0, match.start()) + 1}")
+        for page in PAGES
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.S | re.M)
+    ]
 
 
 def commands() -> list:
@@ -31,14 +34,17 @@ def commands() -> list:
 
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_block(text, tmp_path):
-    done = subprocess.run([sys.executable, "-P", "-W", "error", "-c", text], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", text], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("line", commands())
 def test_command_line(line, tmp_path):
-    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", *shlex.split(line)[1:]], cwd=tmp_path, capture_output=True, text=True,
-                          env=ENVIRONMENT, timeout=180)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "liqshell", *shlex.split(line)[1:]], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=180
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -23,8 +23,9 @@ def test_readme_example_runs_as_printed(name):
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": _path()}, timeout=60)
     assert done.returncode == 0, done.stderr
     if name == "refused":
-        assert done.stdout == ("TRADE refused, BAD_TIME: ts_recv = 1700000000000 looks like milliseconds; expected nanoseconds UTC: multiply by "
-                               "1,000,000\n")
+        assert done.stdout == (
+            "TRADE refused, BAD_TIME: ts_recv = 1700000000000 looks like milliseconds; expected nanoseconds UTC: multiply by 1,000,000\n"
+        )
     if name == "embed":
         assert "BUILDING LONG" in done.stdout and "ACTIVE LONG" in done.stdout
 
@@ -72,17 +73,26 @@ def test_cython_bot_is_built_out_of_tree_and_answers_in_c(tmp_path):
     for name in ("fast_bot.pyx", "setup.py"):
         (tmp_path / name).write_bytes((EXAMPLES / "bot_cython" / name).read_bytes())
     environment = os.environ | {"PYTHONPATH": _path()}
-    built = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=tmp_path, capture_output=True, text=True,
-                           env=environment, timeout=300)
+    built = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300
+    )
     assert built.returncode == 0, built.stderr[-2000:]
-    code = ("import liqcore as lc, fast_bot\n"
-            "eth = lc.Instrument('ETHUSDT', tick_size='0.01', lot_size='0.01')\n"
-            "engine = lc.Engine([eth], policy=fast_bot.FastFade(), risk=lc.Risk(data_age_max_s=1e6))\n"
-            "ts = 10**18\n"
-            "engine.on_trade(ts, ts, 0, 1, 2500.0, 1.0)\n"
-            "print(fast_bot.feed(engine, ts + 1, 300))\n")
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True,
-                          env=environment | {"PYTHONPATH": environment["PYTHONPATH"] + os.pathsep + str(tmp_path)}, timeout=60)
+    code = (
+        "import liqcore as lc, fast_bot\n"
+        "eth = lc.Instrument('ETHUSDT', tick_size='0.01', lot_size='0.01')\n"
+        "engine = lc.Engine([eth], policy=fast_bot.FastFade(), risk=lc.Risk(data_age_max_s=1e6))\n"
+        "ts = 10**18\n"
+        "engine.on_trade(ts, ts, 0, 1, 2500.0, 1.0)\n"
+        "print(fast_bot.feed(engine, ts + 1, 300))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": environment["PYTHONPATH"] + os.pathsep + str(tmp_path)},
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 1
 
@@ -97,7 +107,7 @@ def test_ccxt_loop_sees_the_liquidations_of_a_loopback_venue():
         async with await serve(Config(seed=1, speed=speed, hours=2.0)) as emulator:
             try:
                 return await ccxt_loop.main(seconds, emulator.rest, emulator.ws)
-            except ccxt.NetworkError:       # on a busy machine an answer takes longer than the client waits: a slower market leaves it room
+            except ccxt.NetworkError:  # on a busy machine an answer takes longer than the client waits: a slower market leaves it room
                 return 0
 
     assert any(asyncio.run(run(*how)) > 0 for how in ((4.0, 600.0), (30.0, 120.0), (90.0, 30.0)))
@@ -126,8 +136,10 @@ def test_nautilus_actor_hears_a_cascade():
     engine.add_actor(actor)
     kind = DataType(LiquidationEvent)
     start = 1_700_000_000_000_000_000
-    data = [CustomData(kind, LiquidationEvent("ETHUSDT", lc.LONG, 2500.0, float(q), start + n * lc.SECOND, start + n * lc.SECOND))
-            for n, q in enumerate(rng.lognormal(0, 1, 500))]
+    data = [
+        CustomData(kind, LiquidationEvent("ETHUSDT", lc.LONG, 2500.0, float(q), start + n * lc.SECOND, start + n * lc.SECOND))
+        for n, q in enumerate(rng.lognormal(0, 1, 500))
+    ]
     engine.add_data(data, ClientId("LIQ"))
     engine.run()
     engine.dispose()

@@ -49,7 +49,7 @@ def runtime_imports() -> dict[str, set[str]]:
 def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported():
     declared = {requirement(text) for text in PROJECT["project"]["dependencies"]}
     imported = runtime_imports()
-    imported.pop("llvmlite", None)                 # comes with numba, which pins it
+    imported.pop("llvmlite", None)  # comes with numba, which pins it
     # the extra `cluster`: of one file, which says how to install it
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
     assert imported.pop("keyring", set()) == {"pysrc/liqshell/vault.py"}
@@ -60,7 +60,7 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     assert imported.pop("fsspec", set()) == {"pysrc/liqshell/store/fetch.py"}
     assert imported.pop("httptools", set()) == {"pysrc/liqshell/service/server.py"}
     assert imported.pop("uvicorn", set()) == {"pysrc/liqshell/service/server.py", "pysrc/liqshell/service/connection.py"}
-    assert imported.pop("pandas", set()) == imported.pop("polars", set()) == {"pysrc/liqshell/client.py"}        # only where such a frame is handed in
+    assert imported.pop("pandas", set()) == imported.pop("polars", set()) == {"pysrc/liqshell/client.py"}  # only where such a frame is handed in
     assert {"uvicorn", "httptools"} == {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["api"]}
     assert "fsspec" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["s3"]}
     assert "ccxt" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["ccxt"]}
@@ -75,12 +75,17 @@ def test_the_core_needs_numpy_and_for_arrays_numba():
     found = {module: files for module, files in runtime_imports().items() if any(name.startswith("liqcore/") for name in files)}
     assert set(found) == {"numpy", "numba", "llvmlite"}
     assert {name for module in ("numba", "llvmlite") for name in found[module] if name.startswith("liqcore/")} <= {
-        name for name in found["numba"] if name.startswith("liqcore/batch/")}
+        name for name in found["numba"] if name.startswith("liqcore/batch/")
+    }
 
 
 def test_every_package_folder_is_packed():
-    folders = {str(p.parent.relative_to(ROOT)).replace("pysrc/", "").replace("/", ".") for top in ("liqcore", "pysrc/liqshell")
-               for p in (ROOT / top).rglob("*.py") if "__pycache__" not in p.parts}
+    folders = {
+        str(p.parent.relative_to(ROOT)).replace("pysrc/", "").replace("/", ".")
+        for top in ("liqcore", "pysrc/liqshell")
+        for p in (ROOT / top).rglob("*.py")
+        if "__pycache__" not in p.parts
+    }
     told = PROJECT["tool"]["setuptools"]["packages"]["find"]
     found = [name for where in told["where"] for name in find_packages(str(ROOT / where), include=told["include"])]
     assert folders == set(found) and len(found) == len(folders)
@@ -95,33 +100,47 @@ def test_every_file_that_ships_is_packed():
     missing = []
     for name in tracked.stdout.split():
         package, _, inner = name.removeprefix("pysrc/").partition("/")
-        if not name.endswith(".py") and not any(Path(name).match(pattern) for pattern in patterns["*"]) and not any(
-                Path(inner).match(pattern) and inner.count("/") == pattern.count("/") for pattern in patterns.get(package, ())):
+        if (
+            not name.endswith(".py")
+            and not any(Path(name).match(pattern) for pattern in patterns["*"])
+            and not any(Path(inner).match(pattern) and inner.count("/") == pattern.count("/") for pattern in patterns.get(package, ()))
+        ):
             missing.append(name)
     assert not missing
 
 
 def test_importing_liqcore_stays_small():
     """Modules beyond NumPy's own: time depends on the machine, their number does not."""
-    program = ("import sys, numpy; before = set(sys.modules); import liqcore; "
-               "print(*sorted(m for m in set(sys.modules) - before if m.split('.')[0] != 'liqcore'))")
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    program = (
+        "import sys, numpy; before = set(sys.modules); import liqcore; "
+        "print(*sorted(m for m in set(sys.modules) - before if m.split('.')[0] != 'liqcore'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == 0, done.stderr
     extra = {name.split(".")[0] for name in done.stdout.split()}
     assert extra <= {"zlib", "cython_runtime"} | {n for n in extra if n.startswith("_cython")}, extra
 
 
 def test_what_a_live_engine_does_not_need_is_imported_when_it_is_asked_for():
-    program = ("import sys, liqcore; early = [m for m in sys.modules if m.startswith(('liqcore.simulation.', 'liqcore.guard'))]; "
-               "assert not early, early; assert set(liqcore.__all__) <= set(dir(liqcore)); from liqcore import *; import liqcore.simulation.paper as paper; "
-               "assert Paper is paper.Paper is liqcore.Paper; missing = [name for name in liqcore.__all__ if not hasattr(liqcore, name)]; "
-               "assert not missing and not hasattr(liqcore, 'Papers'), missing")
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    program = (
+        "import sys, liqcore; early = [m for m in sys.modules if m.startswith(('liqcore.simulation.', 'liqcore.guard'))]; "
+        "assert not early, early; assert set(liqcore.__all__) <= set(dir(liqcore)); from liqcore import *; import liqcore.simulation.paper as paper; "
+        "assert Paper is paper.Paper is liqcore.Paper; missing = [name for name in liqcore.__all__ if not hasattr(liqcore, name)]; "
+        "assert not missing and not hasattr(liqcore, 'Papers'), missing"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "liqcore").rglob("*.py")) + sorted((ROOT / "pysrc" / "liqshell").rglob("*.py")),
-                         ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "liqcore").rglob("*.py")) + sorted((ROOT / "pysrc" / "liqshell").rglob("*.py")),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_syntax_is_that_of_the_oldest_python(path):
     oldest = tuple(map(int, re.search(r"(\d+)\.(\d+)", PROJECT["project"]["requires-python"]).groups()))
     ast.parse(path.read_text(), feature_version=oldest)
@@ -137,8 +156,26 @@ def test_headers_compile_without_wide_instructions(tmp_path):
     headers = [str(p.relative_to(ROOT / "liqcore")) for p in (ROOT / "liqcore").rglob("*.h") if "kernel" not in p.name]
     program = tmp_path / "headers.c"
     program.write_text("".join(f'#include "{name}"\n' for name in sorted(headers)) + "int main(void) { return 0; }\n")
-    done = subprocess.run([compiler, "-std=gnu11", "-Wall", "-Werror", "-Wno-unused-function", "-DLIQCORE_SCAN_PORTABLE", "-I", str(ROOT / "liqcore"),
-                           "-O1", "-c", str(program), "-o", str(tmp_path / "headers.o")], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [
+            compiler,
+            "-std=gnu11",
+            "-Wall",
+            "-Werror",
+            "-Wno-unused-function",
+            "-DLIQCORE_SCAN_PORTABLE",
+            "-I",
+            str(ROOT / "liqcore"),
+            "-O1",
+            "-c",
+            str(program),
+            "-o",
+            str(tmp_path / "headers.o"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     text = "".join((ROOT / "liqcore" / name).read_text() for name in headers)
     guarded = re.sub(r"#if defined\(__SSE2__\).*?#endif|#ifdef SCAN_SSE2.*?(?=#else|#endif)", "", text, flags=re.S)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"          # what it installs is tested by test_packaging.py
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"  # what it installs is tested by test_packaging.py
 
 
 def lines() -> list[str]:
@@ -27,16 +27,20 @@ def test_every_shell_line_is_known():
     assert INSTALL + "liqcore demo" in README
 
 
-@pytest.mark.slow               # minutes: the demos run at the README's own pace
+@pytest.mark.slow  # minutes: the demos run at the README's own pace
 def test_the_readme_works_word_for_word(tmp_path):
     home, place = tmp_path / "bin", tmp_path / "empty"
     home.mkdir()
     place.mkdir()
     command = home / "liqcore"
-    command.write_text(f"#!/bin/sh\nexec {sys.executable} -P -m liqshell \"$@\"\n")
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m liqshell "$@"\n')
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")]), "PATH": f"{home}:{os.environ['PATH']}",
-                                "COLUMNS": "80", "LIQCORE_LOG_DIR": str(tmp_path / "log")}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")]),
+        "PATH": f"{home}:{os.environ['PATH']}",
+        "COLUMNS": "80",
+        "LIQCORE_LOG_DIR": str(tmp_path / "log"),
+    }
     for line in lines():
         done = subprocess.run(["bash", "-c", line], cwd=place, capture_output=True, text=True, env=environment, timeout=900)
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -6,10 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from recorded_run import record_run
 
 from liqshell.cli import main
 from liqshell.config.load import presets
+from recorded_run import record_run
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = {preset.page: preset.title for preset in presets().values()}

@@ -49,21 +49,63 @@ SHELL = (
     "__main__",
 )
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
-TRADING_PATH = "venues gateway run live recording state engine binary".split()
-OFFLINE = "report research demo emulator backtest sweep doctor gate".split()
+TRADING_PATH = ["venues", "gateway", "run", "live", "recording", "state", "engine", "binary"]
+OFFLINE = ["report", "research", "demo", "emulator", "backtest", "sweep", "doctor", "gate"]
 
-CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
-                 "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
-CORE_EXCEPTIONS = {("__init__", "os.path"), ("old_paths", "sys"), ("old_paths", "warnings"),     # get_include(); imports by an old name
-                   ("parallel", "os"), ("parallel", "threading")}                                # processors that may be used; work beside the caller
-C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
-                             r"drand48|print|open|input)\s*\(")
+CLOCKS_AND_IO = {
+    "time",
+    "datetime",
+    "os",
+    "sys",
+    "io",
+    "socket",
+    "ssl",
+    "select",
+    "selectors",
+    "asyncio",
+    "threading",
+    "multiprocessing",
+    "subprocess",
+    "logging",
+    "random",
+    "secrets",
+    "uuid",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "signal",
+    "urllib",
+    "http",
+    "sqlite3",
+    "warnings",
+}
+CORE_EXCEPTIONS = {
+    ("__init__", "os.path"),
+    ("old_paths", "sys"),
+    ("old_paths", "warnings"),  # get_include(); imports by an old name
+    ("parallel", "os"),
+    ("parallel", "threading"),
+}  # processors that may be used; work beside the caller
+C_CLOCKS_AND_IO = re.compile(
+    r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
+    r"drand48|print|open|input)\s*\("
+)
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
 ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
-KERNELS = {"kernels/window": "window", "kernels/quantile": "quantile", "kernels/zscore": "zscore", "kernels/hawkes": "hawkes",
-           "detectors/cascade": "detect", "detectors/segment_anomaly": "anomaly", "detectors/usd_window": "dollar", "detectors/imbalance": "imbalance",
-           "detectors/event_rate": "rate", "detectors/bar_clock": "bars", "features/features": "feature"}
+KERNELS = {
+    "kernels/window": "window",
+    "kernels/quantile": "quantile",
+    "kernels/zscore": "zscore",
+    "kernels/hawkes": "hawkes",
+    "detectors/cascade": "detect",
+    "detectors/segment_anomaly": "anomaly",
+    "detectors/usd_window": "dollar",
+    "detectors/imbalance": "imbalance",
+    "detectors/event_rate": "rate",
+    "detectors/bar_clock": "bars",
+    "features/features": "feature",
+}
 
 
 @cache
@@ -109,7 +151,7 @@ def imports(name: str) -> frozenset[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             if node.level:
-                package = name.removeprefix("pysrc/").split("/")[:-node.level]
+                package = name.removeprefix("pysrc/").split("/")[: -node.level]
                 found.add(".".join([*package, *(node.module or "").split(".")]).rstrip("."))
                 continue
             found.add(node.module or "")
@@ -143,7 +185,7 @@ def order_faults(name: str, package: str, order: tuple[str, ...]) -> list[str]:
         if module.split(".")[0] != package or other == me or other not in rank and not module.count("."):
             continue
         if other not in rank or package == module:
-            continue                         # a name of the package itself, such as liqcore.Engine
+            continue  # a name of the package itself, such as liqcore.Engine
         if rank[other] >= rank[me]:
             out.append(f"{name}: imports {module}, which stands at or below its own line in the import order")
     return out
@@ -158,8 +200,12 @@ def test_core_imports_one_way():
 
 def test_shell_imports_one_way():
     # __init__ of a package counts as the package
-    faults = [fault for name in files(*SOURCES, under="pysrc/liqshell/") if name != "pysrc/liqshell/__init__.py"
-              for fault in order_faults(name, "liqshell", SHELL)]
+    faults = [
+        fault
+        for name in files(*SOURCES, under="pysrc/liqshell/")
+        if name != "pysrc/liqshell/__init__.py"
+        for fault in order_faults(name, "liqshell", SHELL)
+    ]
     assert not faults
 
 
@@ -233,7 +279,10 @@ def test_core_reads_no_clock_does_no_io_and_draws_no_random_number():
     for name in files(*SOURCES, under="liqcore/"):
         for module in imports(name):
             top, stem = module.split(".")[0], Path(name).stem
-            if (top in CLOCKS_AND_IO or module in ("libc.time", "libc.stdio", "posix.time", "numpy.random")) and (stem, module) not in CORE_EXCEPTIONS:
+            if (top in CLOCKS_AND_IO or module in ("libc.time", "libc.stdio", "posix.time", "numpy.random")) and (
+                stem,
+                module,
+            ) not in CORE_EXCEPTIONS:
                 faults.append(f"{name}: imports {module}")
     for name in files(".py", ".pyx", ".pxd", ".h", under="liqcore/"):
         for n, line in enumerate(code(name).splitlines(), 1):
@@ -254,15 +303,18 @@ FUNCTION = re.compile(r"^([ \t]*)(?:def|cdef|cpdef)\s(?!class\b|enum\b|struct\b|
 def functions(name: str) -> list[tuple[str, int, int]]:
     """(name, first line, number of lines) of the functions of a file."""
     if name.endswith(".py"):
-        return [(node.name, node.lineno, (node.end_lineno or 0) - node.lineno + 1)
-                for node in ast.walk(ast.parse(source(name))) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [
+            (node.name, node.lineno, (node.end_lineno or 0) - node.lineno + 1)
+            for node in ast.walk(ast.parse(source(name)))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
     lines, out = code(name).splitlines(), []
     for match in FUNCTION.finditer(code(name)):
         first = code(name).count("\n", 0, match.start())
         depth, last, head = len(match[1].expandtabs()), first, True
         for n in range(first, len(lines)):
             text = lines[n]
-            if head:                         # the signature may go over several lines
+            if head:  # the signature may go over several lines
                 head = not text.rstrip().endswith(":")
                 last = n
             elif text.strip():
@@ -274,7 +326,7 @@ def functions(name: str) -> list[tuple[str, int, int]]:
 
 
 LINES_MAX = 800
-ONE_CLASS = {"liqcore/engine.pyx": 1000}         # rather one long class than a chain of bases with one subclass each
+ONE_CLASS = {"liqcore/engine.pyx": 1000}  # rather one long class than a chain of bases with one subclass each
 
 
 def test_files_and_functions_fit_in_a_head():
@@ -289,27 +341,42 @@ def test_files_and_functions_fit_in_a_head():
 
 
 def test_lines_of_what_ships_are_at_most_150_columns():
-    assert not [f"{name}:{n}: {len(line)} columns" for name in files(*SOURCES, ".h") if not name.startswith(("tests/", "benches/"))
-                for n, line in enumerate(source(name).splitlines(), 1) if len(line) > 150]
+    assert not [
+        f"{name}:{n}: {len(line)} columns"
+        for name in files(*SOURCES, ".h")
+        if not name.startswith(("tests/", "benches/"))
+        for n, line in enumerate(source(name).splitlines(), 1)
+        if len(line) > 150
+    ]
 
 
 def test_the_linter_finds_nothing():
     """The rules are in pyproject.toml: undefined and unused names first of all, which a rename leaves behind."""
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_compiled_module_has_its_declarations_and_stubs():
     names = set(tracked())
-    faults = [f"{name}: no {Path(name).stem}{suffix} beside it" for name in files(".pyx") if name.startswith(("liqcore/", "pysrc/"))
-              for suffix in (".pxd", ".pyi") if name[:-4] + suffix not in names]
+    faults = [
+        f"{name}: no {Path(name).stem}{suffix} beside it"
+        for name in files(".pyx")
+        if name.startswith(("liqcore/", "pysrc/"))
+        for suffix in (".pxd", ".pyi")
+        if name[:-4] + suffix not in names
+    ]
     assert not faults
 
 
 def test_every_kernel_has_an_oracle():
     names = set(tracked())
-    faults = [f"{kernel}: no such module, or no tests/oracle/{oracle}.py" for kernel, oracle in KERNELS.items()
-              if not {f"liqcore/{kernel}.pyx", f"tests/oracle/{oracle}.py"} <= names]
+    faults = [
+        f"{kernel}: no such module, or no tests/oracle/{oracle}.py"
+        for kernel, oracle in KERNELS.items()
+        if not {f"liqcore/{kernel}.pyx", f"tests/oracle/{oracle}.py"} <= names
+    ]
     assert not faults
     for oracle in files(".py", under="tests/oracle/"):
         found = {m for m in imports(oracle) if m.split(".")[0] in ("liqcore", "liqshell", "numba", "cython")}
@@ -348,9 +415,12 @@ def test_no_machine_path_or_registry_host_is_written_down():
 
 
 def test_arithmetic_is_never_relaxed():
-    faults = [f"{name}: {word}" for name in [*files(".py", ".pyx", ".pxd", ".h", under="liqcore/"), "setup.py"]
-              for word in ("fastmath=True", "-ffast-math", "-Ofast", "-march=native", "-funsafe-math", "associative-math")
-              if word in code(name) or name == "setup.py" and word in source(name)]
+    faults = [
+        f"{name}: {word}"
+        for name in [*files(".py", ".pyx", ".pxd", ".h", under="liqcore/"), "setup.py"]
+        for word in ("fastmath=True", "-ffast-math", "-Ofast", "-march=native", "-funsafe-math", "associative-math")
+        if word in code(name) or name == "setup.py" and word in source(name)
+    ]
     assert not faults
     assert "-ffp-contract=off" in source("setup.py")
 
@@ -368,18 +438,23 @@ def test_exceptions_are_never_swallowed_blindly():
 
 
 def test_importing_liqcore_needs_numpy_only():
-    program = ("import sys, liqcore; "
-               "print([m for m in ('numba', 'orjson', 'uvloop', 'picows', 'aiohttp', 'rich', 'cyclopts', 'liqshell') if m in sys.modules])")
+    program = (
+        "import sys, liqcore; "
+        "print([m for m in ('numba', 'orjson', 'uvloop', 'picows', 'aiohttp', 'rich', 'cyclopts', 'liqshell') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("from liqcore.event cimport event_t\n", {"liqcore.event"}),
-    ("from liqcore import event as schema, bracket_spec\n", {"liqcore", "liqcore.event", "liqcore.bracket_spec"}),
-    ("from libc.math cimport (floor,\n    rint)\ncimport numpy as np, cython\n", {"libc.math", "numpy", "cython"}),
-    ("# from liqshell import x\n'''\nimport time\n'''\nx = 'import os'\n", set()),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from liqcore.event cimport event_t\n", {"liqcore.event"}),
+        ("from liqcore import event as schema, bracket_spec\n", {"liqcore", "liqcore.event", "liqcore.bracket_spec"}),
+        ("from libc.math cimport (floor,\n    rint)\ncimport numpy as np, cython\n", {"libc.math", "numpy", "cython"}),
+        ("# from liqshell import x\n'''\nimport time\n'''\nx = 'import os'\n", set()),
+    ],
+)
 def test_the_reader_of_imports_itself(tmp_path, monkeypatch, text, expected):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "liqcore").mkdir()
@@ -390,8 +465,11 @@ def test_the_reader_of_imports_itself(tmp_path, monkeypatch, text, expected):
 
 def test_the_import_order_catches_a_violation(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    for name, text in (("liqcore/kernels/window.pxd", "from liqcore.engine cimport Engine\n"), ("liqcore/unplaced.py", "x = 1\n"),
-                       ("liqcore/execution/risk.py", "from liqcore.execution.account import Account\n")):
+    for name, text in (
+        ("liqcore/kernels/window.pxd", "from liqcore.engine cimport Engine\n"),
+        ("liqcore/unplaced.py", "x = 1\n"),
+        ("liqcore/execution/risk.py", "from liqcore.execution.account import Account\n"),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     for kept in (source, code, imports):

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
-from desk_client import sign
 
+from desk_client import sign
 from liqshell.emulator.server import Config, Emulator, serve
 
 
@@ -22,13 +22,15 @@ class AccountClient:
         self.rest_url, self.ws_url, self.key, self.secret = place["rest"], place["ws"], line["api_key"], line["api_secret"]
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.requests = 0
-        self.lead_ms = 5_000                                # of its clock, until a signature for a websocket expires
+        self.lead_ms = 5_000  # of its clock, until a signature for a websocket expires
 
     async def socket(self, path: str, expires_as_text: bool = False) -> "Socket":
         """An authenticated websocket."""
         socket = Socket(await self.session.ws_connect(self.ws_url + path), self)
         expires: int | str = self.now_ms() + self.lead_ms
-        await socket.send({"op": "auth", "args": [self.key, str(expires) if expires_as_text else expires, sign(self.secret, f"GET/realtime{expires}")]})
+        await socket.send(
+            {"op": "auth", "args": [self.key, str(expires) if expires_as_text else expires, sign(self.secret, f"GET/realtime{expires}")]}
+        )
         reply = await socket.next(lambda frame: frame.get("op") == "auth")
         assert reply.get("success", reply.get("retCode") == 0), reply
         return socket
@@ -42,9 +44,16 @@ class AccountClient:
     async def raw(self, method: str, path: str, text: str = "", **headers: str) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers, body) of a signed request. text: query or body, sent and signed as it is."""
         stamp = str(self.now_ms())
-        made = {"X-BAPI-API-KEY": self.key, "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": "5000",
-                "X-BAPI-SIGN": sign(self.secret, f"{stamp}{self.key}5000{text}"), "Content-Type": "application/json", **headers}
+        made = {
+            "X-BAPI-API-KEY": self.key,
+            "X-BAPI-TIMESTAMP": stamp,
+            "X-BAPI-RECV-WINDOW": "5000",
+            "X-BAPI-SIGN": sign(self.secret, f"{stamp}{self.key}5000{text}"),
+            "Content-Type": "application/json",
+            **headers,
+        }
         from yarl import URL
+
         url = URL(self.rest_url + path + (f"?{text}" if method == "GET" and text else ""), encoded=True)
         async with self.session.request(method, url, data=text.encode() if method == "POST" else None, headers=made) as answer:
             return answer.status, answer.headers, await answer.read()
@@ -77,8 +86,10 @@ class Socket:
 
     async def row(self, topic: str, timeout: float = 20.0, **fields: Any) -> dict[str, Any]:
         """The next row of a topic with these values."""
+
         def fits(row: Mapping[str, Any]) -> bool:
             return all(row.get(name) == value for name, value in fields.items())
+
         frame = await self.next(lambda frame: frame.get("topic") == topic and any(map(fits, frame["data"])), timeout)
         return next(filter(fits, frame["data"]))
 
@@ -87,15 +98,18 @@ class Socket:
         client = self.client
         client.requests += 1
         number = f"r{client.requests}"
-        await self.send({"reqId": number, "op": f"order.{op}", "header": {"X-BAPI-TIMESTAMP": str(client.now_ms())},
-                         "args": [{"category": "linear", **fields}]})
+        await self.send(
+            {"reqId": number, "op": f"order.{op}", "header": {"X-BAPI-TIMESTAMP": str(client.now_ms())}, "args": [{"category": "linear", **fields}]}
+        )
         return await self.next(lambda frame: frame.get("reqId") == number)
 
 
 def trade(conversation: Callable[[AccountClient], Awaitable[None]], **options: Any) -> None:
     """Run a conversation with a fresh emulator."""
+
     async def run() -> None:
         config = Config(**{"seed": 3, "speed": 20.0, "symbols": ("BTCUSDT", "SOLUSDT"), "parameters": {"warmup_hours": 0.3}, **options})
         async with await serve(config) as emulator, aiohttp.ClientSession() as session:
             await conversation(AccountClient(session, emulator))
+
     asyncio.run(run())

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+
 from liqcore.event import Kind
-from liqshell.run.stream_silence import BIN_NS, Alive, Change
 from liqshell.emulator.market import Market
 from liqshell.run.sink import PULSE_DTYPE
+from liqshell.run.stream_silence import BIN_NS, Alive, Change
 
-PAUSE_NS = 1_800_000_000_000          # of a whole capture: its recorder was off, as in ../shared/data.md
+PAUSE_NS = 1_800_000_000_000  # of a whole capture: its recorder was off, as in ../shared/data.md
 Bin = tuple[int, np.ndarray]
 
 
@@ -26,14 +27,14 @@ def generated(seed: int, hours: float, symbols: tuple[str, ...] = ()) -> Iterato
         np.maximum.at(rows["high"], at, price)
         np.minimum.at(rows["low"], at, price)
         np.add.at(rows["trades"], at, 1)
-        rows["last"][at] = price                       # of equal places the last one counts
+        rows["last"][at] = price  # of equal places the last one counts
         rows["low"][rows["trades"] == 0] = 0.0
         at = place[forced], block["symbol"][forced]
         np.add.at(rows["liquidations"], at, 1)
         np.maximum.at(rows["ts_liquidation"], at, block["t"][forced])
         for k, row in enumerate(rows):
             start = first + k * BIN_NS
-            if start == since:                         # a bin on the edge of two blocks
+            if start == since:  # a bin on the edge of two blocks
                 waits = joined(waits, row)
             else:
                 if since:

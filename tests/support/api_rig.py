@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import store_files
 
 import liqcore as lc
+import store_files
 from liqshell.service import keys
 from liqshell.service.server import Options, application, server_of
 from liqshell.service.sources import Library
@@ -23,8 +23,15 @@ from liqshell.store import importer
 
 T0, DAY, HOUR, SECOND = store_files.T0, store_files.DAY, store_files.HOUR, store_files.SECOND
 SCOPES = tuple(keys.SCOPES)
-NAMES = ("liquidations.liq_imbalance@15m:zscore(4h,min=4)", "flow.ofi@5m:zscore(2h,min=4)", "funding.funding_avg@1h", "price.last",
-         "liquidations.liq_volume@1m", "price.return@1h:lag(10m)", "BTC/flow.volume@1m:change(5m)")
+NAMES = (
+    "liquidations.liq_imbalance@15m:zscore(4h,min=4)",
+    "flow.ofi@5m:zscore(2h,min=4)",
+    "funding.funding_avg@1h",
+    "price.last",
+    "liquidations.liq_volume@1m",
+    "price.return@1h:lag(10m)",
+    "BTC/flow.volume@1m:change(5m)",
+)
 
 
 class Answer(NamedTuple):
@@ -39,8 +46,10 @@ class Answer(NamedTuple):
 
 def market(path: Path, day: int, rows: int = 1500, symbols=("BTCUSDT", "ETHUSDT"), seed: int = 0, start: int = 0) -> Path:
     """A file of one day of events of some contracts."""
-    found = {f"bybit~{symbol}": store_files.market(rows, 100 * seed + 10 * day + n + 1, T0 + day * DAY + start, DAY - start, price=2000.0 + 100 * n)
-             for n, symbol in enumerate(symbols)}
+    found = {
+        f"bybit~{symbol}": store_files.market(rows, 100 * seed + 10 * day + n + 1, T0 + day * DAY + start, DAY - start, price=2000.0 + 100 * n)
+        for n, symbol in enumerate(symbols)
+    }
     return store_files.save(path, found)
 
 
@@ -92,7 +101,9 @@ class Asked:
         self.loop.close()
         self.library.close()
 
-    def ask(self, method: str, path: str, query: str = "", body: bytes | dict | None = None, headers: dict | None = None, key: str | None = "") -> Answer:
+    def ask(
+        self, method: str, path: str, query: str = "", body: bytes | dict | None = None, headers: dict | None = None, key: str | None = ""
+    ) -> Answer:
         return self.loop.run_until_complete(self.asking(method, path, query, body, headers, key))
 
     async def asking(self, method, path, query="", body=None, headers=None, key="") -> Answer:
@@ -100,8 +111,13 @@ class Asked:
         given |= {"content-type": "application/json"} if isinstance(body, dict) else {}
         given |= headers or {}
         data = json.dumps(body).encode() if isinstance(body, dict) else body or b""
-        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode("ascii", "replace"),
-                 "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items() if value is not None]}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode("ascii", "replace"),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items() if value is not None],
+        }
         sent, parts = [], [{"type": "http.request", "body": data}]
 
         async def receive():
@@ -109,6 +125,7 @@ class Asked:
 
         async def send(message):
             sent.append(message)
+
         await self.site(scope, receive, send)
         start, pieces = sent[0], b"".join(message.get("body", b"") for message in sent[1:])
         return Answer(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, pieces)

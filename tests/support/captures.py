@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from liqcore.event import Kind
 
 from liqcore import EVENT_DTYPE, Instrument
+from liqcore.event import Kind
 
 DATA = Path(os.environ.get("LIQCORE_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 ABSENT = f"the market data captures are not here ({DATA}); set LIQCORE_DATA to their folder"
@@ -23,8 +23,8 @@ SIDES = {"long": 1, "short": -1}
 class Stream:
     name: str
     symbol: str
-    ts: np.ndarray           # ns
-    side: np.ndarray         # +1 long, -1 short
+    ts: np.ndarray  # ns
+    side: np.ndarray  # +1 long, -1 short
     price: np.ndarray
     qty: np.ndarray
     notional: np.ndarray
@@ -63,11 +63,17 @@ def streams() -> tuple[Stream, ...]:
             by_symbol.setdefault(row["symbol"], []).append(row)
         for symbol, rows in sorted(by_symbol.items()):
             rows.sort(key=lambda row: int(row["ts_ms"]))
-            out.append(Stream(
-                path.parent.name, symbol, np.array([int(row["ts_ms"]) for row in rows]) * 1_000_000,
-                np.array([SIDES.get(row["position"], 1 - 2 * (n % 2)) for n, row in enumerate(rows)]),
-                np.array([float(row["price"]) for row in rows]), np.array([float(row["qty_base"]) for row in rows]),
-                np.array([float(row["notional_usd"]) for row in rows])))
+            out.append(
+                Stream(
+                    path.parent.name,
+                    symbol,
+                    np.array([int(row["ts_ms"]) for row in rows]) * 1_000_000,
+                    np.array([SIDES.get(row["position"], 1 - 2 * (n % 2)) for n, row in enumerate(rows)]),
+                    np.array([float(row["price"]) for row in rows]),
+                    np.array([float(row["qty_base"]) for row in rows]),
+                    np.array([float(row["notional_usd"]) for row in rows]),
+                )
+            )
     return tuple(out)
 
 

@@ -7,9 +7,16 @@ from functools import cache
 
 import pytest
 
-VARIABLES = ("LIQCORE_CLIENTS_PYTHON", "LIQCORE_RIVALS_PYTHON")           # interpreters, separated as in PATH
-PACKAGES = {"pybit": "pybit", "ccxt": "ccxt", "okx": "python-okx", "binance.um_futures": "binance-futures-connector", "freqtrade": "freqtrade",
-            "cryptofeed": "cryptofeed", "nautilus_trader.adapters.bybit": "nautilus_trader==1.221.0"}
+VARIABLES = ("LIQCORE_CLIENTS_PYTHON", "LIQCORE_RIVALS_PYTHON")  # interpreters, separated as in PATH
+PACKAGES = {
+    "pybit": "pybit",
+    "ccxt": "ccxt",
+    "okx": "python-okx",
+    "binance.um_futures": "binance-futures-connector",
+    "freqtrade": "freqtrade",
+    "cryptofeed": "cryptofeed",
+    "nautilus_trader.adapters.bybit": "nautilus_trader==1.221.0",
+}
 
 
 @cache

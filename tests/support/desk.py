@@ -28,8 +28,16 @@ class Answer(lc.Policy):
 
 FADE = {"stop_loss": "0.0025", "take_profit": "0.0015", "entry_offset": "0.0015", "notional": 1000.0}
 ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001")
-WIDE = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "data_age_max_s": 1e6,
-        "collar": 1.0, "daily_loss_max": 1.0, "weekly_loss_max": 1.0}
+WIDE = {
+    "order_notional_max": 1e9,
+    "exposure_max": 1e9,
+    "leverage_max": 1000.0,
+    "orders_per_minute_max": 1000,
+    "data_age_max_s": 1e6,
+    "collar": 1.0,
+    "daily_loss_max": 1.0,
+    "weekly_loss_max": 1.0,
+}
 
 
 def limits(**over) -> lc.Risk:
@@ -47,7 +55,7 @@ class Desk:
         self.engine = lc.Engine([instrument], config, Answer(**(FADE | bracket)), risk or limits(), equity=100_000.0)
         self.now, self.records, self.requests, self.execution = T0, [], [], 0
         self.trade(price)
-        self.liquidate()            # warms the detector up
+        self.liquidate()  # warms the detector up
         self.wait(1.0)
 
     def collect(self) -> list:
@@ -90,7 +98,7 @@ class Desk:
 
     def enter(self, fill: float | None = None):
         """Signal, ack, and a fill (None = all) with the stop confirmed; returns the entry request."""
-        entry, = self.liquidate()
+        (entry,) = self.liquidate()
         self.order(entry.id, NEW)
         qty = entry.qty if fill is None else fill
         if qty:

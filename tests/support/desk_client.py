@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE, Kind
-from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.api.account_api import AccountApi, Request, Response, Session, Times
-from liqshell.emulator.exchange import Exchange, Settings
 from liqshell.emulator.api.faults import Faults
-from liqshell.emulator.server.market_queries import MarketQueries
+from liqshell.emulator.exchange import Exchange, Settings
+from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.market.market_state import SymbolState
+from liqshell.emulator.server.market_queries import MarketQueries
 
 MS, NS = 1_000_000, 1_000_000_000
 T0 = 1_772_629_200 * NS
@@ -36,10 +36,11 @@ class DeskClient:
         self.faults = Faults(seed, T0, script)
         self.states = {contract.symbol: SymbolState(contract) for contract in CONTRACTS}
         self.exchange = Exchange(CONTRACTS, Settings(**(venue or {})), seed)
-        self.desk = AccountApi(self.exchange, self.faults, times=Times(T0, UTC0, speed), seed=seed, market=MarketQueries(self.states), contracts=CONTRACTS,
-                         **options)
+        self.desk = AccountApi(
+            self.exchange, self.faults, times=Times(T0, UTC0, speed), seed=seed, market=MarketQueries(self.states), contracts=CONTRACTS, **options
+        )
         self.key = self.desk.open_account(10_000.0)
-        self.said: list[tuple[int, Any, Any]] = []   # (time, to, what)
+        self.said: list[tuple[int, Any, Any]] = []  # (time, to, what)
         self.tickets = 0
         for symbol, price in PRICES.items():
             self.quote(symbol, price)
@@ -106,8 +107,12 @@ class DeskClient:
     def order(self, session: Session, op: str, seconds: float = 0.02, req_id: str | None = None, header: Any = None, **fields: Any) -> dict[str, Any]:
         """An order operation and its answer; category, ids and header are filled in."""
         self.tickets += 1
-        body = {"reqId": req_id or f"r{self.tickets}", "op": f"order.{op}", "args": [{"category": "linear", "symbol": "BTCUSDT", **fields}],
-                "header": header or {"X-BAPI-TIMESTAMP": str(self.utc_ms()), "X-BAPI-RECV-WINDOW": "5000"}}
+        body = {
+            "reqId": req_id or f"r{self.tickets}",
+            "op": f"order.{op}",
+            "args": [{"category": "linear", "symbol": "BTCUSDT", **fields}],
+            "header": header or {"X-BAPI-TIMESTAMP": str(self.utc_ms()), "X-BAPI-RECV-WINDOW": "5000"},
+        }
         return self.ask(session, body, seconds)
 
     def frames(self, session: Session, topic: str = "") -> list[dict[str, Any]]:
@@ -120,14 +125,34 @@ class DeskClient:
 
     # ---- REST ----
 
-    def request(self, method: str, path: str, text: str = "", headers: Mapping[str, str] | None = None, *, signed: bool = True, seconds: float = 0.02,
-                stamp_ms: int | None = None, window: str = "5000", secret: str = "", ip: str = "127.0.0.1") -> Response | Any | None:
+    def request(
+        self,
+        method: str,
+        path: str,
+        text: str = "",
+        headers: Mapping[str, str] | None = None,
+        *,
+        signed: bool = True,
+        seconds: float = 0.02,
+        stamp_ms: int | None = None,
+        window: str = "5000",
+        secret: str = "",
+        ip: str = "127.0.0.1",
+    ) -> Response | Any | None:
         """The raw answer: a Response, an Ending, or None where none comes within `seconds`. text: query or body as sent."""
         self.tickets += 1
         ticket = self.tickets
         stamp = self.utc_ms() if stamp_ms is None else stamp_ms
-        made = {} if not signed else {"X-BAPI-API-KEY": self.key.key, "X-BAPI-TIMESTAMP": str(stamp), "X-BAPI-RECV-WINDOW": window,
-                                      "X-BAPI-SIGN": sign(secret or self.key.secret, f"{stamp}{self.key.key}{window}{text}")}
+        made = (
+            {}
+            if not signed
+            else {
+                "X-BAPI-API-KEY": self.key.key,
+                "X-BAPI-TIMESTAMP": str(stamp),
+                "X-BAPI-RECV-WINDOW": window,
+                "X-BAPI-SIGN": sign(secret or self.key.secret, f"{stamp}{self.key.key}{window}{text}"),
+            }
+        )
         query, body = (text, b"") if method == "GET" else ("", text.encode())
         self.desk.request(ticket, Request(method, path, query, body, {**made, **(headers or {})}, ip), self.now)
         before = len(self.said)

@@ -39,19 +39,46 @@ def audit() -> str:
     """Every kind of record: what `phase` holds, and its own fields."""
     lines = ["| kind | `phase` holds | fields |", "|---|---|---|"]
     for kind, (phase, names) in sorted(lc.AUDIT_FIELDS.items()):
-        lines.append(f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(f'`{name}`' + (f' ({BITS[name]})' if name in BITS else '') for name in names)} |")
-    for which, reasons, dtype in (("AUDIT_POLICY", audit_fields.DECLINED, audit_fields.DECLINED_DTYPE),
-                                  ("AUDIT_RISK", audit_fields.GAVE_WAY, audit_fields.GAVE_WAY_DTYPE)):
+        lines.append(
+            f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(f'`{name}`' + (f' ({BITS[name]})' if name in BITS else '') for name in names)} |"
+        )
+    for which, reasons, dtype in (
+        ("AUDIT_POLICY", audit_fields.DECLINED, audit_fields.DECLINED_DTYPE),
+        ("AUDIT_RISK", audit_fields.GAVE_WAY, audit_fields.GAVE_WAY_DTYPE),
+    ):
         names = [name for name in dtype.names if name not in lc.AUDIT_DTYPE.names]
-        lines.append(f"| `{which}` of {', '.join(lc.Reason(reason).name for reason in sorted(reasons))} | Phase | {', '.join(f'`{name}`' for name in names)} |")
+        lines.append(
+            f"| `{which}` of {', '.join(lc.Reason(reason).name for reason in sorted(reasons))} | Phase | {', '.join(f'`{name}`' for name in names)} |"
+        )
     return "\n".join(lines)
 
 
 def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
-    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, FillFlag, lc.Role, OrderType,
-                  Stream, Statement, PoolFlag, RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
+    for found in (
+        lc.Side,
+        lc.Kind,
+        lc.Phase,
+        lc.Completeness,
+        lc.FeedState,
+        lc.Control,
+        lc.Gate,
+        lc.Limit,
+        lc.OrderStatus,
+        lc.FillReason,
+        FillFlag,
+        lc.Role,
+        OrderType,
+        Stream,
+        Statement,
+        PoolFlag,
+        RequestFlag,
+        SignalFlag,
+        lc.BracketState,
+        lc.Judgment,
+        lc.Reason,
+    ):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 
@@ -87,24 +114,43 @@ def _section(title: str, section: type, preset: object = None) -> list[str]:
 def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
-    sections = (("[run]", config.RunConfig, None), ("[feed], and without venue [feeds.NAME] for a further venue", config.FeedConfig, None),
-                ("[engine]", config.EngineConfig, None), ("[detectors.cascade], for short [detector] (defaults: preset `fade`)", config.DetectorConfig, config.loads("").detector_values()),
-                ("[features]", config.FeaturesConfig, None),
-                ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
-                ("[limits]", config.LimitsConfig, None),
-                ("[hours]", config.HoursConfig, None), ("[blackout]", config.BlackoutConfig, None), ("[judge]", config.JudgeConfig, None), ("[news]", config.NewsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
-                ("[warm]", config.WarmConfig, None),
-                ("[live]", config.LiveConfig, None))
+    sections = (
+        ("[run]", config.RunConfig, None),
+        ("[feed], and without venue [feeds.NAME] for a further venue", config.FeedConfig, None),
+        ("[engine]", config.EngineConfig, None),
+        ("[detectors.cascade], for short [detector] (defaults: preset `fade`)", config.DetectorConfig, config.loads("").detector_values()),
+        ("[features]", config.FeaturesConfig, None),
+        ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
+        ("[limits]", config.LimitsConfig, None),
+        ("[hours]", config.HoursConfig, None),
+        ("[blackout]", config.BlackoutConfig, None),
+        ("[judge]", config.JudgeConfig, None),
+        ("[news]", config.NewsConfig, None),
+        ("[paper]", config.PaperConfig, None),
+        ("[record]", config.RecordConfig, None),
+        ("[warm]", config.WarmConfig, None),
+        ("[live]", config.LiveConfig, None),
+    )
     return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()
 
 
 def studies() -> str:
     """The same for what only a study of history reads."""
-    sections = (("[data]", study.DataConfig), ("[backtest]", study.BacktestConfig), ("[sweep]", study.SweepConfig), ("[forward]", study.ForwardConfig))
+    sections = (
+        ("[data]", study.DataConfig),
+        ("[backtest]", study.BacktestConfig),
+        ("[sweep]", study.SweepConfig),
+        ("[forward]", study.ForwardConfig),
+    )
     lines = [line for title, section in sections for line in _section(title, section)]
     for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid), ("hours", study.HoursGrid)):
-        lines += [f"### [sweep.{title}]", "", f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
-                  f"with both ends; each value as in [{title}].", ""]
+        lines += [
+            f"### [sweep.{title}]",
+            "",
+            f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
+            f"with both ends; each value as in [{title}].",
+            "",
+        ]
     for title, where in (("parameters", "policy.parameters"), ("detectors.NAME", "detectors.NAME")):
         lines += [f"### [sweep.{title}]", "", f"Values to try of what [{where}] may say, in the same form.", ""]
     return "\n".join(lines).rstrip()
@@ -115,12 +161,22 @@ def faults() -> str:
     from liqshell.emulator.api.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST
 
     groups = (("connections", CONNECTION), ("public frames", PUBLIC), ("requests", REQUEST), ("private frames", PRIVATE), ("the account", ACCOUNT))
-    return "\n".join(["| on | kind | what happens |", "|---|---|---|",
-                      *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items())])
+    return "\n".join(
+        [
+            "| on | kind | what happens |",
+            "|---|---|---|",
+            *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items()),
+        ]
+    )
 
 
-CLIENT_CODES = {"404": "no such path here", "-5000": "no such path here", "50404": "no such path here", "10001": "a parameter that the venue's page calls "
-                "mandatory is not sent", "-4120": "refused as on the venue: conditional orders have a path of their own"}
+CLIENT_CODES = {
+    "404": "no such path here",
+    "-5000": "no such path here",
+    "50404": "no such path here",
+    "10001": "a parameter that the venue's page calls mandatory is not sent",
+    "-4120": "refused as on the venue: conditional orders have a path of their own",
+}
 
 
 def clients() -> str:
@@ -162,8 +218,10 @@ def codes() -> str:
     lines = ["| outcome | meaning and action | result codes (of a new order, unless said otherwise) |", "|---|---|---|"]
     for found in Outcome:
         own = [str(code) for code in sorted(CODES) if outcome(code, Asked.CREATE) == found]
-        others = [(asked, [str(code) for code in sorted(CODES) if outcome(code, asked) == found != outcome(code, Asked.CREATE)])
-                  for asked in (Asked.AMEND, Asked.CANCEL)]
+        others = [
+            (asked, [str(code) for code in sorted(CODES) if outcome(code, asked) == found != outcome(code, Asked.CREATE)])
+            for asked in (Asked.AMEND, Asked.CANCEL)
+        ]
         told = [", ".join(own), *(f"{asked.name.lower()}: {', '.join(more)}" for asked, more in others if more)]
         lines.append(f"| {found.name} | {OUTCOMES[found.name]} | {'; '.join(part for part in told if part)} |")
     return "\n".join(lines)
@@ -176,7 +234,15 @@ def features() -> str:
 
     lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
     for entry in ENTRIES.values():
-        window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…pct`" if entry.group == "map" else "`@…`"
+        window = (
+            ""
+            if entry.window is None
+            else f"`@…`, default {duration(entry.window)}"
+            if entry.window
+            else "`@…pct`"
+            if entry.group == "map"
+            else "`@…`"
+        )
         kinds = ", ".join(Kind(kind).name for kind in entry.kinds)
         lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {kinds} |")
     return "\n".join(lines)
@@ -194,7 +260,14 @@ def detectors() -> str:
 
     lines = []
     for kind in KINDS:
-        lines += [f"### {kind}", "", meaning(kind)[0].upper() + meaning(kind)[1:] + ".", "", "| parameter | default | accepts | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"### {kind}",
+            "",
+            meaning(kind)[0].upper() + meaning(kind)[1:] + ".",
+            "",
+            "| parameter | default | accepts | meaning |",
+            "|---|---|---|---|",
+        ]
         for p in parameters(kind):
             default = p.default if isinstance(p.default, str) else f"{p.default:,}" if isinstance(p.default, int) else f"{p.default:,.10g}"
             lines.append(f"| `{p.name}` | {default} | {p.accepts} | {p.meaning} |")
@@ -214,32 +287,61 @@ def quality() -> str:
 
     def share(found: dict) -> str:
         return "–" if found["share"] is None else f"{found['share']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
-    lines = [f"{report['hours']:g} hours of {', '.join(LABELLED['symbols'])}, seed {report['seed']}, scale {LABELLED['scale']:g}: {report['cascades']} cascades.", "",
-             "| detector | feed | episodes | recall | precision | delay, median s |", "|---|---|---|---|---|---|"]
+
+    lines = [
+        f"{report['hours']:g} hours of {', '.join(LABELLED['symbols'])}, seed {report['seed']}, scale {LABELLED['scale']:g}: {report['cascades']} cascades.",
+        "",
+        "| detector | feed | episodes | recall | precision | delay, median s |",
+        "|---|---|---|---|---|---|",
+    ]
     for full, few in zip(report["full"], report["throttled"], strict=True):
-        lines += [f"| {row['detector']} | {view} | {row['episodes']} | {share(row['recall'])} | {share(row['precision'])} | "
-                  f"{'–' if row['delay_s'] is None else format(row['delay_s'], '.1f')} |" for view, row in (("full", full), ("throttled", few))]
+        lines += [
+            f"| {row['detector']} | {view} | {row['episodes']} | {share(row['recall'])} | {share(row['precision'])} | "
+            f"{'–' if row['delay_s'] is None else format(row['delay_s'], '.1f')} |"
+            for view, row in (("full", full), ("throttled", few))
+        ]
     return "\n".join(lines)
 
 
 def preset(name: str) -> str:
     """Every number of a preset, as `liqcore presets NAME` prints them."""
-    from liqshell.commands.presets import _sections, _literal
+    from liqshell.commands.presets import _literal, _sections
 
     lines = ["| section | key | value |", "|---|---|---|"]
-    return "\n".join(lines + [f"| `[{title}]` | `{key}` | {_literal(value)} |" for title, values in _sections(config.presets()[name]).items()
-                              for key, value in values.items()])
+    return "\n".join(
+        lines
+        + [
+            f"| `[{title}]` | `{key}` | {_literal(value)} |"
+            for title, values in _sections(config.presets()[name]).items()
+            for key, value in values.items()
+        ]
+    )
 
 
-TABLES = {"preset": preset, "features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
-          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults, "clients": clients}
+TABLES = {
+    "preset": preset,
+    "features": features,
+    "transforms": transforms,
+    "codes": codes,
+    "detectors": detectors,
+    "quality": quality,
+    "audit": audit,
+    "enums": enums,
+    "alarms": alarms,
+    "configuration": configuration,
+    "studies": studies,
+    "faults": faults,
+    "clients": clients,
+}
 
 
 def filled(text: str) -> str:
     """The page with its tables made anew."""
+
     def fill(match: re.Match[str]) -> str:
         name, _, of = match[1].partition(" ")
         return f"<!-- table: {match[1]} -->\n{TABLES[name](*filter(None, [of]))}\n<!-- end -->"
+
     return re.sub(r"<!-- table: (\w+(?: [\w-]+)?) -->\n.*?<!-- end -->", fill, text, flags=re.S)
 
 

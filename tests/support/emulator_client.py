@@ -50,10 +50,12 @@ class Client:
 
 def talk(conversation: Callable[[Client], Awaitable[None]], **options: object) -> None:
     """Run a conversation with a fresh emulator of two symbols."""
+
     async def run() -> None:
         config = Config(**{"seed": 1, "speed": 200.0, "symbols": SYMBOLS, "parameters": {"warmup_hours": 0.5}, **options})
         async with await serve(config) as emulator, aiohttp.ClientSession() as session:
             await conversation(await Client(session, emulator).connect())
+
     asyncio.run(run())
 
 

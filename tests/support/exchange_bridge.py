@@ -7,22 +7,30 @@ from dataclasses import replace
 
 import numpy as np
 import orjson
-from liqshell.emulator.market.contracts import BY_SYMBOL, Contract
-from liqshell.emulator.exchange import Exchange, Settings
 
 import liqcore as lc
 from liqcore.event import Action, OrderStatus, OrderType, Reason, Role
+from liqshell.emulator.exchange import Exchange, Settings
+from liqshell.emulator.market.contracts import BY_SYMBOL, Contract
 
 LINK = "t-"
-BOOKED = {"New": OrderStatus.ORDER_NEW, "Untriggered": OrderStatus.ORDER_NEW, "Triggered": OrderStatus.ORDER_TRIGGERED, "Filled": OrderStatus.ORDER_DONE,
-          "Cancelled": OrderStatus.ORDER_CANCELLED, "Deactivated": OrderStatus.ORDER_CANCELLED}
+BOOKED = {
+    "New": OrderStatus.ORDER_NEW,
+    "Untriggered": OrderStatus.ORDER_NEW,
+    "Triggered": OrderStatus.ORDER_TRIGGERED,
+    "Filled": OrderStatus.ORDER_DONE,
+    "Cancelled": OrderStatus.ORDER_CANCELLED,
+    "Deactivated": OrderStatus.ORDER_CANCELLED,
+}
 
 
 def contracts_like(instruments) -> tuple[Contract, ...]:
     """Contracts of the emulated venue with the ticks and lots of these instruments (powers of ten)."""
     decimals = [(len(i.tick_size.partition(".")[2]), len(i.lot_size.partition(".")[2])) for i in instruments]
-    return tuple(replace(BY_SYMBOL["ETHUSDT"], symbol=i.symbol, tick_decimals=tick, lot_decimals=lot, price_decimals=tick, lots_max=10 ** 9)
-                 for i, (tick, lot) in zip(instruments, decimals, strict=True))
+    return tuple(
+        replace(BY_SYMBOL["ETHUSDT"], symbol=i.symbol, tick_decimals=tick, lot_decimals=lot, price_decimals=tick, lots_max=10**9)
+        for i, (tick, lot) in zip(instruments, decimals, strict=True)
+    )
 
 
 class Bridge:
@@ -34,7 +42,7 @@ class Bridge:
         self.account = self.exchange.open_account("key", "secret", equity)
         self.requests: deque = deque()
         self.reports: deque = deque()
-        self.entries: dict[str, int] = {}                # symbol -> id of the latest entry: its stop is the position's
+        self.entries: dict[str, int] = {}  # symbol -> id of the latest entry: its stop is the position's
         self.codes: list[int] = []
         self.executions = 0
 
@@ -43,7 +51,7 @@ class Bridge:
             now = int(events["ts_recv"][k])
             self.settle()
             while (due := min(filter(None, (self.exchange.next_ns, self.engine.next_deadline)), default=now + 1)) <= now:
-                if due == self.exchange.next_ns:         # the venue first, as in Paper
+                if due == self.exchange.next_ns:  # the venue first, as in Paper
                     self.exchange.advance(due)
                     self.hear()
                 else:
@@ -54,9 +62,9 @@ class Bridge:
             self.hear()
             self.settle()
             before = self.engine.events
-            self.engine.run(events[k:k + 1])
+            self.engine.run(events[k : k + 1])
             if self.engine.events != before:
-                self.exchange.on_events(events[k:k + 1])
+                self.exchange.on_events(events[k : k + 1])
             self.requests.extend(self.engine.drain())
             self.hear()
 
@@ -100,8 +108,13 @@ class Bridge:
             self.reports.append(("refused", now, (r.id, status, reason)))
 
     def create(self, r) -> dict:
-        fields = {"orderLinkId": f"{LINK}{r.id:x}", "side": "Buy" if r.side > 0 else "Sell", "qty": r.qty_text, "reduceOnly": r.reduce_only,
-                  "orderType": "Limit" if r.type == OrderType.ORDER_LIMIT else "Market"}
+        fields = {
+            "orderLinkId": f"{LINK}{r.id:x}",
+            "side": "Buy" if r.side > 0 else "Sell",
+            "qty": r.qty_text,
+            "reduceOnly": r.reduce_only,
+            "orderType": "Limit" if r.type == OrderType.ORDER_LIMIT else "Market",
+        }
         if r.type == OrderType.ORDER_LIMIT:
             fields |= {"price": r.price_text, "timeInForce": "PostOnly" if r.post_only else "GTC"}
         elif r.type == OrderType.ORDER_STOP_MARKET:
@@ -116,17 +129,26 @@ class Bridge:
         return self.entries[row["symbol"]] & ~0xFFF | Role.ROLE_STOP
 
     def tell(self, topic: str, ts: int, row) -> None:
-        now = max(ts, self.engine.now)                   # what the venue does by itself comes at its own time
+        now = max(ts, self.engine.now)  # what the venue does by itself comes at its own time
         if topic == "refused":
             self.engine.on_order(ts, now, *row)
         elif topic == "execution":
             if row["execType"] == "Funding":
-                self.engine.on_funding(ts, now, row["symbol"], 1 if row["side"] == "Buy" else -1, float(row["execPrice"]),
-                                       float(row["execQty"]), float(row["execFee"]), float(row["feeRate"]))
+                self.engine.on_funding(
+                    ts,
+                    now,
+                    row["symbol"],
+                    1 if row["side"] == "Buy" else -1,
+                    float(row["execPrice"]),
+                    float(row["execQty"]),
+                    float(row["execFee"]),
+                    float(row["feeRate"]),
+                )
                 return
             self.executions += 1
-            self.engine.on_fill(ts, now, self.order_id(row), float(row["execPrice"]), float(row["execQty"]), float(row["execFee"]),
-                                self.executions, row["isMaker"])
+            self.engine.on_fill(
+                ts, now, self.order_id(row), float(row["execPrice"]), float(row["execQty"]), float(row["execFee"]), self.executions, row["isMaker"]
+            )
         elif row["orderStatus"] in BOOKED:
             status, reason = BOOKED[row["orderStatus"]], Reason.OK
             if row["rejectReason"] == "EC_PostOnlyWillTakeLiquidity":

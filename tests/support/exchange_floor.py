@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import orjson
-from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.exchange import Exchange, Settings
 
 import liqcore as lc
 from liqcore.event import Kind
+from liqshell.emulator.exchange import Exchange, Settings
+from liqshell.emulator.market.contracts import CONTRACTS
 
 LONG, SHORT = 1, -1
-T0 = 1_772_452_800 * lc.SECOND          # a Monday, 12:00 UTC: four hours to the next funding
-ETH = 1                                 # index in CONTRACTS
+T0 = 1_772_452_800 * lc.SECOND  # a Monday, 12:00 UTC: four hours to the next funding
+ETH = 1  # index in CONTRACTS
 
 
 class Floor:
@@ -90,7 +90,9 @@ class Floor:
 
     def post(self, path: str, **fields: Any) -> tuple[int, dict]:
         self.now += 1000
-        code, _, result = self.exchange.rest("POST", path, "", orjson.dumps({"category": "linear", "symbol": "ETHUSDT", **fields}), self.account, self.now)
+        code, _, result = self.exchange.rest(
+            "POST", path, "", orjson.dumps({"category": "linear", "symbol": "ETHUSDT", **fields}), self.account, self.now
+        )
         self.hear()
         return code, result
 
@@ -108,7 +110,7 @@ class Floor:
         code, link = self.limit(2499.5, qty=qty, **fields)
         assert code == 0
         self.trade(2499.4)
-        self.quote(*self.shown)                # that trade was through the book, which then stands where it was
+        self.quote(*self.shown)  # that trade was through the book, which then stands where it was
         self.hear()
         return link
 

@@ -10,19 +10,22 @@ import numpy as np
 import liqcore as lc
 from liqshell import formats
 
-T0 = 1_722_816_000_000_000_000          # 2024-08-05 00:00 UTC
+T0 = 1_722_816_000_000_000_000  # 2024-08-05 00:00 UTC
 MS = 1_000_000
 TARDIS_PRINTS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
 TARDIS_QUOTES = "exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount"
 TARDIS_L2 = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
-TARDIS_TICKER = ("exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,predicted_funding_rate,open_interest,last_price,index_price,"
-                 "mark_price")
+TARDIS_TICKER = (
+    "exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,predicted_funding_rate,open_interest,last_price,index_price,mark_price"
+)
 AGG = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
 BOOK_TICKER = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time"
-SNAPSHOT = ("time,side,order_type,time_in_force,original_quantity,price,average_price,order_status,last_fill_quantity,accumulated_fill_quantity")
+SNAPSHOT = "time,side,order_type,time_in_force,original_quantity,price,average_price,order_status,last_fill_quantity,accumulated_fill_quantity"
 BYBIT = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional"
-HFT = np.dtype([("ev", "<u8"), ("exch_ts", "<i8"), ("local_ts", "<i8"), ("px", "<f8"), ("qty", "<f8"), ("order_id", "<u8"), ("ival", "<i8"),
-                ("fval", "<f8")], align=True)
+HFT = np.dtype(
+    [("ev", "<u8"), ("exch_ts", "<i8"), ("local_ts", "<i8"), ("px", "<f8"), ("qty", "<f8"), ("order_id", "<u8"), ("ival", "<i8"), ("fval", "<f8")],
+    align=True,
+)
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 
 
@@ -52,8 +55,19 @@ def events(path: Path, reading: list | None = None, **options) -> np.ndarray:
 
 def tuples(found: np.ndarray) -> list[tuple]:
     """(kind, ts_event, ts_recv, side, price, qty, aux_price, aux_qty) of each event."""
-    return [(lc.Kind(int(e["kind"])), int(e["ts_event"]), int(e["ts_recv"]), int(e["side"]), float(e["price"]), float(e["qty"]), float(e["aux_price"]),
-             float(e["aux_qty"])) for e in found]
+    return [
+        (
+            lc.Kind(int(e["kind"])),
+            int(e["ts_event"]),
+            int(e["ts_recv"]),
+            int(e["side"]),
+            float(e["price"]),
+            float(e["qty"]),
+            float(e["aux_price"]),
+            float(e["aux_qty"]),
+        )
+        for e in found
+    ]
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
@@ -65,13 +79,15 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
         if how == 0:
             del found[at:]
         elif how == 1:
-            found[at:at + 1] = bytes([draw.randrange(256)])
+            found[at : at + 1] = bytes([draw.randrange(256)])
         elif how == 2:
-            found[at:at] = found[at // 2:at // 2 + draw.randrange(60)]
+            found[at:at] = found[at // 2 : at // 2 + draw.randrange(60)]
         elif how == 3:
-            found[at:at] = draw.choice([b"\n", b",", b'"', b"\0", b"\r", b"-", b"9" * 25, b"\xff\xfe", b"\n\n\n", b"e400", b"nan", b"{", b"]", b"null", b" <-> "])
+            found[at:at] = draw.choice(
+                [b"\n", b",", b'"', b"\0", b"\r", b"-", b"9" * 25, b"\xff\xfe", b"\n\n\n", b"e400", b"nan", b"{", b"]", b"null", b" <-> "]
+            )
         else:
-            del found[at:at + draw.randrange(1, 30)]
+            del found[at : at + draw.randrange(1, 30)]
     return bytes(found)
 
 

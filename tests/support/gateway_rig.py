@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 import orjson
-from desk import FADE, LONG, WIDE
-from desk import Answer as Policy
-from liqshell.run.dispatch import Dispatch, Wire
-from liqshell.emulator.market.contracts import contracts_of
-from liqshell.emulator.exchange import Exchange
-from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.venues.bybit.port import BybitPort
-from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
-from liqshell.gateway.gateway import Gateway
-from liqshell.gateway.settings import Settings
-from liqshell.transport import Endpoint
-from liqshell.venues.bybit.orders import order_encoder
-from liqshell.venues.bybit.signing import Keys
 
 import liqcore as lc
+from desk import FADE, LONG, WIDE
+from desk import Answer as Policy
+from liqshell.emulator.exchange import Exchange
+from liqshell.emulator.exchange import Settings as VenueSettings
+from liqshell.emulator.market.contracts import contracts_of
+from liqshell.gateway.gateway import Gateway
+from liqshell.gateway.settings import Settings
+from liqshell.run.dispatch import Dispatch, Wire
+from liqshell.transport import Endpoint
+from liqshell.venues.bybit.orders import order_encoder
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
 
 MS, S = 1_000_000, lc.SECOND
 T0 = 1_772_452_800 * S
@@ -60,16 +60,38 @@ class Rig:
     """side: of the cascades, and so of the brackets (a liquidated LONG is bought). latency_ms: one way. Filters, each called with what passes and
     answering whether it may (guarded: with the last hop's limits and the venue's rate budget): on_request(path or operation, args), on_reply(message), on_push(topic, rows), on_rest(call), on_rest_answer(call)."""
 
-    def __init__(self, side: int = LONG, *, latency_ms: float = 20.0, venue: VenueSettings | None = None, store: MemoryStore | None = None,
-                 exchange: Exchange | None = None, now: int = T0, symbols: tuple[str, ...] = (SYMBOL,), settings: dict[str, Any] | None = None,
-                 run: str = RUN, start: bool = True, risk: lc.Risk | None = None, guarded: bool = False, **bracket: Any) -> None:
+    def __init__(
+        self,
+        side: int = LONG,
+        *,
+        latency_ms: float = 20.0,
+        venue: VenueSettings | None = None,
+        store: MemoryStore | None = None,
+        exchange: Exchange | None = None,
+        now: int = T0,
+        symbols: tuple[str, ...] = (SYMBOL,),
+        settings: dict[str, Any] | None = None,
+        run: str = RUN,
+        start: bool = True,
+        risk: lc.Risk | None = None,
+        guarded: bool = False,
+        **bracket: Any,
+    ) -> None:
         self.side, self.now, self.latency = side, now, int(latency_ms * MS)
         self.store = store or MemoryStore()
         contracts = contracts_of(symbols)
         self.exchange = exchange or Exchange(contracts, venue or VenueSettings(), seed=1)
         self.account = self.exchange.accounts.get("rigkey00") or self.exchange.open_account("rigkey00", "rigsecret0", equity=100_000.0)
-        self.instruments = [lc.Instrument(c.symbol, venue="bybit", tick_size=f"{10.0 ** -c.tick_decimals:.{c.tick_decimals}f}",
-                                          lot_size=f"{10.0 ** -c.lot_decimals:.{c.lot_decimals}f}", min_notional=5.0) for c in contracts]
+        self.instruments = [
+            lc.Instrument(
+                c.symbol,
+                venue="bybit",
+                tick_size=f"{10.0**-c.tick_decimals:.{c.tick_decimals}f}",
+                lot_size=f"{10.0**-c.lot_decimals:.{c.lot_decimals}f}",
+                min_notional=5.0,
+            )
+            for c in contracts
+        ]
         config = lc.CascadeConfig(warmup=1, min_events=1, window_events=2, decay_s=0.001, window_s=0.001)
         self.engine = lc.Engine(self.instruments, config, Policy(**(FADE | bracket)), risk or lc.Risk(**WIDE), equity=100_000.0)
         self.run = run
@@ -82,9 +104,9 @@ class Rig:
         self.events: list[tuple] = []
         self.notices: list[Notice] = []
         self.calls: list[Call] = []
-        self.orders: list[dict[str, Any]] = []              # order messages that reached the wire
+        self.orders: list[dict[str, Any]] = []  # order messages that reached the wire
         self.counts: Counter[str] = Counter()
-        self.offset = 0                                     # venue - us, ns
+        self.offset = 0  # venue - us, ns
         self.on_request: Callable[[str, dict], bool] = lambda what, args: True
         self.on_reply: Callable[[dict], bool] = lambda message: True
         self.on_push: Callable[[str, list], bool] = lambda topic, rows: True
@@ -100,7 +122,7 @@ class Rig:
         for n in range(len(symbols)):
             if exchange is None:
                 self.trade(contracts[n].price, n)
-            else:                                           # another life: the market is where it is
+            else:  # another life: the market is where it is
                 self.now += 1
                 self.engine.on_trade(self.now, self.now, n, 1, round(PRICE * (1 - 0.001 * side), 2), 1.0)
         if exchange is None:
@@ -194,14 +216,20 @@ class Rig:
         self.counts[call.path] += 1
         sent = self.now
         if not self.on_rest(call):
-            self.after(int(call.timeout_s * S), lambda: self.gateway.on_answer(call, Answer(0, why="timeout", sent_ns=sent, received_ns=self.now), self.now))
+            self.after(
+                int(call.timeout_s * S), lambda: self.gateway.on_answer(call, Answer(0, why="timeout", sent_ns=sent, received_ns=self.now), self.now)
+            )
             return
 
         def arrive() -> None:
             if call.path == "/v5/market/time":
                 body: dict = {"retCode": 0, "retMsg": "OK", "result": {"timeSecond": str(self.venue_now // S), "timeNano": str(self.venue_now)}}
             elif call.path == "/v5/market/instruments-info":
-                body = {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "list": [listing(i) for i in self.instruments], "nextPageCursor": ""}}
+                body = {
+                    "retCode": 0,
+                    "retMsg": "OK",
+                    "result": {"category": "linear", "list": [listing(i) for i in self.instruments], "nextPageCursor": ""},
+                }
             else:
                 code, text, result = self.exchange.rest(call.method, call.path, call.query, call.body.encode(), self.account, self.venue_now)
                 body = {"retCode": code, "retMsg": text, "result": result}
@@ -245,8 +273,16 @@ class Rig:
 
         def arrive() -> None:
             code, text, data, extra = self.exchange.order(message["op"], message["args"], self.account, self.venue_now)
-            reply = {"reqId": message["reqId"], "retCode": code, "retMsg": text, "op": message["op"], "data": data, "retExtInfo": extra,
-                     "header": {}, "connId": "c"}
+            reply = {
+                "reqId": message["reqId"],
+                "retCode": code,
+                "retMsg": text,
+                "op": message["op"],
+                "data": data,
+                "retExtInfo": extra,
+                "header": {},
+                "connId": "c",
+            }
             self.pushes()
             if self.on_reply(reply):
                 self.after(self.latency, lambda: self.frame(Channel.ORDERS, self.alter_reply(reply)))
@@ -323,8 +359,13 @@ class Rig:
 
 
 def listing(i: lc.Instrument) -> dict[str, Any]:
-    return {"symbol": i.symbol, "status": "Trading", "contractType": "LinearPerpetual", "priceFilter": {"tickSize": i.tick_size},
-            "lotSizeFilter": {"qtyStep": i.lot_size, "minOrderQty": i.lot_size, "maxOrderQty": "100000", "minNotionalValue": "5"}}
+    return {
+        "symbol": i.symbol,
+        "status": "Trading",
+        "contractType": "LinearPerpetual",
+        "priceFilter": {"tickSize": i.tick_size},
+        "lotSizeFilter": {"qtyStep": i.lot_size, "minOrderQty": i.lot_size, "maxOrderQty": "100000", "minNotionalValue": "5"},
+    }
 
 
 def at_rest(rig: Rig) -> None:
@@ -347,6 +388,12 @@ def stop_out(rig: Rig) -> None:
 
 def take_stop_away(rig: Rig) -> None:
     """A person, in the venue's app."""
-    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-        "category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.exchange.rest(
+        "POST",
+        "/v5/position/trading-stop",
+        "",
+        orjson.dumps({"category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}),
+        rig.account,
+        rig.venue_now,
+    )
     rig.pushes()

@@ -1,11 +1,11 @@
 """Histories of the generated market, without frames: its records as a tape."""
 
 import numpy as np
-from run_folder import instruments_of
 
 import liqcore as lc
 from liqshell.backtest.history import History, described
 from liqshell.emulator.market import Market
+from run_folder import instruments_of
 
 
 def events_of(records: np.ndarray, instruments) -> np.ndarray:

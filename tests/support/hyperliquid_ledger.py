@@ -19,8 +19,12 @@ import pyarrow as pa
 START = datetime(2025, 10, 10, 21, 16, tzinfo=UTC)
 VAULT = "0x2e3d94f0562703b25c83308a05046ddaf9a8dd14"
 PRICES = {"BTC": Decimal(112000), "kPEPE": Decimal("0.0089"), "xyz:MU": Decimal("182.5"), "DOGE": Decimal("0.2431")}
-STEPS = {"BTC": (Decimal(1), Decimal("0.00001")), "kPEPE": (Decimal("0.000001"), Decimal(1)), "xyz:MU": (Decimal("0.01"), Decimal("0.001")),
-         "DOGE": (Decimal("0.00001"), Decimal(1))}
+STEPS = {
+    "BTC": (Decimal(1), Decimal("0.00001")),
+    "kPEPE": (Decimal("0.000001"), Decimal(1)),
+    "xyz:MU": (Decimal("0.01"), Decimal("0.001")),
+    "DOGE": (Decimal("0.00001"), Decimal(1)),
+}
 SPOT = ("@107", "PURR/USDC")
 
 
@@ -47,8 +51,10 @@ class Block:
         return round(self.time.timestamp() * 1000)
 
     def line(self) -> str:
-        return json.dumps({"local_time": nanoseconds(self.received), "block_time": nanoseconds(self.time), "block_number": self.number,
-                           "events": self.events}, separators=(",", ":"))
+        return json.dumps(
+            {"local_time": nanoseconds(self.received), "block_time": nanoseconds(self.time), "block_number": self.number, "events": self.events},
+            separators=(",", ":"),
+        )
 
 
 def nanoseconds(when: datetime) -> str:
@@ -114,14 +120,41 @@ class Ledger:
     def spot(self, block: Block) -> None:
         coin, tid = self.rng.choice(SPOT), self._next_tid()
         for user, side, crossed in ((self._user(), "B", True), (self._user(), "A", False)):
-            block.events.append([user, self._leg(block, coin, Decimal("24.5"), Decimal("3.2"), side, Decimal(0), {"B": "Buy", "A": "Sell"}[side],
-                                                 crossed, tid, self._next_oid(), self._hash())])
+            block.events.append(
+                [
+                    user,
+                    self._leg(
+                        block,
+                        coin,
+                        Decimal("24.5"),
+                        Decimal("3.2"),
+                        side,
+                        Decimal(0),
+                        {"B": "Buy", "A": "Sell"}[side],
+                        crossed,
+                        tid,
+                        self._next_oid(),
+                        self._hash(),
+                    ),
+                ]
+            )
             self.truth.spot_fills += 1
 
     # ---- how it is written
 
-    def _fill(self, block: Block, coin: str, taker: str, maker: str, side: int, method: str = "", whole: bool = False, deleveraged: bool = False,
-              oid: int = 0, hash_: str = "") -> tuple[Decimal, Decimal]:
+    def _fill(
+        self,
+        block: Block,
+        coin: str,
+        taker: str,
+        maker: str,
+        side: int,
+        method: str = "",
+        whole: bool = False,
+        deleveraged: bool = False,
+        oid: int = 0,
+        hash_: str = "",
+    ) -> tuple[Decimal, Decimal]:
         """One trade: both positions change, two legs are written, in either order. method: the taker is closed by force."""
         tick, lot = STEPS[coin]
         self._price[coin] = max(self._price[coin] + side * tick * self.rng.randint(0, 3), tick * 50)
@@ -150,10 +183,26 @@ class Ledger:
             self.truth.trades.append((coin, side, px, sz, tid, block.ms))
         return px, sz
 
-    def _leg(self, block: Block, coin: str, px: Decimal, sz: Decimal, side: str, before: Decimal, dir_: str, crossed: bool, tid: int, oid: int,
-             hash_: str) -> dict:
-        out = {"coin": coin, "px": str(px), "sz": str(sz), "side": side, "time": block.ms, "startPosition": str(before), "dir": dir_, "closedPnl": "0.0",
-               "hash": hash_, "oid": oid, "crossed": crossed, "fee": "-0.001", "tid": tid, "feeToken": "USDC", "twapId": None}
+    def _leg(
+        self, block: Block, coin: str, px: Decimal, sz: Decimal, side: str, before: Decimal, dir_: str, crossed: bool, tid: int, oid: int, hash_: str
+    ) -> dict:
+        out = {
+            "coin": coin,
+            "px": str(px),
+            "sz": str(sz),
+            "side": side,
+            "time": block.ms,
+            "startPosition": str(before),
+            "dir": dir_,
+            "closedPnl": "0.0",
+            "hash": hash_,
+            "oid": oid,
+            "crossed": crossed,
+            "fee": "-0.001",
+            "tid": tid,
+            "feeToken": "USDC",
+            "twapId": None,
+        }
         if self.rng.random() < 0.3:
             out["cloid"] = "0x" + f"{self.rng.getrandbits(128):032x}"
         if self.rng.random() < 0.1:
@@ -185,7 +234,7 @@ class Ledger:
 
     def _next_tid(self) -> int:
         self._tid += 1
-        return self._tid * 1_103_515_245 % (1 << 50)      # no order in them, and no two alike
+        return self._tid * 1_103_515_245 % (1 << 50)  # no order in them, and no two alike
 
     def _next_oid(self) -> int:
         self._oid += 1

@@ -25,8 +25,9 @@ class Venue:
 
     def __init__(self, *arguments, log=os.devnull):
         with open(log, "ab") as sink:
-            self.process = subprocess.Popen([*COMMAND, "emulate", "--parent", str(os.getpid()), *map(str, arguments)], stdout=subprocess.PIPE,
-                                            stderr=sink, env=environment())
+            self.process = subprocess.Popen(
+                [*COMMAND, "emulate", "--parent", str(os.getpid()), *map(str, arguments)], stdout=subprocess.PIPE, stderr=sink, env=environment()
+            )
         self.ready = json.loads(self.process.stdout.readline())
 
     def __enter__(self):
@@ -46,7 +47,7 @@ class Venue:
 
     def truth(self):
         """What is really so of the (only) account, see Exchange.truth()."""
-        found, = self.get("/emulator/account").values()
+        (found,) = self.get("/emulator/account").values()
         return found
 
     def keys(self):
@@ -59,10 +60,11 @@ def write_config(folder, venue, symbols=None, *, more="", policy="entry_offset =
     path = Path(folder) / "live.toml"
     path.write_text(
         f'[run]\nname = "proof"\nmode = "live"\nout = {json.dumps(str(Path(folder) / "runs"))}\n'
-        f'[feed]\nrest = {json.dumps(rest or venue.ready["rest"])}\nws = {json.dumps(ws or venue.ready["ws"])}\nsymbols = {json.dumps(symbols)}\n'
+        f"[feed]\nrest = {json.dumps(rest or venue.ready['rest'])}\nws = {json.dumps(ws or venue.ready['ws'])}\nsymbols = {json.dumps(symbols)}\n"
         f"[detector]\nrefresh_s = 0\nwarmup = 20\nquantile = 0.7\n[policy]\ncooldown_s = 20\n{policy}"
         f"[live]\nwatchdog = {str(watchdog).lower()}\n{more}"
-        "[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.9\nweekly_loss_max = 0.9\n")
+        "[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.9\nweekly_loss_max = 0.9\n"
+    )
     return path
 
 

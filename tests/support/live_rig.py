@@ -3,12 +3,12 @@
 import asyncio
 import json
 
-from liqshell.recording import journal
-from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
+from liqshell.recording import journal
+from liqshell.run import replay
 from liqshell.venues.bybit.signing import Keys
 
 SPEED = 60.0
@@ -19,9 +19,11 @@ def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), policy="entry_o
     """A configuration that trades often: a short warm-up, every threshold fresh."""
     ages = {"data_age_max_s": 30.0, "event_age_max_s": 30.0, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | limits
     lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
-    return loads(f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n{"ca = " + json.dumps(ca) if ca else ""}\n'
-                 f"[detector]\nrefresh_s = 0\nwarmup = 20\nquantile = 0.7\n[policy]\n{policy}[record]\n{record}\n"
-                 f"[live]\nwatchdog = false\n[limits]\n{lines}\n")
+    return loads(
+        f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n{"ca = " + json.dumps(ca) if ca else ""}\n'
+        f"[detector]\nrefresh_s = 0\nwarmup = 20\nquantile = 0.7\n[policy]\n{policy}[record]\n{record}\n"
+        f"[live]\nwatchdog = false\n[limits]\n{lines}\n"
+    )
 
 
 async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003\n", during=None, start_patience_s=300.0, rest=None, **account):
@@ -42,6 +44,7 @@ async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003
 
 def live(folder, minutes, *, seed=1, speed=SPEED, faults=(), venue=None, **options):
     """(session, manifest, audit, replay's verdict, the venue's truth) of one run against a venue of its own. venue: more of the emulator's Config."""
+
     async def main():
         async with await serve(Config(seed=seed, speed=speed, faults=tuple(faults), lead_s=0.3, **(venue or {}))) as emulator:
             session, manifest = await trade(emulator, folder, folder.parent, minutes, **options)

@@ -16,13 +16,13 @@ import numpy as np
 import orjson
 
 import liqcore as lc
+from liqshell.emulator.exchange import Exchange, Settings
 from liqshell.emulator.market import bybit_frames as bybit
 from liqshell.emulator.market.contracts import BY_SYMBOL
-from liqshell.emulator.exchange import Exchange, Settings
 from liqshell.venues.bybit.rest_requests import Request
 
 KEY, SECRET = "canarykey000000001", "canarysecret9f8e7d6c5b4a39281706"
-Fault = Callable[[str, str], Any]       # (method, path) -> None (nothing), "lose" (done, not answered), "down", (status, body, headers)
+Fault = Callable[[str, str], Any]  # (method, path) -> None (nothing), "lose" (done, not answered), "down", (status, body, headers)
 
 
 class LoopbackVenue:
@@ -83,8 +83,9 @@ class LoopbackVenue:
         """Quotes around a price, a trade at it."""
         rows = np.zeros(3, lc.EVENT_DTYPE)
         now = time.time_ns()
-        for row, (kind, first, second) in zip(rows, ((lc.Kind.TICKER, price, price), (lc.Kind.BBO, price - 0.01, price + 0.01),
-                                                     (lc.Kind.TRADE, price, 0.0)), strict=True):
+        for row, (kind, first, second) in zip(
+            rows, ((lc.Kind.TICKER, price, price), (lc.Kind.BBO, price - 0.01, price + 0.01), (lc.Kind.TRADE, price, 0.0)), strict=True
+        ):
             row["ts_event"] = row["ts_recv"] = now
             row["kind"], row["instrument"], row["price"], row["aux_price"] = kind, n, first, second
             row["qty"] = row["aux_qty"] = 1000.0
@@ -113,7 +114,7 @@ class LoopbackVenue:
 
     def position(self, symbol: str = "ETHUSDT") -> tuple[float, float]:
         """(signed size, stop-loss)."""
-        row, = self.list("/v5/position/list", symbol=symbol)
+        (row,) = self.list("/v5/position/list", symbol=symbol)
         return float(row["size"]) * (-1 if row["side"] == "Sell" else 1), float(row["stopLoss"] or 0)
 
     # ---- the wire ----
@@ -144,8 +145,14 @@ class LoopbackVenue:
         if path == "/v5/market/time":
             return bybit.envelope({"timeSecond": str(now_ns // 10**9), "timeNano": str(now_ns)}, now_ms)
         if path == "/v5/market/instruments-info":
-            return bybit.envelope({"category": "linear", "nextPageCursor": "", "list": [
-                bybit.instrument_info(c) for c in self.contracts if f"symbol={c.symbol}" in query or "symbol=" not in query]}, now_ms)
+            return bybit.envelope(
+                {
+                    "category": "linear",
+                    "nextPageCursor": "",
+                    "list": [bybit.instrument_info(c) for c in self.contracts if f"symbol={c.symbol}" in query or "symbol=" not in query],
+                },
+                now_ms,
+            )
         stamp, window = handler.headers["X-BAPI-TIMESTAMP"], handler.headers["X-BAPI-RECV-WINDOW"]
         text = stamp.encode() + KEY.encode() + window.encode() + (query.encode() if handler.command == "GET" else body)
         if not hmac.compare_digest(hmac.new(SECRET.encode(), text, "sha256").hexdigest(), handler.headers["X-BAPI-SIGN"]):

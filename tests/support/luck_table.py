@@ -13,13 +13,18 @@ import numpy as np
 from liqshell.report.luck import assess
 from liqshell.report.robust import LIKELY, selected
 
-TRADES = 5                       # a day
+TRADES = 5  # a day
 SIZES = ((30, 20), (60, 100), (40, 2592))
 KINDS = ("normal", "fade", "gaps", "crash", "autocorrelated")
 WIN, LOSS, GAP, GAPS = 0.0015, 0.005, 0.05, 1 / 150
-EDGE = 0.001                     # a trade
-WORDS = {"normal": "normal days", "fade": "fade shape: many small gains, few losses", "gaps": "fade, one trade in 150 gaps -5 %",
-         "crash": "5 % of days lose ten deviations", "autocorrelated": "days that hang together (0.3)"}
+EDGE = 0.001  # a trade
+WORDS = {
+    "normal": "normal days",
+    "fade": "fade shape: many small gains, few losses",
+    "gaps": "fade, one trade in 150 gaps -5 %",
+    "crash": "5 % of days lose ten deviations",
+    "autocorrelated": "days that hang together (0.3)",
+}
 
 
 def drawn(kind: str, days: int, settings: int, rng: np.random.Generator, edge: float = 0.0) -> np.ndarray:

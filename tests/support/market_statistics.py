@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from captures import DATA
 
 MINUTE_MS = 60_000
-RUSH_MS, RUSH_SHARE = 10_000, 0.005                  # the half percent of moments with the largest move of the last ten seconds
-CASCADE_GAP_S, CASCADE_EVENTS = 1.0, 5               # as the published study counts cascades
-CASCADE_DAY_SHARE = 1e6 / 47e6                       # its least value, 1 M USD, as a share of the 47 M USD that its two venues liquidated in a day
+RUSH_MS, RUSH_SHARE = 10_000, 0.005  # the half percent of moments with the largest move of the last ten seconds
+CASCADE_GAP_S, CASCADE_EVENTS = 1.0, 5  # as the published study counts cascades
+CASCADE_DAY_SHARE = 1e6 / 47e6  # its least value, 1 M USD, as a share of the 47 M USD that its two venues liquidated in a day
 CLUSTER_GAP_S, CLUSTER_EVENTS = 10.0, 10
 
 
@@ -42,6 +43,7 @@ class Book(NamedTuple):
 
 # ---- trades and prices ----
 
+
 def same_moment(trades: Trades) -> float:
     """Share of trades in the same millisecond as the one before."""
     return float(np.mean(np.diff(trades.t) == 0))
@@ -67,6 +69,7 @@ def kurtosis(x: np.ndarray) -> float:
 
 # ---- books ----
 
+
 def depth_in_a_rush(book: Book) -> float:
     """Median quantity at the touch that is being hit, in the fastest moves, over the median at both touches."""
     mid = (book.bid + book.ask) / 2.0
@@ -80,6 +83,7 @@ def depth_in_a_rush(book: Book) -> float:
 
 # ---- cascades ----
 
+
 def clusters(t_s: np.ndarray, gap_s: float, least: int) -> list[np.ndarray]:
     """Positions of the events of each run with gaps below gap_s and at least so many events."""
     groups = np.split(np.arange(len(t_s)), np.flatnonzero(np.diff(t_s) >= gap_s) + 1)
@@ -92,8 +96,11 @@ def cascades(t_s: np.ndarray, side: np.ndarray, usd: np.ndarray, days: float) ->
     least = CASCADE_DAY_SHARE * usd.sum() / days
     for one in (1, -1):
         mine = np.flatnonzero(side == one)
-        found += [(float(t_s[mine[c[0]]]), float(t_s[mine[c[-1]]]), -one) for c in clusters(t_s[mine], CASCADE_GAP_S, CASCADE_EVENTS)
-                  if usd[mine[c]].sum() >= least]
+        found += [
+            (float(t_s[mine[c[0]]]), float(t_s[mine[c[-1]]]), -one)
+            for c in clusters(t_s[mine], CASCADE_GAP_S, CASCADE_EVENTS)
+            if usd[mine[c]].sum() >= least
+        ]
     return sorted(found)
 
 
@@ -107,8 +114,9 @@ def moves_after(found: list[tuple[float, float, int]], price: np.ndarray, wait_s
 
 def along_clusters(t_s: np.ndarray, side: np.ndarray, price: np.ndarray) -> np.ndarray:
     """Move of the price from the first to the last event of each cluster, in bps in the direction of its flow."""
-    return np.array([-np.sign(side[c].sum()) * 1e4 * (price[c[-1]] / price[c[0]] - 1.0)
-                     for c in clusters(t_s, CLUSTER_GAP_S, CLUSTER_EVENTS) if side[c].sum()])
+    return np.array(
+        [-np.sign(side[c].sum()) * 1e4 * (price[c[-1]] / price[c[0]] - 1.0) for c in clusters(t_s, CLUSTER_GAP_S, CLUSTER_EVENTS) if side[c].sum()]
+    )
 
 
 def thinned(t_s: np.ndarray, usd: np.ndarray) -> np.ndarray:
@@ -118,6 +126,7 @@ def thinned(t_s: np.ndarray, usd: np.ndarray) -> np.ndarray:
 
 
 # ---- captures ----
+
 
 def lines(path: Path) -> Iterator[str]:
     with gzip.open(path, "rt") as file:
@@ -143,8 +152,11 @@ def hyperliquid_book(name: str) -> Book:
 
 def binance_trades(name: str) -> Trades:
     """A file of market-hftbacktest-binance-2024-08: raw frames behind the time of receipt."""
-    frames = (json.loads(line.split(" ", 1)[1])["data"] for line in lines(DATA / "market-hftbacktest-binance-2024-08" / f"{name}.gz")
-              if '"e":"trade"' in line)
+    frames = (
+        json.loads(line.split(" ", 1)[1])["data"]
+        for line in lines(DATA / "market-hftbacktest-binance-2024-08" / f"{name}.gz")
+        if '"e":"trade"' in line
+    )
     return Trades(*_sorted([(f["T"], float(f["p"]), -1 if f["m"] else 1) for f in frames]))
 
 
@@ -152,4 +164,4 @@ def binance_liquidations() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seconds, side of the position, average price of the fill: liq-binance-btcusdt-2024-12."""
     frames = (json.loads(line) for line in lines(DATA / "liq-binance-btcusdt-2024-12" / "forceOrder_reconstructed.jsonl.gz"))
     orders = [frame.get("data", frame)["o"] for frame in frames]
-    return tuple(_sorted([(o["T"] / 1e3, 1 if o["S"] == "SELL" else -1, float(o["ap"])) for o in orders]))     # type: ignore[return-value]
+    return tuple(_sorted([(o["T"] / 1e3, 1 if o["S"] == "SELL" else -1, float(o["ap"])) for o in orders]))  # type: ignore[return-value]

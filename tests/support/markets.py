@@ -1,7 +1,6 @@
 """Markets for the laws: seeded events of every kind with cascades in them, and the plainest fade policy."""
 
 import numpy as np
-from liqcore.event import FeedState, Kind, Stream
 
 from liqcore import (
     EVENT_DTYPE,
@@ -16,11 +15,12 @@ from liqcore import (
     Risk,
     SimVenue,
 )
+from liqcore.event import FeedState, Kind, Stream
 from liqcore.snapshot import unpack
 
 ALL_INSTRUMENTS = -1
 LIQUIDATION, TRADE, QUOTE, MARK, FUNDING = (int(bit) for bit in list(Stream)[:4] + [Stream.STREAM_FUNDING])
-START = 1_772_452_800 * SECOND         # a Monday, 12:00 UTC
+START = 1_772_452_800 * SECOND  # a Monday, 12:00 UTC
 EAGER = CascadeConfig(warmup=10, quantile=0.6, window_events=50, window_s=20.0, decay_s=5.0)
 
 
@@ -28,8 +28,15 @@ class Fade(Policy):
     """Longs closed by force -> buy below; shorts -> sell above."""
 
     def __init__(self, **options):
-        self.bracket = {"stop_loss": 0.0025, "take_profit": 0.0015, "entry_offset": 0.0005, "notional": 1000.0, "cooldown_s": 5,
-                        "entry_ttl_s": 20, "max_hold_s": 30} | options
+        self.bracket = {
+            "stop_loss": 0.0025,
+            "take_profit": 0.0015,
+            "entry_offset": 0.0005,
+            "notional": 1000.0,
+            "cooldown_s": 5,
+            "entry_ttl_s": 20,
+            "max_hold_s": 30,
+        } | options
         self.seen = []
 
     def on_signal(self, signal, market):
@@ -41,8 +48,7 @@ def instruments(count: int = 2) -> list[Instrument]:
     return [Instrument(name, tick_size="0.01", lot_size="0.001", min_qty="0.001") for name in ("ETHUSDT", "SOLUSDT", "XRPUSDT")[:count]]
 
 
-def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: bool = False, spread: float = 0.01,
-           masks: bool = False) -> np.ndarray:
+def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: bool = False, spread: float = 0.01, masks: bool = False) -> np.ndarray:
     """`count` events over some hours: trades and quotes on a random walk that liquidations push, bursts of same-sided liquidations. spread: of the
     quotes; where it is small, most trades contradict them. feed: connections that break; masks: some of them for some streams, and tickers that do
     not state all."""
@@ -55,8 +61,11 @@ def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: boo
     step = np.where(burst, -side * 0.0004 + r.normal(0, 0.0003, count), r.normal(0, 0.0004, count))
     price = 2000.0 / (1 + which) * np.exp(sum(np.cumsum(np.where(which == n, step, 0.0)) * (which == n) for n in range(size)))
     price = np.round(price, 2)
-    kinds = np.where(burst, r.choice([Kind.LIQUIDATION, Kind.TRADE, Kind.BBO], count, p=[0.5, 0.3, 0.2]),
-                     r.choice([Kind.LIQUIDATION, Kind.TRADE, Kind.BBO, Kind.TICKER], count, p=[0.1, 0.5, 0.3, 0.1]))
+    kinds = np.where(
+        burst,
+        r.choice([Kind.LIQUIDATION, Kind.TRADE, Kind.BBO], count, p=[0.5, 0.3, 0.2]),
+        r.choice([Kind.LIQUIDATION, Kind.TRADE, Kind.BBO, Kind.TICKER], count, p=[0.1, 0.5, 0.3, 0.1]),
+    )
     e["ts_recv"] = START + np.cumsum(np.where(burst, calm // 20, calm))
     e["ts_event"] = e["ts_recv"] - r.integers(-SECOND // 10, SECOND, count)
     e["kind"], e["instrument"], e["price"] = kinds, which, price
@@ -98,4 +107,4 @@ def state(engine: Engine) -> tuple:
     """What decides the engine's future: its snapshot without counters, audit sequence, and the door's memory of implausible prices."""
     _, clock, _, market, *rest = unpack(b"liqcore-engine-5\n", engine.snapshot(), "engine")
     size = len(market) // len(engine.instruments)
-    return clock[:16], tuple(market[n:n + size - 16] for n in range(0, len(market), size)), tuple(rest)
+    return clock[:16], tuple(market[n : n + size - 16] for n in range(0, len(market), size)), tuple(rest)

@@ -40,7 +40,7 @@ class ModelVenue:
     orders: dict[int, Order] = field(default_factory=dict)
     inbox: list = field(default_factory=list)
     reports: list = field(default_factory=list)
-    fills: list = field(default_factory=list)       # (order id, side, ticks, lots, fee)
+    fills: list = field(default_factory=list)  # (order id, side, ticks, lots, fee)
 
     def tick(self) -> int:
         self.now += 1
@@ -59,8 +59,9 @@ class ModelVenue:
         if r.action == Action.ACTION_CREATE:
             assert known is None, f"the venue has seen id {r.id:#x} before"
             price = self.instrument.ticks(r.price) if r.price else 0
-            order = Order(r.id, int(r.side), int(r.type), self.instrument.lots(r.qty), price,
-                          self.instrument.ticks(r.stop) if r.stop else 0, r.reduce_only)
+            order = Order(
+                r.id, int(r.side), int(r.type), self.instrument.lots(r.qty), price, self.instrument.ticks(r.stop) if r.stop else 0, r.reduce_only
+            )
             self.orders[r.id] = order
             if verdict == "reject" or (order.reduce_only and self.position * order.side >= 0):
                 self.say(order, lc.OrderStatus.ORDER_REJECTED, reason)
@@ -117,7 +118,7 @@ class ModelVenue:
             if other.live and other.reduce_only and self.position == 0:
                 self.end(other, lc.Reason.END_REDUCE_ONLY)
             elif other.live and other.role in (TARGET, CLOSE) and other.qty - other.filled > abs(self.position):
-                other.qty = other.filled + abs(self.position)       # shrunk to what there is to reduce
+                other.qty = other.filled + abs(self.position)  # shrunk to what there is to reduce
                 self.say(other, lc.OrderStatus.ORDER_NEW)
 
     def truth(self, id: int) -> None:

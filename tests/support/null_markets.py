@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-DAYS, CASCADES = 25, 12                     # a day
-START_US = 1_772_409_600_000_000            # a midnight
-EVERY_S, CASCADE_S, VOLATILITY = 30.0, 80.0, 1.2e-4      # a quote and a trade; about a cascade one a second; of the price, by the square root of a second
+DAYS, CASCADES = 25, 12  # a day
+START_US = 1_772_409_600_000_000  # a midnight
+EVERY_S, CASCADE_S, VOLATILITY = 30.0, 80.0, 1.2e-4  # a quote and a trade; about a cascade one a second; of the price, by the square root of a second
 HALF_SPREAD, TICK = 0.1, 0.01
 CONFIG = """
 [detector]
@@ -93,7 +93,7 @@ def write(folder: Path, seed: int) -> None:
     quoted = START_US + (seconds * 1e6).astype(np.int64)
     buys = r.random(len(seconds)) < 0.5
     at = np.searchsorted(seconds, forced_at, side="right") - 1
-    which = np.repeat(r.random(len(begun)) < 0.5, size)               # longs are closed: a forced sale
+    which = np.repeat(r.random(len(begun)) < 0.5, size)  # longs are closed: a forced sale
     names, side = {"exchange": "bybit", "symbol": "BTCUSDT"}, ["sell", "buy"]
     half = np.full(len(mid), HALF_SPREAD)
 
@@ -102,10 +102,22 @@ def write(folder: Path, seed: int) -> None:
         pa.csv.write_csv(pa.table({**fixed, "timestamp": ts, "local_timestamp": ts + 20_000, **columns}), folder / f"bybit_{kind}_BTCUSDT.csv")
 
     table("quotes", quoted, ask_amount=half + 1, ask_price=np.round(mid + half, 2), bid_price=np.round(mid - half, 2), bid_amount=half + 1)
-    table("trades", quoted + 200, id=np.arange(len(mid)).astype(str), side=np.take(side, buys), price=np.round(mid + np.where(buys, half, -half), 2),
-          amount=r.uniform(0.01, 2.0, len(mid)).round(4))
-    table("liquidations", quoted[at] + 400 + np.arange(len(at)) % 7, id=np.arange(len(at)).astype(str), side=np.take(side, ~which),
-          price=np.round(mid[at], 2), amount=np.exp(r.normal(0.0, 1.0, len(at))).round(4))
+    table(
+        "trades",
+        quoted + 200,
+        id=np.arange(len(mid)).astype(str),
+        side=np.take(side, buys),
+        price=np.round(mid + np.where(buys, half, -half), 2),
+        amount=r.uniform(0.01, 2.0, len(mid)).round(4),
+    )
+    table(
+        "liquidations",
+        quoted[at] + 400 + np.arange(len(at)) % 7,
+        id=np.arange(len(at)).astype(str),
+        side=np.take(side, ~which),
+        price=np.round(mid[at], 2),
+        amount=np.exp(r.normal(0.0, 1.0, len(at))).round(4),
+    )
 
 
 def told(folder: Path, seed: int, store: str = "store") -> Said:
@@ -118,11 +130,20 @@ def told(folder: Path, seed: int, store: str = "store") -> Said:
     _liqcore("import", folder / "csv", "--store", folder / store, "--quiet")
     swept = json.loads(_liqcore("sweep", folder / "c.toml", "--out", folder / f"sweep-{store}", "--json"))
     best = swept["luck"]["setting"] or {}
-    said = json.loads(_liqcore("backtest", folder / "c.toml", "--out", folder / f"run-{store}", "--json", *(f"--set={k}={v}" for k, v in best.items())))
+    said = json.loads(
+        _liqcore("backtest", folder / "c.toml", "--out", folder / f"run-{store}", "--json", *(f"--set={k}={v}" for k, v in best.items()))
+    )
     report = json.loads((folder / f"run-{store}" / "report.json").read_text()) if "trials" not in said else said
     found = report["trials"]
-    return Said(seed, swept["luck"]["days"], report["per_trade"]["n"], swept["luck"]["edge"], found["edge"], (swept["luck"]["trials"], found["trials"]),
-                (swept["luck"]["p_superior"], swept["luck"]["p_shape"]))
+    return Said(
+        seed,
+        swept["luck"]["days"],
+        report["per_trade"]["n"],
+        swept["luck"]["edge"],
+        found["edge"],
+        (swept["luck"]["trials"], found["trials"]),
+        (swept["luck"]["p_superior"], swept["luck"]["p_shape"]),
+    )
 
 
 def _liqcore(*arguments: object) -> str:
@@ -157,8 +178,10 @@ def main() -> None:
     for said in campaign(arguments.markets, arguments.seconds, first=arguments.first):
         every.append(said)
         print(said, flush=True)
-    print(f"{len(every)} markets: an edge is called of {sum(bool(s.swept) for s in every)} by the sweep, of {sum(bool(s.reported) for s in every)} "
-          "by the report of its best setting")
+    print(
+        f"{len(every)} markets: an edge is called of {sum(bool(s.swept) for s in every)} by the sweep, of {sum(bool(s.reported) for s in every)} "
+        "by the report of its best setting"
+    )
 
 
 if __name__ == "__main__":

@@ -5,17 +5,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-from run_folder import instruments_of
 
 import liqcore as lc
-from liqshell.recording import journal
 from liqshell.config.load import Config, loads
 from liqshell.emulator.market import Market
 from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.recording import journal
 from liqshell.recording.journal import Journal
-from liqshell.run.pipeline import Pipeline, settings
 from liqshell.recording.recorder import END, FEED, META, Recorder
+from liqshell.run.pipeline import Pipeline, settings
 from liqshell.venues.bybit.decoder import TOPICS
+from run_folder import instruments_of
 
 MS = 1_000_000
 SETTINGS = """
@@ -28,8 +28,17 @@ event_age_max_s = 12
 """
 
 
-def record_run(folder: Path, *, hours: float = 1.0, seed: int = 7, symbols=("SOLUSDT", "DOGEUSDT"), config: Config | None = None, cut_s: float = 0.0,
-               topics=TOPICS, market: dict | None = None) -> Path:
+def record_run(
+    folder: Path,
+    *,
+    hours: float = 1.0,
+    seed: int = 7,
+    symbols=("SOLUSDT", "DOGEUSDT"),
+    config: Config | None = None,
+    cut_s: float = 0.0,
+    topics=TOPICS,
+    market: dict | None = None,
+) -> Path:
     """Trade `hours` of a generated market on paper. cut_s: the feed is down for so long in the middle."""
     config = config or loads(SETTINGS)
     source = Market(seed=seed, symbols=tuple(symbols), **(market or {}))
@@ -40,8 +49,21 @@ def record_run(folder: Path, *, hours: float = 1.0, seed: int = 7, symbols=("SOL
     feed.wanted.update(f"{topic}.{symbol}" for topic in topics for symbol in symbols)
     values = settings(config, instruments)
     pipeline = Pipeline(values, trust=True)
-    book = Journal(folder, {"version": lc.__version__, "abi": lc.abi_version(), "mode": "paper", "synthetic": True, "venue": "bybit", "speed": 1.0,
-                            "config": config.as_dict(), "settings": values, "instruments": values["instruments"], "started_ns": start})
+    book = Journal(
+        folder,
+        {
+            "version": lc.__version__,
+            "abi": lc.abi_version(),
+            "mode": "paper",
+            "synthetic": True,
+            "venue": "bybit",
+            "speed": 1.0,
+            "config": config.as_dict(),
+            "settings": values,
+            "instruments": values["instruments"],
+            "started_ns": start,
+        },
+    )
     middle = start + (end - start) // 2
     with Recorder(folder / "frames") as recorder:
         recorder.mark(start, META, values)
@@ -58,7 +80,7 @@ def record_run(folder: Path, *, hours: float = 1.0, seed: int = 7, symbols=("SOL
                     recorder.append(now + 3 * MS, frame.payload)
                     pipeline.frame(frame.payload, now + 3 * MS)
             if now % (10 * lc.SECOND) < 50 * MS:
-                pipeline.advance(now)            # as the timers of the live shell do, whenever they look
+                pipeline.advance(now)  # as the timers of the live shell do, whenever they look
                 book.audit(pipeline.drain_audit())
         last = end + 10 * MS
         pipeline.advance(last)

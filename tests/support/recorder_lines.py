@@ -19,13 +19,24 @@ def line(ts_recv: int, frame: bytes, exchange: str, source: str = "ws") -> bytes
     """The line of a frame."""
     topic, symbol = label(exchange, frame)
     return b'{"ts":%d,"ts_recv":%d,"exchange":"%b","source":"%b","stream":"%b","symbol":"%b",%b}\n' % (
-        ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, symbol, result(frame))
+        ts_recv // 1_000_000,
+        ts_recv,
+        exchange.encode(),
+        source.encode(),
+        topic,
+        symbol,
+        result(frame),
+    )
 
 
 def own(ts_recv: int, stream: str, value: object) -> bytes:
     """A line of the recorder's own."""
     return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
-        ts_recv // 1_000_000, ts_recv, stream.encode(), json.dumps(value, separators=(",", ":")).encode())
+        ts_recv // 1_000_000,
+        ts_recv,
+        stream.encode(),
+        json.dumps(value, separators=(",", ":")).encode(),
+    )
 
 
 def label(exchange: str, frame: bytes) -> tuple[bytes, bytes]:

@@ -14,12 +14,11 @@ ANSWER = b'{"retCode":0,"retMsg":"OK","result":{"list":[],"timeSecond":"1","time
 
 def interface() -> str:
     """An address of this machine that is not loopback; the test is skipped where there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        with contextlib.suppress(OSError):
-            probe.connect(("198.51.100.1", 9))          # nothing is sent: this only asks which address would be used
-            found = probe.getsockname()[0]
-            if not found.startswith(("127.", "0.")):
-                return str(found)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("198.51.100.1", 9))  # nothing is sent: this only asks which address would be used
+        found = probe.getsockname()[0]
+        if not found.startswith(("127.", "0.")):
+            return str(found)
     pytest.skip("this machine has no address beside loopback: nothing can listen where a signature must not go")
 
 
@@ -74,7 +73,10 @@ class Relay:
                         line.sendall(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % self._location.encode())
                     elif b"sec-websocket-key" in fields:
                         made = base64.b64encode(hashlib.sha1(fields[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-                        line.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n" % made)
+                        line.sendall(
+                            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+                            % made
+                        )
                         self._frames(line)
                     else:
                         line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))

@@ -8,20 +8,22 @@ import orjson
 
 import liqcore as lc
 from liqcore.features.table import TABLE
-from liqshell.recording import journal
 from liqshell.config.load import loads
-from liqshell.run.pipeline import Pipeline, settings
+from liqshell.recording import journal
 from liqshell.recording.recorder import END, FEED, META, Recorder
+from liqshell.run.pipeline import Pipeline, settings
 
 HOUR = 3600 * lc.SECOND
-T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
+T0 = 1_770_595_200_000_000_000  # 2026-02-09 00:00 UTC
 SYMBOLS = ("BTCUSDT", "SOLUSDT")
-FUNDING = {"BTCUSDT": "0.0001", "SOLUSDT": "0"}         # a rate of 0 is a rate
+FUNDING = {"BTCUSDT": "0.0001", "SOLUSDT": "0"}  # a rate of 0 is a rate
 OPEN_INTEREST = {"BTCUSDT": "51234.567", "SOLUSDT": "812345.6"}
 # those of the table with their default windows; where a window must be given, of what its kernel takes
 NAMES = tuple(entry.key if entry.window != 0 else f"{entry.key}@{'1pct' if entry.group == 'map' else '5m'}" for entry in TABLE)
-INSTRUMENTS = tuple(lc.Instrument(symbol, venue="bybit", tick_size=tick, lot_size="0.001", completeness=lc.Completeness.COMPLETENESS_FULL)
-                    for symbol, tick in zip(SYMBOLS, ("0.10", "0.010"), strict=True))
+INSTRUMENTS = tuple(
+    lc.Instrument(symbol, venue="bybit", tick_size=tick, lot_size="0.001", completeness=lc.Completeness.COMPLETENESS_FULL)
+    for symbol, tick in zip(SYMBOLS, ("0.10", "0.010"), strict=True)
+)
 
 
 def topic(name: str, symbol: str, ts: int, data, kind: str = "snapshot", **more) -> bytes:
@@ -29,8 +31,13 @@ def topic(name: str, symbol: str, ts: int, data, kind: str = "snapshot", **more)
 
 
 def ticker(symbol: str, ts: int, number: int, values: dict[str, str], fresh: bool = False) -> bytes:
-    message = {"topic": f"tickers.{symbol}", "type": "snapshot" if fresh else "delta", "data": {"symbol": symbol, **values}, "cs": number,
-               "ts": ts // 10**6}
+    message = {
+        "topic": f"tickers.{symbol}",
+        "type": "snapshot" if fresh else "delta",
+        "data": {"symbol": symbol, **values},
+        "cs": number,
+        "ts": ts // 10**6,
+    }
     return orjson.dumps(message)
 
 
@@ -49,6 +56,7 @@ def frames(hours: float, seed: int = 3, quotes: bool = True):
 
             def text(ticks, tick=tick, digits=digits):
                 return f"{ticks * tick:.{digits}f}"
+
             number += 1
             if step == 0 or step % 7 == 3:
                 values = {"markPrice": text(at)}
@@ -59,20 +67,37 @@ def frames(hours: float, seed: int = 3, quotes: bool = True):
                 book = {"s": symbol, "b": [[text(at), size()]], "a": [[text(at + 1), size()]], "u": number}
                 out.append((ts + 20_000, topic("orderbook.1", symbol, ts - 20_000_000, book, cts=ts // 10**6 - 25)))
             if step % 2 == 1:
-                rows = [{"T": ts // 10**6 - 40, "s": symbol, "S": str(rng.choice(["Buy", "Sell"])), "v": size(),
-                         "p": text(at + int(rng.integers(0, 2))), "i": f"{number}-{n}", "BT": False} for n in range(int(rng.integers(1, 4)))]
+                rows = [
+                    {
+                        "T": ts // 10**6 - 40,
+                        "s": symbol,
+                        "S": str(rng.choice(["Buy", "Sell"])),
+                        "v": size(),
+                        "p": text(at + int(rng.integers(0, 2))),
+                        "i": f"{number}-{n}",
+                        "BT": False,
+                    }
+                    for n in range(int(rng.integers(1, 4)))
+                ]
                 out.append((ts + 30_000, topic("publicTrade", symbol, ts - 40_000_000, rows)))
             if rng.random() < 0.08:
-                rows = [{"T": ts // 10**6 - 90 + n, "s": symbol, "S": str(rng.choice(["Buy", "Sell"])), "v": size(), "p": text(at - 40 + n)}
-                        for n in range(int(rng.integers(1, 4)))]
+                rows = [
+                    {"T": ts // 10**6 - 90 + n, "s": symbol, "S": str(rng.choice(["Buy", "Sell"])), "v": size(), "p": text(at - 40 + n)}
+                    for n in range(int(rng.integers(1, 4)))
+                ]
                 out.append((ts + 40_000, topic("allLiquidation", symbol, ts - 80_000_000, rows)))
             if step % 50 == 1:
-                said = {"symbol": symbol, "buyLmt": text(at + 500), "sellLmt": text(at - 500)} if step < 2000 or k else {
-                    "symbol": symbol, "buyLmt": "", "sellLmt": ""}
+                said = (
+                    {"symbol": symbol, "buyLmt": text(at + 500), "sellLmt": text(at - 500)}
+                    if step < 2000 or k
+                    else {"symbol": symbol, "buyLmt": "", "sellLmt": ""}
+                )
                 out.append((ts + 50_000, orjson.dumps({"topic": f"priceLimit.{symbol}", "data": said, "ts": ts // 10**6})))
             if step % 200 == 3 and k == 0:
-                rows = [{"c": "USDT", "s": name, "b": 20_000.5 - step, "mb": "", "i_pr": -0.3, "pr": -0.00005 * step, "adl_tt": 10_000, "adl_sr": -0.25}
-                        for name in ("FWOGUSDT", *SYMBOLS)]
+                rows = [
+                    {"c": "USDT", "s": name, "b": 20_000.5 - step, "mb": "", "i_pr": -0.3, "pr": -0.00005 * step, "adl_tt": 10_000, "adl_sr": -0.25}
+                    for name in ("FWOGUSDT", *SYMBOLS)
+                ]
                 out.append((ts + 60_000, orjson.dumps({"topic": "adlAlert.USDT", "type": "snapshot", "data": rows, "ts": ts // 10**6})))
     return sorted(out, key=lambda f: f[0])
 
@@ -132,7 +157,8 @@ def of_events(events: np.ndarray, moments) -> np.ndarray:
 def differ(a: np.ndarray, b: np.ndarray) -> list[str]:
     """The features that are not equal to the bit, with the first moment and contract of each."""
     wrong = ~((a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b)))
-    return [f"{name}: {a[t, n, r]!r} and {b[t, n, r]!r} at moment {t} of {SYMBOLS[n]}" for r, name in enumerate(NAMES)
-            for t, n in np.argwhere(wrong[:, :, r])[:1]]
-
-
+    return [
+        f"{name}: {a[t, n, r]!r} and {b[t, n, r]!r} at moment {t} of {SYMBOLS[n]}"
+        for r, name in enumerate(NAMES)
+        for t, n in np.argwhere(wrong[:, :, r])[:1]
+    ]

@@ -1,8 +1,6 @@
 """A scene to play out event by event: an engine that has learnt, a clock that moves when told, a venue that says what the test says."""
 
 import pytest
-from liqcore.event import Role
-from markets import START, Fade, instruments
 
 from liqcore import (
     LONG,
@@ -16,6 +14,8 @@ from liqcore import (
     Reason,
     Risk,
 )
+from liqcore.event import Role
+from markets import START, Fade, instruments
 
 CONFIG = CascadeConfig(warmup=10)
 SIDES = pytest.mark.parametrize("side", [LONG, SHORT], ids=["long", "short"])
@@ -64,7 +64,7 @@ class Scene:
 
     def verdict(self):
         """Reason of the only verdict of risk since the last look; OK means that an order left, else none did."""
-        record, = self.only(AuditKind.AUDIT_RISK)
+        (record,) = self.only(AuditKind.AUDIT_RISK)
         requests = self.engine.drain()
         assert [r.role for r in requests] == ([Role.ROLE_ENTRY] if record["reason"] == Reason.OK else [])
         return Reason(record["reason"])
@@ -77,7 +77,7 @@ class Scene:
     def enter(self, side, **options):
         """A cascade answered, the entry filled and its stop confirmed; returns the entry."""
         self.cascade(side, **options)
-        entry, = self.engine.drain()
+        (entry,) = self.engine.drain()
         self.engine.on_order(self.now, self.now, entry.id, OrderStatus.ORDER_NEW)
         self.fill(entry)
         self.engine.on_order(self.now, self.now, entry.stop_id, OrderStatus.ORDER_NEW)
@@ -86,7 +86,7 @@ class Scene:
     def lose(self, side, price, **options):
         """A round trip that ends at its stop, at `price`."""
         entry = self.enter(side, **options)
-        target, = self.engine.drain()
+        (target,) = self.engine.drain()
         self.fill_id += 1
         self.engine.on_fill(self.now, self.now, entry.stop_id, price, entry.qty, 0.0, self.fill_id)
         for request in [target, *self.engine.drain()]:

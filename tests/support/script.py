@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from desk import ETH, FADE, T0, Desk, S, limits
-
 import liqcore as lc
+from desk import ETH, FADE, T0, Desk, S, limits
 from liqcore.audit import AuditKind
 
 QUICK = {"warmup": 1, "min_events": 1, "window_events": 2, "window_s": 0.001, "decay_s": 0.001}

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from liqcore.audit import declined, named
-from liqcore.event import Kind
 
 from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, AuditKind, FeedState, Instrument, Reason
+from liqcore.audit import declined, named
+from liqcore.event import Kind
 from liqshell.config.load import loads
-from liqshell.run.pipeline import make_paper, settings
 from liqshell.policies.ruled import LEAVE, PHASE_IS
+from liqshell.run.pipeline import make_paper, settings
 
-START = 1_772_452_800 * SECOND          # a Monday, 12:00 UTC: a multiple of the hour
+START = 1_772_452_800 * SECOND  # a Monday, 12:00 UTC: a multiple of the hour
 PRICE = 50_000.0
 BOTH = pytest.mark.parametrize("side", [LONG, SHORT], ids=["long", "short"])
 
@@ -20,7 +20,7 @@ class Stage:
 
     def __init__(self, preset, extra="", symbols=("BTCUSDT",), funding=0.0, limits=True):
         text = f"[policy]\npreset = '{preset}'\n{extra}"
-        if limits:                                  # sizes of the rules are what is tested, not the account's limits
+        if limits:  # sizes of the rules are what is tested, not the account's limits
             text += "\n[limits]\norder_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\n"
         self.config = loads(text, "stage.toml")
         self.values = settings(self.config, [Instrument(s, tick_size="0.1", lot_size="0.001", min_qty="0.001") for s in symbols])
@@ -84,7 +84,10 @@ class Stage:
             if r["reason"] == Reason.OK:
                 said = named(r)
                 names = ("entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s")
-                terms = {name: float(said[name]) for name in names} | {"reference": float(said["reference_price"]), "confidence": int(said["confidence"])}
+                terms = {name: float(said[name]) for name in names} | {
+                    "reference": float(said["reference_price"]),
+                    "confidence": int(said["confidence"]),
+                }
                 out.append(((int(r["ts"]) - START) / SECOND, int(r["side"]), terms))
         return out
 
@@ -107,8 +110,10 @@ class Stage:
     @property
     def trades(self):
         """Trades that are over: (reason, side, entry, exit, seconds held)."""
-        return [(Reason(int(r["reason"])), int(r["side"]), float(r["x"][0]), float(r["x"][1]), float(r["x"][6]))
-                for r in self.records(AuditKind.AUDIT_TRADE)]
+        return [
+            (Reason(int(r["reason"])), int(r["side"]), float(r["x"][0]), float(r["x"][1]), float(r["x"][6]))
+            for r in self.records(AuditKind.AUDIT_TRADE)
+        ]
 
     @property
     def held(self):

@@ -10,7 +10,7 @@ import numpy as np
 
 from liqcore.event import EVENT_DTYPE, Kind
 
-T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
+T0 = 1_770_595_200_000_000_000  # 2026-02-09 00:00 UTC
 DAY = 86_400_000_000_000
 HOUR = 3_600_000_000_000
 SECOND = 1_000_000_000
@@ -42,7 +42,7 @@ class Reading:
                 venue, symbol = name.split("~")
                 rows = arrays[name]
                 for start in range(0, len(rows), self.chunk):
-                    yield venue, symbol, rows[start:start + self.chunk]
+                    yield venue, symbol, rows[start : start + self.chunk]
 
 
 def opener(path: Path) -> Reading:
@@ -85,8 +85,11 @@ def entering(events: np.ndarray) -> np.ndarray:
 
 def digest(root: Path) -> dict[str, str]:
     """Every file of a store that is data, and the catalogue's tables: what two equal stores have in common."""
-    out = {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*"))
-           if path.suffix in (".parquet", ".strip")}
+    out = {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".parquet", ".strip")
+    }
     with sqlite3.connect(root / "catalogue.sqlite") as base:
         for table in ("about", "sources", "partitions", "origins", "rules", "refused", "moves"):
             out[table] = str(sorted(base.execute(f"select * from {table}")))

@@ -13,14 +13,14 @@ CLUSTER_EVENTS = 5
 class Tape:
     """Statistics of one symbol; see `measure`."""
 
-    gaps_1s: float                   # share of gaps <= 1 s
-    hill: float                      # tail index of the largest tenth
-    fano: float                      # variance / mean of the counts of active minutes
-    clustered_events: float          # share of events in clusters: gaps < 10 s, at least 5 events
+    gaps_1s: float  # share of gaps <= 1 s
+    hill: float  # tail index of the largest tenth
+    fano: float  # variance / mean of the counts of active minutes
+    clustered_events: float  # share of events in clusters: gaps < 10 s, at least 5 events
     clustered_value: float
-    one_sided: float                 # share of clusters of which at least 90 % are one side
-    same_side: float                 # next event on the same side
-    thinned_events: float            # kept by "the largest per symbol and second"
+    one_sided: float  # share of clusters of which at least 90 % are one side
+    same_side: float  # next event on the same side
+    thinned_events: float  # kept by "the largest per symbol and second"
     thinned_value: float
 
 
@@ -46,14 +46,15 @@ def measure(t_s: np.ndarray, side: np.ndarray, notional: np.ndarray) -> Tape:
         one_sided=float(np.mean([abs(side[c].mean()) >= 0.8 for c in clusters])),
         same_side=float(np.mean(side[1:] == side[:-1])),
         thinned_events=len(per_second) / len(t_s),
-        thinned_value=float(sum(per_second.values()) / notional.sum()))
+        thinned_value=float(sum(per_second.values()) / notional.sum()),
+    )
 
 
 def cascades(t_s: np.ndarray, notional: np.ndarray) -> int:
     """Cascades by the simplest rule: two events at or above the P95 of the last 1000 (once there are 100) within 60 s, chained."""
     count, run, last = 0, 0, -np.inf
     for i in range(100, len(t_s)):
-        if notional[i] >= np.quantile(notional[max(0, i - 1000):i], 0.95):
+        if notional[i] >= np.quantile(notional[max(0, i - 1000) : i], 0.95):
             run = run + 1 if t_s[i] - last <= 60.0 else 1
             last = t_s[i]
             count += run == 2

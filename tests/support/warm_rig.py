@@ -11,31 +11,33 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_folder import instruments_of
 
 import liqcore as lc
 from liqcore.engine import SNAPSHOT_NAME
 from liqcore.features.table import TABLE
 from liqcore.snapshot import unpack
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
-from liqshell.run import replay
 from liqshell.config.load import load
+from liqshell.config.sections import WarmConfig
 from liqshell.emulator.market import Market
 from liqshell.emulator.market.synthetic_feed import SyntheticFeed
-from liqshell.recording.journal import Journal
 from liqshell.live import learnt_keeper
-from liqshell.run.pipeline import Pipeline, settings
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
+from liqshell.recording.journal import Journal
 from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
-from liqshell.config.sections import WarmConfig
+from liqshell.run import replay
+from liqshell.run.pipeline import Pipeline, settings
 from liqshell.state import learnt
 from liqshell.state.learnt import learnt_file
 from liqshell.venues.bybit.decoder import TOPICS
+from run_folder import instruments_of
 
 MS = 1_000_000
-FLUSHED = 50                    # frames before a kill, what has been recorded is on the disk; of the rest perhaps a part
+FLUSHED = 50  # frames before a kill, what has been recorded is on the disk; of the rest perhaps a part
 SYMBOLS = ("SOLUSDT", "DOGEUSDT")
-NAMES = tuple(entry.key if entry.window != 0 else f"{entry.key}@{'1pct' if entry.group == 'map' else '5m'}" for entry in TABLE if "correlation" not in entry.key)
+NAMES = tuple(
+    entry.key if entry.window != 0 else f"{entry.key}@{'1pct' if entry.group == 'map' else '5m'}" for entry in TABLE if "correlation" not in entry.key
+)
 MORE = ("liquidations.liq_volume@90s:rank", "map.pending_below@3pct:rank", "liquidations.liq_imbalance@15m:zscore", "price.return@5m:lag(1h)")
 POLICY = '''
 import json
@@ -74,8 +76,10 @@ def write_config(folder: Path, more: str = "") -> Path:
     (folder / "memory.py").write_text(POLICY)
     path = folder / "warm.toml"
     detectors = "".join(f'[detectors.{kind}]\nkind = "{kind}"\n' + ("trigger_usd = 60000\n" if kind == "dollar" else "") for kind in DETECTORS)
-    path.write_text(f'[run]\nname = "warm"\nout = {json.dumps(str(folder / "runs"))}\n[detector]\nrefresh_s = 0\nwarmup = 60\n[policy]\nrule = "memory.py:Memory"\n'
-                    f'[features]\nnames = {json.dumps([*NAMES, *MORE])}\n[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12\n{detectors}{more}')
+    path.write_text(
+        f'[run]\nname = "warm"\nout = {json.dumps(str(folder / "runs"))}\n[detector]\nrefresh_s = 0\nwarmup = 60\n[policy]\nrule = "memory.py:Memory"\n'
+        f"[features]\nnames = {json.dumps([*NAMES, *MORE])}\n[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12\n{detectors}{more}"
+    )
     return path
 
 
@@ -138,9 +142,22 @@ def session(config_file: Path, folder: Path, frames, instruments, *, images=(), 
     begun = keeper.open(values, start, folder)
     values |= {"learnt": begun.text} if begun.text else {}
     pipeline = Pipeline(values, trust=True)
-    book = Journal(folder, {"version": lc.__version__, "abi": lc.abi_version(), "mode": mode, "name": config.run.name, "synthetic": True, "venue": "bybit",
-                            "speed": 1.0, "settings": {**values, "learnt": ""}, "instruments": values["instruments"], "started_ns": start,
-                            "warm": begun.as_dict()})
+    book = Journal(
+        folder,
+        {
+            "version": lc.__version__,
+            "abi": lc.abi_version(),
+            "mode": mode,
+            "name": config.run.name,
+            "synthetic": True,
+            "venue": "bybit",
+            "speed": 1.0,
+            "settings": {**values, "learnt": ""},
+            "instruments": values["instruments"],
+            "started_ns": start,
+            "warm": begun.as_dict(),
+        },
+    )
     keeper.bind(values, folder, start)
     recorder = Recorder(folder / "frames", flush_s=0.05)
     recorder.mark(start, META, values)
@@ -152,7 +169,7 @@ def session(config_file: Path, folder: Path, frames, instruments, *, images=(), 
         if n in images:
             book.audit(pipeline.drain_audit())
             keeper.turn(pipeline, recorder, ts)
-            keeper._pool.submit(int).result()               # in this market no wall clock passes between two images
+            keeper._pool.submit(int).result()  # in this market no wall clock passes between two images
         if n == kill - FLUSHED:
             recorder.flush()
         if n == kill:
@@ -171,8 +188,12 @@ def killed(config_file: Path, folder: Path, frames, instruments, images, kill: i
     """The same in a process of its own that is killed with SIGKILL after frame `kill`."""
     told = folder.parent / f"{folder.name}.pickle"
     told.write_bytes(pickle.dumps((config_file, folder, frames, [i.as_dict() for i in instruments], images, kill)))
-    done = subprocess.run([sys.executable, "-P", __file__, str(told)], env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", __file__, str(told)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     told.unlink()
 
@@ -204,7 +225,15 @@ def learnt_parts(snapshot: bytes, count: int = len(SYMBOLS)) -> dict[str, bytes]
     contract; of the clock, the time."""
     parts = unpack(SNAPSHOT_NAME, snapshot, "engine")
     names = [one["name"] for one in json.loads(parts[0])["detectors"]]
-    out = {"now": parts[1][:8], "market": parts[3], "sides": parts[5], "features": parts[8], "policies": parts[9], "whole since": parts[10], "phases": parts[11]}
+    out = {
+        "now": parts[1][:8],
+        "market": parts[3],
+        "sides": parts[5],
+        "features": parts[8],
+        "policies": parts[9],
+        "whole since": parts[10],
+        "phases": parts[11],
+    }
     return out | {f"{name} {n}": parts[12 + k * count + n] for k, name in enumerate(names) for n in range(count)}
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import liqcore as lc
 
 OFFSET, PROFIT, LOSS, TTL, HOLD, BAR = 0.0015, 0.0015, 0.0025, 120, 300, 60
-START = 1_772_409_600          # seconds; a full minute
-GAP = 900                      # seconds from one cascade to the next: longer than TTL + HOLD, so that trades never overlap
+START = 1_772_409_600  # seconds; a full minute
+GAP = 900  # seconds from one cascade to the next: longer than TTL + HOLD, so that trades never overlap
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Market:
     start: np.ndarray
     end: np.ndarray
     side: np.ndarray
-    liquidations: np.ndarray   # (second, side, notional) in order
+    liquidations: np.ndarray  # (second, side, notional) in order
 
     def events(self) -> np.ndarray:
         """Trades, quotes and liquidations as the engine takes them; a liquidation comes before the trade of its second."""
         n = len(self.price)
         out = np.zeros(2 * n + len(self.liquidations), lc.EVENT_DTYPE)
         at = np.argsort(np.concatenate([np.arange(n) + 0.5, np.arange(n) + 0.4, self.liquidations["second"]]), kind="stable")
-        trades, quotes, forced = out[:n], out[n:2 * n], out[2 * n:]
+        trades, quotes, forced = out[:n], out[n : 2 * n], out[2 * n :]
         trades["ts_recv"] = quotes["ts_recv"] = (START + np.arange(n)) * lc.SECOND + lc.SECOND // 2
         quotes["kind"], quotes["price"], quotes["aux_price"] = lc.Kind.BBO, np.round(self.price - 0.01, 2), np.round(self.price + 0.01, 2)
         quotes["qty"] = quotes["aux_qty"] = 1000.0
@@ -43,8 +43,9 @@ class Market:
         return out[at]
 
 
-def market(seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, growth: float = 0.0, late_reversal: float = 0.0,
-           reversal: float = 0.0) -> Market:
+def market(
+    seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, growth: float = 0.0, late_reversal: float = 0.0, reversal: float = 0.0
+) -> Market:
     """A driftless walk (2.5 bps a second) with cascades of 2 to 8 large liquidations, one a second, in the noise of small ones.
 
     push: what each large liquidation moves the price (fraction), rebound: share of it that comes back within a minute of the last one. growth: the
@@ -61,10 +62,10 @@ def market(seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, gr
     for n, (s, k) in enumerate(zip(start, count)):
         scale = 1.0 + growth * n / cascades
         rows += [(s + j, side[n], 100_000.0 * scale * (1.0 + 0.1 * r.random())) for j in range(k)]
-        step[s:s + k] -= side[n] * push
-        step[s + k:s + k + 60] += side[n] * push * k * rebound / 60
-        step[s + k:s + k + 120] += side[n] * late_reversal / 120 * (1 if n >= cascades // 2 else -1)
-        step[s + k:s + k + 300] += side[n] * reversal / 300
+        step[s : s + k] -= side[n] * push
+        step[s + k : s + k + 60] += side[n] * push * k * rebound / 60
+        step[s + k : s + k + 120] += side[n] * late_reversal / 120 * (1 if n >= cascades // 2 else -1)
+        step[s + k : s + k + 300] += side[n] * reversal / 300
     for second in r.integers(0, seconds - 60, 60 * cascades):
         rows.append((second, r.choice([1, -1]), 500.0 * np.exp(r.normal(0.0, 0.5)) * (1.0 + growth * second / seconds)))
     liquidations = np.array(sorted(rows), [("second", "i8"), ("side", "i8"), ("notional", "f8")])
@@ -84,8 +85,8 @@ def exit_by_ticks(price: np.ndarray, at: int, side: int, entry: float) -> float:
 
 def enter_by_ticks(price: np.ndarray, at: int, side: int) -> float | None:
     """The honest rule from second `at` on: what the trade made, or None where the entry was not reached."""
-    entry = side * np.floor(side * round(price[at] * (1.0 - OFFSET * side) * 100.0, 6)) / 100.0       # a tick away from the market, as orders must be
-    beyond = np.flatnonzero((price[at + 1:at + 1 + TTL] - entry) * side < 0)
+    entry = side * np.floor(side * round(price[at] * (1.0 - OFFSET * side) * 100.0, 6)) / 100.0  # a tick away from the market, as orders must be
+    beyond = np.flatnonzero((price[at + 1 : at + 1 + TTL] - entry) * side < 0)
     return exit_by_ticks(price, at + 2 + int(beyond[0]), side, entry) if len(beyond) else None
 
 
@@ -94,7 +95,7 @@ def close_as_price(m: Market, signals: list[tuple[int, int]]) -> list[float]:
     out = []
     for second, side in signals:
         first = second // BAR * BAR
-        bar = m.price[first:first + BAR]
+        bar = m.price[first : first + BAR]
         entry = bar[-1] * (1.0 - OFFSET * side)
         if (bar.min() < entry) if side > 0 else (bar.max() > entry):
             out.append(exit_by_ticks(m.price, first + BAR, side, entry))
@@ -107,7 +108,7 @@ def fill_and_exit_in_one_bar(m: Market, signals: list[tuple[int, int]]) -> list[
     for second, side in signals:
         entry = m.price[second] * (1.0 - OFFSET * side)
         for first in range(second // BAR * BAR, second + TTL, BAR):
-            bar = m.price[first:first + BAR]
+            bar = m.price[first : first + BAR]
             worst, best = (bar.min(), bar.max()) if side > 0 else (bar.max(), bar.min())
             if (worst - entry) * side < 0:
                 won = (best - entry * (1.0 + PROFIT * side)) * side > 0

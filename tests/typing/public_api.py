@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import liqcore as lc
 
 if TYPE_CHECKING:
-    from typing_extensions import reveal_type
+    from typing import reveal_type
 
 engine = lc.Engine(["ETHUSDT"], lc.CascadeConfig(quantile=0.95, window_s=60))
 reveal_type(engine)  # liqcore.engine.Engine

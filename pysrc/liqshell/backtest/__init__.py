@@ -1,7 +1,7 @@
 """A backtest: configuration in, one run folder out, decided by the same engine as live.
 
-    folder = run_backtest(load("fade.toml"))     # run.json, audit.bin, study.json
-    make_report(folder)
+folder = run_backtest(load("fade.toml"))     # run.json, audit.bin, study.json
+make_report(folder)
 """
 
 from liqshell.backtest.history import History, load_history

@@ -57,8 +57,9 @@ def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers],
     timetable = make_timetable(values.get("timetable", {}))
     for n in range(len(tape.instruments)):
         mine = signals["instrument"] == n
-        out.append(Answers(signals[mine], sides[mine], places[mine].view(np.int64).reshape(-1, 3),
-                           timetable.closed(n, int(tape.start), history.end_ns + 1)))
+        out.append(
+            Answers(signals[mine], sides[mine], places[mine].view(np.int64).reshape(-1, 3), timetable.closed(n, int(tape.start), history.end_ns + 1))
+        )
     return out, why
 
 
@@ -82,4 +83,3 @@ def inconstant(values: dict[str, Any], listened: Listened, symbols: list[str]) -
         if kind == BRACKET and answer != made[symbols[row["instrument"]], int(row["side"])]:
             return "a policy with brackets other than that of [policy]"
     return ""
-

@@ -22,16 +22,16 @@ from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import HOUR_NS, History
 from liqshell.backtest.past_judge import refuse_model
 from liqshell.config.load import Config
+from liqshell.config.study_sections import ForwardConfig, Setting
 from liqshell.errors import ConfigError
+from liqshell.fields import SCALE
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import Fold, Forward, Outcome, Trades, trades_of
 from liqshell.report.text import plural
-from liqshell.config.study_sections import ForwardConfig, Setting
-from liqshell.fields import SCALE
 
 DAY_NS = 24 * HOUR_NS
-SWEEP_FROM = 500                     # settings: below, the engine itself is fast enough
-SLACK_NS = 60 * lc.SECOND            # of the embargo: latency and the market order that closes at max hold
+SWEEP_FROM = 500  # settings: below, the engine itself is fast enough
+SLACK_NS = 60 * lc.SECOND  # of the embargo: latency and the market order that closes at max hold
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,12 @@ def embargo_of(config: Config, symbols: Sequence[str]) -> int:
     least = round(long * lc.SECOND) + SLACK_NS
     wanted = round(config.forward.embargo_s * lc.SECOND)
     if wanted and wanted < least - SLACK_NS:
-        raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}",
-                          f"at least max_hold_s + entry_ttl_s, and the longest window, of the grid ({long:g})",
-                          "With a shorter one, trades of the train span end in the test span; 0 chooses the minimum")
+        raise ConfigError(
+            "forward.embargo_s",
+            f"found {config.forward.embargo_s:g}",
+            f"at least max_hold_s + entry_ttl_s, and the longest window, of the grid ({long:g})",
+            "With a shorter one, trades of the train span end in the test span; 0 chooses the minimum",
+        )
     return wanted or least
 
 
@@ -99,8 +102,12 @@ def spans_of(start_ns: int, end_ns: int, forward: ForwardConfig, embargo_ns: int
         split += test
     if not out:
         have, need = (end_ns - start_ns) / DAY_NS, (train + embargo_ns + test) / DAY_NS
-        raise ConfigError("[forward]", f"the data spans {have:.2f} days", f"at least train_days + embargo + test_days = {need:.2f} days",
-                          "Shorten the spans or name more data")
+        raise ConfigError(
+            "[forward]",
+            f"the data spans {have:.2f} days",
+            f"at least train_days + embargo + test_days = {need:.2f} days",
+            "Shorten the spans or name more data",
+        )
     return out
 
 
@@ -148,8 +155,12 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
     refuse_model(config, "walk forward")
     cells = list(config.sweep.settings())
     if len(cells) < 2:
-        raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings for a choice",
-                          "For example [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
+        raise ConfigError(
+            "[sweep]",
+            "no grid" if not config.sweep.axes else "a grid of one setting",
+            "at least two settings for a choice",
+            "For example [sweep.policy] take_profit = [0.001, 0.0015, 0.002]",
+        )
     symbols = [i.symbol for i in history.instruments]
     embargo_ns = embargo_of(config, symbols)
     spans = spans_of(history.start_ns, history.end_ns, config.forward, embargo_ns)
@@ -162,8 +173,9 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
         train = jury.all(span.train, span.train[0], f"{what}: train")
         best = choose(train, config.forward.trades_min)
         if best is None:
-            problems.append(f"{what}: no setting made {plural(config.forward.trades_min, 'trade')} on the train span, so there is no choice and no "
-                            "trade")
+            problems.append(
+                f"{what}: no setting made {plural(config.forward.trades_min, 'trade')} on the train span, so there is no choice and no trade"
+            )
         # from here on the choice is made, and the test span may be read
         test = jury.all(span.test, span.train[0], f"{what}: test", daily=True) if config.forward.judge_all else None
         chosen = None if best is None else (jury.one(best, span.train, span.train[0], train), jury.one(best, span.test, span.train[0], test))
@@ -184,16 +196,25 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
     why = why or sweep_kernel.answers_for(config, history, Setting())[1]
     if why and config.forward.by == "sweep":
         raise ConfigError("forward.by", f"'sweep', which does not support {why}", "'auto' or 'backtest'")
-    note = ("the sweep kernel compared the settings, every symbol alone, without account limits and funding; the chosen setting then ran with all "
-            "of them")
+    note = (
+        "the sweep kernel compared the settings, every symbol alone, without account limits and funding; the chosen setting then ran with all of them"
+    )
     return not why, [] if why else [note]
 
 
 class _Jury:
     """Judges settings on spans, all or one, and counts what it has done."""
 
-    def __init__(self, config: Config, history: History, cells: Sequence[Setting], embargo_ns: int, by_sweep: bool, folds: int,
-                 done: Callable[[str, float], None]):
+    def __init__(
+        self,
+        config: Config,
+        history: History,
+        cells: Sequence[Setting],
+        embargo_ns: int,
+        by_sweep: bool,
+        folds: int,
+        done: Callable[[str, float], None],
+    ):
         self.config, self.history, self.cells, self.embargo_ns, self.by_sweep = config, history, cells, embargo_ns, by_sweep
         self.values = settings_of(config, history)
         self.runs = folds * len(cells) * (2 if config.forward.judge_all else 1)
@@ -210,8 +231,9 @@ class _Jury:
         if self.by_sweep:
             found, net, gross = sweep_kernel.outcomes(self.config, self.values, part, self.cells, span, days_in(span) if daily else 0)
             self._ran(what, len(self.cells))
-            return [Result(o, NO_TRADES, objective_of(self.config.sweep.objective, o, net[:, n]), net[:, n], gross[:, n])
-                    for n, o in enumerate(found)]
+            return [
+                Result(o, NO_TRADES, objective_of(self.config.sweep.objective, o, net[:, n]), net[:, n], gross[:, n]) for n, o in enumerate(found)
+            ]
         out = []
         for cell in self.cells:
             out.append(evaluate(self.config, part, cell, span))
@@ -231,13 +253,28 @@ _NOTHING: Outcome = {"entries": 0, "trades": 0, "wins": 0, "gross": 0.0, "fees":
 
 def _fold(span: Span, cells: Sequence[Setting], test: Sequence[Result] | None, best: int | None, chosen: tuple[Result, Result] | None) -> Fold:
     """chosen: the setting `best` on the train and on the test span. test: all settings on the test span, where they were run."""
-    fold: Fold = {"train": span.train, "test": span.test, "settings": len(cells), "chosen": {}, "train_value": None, "test_value": None,
-                  "train_outcome": _NOTHING, "test_outcome": _NOTHING, "test_trades": NO_TRADES}
+    fold: Fold = {
+        "train": span.train,
+        "test": span.test,
+        "settings": len(cells),
+        "chosen": {},
+        "train_value": None,
+        "test_value": None,
+        "train_outcome": _NOTHING,
+        "test_outcome": _NOTHING,
+        "test_trades": NO_TRADES,
+    }
     if best is None or chosen is None:
         return fold
     before, after = chosen
-    fold |= {"chosen": {key: plain(key, value) for key, value in cells[best].named.items()}, "train_value": before.value, "test_value": after.value,
-             "train_outcome": before.outcome, "test_outcome": after.outcome, "test_trades": after.trades}
+    fold |= {
+        "chosen": {key: plain(key, value) for key, value in cells[best].named.items()},
+        "train_value": before.value,
+        "test_value": after.value,
+        "train_outcome": before.outcome,
+        "test_outcome": after.outcome,
+        "test_trades": after.trades,
+    }
     own = test[best].value if test is not None else None
     others = [result.value for n, result in enumerate(test or ()) if n != best and result.value is not None]
     if others and own is not None:

@@ -16,12 +16,12 @@ from liqshell.backtest.history import History
 from liqshell.backtest.past_judge import judge_settings
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
-from liqshell.run.pipeline import settings
-from liqshell.report.text import number, seconds
 from liqshell.config.sections import PaperConfig
 from liqshell.fields import SCALE
+from liqshell.report.text import number, seconds
+from liqshell.run.pipeline import settings
 
-BLOCK = 1 << 16                      # of a long history so many quotes, evenly spread, are read
+BLOCK = 1 << 16  # of a long history so many quotes, evenly spread, are read
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,35 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
         bid, ask = (quotes[name][::step].astype(np.float64) for name in ("bid", "ask"))
         bps = float(np.median((ask - bid) / (ask + bid))) * 1e4
         count = len(quotes["ts"])
-        return HalfSpread(symbol, "quotes", None, bps, count,
-                          f"half of the mean spread of the last 16 quotes at that moment; {number(bps)} bps, the median of {count:,} quotes")
+        return HalfSpread(
+            symbol,
+            "quotes",
+            None,
+            bps,
+            count,
+            f"half of the mean spread of the last 16 quotes at that moment; {number(bps)} bps, the median of {count:,} quotes",
+        )
     if found.share is not None:
-        return HalfSpread(symbol, "trades", found.share, found.share * 1e4, found.n,
-                          f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring buyer and seller prints within "
-                          f"{found.window_s:g} s (n = {found.n:,})")
+        return HalfSpread(
+            symbol,
+            "trades",
+            found.share,
+            found.share * 1e4,
+            found.n,
+            f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring buyer and seller prints within "
+            f"{found.window_s:g} s (n = {found.n:,})",
+        )
     tick_bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
     begins = f"one tick ({number(tick_bps)} bps): " if tick_bps is not None else "one tick: "
-    return HalfSpread(symbol, "tick", None, tick_bps, found.n,
-                      begins + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
-                      f"{symbol} has no quotes and its trades show no spread, so takers pay one tick, which may be far too little. Set [paper] "
-                      "half_spread")
+    return HalfSpread(
+        symbol,
+        "tick",
+        None,
+        tick_bps,
+        found.n,
+        begins + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
+        f"{symbol} has no quotes and its trades show no spread, so takers pay one tick, which may be far too little. Set [paper] half_spread",
+    )
 
 
 __all__ = ["HalfSpread", "of_history", "settings_of", "shares"]

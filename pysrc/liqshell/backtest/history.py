@@ -14,14 +14,13 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
-from liqshell.recording import journal
-from liqshell.recording import streams
 from liqshell.backtest.past_judge import asks_anew, contaminated
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
 from liqshell.event_columns import joined
+from liqshell.recording import journal, streams
 from liqshell.recording.marks import outages, union
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.run import COMPLETENESS
@@ -29,12 +28,14 @@ from liqshell.report.text import plural
 
 HOUR_NS = 3_600 * lc.SECOND
 HALF_HOUR_NS = HOUR_NS // 2
-EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
-                         "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
+EMPTY: dict[str, Any] = {
+    "trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
+    "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()},
+}
 SILENCE_NS = HALF_HOUR_NS
-KINDS = 256                      # values that a kind may have
-SILENCES = 100                   # longest silences of a stream that are told one by one
-EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
+KINDS = 256  # values that a kind may have
+SILENCES = 100  # longest silences of a stream that are told one by one
+EVERY_LEAD = 2  # liquidations before the first that can open a trade: the detector's shortest warm-up
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,18 @@ class History:
         marks = self.rare(lc.Kind.FEED)
         tape = self.tape.between(start_ns, end_ns)
         before = marks[marks["ts_recv"] < start_ns]
-        down = [own[-1:] for n in range(-1, len(self.instruments)) for bits in np.unique(before["flags"])
-                if len(own := before[(before["instrument"] == n) & (before["flags"] == bits)]) and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        down = [
+            own[-1:]
+            for n in range(-1, len(self.instruments))
+            for bits in np.unique(before["flags"])
+            if len(own := before[(before["instrument"] == n) & (before["flags"] == bits)]) and own["code"][-1] == int(lc.FeedState.FEED_DOWN)
+        ]
         if down:
             events = np.concatenate(down)
             events["ts_recv"] = start_ns
-            tape = lc.Tape(self.instruments, [{"strips": [EMPTY] * len(self.instruments), "rare": events,
-                                               "place": np.zeros(len(events), PLACE_DTYPE)}, tape])
+            tape = lc.Tape(
+                self.instruments, [{"strips": [EMPTY] * len(self.instruments), "rare": events, "place": np.zeros(len(events), PLACE_DTYPE)}, tape]
+            )
         return replace(self, tape=tape, start_ns=start_ns, end_ns=end_ns)
 
     def without_verdicts(self) -> History:
@@ -151,7 +157,7 @@ class History:
             rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
             parts.append(rows[rows["ts_recv"] < self.end_ns])
         made = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
-        made["price"] = self.last_trade(made) * (1.0 - 0.002 * made["side"])      # on the side of mark where a real one would be
+        made["price"] = self.last_trade(made) * (1.0 - 0.002 * made["side"])  # on the side of mark where a real one would be
         return self.with_liquidations(made)
 
     def last_trade(self, rows: np.ndarray) -> np.ndarray:
@@ -166,8 +172,16 @@ class History:
 
 
 #: the detector for History.every_half_hour: each liquidation is a cascade of its own
-EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup": EVERY_LEAD, "refresh_s": 0.0, "floor": 0.75, "window_s": 60.0,
-                  "notional": "reported"}
+EVERY_DETECTOR = {
+    "quantile": 0.5,
+    "window_events": 2,
+    "min_events": 1,
+    "warmup": EVERY_LEAD,
+    "refresh_s": 0.0,
+    "floor": 0.75,
+    "window_s": 60.0,
+    "notional": "reported",
+}
 
 
 def load_history(config: Config, trades: bool = True) -> History:
@@ -184,8 +198,7 @@ def load_history(config: Config, trades: bool = True) -> History:
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
             asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
-            raise DataError(found.source, f"nothing between {asked}",
-                            f"a span inside {_iso(found.start_ns)} to {_iso(found.end_ns)}")
+            raise DataError(found.source, f"nothing between {asked}", f"a span inside {_iso(found.start_ns)} to {_iso(found.end_ns)}")
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
@@ -201,8 +214,9 @@ def _checked(found: History, config: Config, trades: bool) -> History:
     problems = [*found.problems, *([f"no trades of {', '.join(silent)}: {lost}"] if silent else []), *days_without(found, config.data)]
     if asks_anew(config, [i.symbol for i in found.instruments]):
         found = found.without_verdicts()
-        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that answered questions about the "
-                     "past"] * contaminated(config)
+        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that answered questions about the past"] * contaminated(
+            config
+        )
     return described(replace(found, problems=problems), config.engine.quote_age_s)
 
 
@@ -213,12 +227,15 @@ def days_without(found: History, asked: DataConfig) -> list[str]:
     before = first // DAY_NS - (asked.start or found.start_ns) // DAY_NS
     after = ((asked.end or found.end_ns) - 1) // DAY_NS - last // DAY_NS
     sides = (("first", first, before, "before"), ("last", last, after, "after"))
-    return [f"the {which} event is of {_iso(at)}: {plural(days, 'day')} of the requested span {side} it have no data"
-            for which, at, days, side in sides if days > 0]
+    return [
+        f"the {which} event is of {_iso(at)}: {plural(days, 'day')} of the requested span {side} it have no data"
+        for which, at, days, side in sides
+        if days > 0
+    ]
 
 
 def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> History:
-    from liqshell import store                    # pyarrow: not for those who run a recording
+    from liqshell import store  # pyarrow: not for those who run a recording
 
     opened = store.open(folder)
     try:
@@ -229,8 +246,18 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if selection.received == ("recorded",) else "modelled"} for _ in selection.contracts]
     # a store answers in whole days: what lies before the first event and after the last was not received
     first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
-    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder.partition("?")[0]).name, selection.synthetic, parts=parts,
-                             market_seeds=selection.market_seeds))
+    return with_gaps(
+        History(
+            tape,
+            first,
+            last,
+            selection.fingerprint,
+            Path(folder.partition("?")[0]).name,
+            selection.synthetic,
+            parts=parts,
+            market_seeds=selection.market_seeds,
+        )
+    )
 
 
 def own_runs(files: Sequence[str]) -> bool:
@@ -262,10 +289,13 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
 
     def opener(path: Path) -> Any:
         return formats.read(path, options)
+
     outcome = importer.run(folder, files, opener)
     if outcome.broken:
-        raise DataError("[data] files", f"{len(outcome.broken)} of {len(files)} cannot be imported. Remove them, or `liqcore import` the others\n"
-                        + outcome.refusals())
+        raise DataError(
+            "[data] files",
+            f"{len(outcome.broken)} of {len(files)} cannot be imported. Remove them, or `liqcore import` the others\n" + outcome.refusals(),
+        )
     found = _stored(str(folder), symbols, data.start, data.end)
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
@@ -279,17 +309,24 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     for file in files:
         found = read_events(file)
         if found.values is None:
-            raise DataError(file, "its recording does not name its contracts", "the folder of a run made by liqcore",
-                            f"Import it: liqcore import {file} --store STORE")
+            raise DataError(
+                file,
+                "its recording does not name its contracts",
+                "the folder of a run made by liqcore",
+                f"Import it: liqcore import {file} --store STORE",
+            )
         if found.damage:
             problems.append(found.damage)
         index = []
         for fields in found.values["instruments"]:
             known = instruments.setdefault(fields["symbol"], lc.Instrument(**fields))
             if known != lc.Instrument(**fields):
-                raise DataError(file, f"the trading rules of {fields['symbol']} differ from those in the files "
-                                      "before", "the same tick and lot sizes",
-                                "Backtest the spans separately")
+                raise DataError(
+                    file,
+                    f"the trading rules of {fields['symbol']} differ from those in the files before",
+                    "the same tick and lot sizes",
+                    "Backtest the spans separately",
+                )
             index.append(list(instruments).index(fields["symbol"]))
         events = found.events.copy()
         own = events["instrument"] >= 0
@@ -301,8 +338,7 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
     for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
         if a["ts_recv"][-1] > b["ts_recv"][0]:
-            raise DataError(", ".join(files), "two recordings overlap in time", "spans in sequence",
-                            "Import them into a store, which merges them")
+            raise DataError(", ".join(files), "two recordings overlap in time", "spans in sequence", "Import them into a store, which merges them")
     events = np.concatenate(parts)
     if not len(events):
         raise DataError(", ".join(files), "no events", "the recording of a run")
@@ -314,9 +350,16 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
     if builder.refused:
         problems.append("refused by validation: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
     end = max(int(events["ts_recv"].max()) + 1, *ends)
-    return History(lc.Tape(chosen, builder.take()), int(events["ts_recv"].min()), end, digest.hexdigest(),
-                   ", ".join(Path(f).resolve().name for f in files), any(m.get("synthetic") for m in made_by), problems=problems,
-                   market_seeds=tuple(dict.fromkeys(seed for m in made_by for seed in m.get("market_seeds", ()))))
+    return History(
+        lc.Tape(chosen, builder.take()),
+        int(events["ts_recv"].min()),
+        end,
+        digest.hexdigest(),
+        ", ".join(Path(f).resolve().name for f in files),
+        any(m.get("synthetic") for m in made_by),
+        problems=problems,
+        market_seeds=tuple(dict.fromkeys(seed for m in made_by for seed in m.get("market_seeds", ()))),
+    )
 
 
 def _made_by(folder: Path) -> dict[str, Any]:
@@ -336,7 +379,7 @@ def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: S
     if not symbols or list(symbols) == list(known):
         return instruments, events
     place = np.full(len(known) + 1, -2, np.int32)
-    place[-1] = -1                                 # ALL_INSTRUMENTS
+    place[-1] = -1  # ALL_INSTRUMENTS
     for n, symbol in enumerate(symbols):
         place[known[symbol]] = n
     events = events.copy()
@@ -355,10 +398,20 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
         kinds = counts[n + 1]
         gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + silences[n])
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
-        part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
-                "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
-                "quotes": len(history.tape.quotes(n)["ts"]), "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
-                "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
+        part = {
+            "symbol": instrument.symbol,
+            "source": history.source,
+            "completeness": COMPLETENESS[instrument.completeness],
+            "start_ns": history.start_ns,
+            "end_ns": history.end_ns,
+            "trades": len(history.tape.trades(n)["ts"]),
+            "quotes": len(history.tape.quotes(n)["ts"]),
+            "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
+            "tickers": int(kinds[lc.Kind.TICKER]),
+            "covered_hours": covered / HOUR_NS,
+            "gaps": gaps,
+            "receipt": "recorded",
+        }
         parts.append(part | by_stream(instrument.symbol, held[n]) | (history.parts[n] if history.parts else {}))
     name = fingerprint_of(history.fingerprint, (history.start_ns, history.end_ns), [i.symbol for i in history.instruments])
     return replace(history, parts=parts, fingerprint=name, spreads=measure(history.tape), held=tuple(held))
@@ -376,8 +429,12 @@ def by_stream(symbol: str, held: Mapping[str, streams.Held]) -> dict[str, Any]:
         gaps = one.gaps() if one.judged else []
         longest = sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:SILENCES])
         streams_[name] = one.as_dict() | {"gaps": longest, "silences": len(gaps), "longest_s": max((b - a for a, b in gaps), default=0) / 1e9}
-    return {"streams": streams_, "traded_hours": held["trades"].covered_hours, "quoted": streams.quoted(held),
-            "said": streams.sentences(held, symbol)}
+    return {
+        "streams": streams_,
+        "traded_hours": held["trades"].covered_hours,
+        "quoted": streams.quoted(held),
+        "said": streams.sentences(held, symbol),
+    }
 
 
 def with_gaps(history: History) -> History:

@@ -47,7 +47,7 @@ class Origin:
 
     def open(self, contract: int | None = None) -> lc.Tape:
         """The tape of the History, or of one contract of it. DataError where it cannot be opened, or is not the same data."""
-        chosen = self.contracts if contract is None else self.contracts[contract:contract + 1]
+        chosen = self.contracts if contract is None else self.contracts[contract : contract + 1]
         if self.runs:
             found = recorded(self.runs, chosen)
             self._check(found.fingerprint)

@@ -25,9 +25,9 @@ from liqshell.judge.asked import FILE, line_of, question_of, rows_of, verdict_of
 from liqshell.judge.types import Answer, Judge, PastJudge, Question
 from liqshell.log import redact
 
-PAST = ("rules", "recorded")             # kinds that answer about the past without having seen what came of it
+PAST = ("rules", "recorded")  # kinds that answer about the past without having seen what came of it
 LIVE = ("openai", "anthropic", "command")
-MINUTE_S = 61.0                          # after which the cap of a minute has room again
+MINUTE_S = 61.0  # after which the cap of a minute has room again
 
 
 def asking(config: Config, symbols: Sequence[str]) -> list[str]:
@@ -47,23 +47,40 @@ def judge_settings(config: Config, symbols: Sequence[str], verdicts: int) -> dic
     if not who or (verdicts and not asks_anew(config, symbols)):
         return {}
     if judge.kind is None:
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(who[:3])}), but [judge] names no judge and these data hold no verdicts", "a judge",
-                          "Set [judge] kind to 'recorded' or 'rules', or judge_s = 0, or use a recording of a run with a judge")
+        raise ConfigError(
+            "policy.judge_s",
+            f"above 0 ({', '.join(who[:3])}), but [judge] names no judge and these data hold no verdicts",
+            "a judge",
+            "Set [judge] kind to 'recorded' or 'rules', or judge_s = 0, or use a recording of a run with a judge",
+        )
     if judge.kind in LIVE and not judge.past_model:
-        raise ConfigError("judge.kind", f"{judge.kind!r}: it may know what happened after the questions, and these data hold no verdicts",
-                          "'recorded' or 'rules' for data of the past",
-                          "With judge.past_model = true it is asked, and the result is marked CONTAMINATED")
-    found: dict[str, Any] = {"kind": judge.kind, "latency_s": judge.latency_s, "recordings": [str(Path(one).resolve()) for one in judge.recordings],
-                             "digest": _digest(judge.recordings), "hosts": list(config.news.hosts), "age_max_s": config.news.age_max_s,
-                             "names": dict(config.news.names or {})}
+        raise ConfigError(
+            "judge.kind",
+            f"{judge.kind!r}: it may know what happened after the questions, and these data hold no verdicts",
+            "'recorded' or 'rules' for data of the past",
+            "With judge.past_model = true it is asked, and the result is marked CONTAMINATED",
+        )
+    found: dict[str, Any] = {
+        "kind": judge.kind,
+        "latency_s": judge.latency_s,
+        "recordings": [str(Path(one).resolve()) for one in judge.recordings],
+        "digest": _digest(judge.recordings),
+        "hosts": list(config.news.hosts),
+        "age_max_s": config.news.age_max_s,
+        "names": dict(config.news.names or {}),
+    }
     return found | ({"model": judge.model, "base_url": redact(judge.base_url), "program": list(judge.program)} if judge.kind in LIVE else {})
 
 
 def refuse_model(config: Config, what: str) -> None:
     """ConfigError: what asks the same again and again asks no live model."""
     if config.judge.kind in LIVE and config.judge.past_model:
-        raise ConfigError("judge.kind", f"{config.judge.kind!r} in a {what}", "'recorded' or 'rules'",
-                          "Run `liqcore backtest` once with it, and name its folder in [judge] recordings with kind = 'recorded'")
+        raise ConfigError(
+            "judge.kind",
+            f"{config.judge.kind!r} in a {what}",
+            "'recorded' or 'rules'",
+            "Run `liqcore backtest` once with it, and name its folder in [judge] recordings with kind = 'recorded'",
+        )
 
 
 def _digest(places: Sequence[str]) -> str:
@@ -107,7 +124,7 @@ class AskPast:
         question = question_of(asked, self.instruments[asked["instrument"]])
         question = replace(question, deadline_ns=question.deadline_ns - self._delay_ns)
         answer = self.judge.answer_past(question)
-        over = answer.action is None and answer.answered_ns >= question.deadline_ns          # as live: see liqshell.live.judging
+        over = answer.action is None and answer.answered_ns >= question.deadline_ns  # as live: see liqshell.live.judging
         heard = None if over or answer.status == "none" else max(answer.answered_ns, question.asked_ns) + self._delay_ns
         self.told.append(Told(question, answer, heard))
         return None if heard is None else (heard, *verdict_of(answer))
@@ -146,7 +163,7 @@ class ModelPast:
         return self._runner.run(self._ask(question))
 
     async def _ask(self, question: Question) -> Answer:
-        from liqshell.judge.build import make_judge     # what a live judge needs: not for those who ask nobody
+        from liqshell.judge.build import make_judge  # what a live judge needs: not for those who ask nobody
 
         if self._made is None:
             self._made = make_judge(self._judge, NewsConfig(hosts=tuple(self._values["hosts"])), self, self._out)
@@ -166,8 +183,7 @@ class ModelPast:
         self._runner.close()
 
 
-def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model: JudgeConfig | None = None,
-          out: str | Path = "") -> AskPast | None:
+def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model: JudgeConfig | None = None, out: str | Path = "") -> AskPast | None:
     """The judge of a run's settings; None where the run asks nobody. model: [judge] of a live one, out: where what it uses is kept. DataError where a
     recording cannot be read."""
     found = values.get("judge")
@@ -193,13 +209,15 @@ def as_recorded(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def later(values: Mapping[str, Any], delay_s: float) -> dict[str, Any]:
     """The settings with verdicts that come so much later, and brackets that wait so much longer for them."""
-    brackets = {symbol: terms | ({"judge_s": terms["judge_s"] + delay_s} if terms.get("judge_s") else {})
-                for symbol, terms in values["brackets"].items()}
+    brackets = {
+        symbol: terms | ({"judge_s": terms["judge_s"] + delay_s} if terms.get("judge_s") else {}) for symbol, terms in values["brackets"].items()
+    }
     return {**values, "brackets": brackets, "judge": values["judge"] | {"delay_s": delay_s}}
 
 
 def unjudged(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run that asks nobody: for controls whose questions no judge has been asked."""
-    brackets = {symbol: {key: value for key, value in terms.items() if key not in ("judge_s", "without_news")}
-                for symbol, terms in values["brackets"].items()}
+    brackets = {
+        symbol: {key: value for key, value in terms.items() if key not in ("judge_s", "without_news")} for symbol, terms in values["brackets"].items()
+    }
     return {key: value for key, value in values.items() if key != "judge"} | {"brackets": brackets}

@@ -15,12 +15,24 @@ import numpy as np
 import liqcore as lc
 from liqshell.backtest.history import History
 from liqshell.backtest.variants import Around
-from liqshell.run.tape_driver import drive
 from liqshell.run.pipeline import make_paper
+from liqshell.run.tape_driver import drive
 
 #: one question. ts: when it was asked; liquidated: dominant side of the signal, 0 = none; side: of the bracket that was wanted, 0 = none
-SIGNAL_DTYPE = np.dtype([("ts", "i8"), ("signal_ts", "i8"), ("sequence", "i8"), ("instrument", "i4"), ("detector", "u1"), ("phase", "u1"),
-                         ("flags", "u1"), ("liquidated", "i1"), ("side", "i1"), ("answer", "u1")])
+SIGNAL_DTYPE = np.dtype(
+    [
+        ("ts", "i8"),
+        ("signal_ts", "i8"),
+        ("sequence", "i8"),
+        ("instrument", "i4"),
+        ("detector", "u1"),
+        ("phase", "u1"),
+        ("flags", "u1"),
+        ("liquidated", "i1"),
+        ("side", "i1"),
+        ("answer", "u1"),
+    ]
+)
 NOTHING, BRACKET, LEAVE, LATER = 0, 1, 2, 3
 
 
@@ -45,8 +57,12 @@ class Conditions:
             self.together += all(found.values())
 
     def as_dict(self) -> dict[str, Any]:
-        return {"asked": self.asked, "known": self.known, "together": self.together,
-                "conditions": [{"name": name, "known": self.seen[name], "held": self.held[name]} for name in self.seen]}
+        return {
+            "asked": self.asked,
+            "known": self.known,
+            "together": self.together,
+            "conditions": [{"name": name, "known": self.seen[name], "held": self.held[name]} for name in self.seen],
+        }
 
 
 class Listening(Around):
@@ -64,10 +80,29 @@ class Listening(Around):
             if found:
                 self._conditions.setdefault(self._name, Conditions()).add(found)
         answer = self.inner.answer(signal, market)
-        kind = (NOTHING if answer is None or isinstance(answer, lc.Declined) else BRACKET if isinstance(answer, lc.Bracket)
-                else LATER if hasattr(answer, "at_ns") else LEAVE)
-        self._rows.append((getattr(market, "now", signal.ts), signal.ts, signal.sequence, signal.instrument, signal.detector, int(signal.phase),
-                           int(signal.flags), int(signal.side), answer.side if isinstance(answer, lc.Bracket) else 0, kind))
+        kind = (
+            NOTHING
+            if answer is None or isinstance(answer, lc.Declined)
+            else BRACKET
+            if isinstance(answer, lc.Bracket)
+            else LATER
+            if hasattr(answer, "at_ns")
+            else LEAVE
+        )
+        self._rows.append(
+            (
+                getattr(market, "now", signal.ts),
+                signal.ts,
+                signal.sequence,
+                signal.instrument,
+                signal.detector,
+                int(signal.phase),
+                int(signal.flags),
+                int(signal.side),
+                answer.side if isinstance(answer, lc.Bracket) else 0,
+                kind,
+            )
+        )
         self._answers.append(answer)
         return answer
 

@@ -13,43 +13,65 @@ import numpy as np
 
 import liqcore as lc
 from liqshell import private
-from liqshell.recording import journal
 from liqshell.backtest import shadows, trials, variants
-from liqshell.backtest.past_judge import LIVE, AskPast, as_recorded, asker
-from liqshell.run.tape_driver import drive
 from liqshell.backtest.half_spread import of_history, settings_of
-from liqshell.backtest.spread import spread
 from liqshell.backtest.history import HOUR_NS, History, load_history
-from liqshell.config.load import Config
-from liqshell.errors import ConfigError, DataError
-from liqshell.judge.asked import FILE as JUDGE
-from liqshell.grades import contracts_of, together
-from liqshell.recording.journal import Journal
-from liqshell.run.pipeline import make_paper
-from liqshell.report.study import STUDY, VERSION, trades_of
-from liqshell.config.study_sections import Setting
-from liqshell.fields import SCALE
+from liqshell.backtest.past_judge import LIVE, AskPast, as_recorded, asker
+from liqshell.backtest.spread import spread
 from liqshell.backtest.trial_log import Tried
+from liqshell.config.load import Config
+from liqshell.config.study_sections import Setting
+from liqshell.errors import ConfigError, DataError
+from liqshell.fields import SCALE
+from liqshell.grades import contracts_of, together
+from liqshell.judge.asked import FILE as JUDGE
+from liqshell.recording import journal
+from liqshell.recording.journal import Journal
+from liqshell.report.study import STUDY, VERSION, trades_of
+from liqshell.run.pipeline import make_paper
+from liqshell.run.tape_driver import drive
 
-FILLS = {"through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
-         "touch": "a resting order fills by the size of every trade at its price; optimistic",
-         "queue": "trades at the price of a resting order first consume the size shown before it, then fill it; a trade beyond fills it completely"}
-TAKERS = {"next": "completely at the next price, never better than a live quote",
-          "walk": "by the size that each event shows or trades, the rest at the next"}
+FILLS = {
+    "through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
+    "touch": "a resting order fills by the size of every trade at its price; optimistic",
+    "queue": "trades at the price of a resting order first consume the size shown before it, then fill it; a trade beyond fills it completely",
+}
+TAKERS = {
+    "next": "completely at the next price, never better than a live quote",
+    "walk": "by the size that each event shows or trades, the rest at the next",
+}
 DAY_NS = 24 * HOUR_NS
-SAMPLES_MAX = 20_000                 # of the equity series
-RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
-GROSS = "gross.npy"                  # ... before fees and funding
+SAMPLES_MAX = 20_000  # of the equity series
+RETURNS = "returns.npy"  # (days of the test spans, settings), float64: daily net results
+GROSS = "gross.npy"  # ... before fees and funding
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
-LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", "trades.parquet",
-          RETURNS, GROSS, trials.DAILY, JUDGE}
-SMALL = 500_000                     # events, below which processes cost more than they save
+LEAVES = {
+    journal.MANIFEST,
+    journal.MANIFEST + ".new",
+    journal.AUDIT,
+    STUDY,
+    "report.html",
+    "report.json",
+    "trades.csv",
+    "trades.parquet",
+    RETURNS,
+    GROSS,
+    trials.DAILY,
+    JUDGE,
+}
+SMALL = 500_000  # events, below which processes cost more than they save
 Notify = Callable[[str, float], None]
-_study: variants.Study | None = None            # what the processes share: each has it by being forked
+_study: variants.Study | None = None  # what the processes share: each has it by being forked
 
 
-def run_backtest(config: Config, folder: str | Path | None = None, notify: Notify | None = None, name: str = "backtest", forward: bool = False,
-                 history: History | None = None) -> Path:
+def run_backtest(
+    config: Config,
+    folder: str | Path | None = None,
+    notify: Notify | None = None,
+    name: str = "backtest",
+    forward: bool = False,
+    history: History | None = None,
+) -> Path:
     """Run [backtest] on [data] and leave the folder of the run; its path. notify(what, share done) is called now and then. forward: walk forward too.
     history: what [data] names, where it is loaded already.
 
@@ -64,7 +86,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     timing["load"] = time.perf_counter() - began
     values = settings_of(config, history)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
-    paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
+    paper = make_paper(values, trust=True)  # before the folder: a policy that cannot be made leaves none
     judge = asker(values, history.instruments, config.judge, config.run.out)
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
     claim(made, replace_finished=folder is None)
@@ -76,10 +98,16 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
         timing["run"] = time.perf_counter() - began
         judged = _judged(judge, values, made)
         if judge is not None and values["judge"]["kind"] in LIVE:
-            values = as_recorded(values, made)     # what runs beside it asks nobody anew
-        study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
-                                 "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
-                                 "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+            values = as_recorded(values, made)  # what runs beside it asks nobody anew
+        study: dict[str, Any] = {
+            "version": VERSION,
+            "timing_s": timing,
+            "problems": history.problems,
+            "models": models(config, history),
+            "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
+            "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts},
+            "equity": equity,
+        }
         if judge is not None:
             notify("shadows of the judge's questions", 0.0)
             study["judge"] = shadows.judged(values, history, audit, judge.told, config.run.seed, judged["contaminated"])
@@ -92,14 +120,21 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
             found, more = _forward(config, history, made, study, timing, notify)
         study["trials"] = trials.summary(found, own, made) | more
         private.write(made / STUDY, json.dumps(study) + "\n")
-    except BaseException as why:                   # the folder says that it is not finished, and why
+    except BaseException as why:  # the folder says that it is not finished, and why
         book.close(problem=f"{type(why).__name__}: {why}")
         raise
     finally:
         if judge is not None:
             judge.close()
-    book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True,
-               **({"judge": judged} if judged else {}))
+    book.close(
+        ended_ns=history.end_ns,
+        wall_ended_ns=time.time_ns(),
+        counters=counters,
+        latency={},
+        data_hash=history.fingerprint,
+        finished=True,
+        **({"judge": judged} if judged else {}),
+    )
     return made
 
 
@@ -109,8 +144,7 @@ def _judged(judge: AskPast | None, values: dict[str, Any], folder: Path) -> dict
         return {}
     lines = judge.lines().encode()
     private.write(folder / JUDGE, lines.decode())
-    return {"kind": values["judge"]["kind"], "answered": judge.counts, "hash": hashlib.sha256(lines).hexdigest(),
-            "contaminated": judge.contaminated}
+    return {"kind": values["judge"]["kind"], "answered": judge.counts, "hash": hashlib.sha256(lines).hexdigest(), "contaminated": judge.contaminated}
 
 
 def claim(folder: Path, replace_finished: bool) -> None:
@@ -124,8 +158,9 @@ def claim(folder: Path, replace_finished: bool) -> None:
     ours = found.get("mode") == "backtest" and all(item.name in LEAVES for item in folder.iterdir())
     if not ours or found.get("finished") and not replace_finished:
         what = "a finished backtest" if ours else "content that is not an unfinished backtest"
-        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one with an unfinished backtest",
-                          "Choose another --out or remove it")
+        raise ConfigError(
+            str(folder), f"this folder holds {what}", "a new folder, or one with an unfinished backtest", "Choose another --out or remove it"
+        )
     # the manifest goes last: killed in between, the folder still says what it was
     for item in sorted(folder.iterdir(), key=lambda item: item.name == journal.MANIFEST):
         item.unlink()
@@ -136,12 +171,28 @@ def manifest(config: Config, history: History, values: dict[str, Any]) -> dict[s
     contracts = contracts_of(config, values)
     names, grade, evidence = together(contracts)
     return {
-        "version": lc.__version__, "abi": lc.abi_version(), "mode": "backtest", "venue": history.instruments[0].venue or config.feed.venue,
-        "seed": config.run.seed, "synthetic": history.synthetic, "speed": 1.0, "preset": names,
-        "evidence": evidence, "grade": grade, "contracts": contracts, "config": config.as_dict(), "settings": values,
-        "instruments": values["instruments"], "config_hash": _hash(values), "code_hash": journal.code_hash(),
-        "market_seeds": list(history.market_seeds), "data_hash": history.fingerprint,
-        "started_ns": history.start_ns, "ended_ns": history.end_ns, "wall_started_ns": time.time_ns()}
+        "version": lc.__version__,
+        "abi": lc.abi_version(),
+        "mode": "backtest",
+        "venue": history.instruments[0].venue or config.feed.venue,
+        "seed": config.run.seed,
+        "synthetic": history.synthetic,
+        "speed": 1.0,
+        "preset": names,
+        "evidence": evidence,
+        "grade": grade,
+        "contracts": contracts,
+        "config": config.as_dict(),
+        "settings": values,
+        "instruments": values["instruments"],
+        "config_hash": _hash(values),
+        "code_hash": journal.code_hash(),
+        "market_seeds": list(history.market_seeds),
+        "data_hash": history.fingerprint,
+        "started_ns": history.start_ns,
+        "ended_ns": history.end_ns,
+        "wall_started_ns": time.time_ns(),
+    }
 
 
 def _hash(value: Any) -> str:
@@ -184,8 +235,10 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
     finally:
         _study = None
     timing["variants"] = time.perf_counter() - began
-    controls = [{"kind": kind, "seed": variants.seed_of(kind, config.run.seed), "draws": [made[item] for item in items if item[0] == kind]}
-                for kind in wanted.controls_wanted]
+    controls = [
+        {"kind": kind, "seed": variants.seed_of(kind, config.run.seed), "draws": [made[item] for item in items if item[0] == kind]}
+        for kind in wanted.controls_wanted
+    ]
     found: dict[str, Any] = {"delays": [made[variants.DELAY, delay_s] for delay_s in wanted.delays_s], "controls": controls}
     if values.get("timetable"):
         open_ = {key: value for key, value in values.items() if key != "timetable"}
@@ -201,25 +254,35 @@ def _one(item: tuple[str, float]) -> Any:
 def models(config: Config, history: History) -> dict[str, str]:
     """What is assumed, in words."""
     paper = config.paper
-    slow = ("every liquidation is received later by the delay" if config.backtest.delay_of == "reaction"
-            else "every request arrives later by the delay") + ", on top of the latency"
+    slow = (
+        "every liquidation is received later by the delay" if config.backtest.delay_of == "reaction" else "every request arrives later by the delay"
+    ) + ", on top of the latency"
     constant = f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant"
     measured = f"drawn from {Path(paper.latency_samples).name} with seed {paper.latency_seed}" if paper.latency == "empirical" else "constant"
-    out = {"fills": FILLS[paper.fills], "market orders and stops": TAKERS[paper.taker],
-           "latency": constant if paper.latency == "constant" else measured,
-           "funding": f"every {paper.funding_interval_s / 3600:g} h at the rate of the tickers" if paper.funding_interval_s else "none",
-           "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
-           else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
+    out = {
+        "fills": FILLS[paper.fills],
+        "market orders and stops": TAKERS[paper.taker],
+        "latency": constant if paper.latency == "constant" else measured,
+        "funding": f"every {paper.funding_interval_s / 3600:g} h at the rate of the tickers" if paper.funding_interval_s else "none",
+        "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}"
+        if paper.leverage
+        else "not modelled: leverage is only a limit",
+        "delays": slow,
+        "own impact": "none: our orders do not move the market",
+    }
     out["no live quote"] = (
         f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade does not count. Takers then "
         f"fill at the first later trade whose aggressor is on their side; without one within {paper.print_wait_s:g} s, at the last trade moved by "
         "the half-spread against them. Post-only is checked against the last trade, moved in the same way. Entries are refused if quotes existed "
-        "before")
+        "before"
+    )
     if not history.count("quotes"):
         out["no quotes"] = "the data have no best bid and ask: the cost of the spread is an estimate, and no gain is claimed"
     if not (history.tape.rare["kind"] == int(lc.Kind.TICKER)).any():
-        out["no tickers"] = ("the data have no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
-                             "side of liquidations is not checked against the mark price")
+        out["no tickers"] = (
+            "the data have no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
+            "side of liquidations is not checked against the mark price"
+        )
     return out
 
 
@@ -228,8 +291,9 @@ def _plan(config: Config) -> dict[str, Any]:
     return {"axes": config.sweep.axes, "objective": config.sweep.objective, "forward": vars(config.forward)}
 
 
-def _forward(config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], notify: Notify) -> \
-        tuple[Tried, dict[str, Any]]:
+def _forward(
+    config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], notify: Notify
+) -> tuple[Tried, dict[str, Any]]:
     """Walk forward, into the study; what was tried, and where the daily results of its settings are."""
     from liqshell.backtest.forward import walk_forward
 

@@ -25,9 +25,16 @@ from liqshell.report.study import Judged, funding_of
 from liqshell.run.pipeline import make_paper
 from liqshell.run.tape_driver import drive
 
-PASSES = 200                     # runs of the tape at most; what is left then has no shadow
-WIDE = {"order_notional_max": 1e12, "exposure_max": 1e12, "leverage_max": 1000.0, "positions_max": 10_000, "orders_per_minute_max": 1024,
-        "daily_loss_max": 1.0, "weekly_loss_max": 1.0}
+PASSES = 200  # runs of the tape at most; what is left then has no shadow
+WIDE = {
+    "order_notional_max": 1e12,
+    "exposure_max": 1e12,
+    "leverage_max": 1000.0,
+    "positions_max": 10_000,
+    "orders_per_minute_max": 1024,
+    "daily_loss_max": 1.0,
+    "weekly_loss_max": 1.0,
+}
 Key = tuple[int, str, str]
 
 
@@ -61,8 +68,10 @@ class _Confirming:
 
 def alone(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in which nothing but its own bracket stands in a wish's way."""
-    brackets = {symbol: {name: value for name, value in terms.items() if name != "replaces"} | {"cooldown_s": 0.0}
-                for symbol, terms in values["brackets"].items()}
+    brackets = {
+        symbol: {name: value for name, value in terms.items() if name != "replaces"} | {"cooldown_s": 0.0}
+        for symbol, terms in values["brackets"].items()
+    }
     return {**values, "brackets": brackets, "limits": {**values["limits"], **WIDE}}
 
 
@@ -102,14 +111,16 @@ def controls_of(told: Sequence[Told], seed: int) -> dict[str, list[bool]]:
     """What the rules answer to each question from the news that its judge was given, and from those of another question."""
     given = [tuple(Item.from_dict(row) for row in one.answer.news) for one in told]
     order = np.random.default_rng([seed, 18]).permutation(len(told)).tolist()
-    return {"rules": [_by_rules(one, items) for one, items in zip(told, given, strict=True)],
-            "shuffled": [_by_rules(one, given[k]) for one, k in zip(told, order, strict=True)]}
+    return {
+        "rules": [_by_rules(one, items) for one, items in zip(told, given, strict=True)],
+        "shuffled": [_by_rules(one, given[k]) for one, k in zip(told, order, strict=True)],
+    }
 
 
 def _by_rules(one: Told, items: Sequence[Item]) -> bool:
     at = one.question.asked_ns
     moved = [("", replace(item, received_ns=at, published_ns=0, title=f"{one.question.asset} {item.title}")) for item in items]
-    from liqshell.judge.build import make_past_judge     # what a live judge needs: not for those who ask nobody
+    from liqshell.judge.build import make_past_judge  # what a live judge needs: not for those who ask nobody
     from liqshell.news.sources import RecordedNews
 
     judge = make_past_judge("rules", news=RecordedNews(moved, {}))
@@ -129,11 +140,22 @@ def judged(values: Mapping[str, Any], history: History, audit: np.ndarray, told:
         before, after = price.get((one.question.number, True), 0.0), price.get((one.question.number, False), 0.0)
         side = 1 if one.question.direction == "LONG" else -1
         drift.append(side * (after / before - 1.0) * 1e4 if before > 0.0 and after > 0.0 else None)
-    return {"contaminated": contaminated, "seed": seed, "asked_ns": [one.question.asked_ns for one in told],
-            "contract": [one.question.contract for one in told], "direction": [one.question.direction for one in told],
-            "status": [one.answer.status for one in told], "action": [one.answer.action for one in told],
-            "confidence": [one.answer.confidence for one in told], "enterable": [enterable(one.question) for one in told],
-            "waited_s": [None if one.heard_ns is None else (one.heard_ns - one.question.asked_ns) / lc.SECOND for one in told],
-            "cost": [one.answer.cost for one in told], "drift_bps": drift, "net": [x[0] if x else None for x in asked],
-            "net_bps": [x[1] if x else None for x in asked], "closed_ns": [x[2] if x else None for x in asked],
-            "rules": others["rules"], "shuffled": others["shuffled"]}
+    return {
+        "contaminated": contaminated,
+        "seed": seed,
+        "asked_ns": [one.question.asked_ns for one in told],
+        "contract": [one.question.contract for one in told],
+        "direction": [one.question.direction for one in told],
+        "status": [one.answer.status for one in told],
+        "action": [one.answer.action for one in told],
+        "confidence": [one.answer.confidence for one in told],
+        "enterable": [enterable(one.question) for one in told],
+        "waited_s": [None if one.heard_ns is None else (one.heard_ns - one.question.asked_ns) / lc.SECOND for one in told],
+        "cost": [one.answer.cost for one in told],
+        "drift_bps": drift,
+        "net": [x[0] if x else None for x in asked],
+        "net_bps": [x[1] if x else None for x in asked],
+        "closed_ns": [x[2] if x else None for x in asked],
+        "rules": others["rules"],
+        "shuffled": others["shuffled"],
+    }

@@ -17,12 +17,11 @@ from liqshell.backtest.answers import Answers, answers_of
 from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
 from liqshell.config.load import Config
+from liqshell.config.study_sections import Setting
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.study import Outcome
-from liqshell.config.study_sections import Setting
 
-
-FREE = {"maker_fee": 0.0, "taker_fee": 0.0}              # no trade of the kernel depends on its fees: so its results are those before fees
+FREE = {"maker_fee": 0.0, "taker_fee": 0.0}  # no trade of the kernel depends on its fees: so its results are those before fees
 ALONE = {"entry", "entry_offset", "take_profit", "stop_loss", "trail", "entry_ttl_s", "max_hold_s", "cooldown_s", "exit_phase", "requotes"}
 #: terms of a bracket that the kernel does not know; absent where they are as usual
 SPECIAL = {"trail_basis", "replaces", "judge_s", "without_news"}
@@ -32,12 +31,16 @@ def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> s
     """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
     answers.inconstant. values: pipeline.settings of the configuration."""
     paper = values["paper"]
-    reasons = (("detectors other than [detector]", bool(values["detectors"]) or values["cascade"] is None),
-               ("several rules", len(values["policies"]) != 1), ("[paper] fills = 'queue'", paper["fills"] == "queue"),
-               ("[paper] taker = 'walk'", paper["taker"] != "next"), ("[paper] latency = 'empirical'", "latency" in paper),
-               ("[paper] leverage", paper["leverage"] != 0.0),
-               ("equity_share", any(config.policy_for(s).equity_share for s in symbols)),
-               ("trail_basis, replaces, judge_s", any(SPECIAL & terms.keys() for terms in values["brackets"].values())))
+    reasons = (
+        ("detectors other than [detector]", bool(values["detectors"]) or values["cascade"] is None),
+        ("several rules", len(values["policies"]) != 1),
+        ("[paper] fills = 'queue'", paper["fills"] == "queue"),
+        ("[paper] taker = 'walk'", paper["taker"] != "next"),
+        ("[paper] latency = 'empirical'", "latency" in paper),
+        ("[paper] leverage", paper["leverage"] != 0.0),
+        ("equity_share", any(config.policy_for(s).equity_share for s in symbols)),
+        ("trail_basis, replaces, judge_s", any(SPECIAL & terms.keys() for terms in values["brackets"].values())),
+    )
     return ", ".join(name for name, found in reasons if found)
 
 
@@ -45,7 +48,7 @@ def parts_of(cells: Sequence[Setting]) -> tuple[list[Setting], list[dict[str, An
     """What decides, and what is done about it, of a product in its order: the cells are deciders x brackets."""
     deciders: dict[str, Setting] = {}
     seen: dict[str, None] = {}
-    for cell in cells:                    # what decides is the same of most cells: it is read once
+    for cell in cells:  # what decides is the same of most cells: it is read once
         key = repr((cell.detector, cell.parameters, cell.detectors, cell.hours))
         if key not in seen:
             seen[key] = None
@@ -90,9 +93,12 @@ def _spread(rows: np.ndarray, items: Sequence[tuple[str, Any]], brackets: Sequen
 def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
     """Options of liqcore.sweep.sweep: the venue, how long a quote holds, and the limits that look at one order. See of_contract."""
     paper, limits = values["paper"], values["limits"]
-    return ({name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s", "half_spread", "print_wait_s")}
-            | {"quote_age_s": values["quote_age_s"]}
-            | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
+    return (
+        {name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s", "half_spread", "print_wait_s")}
+        | {"quote_age_s": values["quote_age_s"]}
+        | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")}
+        | {"end": end_ns}
+    )
 
 
 def of_contract(venue: Mapping[str, Any], n: int) -> dict[str, Any]:
@@ -106,8 +112,9 @@ def answers_for(config: Config, history: History, decider: Setting) -> tuple[lis
     return answers_of(settings_of(config.with_setting(decider), history), history)
 
 
-def outcomes(config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int], days: int = 0) -> \
-        tuple[list[Outcome], np.ndarray, np.ndarray]:
+def outcomes(
+    config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int], days: int = 0
+) -> tuple[list[Outcome], np.ndarray, np.ndarray]:
     """What each setting does with the signals of `span`; and its net result, and that before fees, of each of so many days of the span, (days,
     settings). cells: a product, detectors first. Funding is not part of it."""
     deciders, brackets = parts_of(cells)
@@ -120,8 +127,18 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
             own = answers.within(*span)
 
             def swept(free: Mapping[str, Any], daily: np.ndarray | None, n: int = n, own: Answers = own) -> np.ndarray:
-                return sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, closed=own.closed, daily=daily,
-                                      **{**of_contract(venue, n), **free})
+                return sweep(
+                    part.tape,
+                    n,
+                    own.signals,
+                    own.sides,
+                    grids[n],
+                    places=own.places,
+                    closed=own.closed,
+                    daily=daily,
+                    **{**of_contract(venue, n), **free},
+                )
+
             here = slice(d * len(brackets), (d + 1) * len(brackets))
             daily = np.zeros((len(brackets), days_of(part.tape.start, part.end_ns))) if days else None
             found, rows = swept({}, daily), total[here]
@@ -131,11 +148,21 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
                 gross[:, here] += _by_day(daily, part.tape.start, span, days)
             for name in ("entries", "trades", "wins", "gross", "fees", "net", "notional"):
                 rows[name] += found[name]
-    total["notional"] /= 2.0                   # half of what was bought and sold: that of the entries, but for what the trades gained or lost
+    total["notional"] /= 2.0  # half of what was bought and sold: that of the entries, but for what the trades gained or lost
     outcomes_: list[Outcome] = [
-            {"entries": int(r["entries"]), "trades": int(r["trades"]), "wins": int(r["wins"]), "gross": float(r["gross"]), "fees": float(r["fees"]),
-             "funding": 0.0, "net": float(r["net"]), "notional": float(r["notional"]),
-             "mean_bps": float(r["net"] / r["notional"] * 1e4) if r["notional"] else None} for r in total]
+        {
+            "entries": int(r["entries"]),
+            "trades": int(r["trades"]),
+            "wins": int(r["wins"]),
+            "gross": float(r["gross"]),
+            "fees": float(r["fees"]),
+            "funding": 0.0,
+            "net": float(r["net"]),
+            "notional": float(r["notional"]),
+            "mean_bps": float(r["net"] / r["notional"] * 1e4) if r["notional"] else None,
+        }
+        for r in total
+    ]
     return outcomes_, net, gross
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import streams
 from liqshell.backtest.history import History
+from liqshell.recording import streams
 
-STALE_NS = 120 * lc.SECOND           # a last trade older than that is no price
-UNIT = 100_000_000                   # liqcore takes a half-spread in units of 1e-8
+STALE_NS = 120 * lc.SECOND  # a last trade older than that is no price
+UNIT = 100_000_000  # liqcore takes a half-spread in units of 1e-8
 
 
 @dataclass(frozen=True)

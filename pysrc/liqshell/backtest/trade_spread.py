@@ -19,9 +19,9 @@ import numpy as np
 import liqcore as lc
 
 WINDOWS_S = (1.0, 10.0, 60.0)
-MEASURED_MIN = 50                    # pairs: the median of fewer is off by more than a fifth too often
-BLOCKS, BLOCK = 64, 1 << 16          # of a long history so many pieces, evenly spread, are read
-SHARE_MAX = 0.1                      # what [paper] half_spread may be
+MEASURED_MIN = 50  # pairs: the median of fewer is off by more than a fifth too often
+BLOCKS, BLOCK = 64, 1 << 16  # of a long history so many pieces, evenly spread, are read
+SHARE_MAX = 0.1  # what [paper] half_spread may be
 
 
 class Measured(NamedTuple):
@@ -37,7 +37,7 @@ def from_trades(trades: Mapping[str, np.ndarray]) -> Measured:
     pay more than sellers get."""
     count = len(trades["ts"])
     starts = range(0, count, BLOCK) if count <= BLOCKS * BLOCK else np.linspace(0, count - BLOCK, BLOCKS).astype(np.int64).tolist()
-    parts = [_pairs(*(np.asarray(trades[name][at:at + BLOCK + 1]) for name in ("ts", "price", "side"))) for at in starts]
+    parts = [_pairs(*(np.asarray(trades[name][at : at + BLOCK + 1]) for name in ("ts", "price", "side"))) for at in starts]
     gap, spread = (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else (np.zeros(0), np.zeros(0))
     for window_s in WINDOWS_S:
         near = spread[gap <= window_s * lc.SECOND]

@@ -30,9 +30,9 @@ from liqshell.errors import DataError
 from liqshell.input_file import address_of
 
 TRIALS = "trials.jsonl"
-HEAD = "trials.head.json"                # beside runs and stores: what the log held last
+HEAD = "trials.head.json"  # beside runs and stores: what the log held last
 VARIABLE = "LIQCORE_TRIALS"
-DAILY_MAX = 50_000_000                   # numbers kept of one sweep
+DAILY_MAX = 50_000_000  # numbers kept of one sweep
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ class Market:
             return True
         if {piece[0] for piece in self.pieces} & {piece[0] for piece in other.pieces}:
             return False
-        return bool(self.source == other.source and set(self.symbols) & set(other.symbols)
-                    and self.start_ns < other.end_ns and other.start_ns < self.end_ns)
+        return bool(
+            self.source == other.source and set(self.symbols) & set(other.symbols) and self.start_ns < other.end_ns and other.start_ns < self.end_ns
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class TrialLog:
         private.folder(self.path.parent)
         handle = private.descriptor(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)           # two runs that end together do not mix their lines, nor break the chain
+            fcntl.flock(handle, fcntl.LOCK_EX)  # two runs that end together do not mix their lines, nor break the chain
             lines = self._lines()
             known = [t for t in self._read(self.path, lines) if t.key == name]
             if not known or keep and not any(t.daily for t in known):
@@ -137,10 +138,26 @@ class TrialLog:
 
     def _line(self, trials: Trials, name: str, each: np.ndarray, daily: str, before: str) -> str:
         market = trials.market
-        return json.dumps({"at": _now(), "before": _hash(before), "what": trials.what, "data": market.data, "source": market.source,
-                           "symbols": market.symbols, "start_ns": market.start_ns, "end_ns": market.end_ns, "first_day": market.first_day,
-                           "days": market.days, "pieces": sorted(market.pieces), "settings": len(each), "key": name,
-                           "each": base64.b64encode(each.astype("<u8").tobytes()).decode(), "daily": daily, "grid": dict(trials.grid)})
+        return json.dumps(
+            {
+                "at": _now(),
+                "before": _hash(before),
+                "what": trials.what,
+                "data": market.data,
+                "source": market.source,
+                "symbols": market.symbols,
+                "start_ns": market.start_ns,
+                "end_ns": market.end_ns,
+                "first_day": market.first_day,
+                "days": market.days,
+                "pieces": sorted(market.pieces),
+                "settings": len(each),
+                "key": name,
+                "each": base64.b64encode(each.astype("<u8").tobytes()).decode(),
+                "daily": daily,
+                "grid": dict(trials.grid),
+            }
+        )
 
     def _lines(self) -> list[str]:
         """Whatever stands in the file, line by line; a torn last line among them."""
@@ -165,7 +182,7 @@ class TrialLog:
                 private.write(folder / f"{HEAD}.{os.getpid()}", head)
                 (folder / f"{HEAD}.{os.getpid()}").replace(folder / HEAD)
             except OSError:
-                continue                         # a store on a read-only disk: the folder of runs has it
+                continue  # a store on a read-only disk: the folder of runs has it
 
     def __iter__(self) -> Iterator[Trials]:
         yield from self._read(self.path, self._lines())
@@ -179,8 +196,12 @@ class TrialLog:
                 # the torn line of a killed run: nothing follows it, or what does was written knowing it
                 if number == len(lines) or f'"before": "{_hash(line)}"' in lines[number]:
                     continue
-                raise DataError(f"{path}:{number}", f"not a line of the trial log ({why})", "what liqcore appended",
-                                "Repair the line; without it the number of trials is wrong") from None
+                raise DataError(
+                    f"{path}:{number}",
+                    f"not a line of the trial log ({why})",
+                    "what liqcore appended",
+                    "Repair the line; without it the number of trials is wrong",
+                ) from None
 
     def problems(self) -> list[str]:
         """What is wrong with the log, in sentences."""
@@ -188,14 +209,16 @@ class TrialLog:
         hashes = [_hash(line) for line in lines]
         for number in range(len(lines)):
             at = lines[number].find('"before": "')
-            if at >= 0 and lines[number][at + 11:].partition('"')[0] != (hashes[number - 1] if number else _hash("")):
+            if at >= 0 and lines[number][at + 11 :].partition('"')[0] != (hashes[number - 1] if number else _hash("")):
                 out.append(f"the trial log {self.path} was changed before line {number + 1}: trials may be missing")
         for folder in self.notes:
             noted = _noted(folder)
             if noted is not None and noted["head"] not in hashes:
                 where = "it" if noted["log"] == str(self.path.resolve()) else f"another log, {noted['log']},"
-                out.append(f"the trial log {self.path} {'lacks lines' if lines else 'is empty or gone'}: {where} had {noted['lines']} when a run "
-                           f"ended at {noted['at']}. Earlier trials no longer count (remove {folder / HEAD} to begin again)")
+                out.append(
+                    f"the trial log {self.path} {'lacks lines' if lines else 'is empty or gone'}: {where} had {noted['lines']} when a run "
+                    f"ended at {noted['at']}. Earlier trials no longer count (remove {folder / HEAD} to begin again)"
+                )
         return list(dict.fromkeys(out))
 
     def tried(self, market: Market) -> Tried:
@@ -212,7 +235,7 @@ class TrialLog:
             each.append(t.each)
             found = self._daily(t, market) if t.daily else None
             for column, identity in enumerate(t.each.tolist() if found is not None else ()):
-                kept.setdefault(identity, found[:, column])          # type: ignore[index]
+                kept.setdefault(identity, found[:, column])  # type: ignore[index]
         known = np.fromiter(kept, np.uint64, len(kept))
         daily = np.stack(list(kept.values()), axis=1) if kept else np.zeros((market.days, 0), np.float32)
         n = len(np.unique(np.concatenate(each))) if each else 0
@@ -229,7 +252,7 @@ class TrialLog:
             return None
         if found.shape != (t.market.days, len(t.each)) or found.dtype != np.float32 or not np.isfinite(found).all():
             return None
-        return np.asarray(found[skip:skip + market.days])
+        return np.asarray(found[skip : skip + market.days])
 
 
 def _noted(folder: Path) -> dict[str, Any] | None:
@@ -250,8 +273,16 @@ def _hash(line: str) -> str:
 
 
 def _trials(found: dict[str, Any]) -> Trials:
-    market = Market(found["data"], found["source"], tuple(found["symbols"]), int(found["start_ns"]), int(found["end_ns"]),
-                    frozenset(found.get("pieces", ())), int(found.get("first_day", 0)), int(found.get("days", 0)))
+    market = Market(
+        found["data"],
+        found["source"],
+        tuple(found["symbols"]),
+        int(found["start_ns"]),
+        int(found["end_ns"]),
+        frozenset(found.get("pieces", ())),
+        int(found.get("first_day", 0)),
+        int(found.get("days", 0)),
+    )
     each = np.frombuffer(base64.b64decode(found["each"], validate=True), "<u8").astype(np.uint64) if "each" in found else None
     if each is not None and len(each) != found["settings"]:
         raise ValueError(f"{len(each)} settings, but {found['settings']} are announced")

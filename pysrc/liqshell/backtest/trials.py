@@ -12,17 +12,17 @@ import numpy as np
 
 from liqshell import private
 from liqshell.backtest.history import HOUR_NS, History
+from liqshell.backtest.trial_log import TRIALS, Market, TrialLog, Trials, Tried
 from liqshell.config.load import Config
-from liqshell.errors import LiqshellError
-from liqshell.run.pipeline import settings
-from liqshell.report.study import trades_of
 from liqshell.config.study_sections import Setting
-from liqshell.backtest.trial_log import TRIALS, Market, Tried, TrialLog, Trials
+from liqshell.errors import LiqshellError
+from liqshell.report.study import trades_of
+from liqshell.run.pipeline import settings
 
-DAILY = "tried.npy"                  # (UTC days, settings), float32: daily net results of all that were tried on this data
+DAILY = "tried.npy"  # (UTC days, settings), float32: daily net results of all that were tried on this data
 DAY_NS = 24 * HOUR_NS
-HOURLY_NS = 3 * DAY_NS               # a shorter span is told by the hour too
-NO_SETTING = ("version", "abi", "instruments")      # of pipeline.settings: what is no choice of the user
+HOURLY_NS = 3 * DAY_NS  # a shorter span is told by the hour too
+NO_SETTING = ("version", "abi", "instruments")  # of pipeline.settings: what is no choice of the user
 
 
 def market_of(history: History) -> Market:
@@ -38,12 +38,20 @@ def market_of(history: History) -> Market:
             for k in range(len(edges) - 1):
                 if cuts[k] < cuts[k + 1]:
                     digest = hashlib.blake2b(f"{instrument.venue} {instrument.symbol} {edges[k]}".encode(), digest_size=8)
-                    digest.update(ts[cuts[k]:cuts[k + 1]].tobytes())
-                    digest.update(price[cuts[k]:cuts[k + 1]].tobytes())
+                    digest.update(ts[cuts[k] : cuts[k + 1]].tobytes())
+                    digest.update(price[cuts[k] : cuts[k + 1]].tobytes())
                     pieces.add(letter + digest.hexdigest())
     first, last = history.start_ns // DAY_NS, history.end_ns // DAY_NS
-    return Market(history.fingerprint, history.source, tuple(i.symbol for i in history.instruments), history.start_ns, history.end_ns,
-                  frozenset(pieces), first, last - first + 1)
+    return Market(
+        history.fingerprint,
+        history.source,
+        tuple(i.symbol for i in history.instruments),
+        history.start_ns,
+        history.end_ns,
+        frozenset(pieces),
+        first,
+        last - first + 1,
+    )
 
 
 def identities(config: Config, history: History, cells: Sequence[Setting]) -> np.ndarray:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.run.tape_driver import drive
-from liqshell.backtest.past_judge import asker, later, unjudged
 from liqshell.backtest.history import EVERY_DETECTOR, History
-from liqshell.run.pipeline import make_paper
+from liqshell.backtest.past_judge import asker, later, unjudged
 from liqshell.report.study import Delay, Outcome, outcome_of, trades_of
+from liqshell.run.pipeline import make_paper
+from liqshell.run.tape_driver import drive
 
 Wrap = Callable[[lc.Policy], lc.Policy]
 DELAY = "delay"
@@ -28,7 +28,7 @@ class Around(lc.Policy):
         self.inner = inner
         for name in ("detectors", "features", "symbols"):
             setattr(self, name, tuple(getattr(inner, name, ())))
-        self.would = 0                  # side of the inner policy's latest bracket
+        self.would = 0  # side of the inner policy's latest bracket
 
     def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
         """What the inner policy tells: a judge answers a control as it answers the policy itself."""
@@ -97,7 +97,7 @@ def outcome(audit: np.ndarray, history: History) -> Outcome:
 def delayed(values: dict[str, Any], history: History, delay_s: float, delay_of: str) -> Delay:
     """The run again with a delay on top of the latency model."""
     changed, moved = values, history
-    if delay_of == "reaction" and values.get("judge"):      # the same questions, with an answer that comes later
+    if delay_of == "reaction" and values.get("judge"):  # the same questions, with an answer that comes later
         changed = later(values, delay_s)
     elif delay_of == "reaction":
         moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
@@ -149,8 +149,13 @@ def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
     bracket alone earns."""
     symbols = [instrument["symbol"] for instrument in values["instruments"]]
     values = unjudged(values)
-    return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade",
-                     "policies": [{"rule": "fade", "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}]}
+    return values | {
+        "cascade": (values["cascade"] or {}) | EVERY_DETECTOR,
+        "detectors": [],
+        "features": [],
+        "rule": "fade",
+        "policies": [{"rule": "fade", "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}],
+    }
 
 
 def count_of(kind: str, draws: int) -> int:

@@ -27,9 +27,9 @@ from liqshell.venues.polymarket import signing
 from liqshell.venues.polymarket.market import taker_fee
 from liqshell.web import Reply, Web
 
-ASK_S, BEAT_S, LOOK_S = 5.0, 5.0, 0.5       # wall seconds
-GONE_LOOKS, GONE_S = 5, 60.0                # a FAK that is not open and has no trade: so many answers, over so long, before it is believed
-PAGES_MAX, LAST_PAGE = 50, "LTE="           # of a market's trades, 100 a page; the cursor behind the last one
+ASK_S, BEAT_S, LOOK_S = 5.0, 5.0, 0.5  # wall seconds
+GONE_LOOKS, GONE_S = 5, 60.0  # a FAK that is not open and has no trade: so many answers, over so long, before it is believed
+PAGES_MAX, LAST_PAGE = 50, "LTE="  # of a market's trades, 100 a page; the cursor behind the last one
 _log = logging.getLogger("liqshell.binary")
 
 
@@ -43,7 +43,7 @@ def fate(bet: Bet, trades: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None
             if not (0 < price < 1 and shares > 0):
                 raise ValueError
         except (KeyError, InvalidOperation, ValueError):
-            return None                             # half an answer is none
+            return None  # half an answer is none
         rows.append((str(one.get("status", "")).upper().removeprefix("TRADE_STATUS_"), shares, price))
     if not rows:
         return None
@@ -51,15 +51,22 @@ def fate(bet: Bet, trades: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None
     state = FAILED if not left else CONFIRMED if all(row[0] == "CONFIRMED" for row in left) else MATCHED
     if state == CONFIRMED and len(left) < len(rows):
         _log.error("bet %d: %d of its %d trades failed", bet.number, len(rows) - len(left), len(rows))
-    return {"bet": bet.number, "state": state, "filled": str(sum((row[1] for row in left), ZERO)),
-            "cost": str(sum((row[1] * row[2] for row in left), ZERO)),
-            "fee": str(sum((taker_fee(row[1], row[2], bet.rate) for row in left), ZERO))}
+    return {
+        "bet": bet.number,
+        "state": state,
+        "filled": str(sum((row[1] for row in left), ZERO)),
+        "cost": str(sum((row[1] * row[2] for row in left), ZERO)),
+        "fee": str(sum((taker_fee(row[1], row[2], bet.rate) for row in left), ZERO)),
+    }
 
 
 def _orders_of(trade: Mapping[str, Any]) -> set[str]:
     makers = trade.get("maker_orders")
-    return {str(trade.get("taker_order_id", "")), *(str(one.get("order_id", "")) for one in makers if isinstance(one, Mapping))} if isinstance(
-        makers, list) else {str(trade.get("taker_order_id", ""))}
+    return (
+        {str(trade.get("taker_order_id", "")), *(str(one.get("order_id", "")) for one in makers if isinstance(one, Mapping))}
+        if isinstance(makers, list)
+        else {str(trade.get("taker_order_id", ""))}
+    )
 
 
 class Account:
@@ -73,7 +80,7 @@ class Account:
         self._bets, self._report = bets, report
         self._key: signing.ApiKey | None = None
         self._offset = 0.0
-        self._missed: dict[int, tuple[int, float]] = {}      # bet -> looks without a trace, since when
+        self._missed: dict[int, tuple[int, float]] = {}  # bet -> looks without a trace, since when
         self._beat_id = ""
         self.balance = ZERO
 
@@ -112,7 +119,7 @@ class Account:
             return
         contract = signing.NEG_RISK_EXCHANGE if request.market.neg_risk else signing.EXCHANGE
         order_id = signing.order_hash(order, contract=contract)
-        self._report({"bet": bet.number, "order": order_id})                # kept before it is sent
+        self._report({"bet": bet.number, "order": order_id})  # kept before it is sent
         signature = signing.sign_order(order, self._private, contract=contract)
         assert self._key is not None
         body = json.dumps(signing.body_of(order, signature, self._key.key, "FAK"), separators=(",", ":"))
@@ -134,7 +141,7 @@ class Account:
 
     async def _api_key(self) -> signing.ApiKey:
         reply = await self._ask("GET", "/auth/derive-api-key", headers=signing.l1_headers(self._private, self._seconds()))
-        if reply.status == 400:                     # it has none yet
+        if reply.status == 400:  # it has none yet
             reply = await self._ask("POST", "/auth/api-key", headers=signing.l1_headers(self._private, self._seconds()))
         if reply.status == 200:
             found = self._object(reply, "an API key")
@@ -169,7 +176,7 @@ class Account:
         while True:
             reply = await self._call("POST", "/v1/heartbeats", json.dumps({"heartbeat_id": self._beat_id}))
             try:
-                self._beat_id = str(orjson.loads(reply.body).get("heartbeat_id") or "")      # a stale id is answered with the one that is expected
+                self._beat_id = str(orjson.loads(reply.body).get("heartbeat_id") or "")  # a stale id is answered with the one that is expected
             except (orjson.JSONDecodeError, AttributeError):
                 _log.warning("no answer to a heartbeat (%s)", reply.why or reply.status)
             await asyncio.sleep(BEAT_S if reply.status == 200 else 0.5)
@@ -191,12 +198,12 @@ class Account:
         if found is not None:
             self._missed.pop(bet.number, None)
             if bet.state == KILLED and found["state"] == FAILED:
-                return                              # nothing of it is left, either way
+                return  # nothing of it is left, either way
             if found["state"] != bet.state or Decimal(found["filled"]) != bet.filled:
                 self._report(found)
             return
         if bet.state in (MATCHED, KILLED):
-            return                                  # it was there: a list without it is not the whole list
+            return  # it was there: a list without it is not the whole list
         reply = await self._call("GET", f"/data/order/{bet.order}")
         if reply.status != 200 or reply.body.strip() not in (b"null", b""):
             return
@@ -220,7 +227,7 @@ class Account:
                 return None
             if not isinstance(rows, list) or not isinstance(cursor, str) or cursor in cursors:
                 return None
-            for row in rows:                        # one that comes between two questions is on both pages; its later state counts
+            for row in rows:  # one that comes between two questions is on both pages; its later state counts
                 found[str(row["id"]) if isinstance(row, dict) and row.get("id") else len(found)] = row
             if cursor == LAST_PAGE:
                 return list(found.values())
@@ -240,7 +247,7 @@ def answer_of(reply: Reply, order_id: str) -> tuple[str, str]:
         return "", reply.why or f"HTTP {reply.status}"
     why = str(found.get("errorMsg") or found.get("error") or "")
     if reply.status == 200 and found.get("success") is True and found.get("orderID") == order_id:
-        return DELAYED, ""                          # also what is matched: its trades say the sizes
+        return DELAYED, ""  # also what is matched: its trades say the sizes
     if reply.status in (400, 401, 403) and why and "already exists" not in why:
         return KILLED, why
     if reply.status == 200 and found.get("success") is False and why:

@@ -23,13 +23,13 @@ from liqshell.venues.polymarket import decoder as wire
 from liqshell.venues.polymarket.market import Market, Refused, Rule, parse_markets
 from liqshell.venues.polymarket.signing import UNIT, amounts
 
-RULES = 2                                   # stands in every recording; one more with each change after which a recording gives other lines
+RULES = 2  # stands in every recording; one more with each change after which a recording gives other lines
 SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
-CANDLES_KEPT, CANDLES_MIN = 24, 12          # hours behind the volatility
+CANDLES_KEPT, CANDLES_MIN = 24, 12  # hours behind the volatility
 MARKETS_KEPT = 72
-FIRE_AGE_NS = 60 * NS                      # a minute: the rule is looked at once a minute
-MONEY_MIN = Decimal(1)                      # of a marketable order, pUSD
+FIRE_AGE_NS = 60 * NS  # a minute: the rule is looked at once a minute
+MONEY_MIN = Decimal(1)  # of a marketable order, pUSD
 # of a bet. OUT: the outcome is not known and it counts as exposure; HELD: there are shares; MATCHED may still fail at the venue
 SENT, DELAYED, MATCHED, CONFIRMED, FAILED, KILLED, SETTLED = "sent", "delayed", "matched", "confirmed", "failed", "killed", "settled"
 OUT, HELD = (SENT, DELAYED), (MATCHED, CONFIRMED)
@@ -57,9 +57,18 @@ class Settings:
     paper: bool = True
 
     def __post_init__(self) -> None:
-        for name, low, high in (("equity", 1.0, 1e9), ("value_min", 0.0, 1.0), ("kelly", 0.0, 1.0), ("cap", 0.0, 1.0), ("day_loss_max", 0.0, 1.0),
-                                ("deviations", -5.0, 5.0), ("hours", 0, 10**7), ("delay_ms", 0.0, 60_000.0), ("book_age_s", 0.1, 3600.0),
-                                ("spot_age_s", 0.1, 3600.0)):
+        for name, low, high in (
+            ("equity", 1.0, 1e9),
+            ("value_min", 0.0, 1.0),
+            ("kelly", 0.0, 1.0),
+            ("cap", 0.0, 1.0),
+            ("day_loss_max", 0.0, 1.0),
+            ("deviations", -5.0, 5.0),
+            ("hours", 0, 10**7),
+            ("delay_ms", 0.0, 60_000.0),
+            ("book_age_s", 0.1, 3600.0),
+            ("spot_age_s", 0.1, 3600.0),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name}: expected a number in [{low:g}, {high:g}], got {value!r}")
@@ -141,18 +150,18 @@ class Desk:
         self.markets: dict[int, Market] = {}
         self.books: dict[str, TokenBook] = {}
         self.candles: dict[int, wire.Candle] = {}
-        self.settled: dict[int, str] = {}           # hour -> winner, by its rule or by the venue's word
-        self.said: dict[int, str] = {}              # hour -> winner, by the venue's word
-        self.early: set[int] = set()                # hours whose winner was known before they were over, and not confirmed since
-        self.unclear: set[int] = set()              # hours of which the venue has contradicted itself: nothing is paid until it is clear
-        self.differs: dict[int, str] = {}           # hour -> the venue's word that an alarm has told to differ from the candle
+        self.settled: dict[int, str] = {}  # hour -> winner, by its rule or by the venue's word
+        self.said: dict[int, str] = {}  # hour -> winner, by the venue's word
+        self.early: set[int] = set()  # hours whose winner was known before they were over, and not confirmed since
+        self.unclear: set[int] = set()  # hours of which the venue has contradicted itself: nothing is paid until it is clear
+        self.differs: dict[int, str] = {}  # hour -> the venue's word that an alarm has told to differ from the candle
         self.spot, self.spot_ts = nan, 0
         self.lines: list[dict[str, Any]] = []
         self.requests: list[Request] = []
         self.malformed = self.unread = 0
         self.refused: set[str] = set()
         self.policy = HourlyUp(0.07, settings.value_min, Shift(settings.deviations, settings.hours), settings.kelly, settings.cap)
-        self._heard = 0                             # receipt of the last sign of life of the market stream
+        self._heard = 0  # receipt of the last sign of life of the market stream
         if state:
             self._restore(state)
 
@@ -165,12 +174,12 @@ class Desk:
             for message in wire.decode_klines(raw, self.settings.symbol) if source == "rest" else wire.decode_spot(raw):
                 self._message(message, ts)
         elif source != "rest":
-            for book in self.books.values():        # what was missed in a silence is not known
+            for book in self.books.values():  # what was missed in a silence is not known
                 if book.known and ts - max(book.ts, self._heard) > self.settings.book_age_s * NS:
                     book.drop()
             messages = wire.decode(raw)
             if not any(isinstance(one, wire.Malformed) or isinstance(one, wire.Other) and not one.known for one in messages):
-                self._heard = ts                    # what is not understood is no sign that the books are still told of
+                self._heard = ts  # what is not understood is no sign that the books are still told of
             for message in messages:
                 self._message(message, ts)
         elif b'"bids"' in raw[:2000] or b'"asks"' in raw[:2000]:
@@ -190,10 +199,21 @@ class Desk:
         offer, why, book = self._offer(ts, side, market)
         if ts - int(facts.get("ts", ts)) > FIRE_AGE_NS:
             why = f"the fire is {(ts - int(facts['ts'])) / NS:.0f} s old"
-        line = {"kind": "fire", "ts": ts, "hour": hour, "side": side, "why": why, "spot": _known(self.spot), "open": self._open_of(hour),
-                "volatility": _known(self.volatility(hour)), "ask": _float(book.ask) if book else None, "mid": book.mid if book else None,
-                "probability": _known(offer.probability) if offer else None, "value": _known(offer.value) if offer else None,
-                "calibrated": self.policy.shift.calibrated}
+        line = {
+            "kind": "fire",
+            "ts": ts,
+            "hour": hour,
+            "side": side,
+            "why": why,
+            "spot": _known(self.spot),
+            "open": self._open_of(hour),
+            "volatility": _known(self.volatility(hour)),
+            "ask": _float(book.ask) if book else None,
+            "mid": book.mid if book else None,
+            "probability": _known(offer.probability) if offer else None,
+            "value": _known(offer.value) if offer else None,
+            "calibrated": self.policy.shift.calibrated,
+        }
         self.lines.append(line)
         if not why and offer is not None and market is not None and book is not None:
             self._bet(ts, market, side, offer, book)
@@ -214,14 +234,14 @@ class Desk:
         self.advance(ts)
         bet = next((one for one in self.bets if one.number == found.get("bet")), None)
         state = found.get("state", bet.state if bet else "")
-        late = bet is not None and bet.state == KILLED and state in HELD        # shares that are there count, whatever was believed
+        late = bet is not None and bet.state == KILLED and state in HELD  # shares that are there count, whatever was believed
         if bet is None or not (late or bet.state in (*OUT, *HELD)) or found.get("state") and state not in REPORTED:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a report of no open bet", "report": dict(found)})
             return
         if late:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "an order that was believed gone has traded", "report": dict(found)})
         if bet.state == CONFIRMED and state in (DELAYED, MATCHED, KILLED) or bet.state == MATCHED and state in (DELAYED, KILLED):
-            return                                  # news of two ways that overtook one another
+            return  # news of two ways that overtook one another
         taken = Taken(*(Decimal(str(found.get(name, getattr(bet, name)))) for name in ("filled", "cost", "fee")))
         self._put(replace(bet, state=state, order=str(found.get("order", bet.order))), ts, taken)
         self._settle_all(ts)
@@ -229,8 +249,11 @@ class Desk:
     def advance(self, ts: int) -> None:
         """Time is ts: paper orders that were due by then met the book as it was, hours that were over by then are settled."""
         while True:
-            due = min((bet for bet in self.bets if bet.state == SENT and self.settings.paper and bet.due_ns <= ts),
-                      key=lambda bet: (bet.due_ns, bet.number), default=None)
+            due = min(
+                (bet for bet in self.bets if bet.state == SENT and self.settings.paper and bet.due_ns <= ts),
+                key=lambda bet: (bet.due_ns, bet.number),
+                default=None,
+            )
             over = min((hour + HOUR for hour in self.early if self.now < hour + HOUR <= ts), default=None)
             if due is not None and (over is None or due.due_ns <= over):
                 self.now = max(self.now, due.due_ns)
@@ -275,12 +298,18 @@ class Desk:
     def snapshot(self) -> dict[str, Any]:
         """What a restart has to know, as JSON has it: bets that are open or of the last day, hours that have had theirs, money."""
         kept = [bet for bet in self.bets if bet.state in (*OUT, *HELD) or bet.hour > self.now - 24 * HOUR]
-        return {"paper": self.settings.paper, "cash": str(self.cash), "hour": self.policy.hour,
-                "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
-                "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
-                "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
-                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}, "early": sorted(self.early)[-48:],
-                "unclear": sorted(self.unclear)[-48:], "differs": {str(hour): who for hour, who in sorted(self.differs.items())[-48:]}}
+        return {
+            "paper": self.settings.paper,
+            "cash": str(self.cash),
+            "hour": self.policy.hour,
+            "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
+            "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
+            "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
+            "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]},
+            "early": sorted(self.early)[-48:],
+            "unclear": sorted(self.unclear)[-48:],
+            "differs": {str(hour): who for hour, who in sorted(self.differs.items())[-48:]},
+        }
 
     # ---- inside ----
 
@@ -293,11 +322,16 @@ class Desk:
             self.early, self.unclear = (set(map(int, state.get(name, ()))) for name in ("early", "unclear"))
             self.differs = {int(hour): str(who) for hour, who in state.get("differs", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
-            raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
-                            "Move the file away only if no bet is open") from None
+            raise DataError(
+                "the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left", "Move the file away only if no bet is open"
+            ) from None
         if state.get("paper") is not self.settings.paper:
-            raise DataError("the state of the hourly bets", "of paper bets" if state.get("paper") else "of real orders",
-                            "one file for paper and another one for real orders", "Name another --state")
+            raise DataError(
+                "the state of the hourly bets",
+                "of paper bets" if state.get("paper") else "of real orders",
+                "one file for paper and another one for real orders",
+                "Name another --state",
+            )
 
     _next = 1
 
@@ -305,7 +339,7 @@ class Desk:
         if isinstance(message, wire.Malformed):
             self.malformed += 1
             for token in self.books.keys() if message.books is None else message.books & self.books.keys():
-                self.books[token].drop()            # what it would have told of them is not known
+                self.books[token].drop()  # what it would have told of them is not known
         elif isinstance(message, wire.Other):
             self.unread += 1
         elif isinstance(message, wire.Candle):
@@ -325,7 +359,7 @@ class Desk:
                 book.replace(message, ts)
             elif isinstance(message, wire.Change):
                 book.change(message, ts)
-            else:                                   # the whole book is asked for again: levels off the new grid are gone
+            else:  # the whole book is asked for again: levels off the new grid are gone
                 book.drop()
                 book.tick = message.tick
 
@@ -351,8 +385,18 @@ class Desk:
             for token in (market.up, market.down):
                 self.books.setdefault(token, TokenBook())
             if known is None:
-                self.lines.append({"kind": "market", "ts": ts, "hour": market.start_ns, "slug": market.slug, "condition": market.condition,
-                                   "rule": market.rule.value, "fee_rate": float(market.fee_rate), "tick": float(market.tick)})
+                self.lines.append(
+                    {
+                        "kind": "market",
+                        "ts": ts,
+                        "hour": market.start_ns,
+                        "slug": market.slug,
+                        "condition": market.condition,
+                        "rule": market.rule.value,
+                        "fee_rate": float(market.fee_rate),
+                        "tick": float(market.tick),
+                    }
+                )
             if market.winner:
                 self._venue_says(market.start_ns, market.winner, ts)
         for one in refused:
@@ -371,13 +415,15 @@ class Desk:
             self.refused.add(why)
             self.lines.append({"kind": "refused", "ts": ts, "why": why})
             for hour in [bet.hour for bet in self.bets if bet.condition == refused.condition and bet.hour not in self.markets]:
-                self._alarm_withdrawn(hour, refused.condition, refused.slug, why, ts)           # of a bet that a restart has found
+                self._alarm_withdrawn(hour, refused.condition, refused.slug, why, ts)  # of a bet that a restart has found
         for market in list(self.markets.values()):
             if market.condition == refused.condition or not refused.condition and market.slug == refused.slug:
                 self._withdraw(market, why, ts)
         if refused.winner:
-            for hour in {*(one.start_ns for one in self.markets.values() if one.condition == refused.condition),
-                         *(bet.hour for bet in self.bets if bet.condition == refused.condition)}:
+            for hour in {
+                *(one.start_ns for one in self.markets.values() if one.condition == refused.condition),
+                *(bet.hour for bet in self.bets if bet.condition == refused.condition),
+            }:
                 self._venue_says(hour, refused.winner, ts)
 
     def _withdraw(self, market: Market, why: str, ts: int) -> None:
@@ -388,8 +434,17 @@ class Desk:
 
     def _alarm_withdrawn(self, hour: int, condition: str, slug: str, why: str, ts: int) -> None:
         held = [bet.number for bet in self.bets if bet.condition == condition and bet.state in (*OUT, *HELD)]
-        self.lines.append({"kind": "alarm", "ts": ts, "what": "a market's rule is withdrawn: nothing is bet on it", "hour": hour, "slug": slug,
-                           "why": why, "bets": held})
+        self.lines.append(
+            {
+                "kind": "alarm",
+                "ts": ts,
+                "what": "a market's rule is withdrawn: nothing is bet on it",
+                "hour": hour,
+                "slug": slug,
+                "why": why,
+                "bets": held,
+            }
+        )
 
     def _candle(self, candle: wire.Candle, ts: int) -> None:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:
@@ -400,7 +455,7 @@ class Desk:
         self.candles[candle.start_ns] = candle
         if candle.start_ns == hour_of(ts) and not candle.final:
             self.spot, self.spot_ts = candle.close, ts
-        for start in sorted(self.candles)[:-4 * CANDLES_KEPT]:
+        for start in sorted(self.candles)[: -4 * CANDLES_KEPT]:
             del self.candles[start]
         if candle.final:
             self._settle_all(ts)
@@ -445,7 +500,7 @@ class Desk:
         tick = book.tick or market.tick
         money = self._spend(market, offer.probability, book)
         # the book moves until the order meets it: as far as the same money is still worth staking
-        needed = float(money * (1 + market.fee_rate) / self.equity) * (1.0 - 1e-9) if money else 1.0         # 1e-9: of floats
+        needed = float(money * (1 + market.fee_rate) / self.equity) * (1.0 - 1e-9) if money else 1.0  # 1e-9: of floats
         limit = Decimal(str(self.policy.highest(offer.probability, float(tick), needed))).quantize(tick)
         assert book.ask is not None
         # a higher limit leaves fewer shares of the money: not fewer than the venue takes
@@ -462,8 +517,21 @@ class Desk:
             self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares), "why": why})
             return
         number = max(self._next, max((bet.number for bet in self.bets), default=0) + 1)
-        bet = Bet(number, market.start_ns, market.condition, market.token(side), side, shares, limit, market.fee_rate, offer.probability,
-                  float(book.ask), book.mid, ts, ts + round(self.settings.delay_ms * 1e6))
+        bet = Bet(
+            number,
+            market.start_ns,
+            market.condition,
+            market.token(side),
+            side,
+            shares,
+            limit,
+            market.fee_rate,
+            offer.probability,
+            float(book.ask),
+            book.mid,
+            ts,
+            ts + round(self.settings.delay_ms * 1e6),
+        )
         self.bets.append(bet)
         self.policy.made(ts)
         self._line(bet, ts)
@@ -519,8 +587,17 @@ class Desk:
             self._venue_says(hour, side, ts)
         elif hour not in self.unclear:
             self.unclear.add(hour)
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue contradicts itself on who is paid: nothing is until it is clear",
-                               "hour": hour, "venue": side, "outcome": said.outcome, "token": said.winner})
+            self.lines.append(
+                {
+                    "kind": "alarm",
+                    "ts": ts,
+                    "what": "the venue contradicts itself on who is paid: nothing is until it is clear",
+                    "hour": hour,
+                    "venue": side,
+                    "outcome": said.outcome,
+                    "token": said.winner,
+                }
+            )
 
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
         again = self.said.get(hour) == winner and hour not in self.unclear
@@ -530,12 +607,19 @@ class Desk:
         if again:
             return
         self.said[hour] = winner
-        for start in sorted(self.said)[:-2 * MARKETS_KEPT]:
+        for start in sorted(self.said)[: -2 * MARKETS_KEPT]:
             del self.said[start]
             self.differs.pop(start, None)
         if ts < hour + HOUR:
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "a winner was named before the hour was over: nothing is paid by it until then",
-                               "hour": hour, "venue": winner})
+            self.lines.append(
+                {
+                    "kind": "alarm",
+                    "ts": ts,
+                    "what": "a winner was named before the hour was over: nothing is paid by it until then",
+                    "hour": hour,
+                    "venue": winner,
+                }
+            )
         self._settle_all(ts)
 
     def _settle_all(self, ts: int) -> None:
@@ -567,19 +651,28 @@ class Desk:
         elif self.differs.get(hour) != said:
             self.differs[hour] = said
             candle = self.candles[hour]
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "the venue pays another side than the candle", "hour": hour, "open": candle.open,
-                               "close": candle.close, "venue": said})
+            self.lines.append(
+                {
+                    "kind": "alarm",
+                    "ts": ts,
+                    "what": "the venue pays another side than the candle",
+                    "hour": hour,
+                    "open": candle.open,
+                    "close": candle.close,
+                    "venue": said,
+                }
+            )
 
     def _pay(self, hour: int, winner: str, ts: int) -> None:
         for at, bet in enumerate(self.bets):
             if bet.hour != hour:
                 continue
             won = bet.side == winner
-            if bet.state == CONFIRMED:              # what is only matched may still fail: it waits for its report
+            if bet.state == CONFIRMED:  # what is only matched may still fail: it waits for its report
                 self.bets[at] = replace(bet, state=SETTLED, won=won)
                 self.cash += bet.filled if won else ZERO
                 self._line(self.bets[at], ts)
-            elif bet.state == SETTLED and bet.won != won:                # the venue's word came after the candle, and differs
+            elif bet.state == SETTLED and bet.won != won:  # the venue's word came after the candle, and differs
                 self.bets[at] = replace(bet, won=won)
                 self.cash += bet.filled if won else -bet.filled
                 self._line(self.bets[at], ts)

@@ -35,8 +35,11 @@ class Follower:
         self.rules = [str(one.get("rule", "")) for one in policies]
         if RULE not in self.rules:
             raise DataError(str(self.folder), f"no policy {RULE}: {', '.join(self.rules) or 'none'}", f'a run with [policy] preset = "{RULE}"')
-        self.contracts = {n: f"{one.get('venue')}:{one['symbol']}" for n, one in enumerate(manifest.get("instruments") or [])
-                          if str(one["symbol"]).upper().startswith(asset)}
+        self.contracts = {
+            n: f"{one.get('venue')}:{one['symbol']}"
+            for n, one in enumerate(manifest.get("instruments") or [])
+            if str(one["symbol"]).upper().startswith(asset)
+        }
         if not self.contracts:
             raise DataError(str(self.folder), f"no contract of {asset}", f"a run with {asset}")
         self._abi, self._read = manifest.get("abi"), 0
@@ -48,7 +51,7 @@ class Follower:
         with path.open("rb") as file:
             file.seek(self._read * size)
             data = file.read()
-        rows = np.frombuffer(data[:len(data) // size * size], lc.AUDIT_DTYPE)
+        rows = np.frombuffer(data[: len(data) // size * size], lc.AUDIT_DTYPE)
         self._read += len(rows)
         return self._events(journal.current(rows, self._abi))
 

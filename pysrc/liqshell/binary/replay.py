@@ -17,8 +17,12 @@ See = Callable[[int, Desk], None]
 Facts = Callable[[int, dict[str, Any]], None]
 
 
-def replay(folder: str | Path, see: See | None = None, facts: Facts | None = None, damage: list[str] | None = None,
-           ) -> tuple[Desk, list[dict[str, Any]]]:
+def replay(
+    folder: str | Path,
+    see: See | None = None,
+    facts: Facts | None = None,
+    damage: list[str] | None = None,
+) -> tuple[Desk, list[dict[str, Any]]]:
     """(the desk at the end, its lines). see: called with (receipt, desk) before a line is told to the desk: what it knew until then; facts: with
     (receipt, fire or end of a flush). damage: takes what could not be read; behind such a place nothing is known until it is said again.
     DataError where the folder holds no binary recording."""
@@ -77,7 +81,7 @@ def _missing(reader: Reader) -> list[str]:
 def said_by(folder: str | Path) -> list[str]:
     """The whole lines of the run's log; a process that was killed may leave half of one."""
     text = (Path(folder) / LINES).read_text(encoding="utf-8")
-    return text[:text.rfind("\n") + 1].splitlines()
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
@@ -86,9 +90,11 @@ def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
     found = _difference(folder, lines)
     made: dict[str, Any] = next((json.loads(one.frame) for one in read(folder) if one.stream == META), {}) if found else {}
     if found and made.get("binary") != RULES:
-        return (f"these bets were decided by rules {made.get('binary')} of another version of liqcore; this one has rules {RULES} and cannot prove "
-                "them. Replay them with the version that made them; for real orders bet on paper anew. `liqcore hourly --binary` reads the "
-                f"recording ({found})")
+        return (
+            f"these bets were decided by rules {made.get('binary')} of another version of liqcore; this one has rules {RULES} and cannot prove "
+            "them. Replay them with the version that made them; for real orders bet on paper anew. `liqcore hourly --binary` reads the "
+            f"recording ({found})"
+        )
     return found
 
 

@@ -34,13 +34,13 @@ from liqshell.recording.recorder import END, META, REST, WS, Recorder
 from liqshell.state.lock import Lock
 from liqshell.web import Web
 
-BINARY = "liqcore.binary"                # a line of ours: {"fire": ..}, {"down": ..} or {"report": ..}
-LINES, FRAMES = "bets.log", "frames"        # JSON lines; a name that is no recording's
-SERIES = {"BTCUSDT": "10114"}            # Gamma's ids of the hourly series
+BINARY = "liqcore.binary"  # a line of ours: {"fire": ..}, {"down": ..} or {"report": ..}
+LINES, FRAMES = "bets.log", "frames"  # JSON lines; a name that is no recording's
+SERIES = {"BTCUSDT": "10114"}  # Gamma's ids of the hourly series
 AHEAD_NS, BEHIND_NS = 600 * NS, 600 * NS
-LIST_S, KLINES_S, CLOSED_S, PING_S, FIRST_BOOK_S, SILENT_S = 60.0, 30.0, 60.0, 10.0, 8.0, 30.0     # market seconds
-REST_S, TURN_S, RECONNECT_S = 5.0, 0.01, (0.2, 20.0)                                              # wall seconds
-AGENT = {"User-Agent": "liqcore"}        # the venue's front refuses that of Python's own client
+LIST_S, KLINES_S, CLOSED_S, PING_S, FIRST_BOOK_S, SILENT_S = 60.0, 30.0, 60.0, 10.0, 8.0, 30.0  # market seconds
+REST_S, TURN_S, RECONNECT_S = 5.0, 0.01, (0.2, 20.0)  # wall seconds
+AGENT = {"User-Agent": "liqcore"}  # the venue's front refuses that of Python's own client
 _log = logging.getLogger("liqshell.binary")
 
 
@@ -85,8 +85,17 @@ class BinaryRun:
     """folder: new, of the run. state: file that keeps bets over restarts. follow: a run whose fires are bet on, None = nothing is bet. clock: of an
     emulated venue. account: where orders go, where the settings say that they do; it is opened already."""
 
-    def __init__(self, settings: Settings, places: Places, folder: Path, *, state: Path | None = None, follow: Follower | None = None,
-                 clock: Clock | None = None, account: Orders | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        places: Places,
+        folder: Path,
+        *,
+        state: Path | None = None,
+        follow: Follower | None = None,
+        clock: Clock | None = None,
+        account: Orders | None = None,
+    ):
         if not settings.paper and account is None:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
         if settings.symbol not in SERIES:
@@ -102,7 +111,7 @@ class BinaryRun:
         self._subscribed: set[str] = set()
         self._book_due: dict[str, int] = {}
         self._renewed: Counter[str] = Counter()
-        self._asked: Counter[int] = Counter()       # hour -> how often who is paid was asked
+        self._asked: Counter[int] = Counter()  # hour -> how often who is paid was asked
         self._last = 0
         self._tasks: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
@@ -131,8 +140,18 @@ class BinaryRun:
         """Until stop() or market time; counts. VenueError where the venue does not answer at the start."""
         self._lines = private.opened(self.folder / LINES, encoding="utf-8")
         with Recorder(self.folder / FRAMES, exchange=VENUE, meta={"kind": "binary"}) as self._recorder:
-            self._recorder.mark(self._now(), META, {"binary": RULES, "version": lc.__version__, "settings": asdict(self.settings),
-                                                    "state": self._kept, "place": self.places.clob, "speed": self.clock.speed})
+            self._recorder.mark(
+                self._now(),
+                META,
+                {
+                    "binary": RULES,
+                    "version": lc.__version__,
+                    "settings": asdict(self.settings),
+                    "state": self._kept,
+                    "place": self.places.clob,
+                    "speed": self.clock.speed,
+                },
+            )
             bases = (self.places.gamma, self.places.clob, self.places.spot)
             self._gamma, self._clob, self._spot = (Web(base, AGENT, bytes_max=8 << 20) for base in bases)
             try:
@@ -140,8 +159,14 @@ class BinaryRun:
                 if self.account is not None:
                     self._spawn(self.account.run())
                 async with asyncio.TaskGroup() as group:
-                    for work in (self._poll(LIST_S, self._list), self._poll(KLINES_S, self._klines), self._poll(CLOSED_S, self._closed),
-                                 self._market_stream(), self._spot_stream(), self._turns(until_ns)):
+                    for work in (
+                        self._poll(LIST_S, self._list),
+                        self._poll(KLINES_S, self._klines),
+                        self._poll(CLOSED_S, self._closed),
+                        self._market_stream(),
+                        self._spot_stream(),
+                        self._turns(until_ns),
+                    ):
                         group.create_task(work)
             finally:
                 for task in self._tasks:
@@ -159,8 +184,15 @@ class BinaryRun:
                     await web.close()
         if self._failed is not None:
             raise self._failed
-        return {"markets": len(self.desk.markets), "bets": len(self.desk.bets), "malformed": self.desk.malformed, "refused": len(self.desk.refused),
-                "reconnects": self.reconnects, "lines": self._recorder.written, "equity": float(self.desk.equity)}
+        return {
+            "markets": len(self.desk.markets),
+            "bets": len(self.desk.bets),
+            "malformed": self.desk.malformed,
+            "refused": len(self.desk.refused),
+            "reconnects": self.reconnects,
+            "lines": self._recorder.written,
+            "equity": float(self.desk.equity),
+        }
 
     def report(self, found: dict[str, Any]) -> None:
         """What the account says of a bet; recorded, and kept before this returns."""
@@ -205,7 +237,7 @@ class BinaryRun:
         """Lines to the file, and the state where something that it has may have changed."""
         if not self.desk.lines:
             return
-        self._recorder.flush()                      # what led to them is kept before they are: a replay of a killed run has all of its lines
+        self._recorder.flush()  # what led to them is kept before they are: a replay of a killed run has all of its lines
         lines, self.desk.lines = self.desk.lines, []
         if self.state is not None and any(line["kind"] in ("bet", "settled", "alarm") for line in lines):
             draft = self.state.with_suffix(".new")
@@ -221,17 +253,24 @@ class BinaryRun:
         """Serve deadlines, fires, orders; end everything."""
         while not self._stop.is_set() and (until_ns is None or self._now() < until_ns):
             for event in self.follow.news() if self.follow is not None else ():
-                self._fire({"side": event.side, "ts": event.ts, "contract": event.contract} if event.kind == "fire" else
-                           {"exhausted": event.side, "ts": event.ts, "contract": event.contract, "side": 0})
+                self._fire(
+                    {"side": event.side, "ts": event.ts, "contract": event.contract}
+                    if event.kind == "fire"
+                    else {"exhausted": event.side, "ts": event.ts, "contract": event.contract, "side": 0}
+                )
             self.desk.advance(self._now())
-            self._write()                           # the state knows of an order before the venue does
+            self._write()  # the state knows of an order before the venue does
             requests, self.desk.requests = self.desk.requests, []
             for request in requests:
                 assert self.account is not None
                 self._spawn(self.account.send(request))
             now = self._now()
-            self._wanted = {token for market in self.desk.markets.values() if market.start_ns - AHEAD_NS <= now < market.end_ns + BEHIND_NS
-                            for token in (market.up, market.down)}
+            self._wanted = {
+                token
+                for market in self.desk.markets.values()
+                if market.start_ns - AHEAD_NS <= now < market.end_ns + BEHIND_NS
+                for token in (market.up, market.down)
+            }
             await asyncio.sleep(TURN_S)
         self.stop()
 
@@ -264,8 +303,9 @@ class BinaryRun:
         for work, where in ((self._list, self.places.gamma), (self._klines, self.places.spot)):
             if not await work():
                 # not "ADDRESS: no": a path that ends like the name of a secret would have the next word masked
-                raise VenueError("the hourly markets", f"no answer from {where}", "the list of markets and the spot candles", "Check the network",
-                                 passing=True)
+                raise VenueError(
+                    "the hourly markets", f"no answer from {where}", "the list of markets and the spot candles", "Check the network", passing=True
+                )
 
     async def _poll(self, every_s: float, work: Callable[[], Awaitable[bool]]) -> None:
         while not self._stop.is_set():
@@ -334,7 +374,7 @@ class BinaryRun:
                 return
 
     async def _market_stream(self) -> None:
-        while not self._wanted and not self._stop.is_set():          # nothing to ask for between two series
+        while not self._wanted and not self._stop.is_set():  # nothing to ask for between two series
             await asyncio.sleep(TURN_S)
         await self._stay(VENUE, self.places.market_ws, self._market_socket)
 
@@ -392,5 +432,5 @@ class BinaryRun:
 
         async def work(socket: aiohttp.ClientWebSocketResponse) -> None:
             await self._read(socket, SPOT, alive)
-        await self._stay(SPOT, f"{self.places.spot_ws}?streams={name}@kline_1h/{name}@aggTrade", work)
 
+        await self._stay(SPOT, f"{self.places.spot_ws}?streams={name}@kline_1h/{name}@aggTrade", work)

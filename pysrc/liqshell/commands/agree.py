@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from liqshell import fitted
-from liqshell.fitted import Table
 from rich.text import Text
 
+from liqshell import fitted
 from liqshell.errors import ConfigError, check_output
-
+from liqshell.fitted import Table
 
 
 def agree(
@@ -136,15 +135,24 @@ def show(report: Mapping[str, Any]) -> None:
 
 
 def _rates(console: Console, venue: Mapping[str, Any]) -> None:
-    table = _table(console, f"{venue['venue'] or 'no venue'} [{'+'.join(venue['completeness'])}]: {venue['liquidations']:,} liquidations of "
-                   f"{venue['instruments']} instruments in {venue['covered_hours']:,.1f} covered hours",
-                   ("detector", "kind", "episodes", "per hour", "95 %", "active"))
+    table = _table(
+        console,
+        f"{venue['venue'] or 'no venue'} [{'+'.join(venue['completeness'])}]: {venue['liquidations']:,} liquidations of "
+        f"{venue['instruments']} instruments in {venue['covered_hours']:,.1f} covered hours",
+        ("detector", "kind", "episodes", "per hour", "95 %", "active"),
+    )
     for row in venue["detectors"]:
         if row["per_hour"] is None:
             table.add_row(row["detector"], row["kind"], str(row["n"]), "–", "–", "–")
         else:
-            table.add_row(row["detector"], row["kind"], str(row["n"]), f"{row['per_hour']:.3g}", f"{row['low']:.3g}-{row['high']:.3g}",
-                          f"{row['active_share']:.1%}")
+            table.add_row(
+                row["detector"],
+                row["kind"],
+                str(row["n"]),
+                f"{row['per_hour']:.3g}",
+                f"{row['low']:.3g}-{row['high']:.3g}",
+                f"{row['active_share']:.1%}",
+            )
     _print(console, table, "per covered hour of an instrument, with the Poisson interval; active: share of that time")
 
 
@@ -156,8 +164,9 @@ def _matrix(console: Console, venue: Mapping[str, Any], tolerance_s: float) -> N
         cells = []
         for b in names:
             p = pairs.get((a, b))
-            cells.append("" if p is None else "–" if p["share"] is None
-                         else f"{p['share']:.0%} ({p['low']:.0%}-{p['high']:.0%}) {p['by_chance']:.0%}")
+            cells.append(
+                "" if p is None else "–" if p["share"] is None else f"{p['share']:.0%} ({p['low']:.0%}-{p['high']:.0%}) {p['by_chance']:.0%}"
+            )
         table.add_row(a, str(row["n"]), *cells)
     _print(console, table, "share (95 % Wilson interval); chance: the same with the row's episodes shifted in time")
 
@@ -165,11 +174,17 @@ def _matrix(console: Console, venue: Mapping[str, Any], tolerance_s: float) -> N
 def _throttle(console: Console, found: Mapping[str, Any]) -> None:
     for name in found["already_censored"]:
         console.print(Text(f"warning: {name} is CENSORED already, so the throttle removes little", style="yellow"), soft_wrap=True)
-    table = _table(console, "Kept by a throttled feed: the largest liquidation of a symbol and second (Binance's rule)",
-                   ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"))
+    table = _table(
+        console,
+        "Kept by a throttled feed: the largest liquidation of a symbol and second (Binance's rule)",
+        ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"),
+    )
     for row in found["kept"]:
-        cells = [text for part in (row["all"], row["bursts"]) for text in (
-            f"{part['events']:,}", *("–" if part[key] is None else f"{part[key]:.0%}" for key in ("events_kept", "value_kept")))]
+        cells = [
+            text
+            for part in (row["all"], row["bursts"])
+            for text in (f"{part['events']:,}", *("–" if part[key] is None else f"{part[key]:.0%}" for key in ("events_kept", "value_kept")))
+        ]
         table.add_row(row["instrument"], *cells)
     _print(console, table, "burst: at least 20 liquidations in the 10 s around")
     table = _table(console, "Effect on the detectors", ("detector", "full", "throttled", "found again", "new"))
@@ -180,11 +195,23 @@ def _throttle(console: Console, found: Mapping[str, Any]) -> None:
 
 def show_quality(report: Mapping[str, Any]) -> None:
     console = fitted.console()
-    console.print(Text(f"SYNTHETIC: {report['hours']:g} hours of a generated market, seed {report['seed']}: {report['cascades']} cascades of at "
-                       f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two", style="yellow"), soft_wrap=True)
+    console.print(
+        Text(
+            f"SYNTHETIC: {report['hours']:g} hours of a generated market, seed {report['seed']}: {report['cascades']} cascades of at "
+            f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two",
+            style="yellow",
+        ),
+        soft_wrap=True,
+    )
     for view, title in (("full", "The full feed"), ("throttled", "Throttled: the largest liquidation of a symbol and second")):
         table = _table(console, title, ("detector", "episodes", "recall", "precision", "in any cascade", "delay"))
         for row in report[view]:
-            table.add_row(row["detector"], str(row["episodes"]), _share(row["recall"]), _share(row["precision"]), _share(row["in_any"]),
-                          "–" if row["delay_s"] is None else f"{row['delay_s']:.1f}")
+            table.add_row(
+                row["detector"],
+                str(row["episodes"]),
+                _share(row["recall"]),
+                _share(row["precision"]),
+                _share(row["in_any"]),
+                "–" if row["delay_s"] is None else f"{row['delay_s']:.1f}",
+            )
         _print(console, table, "95 % Wilson intervals; delay: median seconds")

@@ -77,8 +77,9 @@ def bet(
     """
     from liqshell.binary.desk import Settings
 
-    settings = Settings(equity=equity, value_min=value_min, kelly=kelly, cap=cap, day_loss_max=day_loss_max, deviations=deviations, hours=hours,
-                        paper=not live_)
+    settings = Settings(
+        equity=equity, value_min=value_min, kelly=kelly, cap=cap, day_loss_max=day_loss_max, deviations=deviations, hours=hours, paper=not live_
+    )
     if not live_ and (paper_runs or yes_i_accept_real_orders):
         raise ConfigError("--live", "missing", "it only with --paper-runs and --yes-i-accept-real-orders")
     folder = out or Path("runs") / f"bet-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
@@ -88,8 +89,17 @@ def bet(
     return 0
 
 
-def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None = None, follow: Path | None = None, for_s: float | None = None,
-             paper_runs: Sequence[Path] = (), agreed: bool = False) -> dict[str, Any]:
+def run_bets(
+    settings: Settings,
+    url: str,
+    folder: Path,
+    *,
+    state: Path | None = None,
+    follow: Path | None = None,
+    for_s: float | None = None,
+    paper_runs: Sequence[Path] = (),
+    agreed: bool = False,
+) -> dict[str, Any]:
     """Until `for_s` has passed, Ctrl-C or SIGTERM."""
     from liqshell.binary.account import Account
     from liqshell.binary.fires import Follower
@@ -100,7 +110,7 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
     private_key = "" if settings.paper else _may_be_real(url, paper_runs, agreed)
     follower = Follower(follow) if follow is not None else None
     if follower is not None:
-        follower.news()                             # what has fired before is over
+        follower.news()  # what has fired before is over
 
     async def main() -> dict[str, Any]:
         clock, _ = await venue_clock(url) if url else (None, {})
@@ -113,8 +123,12 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
             run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)
             if account is not None and account.balance < run.desk.cash:
                 run.release()
-                raise ConfigError("--equity", f"the wallet has {account.balance:.2f} pUSD, the bets need {run.desk.cash:.2f}",
-                                  "at most the balance of the wallet", "Redeem the winnings, or start with another --equity and --state")
+                raise ConfigError(
+                    "--equity",
+                    f"the wallet has {account.balance:.2f} pUSD, the bets need {run.desk.cash:.2f}",
+                    "at most the balance of the wallet",
+                    "Redeem the winnings, or start with another --equity and --state",
+                )
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, run.stop)
@@ -122,6 +136,7 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
         finally:
             if account is not None:
                 await account.close()
+
     return asyncio.run(main())
 
 

@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 import liqcore as lc
 from liqshell import formats
-from liqshell.event_columns import rows_of
 from liqshell.errors import DataError
+from liqshell.event_columns import rows_of
 from liqshell.formats import column_map, proposal
 from liqshell.formats.proposal import Proposal
 from liqshell.recording.streams import BITS, FIELDS
@@ -57,8 +57,14 @@ def columns(
         return 1
     sys.stdout.write(found.map.text())
     _remarks(found)
-    _rows(file, formats.Options(columns=found.map, venue=venue or ("" if "venue" in found.map.columns else "VENUE"),
-                                symbol=symbol or ("" if "symbol" in found.map.columns else "SYMBOL")))
+    _rows(
+        file,
+        formats.Options(
+            columns=found.map,
+            venue=venue or ("" if "venue" in found.map.columns else "VENUE"),
+            symbol=symbol or ("" if "symbol" in found.map.columns else "SYMBOL"),
+        ),
+    )
     return 1 if found.lacking or found.asked else 0
 
 
@@ -88,12 +94,18 @@ def _rows(file: Path, options: formats.Options) -> None:
             kind = int(event["kind"])
             side = _SIDES.get(kind, {}).get(int(event["side"]), "NO SIDE" if kind in _SIDES else "")
             name = ":".join(reading.contracts[int(event["instrument"])])
-            values = {"price": event["price"], "size": event["qty"], "notional": event["aux_price"]} if kind in _SIDES else {
-                "bid": event["price"], "size": event["qty"], "ask": event["aux_price"], "ask size": event["aux_qty"]} if kind == lc.Kind.BBO else {
-                name: event[FIELDS[name]] for name in FIELDS if not event["flags"] & BITS[name]}
+            values = (
+                {"price": event["price"], "size": event["qty"], "notional": event["aux_price"]}
+                if kind in _SIDES
+                else {"bid": event["price"], "size": event["qty"], "ask": event["aux_price"], "ask size": event["aux_qty"]}
+                if kind == lc.Kind.BBO
+                else {name: event[FIELDS[name]] for name in FIELDS if not event["flags"] & BITS[name]}
+            )
             line = block.line(n) if block is not None else 0
-            print(f"# {file.name}:{line} {_when(event['ts_event'])} received {_when(event['ts_recv'])} {name} {side} "
-                  + " ".join(f"{what} {float(value):.10g}" for what, value in values.items()))
+            print(
+                f"# {file.name}:{line} {_when(event['ts_event'])} received {_when(event['ts_recv'])} {name} {side} "
+                + " ".join(f"{what} {float(value):.10g}" for what, value in values.items())
+            )
         for note in reading.notes:
             print(f"# {note}")
 

@@ -42,9 +42,9 @@ def compare(
     json_
         Print compare.json instead of the table.
     """
+    from liqshell.progress import Bar
     from liqshell.research.compare import page, plan, run_compare
     from liqshell.research.compare.terminal import show
-    from liqshell.progress import Bar
 
     config = plan.read(data, [*set_, *(["backtest.study=false"] if quick else [])])
     wanted = [name.strip() for name in policies.split(",") if name.strip()]

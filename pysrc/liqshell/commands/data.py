@@ -52,7 +52,7 @@ def what(
     unwritten = ""
     try:
         page.save(report, at.root)
-    except OSError as why:              # a store that may only be read has its report all the same
+    except OSError as why:  # a store that may only be read has its report all the same
         unwritten = why.strerror or str(why)
     if json_:
         print(json.dumps(report))
@@ -113,11 +113,16 @@ def get(
     from liqshell.store import fetch
 
     found = fetch.plan(venue, fetch.days_of(days), files or store.with_name(store.name + "-files"), source)
-    print(f"{found.source}: {len(found.files)} files, {found.bytes / 1e6:,.1f} MB, of which {found.bytes_there / 1e6:,.1f} MB are here"
-          + ("; your AWS account pays for the transfer" if found.source.startswith("s3:") else ""))
+    print(
+        f"{found.source}: {len(found.files)} files, {found.bytes / 1e6:,.1f} MB, of which {found.bytes_there / 1e6:,.1f} MB are here"
+        + ("; your AWS account pays for the transfer" if found.source.startswith("s3:") else "")
+    )
     if found.missing:
-        print(f"not in the archive: {len(found.missing)} hours: {', '.join(found.missing[:MISSING_SHOWN])}"
-              + (" …" if len(found.missing) > MISSING_SHOWN else ""), file=sys.stderr)
+        print(
+            f"not in the archive: {len(found.missing)} hours: {', '.join(found.missing[:MISSING_SHOWN])}"
+            + (" …" if len(found.missing) > MISSING_SHOWN else ""),
+            file=sys.stderr,
+        )
     if list_:
         return 0
     with Bar("fetch", quiet) as bar:
@@ -148,8 +153,15 @@ def put(store: Path, address: str, /, *, quiet: Annotated[bool, Parameter(negati
     return 0
 
 
-data = App(name="data", help_format="plaintext", result_action="return_value", exit_on_error=False, print_error=True, version_flags=[],
-           suppress_keyboard_interrupt=False)
+data = App(
+    name="data",
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=True,
+    version_flags=[],
+    suppress_keyboard_interrupt=False,
+)
 data.default(what)
 data.command(get, name="get")
 data.command(put, name="put")

@@ -90,10 +90,20 @@ def demo(
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
     needs = _needs(options.policy)
-    plan = show.Plan(folder, needs.seed if seed is None else seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_),
-                     preset=options.policy, paper=paper, scale=needs.scale if options.scale is None else options.scale,
-                     funding=needs.funding if options.funding is None else options.funding, judge=options.judge,
-                     long_share=needs.long_share if options.long_share is None else options.long_share, venues=venues)
+    plan = show.Plan(
+        folder,
+        needs.seed if seed is None else seed,
+        speed,
+        hours or needs.hours,
+        tuple(path.resolve() for path in from_),
+        preset=options.policy,
+        paper=paper,
+        scale=needs.scale if options.scale is None else options.scale,
+        funding=needs.funding if options.funding is None else options.funding,
+        judge=options.judge,
+        long_share=needs.long_share if options.long_share is None else options.long_share,
+        venues=venues,
+    )
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)
@@ -103,11 +113,15 @@ def demo(
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):
             why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy, judge=options.judge) else ""
-            print(f"The generated market has {plan.scale:g} times the real size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
-                  f"of its positions long{why}. The numbers of {plan.preset} are unchanged.")
+            print(
+                f"The generated market has {plan.scale:g} times the real size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
+                f"of its positions long{why}. The numbers of {plan.preset} are unchanged."
+            )
         print(f"Report: {report.html}")
-        print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
-              f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
+        print(
+            f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
+            f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'})."
+        )
     return 0 if verdict.identical else 1
 
 

@@ -14,23 +14,22 @@ from cyclopts import Parameter
 import liqcore as lc
 from liqcore.event import SignalFlag
 from liqshell import formats
-from liqshell.recording import reader as recording
-from liqshell.research.detector_agreement import make_detectors, parse
+from liqshell.config.components import recorded_detectors
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
-from liqshell.research.feature_rows import open_data
 from liqshell.formats import inverse
+from liqshell.formats.event_tables import Table, is_table, read_tables
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.formats.validate import Sizes
 from liqshell.input_file import regular
+from liqshell.recording import reader as recording
+from liqshell.research.detector_agreement import make_detectors, parse
+from liqshell.research.feature_rows import open_data
 from liqshell.research.maps.load import CATALOGUE
 from liqshell.run.pipeline import wires
 from liqshell.run.recorded_streams import BLOCK_EVENTS, Blocks, contracts_of, refused_names
 from liqshell.store.rules import load_file
-from liqshell.formats.event_tables import Table, is_table, read_tables
 from liqshell.venues.adapters import adapter_of
-from liqshell.config.components import recorded_detectors
-
 
 
 def detect(
@@ -85,8 +84,16 @@ def detect(
     if not files:
         raise ConfigError("detect", "no files", "at least one recording or event table", "See `liqcore detect --help`")
     try:
-        cascade = {"quantile": quantile, "window_events": window_events, "window_s": window_s, "min_events": min_events, "warmup": warmup,
-                   "refresh_s": refresh_s, "mode": mode, "floor": floor}
+        cascade = {
+            "quantile": quantile,
+            "window_events": window_events,
+            "window_s": window_s,
+            "min_events": min_events,
+            "warmup": warmup,
+            "refresh_s": refresh_s,
+            "mode": mode,
+            "floor": floor,
+        }
         detectors = _detectors_of(detector, preset, {name: value for name, value in cascade.items() if value is not None})
     except ValueError as why:
         raise ConfigError("detect", str(why)) from why
@@ -119,8 +126,12 @@ def _detectors_of(detector: tuple[str, ...], preset: str, cascade: dict[str, Any
         raise ConfigError("--preset", "given with --detector", "one of the two")
     if cascade and (detector or preset):
         named = ", ".join(f"--{name.replace('_', '-')}" for name in cascade)
-        raise ConfigError(named, f"given with {'--detector' if detector else '--preset'}", "neither together with the options of the cascade",
-                          f"A cascade with these numbers is --detector cascade,{','.join(f'{name}={value}' for name, value in cascade.items())}")
+        raise ConfigError(
+            named,
+            f"given with {'--detector' if detector else '--preset'}",
+            "neither together with the options of the cascade",
+            f"A cascade with these numbers is --detector cascade,{','.join(f'{name}={value}' for name, value in cascade.items())}",
+        )
     if detector:
         return make_detectors(parse(detector))
     if preset:
@@ -144,14 +155,19 @@ def _tables(paths: list[Path], detectors: list[lc.Detector]) -> int:
     table = read_tables(paths)
     names = _names(table)
     _, first = np.unique(table.events["instrument"], return_index=True)
-    engine = lc.Engine([lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
-                        for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], detectors=detectors)
+    engine = lc.Engine(
+        [
+            lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
+            for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)
+        ],
+        detectors=detectors,
+    )
     for d in detectors:
         if d.wants & 1 << lc.Kind.TRADE:
             _note(f"{d.name} needs trades, and event tables have none: it has fewer signals, or none")
     printer, sizes = _SignalPrinter(engine), _Sizes(engine)
     for start in range(0, len(table.events), BLOCK_EVENTS):
-        printer.run(sizes.usual(table.events[start:start + BLOCK_EVENTS]))
+        printer.run(sizes.usual(table.events[start : start + BLOCK_EVENTS]))
     sizes.report()
     for text in table.shown:
         _note(f"skipped {text}")
@@ -185,10 +201,15 @@ def _recordings(paths: list[Path], detectors: list[lc.Detector], given: Mapping[
     sized = {key: float(about["multiplier"]) for key, about in {**recorded, **given}.items() if about.get("multiplier")}
     silent = [symbol for symbol in contracts.get("okx", ()) if ("okx", symbol) not in sized]
     if silent:
-        _note(f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, unless --instruments gives the "
-              "multiplier (ctVal x ctMult)")
-    instruments = [_instrument(venue, symbol, price, recorded.get((venue, symbol), {}), sized.get((venue, symbol), 1.0))
-                   for venue, symbols in contracts.items() for symbol, price in symbols.items()]
+        _note(
+            f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, unless --instruments gives the "
+            "multiplier (ctVal x ctMult)"
+        )
+    instruments = [
+        _instrument(venue, symbol, price, recorded.get((venue, symbol), {}), sized.get((venue, symbol), 1.0))
+        for venue, symbols in contracts.items()
+        for symbol, price in symbols.items()
+    ]
     engine = lc.Engine(instruments, detectors=detectors)
     blocks = Blocks(contracts)
     damage: list[recording.Damage] = []
@@ -238,8 +259,9 @@ class _Sizes:
 
     def report(self) -> None:
         if self._refused:
-            _note(f"refused quantities: {self._refused}: more than {self._sizes.band:g} times the largest of their contract, the first: "
-                  f"{self._first}")
+            _note(
+                f"refused quantities: {self._refused}: more than {self._sizes.band:g} times the largest of their contract, the first: {self._first}"
+            )
 
 
 class _SignalPrinter:
@@ -249,8 +271,8 @@ class _SignalPrinter:
         self.engine, self._seen = engine, Counter[str]()
         basis = [d.as_dict().get("notional", "reported") for d in engine.detectors]
         self._needs = [{"last": lc.Kind.TRADE, "mark": lc.Kind.TICKER}.get(one) for one in basis]
-        self._known: dict[tuple[lc.Kind, int], int] = {}        # ns: when the first price of this kind came of an instrument
-        self._lacking: dict[int, set[int]] = {}                 # detector -> instruments whose notionals are at the reported price all the same
+        self._known: dict[tuple[lc.Kind, int], int] = {}  # ns: when the first price of this kind came of an instrument
+        self._lacking: dict[int, set[int]] = {}  # detector -> instruments whose notionals are at the reported price all the same
 
     def run(self, events: np.ndarray) -> None:
         for kind in {need for need in self._needs if need is not None}:
@@ -275,8 +297,10 @@ class _SignalPrinter:
                 at, what = ("last trade", "trade") if self._needs[n - 1] == lc.Kind.TRADE else ("mark", "mark")
                 _note(f"{detector.name} values notionals at the {at}. Before some signals there was no {what} of {names}; those use reported prices")
             if detector.kind == "cascade" and all(math.isnan(engine.threshold(k, n)) for k in range(len(engine.instruments))):
-                _note(f"{detector.name}: no contract has enough liquidations for its warm-up, so it has no signals: give more data, or a smaller "
-                      "--warmup")
+                _note(
+                    f"{detector.name}: no contract has enough liquidations for its warm-up, so it has no signals: give more data, or a smaller "
+                    "--warmup"
+                )
         return 0
 
     def _flags(self, s: lc.Signal) -> int:
@@ -291,13 +315,31 @@ class _SignalPrinter:
         instruments, detectors = self.engine.instruments, self.engine.detectors
         signals = list(signals)
         self._seen.update(detectors[s.detector - 1].name for s in signals)
-        sys.stdout.writelines(json.dumps({
-            "ts": s.ts, "instrument": instruments[s.instrument].symbol, "venue": instruments[s.instrument].venue,
-            "detector": detectors[s.detector - 1].name, "kind": detectors[s.detector - 1].kind,
-            "phase": s.phase.name, "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional,
-            "count": s.count, "threshold": s.threshold, "price": s.price, "z": s.z, "sequence": s.sequence, "ts_start": s.ts_start,
-            "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(), "flags": self._flags(s)}) + "\n"
-            for s in signals)
+        sys.stdout.writelines(
+            json.dumps(
+                {
+                    "ts": s.ts,
+                    "instrument": instruments[s.instrument].symbol,
+                    "venue": instruments[s.instrument].venue,
+                    "detector": detectors[s.detector - 1].name,
+                    "kind": detectors[s.detector - 1].kind,
+                    "phase": s.phase.name,
+                    "side": s.side.name.lower(),
+                    "long_notional": s.long_notional,
+                    "short_notional": s.short_notional,
+                    "count": s.count,
+                    "threshold": s.threshold,
+                    "price": s.price,
+                    "z": s.z,
+                    "sequence": s.sequence,
+                    "ts_start": s.ts_start,
+                    "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(),
+                    "flags": self._flags(s),
+                }
+            )
+            + "\n"
+            for s in signals
+        )
 
 
 def _note(text: str) -> None:

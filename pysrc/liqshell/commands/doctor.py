@@ -58,16 +58,28 @@ def doctor(
     from liqshell.live.keys import find_keys
 
     loaded = load(config, set_ or [])
-    named = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))       # as `liqcore live` calls it
+    named = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))  # as `liqcore live` calls it
     facts = asyncio.run(gather(named, find_keys(loaded.feed.environment), samples=samples, offline=offline))
     real = live or loaded.run.mode == "live"
     checks = examine(loaded, facts, live=real)
     effect, start = would(loaded, facts)
     counts = {verdict: sum(check.verdict == verdict for check in checks) for verdict in (FAIL, WARN)}
     if json_:
-        print(json.dumps({"venue": facts.rest, "environment": loaded.feed.environment, "emulator": facts.emulator, "live": live,
-                          "config": config_hash(loaded), "time": int(time.time()),
-                          "start": {"effect": effect.name.lower(), "text": start}, "checks": [*map(dataclasses.asdict, checks)], **counts}))
+        print(
+            json.dumps(
+                {
+                    "venue": facts.rest,
+                    "environment": loaded.feed.environment,
+                    "emulator": facts.emulator,
+                    "live": live,
+                    "config": config_hash(loaded),
+                    "time": int(time.time()),
+                    "start": {"effect": effect.name.lower(), "text": start},
+                    "checks": [*map(dataclasses.asdict, checks)],
+                    **counts,
+                }
+            )
+        )
     else:
         _show(checks)
         fine = "It may start. Read the warnings." if counts[WARN] else "All checks passed. It may start."

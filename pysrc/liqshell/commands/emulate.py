@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from liqcore.fees import MAKER_FEE, TAKER_FEE
-from liqshell.clock import NS
 from liqshell import input_file
+from liqshell.clock import NS
 from liqshell.errors import ConfigError
 from liqshell.name_lists import Names
 
@@ -104,14 +104,27 @@ class VenueOptions:
         if not 0.0 <= low <= high <= 60_000.0:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
         return {
-            "faults": _specs("--faults", self.faults, Fault.of), "judge": self.judge, "news": self.news,
-            "binary": self.binary, "binary_faults": _specs("--binary-faults", self.binary_faults, BinaryFault.of),
-            "binary_lag_s": self.binary_lag_s, "outside_faults": _specs("--outside-faults", self.outside_faults, OutsideFault.of),
-            "equity": self.equity, "accounts": self.accounts,
-            "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
-            "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
-            "state": str(self.state or ""), "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
-            "venues": self.venues}
+            "faults": _specs("--faults", self.faults, Fault.of),
+            "judge": self.judge,
+            "news": self.news,
+            "binary": self.binary,
+            "binary_faults": _specs("--binary-faults", self.binary_faults, BinaryFault.of),
+            "binary_lag_s": self.binary_lag_s,
+            "outside_faults": _specs("--outside-faults", self.outside_faults, OutsideFault.of),
+            "equity": self.equity,
+            "accounts": self.accounts,
+            "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage},
+            "latency_s": self.latency_ms / 1e3,
+            "loss": self.loss,
+            "ack_delay_s": (low / 1e3, high / 1e3),
+            "limit_factor": self.limit_factor,
+            "orderbook_500": self.orderbook_500,
+            "state": str(self.state or ""),
+            "tls": self.tls,
+            "tls_port": self.tls_port,
+            "okx_one_per_second": self.okx_one_per_second,
+            "venues": self.venues,
+        }
 
 
 @Parameter(name="*")
@@ -190,9 +203,21 @@ def emulate(
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     try:
-        config = Config(seed=seed, speed=speed, at_now=at == "now", start_ns=_start(at), symbols=symbols or SYMBOLS, hours=hours,
-                        from_=tuple(map(str, from_)), host=host, port=port, wait_for_client=wait, lead_s=lead_s,
-                        parameters={"scale": market.scale, "funding_rate": market.funding, "long_share": market.long_share}, **venue.fields())
+        config = Config(
+            seed=seed,
+            speed=speed,
+            at_now=at == "now",
+            start_ns=_start(at),
+            symbols=symbols or SYMBOLS,
+            hours=hours,
+            from_=tuple(map(str, from_)),
+            host=host,
+            port=port,
+            wait_for_client=wait,
+            lead_s=lead_s,
+            parameters={"scale": market.scale, "funding_rate": market.funding, "long_share": market.long_share},
+            **venue.fields(),
+        )
         return run(config, parent=parent)
     except ValueError as why:
         raise ConfigError("emulate", str(why)) from why

@@ -100,9 +100,9 @@ def _names(features: Sequence[str]) -> list[str]:
 def _show(rows: object) -> None:
     """For a person: numbers in six digits."""
     from rich.console import Console
-    from liqshell.fitted import Table
     from rich.text import Text
 
+    from liqshell.fitted import Table
     from liqshell.research import feature_rows
 
     assert isinstance(rows, feature_rows.Rows)

@@ -44,8 +44,8 @@ def gate(
         Print gate.json instead of the tables.
     """
     from liqshell.gate import evaluate, open_run, print_gate, save
-    from liqshell.gate.evidence import Opened
     from liqshell.gate.evaluation import LIVE, PAPER
+    from liqshell.gate.evidence import Opened
     from liqshell.run.replay import prove
 
     if not runs:
@@ -61,7 +61,7 @@ def gate(
         print(json.dumps(found.as_dict()), flush=True)
     else:
         print_gate(found)
-    page = save(found, out or runs[0])           # after what was found has been said: replays take their time, and a folder may be read-only
+    page = save(found, out or runs[0])  # after what was found has been said: replays take their time, and a folder may be read-only
     if not json_:
         print(f"Page: {page}")
     # live runs are judged by the go-live gate, with the paper runs as what they are compared with

@@ -9,15 +9,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from liqshell import formats
-from liqshell.recording import reader as recording
 from liqshell.errors import ConfigError
 from liqshell.formats import column_map
 from liqshell.formats.column_map import ColumnMap
 from liqshell.formats.reading import FEED_LATENCY_MS
 from liqshell.progress import Bar
+from liqshell.recording import reader as recording
 from liqshell.store.importer import Outcome, fill
 from liqshell.store.load import Store
-
 
 
 def import_(
@@ -71,8 +70,15 @@ def import_(
     given = rules.load_file(instruments) if instruments is not None else {}
     options = _options(venue, symbol, feed_latency_ms, given, column_map.load(columns) if columns is not None else None)
     with Bar("import", quiet) as bar:
-        outcome = fill(store, _expanded(files), options, jobs=jobs, overlap=overlap, given=given,
-                      notify=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
+        outcome = fill(
+            store,
+            _expanded(files),
+            options,
+            jobs=jobs,
+            overlap=overlap,
+            given=given,
+            notify=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)),
+        )
         at = Store(store)
         at.make_columns(jobs, lambda what, done: bar.show(what, 0.8 + 0.2 * done))
     report = quality.data_report(at)
@@ -85,11 +91,17 @@ def import_(
     return 1 if outcome.broken else 0
 
 
-def _options(venue: str, symbol: str, feed_latency_ms: float, given: dict[tuple[str, str], dict[str, Any]],
-             columns: ColumnMap | None) -> formats.Options:
+def _options(
+    venue: str, symbol: str, feed_latency_ms: float, given: dict[tuple[str, str], dict[str, Any]], columns: ColumnMap | None
+) -> formats.Options:
     try:
-        return formats.Options(venue=venue, symbol=symbol, feed_latency_ms=feed_latency_ms, columns=columns,
-                               multipliers={name: float(about["multiplier"]) for name, about in given.items() if "multiplier" in about})
+        return formats.Options(
+            venue=venue,
+            symbol=symbol,
+            feed_latency_ms=feed_latency_ms,
+            columns=columns,
+            multipliers={name: float(about["multiplier"]) for name, about in given.items() if "multiplier" in about},
+        )
     except ValueError as why:
         raise ConfigError("import", str(why)) from None
 
@@ -109,8 +121,9 @@ def _inside(folder: Path) -> list[Path]:
     """The recording of a run, or every file below the folder whose name is that of market data."""
     if (folder / recording.FRAMES).is_dir():
         return list(recording.Reader(folder).files)
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and formats.is_named(p)
-                   and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    found = sorted(
+        p for p in folder.rglob("*") if p.is_file() and formats.is_named(p) and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
     if not found:
         raise ConfigError(str(folder), "no file of market data in this folder", f"files that end with {', '.join(formats.SUFFIXES)}")
     return found
@@ -119,8 +132,11 @@ def _inside(folder: Path) -> list[Path]:
 def _summary(outcome: Outcome, store: Path) -> None:
     rows = sum(source.rows for source in outcome.imported)
     duplicates = sum(source.duplicates for source in outcome.imported)
-    print(f"imported {len(outcome.imported)} files, {rows:,} rows" + (f", {duplicates:,} of them already in the store" if duplicates else "")
-          + f"; {len(outcome.known)} files already imported; {len(outcome.broken)} not imported because of errors")
+    print(
+        f"imported {len(outcome.imported)} files, {rows:,} rows"
+        + (f", {duplicates:,} of them already in the store" if duplicates else "")
+        + f"; {len(outcome.known)} files already imported; {len(outcome.broken)} not imported because of errors"
+    )
     for source in outcome.imported:
         for note in source.notes:
             print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)

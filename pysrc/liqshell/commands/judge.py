@@ -58,6 +58,8 @@ def try_(
         print("request", json.dumps(answer.request, ensure_ascii=False, indent=1), sep="\n")
         print("answer", json.dumps(answer.response, ensure_ascii=False, indent=1), sep="\n")
         verdict = f"{answer.action}, confidence {answer.confidence}, news {answer.news_grade}" if answer.action else "no entry"
-        print(f"verdict: {verdict} ({answer.status}); {trial.ms:.0f} ms, {answer.cost:.6f} US dollars, "
-              f"{answer.usage.get('input', 0)} tokens in, {answer.usage.get('output', 0)} out, {len(answer.news)} items of news")
+        print(
+            f"verdict: {verdict} ({answer.status}); {trial.ms:.0f} ms, {answer.cost:.6f} US dollars, "
+            f"{answer.usage.get('input', 0)} tokens in, {answer.usage.get('output', 0)} out, {len(answer.news)} items of news"
+        )
     return 0 if answer.status == "ok" else 1

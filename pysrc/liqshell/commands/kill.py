@@ -56,12 +56,16 @@ def kill(
         control.close()
         print(f"{folder}: killed. Entries are blocked until `liqcore kill --lift`.", flush=True)
         _print_damage(folder, control)
-    except LiqshellError as why:            # a page that is damaged or not ours to write must not keep us from the rest
+    except LiqshellError as why:  # a page that is damaged or not ours to write must not keep us from the rest
         print(f"{why}", file=sys.stderr, flush=True)
         switched = _touch(folder)
     if not used:
-        print(f"No live run has used {folder.absolute()}. A process started in another folder or with another name continues to trade: give its "
-              "state folder with --state.", file=sys.stderr, flush=True)
+        print(
+            f"No live run has used {folder.absolute()}. A process started in another folder or with another name continues to trade: give its "
+            "state folder with --state.",
+            file=sys.stderr,
+            flush=True,
+        )
     return _act(folder, config, flatten, reason, by, at_ns) or (0 if switched else 1)
 
 
@@ -76,19 +80,21 @@ def _touch(folder: Path) -> bool:
         private.folder(folder)
         private.opened(folder / "KILL", "a").close()
     except OSError as why:
-        if (folder / "KILL").exists():          # whatever it is, it kills
+        if (folder / "KILL").exists():  # whatever it is, it kills
             return True
-        print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process continues to trade: end it, or run this command as its "
-              "user.", file=sys.stderr,
-              flush=True)
+        print(
+            f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process continues to trade: end it, or run this command as its user.",
+            file=sys.stderr,
+            flush=True,
+        )
         return False
     return True
 
 
 def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str, at_ns: int) -> int:
     """At the venue, over a connection of our own."""
-    from liqshell.live.keys import load_keys
     from liqshell.live.emergency import Rescue
+    from liqshell.live.keys import load_keys
     from liqshell.state.control import Control
     from liqshell.state.store import note_kill
 
@@ -108,7 +114,7 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str,
         print(f"  {line}")
     note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr), at_ns)
     if result.reached:
-        with contextlib.suppress(DataError):            # it has been said above
+        with contextlib.suppress(DataError):  # it has been said above
             control = Control(folder)
             control.rescued()
             control.close()

@@ -69,10 +69,11 @@ def live(
     """
     from liqshell.config.load import load
     from liqshell.live import Session
+    from liqshell.live.venue_clock import venue_clock
     from liqshell.log import setup
     from liqshell.report import make_report, print_report
     from liqshell.transport import tls_context
-    from liqshell.live.venue_clock import venue_clock
+
     loaded = load(config)
     _refuse_mixed(loaded, config, live_, yes_i_accept_real_orders or resume or flatten_on_exit or bool(adopt))
     loaded = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))
@@ -107,8 +108,7 @@ def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
     """Real orders need the file and the line. real: something was said that only they know."""
     if live_ != (loaded.run.mode == "live"):
         found = "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing"
-        raise ConfigError("--live" if live_ else f"{config}: run.mode", found,
-                          "both for real orders, none for paper trading")
+        raise ConfigError("--live" if live_ else f"{config}: run.mode", found, "both for real orders, none for paper trading")
     if not live_ and real:
         raise ConfigError("--live", "missing", "it only with --yes-i-accept-real-orders, --resume, --flatten-on-exit and --adopt")
 
@@ -116,8 +116,8 @@ def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
 def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
     """With what the run begins, and where it keeps what it learns; None where it does neither."""
     from liqshell.live.learnt_keeper import Keeper
-    from liqshell.warm_up_sources import material_of
     from liqshell.state.learnt import learnt_file
+    from liqshell.warm_up_sources import material_of
 
     if cold and warm_from:
         raise ConfigError("--cold", "given together with --warm-from", "one of the two")
@@ -127,15 +127,22 @@ def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
         return None
     paths = warm_from or [Path(one) for one in config.warm.sources]
     symbols = [f"{one.venue}:{symbol}" for one in config.all_feeds() for symbol in one.symbols]
-    return Keeper(config.warm, learnt_file(config.run.out, config.run.name), name=config.run.name, out=Path(config.run.out),
-                  materials=[material_of(path, symbols) for path in paths], first=bool(warm_from), cold=cold)
+    return Keeper(
+        config.warm,
+        learnt_file(config.run.out, config.run.name),
+        name=config.run.name,
+        out=Path(config.run.out),
+        materials=[material_of(path, symbols) for path in paths],
+        first=bool(warm_from),
+        cold=cold,
+    )
 
 
 def _account(config: Any, resume: bool, flatten: bool, agreed: bool, adopt: list[str]) -> Any:
     """The account's side, with whatever must be there before anything is connected."""
-    from liqshell.live.keys import load_keys
     from liqshell.live.account import LiveAccount
     from liqshell.live.adoption import adoptions
+    from liqshell.live.keys import load_keys
     from liqshell.live.opening import refuse_unsafe
     from liqshell.transport import is_loopback
 
@@ -143,11 +150,18 @@ def _account(config: Any, resume: bool, flatten: bool, agreed: bool, adopt: list
     make: Any = LiveAccount
     if config.live.via == "ccxt":
         from liqshell.live.ccxt_account import CcxtAccount, refuse_without_consent
+
         refuse_without_consent(config)
         make = CcxtAccount
     keys = load_keys(config.feed.environment)
-    return make(config, keys, confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm, resume=resume, flatten=flatten,
-                adopt=adoptions(adopt))
+    return make(
+        config,
+        keys,
+        confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm,
+        resume=resume,
+        flatten=flatten,
+        adopt=adoptions(adopt),
+    )
 
 
 def _confirm(terms: str, word: str) -> bool:

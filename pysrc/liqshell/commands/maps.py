@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from liqshell import fitted
-from liqshell.fitted import Table
 
 from liqcore.kernels.estimated_map import TIERS, PendingConfig
+from liqshell import fitted
 from liqshell.errors import ConfigError, DataError, check_output
+from liqshell.fitted import Table
+from liqshell.report.text import NONE
 from liqshell.research.maps.load import Market, load
 from liqshell.research.maps.score import pooled, score_of
 from liqshell.research.maps.windows import Setting, windows_of
-from liqshell.report.text import NONE
 
 PRIOR = ",".join(f"{leverage:g}:{share:g}" for leverage, share in TIERS)
 
@@ -83,10 +83,20 @@ def maps(
         Write the scores to this file too.
     """
     if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
-        raise ConfigError("maps", f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
-                          "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time")
-    report = _score(data, _markets(data, symbols, interest, instruments, json_), _config(tiers, maintenance, split, half_life_s),
-                    Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
+        raise ConfigError(
+            "maps",
+            f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
+            "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time",
+        )
+    report = _score(
+        data,
+        _markets(data, symbols, interest, instruments, json_),
+        _config(tiers, maintenance, split, half_life_s),
+        Setting(every_s, range_pct, bin_bps, at, warmup_s),
+        by,
+        draws,
+        seed,
+    )
     if json_ is not None:
         json_.write_text(json.dumps(report, indent=1) + "\n")
     show(report)
@@ -110,13 +120,26 @@ def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Se
     """What is printed and written."""
     windows = {market.name: found for market in markets if (found := windows_of(market, config, setting))}
     if not windows:
-        raise DataError(str(data), "no window has predictions and liquidations within reach of the price",
-                        "liquidations, prices and open interest at the same time", "Open interest may come from a file: --interest SYMBOL=FILE")
+        raise DataError(
+            str(data),
+            "no window has predictions and liquidations within reach of the price",
+            "liquidations, prices and open interest at the same time",
+            "Open interest may come from a file: --interest SYMBOL=FILE",
+        )
     options: dict[str, Any] = {"by": by, "draws": draws, "seed": seed}
     scores = {name: score_of(found, **options) for name, found in windows.items()} | {"all": pooled(windows, **options)}
-    return {"data": data.name, "map": "ESTIMATED", "synthetic": any(market.synthetic for market in markets), "by": by, "draws": draws, "seed": seed,
-            "setting": vars(setting), "pending": config.as_dict(), "completeness": {market.name: market.completeness for market in markets},
-            "scores": {name: score.as_dict() for name, score in scores.items()}}
+    return {
+        "data": data.name,
+        "map": "ESTIMATED",
+        "synthetic": any(market.synthetic for market in markets),
+        "by": by,
+        "draws": draws,
+        "seed": seed,
+        "setting": vars(setting),
+        "pending": config.as_dict(),
+        "completeness": {market.name: market.completeness for market in markets},
+        "scores": {name: score.as_dict() for name, score in scores.items()},
+    }
 
 
 def _config(tiers: str, maintenance: float, split: Literal["flow", "even"], half_life_s: float) -> PendingConfig:
@@ -138,19 +161,51 @@ def show(report: dict[str, Any]) -> None:
     """The report as tables and a verdict."""
     console = fitted.console()
     title = "ESTIMATED map against later liquidations" + (" (SYNTHETIC market)" if report["synthetic"] else "")
-    table = Table("contract", "feed", "windows", "moments", "liquidations", "score (0.5 = no better than chance)", "shuffled prices", "p",
-                  "other moment", "p", title=title)
+    table = Table(
+        "contract",
+        "feed",
+        "windows",
+        "moments",
+        "liquidations",
+        "score (0.5 = no better than chance)",
+        "shuffled prices",
+        "p",
+        "other moment",
+        "p",
+        title=title,
+    )
     for name, s in report["scores"].items():
-        nulls = [cell for null in s["null"].values() for cell in (_spread(null["mean"], null["interval"]),
-                                                                  NONE if null["p"] is None else f"{null['p']:.4f}")]
-        table.add_row(name, report["completeness"].get(name, ""), str(s["windows"]), str(s["moments"]), str(s["liquidations"]),
-                      _spread(s["score"], s["interval"]), *nulls)
+        nulls = [
+            cell
+            for null in s["null"].values()
+            for cell in (_spread(null["mean"], null["interval"]), NONE if null["p"] is None else f"{null['p']:.4f}")
+        ]
+        table.add_row(
+            name,
+            report["completeness"].get(name, ""),
+            str(s["windows"]),
+            str(s["moments"]),
+            str(s["liquidations"]),
+            _spread(s["score"], s["interval"]),
+            *nulls,
+        )
     console.print(table)
-    ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance",
-                  title="bins reached by the price" + ("" if report["scores"]["all"]["judged"] else ": too few moments for a conclusion"))
+    ranks = Table(
+        "fifth of predicted rank",
+        "bins",
+        "with a liquidation",
+        "share of liquidations",
+        "share by chance",
+        title="bins reached by the price" + ("" if report["scores"]["all"]["judged"] else ": too few moments for a conclusion"),
+    )
     for row in report["scores"]["all"]["ranks"]:
-        ranks.add_row(f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}", f"{row['bins']:.0f}", f"{row['hit_rate']:.3f}",
-                      f"{row['share']:.3f}", f"{row['share_by_chance']:.3f}")
+        ranks.add_row(
+            f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}",
+            f"{row['bins']:.0f}",
+            f"{row['hit_rate']:.3f}",
+            f"{row['share']:.3f}",
+            f"{row['share_by_chance']:.3f}",
+        )
     console.print(ranks)
     for name, s in report["scores"].items():
         console.print(f"{name}: {s['verdict']}", highlight=False)

@@ -47,8 +47,8 @@ def new_config(
     """
     from liqshell.commands.doctor import doctor
     from liqshell.config.load import loads, presets
-    from liqshell.config.template import SCHEMA_FILE, text_of
     from liqshell.config.schema import schema
+    from liqshell.config.template import SCHEMA_FILE, text_of
 
     if file.exists():
         raise ConfigError(str(file), "the file exists", "a new file", "Choose another name, or remove the file")
@@ -82,11 +82,16 @@ def _contracts(store: Path, venue: str | None, symbols: Names) -> tuple[str, Nam
         opened.close()
     venues = sorted({of for of, _ in held})
     if venue is None and len(venues) > 1:
-        raise ConfigError("--venue", f"no venue, and {store} holds contracts of "
-                                     f"{', '.join(venues)}", "one of them", "A configuration trades one venue")
+        raise ConfigError(
+            "--venue", f"no venue, and {store} holds contracts of {', '.join(venues)}", "one of them", "A configuration trades one venue"
+        )
     venue = venue or (venues[0] if venues else "bybit")
     found = tuple(symbol for of, symbol in held if of == venue_named(venue))
     if not found and not symbols:
-        raise ConfigError("--store", f"{store} holds no contracts of {venue}", f"contracts of {', '.join(venues) or 'a venue'}",
-                          f"Add --venue {venues[0]}" if venues else "`liqcore import FILES --store DIR` fills a store")
+        raise ConfigError(
+            "--store",
+            f"{store} holds no contracts of {venue}",
+            f"contracts of {', '.join(venues) or 'a venue'}",
+            f"Add --venue {venues[0]}" if venues else "`liqcore import FILES --store DIR` fills a store",
+        )
     return venue, symbols or found

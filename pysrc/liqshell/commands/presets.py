@@ -10,14 +10,14 @@ from cyclopts import Parameter
 
 from liqshell.config.load import Preset
 from liqshell.config.load import presets as load_presets
-from liqshell.errors import ConfigError
-from liqshell.grades import describe, verified
 from liqshell.config.sections import LimitsConfig
-from liqshell.fitted import width
+from liqshell.errors import ConfigError
 from liqshell.fields import plain, set_values
+from liqshell.fitted import width
+from liqshell.grades import describe, verified
 
 WIDTH = 100
-TITLE_PART = 4                   # letters of a title at least, so that a wrong name is not taken for one
+TITLE_PART = 4  # letters of a title at least, so that a wrong name is not taken for one
 
 
 def presets(*names: str, runs: Path = Path("runs"), as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
@@ -52,8 +52,11 @@ def named(name: str, known: Mapping[str, Preset]) -> list[str]:
         return [name]
     found = [one for one, preset in known.items() if len(name) >= TITLE_PART and name.casefold() in preset.title.casefold()]
     if not found:
-        raise ConfigError("presets", f"no preset is called {name!r}", f"one of {', '.join(known)}; or the title of a system: "
-                          + ", ".join(dict.fromkeys(preset.title for preset in known.values())))
+        raise ConfigError(
+            "presets",
+            f"no preset is called {name!r}",
+            f"one of {', '.join(known)}; or the title of a system: " + ", ".join(dict.fromkeys(preset.title for preset in known.values())),
+        )
     return found
 
 
@@ -66,9 +69,17 @@ def _sections(preset: Preset) -> dict[str, dict[str, object]]:
 
 
 def _plain(preset: Preset) -> dict[str, object]:
-    return {"name": preset.name, "title": preset.title, "page": preset.page, "grade": preset.grade, "rule": preset.rule,
-            "source": preset.source, "summary": preset.summary,
-            "evidence": preset.evidence.strip(), **_sections(preset)}
+    return {
+        "name": preset.name,
+        "title": preset.title,
+        "page": preset.page,
+        "grade": preset.grade,
+        "rule": preset.rule,
+        "source": preset.source,
+        "summary": preset.summary,
+        "evidence": preset.evidence.strip(),
+        **_sections(preset),
+    }
 
 
 def _literal(value: object) -> str:

@@ -65,7 +65,7 @@ def record(
 
     addresses = f"rest = {json.dumps(rest)}\nws = {json.dumps(ws)}\n" if rest or ws else f"environment = {json.dumps(environment)}\n"
     addresses += f"node = {json.dumps(str(node))}\n" if node is not None else ""
-    config = loads(f"[run]\nname = \"record\"\n[feed]\nvenue = {json.dumps(venue)}\n{addresses}symbols = {json.dumps(list(symbols))}\n", "record")
+    config = loads(f'[run]\nname = "record"\n[feed]\nvenue = {json.dumps(venue)}\n{addresses}symbols = {json.dumps(list(symbols))}\n', "record")
     clock, labels = asyncio.run(venue_clock(config.feed.rest_url))
     session = Session(config, folder, clock, labels, trade=False)
     run_session(session, for_s)

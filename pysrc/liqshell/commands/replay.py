@@ -56,7 +56,8 @@ def replay(
 
 
 def _bets(run: Path, as_json: bool) -> int:
-    from liqshell.binary.replay import difference, replay as again
+    from liqshell.binary.replay import difference
+    from liqshell.binary.replay import replay as again
 
     lines = again(run)[1]
     why = difference(run, lines)

@@ -70,7 +70,7 @@ def what(
     from liqshell.service import server
 
     if address_of(data):
-        from liqshell.store.remote import local         # pyarrow
+        from liqshell.store.remote import local  # pyarrow
 
         data = local(data)
     chosen = [name.strip() for text in features for name in split_names(text)]
@@ -133,8 +133,15 @@ def revoke(ident: str, /, *, state: Path = STATE) -> int:
 
 
 def _app(name: str) -> App:
-    return App(name=name, help_format="plaintext", result_action="return_value", exit_on_error=False, print_error=True, version_flags=[],
-               suppress_keyboard_interrupt=False)
+    return App(
+        name=name,
+        help_format="plaintext",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=True,
+        version_flags=[],
+        suppress_keyboard_interrupt=False,
+    )
 
 
 key = _app("key")

@@ -10,9 +10,17 @@ from cyclopts import Parameter
 from liqshell.errors import of_file
 
 
-def sweep(config: Path, /, *, out: Path | None = None, restart: Annotated[bool, Parameter(negative=())] = False,
-          cluster: Annotated[bool, Parameter(negative=())] = False, address: str = "", set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
-          json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def sweep(
+    config: Path,
+    /,
+    *,
+    out: Path | None = None,
+    restart: Annotated[bool, Parameter(negative=())] = False,
+    cluster: Annotated[bool, Parameter(negative=())] = False,
+    address: str = "",
+    set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
     """Run every setting of the [sweep] grid on recorded data: a table, stability maps, and the best rows with their neighbours.
 
     After an interruption the same command continues.

@@ -68,8 +68,17 @@ def tape(
     from liqshell.live.tape import stream
 
     places: Any = _places(at, venues) if at else venues
-    events = stream(places, symbols="all" if symbols == ("all",) else symbols, exclude=exclude, quote=quote, min_turnover_usd=min_turnover_usd,
-                    min_usd=min_usd, side=side, signals=signals, environment=environment)
+    events = stream(
+        places,
+        symbols="all" if symbols == ("all",) else symbols,
+        exclude=exclude,
+        quote=quote,
+        min_turnover_usd=min_turnover_usd,
+        min_usd=min_usd,
+        side=side,
+        signals=signals,
+        environment=environment,
+    )
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

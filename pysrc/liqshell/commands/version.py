@@ -19,8 +19,7 @@ def version(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] =
     as_json
         One JSON object instead of lines.
     """
-    found = {"liqcore": liqcore.__version__, "abi": liqcore.abi_version(), "python": platform.python_version(),
-             "platform": platform.platform()}
+    found = {"liqcore": liqcore.__version__, "abi": liqcore.abi_version(), "python": platform.python_version(), "platform": platform.platform()}
     for name in ("numpy", "numba", "orjson", "uvloop", "picows", "aiohttp", "cyclopts", "rich"):
         try:
             found[name] = metadata.version(name)

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from liqcore.features.features import Features
-from liqcore.features.spec import parse
 import liqcore as lc
 from liqcore.detectors import registry
 from liqcore.detectors.parameters import Table, resolve_parameters
 from liqcore.detectors.python_detector import PythonDetector
 from liqcore.detectors.registry import KINDS
+from liqcore.features.features import Features
+from liqcore.features.spec import parse
 from liqshell import plugins
 from liqshell.config.sections import code_problems
 from liqshell.errors import ConfigError
+from liqshell.fields import decode, plain, shown
 from liqshell.plugins import DETECTOR, FEATURE
 from liqshell.policies import RULES
-from liqshell.fields import decode, plain, shown
 
-CASCADE = "cascade"         # the detector of [detectors.cascade], for short [detector]: made only where somebody listens to it
+CASCADE = "cascade"  # the detector of [detectors.cascade], for short [detector]: made only where somebody listens to it
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -71,9 +71,12 @@ def detectors(layers: Sequence[tuple[str, Tables]]) -> dict[str, dict[str, Any]]
                 known = out.get(name, {})
                 out[name] = known | stated if stated.get("kind", known.get("kind")) == known.get("kind") else stated
             elif out.setdefault(name, stated) != stated:
-                raise ConfigError(f"[detectors.{name}]", f"preset {where} defines this detector differently from preset {stated_by[name]}",
-                                  "one definition of a name", "Choose presets with the same definition in [policy.symbols], or run them one after "
-                                                              "the other")
+                raise ConfigError(
+                    f"[detectors.{name}]",
+                    f"preset {where} defines this detector differently from preset {stated_by[name]}",
+                    "one definition of a name",
+                    "Choose presets with the same definition in [policy.symbols], or run them one after the other",
+                )
             stated_by.setdefault(name, where)
     return out
 
@@ -98,8 +101,9 @@ def make_detector(kind: str, name: str, sha256: str | None = None, **params: Any
     try:
         return PythonDetector(own, name, params, kind)
     except Exception as why:
-        raise ConfigError(f"[{key}] {kind}", f"cannot be made: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}",
-                          DETECTOR.expected) from why
+        raise ConfigError(
+            f"[{key}] {kind}", f"cannot be made: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}", DETECTOR.expected
+        ) from why
 
 
 def own_detectors(specs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -124,9 +128,12 @@ def _own_problems(here: str, name: str, spec: Mapping[str, Any]) -> list[ConfigE
     except ConfigError as why:
         file = "" if why.where.startswith(("detectors.", "kind")) else f"{why.where}: "
         return [ConfigError(f"{here}.kind", f"{file}{why.found}", why.expected, why.action)]
-    except Exception as why:                              # of the user's code: its start(), or what it says of its deadline
-        return [ConfigError(here, f"{kind} cannot be started: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}",
-                            DETECTOR.expected)]
+    except Exception as why:  # of the user's code: its start(), or what it says of its deadline
+        return [
+            ConfigError(
+                here, f"{kind} cannot be started: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}", DETECTOR.expected
+            )
+        ]
     return wrong
 
 
@@ -136,25 +143,34 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
     for name, spec in found.items():
         here = f"{file}: detectors.{name}"
         if name == CASCADE:
-            out.append(ConfigError(f"{here}.kind", f"found {shown(spec.get('kind'))}", f"{CASCADE!r}, or no kind: the name is reserved for it",
-                                   "Give a detector of another kind another name"))
+            out.append(
+                ConfigError(
+                    f"{here}.kind",
+                    f"found {shown(spec.get('kind'))}",
+                    f"{CASCADE!r}, or no kind: the name is reserved for it",
+                    "Give a detector of another kind another name",
+                )
+            )
             continue
         if plugins.is_file(str(spec.get("kind"))) and not Path(spec["kind"]).is_absolute():
-            continue                          # where its path counts from is not known here
+            continue  # where its path counts from is not known here
         if plugins.is_file(str(spec.get("kind"))) or spec.get("kind") in plugins.names(DETECTOR):
             out += _own_problems(here, name, spec)
             continue
         if spec.get("kind") not in KINDS:
             near = difflib.get_close_matches(str(spec.get("kind")), KINDS, 1)
             wrong = f"found {shown(spec['kind'])}" if "kind" in spec else "not set, and no preset of this run has a detector of this name"
-            out.append(ConfigError(f"{here}.kind", wrong, f"one of {', '.join(map(repr, KINDS))}, or 'file.py:Class'",
-                                   f"Did you mean {near[0]!r}?" if near else ""))
+            out.append(
+                ConfigError(
+                    f"{here}.kind", wrong, f"one of {', '.join(map(repr, KINDS))}, or 'file.py:Class'", f"Did you mean {near[0]!r}?" if near else ""
+                )
+            )
             continue
         wrong_keys = _detector_keys(here, spec["kind"], {key: value for key, value in spec.items() if key != "kind"})
         try:
             if not wrong_keys:
                 make_detector(name=name, **spec)
-        except (ValueError, TypeError) as why:          # what several of them say together
+        except (ValueError, TypeError) as why:  # what several of them say together
             wrong_keys.append(ConfigError(here, str(why)))
         out += wrong_keys
     return out
@@ -206,6 +222,9 @@ def own_features(own: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def own_feature_problems(own: Mapping[str, Any], file: str) -> list[ConfigError]:
     """What is wrong with [features.own]."""
-    placed = {name: code for name, code in own.items()
-              if not isinstance(code, str) or not plugins.is_file(code) or Path(code.rpartition(":")[0]).is_absolute()}
+    placed = {
+        name: code
+        for name, code in own.items()
+        if not isinstance(code, str) or not plugins.is_file(code) or Path(code.rpartition(":")[0]).is_absolute()
+    }
     return code_problems(placed, file, "features.own", "'file.py:function'", make_feature)

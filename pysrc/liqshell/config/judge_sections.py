@@ -17,7 +17,7 @@ from liqshell.errors import ConfigError
 from liqshell.fields import choice, flag, integer, names, number, paths, plain_table, tables, text
 
 KINDS = ("openai", "anthropic", "rules", "recorded", "command", "none")
-MODELS = ("openai", "anthropic")         # kinds that ask a model by HTTP
+MODELS = ("openai", "anthropic")  # kinds that ask a model by HTTP
 ADDRESS, ADDRESS_TEXT = r"https?://[^\s\0]{1,400}", "an address such as http://127.0.0.1:8080/v1"
 HOST = r"[a-z0-9-]+(\.[a-z0-9-]+)+"
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
@@ -90,8 +90,7 @@ def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[Conf
     if judge.kind == "recorded" and not judge.recordings:
         wrong("judge.recordings", "not set", "recordings with a judge's answers")
     if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
-        wrong("judge.prices", f"no price of {judge.model!r}, but a cap in US dollars",
-              f'[judge.prices."{judge.model}"] with input and output')
+        wrong("judge.prices", f"no price of {judge.model!r}, but a cap in US dollars", f'[judge.prices."{judge.model}"] with input and output')
     for key in ("brave", "announcements"):
         if getattr(news, f"{key}_url") and not getattr(news, key):
             wrong(f"news.{key}_url", f"an address, but news.{key} is not true, so it is not used", f"{key} = true with it")

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-STATEMENT_LINES_MAX = 2000          # a longer value is not looked for: each of its lines costs one attempt
+STATEMENT_LINES_MAX = 2000  # a longer value is not looked for: each of its lines costs one attempt
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:

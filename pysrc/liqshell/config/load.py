@@ -23,18 +23,36 @@ from types import MappingProxyType
 from typing import Any
 
 from liqshell.config import components as wiring
-from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.input_file import address_of, regular
-from liqshell.plugins import is_file
-from liqshell.config.sections import (ALL, CASCADE_TABLE, GRADES, VENUE_TEXT, DetectorConfig, EngineConfig, FeaturesConfig, FeedConfig, LimitsConfig,
-                                LiveConfig,
-                               PaperConfig, PolicyConfig, PolicyOverride, RecordConfig, RunConfig, WarmConfig, detector_tables, feed_problems,
-                               own_venue_problems, venue_named)
 from liqshell.config.judge_sections import JudgeConfig, NewsConfig, judge_problems
+from liqshell.config.line_numbers import line_of, lines_of
+from liqshell.config.sections import (
+    ALL,
+    CASCADE_TABLE,
+    GRADES,
+    VENUE_TEXT,
+    DetectorConfig,
+    EngineConfig,
+    FeaturesConfig,
+    FeedConfig,
+    LimitsConfig,
+    LiveConfig,
+    PaperConfig,
+    PolicyConfig,
+    PolicyOverride,
+    RecordConfig,
+    RunConfig,
+    WarmConfig,
+    detector_tables,
+    feed_problems,
+    own_venue_problems,
+    venue_named,
+)
 from liqshell.config.study_sections import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.config.timetable import BlackoutConfig, HoursConfig, read_windows
+from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.fields import SCALE, choice, credentials, decode, plain, plain_table, set_values, table, tables, text
-from liqshell.config.line_numbers import line_of, lines_of
+from liqshell.input_file import address_of, regular
+from liqshell.plugins import is_file
 from liqshell.venues.adapters import VENUE_NAME
 
 
@@ -66,13 +84,13 @@ class PolicyValues:
         out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "preset"}
         for name in ("entry_offset", "take_profit", "stop_loss", "trail", "trail_from"):
             out[name] = Decimal(out[name]) / SCALE
-        if self.trail_basis == "price":           # it is about a trail of profit
+        if self.trail_basis == "price":  # it is about a trail of profit
             del out["trail_from"]
         out["exit_phase"] = {"none": 0, "decelerating": 3, "exhausted": 4}[self.exit_phase]
         if self.judge_s == 0.0:
-            out["without_news"] = "enter"         # nobody is asked
+            out["without_news"] = "enter"  # nobody is asked
         for name, usual in (("trail_basis", "price"), ("replaces", False), ("judge_s", 0.0), ("without_news", "enter")):
-            if out[name] == usual:                # a bracket is written with what is special about it
+            if out[name] == usual:  # a bracket is written with what is special about it
                 del out[name]
         return out
 
@@ -158,7 +176,7 @@ class Config:
         layers: list[PolicyOverride] = [presets()["fade"].policy, self.preset_of(symbol).policy]
         layers += [PolicyOverride(notional=self.policy.notional, equity_share=self.policy.equity_share) if own.preset else self.policy, own]
         values = _merged(layers, PolicyOverride)
-        size: dict[str, Any] = {"equity_share": 0.0}          # one way of sizing: the last layer that says one replaces the other
+        size: dict[str, Any] = {"equity_share": 0.0}  # one way of sizing: the last layer that says one replaces the other
         for layer in layers:
             if layer.equity_share is not None:
                 size = {"equity_share": layer.equity_share, "notional": 0.0}
@@ -198,14 +216,19 @@ class Config:
 
     def with_setting(self, setting: Setting) -> "Config":
         """This configuration with the values of one cell of its grid; they win over [policy.symbols] too."""
+
         def changed(own: PolicyOverride) -> dict[str, Any]:
             return {**setting.policy, **({"parameters": {**(own.parameters or {}), **setting.parameters}} if setting.parameters else {})}
 
         symbols = {name: dataclasses.replace(own, **changed(own)) for name, own in self.policy.symbols.items()}
         detectors = {**self.detectors, **{name: {**self.detectors.get(name, {}), **own} for name, own in setting.detectors.items()}}
-        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **changed(self.policy), symbols=symbols),
-                                   detector=dataclasses.replace(self.detector, **setting.detector), detectors=detectors,
-                                   hours=dataclasses.replace(self.hours, **setting.hours))
+        return dataclasses.replace(
+            self,
+            policy=dataclasses.replace(self.policy, **changed(self.policy), symbols=symbols),
+            detector=dataclasses.replace(self.detector, **setting.detector),
+            detectors=detectors,
+            hours=dataclasses.replace(self.hours, **setting.hours),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a report or a manifest; fractions stay integers in units of 1e-8."""
@@ -279,19 +302,35 @@ def load(path: str | Path, changes: Sequence[str] = (), *, files: bool = True) -
     folder = path.resolve().parent
     config = loads(raw, str(path), changes, folder if files else None)
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
-    data = dataclasses.replace(config.data, store=address_of(config.data.store) or _beside(folder, config.data.store),
-                               files=tuple(str(folder / file) for file in config.data.files))
+    data = dataclasses.replace(
+        config.data,
+        store=address_of(config.data.store) or _beside(folder, config.data.store),
+        files=tuple(str(folder / file) for file in config.data.files),
+    )
     feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
     blackout = dataclasses.replace(config.blackout, files=tuple(str(folder / file) for file in config.blackout.files))
-    judge = dataclasses.replace(config.judge, ca=str(folder / config.judge.ca) if config.judge.ca else "",
-                                recordings=tuple(str(folder / one) for one in config.judge.recordings))
+    judge = dataclasses.replace(
+        config.judge,
+        ca=str(folder / config.judge.ca) if config.judge.ca else "",
+        recordings=tuple(str(folder / one) for one in config.judge.recordings),
+    )
     news = dataclasses.replace(config.news, ca=str(folder / config.news.ca) if config.news.ca else "")
     warm = dataclasses.replace(config.warm, sources=tuple(str(folder / one) for one in config.warm.sources))
     run = dataclasses.replace(config.run, trials=str(folder / config.run.trials) if config.run.trials else "")
-    return dataclasses.replace(config, run=run, policy=dataclasses.replace(config.policy, rule=rule), data=data, warm=warm, blackout=blackout,
-                               judge=judge, news=news,
-                               feed=feeds.pop(""), feeds=MappingProxyType(feeds), paper=dataclasses.replace(config.paper, latency_samples=samples))
+    return dataclasses.replace(
+        config,
+        run=run,
+        policy=dataclasses.replace(config.policy, rule=rule),
+        data=data,
+        warm=warm,
+        blackout=blackout,
+        judge=judge,
+        news=news,
+        feed=feeds.pop(""),
+        feeds=MappingProxyType(feeds),
+        paper=dataclasses.replace(config.paper, latency_samples=samples),
+    )
 
 
 def _changed(found: dict[str, Any], change: str) -> None:
@@ -319,9 +358,9 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = (),
     _joined(found, file, twice)
     for change in changes:
         _changed(found, change)
-        _joined(found, file, [])            # what the command line says wins, however it is written
+        _joined(found, file, [])  # what the command line says wins, however it is written
     problems = credentials(found, file)
-    if problems:                            # nothing else is said of such a file: other messages quote what they found
+    if problems:  # nothing else is said of such a file: other messages quote what they found
         raise ConfigError(file, problems=_placed(problems, raw, file, changes))
     problems += twice
     problems += own_venue_problems(found.get("venues"), file, folder) if folder is not None else []
@@ -380,13 +419,17 @@ def _beside(folder: Path, path: str) -> str:
 
 def _placed_plugins(config: Config, folder: Path) -> Config:
     """Detectors and features in files of the user's by their whole path; before they are looked at, because that runs the file."""
+
     def placed(name: Any) -> Any:
         return str(folder / name) if isinstance(name, str) and is_file(name) else name
 
     detectors = {name: {**row, **({"kind": placed(row["kind"])} if "kind" in row else {})} for name, row in config.detectors.items()}
     own = {name: placed(code) for name, code in (config.features.own or {}).items()}
-    return dataclasses.replace(config, detectors=MappingProxyType(detectors),
-                               features=dataclasses.replace(config.features, own=MappingProxyType(own) if own else config.features.own))
+    return dataclasses.replace(
+        config,
+        detectors=MappingProxyType(detectors),
+        features=dataclasses.replace(config.features, own=MappingProxyType(own) if own else config.features.own),
+    )
 
 
 def _path(why: LiqshellError, file: str) -> str:
@@ -425,21 +468,25 @@ def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[
     unknown = _unknown_presets(config, file)
     out += unknown
     if sound("run", "feed") and config.run.mode == "live" and config.feed.whole:
-        wrong("feed.symbols", f"found {ALL!r} with run.mode = 'live'", "the names of the contracts that may be traded for real",
-              f"List the names; a second venue may be watched whole ([feeds.NAME] symbols = {ALL!r}, trade = false)")
+        wrong(
+            "feed.symbols",
+            f"found {ALL!r} with run.mode = 'live'",
+            "the names of the contracts that may be traded for real",
+            f"List the names; a second venue may be watched whole ([feeds.NAME] symbols = {ALL!r}, trade = false)",
+        )
     if 0.0 < config.live.leverage < 1.0:
         wrong("live.leverage", f"found {config.live.leverage:g}", "1 or more, or 0 for no change")
     for symbol in config.policy.symbols if sound("feed", "feeds") else ():
         if config.feed.symbols and not any(symbol in one.symbols or one.whole and symbol not in one.exclude for one in config.all_feeds()):
-            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
-                  "Add it to [feed] symbols or remove the table")
+            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols", "Add it to [feed] symbols or remove the table")
     if sound("limits") and config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     out += judge_problems(config.judge, config.news, file) if sound("judge", "news") else []
     out += _study_contradictions(config, file, sound)
     out += wiring.own_feature_problems(config.features.own or {}, file)
-    out += wiring.feature_problems([name for name in config.features.names if name.removeprefix("own.") not in (config.features.own or {})], file,
-                                   "features.names")
+    out += wiring.feature_problems(
+        [name for name in config.features.names if name.removeprefix("own.") not in (config.features.own or {})], file, "features.names"
+    )
     if not unknown and sound("policy", "detector", "detectors"):
         out += _detector_contradictions(config, file) + _rule_contradictions(config, file, sound("sweep"))
     return out
@@ -455,9 +502,14 @@ def _file_problems(config: Config, file: str, folder: Path, faulty: Collection[s
             out.append(ConfigError(f"{file}: blackout.files", f"{why.where}: {why.found}", why.expected, why.action))
     rule = folder / config.policy.rule.rpartition(":")[0]
     if config.policy.rule and "policy" not in faulty and not rule.is_file():
-        out.append(ConfigError(f"{file}: policy.rule", f"{rule} "
-                                                       f"{'is not a file' if rule.exists() else 'does not exist'}", "a Python file with a policy",
-                               "A relative path counts from the folder of this file"))
+        out.append(
+            ConfigError(
+                f"{file}: policy.rule",
+                f"{rule} {'is not a file' if rule.exists() else 'does not exist'}",
+                "a Python file with a policy",
+                "A relative path counts from the folder of this file",
+            )
+        )
     return out
 
 
@@ -468,8 +520,14 @@ def _unknown_presets(config: Config, file: str) -> list[ConfigError]:
     for key, name in named.items():
         if name is not None and name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            out.append(ConfigError(f"{file}: {key}", f"found {name!r}", f"one of {', '.join(map(repr, known))}",
-                                   (f"Did you mean {near[0]!r}? " if near else "") + "`liqcore presets` prints them"))
+            out.append(
+                ConfigError(
+                    f"{file}: {key}",
+                    f"found {name!r}",
+                    f"one of {', '.join(map(repr, known))}",
+                    (f"Did you mean {near[0]!r}? " if near else "") + "`liqcore presets` prints them",
+                )
+            )
     return out
 
 
@@ -490,9 +548,13 @@ def _axis_contradictions(config: Config, file: str, faulty: bool) -> list[Config
     """What is wrong with the values that a sweep tries of parameters and detectors, each alone. faulty: so is what they are tried on top of; then
     only the values themselves are judged."""
     tried_of = config.sweep.parameters.items()
-    out = [why for name, values in tried_of for value in values
-           for why in wiring.parameter_problems(config.rule_for(), {name: value}, file, "sweep.parameters")]
-    out = list({str(why): why for why in out}.values())            # an unknown name is wrong with every value
+    out = [
+        why
+        for name, values in tried_of
+        for value in values
+        for why in wiring.parameter_problems(config.rule_for(), {name: value}, file, "sweep.parameters")
+    ]
+    out = list({str(why): why for why in out}.values())  # an unknown name is wrong with every value
     for key, values in config.sweep.axes.items() if not faulty and not out else ():
         if not key.startswith(("parameters.", "detectors.")):
             continue
@@ -513,16 +575,26 @@ def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
     out = []
     paper = config.paper
     if 0.0 < paper.funding_interval_s < 60.0:
-        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "60 seconds or more, or 0 for no "
-                                                                                                           "funding"))
+        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "60 seconds or more, or 0 for no funding"))
     if 0.0 < paper.leverage < 1.0:
         out.append(ConfigError(f"{file}: paper.leverage", f"found {paper.leverage:g}", "1 or more, or 0 for a position that is never liquidated"))
     elif paper.leverage and paper.maintenance_margin / SCALE >= 1.0 / paper.leverage:
-        out.append(ConfigError(f"{file}: paper.maintenance_margin", f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
-                               f"less than 1 / leverage ({1.0 / paper.leverage:g})", "Every position would be liquidated when it is opened"))
+        out.append(
+            ConfigError(
+                f"{file}: paper.maintenance_margin",
+                f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
+                f"less than 1 / leverage ({1.0 / paper.leverage:g})",
+                "Every position would be liquidated when it is opened",
+            )
+        )
     if (paper.latency == "empirical") != bool(paper.latency_samples):
-        out.append(ConfigError(f"{file}: paper.latency_samples", "set, but latency is 'constant'" if paper.latency_samples else "not set",
-                               "a file only with latency = 'empirical'"))
+        out.append(
+            ConfigError(
+                f"{file}: paper.latency_samples",
+                "set, but latency is 'constant'" if paper.latency_samples else "not set",
+                "a file only with latency = 'empirical'",
+            )
+        )
     return out
 
 
@@ -534,8 +606,11 @@ def _study_contradictions(config: Config, file: str, sound: Callable[..., bool])
             out.append(ConfigError(f"{file}: {where}.equity_share", "set together with notional", "one of the two", "Remove the other"))
     data = config.data
     if data.store and data.files:
-        out.append(ConfigError(f"{file}: data.files", "set together with data.store", "one of the two",
-                               "Import the files into the store, or name files only"))
+        out.append(
+            ConfigError(
+                f"{file}: data.files", "set together with data.store", "one of the two", "Import the files into the store, or name files only"
+            )
+        )
     if data.start and data.end and data.start >= data.end:
         out.append(ConfigError(f"{file}: data.end", "not after data.start", "a later time: the span is [start, end)"))
     for name in config.backtest.controls:
@@ -546,15 +621,26 @@ def _study_contradictions(config: Config, file: str, sound: Callable[..., bool])
             known = ", ".join(config.sweep.axes) or "none is"
             out.append(ConfigError(f"{file}: sweep.heatmap", f"{name} is not varied", f"parameters of the grid ({known})"))
     if config.sweep.size > config.sweep.settings_max and sound("sweep"):
-        out.append(ConfigError(f"{file}: sweep", f"a grid of {config.sweep.size} settings",
-                               f"at most sweep.settings_max ({config.sweep.settings_max})", "Vary fewer values, or raise sweep.settings_max"))
+        out.append(
+            ConfigError(
+                f"{file}: sweep",
+                f"a grid of {config.sweep.size} settings",
+                f"at most sweep.settings_max ({config.sweep.settings_max})",
+                "Vary fewer values, or raise sweep.settings_max",
+            )
+        )
     return out
 
 
 def _detector_contradictions(config: Config, file: str) -> list[ConfigError]:
     detector = config.detector_values()
     if detector.warmup > detector.window_events:
-        return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}",
-                            f"at most detector.window_events ({detector.window_events})",
-                            "The threshold needs a window with at least warmup events")]
+        return [
+            ConfigError(
+                f"{file}: detector.warmup",
+                f"found {detector.warmup}",
+                f"at most detector.window_events ({detector.window_events})",
+                "The threshold needs a window with at least warmup events",
+            )
+        ]
     return []

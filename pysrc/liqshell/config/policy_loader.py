@@ -14,14 +14,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import liqcore as lc
-from liqshell.errors import ConfigError
 from liqshell.config.policy_memory import remembering
+from liqshell.errors import ConfigError
 from liqshell.plugins import POLICY, is_file, load, place
 from liqshell.policies import RULES
 
 
-def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | None = None, parameters: dict[str, dict[str, Any]] | None = None,
-                only: Sequence[str] = ()) -> lc.Policy:
+def make_policy(
+    rule: str,
+    brackets: dict[str, dict[str, Any]],
+    digest: str | None = None,
+    parameters: dict[str, dict[str, Any]] | None = None,
+    only: Sequence[str] = (),
+) -> lc.Policy:
     """The policy of a rule. digest: what the file must be, None = whatever it is now. parameters: the rule's own numbers by symbol. only: symbols
     that it trades, () = all. ConfigError where there is no such policy."""
     default = next(iter(brackets.values()))
@@ -37,10 +42,10 @@ def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | No
         numbers = [parameters] if any((parameters or {}).values()) else []
         return made(default, brackets, *numbers) if _own_init(own) else made()
     except Exception as why:
-        raise ConfigError(rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}",
-                          "a class that is made as (default, brackets)") from why
+        raise ConfigError(
+            rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}", "a class that is made as (default, brackets)"
+        ) from why
 
 
 def _own_init(made: Any) -> bool:
-    return any("__init__" in vars(base) for base in made.__mro__[:made.__mro__.index(lc.Policy)])
-
+    return any("__init__" in vars(base) for base in made.__mro__[: made.__mro__.index(lc.Policy)])

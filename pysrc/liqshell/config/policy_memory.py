@@ -17,7 +17,7 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
     if kind.snapshot is not lc.Policy.snapshot or kind.restore is not lc.Policy.restore:
         return kind
 
-    class Remembering(kind):            # type: ignore[misc, valid-type]
+    class Remembering(kind):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: Any, **named: Any):
             super().__init__(*arguments, **named)
             self.__made = {name: _text(value) for name, value in vars(self).items()}
@@ -33,9 +33,12 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
                     kept[name] = value
                 elif name not in self.__made and name not in self.__warned:
                     self.__warned.add(name)
-                    _log.warning("%s.%s is a %s: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the "
-                                 "policy",
-                                 kind.__name__, name, type(value).__name__)
+                    _log.warning(
+                        "%s.%s is a %s: its content is lost at a restart. Use plain values, or define snapshot() and restore() in the policy",
+                        kind.__name__,
+                        name,
+                        type(value).__name__,
+                    )
             return repr(kept).encode() if kept else b""
 
         def restore(self, data: bytes) -> None:

@@ -13,7 +13,7 @@ from liqcore._version import __version__
 from liqshell.config.load import Config, presets
 from liqshell.fields import written
 
-DRAFT = "http://json-schema.org/draft-07/schema#"       # what editors of TOML understand
+DRAFT = "http://json-schema.org/draft-07/schema#"  # what editors of TOML understand
 
 
 def schema() -> dict[str, Any]:
@@ -31,8 +31,12 @@ def _field(name: str, one: dataclasses.Field[Any]) -> dict[str, Any]:
     if "pattern" in about:
         inner = about["section"]
         shape = _section(inner) if isinstance(inner, type) else dict(inner.metadata["rule"].schema)
-        return {"type": "object", "description": f"tables named by {about['expected']}", "patternProperties": {f"^({about['pattern']})$": shape},
-                "additionalProperties": False}
+        return {
+            "type": "object",
+            "description": f"tables named by {about['expected']}",
+            "patternProperties": {f"^({about['pattern']})$": shape},
+            "additionalProperties": False,
+        }
     if "section" in about:
         return _section(about["section"])
     rule = about["rule"]

@@ -18,10 +18,10 @@ SYMBOL = r"[A-Za-z0-9]{1,30}([-_][A-Z0-9]{1,12})*"
 SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
 VENUE_TEXT = f"a venue: {', '.join(NAMES)}"
 SYMBOLS_MAX = 1024
-ALL = "all"                      # [feed] symbols: a whole market
+ALL = "all"  # [feed] symbols: a whole market
 DETECTOR_NAME = r"[a-z][a-z0-9_-]{0,29}"
 FEATURES_MAX = 256
-GRADES = ("claimed", "contradicted")      # that a preset may have: the third, "verified", is given by `liqcore verify` only
+GRADES = ("claimed", "contradicted")  # that a preset may have: the third, "verified", is given by `liqcore verify` only
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ class RunConfig:
     trials: str = text("", r"[^\0]+", "a file: the trial log, shared by all runs that name it")
     mode: str = choice("paper", "paper", "live")
     seed: int = integer(0, 0, 2**63 - 1)
-    spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
+    spin: bool = flag(False)  # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
 
 
 def _venue_field() -> Any:
     """A venue that ships, or one of the user's that [venues] has made known."""
     shipped: Rule = choice("bybit", *NAMES).metadata["rule"]
+
     def read(found: Any) -> Any:
         return found if isinstance(found, str) and found in OWN_VENUES else shipped.read(found)
+
     return field(default="bybit", metadata={"rule": Rule(shipped.expected, read, shipped.schema)})
 
 
@@ -60,9 +62,10 @@ def code_problems(found: Mapping[str, Any], file: str, table: str, expected: str
 def own_venue_problems(found: Any, file: str, folder: Path) -> list[ConfigError]:
     """Make the venues of a table [venues] known; what is wrong with it."""
     if not isinstance(found, Mapping):
-        return []                             # said where sections are read
-    return code_problems(found, file, "venues", "'file.py:ADAPTER'",
-                         lambda name, code: use_venue(name, str(folder / code) if is_file(code) else code))
+        return []  # said where sections are read
+    return code_problems(
+        found, file, "venues", "'file.py:ADAPTER'", lambda name, code: use_venue(name, str(folder / code) if is_file(code) else code)
+    )
 
 
 def venue_named(name: str) -> str:
@@ -152,17 +155,29 @@ def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) 
             continue
         if bool(one.rest) != bool(one.ws):
             missing = "ws" if one.rest else "rest"
-            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
-                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
+            out.append(
+                ConfigError(
+                    f"{file}: {name}.{missing}",
+                    "not set, though the other address is",
+                    f"both rest and ws, or neither (then [{name}] environment decides)",
+                )
+            )
         if one.node and venue_named(venue) != "hyperliquid":
             out.append(ConfigError(f"{file}: {name}.node", f"set for {venue}", "hyperliquid: only its nodes write fills", "Remove the key"))
         places = adapter_of(venue).environments
         if not one.rest and one.environment not in places:
             out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}", f"one of {', '.join(map(repr, places))} at {venue}"))
         if not one.whole:
-            out += [ConfigError(f"{file}: {name}.{key}", f"found {value!r} together with a list of symbols", f"it only with symbols = {ALL!r}",
-                                "Remove the key, or remove contracts from the list") for key, value in
-                    (("exclude", list(one.exclude)), ("quote", one.quote), ("min_turnover_usd", one.min_turnover_usd)) if value]
+            out += [
+                ConfigError(
+                    f"{file}: {name}.{key}",
+                    f"found {value!r} together with a list of symbols",
+                    f"it only with symbols = {ALL!r}",
+                    "Remove the key, or remove contracts from the list",
+                )
+                for key, value in (("exclude", list(one.exclude)), ("quote", one.quote), ("min_turnover_usd", one.min_turnover_usd))
+                if value
+            ]
         if name == "feed":
             continue
         if venue_named(venue) == venue_named(feed.venue):
@@ -189,8 +204,12 @@ def made(name: str, doc: str, fields: Iterable[tuple[str, Any]]) -> Any:
 
 
 CASCADE_TABLE = parameters("cascade")
-DetectorConfig = made("DetectorConfig", "[detectors.cascade], for short [detector]: its parameters as the detector's own table has them. Values "
-                      "that are None were not set: see `Config.detector_values()`.", ((row.name, parameter(row)) for row in CASCADE_TABLE))
+DetectorConfig = made(
+    "DetectorConfig",
+    "[detectors.cascade], for short [detector]: its parameters as the detector's own table has them. Values "
+    "that are None were not set: see `Config.detector_values()`.",
+    ((row.name, parameter(row)) for row in CASCADE_TABLE),
+)
 
 
 @dataclass(frozen=True)
@@ -258,8 +277,9 @@ class LimitsConfig:
 
     def risk_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Risk."""
-        return vars(self) | {name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar", "fill_rate_min",
-                                                                                   "fill_rate_size")}
+        return vars(self) | {
+            name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar", "fill_rate_min", "fill_rate_size")
+        }
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from typing import Any
 
 from liqshell.config.sections import CASCADE_TABLE, DETECTOR_NAME, SYMBOL, SYMBOLS_MAX, DetectorConfig, PolicyOverride, made
 from liqshell.config.timetable import HoursConfig
-from liqshell.fields import Complaint, Rule, choice, flag, integer, timestamp, names, number, paths, shown, table, tables, text
+from liqshell.fields import Complaint, Rule, choice, flag, integer, names, number, paths, shown, table, tables, text, timestamp
 
 CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 OBJECTIVES = ("net", "mean_bps", "sharpe")
-AXIS_MAX = 10_000               # values of one parameter
+AXIS_MAX = 10_000  # values of one parameter
 DELAYS_MAX = 20
 
 
@@ -42,8 +42,15 @@ def rising(default: tuple[float, ...], low: float, high: float, unit: str, most:
         if any(b <= a for a, b in itertools.pairwise(out)):
             raise Complaint("numbers that rise")
         return out
-    return dataclasses.field(default=default, metadata={"rule": Rule(f"a list of at most {most} rising values, each {one.expected}", read,
-                                                                       {"type": "array", "maxItems": most, "items": one.schema})})
+
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "rule": Rule(
+                f"a list of at most {most} rising values, each {one.expected}", read, {"type": "array", "maxItems": most, "items": one.schema}
+            )
+        },
+    )
 
 
 def stepped(value: Any, expected: str) -> list[Any]:
@@ -66,8 +73,12 @@ def stepped(value: Any, expected: str) -> list[Any]:
 def several(one: Mapping[str, Any]) -> dict[str, Any]:
     """JSON Schema of the values of an axis."""
     bounds = {name: {"type": "number"} for name in ("from", "to", "step")}
-    return {"anyOf": [{"type": "array", "items": one, "minItems": 1, "maxItems": AXIS_MAX, "uniqueItems": True},
-                      {"type": "object", "properties": bounds, "required": list(bounds), "additionalProperties": False}]}
+    return {
+        "anyOf": [
+            {"type": "array", "items": one, "minItems": 1, "maxItems": AXIS_MAX, "uniqueItems": True},
+            {"type": "object", "properties": bounds, "required": list(bounds), "additionalProperties": False},
+        ]
+    }
 
 
 def axis(section: type, name: str) -> Any:
@@ -86,6 +97,7 @@ def axis(section: type, name: str) -> Any:
         if not 1 <= len(out) <= AXIS_MAX or len(set(out)) != len(out):
             raise Complaint(f"1 to {AXIS_MAX} values, each once")
         return tuple(out)
+
     expected = f"a list of values or {{from, to, step}}; each value {one.expected}"
     return dataclasses.field(default=(), metadata={"rule": Rule(expected, read, several(one.schema))})
 
@@ -137,8 +149,11 @@ class PolicyGrid:
     requotes: tuple[int, ...] = axis(PolicyOverride, "requotes")
 
 
-DetectorGrid = made("DetectorGrid", "Parameters of the cascade detector to try; each () = as [detector] says.",
-                    ((row.name, axis(DetectorConfig, row.name)) for row in CASCADE_TABLE))
+DetectorGrid = made(
+    "DetectorGrid",
+    "Parameters of the cascade detector to try; each () = as [detector] says.",
+    ((row.name, axis(DetectorConfig, row.name)) for row in CASCADE_TABLE),
+)
 
 
 @dataclass(frozen=True)
@@ -151,6 +166,7 @@ class HoursGrid:
 
 def axis_tables(expected: str) -> Any:
     """A table of values to try, whose keys are not known here: whoever knows them judges them. Each a list, or {from, to, step}."""
+
     def read(value: Any) -> Mapping[str, tuple[Any, ...]]:
         if not isinstance(value, Mapping):
             raise ValueError
@@ -161,6 +177,7 @@ def axis_tables(expected: str) -> Any:
                 raise Complaint(f"1 to {AXIS_MAX} values of {name}, each once")
             out[name] = tuple(listed)
         return MappingProxyType(out)
+
     rule = Rule(f"a table of {expected}", read, {"type": "object", "additionalProperties": several({"type": ["number", "string", "boolean"]})})
     return dataclasses.field(default_factory=lambda: MappingProxyType({}), metadata={"rule": rule})
 
@@ -216,8 +233,9 @@ class SweepConfig:
     hours: HoursGrid = table(HoursGrid)
     by: str = choice("auto", "auto", "kernel", "backtest")
     objective: str = choice("net", *OBJECTIVES)
-    heatmap: tuple[str, ...] = names(r"(policy|detector|parameters|hours|detectors\.[a-z][a-z0-9_-]*)\.[a-z][a-z0-9_]*",
-                                     "parameters such as 'policy.take_profit'", most=2)
+    heatmap: tuple[str, ...] = names(
+        r"(policy|detector|parameters|hours|detectors\.[a-z][a-z0-9_-]*)\.[a-z][a-z0-9_]*", "parameters such as 'policy.take_profit'", most=2
+    )
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
     workers: int = integer(0, 0, 1024, "threads, 0 = one a core")
@@ -226,6 +244,7 @@ class SweepConfig:
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """What is varied: 'policy.take_profit' -> its values, in a fixed order: detectors first (signals are shared by what follows)."""
+
         def of(part: str, grid: Any) -> dict[str, tuple[Any, ...]]:
             return {f"{part}.{f.name}": found for f in dataclasses.fields(grid) if (found := getattr(grid, f.name))}
 

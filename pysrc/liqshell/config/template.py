@@ -16,7 +16,7 @@ from liqshell.config.study_sections import DataConfig
 from liqshell.fields import SCALE, plain, set_values, written
 
 SCHEMA_FILE = "liqcore.schema.json"
-TAKEN = ("take_profit", "stop_loss")                # of a preset: what the example of a grid varies
+TAKEN = ("take_profit", "stop_loss")  # of a preset: what the example of a grid varies
 HEAD = """\
 #:schema ./{schema}
 # {summary}
@@ -30,8 +30,7 @@ def text_of(name: str, venue: str, symbols: Sequence[str], preset: Preset, store
     """The file. name: of the run; store: the folder of a store relative to the file, "" = none."""
     parts = [HEAD.format(schema=SCHEMA_FILE, summary=" ".join(preset.summary.split()), grade=preset.grade, preset=preset.name)]
     parts.append(_section("run", RunConfig, {"name": name}, skip=("spin", "seed")))
-    parts.append(_section("feed", FeedConfig, {"venue": venue, "environment": environment, "symbols": list(symbols)},
-                          only=("stale_after_s",)))
+    parts.append(_section("feed", FeedConfig, {"venue": venue, "environment": environment, "symbols": list(symbols)}, only=("stale_after_s",)))
     if store:
         span = "# start = 2026-03-04      # UTC; the span is [start, end)\n# end = 2026-03-05\n"
         parts.append(_section("data", DataConfig, {"store": store}) + span)
@@ -59,8 +58,15 @@ def _plain(title: str, values: Mapping[str, Any]) -> str:
     return "\n".join([f"# [{title}]", *(f"# {key} = {_toml(plain(value))}" for key, value in values.items())]) + "\n"
 
 
-def _section(title: str, section: type, given: Mapping[str, Any], *, shown: Mapping[str, Any] = MappingProxyType({}),
-             only: Sequence[str] | None = None, skip: Sequence[str] = ()) -> str:
+def _section(
+    title: str,
+    section: type,
+    given: Mapping[str, Any],
+    *,
+    shown: Mapping[str, Any] = MappingProxyType({}),
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+) -> str:
     """One table: what is given as it is, the rest commented. shown: values that hold instead of the defaults."""
     lines = [f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in given.items())]
     for one in dataclasses.fields(section):

@@ -25,11 +25,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import liqcore as lc
 from liqcore.timetable import WINDOWS_MAX
-from liqshell.errors import DataError
-from liqshell.input_file import regular
 from liqshell.config.sections import venue_named
+from liqshell.errors import DataError
+from liqshell.fields import Complaint, Rule, matching, names, number, paths, shown, timestamp
+from liqshell.input_file import regular
 from liqshell.venues.adapters import NAMES, is_known
-from liqshell.fields import Complaint, Rule, matching, names, timestamp, number, paths, shown
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALWAYS = "all"
@@ -77,6 +77,7 @@ def _ranges(names: Sequence[str], closed: bool, what: str) -> Any:
         found = value.replace(" ", "").lower()
         places(found, names, closed=closed)
         return found
+
     name = "|".join("".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in each) for each in names)
     one = f"({name})( *- *({name}{'' if closed else f'|{len(names)}'}))?"
     return dataclasses.field(default=ALWAYS, metadata={"rule": Rule(what, read, matching(f" *({ALWAYS}|{one}( *, *{one})*) *"))})
@@ -93,7 +94,7 @@ class HoursConfig:
 
 def _window(row: Any) -> Span:
     if not isinstance(row, Mapping) or not {"start", "end"} <= row.keys() <= {*COLUMNS}:
-        raise Complaint("tables {start = …, end = …, reason = \"…\", venue = \"…\"}, the last two optional")
+        raise Complaint('tables {start = …, end = …, reason = "…", venue = "…"}, the last two optional')
     try:
         start, end = _time(row["start"]), _time(row["end"])
     except (ValueError, TypeError):
@@ -116,9 +117,14 @@ def _windows() -> Any:
         if not isinstance(value, list) or len(value) > WINDOWS_MAX:
             raise ValueError
         return tuple(map(_window, value))
-    time = {"type": "string"}                    # as editors show TOML's dates
-    one = {"type": "object", "required": ["start", "end"], "additionalProperties": False,
-           "properties": {"start": time, "end": time, "reason": {"type": "string", "pattern": "^.{0,200}$"}, "venue": {"enum": ["", *NAMES]}}}
+
+    time = {"type": "string"}  # as editors show TOML's dates
+    one = {
+        "type": "object",
+        "required": ["start", "end"],
+        "additionalProperties": False,
+        "properties": {"start": time, "end": time, "reason": {"type": "string", "pattern": "^.{0,200}$"}, "venue": {"enum": ["", *NAMES]}},
+    }
     schema = {"type": "array", "maxItems": WINDOWS_MAX, "items": one}
     return dataclasses.field(default=(), metadata={"rule": Rule(f"a list of at most {WINDOWS_MAX:,} tables with start and end", read, schema)})
 
@@ -146,15 +152,21 @@ def timetable_settings(hours: HoursConfig, blackout: BlackoutConfig, instruments
             rows.append([max(span.start - lead, 0), span.end, n, span.reason])
     if len(rows) > WINDOWS_MAX:
         raise DataError("[blackout]", f"{len(rows):,} windows (one a contract, where they are of one venue of several)", f"at most {WINDOWS_MAX:,}")
-    found = {"hours": list(places(hours.utc, [str(n) for n in range(24)], closed=False)),
-             "weekdays": list(places(hours.weekdays, DAYS, closed=True)), "windows": rows}
+    found = {
+        "hours": list(places(hours.utc, [str(n) for n in range(24)], closed=False)),
+        "weekdays": list(places(hours.weekdays, DAYS, closed=True)),
+        "windows": rows,
+    }
     return found if any(found.values()) else {}
 
 
 def make_timetable(values: Mapping[str, Any]) -> lc.Timetable:
     """From settings["timetable"]."""
-    return lc.Timetable(hours=tuple(values.get("hours", ())), weekdays=tuple(values.get("weekdays", ())),
-                        windows=[(start, end, n) for start, end, n, _ in values.get("windows", ())])
+    return lc.Timetable(
+        hours=tuple(values.get("hours", ())),
+        weekdays=tuple(values.get("weekdays", ())),
+        windows=[(start, end, n) for start, end, n, _ in values.get("windows", ())],
+    )
 
 
 def describe_hours(values: Mapping[str, Any]) -> str:
@@ -171,8 +183,9 @@ def describe_hours(values: Mapping[str, Any]) -> str:
 
 def _calendars(blackout: BlackoutConfig) -> list[tuple[str, list[Span]]]:
     """(name, windows) of each calendar that ships and is named, and of each file."""
-    shipped = [(name, _table(f"{name}.csv", (resources.files("liqshell.config") / f"{name}.csv").read_text(encoding="utf-8")))
-               for name in blackout.calendars]
+    shipped = [
+        (name, _table(f"{name}.csv", (resources.files("liqshell.config") / f"{name}.csv").read_text(encoding="utf-8"))) for name in blackout.calendars
+    ]
     return [*shipped, *((file, read_windows(file)) for file in blackout.files)]
 
 
@@ -182,6 +195,7 @@ def ends(blackout: BlackoutConfig) -> list[tuple[str, int]]:
 
 
 # ---- files ----
+
 
 def read_windows(file: str | Path) -> list[Span]:
     """The windows of a CSV or an iCalendar file. DataError names file, line, what was found and what was expected."""
@@ -210,8 +224,11 @@ def _table(file: str, content: str) -> list[Span]:
     header = [name.strip().lower() for name in next(reader, [])]
     named = {"name", "at"} <= set(header) <= {*EVENT_COLUMNS}
     if not named and not {"start", "end"} <= set(header) <= {*COLUMNS}:
-        raise DataError(f"{file}:1", f"the columns {', '.join(header) or 'none'}", f"start, end and optionally {', '.join(COLUMNS[2:])}; or name, "
-                        f"at and optionally {', '.join(EVENT_COLUMNS[2:])}")
+        raise DataError(
+            f"{file}:1",
+            f"the columns {', '.join(header) or 'none'}",
+            f"start, end and optionally {', '.join(COLUMNS[2:])}; or name, at and optionally {', '.join(EVENT_COLUMNS[2:])}",
+        )
     out = []
     for row in reader:
         where = f"{file}:{reader.line_num}"
@@ -231,8 +248,11 @@ def _event(where: str, row: Mapping[str, str]) -> Span:
         at = datetime.fromisoformat(row["at"])
         before, after = (float(row.get(name) or usual) for name, usual in (("before_s", 1800), ("after_s", 5400)))
     except (ValueError, KeyError, ZoneInfoNotFoundError, OSError):
-        raise DataError(where, f"at {shown(row['at'])}, tz {shown(row.get('tz', ''))}", "a local time such as 2026-12-09T14:00, a zone such as "
-                        "America/New_York, and seconds before_s and after_s") from None
+        raise DataError(
+            where,
+            f"at {shown(row['at'])}, tz {shown(row.get('tz', ''))}",
+            "a local time such as 2026-12-09T14:00, a zone such as America/New_York, and seconds before_s and after_s",
+        ) from None
     if not row["name"] or not (0 <= before <= EVENT_S_MAX and 0 <= after <= EVENT_S_MAX):
         raise DataError(where, f"name {shown(row['name'])}, before_s {before:g}, after_s {after:g}", "a name, and seconds from 0 to 604800")
     if at.tzinfo and row.get("tz") and at.utcoffset() != at.astimezone(zone).utcoffset():
@@ -277,5 +297,6 @@ def _stamp(where: str, name: str, value: str) -> datetime:
             return datetime.strptime(value.strip(), form).replace(tzinfo=UTC)
         except ValueError:
             continue
-    raise DataError(where, f"found {shown(f'{name}:{value}')}", "a time in UTC such as 20260318T180000Z, or a day such as 20260318",
-                    "Export the calendar in UTC")
+    raise DataError(
+        where, f"found {shown(f'{name}:{value}')}", "a time in UTC such as 20260318T180000Z, or a day such as 20260318", "Export the calendar in UTC"
+    )

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from liqshell.config.load import Config
 from liqshell.config.timetable import ends
 from liqshell.doctor.facts import Facts, offset
-from liqshell.doctor.limits_text import contradictions, dead_man, exposure, describe_limits, money
+from liqshell.doctor.limits_text import contradictions, dead_man, describe_limits, exposure, money
 from liqshell.errors import ConfigError, LiqshellError
+from liqshell.fields import SCALE
 from liqshell.gateway.ownership import mode_fault
 from liqshell.live.start import Effect, Finding, decide, effect_of, sentence
-from liqshell.state.prefix import is_ours
 from liqshell.recording.streams import when
-from liqshell.fields import SCALE
+from liqshell.state.prefix import is_ours
 from liqshell.venues.bybit.orders import parse_order_link_id
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-BEFORE = ("config.live", "state")           # findings of a start that need no venue
-ASIDE = (*BEFORE, "venue", "transport", "symbols")      # and those that have lines of their own here
+BEFORE = ("config.live", "state")  # findings of a start that need no venue
+ASIDE = (*BEFORE, "venue", "transport", "symbols")  # and those that have lines of their own here
 DISK_MIN = 500 << 20
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 250.0, 1000.0
 RTT_WARN_MS, RTT_FAIL_MS = 50.0, 1000.0
@@ -44,8 +44,13 @@ class Check:
 def examine(config: Config, facts: Facts, *, live: bool = True) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
     if facts.offline:
-        return [Check("venue", OK, "--offline: clock, contracts, fees and account are not checked"), *_disk(facts), *_made(facts),
-                *_limits(config, facts), *_calendar(config, facts)]
+        return [
+            Check("venue", OK, "--offline: clock, contracts, fees and account are not checked"),
+            *_disk(facts),
+            *_made(facts),
+            *_limits(config, facts),
+            *_calendar(config, facts),
+        ]
     way, begins = list(_way(config, facts)), decide(config, facts)
     state = [_check(finding) for finding in begins if finding.id in BEFORE]
     if not live:
@@ -95,8 +100,12 @@ def _way(config: Config, facts: Facts) -> Iterator[Check]:
         return
     yield Check("venue", OK, f"{where} answers")
     if facts.unsafe is None and config.feed.rest and not facts.emulator:
-        yield Check("transport", WARN, f"[feed] rest is set, so requests signed with your key go to {facts.rest}",
-                    "Remove rest and ws unless that is intended")
+        yield Check(
+            "transport",
+            WARN,
+            f"[feed] rest is set, so requests signed with your key go to {facts.rest}",
+            "Remove rest and ws unless that is intended",
+        )
 
 
 def _clock(facts: Facts) -> Iterator[Check]:
@@ -120,8 +129,9 @@ def _clock(facts: Facts) -> Iterator[Check]:
     middle, high = trips[len(trips) // 2], trips[min(len(trips) - 1, math.ceil(0.9 * len(trips)))]
     text = f"round trip {middle:.1f} ms (median), {high:.1f} (90 %), {trips[-1]:.1f} (largest) of {len(trips)}"
     if middle > RTT_FAIL_MS:
-        yield Check("latency", FAIL, text + f"; above {RTT_FAIL_MS:.0f} ms an order cannot reach the venue within one second",
-                    "Run closer to the venue")
+        yield Check(
+            "latency", FAIL, text + f"; above {RTT_FAIL_MS:.0f} ms an order cannot reach the venue within one second", "Run closer to the venue"
+        )
     elif middle > RTT_WARN_MS:
         yield Check("latency", WARN, text + f"; the documented system needs a network below {RTT_WARN_MS:.0f} ms", "Run closer to the venue")
     else:
@@ -144,16 +154,18 @@ def _disk(facts: Facts) -> Iterator[Check]:
 def _judge(config: Config, facts: Facts) -> Iterator[Check]:
     """The fixed question and what came of it."""
     if isinstance(facts.trial, ConfigError):
-        yield Check("judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge there are no "
-                                                                                                                 "entries")
+        yield Check(
+            "judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge there are no entries"
+        )
     elif facts.trial is not None:
         answer, asked = facts.trial.answer, f"{config.judge.kind} {config.judge.model}".strip()
         text = f"{asked}: {answer.status} after {facts.trial.ms:.0f} ms, {answer.cost:.6f} US dollars a question"
         if answer.status not in ("ok", "vetoed_by_matrix"):
             yield Check("judge", FAIL, text, "`liqcore judge try` shows the complete question and answer")
         elif facts.trial.strict is False:
-            yield Check("judge", WARN, text + "; the server rejects the schema, so it is asked for a JSON object",
-                        "Use a server that supports json_schema")
+            yield Check(
+                "judge", WARN, text + "; the server rejects the schema, so it is asked for a JSON object", "Use a server that supports json_schema"
+            )
         elif facts.trial.ms > 1e3 * config.judge.timeout_s / 2:
             yield Check("judge", WARN, text + f"; more than half of judge.timeout_s ({config.judge.timeout_s:g} s)", "Use a faster model")
         else:
@@ -188,12 +200,18 @@ def _kept(facts: Facts) -> Iterator[Check]:
         yield Check("learnt", OK, f"{kept.path}: no learnt state; a start learns from recordings of earlier runs, or begins cold")
     else:
         head, rows = kept.learnt.head, kept.learnt.progress()
-        known = [f"{row['contract'].rpartition(':')[2]} {row['seen']}/{row['wanted']}"
-                 + (f" since {when(row['known_ns'])}" if row["known_ns"] else "") for row in rows]
+        known = [
+            f"{row['contract'].rpartition(':')[2]} {row['seen']}/{row['wanted']}" + (f" since {when(row['known_ns'])}" if row["known_ns"] else "")
+            for row in rows
+        ]
         holes = f" with {len(head['holes'])} interruptions" if head["holes"] else ""
         age_h = (facts.now_ns - kept.learnt.until_ns) / 3.6e12
-        yield Check("learnt", OK, f"{kept.path}: learnt from {when(head['since_ns'])}{holes}, ends {age_h:,.1f} h ago"
-                    + (f"; liquidations seen of those needed: {', '.join(known)}" if known else ""))
+        yield Check(
+            "learnt",
+            OK,
+            f"{kept.path}: learnt from {when(head['since_ns'])}{holes}, ends {age_h:,.1f} h ago"
+            + (f"; liquidations seen of those needed: {', '.join(known)}" if known else ""),
+        )
 
 
 def _markets(config: Config, facts: Facts) -> Iterator[Check]:
@@ -210,16 +228,21 @@ def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
         yield Check("symbols", FAIL, "[feed] symbols is empty", "Name the contracts to trade")
     equity = facts.wallet.equity if facts.wallet and live else config.paper.equity
     limits = config.limits
-    bounds = (("order_notional_max", limits.order_notional_max), ("exposure_max", limits.exposure_max),
-              ("leverage_max", limits.leverage_max * equity))
+    bounds = (
+        ("order_notional_max", limits.order_notional_max),
+        ("exposure_max", limits.exposure_max),
+        ("leverage_max", limits.leverage_max * equity),
+    )
     for symbol in config.feed.named:
         instrument, price = facts.instruments.get(symbol), facts.prices.get(symbol)
         if instrument is None:
             yield Check("symbols", FAIL, f"{symbol}: {facts.missing.get(f'instruments.{symbol}', 'unknown')}", "Remove it from [feed] symbols")
             continue
         least, most = instrument.qty(instrument.min_lots), instrument.qty(instrument.max_lots)
-        text = (f"{symbol}: trades; tick {instrument.tick_size}, lot {instrument.lot_size}, from {least:g} to {most:g}, "
-                f"at least {instrument.min_notional:g} of notional")
+        text = (
+            f"{symbol}: trades; tick {instrument.tick_size}, lot {instrument.lot_size}, from {least:g} to {most:g}, "
+            f"at least {instrument.min_notional:g} of notional"
+        )
         if price is None:
             yield Check("symbols", WARN, f"{text}; no price: {facts.missing.get(f'prices.{symbol}', 'not asked')}", "Try again")
             continue
@@ -228,14 +251,21 @@ def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
         lots = math.floor(size / price / float(instrument.lot_size) + 1e-9)
         qty = instrument.qty(lots)
         if lots < max(1, instrument.min_lots) or qty * price < instrument.min_notional:
-            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: too small to be placed",
-                        f"Raise the notional above {money(max(least * price, instrument.min_notional))}")
+            yield Check(
+                "symbols",
+                FAIL,
+                f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: too small to be placed",
+                f"Raise the notional above {money(max(least * price, instrument.min_notional))}",
+            )
         elif instrument.max_lots and lots > instrument.max_lots:
             yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above the largest order", "Lower the notional")
         elif over := next((f"{name} ({money(bound)})" for name, bound in bounds if qty * price > bound), ""):
-            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above [limits] {over}, so every entry is "
-                                         "refused",
-                        "Lower the notional, or raise the limit")
+            yield Check(
+                "symbols",
+                FAIL,
+                f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above [limits] {over}, so every entry is refused",
+                "Lower the notional, or raise the limit",
+            )
         else:
             yield Check("symbols", OK, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}")
 
@@ -250,8 +280,9 @@ def _account(config: Config, facts: Facts, findings: list[Finding]) -> Iterator[
     yield from _leverage(config, facts)
     yield from _foreign(facts)
     verdict = WARN if facts.dead_man is None or "DERIVATIVES" in facts.dead_man else OK
-    yield Check("dead_man", verdict, dead_man(facts.dead_man),
-                "" if verdict == OK else "Leave it off, or test its effect on stops with a small position")
+    yield Check(
+        "dead_man", verdict, dead_man(facts.dead_man), "" if verdict == OK else "Leave it off, or test its effect on stops with a small position"
+    )
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
@@ -262,8 +293,9 @@ def _rights(facts: Facts) -> Iterator[Check]:
     if key.may_transfer:
         yield Check("keys.transfer", WARN, f"the key may also move money between accounts ({', '.join(key.may_transfer)})", "Remove that right")
     if not key.ips:
-        yield Check("keys.address", WARN, "the key works from any address",
-                    "Bind it to this machine's address, so that a stolen key is useless elsewhere")
+        yield Check(
+            "keys.address", WARN, "the key works from any address", "Bind it to this machine's address, so that a stolen key is useless elsewhere"
+        )
     else:
         yield Check("keys.address", OK, f"the key is bound to {len(key.ips)} address{'es' if len(key.ips) > 1 else ''}")
     if key.expires:
@@ -278,19 +310,26 @@ def _fees(config: Config, facts: Facts) -> Iterator[Check]:
     for symbol in config.feed.named:
         found = facts.fees.get(symbol)
         if found is None:
-            yield Check("fees", WARN, f"{symbol}: fee rates: {facts.missing.get(f'fees.{symbol}', 'none given')} (demo trading has none)",
-                        "Compare the fees of the first trades with [paper] maker_fee and taker_fee")
+            yield Check(
+                "fees",
+                WARN,
+                f"{symbol}: fee rates: {facts.missing.get(f'fees.{symbol}', 'none given')} (demo trading has none)",
+                "Compare the fees of the first trades with [paper] maker_fee and taker_fee",
+            )
             continue
         values = config.policy_for(symbol)
         text = f"{symbol}: maker {found.maker:.4%}, taker {found.taker:.4%}; configured {maker:.4%} and {taker:.4%}"
         entry = found.maker if values.entry == "post_only" else found.taker
         target = values.take_profit / SCALE
         if target and entry + found.maker >= target:
-            yield Check("fees", FAIL, f"{text}; a take-profit of {target:.4%} does not cover the fees",
-                        "Widen take_profit, or get a better fee tier")
+            yield Check("fees", FAIL, f"{text}; a take-profit of {target:.4%} does not cover the fees", "Widen take_profit, or get a better fee tier")
         elif found.maker > maker + 1e-12 or found.taker > taker + 1e-12:
-            yield Check("fees", WARN, text + ": backtests with this configuration are too optimistic",
-                        "Set [paper] maker_fee and taker_fee to the account's rates")
+            yield Check(
+                "fees",
+                WARN,
+                text + ": backtests with this configuration are too optimistic",
+                "Set [paper] maker_fee and taker_fee to the account's rates",
+            )
         else:
             yield Check("fees", OK, text)
 
@@ -308,16 +347,26 @@ def _leverage(config: Config, facts: Facts) -> Iterator[Check]:
         # where the venue would close by force, as a share of the entry price; maintenance margin as configured
         room = 1.0 / leverage - config.paper.maintenance_margin / SCALE if leverage else 1.0
         if isolated and leverage and room <= values.stop_loss / SCALE:
-            yield Check("leverage", FAIL, f"{text}: the liquidation price ({room:.2%} away) is nearer than the stop "
-                                          f"({values.stop_loss / SCALE:.2%})",
-                        "Lower the leverage")
+            yield Check(
+                "leverage",
+                FAIL,
+                f"{text}: the liquidation price ({room:.2%} away) is nearer than the stop ({values.stop_loss / SCALE:.2%})",
+                "Lower the leverage",
+            )
         elif leverage > config.limits.leverage_max:
-            yield Check("leverage", WARN,
-                        f"{text}; [limits] leverage_max is {config.limits.leverage_max:g}. Exposure stays below that in any case",
-                        "Lower the leverage at the venue")
+            yield Check(
+                "leverage",
+                WARN,
+                f"{text}; [limits] leverage_max is {config.limits.leverage_max:g}. Exposure stays below that in any case",
+                "Lower the leverage at the venue",
+            )
         elif leverage and facts.wallet and config.limits.positions_max and _margin(config, facts, leverage) > facts.wallet.available:
-            yield Check("leverage", WARN, f"{text}: full positions need {money(_margin(config, facts, leverage))} of margin, "
-                        f"{money(facts.wallet.available)} is available", "Raise the leverage up to leverage_max, or lower the notional")
+            yield Check(
+                "leverage",
+                WARN,
+                f"{text}: full positions need {money(_margin(config, facts, leverage))} of margin, {money(facts.wallet.available)} is available",
+                "Raise the leverage up to leverage_max, or lower the notional",
+            )
         else:
             yield Check("leverage", OK, text)
 
@@ -342,8 +391,12 @@ def _foreign(facts: Facts) -> Iterator[Check]:
         runs[f"{order.symbol}: {who}"] = runs.get(f"{order.symbol}: {who}", 0) + 1
     for what, count in sorted(runs.items()):
         verdict = OK if what.endswith(": ours") else WARN
-        yield Check("orders", verdict, f"{count} open order{'s' if count > 1 else ''}, {what}",
-                    "A live start keeps what its state folder knows and touches nothing else")
+        yield Check(
+            "orders",
+            verdict,
+            f"{count} open order{'s' if count > 1 else ''}, {what}",
+            "A live start keeps what its state folder knows and touches nothing else",
+        )
     if not runs:
         yield Check("orders", OK, "no open orders")
 

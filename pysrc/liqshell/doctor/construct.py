@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import liqcore as lc
-from liqshell.recording import journal
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, DataError, LiqshellError
+from liqshell.recording import journal
 from liqshell.run.pipeline import LiveStart, Pipeline, make_paper, settings
 
 
@@ -34,8 +34,18 @@ def construct(config: Config, known: Mapping[str, lc.Instrument], speed: float =
     out += _of_data(config)
     for source in config.warm.sources:
         if not Path(source).exists():
-            out.append(Made("warm", "", ConfigError("[warm] sources", f"{source}: no such file or folder", "a run, a recording, a store or a file",
-                                                    "Correct the path, or remove it")))
+            out.append(
+                Made(
+                    "warm",
+                    "",
+                    ConfigError(
+                        "[warm] sources",
+                        f"{source}: no such file or folder",
+                        "a run, a recording, a store or a file",
+                        "Correct the path, or remove it",
+                    ),
+                )
+            )
     if config.run.mode == "live" and config.live.via == "ccxt":
         from liqshell.live.ccxt_account import refuse_without_consent
 
@@ -74,7 +84,7 @@ def _of_data(config: Config) -> Iterator[Made]:
     contracts: list[lc.Instrument] = []
     try:
         if data.store:
-            from liqshell import store                    # pyarrow
+            from liqshell import store  # pyarrow
 
             opened = store.open(data.store)
             try:

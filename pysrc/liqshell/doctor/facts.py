@@ -20,26 +20,26 @@ from liqshell.config.sections import FeedConfig
 from liqshell.doctor.construct import Made, construct
 from liqshell.doctor.kept import Kept, read_kept
 from liqshell.errors import ConfigError, VenueError
-from liqshell.venues.effects import Answer, Call
 from liqshell.judge.trial import Trial, try_judge
 from liqshell.live.instruments import fetch_instruments
-from liqshell.live.start import AccountFacts, ask_account
 from liqshell.live.rest import Rest
+from liqshell.live.start import AccountFacts, ask_account
+from liqshell.live.venue_clock import venue_clock
 from liqshell.rest import paged, walk_async
 from liqshell.state.folder import read_state
 from liqshell.transport import endpoints, tls_context
-from liqshell.live.venue_clock import venue_clock
-from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit import instruments as bybit_instruments
 from liqshell.venues.bybit import rest_requests as bybit_rest
-from liqshell.venues.bybit.rest_responses import FeeRate, Parsed
+from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.rest_responses import FeeRate, Parsed
 from liqshell.venues.bybit.signing import RECV_WINDOW_MS, Keys
+from liqshell.venues.effects import Answer, Call
 from liqshell.venues.reports import OrderState
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
-PAUSE_S = 0.05                      # between samples of the clock: ten samples stay far from every rate limit
+PAUSE_S = 0.05  # between samples of the clock: ten samples stay far from every rate limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Facts(AccountFacts):
 
     with_keys: bool = False
     rest: str = ""
-    emulator: str = ""                                             # label of an emulated market, "" = a real venue (or paper without one)
+    emulator: str = ""  # label of an emulated market, "" = a real venue (or paper without one)
     speed: float = 1.0
     samples: list[Sample] = field(default_factory=list)
     prices: dict[str, float] = field(default_factory=dict)
@@ -77,11 +77,11 @@ class Facts(AccountFacts):
     dead_man: Mapping[str, float] | None = None
     disks: list[Disk] = field(default_factory=list)
     kept: Kept | None = None
-    now_ns: int = 0                                                # of the market
-    markets: dict[str, str] = field(default_factory=dict)          # venue -> the contracts of a whole market, in words
-    made: list[Made] = field(default_factory=list)                 # what a start would construct
-    trial: Trial | ConfigError | None = None                       # of the judge; None = there is none to ask
-    offline: bool = False                                          # the venue was not asked, because nobody wanted it
+    now_ns: int = 0  # of the market
+    markets: dict[str, str] = field(default_factory=dict)  # venue -> the contracts of a whole market, in words
+    made: list[Made] = field(default_factory=list)  # what a start would construct
+    trial: Trial | ConfigError | None = None  # of the judge; None = there is none to ask
+    offline: bool = False  # the venue was not asked, because nobody wanted it
 
 
 class Venue:
@@ -152,7 +152,7 @@ async def _venue(config: Config, keys: Keys | None, facts: Facts, samples: int) 
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
     facts.now_ns = clock.now_ns() if clock is not None else time.time_ns()
     facts.kept = read_kept(config, facts.now_ns, facts.speed) if config.warm.keep else None
-    signed = keys is not None and facts.unsafe is None               # else examine() says why nothing was
+    signed = keys is not None and facts.unsafe is None  # else examine() says why nothing was
     venue = Venue(feed.rest_url, keys if signed else None, clock, tls)
     try:
         await _clock(venue, facts, samples)
@@ -172,8 +172,9 @@ async def _connections(feed: FeedConfig, facts: Facts) -> None:
         if url:
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    transport, _ = await picows.ws_connect(picows.WSListener, url, max_redirects=0,
-                                                           ssl_context=tls_context(feed.ca, url) if url.startswith("wss:") else None)
+                    transport, _ = await picows.ws_connect(
+                        picows.WSListener, url, max_redirects=0, ssl_context=tls_context(feed.ca, url) if url.startswith("wss:") else None
+                    )
                 transport.disconnect()
             except (OSError, picows.WSError, TimeoutError) as why:
                 facts.closed[name] = f"{url}: {type(why).__name__}: {why}".rstrip(": ")
@@ -266,6 +267,8 @@ async def _account(venue: Venue, facts: Facts, symbols: tuple[str, ...]) -> None
     for symbol in symbols:
         rates = take(f"fees.{symbol}", await venue.get(bybit_rest.fee_rates(symbol), answers.parse_fee_rates)) or ()
         facts.fees |= {rate.symbol: rate for rate in rates if rate.symbol == symbol}
-    facts.orders = take("orders", await walk_async(paged(lambda cursor: bybit_rest.open_orders(cursor=cursor)),
-                                                   lambda request: venue.get(request, answers.parse_orders)))
+    facts.orders = take(
+        "orders",
+        await walk_async(paged(lambda cursor: bybit_rest.open_orders(cursor=cursor)), lambda request: venue.get(request, answers.parse_orders)),
+    )
     facts.dead_man = take("dead_man", await venue.get(bybit_rest.dcp_info(), answers.parse_dcp_info))

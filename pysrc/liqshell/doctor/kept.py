@@ -8,8 +8,8 @@ import liqcore as lc
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, DataError
 from liqshell.run.pipeline import make_engine, settings
-from liqshell.state.learnt import Learnt, learnt_file, load
 from liqshell.run.warm_up import policies_of
+from liqshell.state.learnt import Learnt, learnt_file, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ def read_kept(config: Config, now_ns: int, speed: float = 1.0) -> Kept:
         found.fit(policies_of(values), make_engine(values, trust=True), str(path))
         age_h = (now_ns - found.until_ns) / 3.6e12
         if not 0.0 <= age_h <= config.warm.age_max_h:
-            return Kept(str(path), None, f"{path}: its state ends {age_h:,.1f} h ago; expected from 0 to [warm] age_max_h = "
-                                         f"{config.warm.age_max_h:g}")
+            return Kept(
+                str(path), None, f"{path}: its state ends {age_h:,.1f} h ago; expected from 0 to [warm] age_max_h = {config.warm.age_max_h:g}"
+            )
     except (DataError, ConfigError, ValueError, TypeError) as why:
         return Kept(str(path), None, str(why))
     return Kept(str(path), found)

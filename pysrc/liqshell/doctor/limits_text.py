@@ -9,7 +9,7 @@ from liqshell.config.load import Config
 from liqshell.config.sections import LimitsConfig
 from liqshell.fields import SCALE
 
-GAP = 0.05                          # a jump past every stop that is worth being shown: what a flash crash has done
+GAP = 0.05  # a jump past every stop that is worth being shown: what a flash crash has done
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def exposure(config: Config, equity: float, maker: float, taker: float) -> Expos
         risks[symbol] = values.stop_loss / SCALE + entry + taker
     # one position a symbol; the largest of them together, within what the limits leave
     alike = limits.positions_max if config.feed.whole else 1
-    sizes = sorted([(each[s], risks[s]) for s in each] * alike, reverse=True)[:limits.positions_max]
+    sizes = sorted([(each[s], risks[s]) for s in each] * alike, reverse=True)[: limits.positions_max]
     room = min(limits.exposure_max, limits.leverage_max * equity)
     held = stopped = 0.0
     for size, risk in sizes:
@@ -54,7 +54,8 @@ def describe_limits(config: Config, equity: float, maker: float, taker: float) -
     limits, worst = config.limits, exposure(config, equity, maker, taker)
     return [
         f"At most {limits.positions_max} positions at once, one a contract; each trade is "
-        + ", ".join(f"{money(size)} in {symbol}" for symbol, size in worst.sizes.items()) + ".",
+        + ", ".join(f"{money(size)} in {symbol}" for symbol, size in worst.sizes.items())
+        + ".",
         f"No order above {money(limits.order_notional_max)}; positions and open orders together never above {money(limits.exposure_max)} nor "
         f"{limits.leverage_max:g} times the equity ({money(limits.leverage_max * equity)} now).",
         f"At most {limits.orders_per_minute_max} orders a minute and {limits.orders_per_signal_max} a signal; above that, trading halts until a "
@@ -73,8 +74,13 @@ def describe_limits(config: Config, equity: float, maker: float, taker: float) -
 def contradictions(limits: LimitsConfig) -> list[str]:
     """Limits above what the written system allows: leverage never above 10, a day's loss of 1 %, a week's of 2 %, 3 orders a signal."""
     out = []
-    for name, bound, shown in (("leverage_max", 10.0, "10"), ("daily_loss_max", 0.01 * SCALE, "0.01"), ("weekly_loss_max", 0.02 * SCALE, "0.02"),
-                               ("orders_per_signal_max", 3, "3"), ("positions_max", 4, "4")):
+    for name, bound, shown in (
+        ("leverage_max", 10.0, "10"),
+        ("daily_loss_max", 0.01 * SCALE, "0.01"),
+        ("weekly_loss_max", 0.02 * SCALE, "0.02"),
+        ("orders_per_signal_max", 3, "3"),
+        ("positions_max", 4, "4"),
+    ):
         if getattr(limits, name) > bound:
             found = getattr(limits, name)
             out.append(f"{name} = {found / SCALE if name.endswith('loss_max') else found:g} is above {shown}")
@@ -83,16 +89,20 @@ def contradictions(limits: LimitsConfig) -> list[str]:
 
 def dead_man(switches: Mapping[str, float] | None) -> str:
     """What becomes of our orders if this machine dies."""
-    own = ("If this machine or its connection fails, the venue does nothing: stops rest there and protect positions. A resting entry stays until "
-           "liqcore is back, with its stop attached; the venue does not apply its time to live or the time limit of a position")
+    own = (
+        "If this machine or its connection fails, the venue does nothing: stops rest there and protect positions. A resting entry stays until "
+        "liqcore is back, with its stop attached; the venue does not apply its time to live or the time limit of a position"
+    )
     if switches is None:
         return own + ". The venue did not answer whether this account has a dead-man switch."
     if "DERIVATIVES" not in switches:
         have = f" (it has one for {', '.join(sorted(switches))}, which does not apply to these contracts)" if switches else ""
         return own + f". This account has no dead-man switch for derivatives{have}: the venue gives one to institutional clients only."
-    return (f"This account has a dead-man switch: {switches['DERIVATIVES']:g} s after the last connection that subscribed to dcp.future is gone, "
-            "the venue cancels the open orders of the product. The documentation does not say whether it also cancels the stops of positions, "
-            f"which would leave them naked. So liqcore does not subscribe to it, and it never fires for liqcore's connections. {own}.")
+    return (
+        f"This account has a dead-man switch: {switches['DERIVATIVES']:g} s after the last connection that subscribed to dcp.future is gone, "
+        "the venue cancels the open orders of the product. The documentation does not say whether it also cancels the stops of positions, "
+        f"which would leave them naked. So liqcore does not subscribe to it, and it never fires for liqcore's connections. {own}."
+    )
 
 
 def money(value: float) -> str:

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from liqshell.recording import reader as recording
 from liqshell.errors import DataError
-from liqshell.formats import delimited, table_rows, compression
+from liqshell.formats import compression, delimited, table_rows
 from liqshell.formats.hyperliquid_fills import is_hourly
 from liqshell.formats.reading import ALL, FEED_LATENCY_MS, Options, Reading
 from liqshell.formats.validate import Findings, Gap, Limits, Sizes
 from liqshell.input_file import regular
+from liqshell.recording import reader as recording
 
 if TYPE_CHECKING:
     from liqshell.formats.carried_state import Carried
@@ -36,21 +36,38 @@ FORMATS = {
     "lean": "LEAN's zips of quote bars, and its funding rates",
     "columns": "tables of a known layout, or any with a column map",
     "recording": "recordings of frames: liqcore's runs, S4's hourly files, captures of cryptofeed and of hftbacktest's collector, raw frames, "
-                 "REST pages",
+    "REST pages",
     "tardis": "CSV of tardis.dev",
     "binance": "Binance's public archives: aggTrades, trades, bookTicker, liquidationSnapshot",
     "bybit_trades": "Bybit's public trade archives",
     "event_table": "event tables of ours",
 }
 _MODULES = {"recording": "recordings"}
-_READERS = {"parquet": "Parquet", "hftbacktest": "HftBacktest", "hyperliquid_fills": "NodeFills", "lean": "Lean", "columns": "Mapped",
-            "recording": "Recordings", "tardis": "Tardis", "binance": "Binance", "bybit_trades": "BybitTrades", "event_table": "EventTable"}
-_CAPTURE = re.compile(r".+\.ws\.\d+(\.\d+)?")       # cryptofeed's: BYBIT.ws.1.0
+_READERS = {
+    "parquet": "Parquet",
+    "hftbacktest": "HftBacktest",
+    "hyperliquid_fills": "NodeFills",
+    "lean": "Lean",
+    "columns": "Mapped",
+    "recording": "Recordings",
+    "tardis": "Tardis",
+    "binance": "Binance",
+    "bybit_trades": "BybitTrades",
+    "event_table": "EventTable",
+}
+_CAPTURE = re.compile(r".+\.ws\.\d+(\.\d+)?")  # cryptofeed's: BYBIT.ws.1.0
 # what liqcore itself writes: the name of the file, what stands in its first bytes, and what it is
-_OWN = (("run.json", b'"abi"', "the settings of a run"), ("audit.bin", b"", "the audit of a run"), ("image.bin", b"", "the state of a live run"),
-        ("truth.json", b'"start_ns"', "the cascades of a generated market"), ("report.json", b'"report_version"', "the report of a run"),
-        ("report.html", b"<!doctype", "the report of a run"), ("trades.csv", b"n,symbol,side,cascade,signal_ns,", "the positions of a run"),
-        ("gate.json", b'"rehearsal"', "the judgement of `liqcore gate`"), ("trials.jsonl", b'"settings"', "the trial log"))
+_OWN = (
+    ("run.json", b'"abi"', "the settings of a run"),
+    ("audit.bin", b"", "the audit of a run"),
+    ("image.bin", b"", "the state of a live run"),
+    ("truth.json", b'"start_ns"', "the cascades of a generated market"),
+    ("report.json", b'"report_version"', "the report of a run"),
+    ("report.html", b"<!doctype", "the report of a run"),
+    ("trades.csv", b"n,symbol,side,cascade,signal_ns,", "the positions of a run"),
+    ("gate.json", b'"rehearsal"', "the judgement of `liqcore gate`"),
+    ("trials.jsonl", b'"settings"', "the trial log"),
+)
 SUFFIXES = (*recording.SUFFIXES, ".csv", ".csv.gz", ".csv.zst", ".zip", ".npz", ".npy", ".parquet", ".lz4", ".gz")
 
 
@@ -71,16 +88,21 @@ def sniff(path: str | Path) -> str:
     begins = f"; it begins {first[:60]!r}" if first else ""
     if path.is_file():
         table_rows.refuse_encoding(path, compression.head(path, 1 << 12))
-    raise DataError(str(path), f"no known format{begins}", "; ".join(FORMATS.values()),
-                    "For a table, `liqcore columns FILE` proposes a map of its columns")
+    raise DataError(
+        str(path), f"no known format{begins}", "; ".join(FORMATS.values()), "For a table, `liqcore columns FILE` proposes a map of its columns"
+    )
 
 
 def refuse_own(path: Path) -> None:
     """DataError where a file is of a run, a report or a study, and none of a market."""
     for name, mark, what in _OWN:
         if path.name == name and mark in compression.head(path, 1 << 12):
-            raise DataError(str(path), f"{what}, an output of liqcore", "market data",
-                            f"The recording is in the folder {recording.FRAMES} of the run: give the folder of the run")
+            raise DataError(
+                str(path),
+                f"{what}, an output of liqcore",
+                "market data",
+                f"The recording is in the folder {recording.FRAMES} of the run: give the folder of the run",
+            )
 
 
 def is_named(path: Path) -> bool:

@@ -16,8 +16,8 @@ import numpy as np
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
-from liqshell.formats import delimited, compression
-from liqshell.formats.delimited import INTEGER, NUMBER, LABEL, Columns, Layout
+from liqshell.formats import compression, delimited
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, Columns, Layout
 from liqshell.formats.reading import CENSORED, SYMBOL, Reading, blank
 from liqshell.formats.validate import Block
 
@@ -33,20 +33,52 @@ LAYOUTS = {
     "liquidationSnapshot": ((_LIQUIDATIONS, False), (("symbol", *_LIQUIDATIONS), False)),
 }
 # header word -> our name, for the headers that Binance has used
-_ALIASES = {"agg_trade_id": "id", "quantity": "qty", "first_trade_id": "first_id", "last_trade_id": "last_id", "transact_time": "time",
-            "timestamp": "time", "base_qty": "qty", "update_id": "id", "best_bid_price": "bid", "best_bid_qty": "bid_qty", "best_ask_price": "ask",
-            "best_ask_qty": "ask_qty", "transaction_time": "time", "original_quantity": "original_qty", "last_fill_quantity": "last_fill_qty",
-            "order_status": "status", "accumulated_fill_quantity": "filled_qty", "buyer_is_market_maker": "is_buyer_maker",
-            "best_price_match": "is_best_match",
-            "isbuyermaker": "is_buyer_maker", "isbestmatch": "is_best_match", "quoteqty": "quote_qty"}
-_READ = {"id": INTEGER, "price": NUMBER, "qty": NUMBER, "time": INTEGER, "is_buyer_maker": LABEL, "bid": NUMBER, "bid_qty": NUMBER, "ask": NUMBER,
-         "ask_qty": NUMBER, "side": LABEL, "original_qty": NUMBER, "average_price": NUMBER, "filled_qty": NUMBER, "symbol": LABEL}
+_ALIASES = {
+    "agg_trade_id": "id",
+    "quantity": "qty",
+    "first_trade_id": "first_id",
+    "last_trade_id": "last_id",
+    "transact_time": "time",
+    "timestamp": "time",
+    "base_qty": "qty",
+    "update_id": "id",
+    "best_bid_price": "bid",
+    "best_bid_qty": "bid_qty",
+    "best_ask_price": "ask",
+    "best_ask_qty": "ask_qty",
+    "transaction_time": "time",
+    "original_quantity": "original_qty",
+    "last_fill_quantity": "last_fill_qty",
+    "order_status": "status",
+    "accumulated_fill_quantity": "filled_qty",
+    "buyer_is_market_maker": "is_buyer_maker",
+    "best_price_match": "is_best_match",
+    "isbuyermaker": "is_buyer_maker",
+    "isbestmatch": "is_best_match",
+    "quoteqty": "quote_qty",
+}
+_READ = {
+    "id": INTEGER,
+    "price": NUMBER,
+    "qty": NUMBER,
+    "time": INTEGER,
+    "is_buyer_maker": LABEL,
+    "bid": NUMBER,
+    "bid_qty": NUMBER,
+    "ask": NUMBER,
+    "ask_qty": NUMBER,
+    "side": LABEL,
+    "original_qty": NUMBER,
+    "average_price": NUMBER,
+    "filled_qty": NUMBER,
+    "symbol": LABEL,
+}
 _NAME = re.compile(rf"({SYMBOL})-(aggTrades|trades|bookTicker|liquidationSnapshot)\b")
 _FLAG = {"true", "false", "0", "1"}
 _SIDE = {"buy", "sell"}
 FORCED_ORDER = {"buy": int(Side.SHORT), "sell": int(Side.LONG)}
-TAKER = {"true": int(Side.SHORT), "1": int(Side.SHORT), "false": int(Side.LONG), "0": int(Side.LONG)}     # the buyer was the maker: the taker sold
-MICROSECONDS_FROM = 10_000_000_000_000      # of a time: milliseconds reach it in 2286
+TAKER = {"true": int(Side.SHORT), "1": int(Side.SHORT), "false": int(Side.LONG), "0": int(Side.LONG)}  # the buyer was the maker: the taker sold
+MICROSECONDS_FROM = 10_000_000_000_000  # of a time: milliseconds reach it in 2286
 
 
 def layout_of(first: str) -> tuple[str, Layout, bool] | None:
@@ -101,15 +133,21 @@ class Binance(Reading):
         name = next((m for text in (self.path.name, *compression.members(self.path)) if (m := _NAME.match(Path(text).name))), None)
         symbol = self.options.symbol or (name[1] if name else "")
         if not symbol and "symbol" not in self.layout.columns:
-            raise DataError(str(self.path), "neither the file nor its name gives the contract",
-                            "a name such as BTCUSDT-aggTrades-2024-08-05.zip", "Rename it, or give symbol=...")
+            raise DataError(
+                str(self.path),
+                "neither the file nor its name gives the contract",
+                "a name such as BTCUSDT-aggTrades-2024-08-05.zip",
+                "Rename it, or give symbol=...",
+            )
         self._venue = self.options.venue or self._guess(symbol, spot)
         self._symbol = symbol
         self._mine = self.instrument(self._venue, symbol) if symbol else -1
         self.note(f"no time of receipt: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
         if self._venue == "binance_cm":
-            self.note("quantities are contracts of 100 USD (BTC) or 10 USD (others), each worth less coin the higher the price; the notional of "
-                      "liquidations is stated, that of trades is quantity x that value")
+            self.note(
+                "quantities are contracts of 100 USD (BTC) or 10 USD (others), each worth less coin the higher the price; the notional of "
+                "liquidations is stated, that of trades is quantity x that value"
+            )
 
     def _guess(self, symbol: str, spot: bool) -> str:
         """Spot by the number of columns, coin-margined by the name; folders of the archive, where kept, say it outright."""
@@ -130,7 +168,7 @@ class Binance(Reading):
     def _times(self, columns: Columns, kind: int) -> EventColumns:
         events = blank(columns.rows, kind)
         ts = columns.integers("time")
-        ts = np.where((ts >= 0) & (ts < 1 << 53), ts, 0)         # what is refused must not overflow first
+        ts = np.where((ts >= 0) & (ts < 1 << 53), ts, 0)  # what is refused must not overflow first
         events["ts_event"] = np.where(ts >= MICROSECONDS_FROM, ts * 1000, ts % MICROSECONDS_FROM * 1_000_000)
         events["ts_recv"] = events["ts_event"] + self.options.feed_latency_ns
         events["instrument"] = self._mine

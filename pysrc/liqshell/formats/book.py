@@ -6,7 +6,7 @@ import heapq
 import math
 
 BID, ASK = 0, 1
-REPEAT_NS = 3_000_000_000       # a book that speaks while its best levels rest gives them again once in so long: a quote is no older than its book
+REPEAT_NS = 3_000_000_000  # a book that speaks while its best levels rest gives them again once in so long: a quote is no older than its book
 
 
 class Top:
@@ -17,7 +17,7 @@ class Top:
 
     def __init__(self) -> None:
         self.sizes: tuple[dict[float, float], dict[float, float]] = {}, {}
-        self._heaps: tuple[list[float], list[float]] = [], []      # bids as negative prices: both give their smallest
+        self._heaps: tuple[list[float], list[float]] = [], []  # bids as negative prices: both give their smallest
 
     def clear(self) -> None:
         for side in (BID, ASK):

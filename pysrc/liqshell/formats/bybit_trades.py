@@ -16,20 +16,31 @@ import numpy as np
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT, Columns, Layout
 from liqshell.formats.reading import SYMBOL, Reading, blank
 from liqshell.formats.validate import Block
 
 FUTURES = {"timestamp": NUMBER, "symbol": LABEL, "side": LABEL, "size": NUMBER, "price": NUMBER, "trdMatchID": TEXT}
 SPOT = {"id": INTEGER, "timestamp": INTEGER, "price": NUMBER, "volume": NUMBER, "side": LABEL}
-TURNED_ROWS_MAX = 50_000_000        # of a file in falling order: it must fit in memory
+TURNED_ROWS_MAX = 50_000_000  # of a file in falling order: it must fit in memory
 TAKER = {"buy": int(Side.LONG), "sell": int(Side.SHORT)}
 _NAME = re.compile(rf"({SYMBOL}?)[_-]?\d{{4}}-\d\d")
 
 
 # a first line that is a row already: the columns that it has
-_FUTURES_NAMES = ("timestamp", "symbol", "side", "size", "price", "tickDirection", "trdMatchID", "grossValue", "homeNotional", "foreignNotional",
-                  "RPI")
+_FUTURES_NAMES = (
+    "timestamp",
+    "symbol",
+    "side",
+    "size",
+    "price",
+    "tickDirection",
+    "trdMatchID",
+    "grossValue",
+    "homeNotional",
+    "foreignNotional",
+    "RPI",
+)
 _SPOT_NAMES = ("id", "timestamp", "price", "volume", "side", "rpi")
 _FUTURES_ROW = re.compile(r"\d{10}(?:\.\d+)?,[A-Z0-9-]{3,30},(?:Buy|Sell),[0-9.]+,[0-9.]+,[A-Za-z]+,[0-9a-fA-F-]{8,40}(?:,[^,]*){3,4}")
 _SPOT_ROW = re.compile(r"\d+,\d{13},[0-9.]+,[0-9.]+,(?:buy|sell)(?:,\d)?")
@@ -39,7 +50,7 @@ def _names(first: str) -> tuple[tuple[str, ...], bool]:
     """The columns of a file, and whether its first line is a header."""
     for row, names in ((_FUTURES_ROW, _FUTURES_NAMES), (_SPOT_ROW, _SPOT_NAMES)):
         if row.fullmatch(first):
-            return names[:first.count(",") + 1], False
+            return names[: first.count(",") + 1], False
     return delimited.columns_of(first), True
 
 
@@ -64,8 +75,12 @@ class BybitTrades(Reading):
             named = _NAME.match(self.path.name)
             symbol = self.options.symbol or (named[1] if named else "")
             if not symbol:
-                raise DataError(str(self.path), "neither the file nor its name gives the market",
-                                "a name such as BTCUSDT_2025-05-19.csv.gz", "Rename it, or give symbol=...")
+                raise DataError(
+                    str(self.path),
+                    "neither the file nor its name gives the market",
+                    "a name such as BTCUSDT_2025-05-19.csv.gz",
+                    "Rename it, or give symbol=...",
+                )
             self._mine = self.instrument(self.options.venue or "bybit_spot", symbol)
         self.note(f"no time of receipt: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
 

@@ -16,9 +16,9 @@ from liqcore.event import EVENT_DTYPE, Kind
 from liqshell.formats.deep_book import DeepBook
 from liqshell.recording.streams import BITS, FIELDS
 
-UNSAID = 3.0e-300               # no price, size or rate: still there after a file has been read = the file did not say it
-UNHEARD = -1                    # the same of the time of the last frame
-SILENT = 4                      # hours without any ticker of a contract: there are none in this recording
+UNSAID = 3.0e-300  # no price, size or rate: still there after a file has been read = the file did not say it
+UNHEARD = -1  # the same of the time of the last frame
+SILENT = 4  # hours without any ticker of a contract: there are none in this recording
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,17 @@ class Carried:
     def is_complete(self, files: int) -> bool:
         """Whether what lies before the files that were read, so many, can change nothing."""
         missing = [sum(row[name] == UNSAID for name in FIELDS.values()) for row in self.tickers.values()]
-        return (not any(missing if files < SILENT else [n for n in missing if n < len(FIELDS)]) and UNHEARD not in self.frames.values()
-                and all(book.known for book in self.books.values()))
+        return (
+            not any(missing if files < SILENT else [n for n in missing if n < len(FIELDS)])
+            and UNHEARD not in self.frames.values()
+            and all(book.known for book in self.books.values())
+        )
 
     def or_unknown(self) -> Carried:
         """The same where what was not said is unknown."""
-        return replace(self, tickers={name: known(row) for name, row in self.tickers.items()},
-                       frames={name: max(ts, 0) for name, ts in self.frames.items()})
+        return replace(
+            self, tickers={name: known(row) for name, row in self.tickers.items()}, frames={name: max(ts, 0) for name, ts in self.frames.items()}
+        )
 
 
 def unsaid(rows: int) -> np.ndarray:

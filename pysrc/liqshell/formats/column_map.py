@@ -1,13 +1,13 @@
 """What the columns of somebody's table mean: a TOML file for CSV, JSON lines and Parquet (docs/formats.md has all of it).
 
-    kind = "liquidation"                                      # trade, liquidation, quote or ticker
-    time = {column = "T", unit = "ms"}                        # s, ms, us, ns, iso; recv = likewise, when it was received
-    side = {column = "side", of = "order"}                    # of a trade taker or maker (true: the buyer); of a liquidation also position or order
-    price = "average"                                         # a column by its name; of a file without header by its number; "o.ap" inside an object
-    size = "filled"
-    symbol = {column = "coin", suffix = "USDT"}               # or {value = "BTCUSDT"}
-    where = {column = "crossed", value = "true"}              # only these rows
-    venue = {column = "exchange", names = {binance = "binance_um"}}
+kind = "liquidation"                                      # trade, liquidation, quote or ticker
+time = {column = "T", unit = "ms"}                        # s, ms, us, ns, iso; recv = likewise, when it was received
+side = {column = "side", of = "order"}                    # of a trade taker or maker (true: the buyer); of a liquidation also position or order
+price = "average"                                         # a column by its name; of a file without header by its number; "o.ap" inside an object
+size = "filled"
+symbol = {column = "coin", suffix = "USDT"}               # or {value = "BTCUSDT"}
+where = {column = "crossed", value = "true"}              # only these rows
+venue = {column = "exchange", names = {binance = "binance_um"}}
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ NUMBERS: Mapping[str, Mapping[str, str]] = {
     "trade": {"price": "price", "size": "qty", "notional": ""},
     "liquidation": {"price": "price", "size": "qty", "notional": "aux_price", "limit": "aux_qty"},
     "quote": {"bid": "price", "bid_size": "qty", "ask": "aux_price", "ask_size": "aux_qty"},
-    "ticker": {"mark": "price", "open_interest": "qty", "index": "aux_price", "funding": "aux_qty"}}
+    "ticker": {"mark": "price", "open_interest": "qty", "index": "aux_price", "funding": "aux_qty"},
+}
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,13 @@ def _quoted(text: str) -> str:
 
 
 def _table(values: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f"{name if name.replace('_', '').isalnum() and name.isascii() else _quoted(name)} = {_value(value)}"
-                           for name, value in values.items()) + "}"
+    return (
+        "{"
+        + ", ".join(
+            f"{name if name.replace('_', '').isalnum() and name.isascii() else _quoted(name)} = {_value(value)}" for name, value in values.items()
+        )
+        + "}"
+    )
 
 
 def _value(value: Any) -> str:
@@ -123,12 +129,21 @@ def made(found: Mapping[str, Any], where: str) -> ColumnMap:
         except ValueError as why:
             problems.append(ConfigError(f"{where}: {name}", str(why)))
     if kind == "trade" and "side" in columns and columns["side"].of in ("position", "order"):
-        problems.append(ConfigError(f"{where}: side", f"of: {columns['side'].of}, which is for liquidations; a trade has the side of its taker",
-                                    'of = "taker", or of = "maker" (true: the buyer was the maker)', 'For forced orders set kind = "liquidation"'))
+        problems.append(
+            ConfigError(
+                f"{where}: side",
+                f"of: {columns['side'].of}, which is for liquidations; a trade has the side of its taker",
+                'of = "taker", or of = "maker" (true: the buyer was the maker)',
+                'For forced orders set kind = "liquidation"',
+            )
+        )
     problems += [ConfigError(f"{where}: {name}", "is missing", expected) for name, expected in _lacking(kind, columns)]
     header, sort, delimiter = found.get("header", True), found.get("sort", False), found.get("delimiter", ",")
-    problems += [ConfigError(f"{where}: {name}", repr(value), "true or false") for name, value in (("header", header), ("sort", sort))
-                 if type(value) is not bool]
+    problems += [
+        ConfigError(f"{where}: {name}", repr(value), "true or false")
+        for name, value in (("header", header), ("sort", sort))
+        if type(value) is not bool
+    ]
     if not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
         problems.append(ConfigError(f"{where}: delimiter", repr(delimiter), "one character, such as ; or a tab"))
     size = found.get("contract_size", {})
@@ -142,10 +157,19 @@ def made(found: Mapping[str, Any], where: str) -> ColumnMap:
 
 def _entry(name: str, value: Any) -> Column:
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)                      # the number of a column
+        value = str(value)  # the number of a column
     table = {"column": value} if isinstance(value, str) else value
-    allowed = {"column"} | ({"unit", "zone"} if name in TIMES else {"of", "words"} if name == "side" else {"value"} if name == "where" else
-                            {"value", "names", "suffix"} if name in NAME_FIELDS else set())
+    allowed = {"column"} | (
+        {"unit", "zone"}
+        if name in TIMES
+        else {"of", "words"}
+        if name == "side"
+        else {"value"}
+        if name == "where"
+        else {"value", "names", "suffix"}
+        if name in NAME_FIELDS
+        else set()
+    )
     if not isinstance(table, dict) or table.keys() - allowed:
         raise ValueError(f"found {value!r}, expected the name of a column, or a table of {', '.join(sorted(allowed))}")
     table = {key: str(one) if key == "column" and type(one) is int else one for key, one in table.items()}
@@ -155,7 +179,7 @@ def _entry(name: str, value: Any) -> Column:
         raise ValueError(f"found {value!r}, expected the column and the value of the rows that count")
     if name != "where" and bool(table.get("column")) == bool(table.get("value")):
         raise ValueError("expected a column" + ("or a value for all rows, but not both" if name in NAME_FIELDS else ""))
-    entry = Column(**table)                     # type: ignore[arg-type]
+    entry = Column(**table)  # type: ignore[arg-type]
     if name in TIMES and entry.unit not in (*UNITS, "iso"):
         raise ValueError(f"unit: {entry.unit or 'missing'}, expected one of {', '.join(UNITS)} since 1970, or iso")
     if entry.zone and (entry.unit != "iso" or not _is_zone(entry.zone)):

@@ -13,30 +13,51 @@ from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, joined
 from liqshell.formats import known_columns
 from liqshell.formats.column_map import KINDS, NUMBERS, TIMES, UNITS, Column, ColumnMap
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT, Columns
 from liqshell.formats.reading import Reading, blank
 from liqshell.formats.table_rows import rows_of, timestamps_of
 from liqshell.formats.validate import TIME_MIN, Block
 from liqshell.iso import all_ns, written_ns
 from liqshell.recording.streams import BITS, FIELDS
 
-TIME_LIKELY = 4_102_444_800_000_000_000         # 2100: nothing recorded is younger; a larger time is of a finer unit than said
-MIXED_SHARE = 0.05                              # of rows whose times are in another unit: from there on the file has two
-SORTED_ROWS_MAX = 50_000_000                    # of a file in no order: it must fit in memory
-BACK_NS = 10_000_000_000                        # rows this late begin another part of a file; fewer are merely late
-QUOTES = ("USDT", "USDC", "USD", "BUSD", "FDUSD", "_PERP", "-SWAP")       # names that end so need no suffix
-PARTS_MAX = 1000                                # a file with more is in no order at all
+TIME_LIKELY = 4_102_444_800_000_000_000  # 2100: nothing recorded is younger; a larger time is of a finer unit than said
+MIXED_SHARE = 0.05  # of rows whose times are in another unit: from there on the file has two
+SORTED_ROWS_MAX = 50_000_000  # of a file in no order: it must fit in memory
+BACK_NS = 10_000_000_000  # rows this late begin another part of a file; fewer are merely late
+QUOTES = ("USDT", "USDC", "USD", "BUSD", "FDUSD", "_PERP", "-SWAP")  # names that end so need no suffix
+PARTS_MAX = 1000  # a file with more is in no order at all
 TEMPLATE = "`liqcore columns FILE` shows the meaning of each column"
-_SIDES = {"buy": "buy", "b": "buy", "bid": "buy", "buyer": "buy", "sell": "sell", "a": "sell", "ask": "sell", "seller": "sell", "long": "long",
-          "short": "short", "1": "buy", "+1": "buy", "-1": "sell", "true": "true", "false": "false", "0": "false"}
+_SIDES = {
+    "buy": "buy",
+    "b": "buy",
+    "bid": "buy",
+    "buyer": "buy",
+    "sell": "sell",
+    "a": "sell",
+    "ask": "sell",
+    "seller": "sell",
+    "long": "long",
+    "short": "short",
+    "1": "buy",
+    "+1": "buy",
+    "-1": "sell",
+    "true": "true",
+    "false": "false",
+    "0": "false",
+}
 # kind -> whose side -> what a word of it means: the aggressor's side of a trade, the position of a liquidation. A forced order is a taker: where it
 # sold, its maker bought, and a long was closed
 _LONG, _SHORT = int(Side.LONG), int(Side.SHORT)
 _FORCED = {"sell": _LONG, "buy": _SHORT}
 _MEANING = {
     "trade": {"taker": {"buy": _LONG, "sell": _SHORT}, "maker": {"true": _SHORT, "false": _LONG, "buy": _SHORT, "sell": _LONG}},
-    "liquidation": {"taker": _FORCED, "order": _FORCED, "maker": {"true": _LONG, "false": _SHORT, "buy": _LONG, "sell": _SHORT},
-                    "position": {"long": _LONG, "short": _SHORT, "buy": _LONG, "sell": _SHORT, "true": _LONG, "false": _SHORT}}}
+    "liquidation": {
+        "taker": _FORCED,
+        "order": _FORCED,
+        "maker": {"true": _LONG, "false": _SHORT, "buy": _LONG, "sell": _SHORT},
+        "position": {"long": _LONG, "short": _SHORT, "buy": _LONG, "sell": _SHORT, "true": _LONG, "false": _SHORT},
+    },
+}
 
 
 def sniff(path: Path, first: str) -> bool:
@@ -71,9 +92,9 @@ class Mapped(Reading):
     def _check_names(self) -> None:
         for name, said in (("venue", self.options.venue), ("symbol", self.options.symbol)):
             if name not in self.map.columns and not said:
-                raise DataError(str(self.path), "neither the file nor the map gives the "
-                                                f"{name}", f"{name} = {{value = ...}} in the map, or --{name}",
-                                TEMPLATE)
+                raise DataError(
+                    str(self.path), f"neither the file nor the map gives the {name}", f"{name} = {{value = ...}} in the map, or --{name}", TEMPLATE
+                )
 
     def _types(self) -> dict[str, str]:
         out: dict[str, str] = {}
@@ -190,8 +211,12 @@ class Mapped(Reading):
             name = venues[code // len(symbols)], symbols[code % len(symbols)]
             if not all(name):
                 row = int(np.argmax(pair == code))
-                raise DataError(f"{self.path}:{columns.line + row}", f"no {'symbol' if name[0] else 'venue'}", "the contract of each row",
-                                "Correct the map or the file")
+                raise DataError(
+                    f"{self.path}:{columns.line + row}",
+                    f"no {'symbol' if name[0] else 'venue'}",
+                    "the contract of each row",
+                    "Correct the map or the file",
+                )
             if name not in self._places:
                 size = self.map.contract_size.get(name[1], self.map.contract_size.get(""))
                 said: dict[str, Any] = {} if size is None else {"multiplier": size}
@@ -246,8 +271,7 @@ class Mapped(Reading):
             fit = strange[(ns[strange] / UNITS[entry.unit] * size >= TIME_MIN) & (ns[strange] / UNITS[entry.unit] * size < TIME_LIKELY)]
             if len(fit) > len(values) * MIXED_SHARE:
                 what = f"{entry.column}: {len(fit)} of {len(values)} rows are not in {entry.unit} but in {unit}, such as {values[fit[0]]:.0f}"
-                raise DataError(f"{self.path}:{columns.line + int(fit[0])}", what, "times of one unit", "Convert them to one unit, or split the "
-                                                                                                        "file")
+                raise DataError(f"{self.path}:{columns.line + int(fit[0])}", what, "times of one unit", "Convert them to one unit, or split the file")
 
     def _written(self, columns: Columns, entry: Column) -> np.ndarray:
         texts = columns.texts(entry.column)
@@ -260,8 +284,12 @@ class Mapped(Reading):
                     out[row] = written_ns(text, entry.zone)
                 except (ValueError, OverflowError):
                     unit = _unit_of(float(text)) if text.strip().replace(".", "", 1).isdecimal() else ""
-                    raise DataError(f"{self.path}:{columns.line + row}", f"{entry.column}: {text[:40]!r}", "a time such as 2024-08-05T00:00:00Z",
-                                    f'As a number it is in {unit}: set unit = "{unit}"' if unit else "Mend the map") from None
+                    raise DataError(
+                        f"{self.path}:{columns.line + row}",
+                        f"{entry.column}: {text[:40]!r}",
+                        "a time such as 2024-08-05T00:00:00Z",
+                        f'As a number it is in {unit}: set unit = "{unit}"' if unit else "Mend the map",
+                    ) from None
         return out
 
 

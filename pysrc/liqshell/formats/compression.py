@@ -16,7 +16,7 @@ from liqshell.errors import ConfigError, DataError
 from liqshell.input_file import LINE_BYTES_MAX, metered, regular
 
 GZIP, ZIP, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"PAR1"
-ARROW = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}        # what pyarrow unpacks
+ARROW = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}  # what pyarrow unpacks
 HEAD_BYTES = 1 << 16
 TORN = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError, RuntimeError)
 
@@ -76,7 +76,7 @@ def head(path: Path, size: int = HEAD_BYTES) -> bytes:
     data = b""
     try:
         with opened(path) as stream:
-            while len(data) < size and (piece := stream.read1(4096)):       # type: ignore[attr-defined]
+            while len(data) < size and (piece := stream.read1(4096)):  # type: ignore[attr-defined]
                 data += piece
     except DataError:
         if not data:

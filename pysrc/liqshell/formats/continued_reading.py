@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from liqcore.event import FeedState
-from liqshell.recording import reader as recording
 from liqshell.errors import DataError
 from liqshell.formats.carried_state import UNHEARD, Carried, unsaid
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.markets import adapter_of
 from liqshell.formats.reading import Reading
 from liqshell.formats.venue_frames import VenueFrames
+from liqshell.recording import reader as recording
 from liqshell.recording.marks import Concern, Standing
 from liqshell.recording.reader import Record
 from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
@@ -28,25 +28,25 @@ from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
 class Remembering(Reading):
     """A reading that knows what the files before its own have said. Subclasses read records: `_begin`, `_take` and `_mark`."""
 
-    _meta: Record | None                        # the settings of the run
+    _meta: Record | None  # the settings of the run
     _reader: recording.Reader
 
     def remember_nothing(self) -> None:
         """Before anything is read."""
-        self._decoders: dict[tuple[str, str], tuple[PublicDecoder, int]] = {}      # of Bybit's contracts, where no run names them
-        self._venues: dict[str, VenueFrames] = {}                       # of a run all venues, else all but Bybit
+        self._decoders: dict[tuple[str, str], tuple[PublicDecoder, int]] = {}  # of Bybit's contracts, where no run names them
+        self._venues: dict[str, VenueFrames] = {}  # of a run all venues, else all but Bybit
         self._books: dict[str, DeepBook] = {}
-        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
+        self._shallow: set[str] = set()  # symbols of which orderbook.1 was seen
         self._run: dict[str, Any] | None = None
-        self._last = self._damages = 0          # ts_recv of the last record; damaged places that are marked
+        self._last = self._damages = 0  # ts_recv of the last record; damaged places that are marked
         self._sent = [0, 0, 0]
-        self._before: Carried | None = None     # what is known at the head of the file; None = to be looked for
-        self._file: Path | None = None          # that the last record was from
-        self._owed = False                      # marks: something is missing before the next record
-        self._met: set[int] = set()             # contracts of which the present file had events
-        self._hole: dict[tuple[str, str], dict[str, Any]] | None = None     # a mark for these: hours are missing before this file
+        self._before: Carried | None = None  # what is known at the head of the file; None = to be looked for
+        self._file: Path | None = None  # that the last record was from
+        self._owed = False  # marks: something is missing before the next record
+        self._met: set[int] = set()  # contracts of which the present file had events
+        self._hole: dict[tuple[str, str], dict[str, Any]] | None = None  # a mark for these: hours are missing before this file
         self._standing = Standing()
-        self._looking = False                   # back: what is not said stands as such in the decoders
+        self._looking = False  # back: what is not said stands as such in the decoders
 
     def _begin(self, record: Record) -> None:
         raise NotImplementedError
@@ -70,11 +70,21 @@ class Remembering(Reading):
         tickers = {name: decoder.carried[0].copy() for name, (decoder, _) in self._decoders.items()}
         for venue in (venue for venue in self._venues.values() if venue.decoder.carries):
             tickers |= {(venue.adapter.venue, symbol): venue.decoder.carried[n].copy() for n, symbol in enumerate(venue.decoder.symbols)}
-        if self._before is not None:            # contracts of which this file says nothing
+        if self._before is not None:  # contracts of which this file says nothing
             tickers = self._before.tickers | tickers
         frames = {name: venue.frame_last for name, venue in self._venues.items()}
-        return Carried(self._reader.files[-1], self._last, torn, self._run is not None, tickers, frames, {**self._books}, frozenset(self._shallow),
-                       self._whose(), dict(self._standing.down))
+        return Carried(
+            self._reader.files[-1],
+            self._last,
+            torn,
+            self._run is not None,
+            tickers,
+            frames,
+            {**self._books},
+            frozenset(self._shallow),
+            self._whose(),
+            dict(self._standing.down),
+        )
 
     def _whose(self) -> dict[tuple[str, str], dict[str, Any]]:
         return {self.contracts[n]: dict(self.rules[self.contracts[n]]) for n in sorted(self._met) if n >= 0}
@@ -88,7 +98,7 @@ class Remembering(Reading):
             return
         before = self._before
         if self._meta is not None:
-            self._begin(self._meta)             # the decoders anew
+            self._begin(self._meta)  # the decoders anew
         self._last, self._books, self._shallow = before.last, copy.deepcopy(before.books), set(before.shallow)
         for name, venue in self._venues.items():
             venue.frame_last = before.frames.get(name, 0)
@@ -132,7 +142,7 @@ class Remembering(Reading):
                 for record in reader:
                     self._torn(reader, record, 0)
                     self._meet(0, self._take(record, 0))
-            except DataError:                   # that file is refused when its turn comes
+            except DataError:  # that file is refused when its turn comes
                 self._lose()
             self._owed = self._owed or reader.tears > self._damages
             if self._owed:
@@ -164,7 +174,7 @@ class Remembering(Reading):
         self._owed, self._damages = self._owed or reader.tears > self._damages, reader.tears
         if self._owed:
             self._lose()
-        if not record.ts_recv or record.stream == recording.SKIP:       # it does not say where what is missing ends
+        if not record.ts_recv or record.stream == recording.SKIP:  # it does not say where what is missing ends
             return 0
         marks = 0
         if self._hole is not None:
@@ -208,10 +218,19 @@ class Remembering(Reading):
 def venues_of(settings: dict[str, Any]) -> dict[str, VenueFrames]:
     """The feeds of a run by venue; one from before there were several has one."""
     symbols = [str(fields["symbol"]) for fields in settings["instruments"]]
-    feeds = settings.get("feeds") or [{"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols),
-                                       "gap_ns": settings.get("gap_ns", 0)}]
-    return {one["venue"]: VenueFrames(adapter_of(one["venue"]), symbols[one["first"]:one["first"] + one["count"]], one["first"],
-                                      gap_ns=int(one["gap_ns"]), alone=len(feeds) == 1) for one in feeds}
+    feeds = settings.get("feeds") or [
+        {"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols), "gap_ns": settings.get("gap_ns", 0)}
+    ]
+    return {
+        one["venue"]: VenueFrames(
+            adapter_of(one["venue"]),
+            symbols[one["first"] : one["first"] + one["count"]],
+            one["first"],
+            gap_ns=int(one["gap_ns"]),
+            alone=len(feeds) == 1,
+        )
+        for one in feeds
+    }
 
 
 def _apart(file: Path, before: Path) -> bool:

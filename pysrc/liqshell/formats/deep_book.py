@@ -21,8 +21,8 @@ class DeepBook:
 
     def __init__(self) -> None:
         self._top = Top()
-        self._update = -1                   # id of the last frame; -1: the book is not known
-        self._last: tuple[float, ...] = ()          # the best levels that were given, and when
+        self._update = -1  # id of the last frame; -1: the book is not known
+        self._last: tuple[float, ...] = ()  # the best levels that were given, and when
         self.lost = 0
 
     @property
@@ -42,8 +42,7 @@ class DeepBook:
             levels = [(side, float(price), float(size)) for side, key in ((BID, "b"), (ASK, "a")) for price, size in data[key]]
         except (orjson.JSONDecodeError, KeyError, TypeError, OverflowError, AttributeError) as why:
             raise ValueError(f"no book: {why}") from None
-        if not 0 <= ts < 1 << 62 or not 0 <= update < 1 << 62 or not all(0.0 < price < inf and 0.0 <= size < inf
-                                                                             for _, price, size in levels):
+        if not 0 <= ts < 1 << 62 or not 0 <= update < 1 << 62 or not all(0.0 < price < inf and 0.0 <= size < inf for _, price, size in levels):
             raise ValueError("no book: a time, number, price or size that cannot be")
         if snapshot:
             self._top.clear()

@@ -18,9 +18,9 @@ from liqshell.errors import DataError
 from liqshell.formats.compression import arrow, as_text, head, line_blocks, opened
 
 BLOCK_BYTES = 16 << 20
-AHEAD = 2                       # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
+AHEAD = 2  # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
 NEWLINE = 10
-INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
+INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"  # WORD: few different ones
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class Columns:
 def _hashes(column: Any) -> np.ndarray:
     """64-bit hash of texts of one length (UUIDs) by words of 8 bytes, of others by Python's way through a set of bytes."""
     texts = column.fill_null("")
-    lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset + len(texts) + 1])
+    lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1])
     width = int(lengths.max(initial=0))
     chunks = -(-max(width, 1) // 8)
     padded = np.zeros((len(texts), chunks * 8), np.uint8)
     start = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset] if len(texts) else 0
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[start:start + int(lengths.sum())]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[start : start + int(lengths.sum())]
     if len(lengths) and lengths.min() == width:
         padded[:, :width] = data.reshape(-1, width)
     else:
@@ -107,7 +107,7 @@ def first_line(path: Path) -> str:
     if b"\0" in line:
         return ""
     try:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(line).strip()         # a character may be cut in two at the end
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(line).strip()  # a character may be cut in two at the end
     except UnicodeDecodeError:
         return ""
 
@@ -155,9 +155,16 @@ def ahead(blocks: Iterable[bytes], parse: Callable[[bytes], Any]) -> Iterator[tu
 
 def _parser(pa: Any, layout: Layout) -> Any:
     from pyarrow import csv as reader
+
     types = {INTEGER: pa.int64(), NUMBER: pa.float64(), LABEL: pa.dictionary(pa.int32(), pa.string()), TEXT: pa.string()}
-    convert = reader.ConvertOptions(column_types={name: types[kind] for name, kind in layout.types.items()}, include_columns=list(layout.types),
-                                    null_values=[""], strings_can_be_null=True, true_values=[], false_values=[])
+    convert = reader.ConvertOptions(
+        column_types={name: types[kind] for name, kind in layout.types.items()},
+        include_columns=list(layout.types),
+        null_values=[""],
+        strings_can_be_null=True,
+        true_values=[],
+        false_values=[],
+    )
     parse = reader.ParseOptions(delimiter=layout.delimiter)
 
     def parse_block(data: bytes) -> tuple[Any, int]:
@@ -166,6 +173,7 @@ def _parser(pa: Any, layout: Layout) -> Any:
             return None, lines
         options = reader.ReadOptions(column_names=list(layout.columns), use_threads=False, block_size=len(data) + 1)
         return reader.read_csv(pa.BufferReader(data), options, parse, convert).combine_chunks(), lines
+
     return parse_block
 
 
@@ -177,13 +185,21 @@ def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> Data
             if not row:
                 continue
             if len(row) != len(layout.columns):
-                return DataError(where, f"{len(row)} columns: {','.join(row)[:80]!r}", f"{len(layout.columns)}: {','.join(layout.columns)[:120]}",
-                                 "The file may be incomplete: fetch it again")
+                return DataError(
+                    where,
+                    f"{len(row)} columns: {','.join(row)[:80]!r}",
+                    f"{len(layout.columns)}: {','.join(layout.columns)[:120]}",
+                    "The file may be incomplete: fetch it again",
+                )
             for name, kind in layout.types.items():
                 cell = row[layout.columns.index(name)]
                 if not _fits(cell, kind):
-                    return DataError(where, f"{name}: {cell[:40]!r}", "a whole number" if kind == INTEGER else f"a {kind}",
-                                     "The file may be damaged: fetch it again")
+                    return DataError(
+                        where,
+                        f"{name}: {cell[:40]!r}",
+                        "a whole number" if kind == INTEGER else f"a {kind}",
+                        "The file may be damaged: fetch it again",
+                    )
     except csv.Error as problem:
         return DataError(f"{path}:{line}", f"not CSV ({problem})", f"rows of {len(layout.columns)} columns")
     return DataError(f"{path}:{line}", f"not CSV ({why[:120]})", f"rows of {len(layout.columns)} columns from here on")

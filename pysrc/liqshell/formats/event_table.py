@@ -7,9 +7,9 @@ from pathlib import Path
 
 from liqshell.errors import DataError
 from liqshell.formats import delimited
+from liqshell.formats.event_tables import COLUMNS, read_tables
 from liqshell.formats.reading import Reading
 from liqshell.formats.validate import Block
-from liqshell.formats.event_tables import COLUMNS, read_tables
 
 
 class EventTable(Reading):

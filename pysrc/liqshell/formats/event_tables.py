@@ -24,11 +24,11 @@ from liqshell import input_file
 from liqshell.errors import DataError
 
 COLUMNS = ("ts_ms", "symbol", "position", "price", "qty_base", "notional_usd")
-FEED_LATENCY_MS = 50.0           # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
-SHOWN_MAX = 5                    # skipped rows that are named; all are counted
-TS_MS_MAX = 9_000_000_000_000    # year 2255: ns still fit in int64
+FEED_LATENCY_MS = 50.0  # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
+SHOWN_MAX = 5  # skipped rows that are named; all are counted
+TS_MS_MAX = 9_000_000_000_000  # year 2255: ns still fit in int64
 INSTRUMENTS_MAX = 100_000
-LENIENT = "surrogateescape"      # a byte that is not UTF-8 costs its row, if it stands in a column that is read
+LENIENT = "surrogateescape"  # a byte that is not UTF-8 costs its row, if it stands in a column that is read
 NOT_UTF8 = "not UTF-8 text"
 _SIDES = {"long": int(Side.LONG), "short": int(Side.SHORT)}
 
@@ -39,10 +39,10 @@ class Table:
 
     events: np.ndarray
     symbols: list[str]
-    venues: list[str]                # '' where the table has no venue column
+    venues: list[str]  # '' where the table has no venue column
     rows: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    shown: list[str] = field(default_factory=list)      # the first few skipped rows, by file and line
+    shown: list[str] = field(default_factory=list)  # the first few skipped rows, by file and line
 
 
 class _Columns:
@@ -51,7 +51,7 @@ class _Columns:
     def __init__(self) -> None:
         self.ts, self.price, self.qty, self.notional = array("q"), array("d"), array("d"), array("d")
         self.instrument, self.side = array("i"), array("b")
-        self.index: dict[tuple[str, str], int] = {}     # (venue, symbol): thresholds never mix venues
+        self.index: dict[tuple[str, str], int] = {}  # (venue, symbol): thresholds never mix venues
         self.rows = 0
         self.skipped: Counter[str] = Counter()
         self.shown: list[str] = []
@@ -91,8 +91,12 @@ def read_tables(paths: Sequence[str | Path], latency_ms: float = FEED_LATENCY_MS
         _read(Path(path), columns)
     if not columns.ts:
         reasons = ", ".join(f"{count} x {reason}" for reason, count in columns.skipped.most_common()) or "the files have no rows"
-        raise DataError(", ".join(map(str, paths)), f"no usable row: {reasons}", "liquidations with position long or short",
-                        "\n".join(["First rows:", *columns.shown]) if columns.shown else "")
+        raise DataError(
+            ", ".join(map(str, paths)),
+            f"no usable row: {reasons}",
+            "liquidations with position long or short",
+            "\n".join(["First rows:", *columns.shown]) if columns.shown else "",
+        )
     venues, symbols = zip(*columns.index, strict=True)
     return Table(_events(columns, round(latency_ms * 1e6)), list(symbols), list(venues), columns.rows, columns.skipped, columns.shown)
 
@@ -119,8 +123,7 @@ def _read(path: Path, columns: _Columns) -> None:
             header = next(reader, None)
             _rows(path, reader, _places(path, header), columns)
         except (EOFError, zlib.error, gzip.BadGzipFile) as why:
-            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is damaged or incomplete: {why}", "a whole file",
-                            "Fetch it again") from None
+            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is damaged or incomplete: {why}", "a whole file", "Fetch it again") from None
         except csv.Error as why:
             raise DataError(f"{path}:{reader.line_num}", f"not CSV: {why}", "comma-separated columns") from None
 
@@ -133,8 +136,7 @@ def _places(path: Path, header: list[str] | None) -> tuple[int, ...]:
     missing = [name for name in COLUMNS if name not in found]
     if missing:
         what = f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)} (found: {', '.join(found)[:200]})"
-        raise DataError(f"{path}:1", what,
-                        f"a header with {', '.join(COLUMNS)}", "Rename or derive the columns; position is the liquidated side")
+        raise DataError(f"{path}:1", what, f"a header with {', '.join(COLUMNS)}", "Rename or derive the columns; position is the liquidated side")
     twice = [name for name in COLUMNS if found.count(name) > 1]
     if twice:
         raise DataError(f"{path}:1", f"column {', '.join(twice)} appears twice", "each column once")
@@ -165,7 +167,7 @@ def _rows(path: Path, reader: Any, places: tuple[int, ...], columns: _Columns) -
         except ValueError:
             columns.skip(path, reader.line_num, "not a number", ",".join(row))
             continue
-        if not (0.0 < price and 0.0 < qty and 0.0 <= notional and finite(price) and finite(qty) and finite(notional) and ts >= 0):
+        if not (price > 0.0 and qty > 0.0 and notional >= 0.0 and finite(price) and finite(qty) and finite(notional) and ts >= 0):
             columns.skip(path, reader.line_num, "out of range", ",".join(row))
             continue
         symbol = row[at_symbol].strip()
@@ -206,4 +208,4 @@ def _nanoseconds(text: str) -> int:
     left, _, decimals = text.strip().partition(".")
     if left.isdigit() and (decimals.isdigit() or not decimals):
         return int(left) * 1_000_000 + int((decimals + "000000")[:6])
-    return round(value) * 1_000_000      # 1.7e12: exponents carry no sub-millisecond digits
+    return round(value) * 1_000_000  # 1.7e12: exponents carry no sub-millisecond digits

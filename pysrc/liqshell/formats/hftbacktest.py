@@ -20,20 +20,20 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
+from liqshell.formats.compression import ZIP, members, opened
 from liqshell.formats.markets import MARKETS
 from liqshell.formats.reading import Reading
-from liqshell.formats.compression import ZIP, members, opened
 from liqshell.formats.validate import Block
 from liqshell.venues.adapters import BY_NAME
 
 DEPTH, TRADE, CLEAR, SNAPSHOT, BBO = 1, 2, 3, 4, 5
-TICKER_BID, TICKER_ASK = 103, 104           # of hftbacktest's converters, with opt "b"
+TICKER_BID, TICKER_ASK = 103, 104  # of hftbacktest's converters, with opt "b"
 ALL_DEPTH = (DEPTH, CLEAR, SNAPSHOT, BBO)
 LOCAL, BUY, SELL = 1 << 30, 1 << 29, 1 << 28
 KIND = 0xFF
 FIELDS = {"ev": "u8", "exch_ts": "i8", "local_ts": "i8", "px": "f8", "qty": "f8"}
 BLOCK_ROWS = 1 << 18
-MESSAGE_BLOCKS = 16                         # no message is as long
+MESSAGE_BLOCKS = 16  # no message is as long
 ROWS_MAX = 1 << 40
 # what may stand before the contract in the name of a file
 _VENUES = sorted({*BY_NAME, *MARKETS, "binancefutures", "binancespot", "bybit_spot"}, key=len, reverse=True)
@@ -65,8 +65,12 @@ class HftBacktest(Reading):
         named = _NAME.match(self.path.stem)
         symbol = self.options.symbol or (named[1].upper() if named else "")
         if not symbol:
-            raise DataError(str(self.path), "neither the file nor its name gives the contract", "a name such as btcusdt_20240808.npz",
-                            "Rename it, or give symbol=...")
+            raise DataError(
+                str(self.path),
+                "neither the file nor its name gives the contract",
+                "a name such as btcusdt_20240808.npz",
+                "Rename it, or give symbol=...",
+            )
         if not self.options.venue:
             self.note("the file does not say its venue: taken as binance_um")
         self._mine = self.instrument(self.options.venue or "binance_um", symbol)
@@ -75,7 +79,7 @@ class HftBacktest(Reading):
         try:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            with warnings.catch_warnings(action="ignore", category=UserWarning):       # a header as Python 2 wrote it
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # a header as Python 2 wrote it
                 shape, fortran, dtype = read(stream)
         except (ValueError, SyntaxError, TypeError, UnicodeDecodeError, tokenize.TokenError) as why:
             raise DataError(str(self.path), f"not an array of NumPy ({str(why)[:100]})", "hftbacktest's npz") from None
@@ -83,12 +87,16 @@ class HftBacktest(Reading):
         kinds = {name: dtype[name].str[1:] for name in names}
         wrong = [name for name, kind in FIELDS.items() if kinds.get(name) != kind]
         if wrong or len(shape) != 1 or fortran or dtype.hasobject or not 0 <= shape[0] < ROWS_MAX:
-            raise DataError(str(self.path), f"an array of {dtype if dtype.names is None else ', '.join(names)} with shape {shape}",
-                            f"rows of {', '.join(FIELDS)}", "Files of hftbacktest 1 are not supported: convert them" if dtype == np.float64 else "")
+            raise DataError(
+                str(self.path),
+                f"an array of {dtype if dtype.names is None else ', '.join(names)} with shape {shape}",
+                f"rows of {', '.join(FIELDS)}",
+                "Files of hftbacktest 1 are not supported: convert them" if dtype == np.float64 else "",
+            )
         return dtype, int(shape[0])
 
     def blocks(self) -> Iterator[Block]:
-        self._best = [0.0] * 4                  # of the bookTicker; a price of 0 is not known yet
+        self._best = [0.0] * 4  # of the bookTicker; a price of 0 is not known yet
         self._last_quote: tuple[float, ...] = ()
         book = Top()
         last: tuple[float, ...] = ()
@@ -110,8 +118,12 @@ class HftBacktest(Reading):
     def _taken(self, stream: IO[bytes], start: int, count: int) -> np.ndarray:
         data = stream.read(count * self._dtype.itemsize)
         if len(data) != count * self._dtype.itemsize:
-            raise DataError(f"{self.path}:row {start + len(data) // self._dtype.itemsize}", "the array ends here", f"{self._rows} rows",
-                            "Fetch it or create it again")
+            raise DataError(
+                f"{self.path}:row {start + len(data) // self._dtype.itemsize}",
+                "the array ends here",
+                f"{self._rows} rows",
+                "Fetch it or create it again",
+            )
         return np.frombuffer(data, self._dtype)
 
     def _events(self, rows: np.ndarray, start: int, book: Top, last: tuple[float, ...]) -> tuple[Block, tuple[float, ...]]:
@@ -152,7 +164,7 @@ class HftBacktest(Reading):
         found = list(zip(at.tolist(), *(column.tolist() for column in columns), strict=True))
         for n, (place, kind, price, size, stamp) in enumerate(found):
             half = 0 if kind == TICKER_BID else 2
-            self._best[half:half + 2] = price, size
+            self._best[half : half + 2] = price, size
             following = found[n + 1] if n + 1 < len(found) else None
             if following is not None and following[4] == stamp and not (kind == TICKER_ASK and following[1] == TICKER_BID):
                 continue
@@ -173,8 +185,8 @@ def _tops(rows: np.ndarray, at: np.ndarray, beside: int, book: Top, last: tuple[
     """The rows after which the best levels are others, or are to be said again, and these. A message is the depth rows of one local_ts: within it the
     book is half done. beside: so many of the last rows do not count, because a bookTicker came before them."""
     stamps = rows["local_ts"][at]
-    ends = np.append(stamps[1:] != stamps[:-1], True)[:len(at) - beside].tolist() if len(at) else []
-    at, stamps = at[:len(at) - beside], stamps[:len(at) - beside]
+    ends = np.append(stamps[1:] != stamps[:-1], True)[: len(at) - beside].tolist() if len(at) else []
+    at, stamps = at[: len(at) - beside], stamps[: len(at) - beside]
     flags = rows["ev"][at]
     places: list[int] = []
     quotes: list[tuple[float, ...]] = []
@@ -194,5 +206,3 @@ def _tops(rows: np.ndarray, at: np.ndarray, beside: int, book: Top, last: tuple[
                 places.append(place)
                 quotes.append(best)
     return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4), last
-
-

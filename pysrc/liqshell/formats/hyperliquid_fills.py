@@ -19,17 +19,17 @@ import orjson
 from liqcore.event import EVENT_DTYPE
 from liqshell import backstops
 from liqshell.errors import DataError
-from liqshell.formats.reading import FULL, Reading
 from liqshell.formats.compression import head, line_blocks, opened
+from liqshell.formats.reading import FULL, Reading
 from liqshell.formats.validate import Block
 from liqshell.iso import written_ns
 from liqshell.venues.hyperliquid.fills import VENUE, Fills, Row, unknown_keys
 
 READ_BYTES = 4 << 20
 BLOCK_EVENTS = 1 << 17
-MS_MAX = 1 << 42                        # in 2109
-BLOCKS_KEPT = 4096                      # numbers of blocks, for finding one again
-LEGS_MAX = 1 << 20                      # of one moment in a file that has a fill a line
+MS_MAX = 1 << 42  # in 2109
+BLOCKS_KEPT = 4096  # numbers of blocks, for finding one again
+LEGS_MAX = 1 << 20  # of one moment in a file that has a fill a line
 HOURLY = re.compile(r"node_fills(_by_block)?/hourly/\d{8}/\d{1,2}(\.lz4)?")
 _HEAD = 4096
 _BY_FILL = re.compile(rb'\s*\[\s*"0x[0-9a-fA-F]{1,64}"\s*,\s*\{')
@@ -60,14 +60,14 @@ class Lines:
         self._reading = reading
         self._fills = Fills(lambda coin: reading.instrument(VENUE, reading.options.symbol or coin, completeness=FULL))
         self.counts = self._fills.counts
-        self.line = 0                       # of the file
-        self.first = 0                      # line of the rows that were given last
+        self.line = 0  # of the file
+        self.first = 0  # line of the rows that were given last
         self._window = round(reading.options.limits.window_s * 1e9)
-        self._legs: list[Any] = []          # of a file with a fill a line: those of the ms `_ms`, of which more may come
+        self._legs: list[Any] = []  # of a file with a fill a line: those of the ms `_ms`, of which more may come
         self._ms: Any = None
         self._from = 0
         self._held: LegGroup | None = None
-        self._last = 0                      # ts_recv of what was given
+        self._last = 0  # ts_recv of what was given
         self._blocks: set[int] = set()
         self._order: deque[int] = deque()
 
@@ -177,7 +177,7 @@ class NodeFills(Reading):
             for text in data.split(b"\n"):
                 lines.line += 1
                 if not text or text.isspace():
-                    lines.line -= text == b"" and ends      # behind the last newline stands no line
+                    lines.line -= text == b"" and ends  # behind the last newline stands no line
                     continue
                 try:
                     found = orjson.loads(text)

@@ -9,8 +9,10 @@ import numpy as np
 
 from liqcore.event import Kind
 
-NOTE = ("inverse contracts: quantities are contracts, each worth dollars; liquidations state their notional, quantity x that value; of trades, "
-        "quotes and open interest quantity x price is no notional")
+NOTE = (
+    "inverse contracts: quantities are contracts, each worth dollars; liquidations state their notional, quantity x that value; of trades, "
+    "quotes and open interest quantity x price is no notional"
+)
 
 
 def dollars(venue: str, symbol: str) -> float:
@@ -20,7 +22,7 @@ def dollars(venue: str, symbol: str) -> float:
     if venue == "okx":
         return (100.0 if symbol.startswith("BTC-") else 10.0) if "-USD-" in symbol else 0.0
     if venue == "bybit":
-        return 1.0 if symbol.endswith("USD") or symbol[:-3].endswith("USD") and symbol[-2:].isdigit() else 0.0     # BTCUSD, BTCUSDZ24
+        return 1.0 if symbol.endswith("USD") or symbol[:-3].endswith("USD") and symbol[-2:].isdigit() else 0.0  # BTCUSD, BTCUSDZ24
     if venue == "bitmex":
         return 1.0 if symbol == "XBTUSD" or symbol.startswith("XBT") and symbol[-2:].isdigit() else 0.0
     if venue == "deribit":

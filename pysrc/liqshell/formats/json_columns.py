@@ -15,7 +15,7 @@ import orjson
 from liqshell.arrow_column import arrow_column, numpy_column
 from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT
 
-_LAX = (b"NaN", b"Inf")         # numbers to pyarrow, to nobody else
+_LAX = (b"NaN", b"Inf")  # numbers to pyarrow, to nobody else
 _NEGATIVE_ZERO = np.iinfo(np.int64).min
 
 
@@ -49,7 +49,7 @@ def _lines(block: bytes) -> int:
 def _kinds(pa: Any, block: bytes, types: Mapping[str, str]) -> list[tuple[str, Any]] | None:
     """What the columns of the first row hold. Paths into objects and arrays are for the others."""
     try:
-        row = orjson.loads(block[:block.find(b"\n")] if b"\n" in block else block)
+        row = orjson.loads(block[: block.find(b"\n")] if b"\n" in block else block)
     except orjson.JSONDecodeError:
         return None
     out = []
@@ -82,4 +82,4 @@ def _plain(column: Any, kind: str) -> bool:
     if kind == NUMBER:
         values = numpy_column(column)
         return bool(np.isfinite(values).all()) and not (values.view(np.int64) == _NEGATIVE_ZERO).any()
-    return kind != TEXT or 0 not in np.diff(np.frombuffer(column.buffers()[1], np.int32)[column.offset:column.offset + len(column) + 1])
+    return kind != TEXT or 0 not in np.diff(np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1])

@@ -16,7 +16,7 @@ import numpy as np
 from liqcore.event import Kind
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
-from liqshell.formats import delimited, compression
+from liqshell.formats import compression, delimited
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, Layout
 from liqshell.formats.reading import Reading, blank
 from liqshell.formats.validate import Block
@@ -29,13 +29,19 @@ VENUES = {"binance": "binance_um", "bybit": "bybit", "dydx": "dydx"}
 _MEMBER = re.compile(r"(\d{8})_([^\W_A-Z]{2,30})_(second|minute|hour)_(quote|trade)(?:_\w+)?\.csv")
 _FUNDING = re.compile(r"\d{8} \d\d:\d\d:\d\d,-?\d+(?:\.\d+)?")
 _NAME = re.compile(rf"(?:(?:{'|'.join(VENUES)})_)?(?:margin_interest_)?([^\W_A-Z]{{2,30}})\.csv")
-_QUOTES = Layout(("ms", *(f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size"))),
-                 {"ms": INTEGER, "bid_close": NUMBER, "bid_size": NUMBER, "ask_close": NUMBER, "ask_size": NUMBER}, header=False)
+_QUOTES = Layout(
+    ("ms", *(f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size"))),
+    {"ms": INTEGER, "bid_close": NUMBER, "bid_size": NUMBER, "ask_close": NUMBER, "ask_size": NUMBER},
+    header=False,
+)
 
 
 def sniff(path: Path, first: str) -> bool:
-    return any(_MEMBER.fullmatch(name) for name in compression.members(path)) if not path.is_dir() and not first.startswith("{") and _is_zip(path) \
+    return (
+        any(_MEMBER.fullmatch(name) for name in compression.members(path))
+        if not path.is_dir() and not first.startswith("{") and _is_zip(path)
         else _FUNDING.fullmatch(first) is not None
+    )
 
 
 def _is_zip(path: Path) -> bool:
@@ -54,11 +60,18 @@ class Lean(Reading):
         self._funding = not names
         found = _MEMBER.fullmatch(names[0]) if len(names) == 1 else None
         if found is None and not self._funding or self._funding and not _FUNDING.fullmatch(delimited.first_line(self.path)):
-            raise DataError(str(self.path), f"a zip of {', '.join(names[:3])}" if names else "no table of funding rates",
-                            "one file such as 20221213_btcusdt_minute_quote_perp.csv, or rows such as 20221213 00:00:00,0.0001")
+            raise DataError(
+                str(self.path),
+                f"a zip of {', '.join(names[:3])}" if names else "no table of funding rates",
+                "one file such as 20221213_btcusdt_minute_quote_perp.csv, or rows such as 20221213 00:00:00,0.0001",
+            )
         if found is not None and found[4] == "trade":
-            raise DataError(str(self.path), f"bars of trades: each is the sum of a {found[3]}, without the times and sides of its trades",
-                            "trades, or bars of quotes", "Use the quote file of the same day")
+            raise DataError(
+                str(self.path),
+                f"bars of trades: each is the sum of a {found[3]}, without the times and sides of its trades",
+                "trades, or bars of quotes",
+                "Use the quote file of the same day",
+            )
         self._bar_ns = BAR_NS[found[3]] if found is not None else 0
         self._midnight = _midnight(self.path, found[1]) if found is not None else 0
         named = _NAME.fullmatch(self.path.name.lower())
@@ -66,8 +79,12 @@ class Lean(Reading):
         parts = re.split(r"[_.]", self.path.name.lower())[:1] + [folder.name.lower() for folder in list(self.path.absolute().parents)[:6]]
         venue = self.options.venue or next((VENUES[word] for word in parts if word in VENUES), "")
         if not symbol or not venue:
-            raise DataError(str(self.path), f"neither the file nor its folders give the {'venue' if symbol else 'symbol'}",
-                            "a folder such as cryptofuture/binance/minute/btcusdt", f"Give it: --{'venue' if symbol else 'symbol'}")
+            raise DataError(
+                str(self.path),
+                f"neither the file nor its folders give the {'venue' if symbol else 'symbol'}",
+                "a folder such as cryptofuture/binance/minute/btcusdt",
+                f"Give it: --{'venue' if symbol else 'symbol'}",
+            )
         if venue == "binance_um" and symbol.endswith("USD") and not self.options.symbol:
             venue, symbol = "binance_cm", f"{symbol}_PERP"
         self._mine = self.instrument(venue, symbol)

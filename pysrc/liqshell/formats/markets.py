@@ -10,14 +10,17 @@ from typing import Any
 from liqcore.event import Completeness, Kind
 from liqshell.recording.lines import BINANCE_CM, BINANCE_SPOT, BYBIT_2, BYBIT_OPTION, BYBIT_SPOT, DYDX, FTX, GATE
 from liqshell.venues import adapters
-from liqshell.venues.binance import decoder as binance
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter
+from liqshell.venues.binance import decoder as binance
 from liqshell.venues.frames import Frame, FrameKind
 
 #: markets of which nothing is read, and the words for it
-UNREAD: Mapping[str, str] = {BYBIT_OPTION: "Bybit's options", BYBIT_2: "Bybit's API 2, which the venue has retired",
-                             **{name: f"the exchange {name}, which has no decoder here" for name in (GATE, FTX, DYDX)}}
+UNREAD: Mapping[str, str] = {
+    BYBIT_OPTION: "Bybit's options",
+    BYBIT_2: "Bybit's API 2, which the venue has retired",
+    **{name: f"the exchange {name}, which has no decoder here" for name in (GATE, FTX, DYDX)},
+}
 #: the venue under which a store has the contracts of a market
 BYBIT: Mapping[str, str] = {"": "bybit", "bybit": "bybit", BYBIT_SPOT: "bybit_spot"}
 #: markets beside those whose liquidations a detector follows: counted there, and kept apart in a store
@@ -45,7 +48,8 @@ class _Spot(binance.PublicDecoder):
 
 MARKETS: Mapping[str, Adapter] = {
     BINANCE_CM: replace(binance.ADAPTER, venue="binance_cm", decoder=_CoinMargined, symbol=r"[A-Z0-9]{1,20}USD_(PERP|[0-9]{6})"),
-    BINANCE_SPOT: replace(binance.ADAPTER, venue="binance", decoder=_Spot, symbol_keys=("s",), completeness=Completeness.COMPLETENESS_UNKNOWN)}
+    BINANCE_SPOT: replace(binance.ADAPTER, venue="binance", decoder=_Spot, symbol_keys=("s",), completeness=Completeness.COMPLETENESS_UNKNOWN),
+}
 
 
 def adapter_of(name: str) -> Adapter:

@@ -19,17 +19,41 @@ from liqcore.event import FeedState, Kind, Side
 from liqshell.arrow_column import nulls_of, numpy_column
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, kinds_in
-from liqshell.formats.reading import Reading
 from liqshell.formats.compression import PARQUET, arrow
+from liqshell.formats.reading import Reading
 from liqshell.formats.validate import Block
 from liqshell.recording.streams import BITS
 
 BLOCK_ROWS = 1 << 18
-_FIELDS = {"price": "price", "qty": "qty", "aux_price": "aux_price", "aux_qty": "aux_qty", "notional": "aux_price", "limit": "aux_qty",
-           "bid": "price", "bid_qty": "qty", "ask": "aux_price", "ask_qty": "aux_qty", "mark": "price", "index": "aux_price",
-           "open_interest": "qty", "funding_rate": "aux_qty", "id": "id", "flags": "flags", "streams": "flags", "code": "code"}
-_SIDES = {"buy": int(Side.LONG), "long": int(Side.LONG), "1": int(Side.LONG), "+1": int(Side.LONG), "sell": int(Side.SHORT), "short": int(Side.SHORT),
-          "-1": int(Side.SHORT)}
+_FIELDS = {
+    "price": "price",
+    "qty": "qty",
+    "aux_price": "aux_price",
+    "aux_qty": "aux_qty",
+    "notional": "aux_price",
+    "limit": "aux_qty",
+    "bid": "price",
+    "bid_qty": "qty",
+    "ask": "aux_price",
+    "ask_qty": "aux_qty",
+    "mark": "price",
+    "index": "aux_price",
+    "open_interest": "qty",
+    "funding_rate": "aux_qty",
+    "id": "id",
+    "flags": "flags",
+    "streams": "flags",
+    "code": "code",
+}
+_SIDES = {
+    "buy": int(Side.LONG),
+    "long": int(Side.LONG),
+    "1": int(Side.LONG),
+    "+1": int(Side.LONG),
+    "sell": int(Side.SHORT),
+    "short": int(Side.SHORT),
+    "-1": int(Side.SHORT),
+}
 _KINDS = {kind.name.lower(): int(kind) for kind in Kind} | {str(int(kind)): int(kind) for kind in Kind}
 _STATES = {"up": int(FeedState.FEED_UP), "down": int(FeedState.FEED_DOWN), "gap": int(FeedState.FEED_GAP)}
 MARKET = (int(Kind.LIQUIDATION), int(Kind.TRADE), int(Kind.BBO), int(Kind.TICKER), int(Kind.FEED), int(Kind.DELEVERAGE))
@@ -48,17 +72,23 @@ class Parquet(Reading):
     def prepare(self) -> None:
         pa = arrow(str(self.path))
         import pyarrow.parquet as pq
+
         try:
             self._file = pq.ParquetFile(str(self.path))
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as why:
-            raise DataError(str(self.path), f"not a Parquet file ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it "
-                                                                                                                 "again") from None
+            raise DataError(
+                str(self.path), f"not a Parquet file ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it again"
+            ) from None
         self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError)
         names = set(self._file.schema_arrow.names)
         self._kind = _kind(names)
         if "ts_recv" not in names and "ts_event" not in names or self._kind is None and "kind" not in names:
-            raise DataError(str(self.path), f"columns {', '.join(sorted(names))[:120]}", "ts_recv (or ts_event), and kind or the columns of one kind",
-                            "See docs/formats.md")
+            raise DataError(
+                str(self.path),
+                f"columns {', '.join(sorted(names))[:120]}",
+                "ts_recv (or ts_event), and kind or the columns of one kind",
+                "See docs/formats.md",
+            )
         if "ts_recv" not in names:
             self.received = "modelled"
             self.note(f"no column ts_recv: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
@@ -69,8 +99,9 @@ class Parquet(Reading):
         self._symbol = self.options.symbol or meta.get("liqcore.symbol", "")
         if "symbol" not in names and not self._symbol:
             raise DataError(str(self.path), "no column symbol", "the contract of the rows", "Give it: symbol=...")
-        self._columns = [name for name in self._file.schema_arrow.names
-                         if name in {*_FIELDS, "ts_event", "ts_recv", "side", "kind", "symbol", "venue", "state"}]
+        self._columns = [
+            name for name in self._file.schema_arrow.names if name in {*_FIELDS, "ts_event", "ts_recv", "side", "kind", "symbol", "venue", "state"}
+        ]
 
     def close(self) -> None:
         self._file.close()
@@ -83,8 +114,12 @@ class Parquet(Reading):
                     yield self._events(batch, start)
                 start += batch.num_rows
         except self._errors as why:
-            raise DataError(f"{self.path}:row {start}", f"cannot be read on ({str(why)[:100]})", "a complete Parquet file of our columns",
-                            "Fetch it or create it again") from None
+            raise DataError(
+                f"{self.path}:row {start}",
+                f"cannot be read on ({str(why)[:100]})",
+                "a complete Parquet file of our columns",
+                "Fetch it or create it again",
+            ) from None
         finally:
             self._file.close()
 
@@ -153,6 +188,7 @@ def _kind(names: set[str]) -> int | None:
 
 def _times(column: Any) -> np.ndarray:
     import pyarrow as pa
+
     if pa.types.is_timestamp(column.type):
         return numpy_column(column if column.type.unit == "ns" else column.cast(pa.timestamp("ns", tz=column.type.tz)))
     return _numbers(column if column.type == pa.int64() else column.cast(pa.int64()))
@@ -160,14 +196,16 @@ def _times(column: Any) -> np.ndarray:
 
 def _numbers(column: Any) -> np.ndarray:
     import pyarrow as pa
+
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return numpy_column(column)
-    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)       # decimals, texts
+    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)  # decimals, texts
 
 
 def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
     """(index of the word of each row, words); nothing is the word ''."""
     import pyarrow as pa
+
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     labels = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]

@@ -16,36 +16,53 @@ from liqshell.errors import ConfigError, DataError
 from liqshell.formats import delimited, known_columns
 from liqshell.formats.column_map import UNITS, Column, ColumnMap, made
 from liqshell.formats.columns import TIME_LIKELY
-from liqshell.formats.table_rows import at, names_of, objects_of, parquet_rows, shape_of, timestamps_of
 from liqshell.formats.compression import as_text, head
+from liqshell.formats.table_rows import at, names_of, objects_of, parquet_rows, shape_of, timestamps_of
 from liqshell.formats.validate import TIME_MIN
 from liqshell.iso import written_ns
 
 ROWS = 500
 #: names of columns, by what they are, the surest first; compared without case and signs
-NAMES: dict[str, tuple[str, ...]] = {name: tuple(words.split()) for name, words in {
-    "recv": "tsrecv localtimestamp localts localtime recvtime received receivedat receivedts receivedtime receivetime receipttimestamp insertedts "
-            "insertedat recv",
-    "time": "tsevent exchts exchangets exchangetime exchangetimestamp venuets venuetime tradetime tradetimeist transacttime transactiontime "
-            "fundingtime eventts eventtime eventtimeist blocktime opentime timestamp tsms time ts datetime date ot t e",
-    "side": "positionside posside position islong isshort isbuyermaker side liquidationside liquidationtype direction takerside aggressor os m s",
-    "price": "averageprice avgprice oap ap fillprice price px bkpx lastprice op p",
-    "size": "filledquantity accumulatedfillquantity executedqty filledqty qtybase oz z size sz qty quantity amount volume oq q v",
-    "notional": "notionalusd notional sizeusd amountusd usd usdvalue valueusd liqamount value quoteqty quotequantity",
-    "symbol": "symbol instid instrument instrumentname contract coin market pair os ticker s", "venue": "venue exchange",
-    "id": "tradeid aggtradeid trdmatchid execid tid id a", "bid": "bidprice bestbidprice bestbid bid bids00 bids00px b",
-    "ask": "askprice bestaskprice bestask ask asks00 a", "bid_size": "bidsize bidqty bestbidqty bidamount bids01 b2",
-    "ask_size": "asksize askqty bestaskqty askamount asks01 a2", "mark": "markprice mark", "index": "indexprice index oracle oracleprice",
-    "open_interest": "openinterest oi sumopeninterest", "funding": "fundingrate funding lastfundingrate rate"}.items()}
+NAMES: dict[str, tuple[str, ...]] = {
+    name: tuple(words.split())
+    for name, words in {
+        "recv": "tsrecv localtimestamp localts localtime recvtime received receivedat receivedts receivedtime receivetime receipttimestamp insertedts "
+        "insertedat recv",
+        "time": "tsevent exchts exchangets exchangetime exchangetimestamp venuets venuetime tradetime tradetimeist transacttime transactiontime "
+        "fundingtime eventts eventtime eventtimeist blocktime opentime timestamp tsms time ts datetime date ot t e",
+        "side": "positionside posside position islong isshort isbuyermaker side liquidationside liquidationtype direction takerside aggressor os m s",
+        "price": "averageprice avgprice oap ap fillprice price px bkpx lastprice op p",
+        "size": "filledquantity accumulatedfillquantity executedqty filledqty qtybase oz z size sz qty quantity amount volume oq q v",
+        "notional": "notionalusd notional sizeusd amountusd usd usdvalue valueusd liqamount value quoteqty quotequantity",
+        "symbol": "symbol instid instrument instrumentname contract coin market pair os ticker s",
+        "venue": "venue exchange",
+        "id": "tradeid aggtradeid trdmatchid execid tid id a",
+        "bid": "bidprice bestbidprice bestbid bid bids00 bids00px b",
+        "ask": "askprice bestaskprice bestask ask asks00 a",
+        "bid_size": "bidsize bidqty bestbidqty bidamount bids01 b2",
+        "ask_size": "asksize askqty bestaskqty askamount asks01 a2",
+        "mark": "markprice mark",
+        "index": "indexprice index oracle oracleprice",
+        "open_interest": "openinterest oi sumopeninterest",
+        "funding": "fundingrate funding lastfundingrate rate",
+    }.items()
+}
 # words in the name of a file or of a column that say what its rows are
 _FORCED, _TRADED = ("liq", "force"), ("trade", "taker", "aggress", "maker", "exec")
-_ORDERED = {"timeinforce", "ordertype", "orderstatus"}      # a table with such a column is one of orders
+_ORDERED = {"timeinforce", "ordertype", "orderstatus"}  # a table with such a column is one of orders
 _BARS = ({"open", "high", "low", "close"}, {"o", "h", "l", "c"})
 _BUY_SELL = {"buy", "sell", "b", "a", "bid", "ask", "s", "1", "-1"}
 _FLAGS = {"true", "false", "1", "0"}
-_IS: dict[str, tuple[str, str, str]] = {       # columns of yes and no: whose side, what yes means, what no means
-    "islong": ("position", "long", "short"), "isshort": ("position", "short", "long"), "isbuy": ("", "buy", "sell"), "isbuyer": ("", "buy", "sell"),
-    "isbid": ("", "buy", "sell"), "issell": ("", "sell", "buy"), "isseller": ("", "sell", "buy"), "isask": ("", "sell", "buy")}
+_IS: dict[str, tuple[str, str, str]] = {  # columns of yes and no: whose side, what yes means, what no means
+    "islong": ("position", "long", "short"),
+    "isshort": ("position", "short", "long"),
+    "isbuy": ("", "buy", "sell"),
+    "isbuyer": ("", "buy", "sell"),
+    "isbid": ("", "buy", "sell"),
+    "issell": ("", "sell", "buy"),
+    "isseller": ("", "sell", "buy"),
+    "isask": ("", "sell", "buy"),
+}
 
 
 @dataclass
@@ -69,14 +86,18 @@ def propose(path: Path) -> Proposal:
     header, delimiter, names, rows = _sample(path)
     plain = [_plain(name) for name in names]
     if any(bars <= set(plain) for bars in _BARS):
-        raise DataError(str(path), f"bars: {', '.join(names)[:100]}", "events: a bar has no single trade with its time and side",
-                        "Trades, quotes, liquidations or tickers can be imported")
+        raise DataError(
+            str(path),
+            f"bars: {', '.join(names)[:100]}",
+            "events: a bar has no single trade with its time and side",
+            "Trades, quotes, liquidations or tickers can be imported",
+        )
     out = Proposal({})
     values = {name: [row[n] for row in rows if n < len(row) and row[n] not in (None, "")] for n, name in enumerate(names)}
     found = _by_name(names, plain) if header else {}
     _by_value([name for name in names if name not in found.values()], values, found, out)
     if "side" in plain and _plain_values(values.get(found.get("side", ""), [])) & {"net", "both"}:
-        found["side"] = names[plain.index("side")]          # one-way mode: the position has no side there
+        found["side"] = names[plain.index("side")]  # one-way mode: the position has no side there
     kind = _kind(path, names, plain, found, values, out)
     out.tables |= {"kind": kind} | ({} if header else {"header": False}) | ({} if delimiter == "," else {"delimiter": delimiter})
     times = [name for name in ("time", "recv") if name in found]
@@ -87,7 +108,7 @@ def propose(path: Path) -> Proposal:
             out.asked += _strange_times(found[name], unit, values[found[name]]) if found[name] not in typed else []
             out.tables[name] = {"column": found[name], "unit": unit}
             if unit == "iso" and not _stated(values[found[name]]):
-                out.said.append(f"{found[name]}: times without an offset are taken as UTC; zone = \"+05:30\" says another one")
+                out.said.append(f'{found[name]}: times without an offset are taken as UTC; zone = "+05:30" says another one')
         else:
             first = str(next(iter(values[found[name]]), "none"))[:40]
             out.said.append(f"{found[name]}: its values, such as {first}, are no times from 2009 to 2100 in s, ms, us or ns, and no ISO 8601")
@@ -125,7 +146,7 @@ def _sample(path: Path) -> tuple[bool, str, tuple[str, ...], list[list[Any]]]:
     delimiter = max(",;\t|", key=first.count)
     data = head(path)
     try:
-        rows = [row for row in csv.reader(as_text(data[:data.rfind(b"\n") + 1] or data), delimiter=delimiter) if row][:ROWS + 1]
+        rows = [row for row in csv.reader(as_text(data[: data.rfind(b"\n") + 1] or data), delimiter=delimiter) if row][: ROWS + 1]
     except csv.Error as why:
         raise DataError(str(path), f"no CSV ({why})", "rows of CSV, JSON lines or Parquet") from None
     header = not any(_number(cell) is not None for cell in rows[0]) if rows else True
@@ -153,7 +174,7 @@ def _by_value(names: Sequence[str], values: dict[str, list[Any]], out: dict[str,
         low = {value.lower() for value in some}
         if _unit(some):
             if not named & {"time", "recv"}:
-                out["time"] = name              # of several the last: frames are written with the time of sending first
+                out["time"] = name  # of several the last: frames are written with the time of sending first
             elif "time" not in out and (_plain(name).endswith("ts") or any(word in _plain(name) for word in ("time", "stamp", "date"))):
                 out["time"] = name
                 told.said.append(f"{name}: taken as the venue's time of the event")
@@ -174,12 +195,15 @@ def _kind(path: Path, names: Sequence[str], plain: Sequence[str], found: dict[st
         return "liquidation"
     side = found.get("side", "")
     if side and (_plain_values(values[side]) <= {"long", "short"} or _whose("", side, _plain_values(values[side]))[0] == "position"):
-        out.asked.append(f"kind: taken as liquidations because {side} is of positions; where the rows are trades, say kind = \"trade\" and their "
-                         "taker's side")
+        out.asked.append(
+            f'kind: taken as liquidations because {side} is of positions; where the rows are trades, say kind = "trade" and their taker\'s side'
+        )
         return "liquidation"
     if not traded:
-        out.asked.append("kind: trades or liquidations? Neither the name of the file nor a column says it: taken as trades; of forced orders say "
-                         "kind = \"liquidation\", and in side whose side it is")
+        out.asked.append(
+            "kind: trades or liquidations? Neither the name of the file nor a column says it: taken as trades; of forced orders say "
+            'kind = "liquidation", and in side whose side it is'
+        )
     return "trade"
 
 
@@ -204,17 +228,23 @@ def _whose(kind: str, name: str, words: set[str]) -> tuple[str, dict[str, str], 
 
 
 def _fill(kind: str, found: dict[str, str], values: dict[str, list[Any]], out: Proposal, ordered: bool) -> None:
-    numbers = {"trade": ("price", "size", "notional"), "liquidation": ("price", "size", "notional"), "quote": ("bid", "bid_size", "ask", "ask_size"),
-               "ticker": ("mark", "index", "open_interest", "funding")}[kind]
+    numbers = {
+        "trade": ("price", "size", "notional"),
+        "liquidation": ("price", "size", "notional"),
+        "quote": ("bid", "bid_size", "ask", "ask_size"),
+        "ticker": ("mark", "index", "open_interest", "funding"),
+    }[kind]
     if kind in ("trade", "liquidation") and "side" in found:
         words = _plain_values(values[found["side"]])
         of, meaning, sure = _whose(kind, found["side"], words)
         out.tables["side"] = {"column": found["side"], "of": of} | ({"words": meaning} if meaning else {})
         if not sure and of == "order" and not (ordered and words <= _BUY_SELL):
-            out.asked.append(f'{found["side"]}: taken as the side of the forced ORDER (sell = a long was closed), as Binance and OKX say it; '
-                             'of = "position" where it is the position\'s, as Bybit says it (buy = a long was closed)')
+            out.asked.append(
+                f"{found['side']}: taken as the side of the forced ORDER (sell = a long was closed), as Binance and OKX say it; "
+                'of = "position" where it is the position\'s, as Bybit says it (buy = a long was closed)'
+            )
         elif not sure and of == "maker":
-            out.asked.append(f'{found["side"]}: taken as whether the BUYER was the maker (true: the taker sold)')
+            out.asked.append(f"{found['side']}: taken as whether the BUYER was the maker (true: the taker sold)")
         if not meaning and (words - _BUY_SELL - _FLAGS - {"long", "short"} or "s" in words):
             out.lacking.append(f"side: what its words mean, such as words = {{{', '.join(f'{word!r} = ...' for word in sorted(words)[:4])}}}")
     for name in numbers:
@@ -262,8 +292,10 @@ def _strange_times(name: str, unit: str, values: Sequence[Any]) -> list[str]:
         if mixed := sorted({of for _, of in other if of}):
             first = next(number for number, of in other if of)
             count = sum(bool(of) for _, of in other)
-            return [f"{name}: most rows are in {unit}, {count} of the first {len(numbers)} in {' or '.join(mixed)}, such as {first:.0f}: bring all "
-                    "to one unit"]
+            return [
+                f"{name}: most rows are in {unit}, {count} of the first {len(numbers)} in {' or '.join(mixed)}, such as {first:.0f}: bring all "
+                "to one unit"
+            ]
         early = [f"{number:.0f}" for number in outside]
     if not early:
         return []
@@ -278,7 +310,7 @@ def complete(found: Proposal, venue: str, symbol: str) -> None:
             if found.map is not None:
                 found.map = replace(found.map, columns={**found.map.columns, name: Column(value=said)})
         elif name not in (found.map.columns if found.map is not None else found.tables):
-            found.lacking.append(f"{name}: no column says it: {name} = {{value = \"...\"}} in the map, or --{name}")
+            found.lacking.append(f'{name}: no column says it: {name} = {{value = "..."}} in the map, or --{name}')
 
 
 def _stated(values: Sequence[Any]) -> bool:

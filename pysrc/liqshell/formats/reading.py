@@ -1,9 +1,9 @@
 """What every reader of market data gives: chunks of events in the order of the file, and what there is to say of the file.
 
-    with formats.read("BTCUSDT-aggTrades-2024-08-05.zip") as reading:
-        for venue, symbol, events in reading:       # EVENT_DTYPE; instrument = index into reading.contracts
-            ...
-    reading.counts, reading.shown, reading.notes    # rows refused, with the first of them by file and line
+with formats.read("BTCUSDT-aggTrades-2024-08-05.zip") as reading:
+    for venue, symbol, events in reading:       # EVENT_DTYPE; instrument = index into reading.contracts
+        ...
+reading.counts, reading.shown, reading.notes    # rows refused, with the first of them by file and line
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from liqshell.event_columns import EventColumns, Events, rows_of
 from liqshell.formats import inverse
 from liqshell.formats.carried_state import Carried
 from liqshell.formats.column_map import ColumnMap
+from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.formats.markets import MARKETS
 from liqshell.formats.validate import Block, Findings, Limits, Validator, groups
 from liqshell.recording.lines import BINANCE_CM
-from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.venues.adapters import BY_NAME
 
-SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"      # a note of Reading.notes
-SEED = "seed of the generated market: "                                            # another, with the seed behind it
-ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
+SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"  # a note of Reading.notes
+SEED = "seed of the generated market: "  # another, with the seed behind it
+ALL = "_all"  # the symbol of marks that concern every contract of a venue; their instrument is -1
 CONTRACTS_MAX = 100_000
 ID_MAX = (1 << 63) - 1
 # a contract in the name of a file, as Binance and Bybit write them: letters of any script, digits; no small Latin letters
@@ -39,8 +39,11 @@ SYMBOL = r"[^\Wa-z]{2,40}"
 FULL, CENSORED, UNKNOWN = "FULL", "CENSORED", "UNKNOWN"
 # what the liquidations of a venue's public feed are worth, wherever they were written down: every one, or at most one a second and contract. Of all
 # others it is not known. aster has no adapter; its feed is Binance's
-COMPLETENESS = {name: one.completeness.name.removeprefix("COMPLETENESS_") for name, one in ({BINANCE_CM: MARKETS[BINANCE_CM]} | dict(BY_NAME)).items()
-                if one.completeness != Completeness.COMPLETENESS_UNKNOWN} | {"aster": CENSORED}
+COMPLETENESS = {
+    name: one.completeness.name.removeprefix("COMPLETENESS_")
+    for name, one in ({BINANCE_CM: MARKETS[BINANCE_CM]} | dict(BY_NAME)).items()
+    if one.completeness != Completeness.COMPLETENESS_UNKNOWN
+} | {"aster": CENSORED}
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,9 @@ class Reading:
 
     format: ClassVar[str] = ""
     received: str = "recorded"
-    in_base: ClassVar[bool] = False     # quantities of inverse contracts are coins, not contracts
-    columnar: bool = False              # hand out EventColumns where they are made, in place of EVENT_DTYPE rows: for the store
-    faithful: ClassVar[bool] = False    # nothing may be changed: what is wrong with a row is counted, and the row kept, as live kept it
+    in_base: ClassVar[bool] = False  # quantities of inverse contracts are coins, not contracts
+    columnar: bool = False  # hand out EventColumns where they are made, in place of EVENT_DTYPE rows: for the store
+    faithful: ClassVar[bool] = False  # nothing may be changed: what is wrong with a row is counted, and the row kept, as live kept it
 
     def __init__(self, path: str | Path, options: Options | None = None):
         self.path = Path(path)
@@ -183,8 +186,12 @@ class Reading:
         found = self._index.get(key)
         if found is None:
             if not symbol or len(self.contracts) >= CONTRACTS_MAX:
-                raise DataError(str(self.path), f"{'more than ' + str(CONTRACTS_MAX) + ' symbols' if symbol else 'no symbol'}",
-                                "the contract of the rows", "" if symbol else "Give it: symbol=...")
+                raise DataError(
+                    str(self.path),
+                    f"{'more than ' + str(CONTRACTS_MAX) + ' symbols' if symbol else 'no symbol'}",
+                    "the contract of the rows",
+                    "" if symbol else "Give it: symbol=...",
+                )
             found = self._index[key] = len(self.contracts)
             self.contracts.append(key)
             if not self.in_base and inverse.dollars(venue, symbol):

@@ -16,21 +16,21 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
 from liqshell.errors import DataError
 from liqshell.formats.carried_state import unsaid
+from liqshell.formats.continued_reading import Remembering, venues_of
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.markets import BYBIT, UNREAD, adapter_of
 from liqshell.formats.reading import CENSORED, FULL, UNKNOWN
-from liqshell.formats.continued_reading import Remembering, venues_of
 from liqshell.formats.validate import Block
 from liqshell.formats.venue_frames import VenueFrames, frame_counts
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.recording.line_scan import LineScan
-from liqshell.recording.marks import Concern, concerns_of
-from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
-from liqshell.recording.reader import Record
 from liqshell.recording.lines import is_capture
+from liqshell.recording.marks import Concern, concerns_of
+from liqshell.recording.reader import Record
+from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
 from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
 
 BLOCK_EVENTS = 1 << 18
@@ -55,8 +55,8 @@ class Recordings(Remembering):
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
-        self._count = self._number = 0              # events in the buffer; of the last record
-        self._scanned: dict[str, VenueFrames] | None = None     # the venues of the scan
+        self._count = self._number = 0  # events in the buffer; of the last record
+        self._scanned: dict[str, VenueFrames] | None = None  # the venues of the scan
         self.remember_nothing()
         self._meta = self._first()
         if self._meta is not None:
@@ -85,7 +85,7 @@ class Recordings(Remembering):
         try:
             return journal.load_manifest(folder)
         except DataError:
-            return {}                           # frames without their run: nothing is said
+            return {}  # frames without their run: nothing is said
 
     def _begin(self, record: Record) -> None:
         """Settings of a run: contracts in the order that live had."""
@@ -117,12 +117,12 @@ class Recordings(Remembering):
             taken = self._take(record, self._count)
             self._meet(self._count, taken)
             self._count += taken
-            lines[before:self._count] = self._number
-            if self._count > BLOCK_EVENTS - 2 * FRAME_EVENTS_MAX:       # room for the longest record and a scan that may end with such a one
-                yield Block(out[:self._count].copy(), lines[:self._count].copy())
+            lines[before : self._count] = self._number
+            if self._count > BLOCK_EVENTS - 2 * FRAME_EVENTS_MAX:  # room for the longest record and a scan that may end with such a one
+                yield Block(out[: self._count].copy(), lines[: self._count].copy())
                 self._count = 0
-        if self._count and self.contracts:          # of a file without contracts it says why, not where its gaps lie
-            yield Block(out[:self._count].copy(), lines[:self._count].copy())
+        if self._count and self.contracts:  # of a file without contracts it says why, not where its gaps lie
+            yield Block(out[: self._count].copy(), lines[: self._count].copy())
         self._conclude()
 
     def _scan(self, text: bytes, at: int) -> tuple[int, int]:
@@ -130,11 +130,11 @@ class Recordings(Remembering):
         them. The offset behind them, and their number."""
         if self._run is None or self._file is not self._reader.file or self._reader.tears > self._damages or self._owed or self._hole is not None:
             return at, 0
-        if self._scanned is not self._venues:       # the settings came, or came again
+        if self._scanned is not self._venues:  # the settings came, or came again
             self._scanned = self._venues
             self._line_scan = LineScan([(name, one.decoder.scan, one.gap_ns) for name, one in self._venues.items()])
         scan, venues, first = self._line_scan, list(self._venues.values()), self._number
-        scan.last[:len(venues)] = [one.frame_last for one in venues]
+        scan.last[: len(venues)] = [one.frame_last for one in venues]
         while True:
             scan.run(text, at, self._out, self._lines, self._count, self._number + 1)
             at, self._count, self._number = scan.at, scan.rows, self._number + scan.lines
@@ -145,7 +145,7 @@ class Recordings(Remembering):
             venue, before = venues[scan.venue], self._count
             venue.frame_last = int(scan.last[scan.venue])
             self._count += self._placed(venue, scan.frame(text), False, scan.ts, before, scan.found)
-            self._lines[before:self._count] = self._number
+            self._lines[before : self._count] = self._number
             scan.last[scan.venue] = venue.frame_last
         for one, last in zip(venues, scan.last.tolist(), strict=False):
             one.frame_last = last
@@ -153,7 +153,7 @@ class Recordings(Remembering):
 
     def _meet(self, at: int, count: int) -> None:
         if count and self._run is None:
-            self._met.update(self._instruments[at:at + count].tolist())
+            self._met.update(self._instruments[at : at + count].tolist())
 
     def _take(self, record: Record, at: int) -> int:
         """Events of one record into the buffer from `at` on; how many."""
@@ -162,7 +162,7 @@ class Recordings(Remembering):
         elif record.stream == FEED:
             return self._feed(record, at)
         elif record.stream == GAP:
-            self._owed = True                       # frames were dropped behind it
+            self._owed = True  # frames were dropped behind it
         elif record.stream not in (END, REPORT, IMAGE, recording.SKIP):
             return self._frame(record, at)
         return 0
@@ -178,8 +178,11 @@ class Recordings(Remembering):
             raise DataError(str(self.path), self._reader.damage_text(), "a recording", "No line of it is readable")
         if not self.contracts:
             found = "; ".join(f"{count} x {what}" for what, count in self.counts.most_common(4))
-            raise DataError(str(self.path), "no frame with a supported topic" + (f" ({found})" if found else ""),
-                            f"topics {', '.join(t + '*' for t in TOPICS)}, or frames of Binance, OKX or Hyperliquid")
+            raise DataError(
+                str(self.path),
+                "no frame with a supported topic" + (f" ({found})" if found else ""),
+                f"topics {', '.join(t + '*' for t in TOPICS)}, or frames of Binance, OKX or Hyperliquid",
+            )
 
     def _frame(self, record: Record, at: int) -> int:
         """Events of one frame into the buffer from `at` on, behind a gap where the silence before it was too long; how many."""
@@ -187,7 +190,7 @@ class Recordings(Remembering):
         if record.source == recording.RAW:
             self._raw()
             ts += self.options.feed_latency_ns if ts else 0
-        ts = ts or self._last                       # an acknowledgement among raw frames: it stays behind the one before it
+        ts = ts or self._last  # an acknowledgement among raw frames: it stays behind the one before it
         self._last = ts
         if self._run is not None or record.exchange.lower() not in BYBIT:
             if record.exchange in UNREAD and self._run is None:
@@ -212,7 +215,7 @@ class Recordings(Remembering):
         if not found:
             return 0
         if instrument >= 0:
-            self._instruments[at:at + found] = instrument
+            self._instruments[at : at + found] = instrument
         if self._kinds[at] == LIQUIDATION:
             self._note_sent(record.frame, int(self._out["ts_event"][at]))
         return found
@@ -226,14 +229,14 @@ class Recordings(Remembering):
 
     def _placed(self, venue: VenueFrames, frame: bytes, polled: bool, ts: int, at: int, found: int) -> int:
         """Of a frame whose events stand in the buffer from `at` on: how many they are, with the gap before them where there is one."""
-        if self._kinds[at] == LIQUIDATION:          # a frame is of one kind
+        if self._kinds[at] == LIQUIDATION:  # a frame is of one kind
             self._note_sent(frame, int(self._out["ts_event"][at]))
-        if polled:                                  # the answer to a poll says nothing about the stream
+        if polled:  # the answer to a poll says nothing about the stream
             return found
         before, venue.frame_last = venue.frame_last, ts
         if venue.gap_ns and before and ts - before > venue.gap_ns:
             marks = len(venue.marked)
-            self._out[at + marks:at + marks + found] = self._out[at:at + found].copy()
+            self._out[at + marks : at + marks + found] = self._out[at : at + found].copy()
             return found + self._mark(at, FEED_GAP, before, ts, [(n, 0) for n in venue.marked])
         return found
 
@@ -314,13 +317,13 @@ class Recordings(Remembering):
         each = (-1,) if self._run is None else own.each if own is not None else tuple(range(len(self.contracts)))
         self._standing.take(state, marked, each)
         for name, venue in self._venues.items():
-            if state == lc.FeedState.FEED_DOWN and found.get("venue", name) == name:     # as live: a new connection begins with whole values
+            if state == lc.FeedState.FEED_DOWN and found.get("venue", name) == name:  # as live: a new connection begins with whole values
                 venue.forget(marked)
                 venue.frame_last = 0
         return self._mark(at, state, ts, record.ts_recv, marked)
 
     def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: Sequence[Concern] = ((-1, 0),)) -> int:
-        self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
+        self._last = max(self._last, ts_recv)  # as the sink: a mark never lies before what was seen
         for n, (instrument, streams) in enumerate(marked, at):
             self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, streams, int(state))
         return len(marked)

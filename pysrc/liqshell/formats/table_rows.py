@@ -13,8 +13,8 @@ import orjson
 
 from liqshell.errors import DataError
 from liqshell.formats import delimited, json_columns
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout, ahead
 from liqshell.formats.compression import PARQUET, arrow, head, line_blocks, opened
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT, Columns, Layout, ahead
 
 BLOCK_BYTES = 8 << 20
 BLOCK_ROWS = 1 << 18
@@ -44,17 +44,22 @@ def refuse_encoding(path: Path, data: bytes) -> None:
     """DataError where the first bytes of a file are text in another encoding than UTF-8."""
     mark = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}.get(data[:2], "")
     if mark:
-        raise DataError(str(path), f"text in UTF-16 (its byte order mark is {mark})", "UTF-8",
-                        f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > NEW")
+        raise DataError(
+            str(path), f"text in UTF-16 (its byte order mark is {mark})", "UTF-8", f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > NEW"
+        )
     line = data.split(b"\n", 1)[0]
     if b"\0" in data or sum(32 <= sign < 127 or sign in b"\t\r\n" for sign in data) < 0.8 * len(data):
-        return                                  # no text at all
+        return  # no text at all
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(data)        # a letter may be cut at the end
+        codecs.getincrementaldecoder("utf-8")().decode(data)  # a letter may be cut at the end
     except UnicodeDecodeError as why:
         at = "its first line" if why.start < len(line) else f"byte {why.start}"
-        raise DataError(str(path), f"text that is not UTF-8 ({at} has 0x{data[why.start]:02x}, in Latin-1 {chr(data[why.start])!r})", "UTF-8",
-                        f"If it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name} > NEW") from None
+        raise DataError(
+            str(path),
+            f"text that is not UTF-8 ({at} has 0x{data[why.start]:02x}, in Latin-1 {chr(data[why.start])!r})",
+            "UTF-8",
+            f"If it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name} > NEW",
+        ) from None
 
 
 def rows_of(path: Path, types: Mapping[str, str], header: bool = True, delimiter: str = ",") -> Iterator[Columns]:
@@ -94,8 +99,12 @@ def _layout(path: Path, types: Mapping[str, str], header: bool, delimiter: str) 
     names = names_of(path, header, delimiter)
     for name in types:
         if names.count(name) != 1:
-            raise DataError(f"{path}:1", f"column {name!r} " + ("appears twice" if name in names else f"is not among {', '.join(names)[:160]}"),
-                            "each column of the map once", "Correct the map: `liqcore columns FILE` proposes one")
+            raise DataError(
+                f"{path}:1",
+                f"column {name!r} " + ("appears twice" if name in names else f"is not among {', '.join(names)[:160]}"),
+                "each column of the map once",
+                "Correct the map: `liqcore columns FILE` proposes one",
+            )
     return Layout(names, dict(types), header, delimiter)
 
 
@@ -128,7 +137,7 @@ def _objects(path: Path, block: bytes, line: int) -> Iterator[tuple[int, dict[st
     if line == 1 and _is_array(block):
         yield from enumerate(_dicts(path, 1, _loaded(path, 1, block)), 1)
         return
-    for number, text in enumerate(block.split(b"\n")[:None if not block.endswith(b"\n") else -1], line):
+    for number, text in enumerate(block.split(b"\n")[: None if not block.endswith(b"\n") else -1], line):
         if text and not text.isspace():
             yield from ((number, row) for row in _dicts(path, number, _loaded(path, number, text)))
 
@@ -145,9 +154,10 @@ def _loaded(path: Path, line: int, text: bytes) -> Any:
     except orjson.JSONDecodeError as why:
         plain = _NO_NUMBER.sub(lambda found: found[1] or b"null", text) if b"NaN" in text or b"Infinity" in text else text
         if plain != text:
-            return _loaded(path, line, plain)           # no number costs its row, as in CSV
-        raise DataError(f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object on each line",
-                        "The file may be incomplete: fetch it again") from None
+            return _loaded(path, line, plain)  # no number costs its row, as in CSV
+        raise DataError(
+            f"{path}:{line}", f"not JSON ({why}): {text[:60]!r}", "a JSON object on each line", "The file may be incomplete: fetch it again"
+        ) from None
 
 
 def _dicts(path: Path, line: int, found: Any) -> list[dict[str, Any]]:
@@ -235,14 +245,17 @@ def _value(path: Path, line: int, name: str, value: Any, kind: str) -> Any:
             return str(value)
     except (ValueError, OverflowError):
         pass
-    raise DataError(f"{path}:{line}", f"{name}: {str(value)[:40]!r}", "a whole number" if kind == INTEGER else f"a {kind}",
-                    "Correct the map or the file")
+    raise DataError(
+        f"{path}:{line}", f"{name}: {str(value)[:40]!r}", "a whole number" if kind == INTEGER else f"a {kind}", "Correct the map or the file"
+    )
 
 
 def _columns(pa: Any, lists: Mapping[str, list[Any]], types: Mapping[str, str], line: int) -> Columns:
     kinds = {INTEGER: pa.int64(), NUMBER: pa.float64(), LABEL: pa.string(), TEXT: pa.string()}
-    made = {name: pa.array([_clean(value) for value in values] if types[name] in (LABEL, TEXT) else values, kinds[types[name]])
-            for name, values in lists.items()}
+    made = {
+        name: pa.array([_clean(value) for value in values] if types[name] in (LABEL, TEXT) else values, kinds[types[name]])
+        for name, values in lists.items()
+    }
     return Columns(pa.table({name: array.dictionary_encode() if types[name] == LABEL else array for name, array in made.items()}), line)
 
 
@@ -255,6 +268,7 @@ def _clean(text: str | None) -> str | None:
 
 def _opened(path: Path, pa: Any) -> Any:
     import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(str(path))
     except (pa.ArrowException, OSError, ValueError) as why:
@@ -263,6 +277,7 @@ def _opened(path: Path, pa: Any) -> Any:
 
 def _flat(table: Any) -> Any:
     import pyarrow as pa
+
     while any(pa.types.is_struct(one.type) for one in table.schema):
         table = table.flatten()
     return table
@@ -279,15 +294,20 @@ def _parquet(path: Path, types: Mapping[str, str]) -> Iterator[Columns]:
                 made: dict[str, Any] = {}
                 for name, kind in types.items():
                     if table.column_names.count(name) != 1:
-                        raise DataError(str(path), f"no column {name!r} among {', '.join(table.column_names)[:160]}", "the columns of the map",
-                                        "Correct the map: `liqcore columns FILE` proposes one")
+                        raise DataError(
+                            str(path),
+                            f"no column {name!r} among {', '.join(table.column_names)[:160]}",
+                            "the columns of the map",
+                            "Correct the map: `liqcore columns FILE` proposes one",
+                        )
                     made[name] = _cast(pa, path, row, name, table.column(name).combine_chunks(), kind, kinds[kind])
                 if batch.num_rows:
                     yield Columns(pa.table(made), row)
                 row += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as why:
-            raise DataError(f"{path}:row {row}", f"cannot be read on ({str(why)[:100]})", "a complete Parquet "
-                                                                                          "file", "Fetch it or create it again") from None
+            raise DataError(
+                f"{path}:row {row}", f"cannot be read on ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it again"
+            ) from None
 
 
 def parquet_rows(path: Path, count: int) -> list[list[Any]]:
@@ -308,7 +328,7 @@ def _cast(pa: Any, path: Path, row: int, name: str, column: Any, kind: str, want
         if pa.types.is_timestamp(column.type) and kind == INTEGER:
             return column.cast(pa.timestamp("ns", tz=column.type.tz)).cast(pa.int64())
         if pa.types.is_decimal(column.type) and kind == NUMBER:
-            column = column.cast(pa.string())           # its digits give the nearest double; Arrow's own way may be one beside it
+            column = column.cast(pa.string())  # its digits give the nearest double; Arrow's own way may be one beside it
         found = column.cast(wanted)
         found.validate(full=True)
         return found.dictionary_encode() if kind == LABEL else found

@@ -18,20 +18,31 @@ from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
+from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT, Columns, Layout
 from liqshell.formats.inverse import dollars
 from liqshell.formats.reading import CENSORED, UNKNOWN, Reading, blank
 from liqshell.formats.validate import Block
 from liqshell.recording.streams import BITS
 
-VENUES = {"binance-futures": "binance_um", "binance-delivery": "binance_cm", "okex-swap": "okx", "okex-futures": "okx", "huobi-dm-linear-swap": "htx",
-          "huobi-dm-swap": "htx", "gate-io-futures": "gateio", "bitget-futures": "bitget", "aster-futures": "aster", "bybit": "bybit",
-          "binance": "binance", "hyperliquid": "hyperliquid"}
+VENUES = {
+    "binance-futures": "binance_um",
+    "binance-delivery": "binance_cm",
+    "okex-swap": "okx",
+    "okex-futures": "okx",
+    "huobi-dm-linear-swap": "htx",
+    "huobi-dm-swap": "htx",
+    "gate-io-futures": "gateio",
+    "bitget-futures": "bitget",
+    "aster-futures": "aster",
+    "bybit": "bybit",
+    "binance": "binance",
+    "hyperliquid": "hyperliquid",
+}
 SIDES_KNOWN = ("binance-futures", "binance-delivery", "bybit", "okex-swap", "okex-futures", "bitmex")
 IN_CONTRACTS = ("okex-swap", "okex-futures", "binance-delivery", "gate-io-futures", "huobi-dm-linear-swap", "huobi-dm-swap", "bitmex", "deribit")
-BYBIT_COMPLETE_US = 1_740_441_600_000_000       # 2025-02-25: before it Bybit showed one liquidation a second
+BYBIT_COMPLETE_US = 1_740_441_600_000_000  # 2025-02-25: before it Bybit showed one liquidation a second
 _COMMON = ("exchange", "symbol", "timestamp", "local_timestamp")
-_KEYS: dict[str, tuple[str, ...]] = {       # what a header must hold, most telling first
+_KEYS: dict[str, tuple[str, ...]] = {  # what a header must hold, most telling first
     "book_snapshot": ("asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount"),
     "incremental_book_L2": ("is_snapshot", "side", "price", "amount"),
     "derivative_ticker": ("funding_rate", "open_interest", "index_price", "mark_price"),
@@ -77,12 +88,22 @@ class Tardis(Reading):
         for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *folders):
             if len(found) == 1:
                 return found.pop()
-        raise DataError(str(self.path), "trades or liquidations? Both have these columns",
-                        "a name with 'trades' or 'liquidations', as Tardis gives it", "Rename the file, or give kind=...")
+        raise DataError(
+            str(self.path),
+            "trades or liquidations? Both have these columns",
+            "a name with 'trades' or 'liquidations', as Tardis gives it",
+            "Rename the file, or give kind=...",
+        )
 
     def blocks(self) -> Iterator[Block]:
-        make = {"trades": self._prints, "liquidations": self._prints, "quotes": self._quotes, "book_snapshot": self._snapshots,
-                "derivative_ticker": self._tickers, "incremental_book_L2": self._changes}[self.type]
+        make = {
+            "trades": self._prints,
+            "liquidations": self._prints,
+            "quotes": self._quotes,
+            "book_snapshot": self._snapshots,
+            "derivative_ticker": self._tickers,
+            "incremental_book_L2": self._changes,
+        }[self.type]
         for columns in delimited.read(self.path, self.layout):
             yield make(columns, self._instruments(columns))
 
@@ -99,8 +120,10 @@ class Tardis(Reading):
                 if name == "bybit":
                     rules["completeness"] = CENSORED if int(columns.integers("timestamp")[0]) < BYBIT_COMPLETE_US else UNKNOWN
                 if name not in SIDES_KNOWN:
-                    self.note(f"{name}: side of liquidations taken as that of the forced order (sell = a long); Tardis does not document it for this "
-                              "venue: UNCERTAIN")
+                    self.note(
+                        f"{name}: side of liquidations taken as that of the forced order (sell = a long); Tardis does not document it for this "
+                        "venue: UNCERTAIN"
+                    )
             venue = self.options.venue or VENUES.get(name, name)
             table[code] = n = self.instrument(venue, self.options.symbol or symbols[code % len(symbols)], **rules)
             if name in IN_CONTRACTS and "multiplier" not in self.rules[self.contracts[n]] and not dollars(*self.contracts[n]):
@@ -111,7 +134,7 @@ class Tardis(Reading):
         events = blank(columns.rows, kind)
         for field, name in (("ts_recv", "local_timestamp"), ("ts_event", "timestamp")):
             us = columns.integers(name)
-            events[field] = np.where((us >= 0) & (us < 1 << 53), us, 0) * 1000      # of another unit: 0 is refused, an overflow might pass
+            events[field] = np.where((us >= 0) & (us < 1 << 53), us, 0) * 1000  # of another unit: 0 is refused, an overflow might pass
         events["instrument"] = instruments
         return events
 
@@ -180,7 +203,7 @@ class Tardis(Reading):
         for row, (n, side, price, size) in enumerate(zip(owners, sides, prices, sizes, strict=True)):
             book, state = self._books.get(n) or self._books.setdefault(n, (Top(), [False, False]))
             if snapshot[row]:
-                if not state[0]:            # after changes, a snapshot begins the book anew
+                if not state[0]:  # after changes, a snapshot begins the book anew
                     book.clear()
                 state[0] = state[1] = True
             elif not state[1]:

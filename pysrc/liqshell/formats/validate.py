@@ -20,16 +20,16 @@ from liqshell.backstops import BACKSTOP
 from liqshell.errors import DataError
 from liqshell.event_columns import Events, joined, rows_of
 
-SHOWN_MAX = 5                       # refused rows that are named; all are counted
-GAPS_MAX = 1000                     # gaps that are kept; all are counted
-IDS_KEPT = 200_000                  # of a contract, for finding an id again in the next block
-TIME_MIN = 1_230_940_800_000_000_000        # 2009: nothing that is traded here is older; a smaller time is of another unit
+SHOWN_MAX = 5  # refused rows that are named; all are counted
+GAPS_MAX = 1000  # gaps that are kept; all are counted
+IDS_KEPT = 200_000  # of a contract, for finding an id again in the next block
+TIME_MIN = 1_230_940_800_000_000_000  # 2009: nothing that is traded here is older; a smaller time is of another unit
 TIME_MAX = 0x4000000000000000
-DELAY_ODD_NS = 3_600_000_000_000    # receipt this far from the event is worth a word
-SPIKE_ROWS = 2                      # neighbours on either side that a price is judged by
-SIZES_KEPT = 5                      # prints of a size that make it one that there is
-SIZES_MIN = 20                      # prints of a contract before any can be too large
-REFUSED_SHARE_MAX = 0.5             # a file of which more is refused is not what it was taken for
+DELAY_ODD_NS = 3_600_000_000_000  # receipt this far from the event is worth a word
+SPIKE_ROWS = 2  # neighbours on either side that a price is judged by
+SIZES_KEPT = 5  # prints of a size that make it one that there is
+SIZES_MIN = 20  # prints of a contract before any can be too large
+REFUSED_SHARE_MAX = 0.5  # a file of which more is refused is not what it was taken for
 REFUSED_ROWS_MIN = 20
 _PRINTS = np.isin(np.arange(256), (int(Kind.TRADE), int(Kind.LIQUIDATION), int(Kind.DELEVERAGE), BACKSTOP))
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
@@ -150,14 +150,14 @@ class Validator:
         self.findings = findings
         self.limits = limits
         self.faithful = faithful
-        self.unique = False                 # the reader has told doubles apart, by the ids of the venue
-        self.censored: set[int] = set()     # instruments whose feed has one liquidation a second: the same row again is a double
-        self._waiting: dict[int, Events] = {}       # by contract: the rows of the last window, before which one may still come
-        self._top: dict[int, int] = {}      # latest ts_recv
+        self.unique = False  # the reader has told doubles apart, by the ids of the venue
+        self.censored: set[int] = set()  # instruments whose feed has one liquidation a second: the same row again is a double
+        self._waiting: dict[int, Events] = {}  # by contract: the rows of the last window, before which one may still come
+        self._top: dict[int, int] = {}  # latest ts_recv
         self._price: dict[int, float] = {}
         self._sizes = Sizes(limits.size_band)
         self._ids: dict[tuple[int, int], np.ndarray] = {}
-        self._last: dict[tuple[int, int], int] = {}          # ts_recv, by kind and contract
+        self._last: dict[tuple[int, int], int] = {}  # ts_recv, by kind and contract
 
     def push(self, block: Block) -> Iterator[Events]:
         found = self.findings
@@ -173,7 +173,7 @@ class Validator:
         if not self.unique:
             self._doubles(block, good)
         delay = np.abs(block.events["ts_recv"] - block.events["ts_event"]) > DELAY_ODD_NS
-        if (odd := int(np.count_nonzero(delay & good & (block.events["kind"] != int(Kind.FEED))))):
+        if odd := int(np.count_nonzero(delay & good & (block.events["kind"] != int(Kind.FEED)))):
             found.counts["kept: received more than an hour from the event"] += odd
         if not good.all():
             lines = np.arange(block.lines, block.lines + len(good)) if isinstance(block.lines, int) else block.lines
@@ -187,8 +187,12 @@ class Validator:
             yield self._handed(self._waiting.pop(n))
         if found.refused > REFUSED_SHARE_MAX * found.rows and (found.rows >= REFUSED_ROWS_MIN or not found.passed):
             reasons = ", ".join(f"{count} x {reason}" for reason, count in found.counts.most_common(5))
-            raise DataError(found.file, f"{found.refused} of {found.rows} rows are invalid: {reasons}", "market data of this format",
-                            "\n".join(["First rows:", *found.shown]))
+            raise DataError(
+                found.file,
+                f"{found.refused} of {found.rows} rows are invalid: {reasons}",
+                "market data of this format",
+                "\n".join(["First rows:", *found.shown]),
+            )
 
     # ---- values
 
@@ -199,7 +203,7 @@ class Validator:
         if not count:
             return
         first = int(np.argmax(bad))
-        e = rows_of(block.events[first:first + 1])[0]
+        e = rows_of(block.events[first : first + 1])[0]
         text = f"price {e['price']:g}, qty {e['qty']:g}, side {e['side']}, ts_event {e['ts_event']}"
         if self.faithful:
             self.findings.counts[f"kept: {reason}"] += count
@@ -268,7 +272,7 @@ class Validator:
             jumps = np.flatnonzero((ratio > self.limits.band) | (ratio < 1.0 / self.limits.band))
             suspects = np.unique(np.concatenate([jumps, jumps + 1])) if len(jumps) else jumps
             for at in suspects.tolist():
-                around = np.concatenate([chain[max(at - SPIKE_ROWS, 0):at], chain[at + 1:at + 1 + SPIKE_ROWS]])
+                around = np.concatenate([chain[max(at - SPIKE_ROWS, 0) : at], chain[at + 1 : at + 1 + SPIKE_ROWS]])
                 near = int(np.count_nonzero((around <= chain[at] * self.limits.band) & (around >= chain[at] / self.limits.band)))
                 row = at - (before is not None)
                 if row >= 0 and near < 2 <= len(around) - near:
@@ -290,7 +294,7 @@ class Validator:
             if named.any():
                 bad, rows = np.zeros(len(e), bool), np.flatnonzero(named)
                 for n, own in groups(e["instrument"][rows]):
-                    bad[rows[own]] = self._seen((n, kind), block.ids[rows[own]])      # type: ignore[index]
+                    bad[rows[own]] = self._seen((n, kind), block.ids[rows[own]])  # type: ignore[index]
                 self._mark(block, good, bad, "the same id again")
             rows = np.flatnonzero(of_kind & ~named)
             if len(rows):
@@ -301,16 +305,16 @@ class Validator:
         old = self._ids.get(key, ids[:0])
         again: np.ndarray
         if (len(ids) < 2 or bool((ids[1:] > ids[:-1]).all())) and (not len(old) or ids[0] > old.max()):
-            again = np.zeros(len(ids), bool)        # the usual case: ids that grow
+            again = np.zeros(len(ids), bool)  # the usual case: ids that grow
         else:
             together = np.concatenate([old, ids])
-            rising = np.sort(together)                  # many times as fast as the order of the ids, which is needed of the repeated ones only
+            rising = np.sort(together)  # many times as fast as the order of the ids, which is needed of the repeated ones only
             several = rising[1:][rising[1:] == rising[:-1]]
             repeated = np.flatnonzero(several[np.searchsorted(several[:-1], together)] == together) if len(several) else several
             seen_before = np.zeros(len(together), bool)
             seen_before[repeated] = True
             seen_before[repeated[np.unique(together[repeated], return_index=True)[1]]] = False
-            again = seen_before[-len(ids):]
+            again = seen_before[-len(ids) :]
         self._ids[key] = np.concatenate([old, ids])[-IDS_KEPT:] if len(ids) < IDS_KEPT else ids[-IDS_KEPT:].copy()
         return again
 
@@ -330,7 +334,7 @@ class Validator:
             bad[rows[again & np.isin(e["instrument"][rows], list(self.censored))]] = True
             self._mark(block, good, bad, "the same liquidation again, of a feed that has one a second")
             again &= good[rows] & ~bad[rows]
-        if (count := int(np.count_nonzero(again))):
+        if count := int(np.count_nonzero(again)):
             self.findings.counts["kept: a row like another, without an id"] += count
 
     # ---- order
@@ -366,11 +370,15 @@ class Validator:
             by = tops - ts
             if int(by.max()) > window:
                 row = int(np.argmax(by > window))
-                raise DataError(f"{found.file}:{block.line(row)}", f"the time goes back by {by[row] / 1e9:.3f} s",
-                                f"rows of a contract in order of receipt, or late by at most {self.limits.window_s:g} s", "Sort the file by time")
+                raise DataError(
+                    f"{found.file}:{block.line(row)}",
+                    f"the time goes back by {by[row] / 1e9:.3f} s",
+                    f"rows of a contract in order of receipt, or late by at most {self.limits.window_s:g} s",
+                    "Sort the file by time",
+                )
         waiting = self._waiting.pop(instrument, None)
         if waiting is not None and not count and ts[0] <= top - window:
-            yield self._handed(waiting)         # all of it comes first: nothing to be joined and copied
+            yield self._handed(waiting)  # all of it comes first: nothing to be joined and copied
         elif waiting is not None:
             events = joined([waiting, events])
         if count:
@@ -392,7 +400,7 @@ class Validator:
         if (pairs != pairs[0]).any():
             order = _by_key(pairs)
             pairs, ts = pairs[order], ts[order]
-        starts = np.flatnonzero(np.diff(pairs, prepend=pairs[0] - 1))       # of each kind of a contract
+        starts = np.flatnonzero(np.diff(pairs, prepend=pairs[0] - 1))  # of each kind of a contract
         sizes = np.diff(starts, append=len(pairs))
         keys = [(pair & 0xFF, pair >> 8) for pair in pairs[starts].tolist()]
         before = np.concatenate([ts[:1], ts[:-1]])

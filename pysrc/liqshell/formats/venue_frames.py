@@ -1,7 +1,7 @@
 """The frames of one venue in a recording: its decoder, and which contract of the reading each of its symbols is.
 
 The contracts of a run are known from its settings. Those of other recordings come up while it is read: the decoder is made anew for each new one,
-with the ticker values that were known. """
+with the ticker values that were known."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from liqshell.venues.adapter import Adapter
 from liqshell.venues.frames import TICKER, Frame, FrameKind
 
 FRAME_EVENTS_MAX = 4096
-TICKERS = sum(TICKER.values())       # the streams that tickers state
+TICKERS = sum(TICKER.values())  # the streams that tickers state
 
 
 class VenueFrames:
     """adapter: of the venue. symbols, first: the contracts of a run, and which number the first of them has there; () = they come up.
     place(symbol): number of a new contract in the reading. gap_ns: silence that means missing data, 0 = none does."""
 
-    def __init__(self, adapter: Adapter, symbols: Sequence[str] = (), first: int = 0, *, place: Callable[[str], int] | None = None, gap_ns: int = 0,
-                 alone: bool = True):
+    def __init__(
+        self,
+        adapter: Adapter,
+        symbols: Sequence[str] = (),
+        first: int = 0,
+        *,
+        place: Callable[[str], int] | None = None,
+        gap_ns: int = 0,
+        alone: bool = True,
+    ):
         self.adapter, self.gap_ns, self.frame_last = adapter, gap_ns, 0
         self.marked = (-1,) if alone else tuple(range(first, first + len(symbols)))
         self.each = tuple(range(first, first + len(symbols)))
@@ -70,7 +78,7 @@ class VenueFrames:
             return
         before = self.decoder.carried
         self.decoder = self.adapter.decoder((*known, *fit))
-        self.decoder.carried[:len(known)] = before[:len(known)]
+        self.decoder.carried[: len(known)] = before[: len(known)]
         self._recall(fit)
         assert self._place is not None
         self._places = np.array([*self._places, *(self._place(name) for name in fit)], np.int32)

@@ -7,9 +7,9 @@
 A gate passes on evidence, never on its absence: what has too little data is "not enough data", and so is the whole.
 """
 
+from liqshell.gate.evaluation import Gate, evaluate
 from liqshell.gate.evidence import Evidence, open_run
 from liqshell.gate.items import Item
-from liqshell.gate.evaluation import Gate, evaluate
 from liqshell.gate.page import print_gate, save
 
 __all__ = ["Evidence", "Gate", "Item", "evaluate", "open_run", "print_gate", "save"]

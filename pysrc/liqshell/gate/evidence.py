@@ -52,13 +52,13 @@ class Evidence:
     trips: int = 0
     won: int = 0
     brackets: int = 0
-    pairs: int = 0                                                   # brackets that followed another on the same contract
+    pairs: int = 0  # brackets that followed another on the same contract
     exits: dict[int, int] = field(default_factory=lambda: {1: 0, -1: 0})
     exit_faults: dict[int, list[Fault]] = field(default_factory=lambda: {1: [], -1: []})
     exit_orders: int = 0
     reduce_faults: list[Fault] = field(default_factory=list)
     limit_faults: list[Fault] = field(default_factory=list)
-    replays: list[tuple[str, bool | None, str]] = field(default_factory=list)      # None: could not be tried
+    replays: list[tuple[str, bool | None, str]] = field(default_factory=list)  # None: could not be tried
     fees_bps: list[float] = field(default_factory=list)
     stop_bps: list[float] = field(default_factory=list)
     targets: int = 0
@@ -229,7 +229,7 @@ def _labelled(out: Evidence, b: Bracket, whose: tuple[str, str]) -> None:
 def _bracket(out: Evidence, run: Run, b: Bracket) -> None:
     instrument = run.instruments[b.instrument]
     out.brackets += 1
-    if b.flat or b.fills:                                            # an entry that still rests has not been decided
+    if b.flat or b.fills:  # an entry that still rests has not been decided
         out.placed += 1
         out.filled += bool(b.entry_fills)
     if b.closed is not None:

@@ -100,7 +100,7 @@ def _stop_faults(run: Run, b: Bracket, slack: float, fault: Any) -> Iterator[Fau
     known = stop.acked or stop.triggered if stop is not None else 0
     over = b.flat or run.ended_ns
     naked_ns = max(0, (min(known, over) if known else over) - first)
-    patience = float(run.table("settings").get("patience") or 1.0)               # above 1 in rehearsals only
+    patience = float(run.table("settings").get("patience") or 1.0)  # above 1 in rehearsals only
     if naked_ns > PROTECT_S * patience * NS:
         yield fault(first, f"without a confirmed stop for {naked_ns / NS:.1f} s")
     loosened = [a for (_, a), (_, c) in zip(stop.steps, stop.steps[1:], strict=False) if (c - a) * side < 0] if stop is not None else []
@@ -159,7 +159,7 @@ def _cooldown_faults(run: Run, ledger: Ledger) -> Iterator[Fault]:
             if not before.flat or b.opened < before.flat:
                 yield Fault(b.opened, run.symbols[b.instrument], "a second bracket while one was open")
             elif before.end == Reason.END_REPLACED and b.opened == before.flat:
-                pass                                                 # closed to make room for it: a stronger signal has no cooldown to wait for
+                pass  # closed to make room for it: a stronger signal has no cooldown to wait for
             elif b.opened - before.flat < wait * NS:
                 yield Fault(b.opened, run.symbols[b.instrument], f"{(b.opened - before.flat) / NS:.1f} s after a trade, the cooldown is {wait:g} s")
         last[b.instrument] = b

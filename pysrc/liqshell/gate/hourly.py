@@ -28,15 +28,19 @@ def settled_bets(folders: Sequence[Path], rehearsal: bool = False) -> tuple[int,
         try:
             about: dict[str, Any] = next((json.loads(one.frame) for one in read(folder) if one.stream == META), {})
             desk, lines = replay(folder)
-            why = ("of real orders" if not desk.settings.paper else
-                   "of an emulated or accelerated market" if not rehearsal and (about.get("place") != Places().clob or about.get("speed") != 1.0) else
-                   difference(folder, lines))
+            why = (
+                "of real orders"
+                if not desk.settings.paper
+                else "of an emulated or accelerated market"
+                if not rehearsal and (about.get("place") != Places().clob or about.get("speed") != 1.0)
+                else difference(folder, lines)
+            )
         except (LiqshellError, OSError) as error:
             why = str(error)
         if why:
             left_out.append(f"{folder}: {why}")
             continue
-        lines = lines[:len(said_by(folder))]        # what run and replay both say
+        lines = lines[: len(said_by(folder))]  # what run and replay both say
         for state, found in ((SENT, made), (SETTLED, settled)):
             found |= {(line["hour"], line["made_ns"], line["token"]) for line in lines if line["kind"] == "bet" and line["state"] == state}
     strange = {hour for hour, *_ in settled - made} - {hour for hour, *_ in settled & made}
@@ -49,6 +53,10 @@ def refuse_early(folders: Sequence[Path], rehearsal: bool = False) -> int:
     """How many there are; ConfigError below 200."""
     count, left_out = settled_bets(folders, rehearsal)
     if count < BETS_MIN:
-        raise ConfigError("--paper-runs", f"{count} settled paper bets" + (f"; not counted: {'; '.join(left_out)[:600]}" if left_out else ""),
-                          f"{BETS_MIN} or more", "Continue on paper")
+        raise ConfigError(
+            "--paper-runs",
+            f"{count} settled paper bets" + (f"; not counted: {'; '.join(left_out)[:600]}" if left_out else ""),
+            f"{BETS_MIN} or more",
+            "Continue on paper",
+        )
     return count

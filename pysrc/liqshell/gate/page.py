@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
 from markupsafe import Markup
+from rich.console import Console
 from rich.text import Text
 
 from liqshell import private
 from liqshell.errors import ConfigError
 from liqshell.fitted import Table
-from liqshell.gate.items import FAIL, PASS, Item
 from liqshell.gate.evaluation import LIVE, PAPER, Gate
+from liqshell.gate.items import FAIL, PASS, Item
 from liqshell.gate.scale import SCALE
 from liqshell.pages import below, document, empty, notice, paragraphs, section, span, table
 from liqshell.report.text import NONE
 
 TITLES = {PAPER: "Paper gate", LIVE: "Go-live gate", SCALE: "Scale gate"}
-SENTENCES = {PAPER: {PASS: "Paper trading meets every requirement.", FAIL: "Paper trading fails a requirement.",
-                     "": "No requirement fails, but there are too few data to pass all of them."},
-             LIVE: {PASS: "A week of live trading agrees with paper trading.", FAIL: "Live trading fails a requirement.",
-                    "": "There is too little live trading for a verdict."},
-             SCALE: {PASS: "Every step is allowed.", FAIL: "A requirement for growth fails: see the rows.",
-                     "": "The steps with a passed row are allowed, the others not yet."}}
+SENTENCES = {
+    PAPER: {
+        PASS: "Paper trading meets every requirement.",
+        FAIL: "Paper trading fails a requirement.",
+        "": "No requirement fails, but there are too few data to pass all of them.",
+    },
+    LIVE: {
+        PASS: "A week of live trading agrees with paper trading.",
+        FAIL: "Live trading fails a requirement.",
+        "": "There is too little live trading for a verdict.",
+    },
+    SCALE: {
+        PASS: "Every step is allowed.",
+        FAIL: "A requirement for growth fails: see the rows.",
+        "": "The steps with a passed row are allowed, the others not yet.",
+    },
+}
 STYLE = {PASS: "green", FAIL: "bold red"}
 
 
@@ -68,10 +79,13 @@ def page(gate: Gate) -> str:
         rows = [_row(item) for item in gate.items if item.source == source]
         shown = table(("Requirement", "Required", "Measured", ">n", "95 %", "Verdict"), rows, stack=True) if rows else empty("nothing")
         body += section(title, shown, anchor=source, verdict=sentence(gate, source))
-    body += section("Runs", paragraphs([", ".join(gate.runs) or "none"]) + (notice("Not counted", excluded(gate)) if gate.excluded else ""),
-                    "A row passes if the whole 95 % interval of the measurement lies inside the requirement, and fails if it lies outside; in "
-                    "between there are too few data. A row that allows no fault fails at the first one; its interval gives the faults to expect in "
-                    "as many further cases.")
+    body += section(
+        "Runs",
+        paragraphs([", ".join(gate.runs) or "none"]) + (notice("Not counted", excluded(gate)) if gate.excluded else ""),
+        "A row passes if the whole 95 % interval of the measurement lies inside the requirement, and fails if it lies outside; in "
+        "between there are too few data. A row that allows no fault fails at the first one; its interval gives the faults to expect in "
+        "as many further cases.",
+    )
     return document("liqcore: is the next step allowed?", body, notices=[("REHEARSAL", REHEARSAL)] if gate.rehearsal else ())
 
 

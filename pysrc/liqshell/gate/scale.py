@@ -13,7 +13,7 @@ from liqshell.report.text import number, percent, plural
 
 SCALE = "scale"
 STEPS = (("scale.second", "A second contract", 7.0), ("scale.third", "A third and a fourth contract", 14.0), ("scale.size", "More size", 30.0))
-STREAK = 5                          # losses in a row, or a week that lost: no number is written
+STREAK = 5  # losses in a row, or a week that lost: no number is written
 FILL_SHARE = 0.4
 MONTH_DAYS = 30.0
 
@@ -28,10 +28,20 @@ def scale_items(live: Evidence) -> Iterator[Item]:
     month = [filled for ts, filled in live.decided if ts > end - MONTH_DAYS * DAY_NS]
     verdict, value, low, high = share_inside(sum(month), len(month), FILL_SHARE)
     measured = f"{percent(value)}, {sum(month)} of {len(month)}" if month else ""
-    yield Item("scale.fills", SCALE, "Resting entries are filled as before",
-               f"at least {percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days; below that, a smaller "
-               "size", measured, verdict, len(month), value, low,
-               high, "With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.", "share")
+    yield Item(
+        "scale.fills",
+        SCALE,
+        "Resting entries are filled as before",
+        f"at least {percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days; below that, a smaller size",
+        measured,
+        verdict,
+        len(month),
+        value,
+        low,
+        high,
+        "With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.",
+        "share",
+    )
 
 
 def _recent(live: Evidence, end: int, days: float) -> list[tuple[int, int, float, float]]:
@@ -44,10 +54,27 @@ def _profit(id_: str, title: str, least: float, live: Evidence, end: int, days: 
     test = spaced_mean([bps for _, _, _, bps in found], [ts for ts, _, _, _ in found], max((held for _, held, _, _ in found), default=0))
     low, high = test["low"], test["high"]
     verdict = inside(low, high, math.ulp(0.0), math.inf) if found else THIN
-    measured = (f"{number(math.fsum(net for _, _, net, _ in found), 2, True)} net in {plural(len(found), 'trade')}, "
-                f"{number(test['mean'], 1, True)} bps each; {days:.1f} days covered") if found else ""
-    return Item(id_, SCALE, title, f"the latest {least:g} days of live trading profitable beyond chance, after all costs", measured,
-                verdict if days >= least or verdict == FAIL else THIN, len(found), test["mean"], low, high, unit="bps")
+    measured = (
+        (
+            f"{number(math.fsum(net for _, _, net, _ in found), 2, True)} net in {plural(len(found), 'trade')}, "
+            f"{number(test['mean'], 1, True)} bps each; {days:.1f} days covered"
+        )
+        if found
+        else ""
+    )
+    return Item(
+        id_,
+        SCALE,
+        title,
+        f"the latest {least:g} days of live trading profitable beyond chance, after all costs",
+        measured,
+        verdict if days >= least or verdict == FAIL else THIN,
+        len(found),
+        test["mean"],
+        low,
+        high,
+        unit="bps",
+    )
 
 
 def _streak(live: Evidence, end: int) -> Item:
@@ -55,10 +82,18 @@ def _streak(live: Evidence, end: int) -> Item:
     week = math.fsum(net for _, _, net, _ in _recent(live, end, 7.0))
     lost = _losses(nets)
     verdict = THIN if len(nets) < STREAK else FAIL if lost >= STREAK or week < 0.0 else PASS
-    return Item("scale.streak", SCALE, "No losing streak", f"fewer than {STREAK} losses in a row now, and the latest week did not lose",
-                f"{plural(lost, 'loss', 'losses')} in a row; the latest week {number(week, 2, True)}" if nets else "", verdict,
-                len(nets), float(lost), unit="losses",
-                note="After a losing streak a person must find what has changed; there is no growth.")
+    return Item(
+        "scale.streak",
+        SCALE,
+        "No losing streak",
+        f"fewer than {STREAK} losses in a row now, and the latest week did not lose",
+        f"{plural(lost, 'loss', 'losses')} in a row; the latest week {number(week, 2, True)}" if nets else "",
+        verdict,
+        len(nets),
+        float(lost),
+        unit="losses",
+        note="After a losing streak a person must find what has changed; there is no growth.",
+    )
 
 
 def _losses(nets: Sequence[float]) -> int:

@@ -22,8 +22,12 @@ def assess(folder: str | Path) -> list[dict[str, Any]]:
     it, in words; empty = it is verified."""
     run = load_run(folder)
     if run.meta.get("mode") != "backtest" or not run.meta.get("finished"):
-        raise DataError(str(folder), f"a run of mode {run.meta.get('mode')!r}" if run.meta.get("mode") != "backtest" else "an unfinished backtest",
-                        "a finished backtest", "`liqcore backtest CONFIG` makes one")
+        raise DataError(
+            str(folder),
+            f"a run of mode {run.meta.get('mode')!r}" if run.meta.get("mode") != "backtest" else "an unfinished backtest",
+            "a finished backtest",
+            "`liqcore backtest CONFIG` makes one",
+        )
     contracts = run.meta.get("contracts")
     if not isinstance(contracts, list) or len(contracts) != len(run.instruments):
         raise DataError(str(folder), "no contracts in run.json", "a backtest of this version", "Run it again")
@@ -31,8 +35,11 @@ def assess(folder: str | Path) -> list[dict[str, Any]]:
     s = summarise(run, read_ledger(run), study)
     common = _of_the_run(s)
     parts = {part["symbol"]: part for part in s["data"]["parts"]}
-    return [_row(run.folder.name, contract, s["instruments"][n], parts.get(contract["symbol"], {}), common, s["data"]["fingerprint"])
-            for n, contract in enumerate(contracts) if contract.get("numbers")]
+    return [
+        _row(run.folder.name, contract, s["instruments"][n], parts.get(contract["symbol"], {}), common, s["data"]["fingerprint"])
+        for n, contract in enumerate(contracts)
+        if contract.get("numbers")
+    ]
 
 
 def _of_the_run(s: dict[str, Any]) -> list[str]:
@@ -67,6 +74,16 @@ def _row(name: str, contract: dict[str, str], found: dict[str, Any], part: dict[
         missing.append(f"{found['trades']} trades, {FEW} are needed")
     elif found["low_bps"] is None or found["low_bps"] <= 0.0:
         missing.append("no gain beyond chance after all costs")
-    return {"numbers": contract["numbers"], "venue": contract["venue"], "symbol": contract["symbol"], "preset": contract["preset"], "run": name,
-            "data": data, "trades": found["trades"], "mean_bps": found["mean_bps"], "low_bps": found["low_bps"], "high_bps": found["high_bps"],
-            "missing": missing}
+    return {
+        "numbers": contract["numbers"],
+        "venue": contract["venue"],
+        "symbol": contract["symbol"],
+        "preset": contract["preset"],
+        "run": name,
+        "data": data,
+        "trades": found["trades"],
+        "mean_bps": found["mean_bps"],
+        "low_bps": found["low_bps"],
+        "high_bps": found["high_bps"],
+        "missing": missing,
+    }

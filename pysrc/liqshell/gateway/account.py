@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from liqcore.event import Gate
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Answer, Level
 from liqshell.gateway.ownership import mode_fault
+from liqshell.venues.effects import Answer, Level
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Position
 
@@ -24,8 +24,8 @@ class AccountCheck:
         self._asking: set[int] = set()
         self._due: int | None = None
         self._tries: Counter[int] = Counter()
-        self._again: dict[int, int] = {}        # instrument -> not before
-        self._set: dict[int, int] = {}          # times that leverage was set
+        self._again: dict[int, int] = {}  # instrument -> not before
+        self._set: dict[int, int] = {}  # times that leverage was set
         self._awaited = ""
 
     @property
@@ -84,8 +84,9 @@ class AccountCheck:
             self._asking.discard(n)
             self._again[n] = c.again_at(tries, c.now)
 
-        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.WATCH, f"set-up of {c.symbols[n]}", on_dropped=dropped,
-              timeout_s=c.timeout_s(tries))
+        c.ask(
+            c.port.ask_positions(c.symbols[n]), answered, Urgency.WATCH, f"set-up of {c.symbols[n]}", on_dropped=dropped, timeout_s=c.timeout_s(tries)
+        )
 
     def _check_setup(self, n: int, rows: Sequence[Position]) -> None:
         c = self.c
@@ -118,7 +119,7 @@ class AccountCheck:
             page = c.port.result_of(answer, Asked.SETTING)
             c.note_answer(page, "setting")
             if page.outcome in (Outcome.LATER, Outcome.UNKNOWN, Outcome.CLOCK):
-                self._set[n] -= 1           # nothing is wrong with the account: look again after the pause, and set it if it is still to be set
+                self._set[n] -= 1  # nothing is wrong with the account: look again after the pause, and set it if it is still to be set
                 c.gates.close(Gate.GATE_START, f"{c.symbols[n]}: leverage not set yet: {page.code} {page.text}", c.now)
                 return
             if not page.ok:

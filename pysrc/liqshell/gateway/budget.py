@@ -16,17 +16,17 @@ from liqshell.venues.effects import Answer, Call
 from liqshell.venues.order_port import Ask
 
 QUEUE_MAX = 1024
-BAN_FIRST, BAN_LONGEST = 30, 600            # windows (seconds) of silence after a ban of the address
+BAN_FIRST, BAN_LONGEST = 30, 600  # windows (seconds) of silence after a ban of the address
 Handler = Callable[[Answer], None]
 
 
 class Urgency(IntEnum):
     """Lower goes first."""
 
-    SAVE = 0                    # cancels, exits, stops: may use the whole budget
-    ASK = 1                     # of one order or position that is in doubt
+    SAVE = 0  # cancels, exits, stops: may use the whole budget
+    ASK = 1  # of one order or position that is in doubt
     ENTER = 2
-    WATCH = 3                   # reconciliation, clock, instruments
+    WATCH = 3  # reconciliation, clock, instruments
 
 
 _SHARE = {Urgency.SAVE: 1.0, Urgency.ASK: 0.9, Urgency.ENTER: 0.5, Urgency.WATCH: 0.8}
@@ -55,24 +55,35 @@ class Budget:
         self._window_ns = window_ns
         self._timeout_s = timeout_s
         self._spent: dict[str, deque[int]] = {}
-        self._blocked: dict[str, int] = {}              # weight, or "" = everything -> until
+        self._blocked: dict[str, int] = {}  # weight, or "" = everything -> until
         self._queue: list[_Waiting] = []
         self._number = 0
         self._open: dict[int, tuple[Handler, int]] = {}
-        self._bans = 0                                  # in a row
+        self._bans = 0  # in a row
         self.calls = 0
         self.dropped = 0
 
-    def submit(self, ask: Ask, handler: Handler, now: int, urgency: Urgency = Urgency.ASK, about: str = "", *,
-               wanted: Callable[[], bool] | None = None, until: int = 0, on_sent: Callable[[int], None] | None = None,
-               on_dropped: Callable[[], None] | None = None, timeout_s: float = 0.0) -> None:
+    def submit(
+        self,
+        ask: Ask,
+        handler: Handler,
+        now: int,
+        urgency: Urgency = Urgency.ASK,
+        about: str = "",
+        *,
+        wanted: Callable[[], bool] | None = None,
+        until: int = 0,
+        on_sent: Callable[[int], None] | None = None,
+        on_dropped: Callable[[], None] | None = None,
+        timeout_s: float = 0.0,
+    ) -> None:
         """Send now, or as soon as there is room. wanted(): asked again before sending. until: not later than that (0 = whenever). on_sent(now),
         on_dropped(): what became of it. timeout_s: for its answer, 0 = the usual. handler(answer) is called exactly once if it was sent."""
         self._number += 1
         item = _Waiting(int(urgency), self._number, ask, handler, about, wanted, until, on_sent, on_dropped, timeout_s)
         given_up = None
         if len(self._queue) >= QUEUE_MAX:
-            given_up = max(self._queue)             # the least urgent, and of those the latest
+            given_up = max(self._queue)  # the least urgent, and of those the latest
             if given_up.urgency <= item.urgency:
                 self._drop(item)
                 return
@@ -107,7 +118,7 @@ class Budget:
         if self._blocked.get("", 0) > now or self._blocked.get(weight, 0) > now:
             return False
         if self._bans and self._open:
-            return False                                # after a ban one request tries whether it is over
+            return False  # after a ban one request tries whether it is over
         spent = self._spent.setdefault(weight, deque())
         while spent and spent[0] <= now - self._window_ns:
             spent.popleft()
@@ -119,8 +130,9 @@ class Budget:
     def _go(self, item: _Waiting, now: int) -> None:
         self._spent[item.ask.weight].append(now)
         self.calls += 1
-        call = Call(item.number, item.ask.method, item.ask.path, item.ask.query, item.ask.body, item.timeout_s or self._timeout_s,
-                    item.ask.weight, item.about)
+        call = Call(
+            item.number, item.ask.method, item.ask.path, item.ask.query, item.ask.body, item.timeout_s or self._timeout_s, item.ask.weight, item.about
+        )
         self._open[item.number] = (item.handler, now)
         if item.on_sent is not None:
             item.on_sent(now)
@@ -143,7 +155,7 @@ class Budget:
     def ban(self, now: int) -> None:
         """The venue refuses the whole address. More requests prolong it; but whether it is over only a request can tell, ever more rarely."""
         if self._blocked.get("", 0) > now:
-            return                                          # others that were on their way when it began
+            return  # others that were on their way when it began
         self.block(now + int(min(BAN_LONGEST, BAN_FIRST * 2 ** min(self._bans, 10)) * self._window_ns))
         self._bans += 1
 
@@ -172,7 +184,7 @@ class Budget:
     def due(self, now: int) -> int | None:
         """When pump() may have something to do."""
         if not self._queue or (self._bans and self._open and self._blocked.get("", 0) <= now):
-            return None                                     # nothing waits, or the answer to the one that tries is waited for
+            return None  # nothing waits, or the answer to the one that tries is waited for
         soon = []
         for item in self._queue:
             weight = item.ask.weight

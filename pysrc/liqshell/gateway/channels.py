@@ -11,8 +11,8 @@ from liqshell.venues.effects import Channel, Level
 from liqshell.venues.order_port import ChannelNotice, NoticeKind
 
 PINGS_MISSED_MAX = 2
-REPEAT_S = 2.0                  # an unanswered ping is repeated after
-PAUSE_S = (0.2, 30.0)           # before a reconnect that we ask for: first and longest, with jitter
+REPEAT_S = 2.0  # an unanswered ping is repeated after
+PAUSE_S = (0.2, 30.0)  # before a reconnect that we ask for: first and longest, with jitter
 
 
 class Stage(IntEnum):
@@ -31,10 +31,10 @@ class Link:
         self.stage = Stage.DOWN
         self.gate = Gate.GATE_PRIVATE if channel == Channel.PRIVATE else Gate.GATE_ORDERS
         self.reconnects = 0
-        self.failures = 0                   # in a row
-        self.fatal = ""                     # why trying again does not help
+        self.failures = 0  # in a row
+        self.fatal = ""  # why trying again does not help
         self._jitter = jitter
-        self._deadline: int | None = None   # of the handshake
+        self._deadline: int | None = None  # of the handshake
         self._ping_due: int | None = None
         self._missed = 0
         self._connect_due: int | None = None
@@ -71,7 +71,7 @@ class Link:
         """A control message. True where the channel has just become ready."""
         c = self.c
         if notice.kind == NoticeKind.PONG:
-            self._missed = 0            # only this says that the venue hears us
+            self._missed = 0  # only this says that the venue hears us
             if self.ready:
                 self._ping_due = c.now + c.settings.ns(c.settings.ping_s)
         if notice.kind == NoticeKind.AUTHENTICATED and self.stage == Stage.AUTHENTICATING:
@@ -100,7 +100,7 @@ class Link:
         c = self.c
         self.stage = Stage.READY
         self.failures = 0
-        self.fatal = ""                     # it did help: the key was put right, or the other sessions are gone
+        self.fatal = ""  # it did help: the key was put right, or the other sessions are gone
         self._deadline = None
         self._ping_due = c.now + c.settings.ns(c.settings.ping_s)
         c.gates.open(self.gate)

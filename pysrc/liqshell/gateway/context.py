@@ -80,16 +80,18 @@ class Gates:
 
     def status(self) -> list[dict[str, Any]]:
         """Closed gates: name, instrument (-1 = all), since (ns), why."""
-        return [{"gate": Gate(gate).name, "instrument": instrument, "since": since, "why": why}
-                for (gate, instrument), (since, why) in self._closed.items()]
+        return [
+            {"gate": Gate(gate).name, "instrument": instrument, "since": since, "why": why}
+            for (gate, instrument), (since, why) in self._closed.items()
+        ]
 
 
-NOTICE_EVERY_S = 30.0           # of one kind about one symbol; alarms of a new text pass
+NOTICE_EVERY_S = 30.0  # of one kind about one symbol; alarms of a new text pass
 HALT_EVERY_S = 5.0
-TALKED_S = 5.0                  # a venue that has answered a question within this is not down
-TALKING_PAUSE_S = 0.5           # the longest pause before such a venue is asked again; the budget bounds how much it is asked in all
-QUICK_S, ROUND_TRIPS = 0.4, 4.0     # the first wait for an answer of such a venue: at least, and in round trips of the slower of its answers
-FADES = 0.9                     # of what a slow answer counts, with every later one
+TALKED_S = 5.0  # a venue that has answered a question within this is not down
+TALKING_PAUSE_S = 0.5  # the longest pause before such a venue is asked again; the budget bounds how much it is asked in all
+QUICK_S, ROUND_TRIPS = 0.4, 4.0  # the first wait for an answer of such a venue: at least, and in round trips of the slower of its answers
+FADES = 0.9  # of what a slow answer counts, with every later one
 KINDS_MAX = 2048
 
 
@@ -103,16 +105,16 @@ class Context:
         self.settings = settings
         self.effects = effects
         self.now = 0
-        self.offset_ns = 0                                  # venue - us
-        self.talked: int | None = None                      # when a question was last answered
-        self.round_trip = 0                     # of the slower of its latest answers, ns
-        self.clock_doubt = False                            # a time stamp of ours was refused: measure
+        self.offset_ns = 0  # venue - us
+        self.talked: int | None = None  # when a question was last answered
+        self.round_trip = 0  # of the slower of its latest answers, ns
+        self.clock_doubt = False  # a time stamp of ours was refused: measure
         self.counters: Counter[str] = Counter()
         # the contracts of the venue that is traded stand first in the engine; those of other venues are watched only, and no business of ours
         venue = engine.instruments[0].venue
         self.symbols = tuple(i.symbol for i in engine.instruments if i.venue == venue)
         self.index = {symbol: n for n, symbol in enumerate(self.symbols)}
-        self.touched_at: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
+        self.touched_at: dict[int, int] = {}  # instrument -> when the private stream, or we, last did something about it
         self.after_report: Callable[[], None] = lambda: None
         self._beliefs: dict[int, dict[str, Any]] | None = None
         self._halted: dict[tuple[str, str], int] = {}
@@ -250,9 +252,8 @@ class Context:
             self.budget.block(self.now + self.settings.ns(page.wait_s or 1.0), weight)
             self.counters["rate limited"] += 1
         elif page.outcome == Outcome.CLOCK:
-            self.clock_doubt = True                         # a clock that was set makes every question fail until it is measured again
+            self.clock_doubt = True  # a clock that was set makes every question fail until it is measured again
             self.counters["time stamps refused"] += 1
         elif page.outcome == Outcome.FATAL:
             self.counters["fatal answers"] += 1
             self.halt("rights", f"the venue rejects us permanently: {page.code} {page.text}. Check the API key and its rights; entries are halted")
-

@@ -10,8 +10,14 @@ from liqshell.venues.reports import Execution, OrderState, Standing
 MS = 1_000_000
 ALL_INSTRUMENTS = -1
 FILL_MAKER = 1
-_STATUS = {Standing.WAITING: OrderStatus.ORDER_NEW, Standing.LIVE: OrderStatus.ORDER_NEW, Standing.TRIGGERED: OrderStatus.ORDER_NEW,
-           Standing.FILLED: OrderStatus.ORDER_DONE, Standing.CANCELLED: OrderStatus.ORDER_CANCELLED, Standing.REJECTED: OrderStatus.ORDER_REJECTED}
+_STATUS = {
+    Standing.WAITING: OrderStatus.ORDER_NEW,
+    Standing.LIVE: OrderStatus.ORDER_NEW,
+    Standing.TRIGGERED: OrderStatus.ORDER_NEW,
+    Standing.FILLED: OrderStatus.ORDER_DONE,
+    Standing.CANCELLED: OrderStatus.ORDER_CANCELLED,
+    Standing.REJECTED: OrderStatus.ORDER_REJECTED,
+}
 Event = tuple[int, int, float, float, float, float, int, int, int, int, int, int]
 
 
@@ -37,8 +43,9 @@ def role_of(order: int) -> int:
     return order & 15
 
 
-def order_event(now: int, ts_ns: int, order: int, status: int, reason: int = 0, *, price: float = 0.0, qty: float = 0.0,
-                executed: float = 0.0) -> Event:
+def order_event(
+    now: int, ts_ns: int, order: int, status: int, reason: int = 0, *, price: float = 0.0, qty: float = 0.0, executed: float = 0.0
+) -> Event:
     """ORDER: status and reason of one order; qty resting, executed cumulative (0 = not said)."""
     return (_time(ts_ns), now, price, qty, 0.0, executed, order, instrument_of(order), int(Kind.ORDER), 0, int(reason), int(status))
 
@@ -51,8 +58,9 @@ def state_event(now: int, order: int, state: OrderState, reason: int, *, created
         status = OrderStatus.ORDER_CANCELLED
     if status in (OrderStatus.ORDER_NEW, OrderStatus.ORDER_DONE):
         reason = Reason.OK
-    return order_event(now, state.updated_ms * MS, order, status, reason, price=state.price, qty=max(0.0, state.qty - state.executed),
-                       executed=state.executed)
+    return order_event(
+        now, state.updated_ms * MS, order, status, reason, price=state.price, qty=max(0.0, state.qty - state.executed), executed=state.executed
+    )
 
 
 def fill_event(now: int, order: int, execution: Execution, end: int = 0) -> Event:
@@ -68,8 +76,20 @@ def fill_event(now: int, order: int, execution: Execution, end: int = 0) -> Even
         code = FillReason.FILL_TIMEOUT if end == Reason.END_MAX_HOLD else FillReason.FILL_CLOSE
     else:
         code = FillReason.FILL_CROSS
-    return (_time(execution.ts_ms * MS), now, execution.price, execution.qty, execution.fee, float(execution_number(execution.id)), order,
-            instrument_of(order), int(Kind.FILL), 0, FILL_MAKER if execution.maker else 0, int(code))
+    return (
+        _time(execution.ts_ms * MS),
+        now,
+        execution.price,
+        execution.qty,
+        execution.fee,
+        float(execution_number(execution.id)),
+        order,
+        instrument_of(order),
+        int(Kind.FILL),
+        0,
+        FILL_MAKER if execution.maker else 0,
+        int(code),
+    )
 
 
 def funding_event(now: int, instrument: int, side: int, execution: Execution) -> Event:

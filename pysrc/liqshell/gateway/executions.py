@@ -30,7 +30,7 @@ class Epochs:
 
     def __init__(self) -> None:
         self._of: dict[int, deque[tuple[int, int]]] = {}
-        self._executed: dict[int, tuple[int, int]] = {}         # (sequence, ms) of the latest execution
+        self._executed: dict[int, tuple[int, int]] = {}  # (sequence, ms) of the latest execution
 
     def opened(self, n: int, sequence: int, at_ms: int) -> None:
         """A bracket's entry was sent, not before at_ms."""
@@ -73,9 +73,9 @@ class Epochs:
 # Reductions that nothing explained when they were found: booked at the mark, and put right when the venue's record of them is learnt after all.
 # The engine has counted the quantity by then and counts no execution twice, so only money is left to move: it goes the way of funding, the one
 # report about money alone.
-KEPT_MS = 3_600_000             # that long a record may turn up
-LONG_AGO_NS = 10**17            # 1973: before all funding, and still a time in ns
-GUESSES_MAX = 16                # of one contract
+KEPT_MS = 3_600_000  # that long a record may turn up
+LONG_AGO_NS = 10**17  # 1973: before all funding, and still a time in ns
+GUESSES_MAX = 16  # of one contract
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Guessed:
     def __init__(self, context: Context) -> None:
         self.c = context
         self._of: dict[int, list[Guess]] = {}
-        self._funded: dict[int, int] = {}       # instrument -> time of the newest report about money alone, ns
+        self._funded: dict[int, int] = {}  # instrument -> time of the newest report about money alone, ns
 
     def book(self, n: int, x: Execution, from_ms: int, order: int = 0) -> None:
         """x is an execution that we have made up, where order is given: of that order of ours."""
@@ -136,8 +136,13 @@ class Guessed:
                 del self._of[n]
         self._pay(n, x, paid, unit.qty(part))
         self.c.counters["guesses put right"] += 1
-        self.c.notice(Level.WARNING, "put right", f"{x.kind} of {unit.qty(part):g} was at {x.price:g}; it was booked at {guess.price:g} before the "
-                      f"record arrived. The difference of {-paid:+.4f} is booked under funding", x.symbol)
+        self.c.notice(
+            Level.WARNING,
+            "put right",
+            f"{x.kind} of {unit.qty(part):g} was at {x.price:g}; it was booked at {guess.price:g} before the "
+            f"record arrived. The difference of {-paid:+.4f} is booked under funding",
+            x.symbol,
+        )
         return True
 
     def _pay(self, n: int, x: Execution, paid: float, qty: float) -> None:
@@ -157,9 +162,9 @@ class Recent:
     """capacity: names kept; the oldest gives way. Names are known by a 64-bit fingerprint: of 16,384 of them two coincide once in 10**11 tables."""
 
     def __init__(self, capacity: int):
-        self._marks = np.zeros(capacity, np.int64)          # 0 = nothing here
+        self._marks = np.zeros(capacity, np.int64)  # 0 = nothing here
         self._values = np.zeros(capacity, np.int64)
-        self._values.fill(0)                                # touched now: zeros() alone leaves the pages to be committed one by one
+        self._values.fill(0)  # touched now: zeros() alone leaves the pages to be committed one by one
         self._marks.fill(0)
         self._next = 0
 
@@ -191,13 +196,13 @@ class Recent:
 
 
 SEEN_MAX = 16_384
-ORDERS_MAX = 16_384             # two names of each: its id, and that it has one
+ORDERS_MAX = 16_384  # two names of each: its id, and that it has one
 STRAYS_MAX = 256
-STRAY_S = 120.0                 # a fill of ours that explains it may be heard of so much later
+STRAY_S = 120.0  # a fill of ours that explains it may be heard of so much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
-MISSING = "Missing"             # our own words: the venue holds less and nothing says why;
-REPORTED = "Reported"           # no execution is listed, but the order says that it was executed
+MISSING = "Missing"  # our own words: the venue holds less and nothing says why;
+REPORTED = "Reported"  # no execution is listed, but the order says that it was executed
 EXITS = (Role.ROLE_TARGET, Role.ROLE_CLOSE)
 # the venue reduces in steps before it takes over: such an execution may be a plain Trade
 BY_LIQUIDATION = ("CreateByLiq", "CreateByTakeOver_PassThrough")
@@ -232,14 +237,14 @@ class Executions:
         self.epochs = epochs
         self.inquiries = inquiries
         self._seen = Recent(SEEN_MAX)
-        self._orders = Recent(ORDERS_MAX)               # the venue's order id -> ours
+        self._orders = Recent(ORDERS_MAX)  # the venue's order id -> ours
         self.strays: OrderedDict[str, Execution] = OrderedDict()
         self.guessed = Guessed(context)
-        self.positions: Mapping[int, Position] = {}     # the latest that the venue has said
-        self._deliveries: OrderedDict[str, Execution] = OrderedDict()       # heard of, and no position has changed by them yet
+        self.positions: Mapping[int, Position] = {}  # the latest that the venue has said
+        self._deliveries: OrderedDict[str, Execution] = OrderedDict()  # heard of, and no position has changed by them yet
         self.latest_ms = 0
-        self.baseline_ms = 0            # what others did before is history
-        self.funds_from_ms = 0          # the equity of a first start is what funding before it has left
+        self.baseline_ms = 0  # what others did before is history
+        self.funds_from_ms = 0  # the equity of a first start is what funding before it has left
 
     def learn(self, order_id: str, number: int) -> None:
         """The venue's id of an order of ours."""
@@ -276,14 +281,19 @@ class Executions:
         number = self._whose(n, x)
         current = c.bracket(n)["sequence"] & 0xFFFFFFF
         if number is not None and x.ts_ms < self.baseline_ms and sequence_of(number) != current:
-            c.counters["executions of history"] += 1        # of a bracket that was over when this life began: the positions agreed since
+            c.counters["executions of history"] += 1  # of a bracket that was over when this life began: the positions agreed since
         elif number is None:
             self._stray(n, x)
         elif self._is_repeated(n, x, number):
             c.counters["executions repeated"] += 1
             self._remember(x)
-            c.notice(Level.ALARM, "repeated", f"{x.kind} of {x.qty:g} at {x.price:g} came again as {x.id}: a second id of the same fill, or more "
-                     "executed than ordered. It is not counted; liqcore asks the venue for the position", x.symbol)
+            c.notice(
+                Level.ALARM,
+                "repeated",
+                f"{x.kind} of {x.qty:g} at {x.price:g} came again as {x.id}: a second id of the same fill, or more "
+                "executed than ordered. It is not counted; liqcore asks the venue for the position",
+                x.symbol,
+            )
             self.inquiries.doubt_position(n)
         else:
             self._report(n, x, number)
@@ -320,8 +330,11 @@ class Executions:
         if x.kind != TRADES[0] or c.ours(x.link_id)[0] or x.order_id in self._orders or _by_stop(x) or x.creator in BY_LIQUIDATION:
             return False
         roles = EXITS if c.held(n) * x.side < 0 else (Role.ROLE_ENTRY,) if x.side == c.bracket(n)["side"] else ()
-        mine = [order for order, b in c.beliefs().items() if b["instrument"] == n and b["role"] in roles
-                and (b["status"] != "ended" or b["executed"] > b["filled"])]
+        mine = [
+            order
+            for order, b in c.beliefs().items()
+            if b["instrument"] == n and b["role"] in roles and (b["status"] != "ended" or b["executed"] > b["filled"])
+        ]
         return any(not x.order_id or f"#{order}" not in self._orders for order in mine)
 
     def _no_trade(self, n: int, x: Execution) -> None:
@@ -335,7 +348,7 @@ class Executions:
         self._seen.put(refused)
         delivery = x.kind in DELIVERIES and x.qty > 0.0 and x.price > 0.0
         if x.ts_ms < self.baseline_ms and not (delivery and c.is_open(n) and 0 < self.epochs.first_ms(n) <= x.ts_ms):
-            c.counters["executions of history"] += 1        # (a delivery of the open bracket is news, also where the store is lost)
+            c.counters["executions of history"] += 1  # (a delivery of the open bracket is news, also where the store is lost)
             return
         c.counters["executions that are no trades"] += 1
         if delivery:
@@ -347,8 +360,13 @@ class Executions:
                 if len(self._deliveries) > DELIVERIES_MAX:
                     self._deliveries.popitem(last=False)
         c.touch(n)
-        c.notice(Level.ALARM, "no trade", f"{x.kind} of {x.qty:g} at {x.price:g}: not one of {', '.join(TRADES)}, so our position is unchanged. "
-                 "liqcore asks the venue for the position", x.symbol)
+        c.notice(
+            Level.ALARM,
+            "no trade",
+            f"{x.kind} of {x.qty:g} at {x.price:g}: not one of {', '.join(TRADES)}, so our position is unchanged. "
+            "liqcore asks the venue for the position",
+            x.symbol,
+        )
         self.inquiries.doubt_position(n)
 
     def delivered(self, n: int) -> bool:
@@ -378,7 +396,7 @@ class Executions:
         """The engine's id of the order that was executed; None where it is nobody's that the engine knows."""
         number = self._order_of(n, x)
         if number is not None and role_of(number) == Role.ROLE_STOP and self._is_over(n, number):
-            return None                         # it closed what somebody else had added: our part is closed and counted
+            return None  # it closed what somebody else had added: our part is closed and counted
         return number
 
     def _is_over(self, n: int, number: int) -> bool:
@@ -395,7 +413,7 @@ class Executions:
         if number >= 0:
             return number if instrument_of(number) == n else None
         if mine:
-            return None                         # of a state folder that was lost: its bracket is nobody's
+            return None  # of a state folder that was lost: its bracket is nobody's
         known = self._orders.get(x.order_id)
         if known is not None:
             return known
@@ -404,7 +422,7 @@ class Executions:
             return None
         if _by_stop(x):
             if x.side == c.bracket(n)["side"] or (not self.epochs.first_ms(n) and not c.is_open(n)):
-                return None                     # the stop of somebody else's position, or of a bracket before all that this life knows
+                return None  # the stop of somebody else's position, or of a bracket before all that this life knows
             sequence = self.epochs.at(n, x.ts_ms, current)
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)
@@ -438,11 +456,17 @@ class Executions:
         c.report(fill_event(c.stamp(), number, x, int(bracket["end"])))
         counted = max(0, c.held(n) * bracket["side"]) != held
         if outside and not counted:
-            c.counters["executions of another life"] += 1       # the engine had counted it, all of it that there was to count
+            c.counters["executions of another life"] += 1  # the engine had counted it, all of it that there was to count
         elif outside:
             c.counters["outside executions"] += 1
-            c.notice(Level.ALARM, "outside", f"{x.qty:g} of our position is gone, and no execution of the venue explains it: booked at {x.price:g}"
-                     if x.kind == MISSING else f"{x.kind}: another party closed {x.qty:g} of our position at {x.price:g}", x.symbol)
+            c.notice(
+                Level.ALARM,
+                "outside",
+                f"{x.qty:g} of our position is gone, and no execution of the venue explains it: booked at {x.price:g}"
+                if x.kind == MISSING
+                else f"{x.kind}: another party closed {x.qty:g} of our position at {x.price:g}",
+                x.symbol,
+            )
         if rest > 0 and counted:
             # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
             self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
@@ -464,7 +488,7 @@ class Executions:
     def match_strays(self, n: int) -> None:
         """After something was learnt about an instrument's position."""
         for x in sorted((x for x in self.strays.values() if self.c.index.get(x.symbol) == n), key=lambda x: x.ts_ms):
-            number = self._whose(n, x) if x.id in self.strays else None         # what one explains may explain others, too
+            number = self._whose(n, x) if x.id in self.strays else None  # what one explains may explain others, too
             if number is not None and sequence_of(number) == self.c.bracket(n)["sequence"] & 0xFFFFFFF:
                 self.strays.pop(x.id, None)
                 self._report(n, x, number)
@@ -485,13 +509,33 @@ class Executions:
         unit = c.engine.instruments[n]
         done, whole = c.lots(n, belief["filled"]), c.lots(n, executed or belief["executed"])
         side = int(c.bracket(n)["side"]) * (1 if role_of(order) == Role.ROLE_ENTRY else -1)
-        x = Execution(f"reported-{c.symbols[n]}-{order}-{done}-{whole}", "", c.port.link_id(order), c.symbols[n], side, price, unit.qty(whole - done),
-                      math.nan, False, REPORTED, "", "", 0, c.venue_ns() // 1_000_000, False)
+        x = Execution(
+            f"reported-{c.symbols[n]}-{order}-{done}-{whole}",
+            "",
+            c.port.link_id(order),
+            c.symbols[n],
+            side,
+            price,
+            unit.qty(whole - done),
+            math.nan,
+            False,
+            REPORTED,
+            "",
+            "",
+            0,
+            c.venue_ns() // 1_000_000,
+            False,
+        )
         x = with_fee(x, unit, c.settings.maker_fee, c.settings.taker_fee)
         c.counters["fills by report"] += 1
-        c.notice(Level.ALARM, "fill by report", f"order {order:#x} reports {executed or belief['executed']:g} executed, the venue lists "
-                 f"{belief['filled']:g} as executions: {x.qty:g} are booked at {price:g} by the order's report, and corrected when the executions "
-                 "are listed", x.symbol)
+        c.notice(
+            Level.ALARM,
+            "fill by report",
+            f"order {order:#x} reports {executed or belief['executed']:g} executed, the venue lists "
+            f"{belief['filled']:g} as executions: {x.qty:g} are booked at {price:g} by the order's report, and corrected when the executions "
+            "are listed",
+            x.symbol,
+        )
         self.guessed.book(n, x, self.epochs.first_ms(n), order)
         self._report(n, x, order)
         return True
@@ -509,12 +553,29 @@ class Executions:
         """A fee that the venue did not say is not lost silently."""
         if not x.fee_said:
             self.c.counters["fees estimated"] += 1
-            self.c.notice(Level.ALARM, "fee", f"the venue gives no fee for {x.kind} {x.id} of {x.qty:g} at {x.price:g}: the estimate {x.fee:g} is "
-                          "booked. Compare with the account at the venue", x.symbol)
+            self.c.notice(
+                Level.ALARM,
+                "fee",
+                f"the venue gives no fee for {x.kind} {x.id} of {x.qty:g} at {x.price:g}: the estimate {x.fee:g} is "
+                "booked. Compare with the account at the venue",
+                x.symbol,
+            )
 
     def _keep(self, x: Execution, number: int, code: int) -> None:
         if self.c.store is not None:
-            self.c.store.put("executions", id=x.id, ts_ms=x.ts_ms, prefix=self.c.settings.run, order_id=number, venue_order=x.order_id,
-                             symbol=x.symbol, side=x.side,
-                             price=repr(x.price), qty=repr(x.qty), fee=repr(x.fee) if x.fee_said else f"~{x.fee!r}",
-                             maker=int(x.maker), kind=x.kind, code=code)
+            self.c.store.put(
+                "executions",
+                id=x.id,
+                ts_ms=x.ts_ms,
+                prefix=self.c.settings.run,
+                order_id=number,
+                venue_order=x.order_id,
+                symbol=x.symbol,
+                side=x.side,
+                price=repr(x.price),
+                qty=repr(x.qty),
+                fee=repr(x.fee) if x.fee_said else f"~{x.fee!r}",
+                maker=int(x.maker),
+                kind=x.kind,
+                code=code,
+            )

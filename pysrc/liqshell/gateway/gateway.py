@@ -14,22 +14,22 @@ from liqcore.event import Action, Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.channels import make_links
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Answer, Call, Channel, Effects, Level
+from liqshell.gateway.events import instrument_of, sequence_of
 from liqshell.gateway.executions import Epochs, Executions
 from liqshell.gateway.inflight import Flights
 from liqshell.gateway.inquiry import Inquiries
-from liqshell.venues.order_port import Message, Port, ChannelNotice, NoticeKind
 from liqshell.gateway.reconcile import EPOCH_SLACK_MS, Reconciler
 from liqshell.gateway.requests import Requests
 from liqshell.gateway.settings import MS, Settings
 from liqshell.gateway.stops import STOP_KINDS, Stops
-from liqshell.gateway.events import instrument_of, sequence_of
 from liqshell.gateway.watch import ClockWatch, ContractWatch
+from liqshell.venues.effects import Answer, Call, Channel, Effects, Level
+from liqshell.venues.order_port import ChannelNotice, Message, NoticeKind, Port
 from liqshell.venues.reports import ENDED, TRADES, Execution, OrderReply, OrderState, Position, Wallet
 
-SWEEP_S = 0.1                   # while an order or a position is open: how often beliefs are compared with what is under way
-ROUNDS_MAX = 1_000              # of dispatches that answer dispatches within one input
-GIVE_UP_S = 120.0               # a call that the driver never answered
+SWEEP_S = 0.1  # while an order or a position is open: how often beliefs are compared with what is under way
+ROUNDS_MAX = 1_000  # of dispatches that answer dispatches within one input
+GIVE_UP_S = 120.0  # a call that the driver never answered
 
 
 class Gateway:
@@ -61,15 +61,16 @@ class Gateway:
         self.requests = Requests(c, dispatch, self.flights, self.inquiries, self.stops)
         self.account = AccountCheck(c)
         self.links = make_links(c)
-        self.reconciler = Reconciler(c, self.requests, self.inquiries, self.stops, self.executions, self.epochs, self.account,
-                                     lambda: self.links[Channel.PRIVATE].ready)
+        self.reconciler = Reconciler(
+            c, self.requests, self.inquiries, self.stops, self.executions, self.epochs, self.account, lambda: self.links[Channel.PRIVATE].ready
+        )
         self.clock = ClockWatch(c, self._on_offset)
         self.contracts = ContractWatch(c)
         self.wallet: Wallet | None = None
         self._sent: deque[Any] = deque()
         self._started = False
         self._sweep_due: int | None = None
-        self._outage = False                    # the last answer said that REST does not work
+        self._outage = False  # the last answer said that REST does not work
         c.after_report = self._take
         self.inquiries.on_state = lambda order, state, asked_at: self._on_order(state, asked_at=asked_at)
         self.inquiries.on_absent = self.requests.on_absent
@@ -127,8 +128,11 @@ class Gateway:
         if c.port.is_ban(answer):
             c.counters["banned"] += 1
             c.budget.ban(now)
-            c.notice(Level.ALARM, "banned", "the venue refuses our address for a while (HTTP 403): no REST requests until then; orders continue by "
-                                            "websocket")
+            c.notice(
+                Level.ALARM,
+                "banned",
+                "the venue refuses our address for a while (HTTP 403): no REST requests until then; orders continue by websocket",
+            )
         elif answer.status:
             c.budget.unban()
         self._note_reachable(answer)
@@ -163,8 +167,18 @@ class Gateway:
         if not self._started:
             return None
         c = self.context
-        times = [self._sweep_due, c.budget.due(c.now), self.clock.due(), self.contracts.due(), self.account.due(), self.reconciler.due(),
-                 self.inquiries.due(), self.stops.due(), c.budget.blocked_until(c.now) or None, *(link.due() for link in self.links.values())]
+        times = [
+            self._sweep_due,
+            c.budget.due(c.now),
+            self.clock.due(),
+            self.contracts.due(),
+            self.account.due(),
+            self.reconciler.due(),
+            self.inquiries.due(),
+            self.stops.due(),
+            c.budget.blocked_until(c.now) or None,
+            *(link.due() for link in self.links.values()),
+        ]
         return max(c.now + 1, min(t for t in times if t is not None)) if any(t is not None for t in times) else None
 
     @property
@@ -207,18 +221,30 @@ class Gateway:
         """For the report, the doctor and the progress line."""
         c = self.context
         return {
-            "ready": self.ready, "gates": c.gates.status(), "problems": list(self.problems()),
+            "ready": self.ready,
+            "gates": c.gates.status(),
+            "problems": list(self.problems()),
             "unknown": [f"{order:#x}" for order in self.inquiries.hard],
-            "in_flight": len(self.flights), "in_doubt": len(self.inquiries), "held_back": len(self.requests.held_back),
-            "calls_waiting": c.budget.waiting, "calls_out": c.budget.outstanding, "clock_offset_ms": self.clock.offset_ns / MS,
-            "clock_rtt_ms": self.clock.rtt_ns / MS, "clock_measured": self.clock.measured, "reconciled": self.reconciler.reconciled,
+            "in_flight": len(self.flights),
+            "in_doubt": len(self.inquiries),
+            "held_back": len(self.requests.held_back),
+            "calls_waiting": c.budget.waiting,
+            "calls_out": c.budget.outstanding,
+            "clock_offset_ms": self.clock.offset_ns / MS,
+            "clock_rtt_ms": self.clock.rtt_ns / MS,
+            "clock_measured": self.clock.measured,
+            "reconciled": self.reconciler.reconciled,
             "reconcile_failure": self.reconciler.last_failure if self.reconciler.failures else "",
-            "foreign": {symbol: c.engine.instruments[c.index[symbol]].qty(lots) if lots > 0 else -c.engine.instruments[c.index[symbol]].qty(-lots)
-                        for symbol, lots in self.reconciler.foreign.items()},
+            "foreign": {
+                symbol: c.engine.instruments[c.index[symbol]].qty(lots) if lots > 0 else -c.engine.instruments[c.index[symbol]].qty(-lots)
+                for symbol, lots in self.reconciler.foreign.items()
+            },
             "differences": {c.symbols[n]: {"venue": d.venue, "belief": d.belief} for n, d in self.reconciler.differences.items()},
             "channels": {channel.name.lower(): link.stage.name.lower() for channel, link in self.links.items()},
-            "equity": self.wallet.equity if self.wallet else 0.0, "available": self.wallet.available if self.wallet else 0.0,
-            "counters": dict(sorted(c.counters.items()))}
+            "equity": self.wallet.equity if self.wallet else 0.0,
+            "available": self.wallet.available if self.wallet else 0.0,
+            "counters": dict(sorted(c.counters.items())),
+        }
 
     def problems(self) -> Sequence[str]:
         """Why the start is refused, in words; empty where it is not."""
@@ -337,7 +363,7 @@ class Gateway:
         if notice.kind in (NoticeKind.LOST_ROWS, NoticeKind.MALFORMED):
             c.counters["frames not understood"] += 1
             c.notice(Level.WARNING, "malformed", f"{channel.name.lower()} channel: {notice.text}")
-            self.reconciler.soon(0.2 * c.settings.recheck_s)        # it may have told of a fill
+            self.reconciler.soon(0.2 * c.settings.recheck_s)  # it may have told of a fill
             if channel == Channel.ORDERS:
                 self.inquiries.ask_soon()
             return
@@ -365,7 +391,7 @@ class Gateway:
             if belief is not None:
                 self.requests.on_state(order, state, asked_at=asked_at)
             elif state.standing not in ENDED:
-                self.inquiries.doubt_position(n)                    # alive, and no bracket knows it
+                self.inquiries.doubt_position(n)  # alive, and no bracket knows it
         elif mine:
             if state.standing not in ENDED:
                 self.inquiries.doubt_position(n)

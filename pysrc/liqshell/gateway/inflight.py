@@ -14,10 +14,10 @@ FLIGHTS_MAX = 4096
 class Stage(IntEnum):
     """How much is known of a request."""
 
-    QUEUED = 1                  # waits for room; not sent
-    WAITING = 2                 # sent, no reply
-    ACCEPTED = 3                # the venue took it; whether it is booked is not known
-    UNKNOWN = 4                 # no reply will come, or none that says anything
+    QUEUED = 1  # waits for room; not sent
+    WAITING = 2  # sent, no reply
+    ACCEPTED = 3  # the venue took it; whether it is booked is not known
+    UNKNOWN = 4  # no reply will come, or none that says anything
 
 
 @dataclass(slots=True)
@@ -71,8 +71,11 @@ class Flights:
 
     def of(self, order: int) -> list[Flight]:
         """Every request about one order."""
-        return [f for action in (Action.ACTION_CREATE, Action.ACTION_AMEND, Action.ACTION_CANCEL)
-                if (f := self._by_key.get((order, int(action)))) is not None]
+        return [
+            f
+            for action in (Action.ACTION_CREATE, Action.ACTION_AMEND, Action.ACTION_CANCEL)
+            if (f := self._by_key.get((order, int(action)))) is not None
+        ]
 
     def drop(self, flight: Flight) -> None:
         if self._by_key.get((flight.id, flight.action)) is flight:

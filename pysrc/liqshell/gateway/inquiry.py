@@ -14,29 +14,29 @@ from enum import IntEnum
 from liqcore.event import Gate, OrderStatus, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
+from liqshell.gateway.events import instrument_of, order_event
 from liqshell.venues.effects import Answer, Level
 from liqshell.venues.order_port import Page
-from liqshell.gateway.events import instrument_of, order_event
 from liqshell.venues.reports import Execution, OrderState
 
 INQUIRIES_MAX = 512
 FIRST_S, LONGEST_S = 0.25, 30.0
-PAUSES_S = ((30.0, 1.0), (300.0, 4.0))      # the longest pause until a doubt is so old; an outage may end at any moment
-TOGETHER_PER_S = 10.0                       # all doubts together ask about so often at most
+PAUSES_S = ((30.0, 1.0), (300.0, 4.0))  # the longest pause until a doubt is so old; an outage may end at any moment
+TOGETHER_PER_S = 10.0  # all doubts together ask about so often at most
 ABSENT_ENOUGH = 2
-LATE_S = 60.0                   # so late an answer may be. Until then a reading that lacks the order begins its asking anew; not for ever, because
-                                # readings may come faster than its own askings
-LEARN_S = 3.0                   # an order whose executions are listed with a kind that we do not know is booked by its own report after so long
+LATE_S = 60.0  # so late an answer may be. Until then a reading that lacks the order begins its asking anew; not for ever, because
+# readings may come faster than its own askings
+LEARN_S = 3.0  # an order whose executions are listed with a kind that we do not know is booked by its own report after so long
 LEARN_ASKINGS = 2
-FORGOTTEN_ENOUGH = 2            # askings in which neither list has an order that was executed: it is over, and the venue has forgotten it
+FORGOTTEN_ENOUGH = 2  # askings in which neither list has an order that was executed: it is over, and the venue has forgotten it
 
 
 class Question(IntEnum):
     """Those of one asking, in their order."""
 
-    OPEN = 0            # is it open?
-    PAST = 1            # has it ended?
-    EXECUTED = 2        # was it executed? Once both lists lack it for good
+    OPEN = 0  # is it open?
+    PAST = 1  # has it ended?
+    EXECUTED = 2  # was it executed? Once both lists lack it for good
 
 
 @dataclass(slots=True)
@@ -87,10 +87,10 @@ class Inquiries:
         self.on_execution: Callable[[Execution], None] = lambda execution: None
         self.book: Callable[[int, float], bool] = lambda order, price: False
         self.is_odd: Callable[[Execution], bool] = lambda execution: False
-        self.prices: dict[int, float] = {}          # of orders that have ended: what they say that they were executed at
+        self.prices: dict[int, float] = {}  # of orders that have ended: what they say that they were executed at
         self._open: dict[int, Inquiry] = {}
         self._drains: dict[int, Drain] = {}
-        self.doubted: set[int] = set()              # instruments whose position should be compared at once
+        self.doubted: set[int] = set()  # instruments whose position should be compared at once
         self.alarms = 0
 
     def begin(self, order: int, expires: int, why: str, *, hard: bool = False) -> None:
@@ -99,7 +99,7 @@ class Inquiries:
         found = self._open.get(order)
         if found is None:
             if len(self._open) >= INQUIRIES_MAX:
-                c.counters["inquiries dropped"] += 1        # the engine still believes it open: the next sweep begins it again
+                c.counters["inquiries dropped"] += 1  # the engine still believes it open: the next sweep begins it again
                 return
             found = self._open[order] = Inquiry(order, c.now, expires, why, due=c.now)
             c.counters["inquiries"] += 1
@@ -159,13 +159,18 @@ class Inquiries:
                 self.end(inquiry.order)
                 continue
             if belief["unknown"] and not inquiry.hard:
-                self._harden(inquiry, inquiry.why)          # the engine has waited long enough: nothing may enter meanwhile
+                self._harden(inquiry, inquiry.why)  # the engine has waited long enough: nothing may enter meanwhile
             if not inquiry.alarmed and inquiry.hard and c.now >= inquiry.began + s.ns(s.alarm_s):
                 inquiry.alarmed = True
                 self.alarms += 1
-                c.notice(Level.ALARM, "unresolved", f"the outcome of order {inquiry.order:#x} has been unknown for {s.alarm_s:g} s ({inquiry.why}) "
-                         f"after {inquiry.askings} queries; entries stay blocked, queries continue. Look at the account at the "
-                         "venue", belief["symbol"])
+                c.notice(
+                    Level.ALARM,
+                    "unresolved",
+                    f"the outcome of order {inquiry.order:#x} has been unknown for {s.alarm_s:g} s ({inquiry.why}) "
+                    f"after {inquiry.askings} queries; entries stay blocked, queries continue. Look at the account at the "
+                    "venue",
+                    belief["symbol"],
+                )
             if not inquiry.asking and c.now >= inquiry.due:
                 self._ask(inquiry)
         for order, belief in list(c.beliefs().items()):
@@ -174,9 +179,14 @@ class Inquiries:
                 if not drain.alarmed and c.now >= drain.began + s.ns(s.alarm_s):
                     drain.alarmed = True
                     self.alarms += 1
-                    c.notice(Level.ALARM, "unresolved", f"order {order:#x} ended with {belief['executed']:g} executed, of which "
-                             f"{belief['filled']:g} are known after {s.alarm_s:g} s and {drain.askings} queries; queries continue. Look at the "
-                             "account at the venue", belief["symbol"])
+                    c.notice(
+                        Level.ALARM,
+                        "unresolved",
+                        f"order {order:#x} ended with {belief['executed']:g} executed, of which "
+                        f"{belief['filled']:g} are known after {s.alarm_s:g} s and {drain.askings} queries; queries continue. Look at the "
+                        "account at the venue",
+                        belief["symbol"],
+                    )
                 waited = c.now >= drain.began + s.ns(LEARN_S if drain.odd else s.stale_s)
                 if waited and drain.answered >= LEARN_ASKINGS and self.book(order, self.prices.get(order, 0.0)):
                     self.doubted.add(belief["instrument"])
@@ -185,7 +195,7 @@ class Inquiries:
         for order in [order for order in self.prices if c.belief(order) is None]:
             del self.prices[order]
         for order in [order for order in self._drains if (b := c.belief(order)) is None or b["status"] != "ended" or b["executed"] <= b["filled"]]:
-            del self._drains[order]             # also of an order that turned out to be alive: what nobody asks must not be due
+            del self._drains[order]  # also of an order that turned out to be alive: what nobody asks must not be due
 
     def due(self) -> int | None:
         """When sweep() has something to do."""
@@ -228,17 +238,27 @@ class Inquiries:
                 self._executed(inquiry, [item for item in mine if isinstance(item, Execution)])
             elif mine:
                 inquiry.absent = 0
-                self._again(inquiry)            # on_state ends it where that settles it
+                self._again(inquiry)  # on_state ends it where that settles it
                 self.on_state(inquiry.order, max((item for item in mine if isinstance(item, OrderState)), key=lambda state: state.updated_ms), since)
             elif question == Question.OPEN:
                 self._next(inquiry, Question.PAST)
             else:
                 self._absent(inquiry)
 
-        ask = (c.port.ask_executions(symbol=symbol, link_id=link) if question == Question.EXECUTED else
-               c.port.ask_order(symbol, link, past=question == Question.PAST))
-        c.ask(ask, answered, Urgency.ASK, f"{('state', 'history', 'executions')[question]} of {link}", wanted=lambda: not inquiry.dead,
-              on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.failures))
+        ask = (
+            c.port.ask_executions(symbol=symbol, link_id=link)
+            if question == Question.EXECUTED
+            else c.port.ask_order(symbol, link, past=question == Question.PAST)
+        )
+        c.ask(
+            ask,
+            answered,
+            Urgency.ASK,
+            f"{('state', 'history', 'executions')[question]} of {link}",
+            wanted=lambda: not inquiry.dead,
+            on_dropped=lambda: self._again(inquiry),
+            timeout_s=c.timeout_s(inquiry.failures),
+        )
 
     def _again(self, inquiry: Inquiry) -> None:
         """Another asking, from its first question on."""
@@ -277,7 +297,7 @@ class Inquiries:
             # for an exit every moment counts; an entry can wait for an answer that is late
             inquiry.due = c.now + c.settings.ns(c.settings.absent_s * (1.0 if inquiry.order & 15 != Role.ROLE_ENTRY else 4.0))
         elif inquiry.expires >= c.now:
-            inquiry.due = min(inquiry.due, inquiry.expires + 1)             # then it can be known
+            inquiry.due = min(inquiry.due, inquiry.expires + 1)  # then it can be known
 
     def _executed(self, inquiry: Inquiry, mine: list[Execution]) -> None:
         """What was executed of an order that both lists lack."""
@@ -285,7 +305,7 @@ class Inquiries:
             self.on_execution(execution)
         inquiry.forgotten += bool(mine)
         if inquiry.absent < ABSENT_ENOUGH:
-            self._again(inquiry)                # a later request about it has left meanwhile
+            self._again(inquiry)  # a later request about it has left meanwhile
         elif not mine or inquiry.forgotten >= FORGOTTEN_ENOUGH:
             self.end(inquiry.order)
             self.on_absent(inquiry.order, self.c.venue_ns(), sum(x.qty for x in mine))
@@ -316,5 +336,11 @@ class Inquiries:
         # the attached stop has no id of ours at the venue: by symbol
         stop = order & 15 == Role.ROLE_STOP
         c.counters["missing fills asked"] += 1
-        c.ask(c.port.ask_executions(symbol=symbol, link_id="" if stop else link), answered, Urgency.ASK, f"executions of {link}", on_dropped=finish,
-              timeout_s=c.timeout_s(drain.askings))
+        c.ask(
+            c.port.ask_executions(symbol=symbol, link_id="" if stop else link),
+            answered,
+            Urgency.ASK,
+            f"executions of {link}",
+            on_dropped=finish,
+            timeout_s=c.timeout_s(drain.askings),
+        )

@@ -23,7 +23,7 @@ def ownership(venue: float, belief: float, side: int) -> Ownership:
     """venue, belief: signed quantities in one unit, such as lots. side: of our bracket on the contract (0 = never any)."""
     if venue == belief:
         return Ownership.AGREED
-    sane = belief * side > 0                    # more sold than bought is nothing that could be reduced
+    sane = belief * side > 0  # more sold than bought is nothing that could be reduced
     return Ownership.LESS if sane and belief * venue >= 0 and abs(venue) < abs(belief) else Ownership.FOREIGN
 
 

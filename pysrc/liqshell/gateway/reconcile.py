@@ -15,26 +15,26 @@ from liqcore.event import Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Answer, Level
+from liqshell.gateway.events import instrument_of, order_number, sequence_of
 from liqshell.gateway.executions import MISSING, Epochs, Executions
 from liqshell.gateway.inflight import Stage
 from liqshell.gateway.inquiry import LEARN_S, Inquiries
+from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.gateway.reading import Reading
 from liqshell.gateway.requests import Requests
-from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.gateway.stops import STOP_KINDS, Stops
-from liqshell.gateway.events import instrument_of, order_number, sequence_of
+from liqshell.venues.effects import Answer, Level
 from liqshell.venues.outcome import Asked
 from liqshell.venues.reports import ENDED, Execution, OrderState, Position
 
 DAY_MS = 86_400_000
-EPOCH_SLACK_MS = 1_500          # our clock may be so far from the venue's
-AGREE_ENOUGH = 2                # readings that say the same
-MISSING_ENOUGH = 4              # of a position that shrank and no execution says why
-PARTLY_MAX = 4                  # failures in a row after which a venue is no longer pressed, though it answers some of a reading
+EPOCH_SLACK_MS = 1_500  # our clock may be so far from the venue's
+AGREE_ENOUGH = 2  # readings that say the same
+MISSING_ENOUGH = 4  # of a position that shrank and no execution says why
+PARTLY_MAX = 4  # failures in a row after which a venue is no longer pressed, though it answers some of a reading
 FOREIGN_MAX = 1_024
-FOREIGN_AGAIN_S = 600.0         # between two alarms about the same position of somebody else's
-BACK_MAX_MS = 3_600_000         # so far back executions are asked for while a position is nobody's: one of ours may explain it late
+FOREIGN_AGAIN_S = 600.0  # between two alarms about the same position of somebody else's
+BACK_MAX_MS = 3_600_000  # so far back executions are asked for while a position is nobody's: one of ours may explain it late
 
 
 @dataclass(slots=True)
@@ -54,8 +54,17 @@ class Difference:
 class Reconciler:
     """private_ready(): whether the stream is up; without it readings are more frequent."""
 
-    def __init__(self, context: Context, requests: Requests, inquiries: Inquiries, stops: Stops, executions: Executions, epochs: Epochs,
-                 account: AccountCheck, private_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        requests: Requests,
+        inquiries: Inquiries,
+        stops: Stops,
+        executions: Executions,
+        epochs: Epochs,
+        account: AccountCheck,
+        private_ready: Callable[[], bool],
+    ) -> None:
         self.c = context
         self.requests = requests
         self.inquiries = inquiries
@@ -65,20 +74,20 @@ class Reconciler:
         self.account = account
         self.private_ready = private_ready
         self.rounds = 0
-        self.failures = 0                       # in a row
-        self.silent = 0                         # those after which the venue is not pressed
+        self.failures = 0  # in a row
+        self.silent = 0  # those after which the venue is not pressed
         self.last_failure = ""
-        self.reconciled_ms = 0                  # the venue's time up to which everything is known to agree
-        self.reconciled = 0                     # the same on our clock; 0 = never in this life
-        self.read_at: int | None = None         # when the latest whole reading began
-        self.held: dict[int, int] = {}          # what the venue held by it: signed lots, none of them 0
+        self.reconciled_ms = 0  # the venue's time up to which everything is known to agree
+        self.reconciled = 0  # the same on our clock; 0 = never in this life
+        self.read_at: int | None = None  # when the latest whole reading began
+        self.held: dict[int, int] = {}  # what the venue held by it: signed lots, none of them 0
         self.differences: dict[int, Difference] = {}
-        self._strays: dict[str, int] = {}       # orders that no bracket knows: in how many readings in a row
+        self._strays: dict[str, int] = {}  # orders that no bracket knows: in how many readings in a row
         self._foreign: OrderedDict[str, int] = OrderedDict()
-        self._lost: set[int] = set()            # instruments with a position of ours whose bracket is lost
+        self._lost: set[int] = set()  # instruments with a position of ours whose bracket is lost
         self._reading: Reading | None = None
         self._due: int | None = None
-        self._begun = 0                         # the latest reading
+        self._begun = 0  # the latest reading
 
     def start(self) -> None:
         """Begin; nothing is traded before a first whole reading agrees."""
@@ -86,7 +95,7 @@ class Reconciler:
         venue_ms = c.venue_ns() // 1_000_000
         self.reconciled_ms = c.store.reconciled_ms()[0] if c.store is not None else 0
         self.executions.baseline_ms = self.reconciled_ms or venue_ms
-        self.executions.funds_from_ms = 0 if self.reconciled_ms else venue_ms       # (later the engine itself knows what it has counted)
+        self.executions.funds_from_ms = 0 if self.reconciled_ms else venue_ms  # (later the engine itself knows what it has counted)
         self._due = c.now
 
     @property
@@ -115,7 +124,7 @@ class Reconciler:
 
     def reconnected(self) -> None:
         """The private stream is ready again: what was said meanwhile nobody heard. Nothing read so far counts."""
-        if self._reading is not None:           # one that is under way is not waited for
+        if self._reading is not None:  # one that is under way is not waited for
             self._reading.abandon()
             self._reading = None
         self._due = self.c.now if self._due is not None else None
@@ -134,8 +143,11 @@ class Reconciler:
             return
         self._begun = self.c.now
         self._due = self._begun + self.c.settings.ns(self.c.settings.period_s)
-        since = self.reconciled_ms - int(self.c.settings.overlap_s * self.c.settings.patience * 1000) if self.reconciled_ms else \
-            self.c.venue_ns() // 1_000_000 - DAY_MS
+        since = (
+            self.reconciled_ms - int(self.c.settings.overlap_s * self.c.settings.patience * 1000)
+            if self.reconciled_ms
+            else self.c.venue_ns() // 1_000_000 - DAY_MS
+        )
         since = min(since, self.executions.guessed.since_ms() or since)
         unknown = [(c_symbol, link) for c_symbol, link, n in self._entries() if not self.epochs.first_ms(n)]
         self._reading = Reading(self.c, since, unknown, self._read, self._positions, self._in_trouble, self.silent)
@@ -201,7 +213,7 @@ class Reconciler:
         for state in reading.entries:
             self._learn_entry(state)
         for _, link, n in self._entries():
-            if not self.epochs.first_ms(n):             # the venue does not know it: nothing before we asked for it is its
+            if not self.epochs.first_ms(n):  # the venue does not know it: nothing before we asked for it is its
                 _, order = c.ours(link)
                 belief = c.belief(order)
                 asked = belief["ts_asked"] if belief is not None else c.now
@@ -236,8 +248,15 @@ class Reconciler:
         self.reconciled = c.now
         c.counters["reconciles"] += 1
         if c.store is not None:
-            c.store.put("reconciled", ts_ns=c.now, prefix=c.settings.run, venue_ms=self.reconciled_ms, execution_ms=self.executions.latest_ms,
-                        differences=len(self.differences), text=", ".join(self.foreign))
+            c.store.put(
+                "reconciled",
+                ts_ns=c.now,
+                prefix=c.settings.run,
+                venue_ms=self.reconciled_ms,
+                execution_ms=self.executions.latest_ms,
+                differences=len(self.differences),
+                text=", ".join(self.foreign),
+            )
         c.gates.open(Gate.GATE_RECONCILE)
         if self.account.ok:
             c.gates.open(Gate.GATE_START)
@@ -306,7 +325,7 @@ class Reconciler:
             if belief["status"] == "ended" or belief["role"] == Role.ROLE_STOP or c.port.link_id(order) in listed:
                 continue
             if c.touched_at.get(belief["instrument"], 0) >= reading.began or any(f.stage != Stage.UNKNOWN for f in self.requests.flights.of(order)):
-                continue                        # news on the way: its own timers ask
+                continue  # news on the way: its own timers ask
             self.inquiries.begin(order, self.requests.doubtable(order, belief), "not in the venue's list of open orders")
 
     # ---- positions ----
@@ -326,11 +345,11 @@ class Reconciler:
                 self.stops.hurry(n)
             return True
         found = self.differences.get(n)
-        foreign = found is not None and found.foreign       # and stays so, however much of it there is
+        foreign = found is not None and found.foreign  # and stays so, however much of it there is
         if c.touched_at.get(n, 0) >= reading.began or self._is_stale(n, row):
-            return foreign                      # things moved while we read
+            return foreign  # things moved while we read
         if self.inquiries.about(n) or any(f.stage == Stage.WAITING for f in self.requests.flights.all() if f.instrument == n):
-            return foreign                      # an order in doubt may explain it
+            return foreign  # an order in doubt may explain it
         if found is None or (found.venue, found.belief) != (venue, belief):
             found = self.differences[n] = Difference(venue, belief, 0, c.now, foreign=foreign)
         found.readings += 1
@@ -360,8 +379,13 @@ class Reconciler:
                 found.acted = True
                 self._reduced(n, found, row)
             elif found.acted:
-                c.notice(Level.ALARM, "position gone", f"our books show {_signed(c.engine.instruments[n], found.belief)}, the venue holds "
-                         f"{_signed(c.engine.instruments[n], found.venue)}, and no execution explains the difference", c.symbols[n])
+                c.notice(
+                    Level.ALARM,
+                    "position gone",
+                    f"our books show {_signed(c.engine.instruments[n], found.belief)}, the venue holds "
+                    f"{_signed(c.engine.instruments[n], found.venue)}, and no execution explains the difference",
+                    c.symbols[n],
+                )
             return
         if row is not None and row.stop_loss <= 0.0:
             self._protect(n, row, reading)
@@ -378,8 +402,11 @@ class Reconciler:
         for state in reading.orders:
             _, order = c.ours(state.link_id)
             belief = c.belief(order) if order >= 0 and instrument_of(order) == n and order & 15 == Role.ROLE_ENTRY else None
-            if belief is not None and belief["status"] != "ended" and found.venue - found.belief == state.side * (
-                    c.lots(n, state.executed) - c.lots(n, belief["filled"])):
+            if (
+                belief is not None
+                and belief["status"] != "ended"
+                and found.venue - found.belief == state.side * (c.lots(n, state.executed) - c.lots(n, belief["filled"]))
+            ):
                 return order, state.executed
         return None
 
@@ -390,12 +417,21 @@ class Reconciler:
         found.foreign = True
         lost = any(c.ours(link)[0] and c.ours(link)[1] < 0 for link in self._names(c.symbols[n], reading))
         if lost and not found.acted:
-            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is ours; the state "
-                   "folder of this name that opened it is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+            c.halt(
+                "foreign position",
+                f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is ours; the state "
+                "folder of this name that opened it is lost. No entries until the positions agree and a person resumes",
+                c.symbols[n],
+            )
         elif not found.acted or c.now >= found.alarmed + c.settings.ns(FOREIGN_AGAIN_S):
-            c.notice(Level.ALARM, "foreign position", f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is "
-                     "ours: another party trades this contract. It is read-only until that position is closed, or adopted by a start with --adopt "
-                     f"{c.symbols[n]}; the others continue", c.symbols[n])
+            c.notice(
+                Level.ALARM,
+                "foreign position",
+                f"the venue holds {_signed(unit, found.venue)}, of which {_signed(unit, found.belief)} is "
+                "ours: another party trades this contract. It is read-only until that position is closed, or adopted by a start with --adopt "
+                f"{c.symbols[n]}; the others continue",
+                c.symbols[n],
+            )
         else:
             return
         found.acted, found.alarmed = True, c.now
@@ -408,9 +444,22 @@ class Reconciler:
         price = price or self.stops.wanted_ticks(n) * float(c.engine.instruments[n].tick_size)
         lots = abs(found.belief) - abs(found.venue)
         sequence = c.bracket(n)["sequence"]
-        x = Execution(f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}", "", "", c.symbols[n],
-                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, MISSING, "", "", 0,
-                      c.venue_ns() // 1_000_000)
+        x = Execution(
+            f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}",
+            "",
+            "",
+            c.symbols[n],
+            -1 if found.belief > 0 else 1,
+            price,
+            c.engine.instruments[n].qty(lots),
+            0.0,
+            False,
+            MISSING,
+            "",
+            "",
+            0,
+            c.venue_ns() // 1_000_000,
+        )
         c.counters["reductions without execution"] += 1
         self.executions.guessed.book(n, x, max(self.epochs.first_ms(n), self.reconciled_ms - int(c.settings.overlap_s * 1000)))
         self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
@@ -424,21 +473,20 @@ class Reconciler:
         """A position that the engine cannot explain, without a stop. Ours by name: it gets one. Somebody else's stays as it is."""
         c = self.c
         if c.is_open(n) and row.side == c.bracket(n)["side"]:
-            self.stops.hurry(n)                 # the stop is the whole position's
+            self.stops.hurry(n)  # the stop is the whole position's
             return
         if n not in self._lost and not any(c.ours(link)[0] for link in self._names(row.symbol, reading)):
             return
         self._lost.add(n)
         unit = c.engine.instruments[n]
         price = (row.mark or row.entry) * (1.0 - row.side * c.settings.rescue_stop)
-        if price <= 0.0:                        # nothing to measure from: the next reading may have it
+        if price <= 0.0:  # nothing to measure from: the next reading may have it
             c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} of a lost bracket of ours has no stop and no known price", row.symbol)
             self.soon(c.settings.recheck_s)
             return
         text = unit.price_text(unit.ticks(price))
         c.counters["stops of lost brackets"] += 1
-        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} of a lost bracket of ours has no stop: one is placed at {text}",
-                 row.symbol)
+        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} of a lost bracket of ours has no stop: one is placed at {text}", row.symbol)
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.STOP)
@@ -451,6 +499,4 @@ class Reconciler:
 
 
 def _signed(unit: object, lots: int) -> str:
-    return f"{unit.qty(lots):g}" if lots >= 0 else f"-{unit.qty(-lots):g}"          # type: ignore[attr-defined]
-
-
+    return f"{unit.qty(lots):g}" if lots >= 0 else f"-{unit.qty(-lots):g}"  # type: ignore[attr-defined]

@@ -9,21 +9,21 @@ from typing import Any
 from liqcore.event import Action, Gate, OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Answer, Level
+from liqshell.gateway.events import order_event, state_event
 from liqshell.gateway.inflight import Flight, Flights, Stage
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.settings import MS
 from liqshell.gateway.stops import Stops
-from liqshell.gateway.events import order_event, state_event
+from liqshell.venues.effects import Answer, Level
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
-SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.run.dispatch.Fate
-BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.run.dispatch.Why
-OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
-STUCK_S = 10.0                                  # an exit that cannot be sent for so long is an alarm
-AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
-TRIES_MAX = 5                                   # of one request that the venue definitely did not take
+SENT, REFUSED, LATER = 1, 2, 3  # liqshell.run.dispatch.Fate
+BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4  # liqshell.run.dispatch.Why
+OLD_REJECT_S = 2.0  # a post-only reject older than that is no reason for another try: as of events, see Risk
+STUCK_S = 10.0  # an exit that cannot be sent for so long is an alarm
+AGAIN_S = 1.0  # what waits for REST in vain tries the socket so often
+TRIES_MAX = 5  # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 _ACTIONS = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 
@@ -37,11 +37,11 @@ class Requests:
         self.flights = flights
         self.inquiries = inquiries
         self.stops = stops
-        self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
-        self.flat: dict[int, int] = {}                              # instrument -> when the venue last said that there is nothing to reduce
-        self._seen: dict[int, int] = {}                             # order -> when it was last known to be alive
-        self.on_named: Callable[[str, int], None] = lambda order_id, order: None        # the venue's id of an order of ours
-        self.contract_doubt = False                                 # a contract was refused: look at what is listed
+        self.held_back: deque[tuple[Any, int]] = deque()  # (sent, not before) of what the last hop had no room for
+        self.flat: dict[int, int] = {}  # instrument -> when the venue last said that there is nothing to reduce
+        self._seen: dict[int, int] = {}  # order -> when it was last known to be alive
+        self.on_named: Callable[[str, int], None] = lambda order_id, order: None  # the venue's id of an order of ours
+        self.contract_doubt = False  # a contract was refused: look at what is listed
 
     # ---- what Dispatch did ----
 
@@ -52,8 +52,12 @@ class Requests:
         self._keep(sent)
         if sent.fate == REFUSED:
             c.counters["refused by guard"] += 1
-            c.notice(Level.WARNING, "guard", f"the guard refused to {_ACTIONS.get(sent.action, '?')} {sent.id:#x}: {sent.reason.name}",
-                     c.symbols[sent.instrument])
+            c.notice(
+                Level.WARNING,
+                "guard",
+                f"the guard refused to {_ACTIONS.get(sent.action, '?')} {sent.id:#x}: {sent.reason.name}",
+                c.symbols[sent.instrument],
+            )
             self._refuse(sent.id, sent.action, sent.reason)
             return
         if sent.fate == SENT:
@@ -72,11 +76,22 @@ class Requests:
         if self.c.store is None:
             return
         instrument = self.c.engine.instruments[sent.instrument]
-        self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
-                         action=_ACTIONS.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side,
-                         price=instrument.price_text(sent.price) if sent.price else "", qty=instrument.qty_text(sent.qty),
-                         stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags, fate=str(int(sent.fate)),
-                         reason=str(int(sent.why)))
+        self.c.store.put(
+            "orders",
+            ts_ns=sent.ts,
+            prefix=self.c.settings.run,
+            id=sent.id,
+            symbol=instrument.symbol,
+            action=_ACTIONS.get(sent.action, "?"),
+            type=str(int(sent.type)),
+            side=sent.side,
+            price=instrument.price_text(sent.price) if sent.price else "",
+            qty=instrument.qty_text(sent.qty),
+            stop=instrument.price_text(sent.stop) if sent.stop else "",
+            flags=sent.flags,
+            fate=str(int(sent.fate)),
+            reason=str(int(sent.why)),
+        )
 
     def _fly(self, sent: Any, stage: Stage, *, by_socket: bool) -> Flight:
         flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.expiry(sent.ts), stage, by_socket)
@@ -133,7 +148,7 @@ class Requests:
         def on_sent(now: int) -> None:
             flight.stage, flight.ts, flight.expires = Stage.WAITING, now, self.expiry(now)
 
-        def current() -> bool:              # else it has gone another way
+        def current() -> bool:  # else it has gone another way
             return self.flights.get(flight.id, flight.action) is flight and self.wanted(flight.id, flight.action)
 
         def on_dropped() -> None:
@@ -145,9 +160,16 @@ class Requests:
         flight.queued = c.now
         c.counters["orders by rest"] += 1
         entry = flight.is_entry
-        c.ask(ask, lambda answer: self.on_result(flight, answer), Urgency.ENTER if entry else Urgency.SAVE, f"{_ACTIONS[flight.action]} {sent.id:#x}",
-              wanted=current, until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
-              on_sent=on_sent, on_dropped=on_dropped)
+        c.ask(
+            ask,
+            lambda answer: self.on_result(flight, answer),
+            Urgency.ENTER if entry else Urgency.SAVE,
+            f"{_ACTIONS[flight.action]} {sent.id:#x}",
+            wanted=current,
+            until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
+            on_sent=on_sent,
+            on_dropped=on_dropped,
+        )
 
     def leave_rest(self) -> None:
         """REST is to be left alone for minutes, and the order socket is up: what waits for REST goes that way (an entry only while the last hop
@@ -180,7 +202,7 @@ class Requests:
                 return
         else:
             candidates = self.flights.waiting(by_socket=True)
-            late = any(f.stage == Stage.UNKNOWN and f.by_socket and f.cause for f in self.flights.all())      # whose reply may still come
+            late = any(f.stage == Stage.UNKNOWN and f.by_socket and f.cause for f in self.flights.all())  # whose reply may still come
             parsed = c.port.parse_link_id(reply.link_id)
             if parsed is not None:
                 candidates, late = [f for f in candidates if f.id == parsed[1]], False
@@ -246,7 +268,7 @@ class Requests:
         """Definitely not taken, because of the pace. An entry is never sent again; what protects is, if it is still wanted."""
         c = self.c
         self.flights.drop(flight)
-        pause = c.settings.ns(wait_s or 0.2 * 2 ** flight.tries)
+        pause = c.settings.ns(wait_s or 0.2 * 2**flight.tries)
         c.budget.block(c.now + pause, "order")
         c.counters["rate limited"] += 1
         c.notice(Level.WARNING, "rate", text, c.symbols[flight.instrument])
@@ -283,8 +305,12 @@ class Requests:
         for flight in self.flights.all():
             if flight.stage == Stage.QUEUED:
                 if not flight.is_entry and c.now >= flight.queued + s.ns(STUCK_S):
-                    c.notice(Level.ALARM, "unresolved", f"order {flight.id:#x} has waited for more than {STUCK_S:g} s: the order socket is down, "
-                             "and REST is paused", c.symbols[flight.instrument])
+                    c.notice(
+                        Level.ALARM,
+                        "unresolved",
+                        f"order {flight.id:#x} has waited for more than {STUCK_S:g} s: the order socket is down, and REST is paused",
+                        c.symbols[flight.instrument],
+                    )
                 continue
             if not self.wanted(flight.id, flight.action):
                 if c.now > flight.expires:
@@ -308,8 +334,12 @@ class Requests:
                 self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent by an earlier process, or forgotten", hard=True)
             elif belief["unknown"] and not action:
                 self.inquiries.begin(order, c.now, "the engine does not know the outcome")
-            elif (belief["status"] == "live" and belief["role"] == Role.ROLE_CLOSE and c.now >= belief["ts_asked"] + s.ns(s.confirm_s)
-                  and order not in self.inquiries):             # it stands at every look: begun anew at each, its asking would not end
+            elif (
+                belief["status"] == "live"
+                and belief["role"] == Role.ROLE_CLOSE
+                and c.now >= belief["ts_asked"] + s.ns(s.confirm_s)
+                and order not in self.inquiries
+            ):  # it stands at every look: begun anew at each, its asking would not end
                 # filled in part: what was left of it has ended by now, and with nothing held nobody would look for half a minute
                 self.inquiries.begin(order, self.doubtable(order, belief), "a market order does not rest")
 
@@ -331,7 +361,7 @@ class Requests:
             reason = c.port.reason(state)
             age = c.venue_ns() - state.updated_ms * MS
             if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and age > c.settings.ns(OLD_REJECT_S):
-                c.counters["old rejects"] += 1          # the market has moved on: the engine must not answer it with a new price
+                c.counters["old rejects"] += 1  # the market has moved on: the engine must not answer it with a new price
                 reason = Reason.END_VENUE
             c.report(state_event(c.stamp(), order, state, reason, created=belief["status"] != "sent" or state.executed > 0))
             return
@@ -356,7 +386,7 @@ class Requests:
                 if belief["status"] == "sent":
                     c.report(state_event(c.stamp(), order, state, Reason.OK, created=True))
                 return
-            verdict = OrderStatus.ORDER_REFUSED     # a cancel may be repeated: the engine will, at a falling rate
+            verdict = OrderStatus.ORDER_REFUSED  # a cancel may be repeated: the engine will, at a falling rate
         for done in (amend, cancel):
             if done is not None:
                 self.flights.drop(done)
@@ -397,8 +427,13 @@ class Requests:
             return
         c.counters["absent"] += 1
         created = belief["status"] != "sent" or executed > 0.0
-        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue does not know it"
-                 + (f" but that {executed:g} of it were executed" if executed else ""), c.symbols[belief["instrument"]])
+        c.notice(
+            Level.WARNING,
+            "absent",
+            f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue does not know it"
+            + (f" but that {executed:g} of it were executed" if executed else ""),
+            c.symbols[belief["instrument"]],
+        )
         whole = executed >= belief["qty"] * (1.0 - 1e-9)
         status = OrderStatus.ORDER_DONE if whole else OrderStatus.ORDER_CANCELLED if created else OrderStatus.ORDER_REJECTED
         c.report(order_event(c.stamp(), venue_ns, order, status, Reason.OK if whole else Reason.END_VENUE, executed=executed))

@@ -56,12 +56,12 @@ class Settings:
     clock_max_ms: float = 1000.0
     watch_clock: bool = True
     instruments_period_s: float = 600.0
-    special_treatment: bool = False     # contracts that the venue watches over may be entered
+    special_treatment: bool = False  # contracts that the venue watches over may be entered
     leverage: Mapping[str, float] = field(default_factory=dict)
     rescue_stop: float = 0.005
     maker_fee: float = MAKER_FEE
     taker_fee: float = TAKER_FEE
-    order_rate: float = 10.0            # REST order requests a second that the account may make
+    order_rate: float = 10.0  # REST order requests a second that the account may make
     query_rate: float = 40.0
     stop_rate: float = 10.0
     seed: int = 0

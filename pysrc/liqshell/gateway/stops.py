@@ -13,17 +13,17 @@ from typing import Any
 from liqcore.event import OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.venues.effects import Answer, Level
-from liqshell.gateway.executions import Epochs
-from liqshell.venues.order_port import Page
 from liqshell.gateway.events import MS, order_event, order_number
+from liqshell.gateway.executions import Epochs
+from liqshell.venues.effects import Answer, Level
+from liqshell.venues.order_port import Page
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 
 ENDED_MAX = 2_048
-LONGEST_S = 4.0                 # between two tries for a position without a stop
-AT_WORK_S = 1.0                 # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not heard of
-AGAIN_S = 1.0                   # between two tries to cancel an entry that rests without its stop
+LONGEST_S = 4.0  # between two tries for a position without a stop
+AT_WORK_S = 1.0  # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not heard of
+AGAIN_S = 1.0  # between two tries to cancel an entry that rests without its stop
 STOP_KINDS = ("StopLoss",)
 
 
@@ -61,8 +61,8 @@ class Stops:
         self.positions: dict[int, Position] = {}
         self._moves: dict[int, Move] = {}
         self._watched: dict[int, Watch] = {}
-        self._shown = False                     # the venue has once shown the stop of an entry that rests: not every one does
-        self._bare: dict[int, tuple[int, int]] = {}     # instrument -> entry that rests without its stop, when its cancel was last asked for
+        self._shown = False  # the venue has once shown the stop of an entry that rests: not every one does
+        self._bare: dict[int, tuple[int, int]] = {}  # instrument -> entry that rests without its stop, when its cancel was last asked for
 
     # ---- belief ----
 
@@ -95,7 +95,7 @@ class Stops:
             if len(self._ended) > ENDED_MAX:
                 self._ended.popitem(last=False)
         elif state.order_id in self._ended:
-            return                              # an older word than the one that it has ended
+            return  # an older word than the one that it has ended
         else:
             before = live.get(state.order_id)
             if before is not None and before.updated_ms > state.updated_ms:
@@ -110,7 +110,7 @@ class Stops:
         number = order_number(n, current, Role.ROLE_STOP)
         ts_ns = state.updated_ms * MS
         if state.standing == Standing.WAITING and state.trigger <= 0.0:
-            self.hurry(n)                       # at no price: the position will say
+            self.hurry(n)  # at no price: the position will say
         elif state.standing == Standing.WAITING:
             self._confirm(n, state.trigger, state.updated_ms)
         elif state.standing == Standing.FILLED:
@@ -119,7 +119,7 @@ class Stops:
             if not any(other.standing == Standing.WAITING for other in self._alive(n)):
                 reason = c.port.reason(state)
                 c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_CANCELLED, reason, executed=state.executed))
-            self.hurry(n)                       # even where another seems to take its place: the end of that one may have been lost
+            self.hurry(n)  # even where another seems to take its place: the end of that one may have been lost
         else:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_TRIGGERED, executed=state.executed))
 
@@ -142,8 +142,13 @@ class Stops:
             belief = c.belief(order)
             return belief is not None and belief["status"] != "ended"
 
-        c.ask(c.port.cancel(state.symbol, state.link_id), lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"), Urgency.SAVE,
-              f"cancel entry {state.link_id}", wanted=wanted)
+        c.ask(
+            c.port.cancel(state.symbol, state.link_id),
+            lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
+            Urgency.SAVE,
+            f"cancel entry {state.link_id}",
+            wanted=wanted,
+        )
 
     def on_position(self, position: Position) -> None:
         """A position as the stream or an answer has it. Only what is not older than what we know."""
@@ -156,8 +161,13 @@ class Stops:
             c.counters["positions out of date"] += 1
             return
         self.positions[n] = position
-        if position.qty > 0.0 and position.stop_loss > 0.0 and c.is_open(n) and position.updated_ms >= self.epochs.first_ms(n) \
-                and position.side == c.bracket(n)["side"]:
+        if (
+            position.qty > 0.0
+            and position.stop_loss > 0.0
+            and c.is_open(n)
+            and position.updated_ms >= self.epochs.first_ms(n)
+            and position.side == c.bracket(n)["side"]
+        ):
             self._confirm(n, position.stop_loss, position.updated_ms)
 
     def _confirm(self, n: int, price: float, ts_ms: int) -> None:
@@ -168,13 +178,13 @@ class Stops:
         wanted = self.wanted_ticks(n)
         as_wanted = ticks == wanted
         if stop is not None and stop["status"] == "live" and stop["asked"] == "amend" and not as_wanted:
-            return                              # where it was before the move: the move is not confirmed by that
+            return  # where it was before the move: the move is not confirmed by that
         if as_wanted:
             self._moves.pop(n, None)
         elif (wanted - ticks) * c.bracket(n)["side"] > 0:
-            self.hurry(n)                       # further away than it should be: it is set again
+            self.hurry(n)  # further away than it should be: it is set again
             if stop is None or stop["status"] != "live":
-                return                          # better than none, but not what the engine may rely on: its deadline runs
+                return  # better than none, but not what the engine may rely on: its deadline runs
         if stop is None or stop["status"] != "live" or stop["asked"] or stop["unknown"]:
             number = order_number(n, c.bracket(n)["sequence"], Role.ROLE_STOP)
             c.report(order_event(c.stamp(), ts_ms * MS, number, OrderStatus.ORDER_NEW, price=price))
@@ -182,8 +192,11 @@ class Stops:
     def _alive(self, n: int) -> list[OrderState]:
         """Stops of the present bracket whose end was not heard of. One of an earlier bracket has ended with its position, told or not."""
         current = self.c.bracket(n)["sequence"] & 0xFFFFFFF
-        return [order for order in self._live.get(n, {}).values()
-                if self.epochs.at(n, order.created_ms or order.updated_ms, current) & 0xFFFFFFF == current]
+        return [
+            order
+            for order in self._live.get(n, {}).values()
+            if self.epochs.at(n, order.created_ms or order.updated_ms, current) & 0xFFFFFFF == current
+        ]
 
     # ---- moving ----
 
@@ -211,7 +224,7 @@ class Stops:
             if not current():
                 return
             if page.outcome in (Outcome.DONE, Outcome.ACCEPTED, Outcome.UNKNOWN):
-                self.hurry(n)                  # read it back: what counts is the position
+                self.hurry(n)  # read it back: what counts is the position
             elif page.outcome == Outcome.LATER and move.tries < 3:
                 move.tries += 1
                 self._send_move(n, move)
@@ -246,14 +259,16 @@ class Stops:
         for n, watch in list(self._watched.items()):
             stop = self.stop_of(n)
             moving = stop is not None and stop["asked"] == "amend"
-            if not c.is_open(n) or (not watch.asking and watch.tries and c.held(n) == 0 and not self._shows(n)) or (
-                    watch.tries and not watch.asking and self.is_protected(n) and not moving and not self._is_looser(n)
-                    and not self._is_bare(n)):
+            if (
+                not c.is_open(n)
+                or (not watch.asking and watch.tries and c.held(n) == 0 and not self._shows(n))
+                or (watch.tries and not watch.asking and self.is_protected(n) and not moving and not self._is_looser(n) and not self._is_bare(n))
+            ):
                 del self._watched[n]
             elif not watch.asking and c.now >= watch.due:
                 if c.port.attaches_stops or watch.tries or stop is not None:
                     self._read(n, watch)
-                else:                       # nothing was heard of a stop, because none has travelled with the entry
+                else:  # nothing was heard of a stop, because none has travelled with the entry
                     watch.tries += 1
                     self._put(n, watch, self.positions.get(n))
 
@@ -306,8 +321,14 @@ class Stops:
             if page.ok:
                 self._check_stop(n, watch, page, began)
 
-        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.ASK, f"stop of {c.symbols[n]}", on_dropped=finish,
-              timeout_s=c.timeout_s(watch.tries))
+        c.ask(
+            c.port.ask_positions(c.symbols[n]),
+            answered,
+            Urgency.ASK,
+            f"stop of {c.symbols[n]}",
+            on_dropped=finish,
+            timeout_s=c.timeout_s(watch.tries),
+        )
 
     def _check_stop(self, n: int, watch: Watch, page: Page, began: int) -> None:
         c = self.c
@@ -316,12 +337,12 @@ class Stops:
         if position is not None:
             due = watch.due
             self.on_position(position)
-            watch.due = due                     # what an answer shows is judged here; a stop that stays too far away is not asked for without end
+            watch.due = due  # what an answer shows is judged here; a stop that stays too far away is not asked for without end
         if not c.is_open(n):
             return
         known = self.positions.get(n)
         if position is None or (known is not None and known is not position and known.updated_ms > position.updated_ms):
-            return                              # an answer that is behind the stream says nothing
+            return  # an answer that is behind the stream says nothing
         stop = self.stop_of(n)
         move = self._moves.get(n)
         if position.qty > 0.0 and stop is not None and stop["status"] == "live" and stop["asked"] == "amend":
@@ -347,10 +368,10 @@ class Stops:
         stop = self.stop_of(n)
         if stop is not None and stop["status"] == "live":
             if c.touched_at.get(n, 0) > began:
-                return                          # something was heard meanwhile: read again
+                return  # something was heard meanwhile: read again
             recent_ms = (c.venue_ns() - c.settings.ns(AT_WORK_S)) // MS
             if any(order.standing != Standing.WAITING and order.updated_ms > recent_ms for order in self._alive(n)):
-                return                          # it has been triggered and is at work
+                return  # it has been triggered and is at work
             c.notice(Level.ALARM, "stop lost", f"the venue shows {position.qty:g} without a stop", c.symbols[n])
             self._live.pop(n, None)
             c.report(order_event(c.stamp(), max(c.venue_ns(), position.updated_ms * MS), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
@@ -390,5 +411,11 @@ class Stops:
         def on_dropped() -> None:
             watch.asking = False
 
-        c.ask(c.port.set_stop(c.symbols[n], c.engine.instruments[n].price_text(ticks)), answered, Urgency.SAVE, f"stop of {c.symbols[n]}",
-              wanted=lambda: c.is_open(n) and c.number(n, Role.ROLE_STOP) == order, on_dropped=on_dropped)
+        c.ask(
+            c.port.set_stop(c.symbols[n], c.engine.instruments[n].price_text(ticks)),
+            answered,
+            Urgency.SAVE,
+            f"stop of {c.symbols[n]}",
+            wanted=lambda: c.is_open(n) and c.number(n, Role.ROLE_STOP) == order,
+            on_dropped=on_dropped,
+        )

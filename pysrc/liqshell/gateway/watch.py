@@ -12,8 +12,8 @@ from liqshell.venues.order_port import Listing
 from liqshell.venues.outcome import Asked
 
 MS = 1_000_000
-SAMPLES = 3                     # of one measurement; the smallest round trip says most
-SHUT_PERIOD_S = 10.0            # between two measurements while nothing may be entered because of the clock: whoever sets it should see that soon
+SAMPLES = 3  # of one measurement; the smallest round trip says most
+SHUT_PERIOD_S = 10.0  # between two measurements while nothing may be entered because of the clock: whoever sets it should see that soon
 PAGES_MAX = 50
 
 
@@ -24,11 +24,11 @@ class ClockWatch:
         self.c = context
         self.offset_ns = 0
         self.rtt_ns = 0
-        self.measured = 0                       # when, ns; 0 = never
+        self.measured = 0  # when, ns; 0 = never
         self._on_offset = on_offset
-        self._samples: list[tuple[int, int]] = []           # (round trip, offset)
+        self._samples: list[tuple[int, int]] = []  # (round trip, offset)
         self._left = 0
-        self._failures = 0                      # measurements without an answer, in a row
+        self._failures = 0  # measurements without an answer, in a row
         self._due: int | None = None
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class ClockWatch:
             return
         self._due = c.now + c.settings.ns(c.settings.clock_period_s)
         if self._left:
-            self._doubt()                       # the last question still waits to be sent, or for its answer: one is enough
+            self._doubt()  # the last question still waits to be sent, or for its answer: one is enough
             return
         self._samples.clear()
         self._left = SAMPLES
@@ -56,13 +56,19 @@ class ClockWatch:
         return self._due
 
     def _ask(self) -> None:
-        self.c.ask(self.c.port.ask_time(), self._answered, Urgency.WATCH, "the venue's clock", on_dropped=self._done,
-                   timeout_s=self.c.timeout_s(self._failures))
+        self.c.ask(
+            self.c.port.ask_time(),
+            self._answered,
+            Urgency.WATCH,
+            "the venue's clock",
+            on_dropped=self._done,
+            timeout_s=self.c.timeout_s(self._failures),
+        )
 
     def _answered(self, answer: Answer) -> None:
         found = self.c.port.time_of(answer)
         if found is None and self._samples:
-            self._done()                        # what is there will do
+            self._done()  # what is there will do
             return
         if found is not None and 0 <= answer.sent_ns <= answer.received_ns:
             rtt = answer.received_ns - answer.sent_ns
@@ -92,11 +98,14 @@ class ClockWatch:
         self.measured = c.now
         c.offset_ns = self.offset_ns
         self._on_offset(self.offset_ns)
-        off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS          # what cannot be explained by the way
+        off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS  # what cannot be explained by the way
         if off_ms > s.clock_max_ms:
             news = c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
-            c.notice(Level.ALARM if news else Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until the clock "
-                                                                      "is correct")
+            c.notice(
+                Level.ALARM if news else Level.WARNING,
+                "clock",
+                f"our clock is {off_ms:.0f} ms from the venue's: no entries until the clock is correct",
+            )
             self._due = c.now + s.ns(min(SHUT_PERIOD_S, s.clock_period_s))
             return
         if off_ms > s.clock_warn_ms:
@@ -110,7 +119,7 @@ class ContractWatch:
     def __init__(self, context: Context) -> None:
         self.c = context
         self.listed: dict[str, Listing] = {}
-        self.known = False                      # the list was read once
+        self.known = False  # the list was read once
         self._pages: dict[str, Listing] = {}
         self._count = self._failures = 0
         self._asking = False
@@ -136,8 +145,14 @@ class ContractWatch:
         return None if self._asking else self._due
 
     def _ask(self, cursor: str) -> None:
-        self.c.ask(self.c.port.ask_instruments(cursor), self._answered, Urgency.WATCH, "contracts", on_dropped=lambda: self._end(5.0),
-                   timeout_s=self.c.timeout_s(self._failures))
+        self.c.ask(
+            self.c.port.ask_instruments(cursor),
+            self._answered,
+            Urgency.WATCH,
+            "contracts",
+            on_dropped=lambda: self._end(5.0),
+            timeout_s=self.c.timeout_s(self._failures),
+        )
 
     def _end(self, pause_s: float) -> None:
         self._asking = False
@@ -164,14 +179,16 @@ class ContractWatch:
 
     def _check_listings(self) -> None:
         c = self.c
-        for n, instrument in enumerate(c.engine.instruments[:len(c.symbols)]):
+        for n, instrument in enumerate(c.engine.instruments[: len(c.symbols)]):
             listing = self.listed.get(instrument.symbol)
             fault = ""
             if listing is None:
                 fault = "the venue does not trade it at present"
             elif (_plain(listing.tick_size), _plain(listing.lot_size)) != (_plain(instrument.tick_size), _plain(instrument.lot_size)):
-                fault = (f"its tick and lot changed to {listing.tick_size} and {listing.lot_size} from {instrument.tick_size} and "
-                         f"{instrument.lot_size}; restart to trade it again")
+                fault = (
+                    f"its tick and lot changed to {listing.tick_size} and {listing.lot_size} from {instrument.tick_size} and "
+                    f"{instrument.lot_size}; restart to trade it again"
+                )
             elif listing.special and not c.settings.special_treatment:
                 fault = f"the venue lists it under {listing.special}"
             if not fault:
@@ -194,8 +211,13 @@ class ContractWatch:
             return belief is not None and belief["status"] != "ended"
 
         c.counters["entries withdrawn"] += 1
-        c.ask(c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])), lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
-              Urgency.SAVE, f"cancel entry of {c.symbols[n]}", wanted=wanted)
+        c.ask(
+            c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])),
+            lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
+            Urgency.SAVE,
+            f"cancel entry of {c.symbols[n]}",
+            wanted=wanted,
+        )
 
 
 def _plain(number: str) -> str:

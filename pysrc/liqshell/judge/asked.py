@@ -13,7 +13,7 @@ import liqcore as lc
 from liqshell.errors import DataError
 from liqshell.judge.types import Answer, Outcome, Question
 
-FILE = "judge.jsonl"            # in the folder of a run: what was asked and answered, one JSON object a line
+FILE = "judge.jsonl"  # in the folder of a run: what was asked and answered, one JSON object a line
 SIGNAL = ("phase", "side", "z", "score", "count", "long_notional", "short_notional", "rolling", "threshold", "ts", "ts_start", "flags")
 
 
@@ -24,11 +24,24 @@ def question_of(asked: Mapping[str, Any], instrument: lc.Instrument) -> Question
     told = dict(asked["content"])
     direction: Literal["LONG", "SHORT"] = "LONG" if told.pop("direction", "LONG" if asked["side"] > 0 else "SHORT") == "LONG" else "SHORT"
     signal, contract = asked["signal"], instrument.key
-    facts = told | {"contract": contract, "detector": asked["detector"], "direction": direction,
-                    "signal": {name: plain(getattr(signal, name)) for name in SIGNAL}}
+    facts = told | {
+        "contract": contract,
+        "detector": asked["detector"],
+        "direction": direction,
+        "signal": {name: plain(getattr(signal, name)) for name in SIGNAL},
+    }
     content = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    return Question(int(asked["id"]), int(asked["batch"]), contract, instrument.asset, direction, int(asked["ts"]), int(asked["deadline"]), content,
-                    {grade: Outcome(action, confidence) for grade, (action, confidence) in asked["outcomes"].items()})
+    return Question(
+        int(asked["id"]),
+        int(asked["batch"]),
+        contract,
+        instrument.asset,
+        direction,
+        int(asked["ts"]),
+        int(asked["deadline"]),
+        content,
+        {grade: Outcome(action, confidence) for grade, (action, confidence) in asked["outcomes"].items()},
+    )
 
 
 def plain(value: Any) -> Any:
@@ -46,9 +59,16 @@ def verdict_of(answer: Answer) -> tuple[lc.Judgment, int]:
 
 def line_of(question: Question, answer: Answer, heard_ns: int | None, more: Mapping[str, Any] = {}) -> str:
     """A line of judge.jsonl."""
-    row = asdict(answer) | {"heard_ns": heard_ns, "batch": question.batch, "question": json.loads(question.content), "contract": question.contract,
-                            "direction": question.direction, "asked_ns": question.asked_ns, "deadline_ns": question.deadline_ns,
-                            "outcomes": {grade: asdict(outcome) for grade, outcome in question.outcomes.items()}}
+    row = asdict(answer) | {
+        "heard_ns": heard_ns,
+        "batch": question.batch,
+        "question": json.loads(question.content),
+        "contract": question.contract,
+        "direction": question.direction,
+        "asked_ns": question.asked_ns,
+        "deadline_ns": question.deadline_ns,
+        "outcomes": {grade: asdict(outcome) for grade, outcome in question.outcomes.items()},
+    }
     return json.dumps(row | dict(more), sort_keys=True, default=str) + "\n"
 
 
@@ -60,7 +80,7 @@ def rows_of(places: Iterable[str]) -> Iterator[dict[str, Any]]:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as why:
             raise DataError(str(file), f"cannot be read: {why}", "the judge.jsonl of a run with a judge") from None
-        for number, line in enumerate(text[:text.rfind("\n") + 1].splitlines(), 1):        # a killed run leaves half of its last line
+        for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):  # a killed run leaves half of its last line
             try:
                 row = json.loads(line)
             except ValueError:

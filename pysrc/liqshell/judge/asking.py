@@ -25,7 +25,7 @@ from liqshell.news.pace import retry_after_s
 from liqshell.web import Reply, Web
 
 _log = logging.getLogger("liqshell.judge")
-BYTES_PER_TOKEN = 2             # a bound from below for JSON and English: what is reserved is rather too much
+BYTES_PER_TOKEN = 2  # a bound from below for JSON and English: what is reserved is rather too much
 
 
 class Told(NamedTuple):
@@ -72,7 +72,7 @@ class Asking:
     wall: Callable[[], int] = time.time_ns
     breaker: Breaker = field(default_factory=Breaker)
     counts: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)           # items of news that were not shown, by reason
+    dropped: dict[str, int] = field(default_factory=dict)  # items of news that were not shown, by reason
 
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.concurrency)
@@ -86,13 +86,13 @@ class Asking:
         """Within the question's deadline, whatever the outside does."""
         loop = asyncio.get_running_loop()
         until = loop.time() + (question.deadline_ns - self.clock.now_ns()) / self.clock.speed / NS
-        progress: dict[str, Any] = {"late": "busy"}                 # what is known when the time is over
+        progress: dict[str, Any] = {"late": "busy"}  # what is known when the time is over
         try:
             async with asyncio.timeout_at(until), self._places:
                 told = await self._told(question, until, progress)
         except TimeoutError:
             told = Told(progress["late"])
-            if told.status == "timeout":                            # else nobody was asked, and that is no failure of the provider
+            if told.status == "timeout":  # else nobody was asked, and that is no failure of the provider
                 self._failed(told.status)
         return self._finished(question, told, progress)
 
@@ -112,7 +112,7 @@ class Asking:
         number = self.caps.reserve(self.wall(), most.get("input", 0) + most.get("output", 0), self.cost(most))
         if not number:
             return Told("budget")
-        progress["cost"] = self.cost(most)                          # it may have to be paid, though no answer says so
+        progress["cost"] = self.cost(most)  # it may have to be paid, though no answer says so
         progress["late"] = "timeout"
         told = await self.way.ask(request, min(until, loop.time() + self.timeout_s))
         if told.held_s:
@@ -158,9 +158,20 @@ class Asking:
                 status = "invalid"
                 self._failed(status)
         self.counts[status] = self.counts.get(status, 0) + 1
-        return Answer(question.number, action, confidence, status, key_of(question, self.way.identity), self.clock.now_ns(), grade,
-                      {"judge": dict(self.way.identity), **progress.get("request", {})}, told.response, told.usage, cost,
-                      tuple(item.as_dict() for item in items))
+        return Answer(
+            question.number,
+            action,
+            confidence,
+            status,
+            key_of(question, self.way.identity),
+            self.clock.now_ns(),
+            grade,
+            {"judge": dict(self.way.identity), **progress.get("request", {})},
+            told.response,
+            told.usage,
+            cost,
+            tuple(item.as_dict() for item in items),
+        )
 
     def cost(self, usage: Mapping[str, int]) -> float:
         """US dollars, by the table of prices."""

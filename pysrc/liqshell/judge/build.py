@@ -20,14 +20,14 @@ from liqshell.judge.past import NoJudge, RecordedJudge, RulesPast
 from liqshell.judge.providers import provider_of
 from liqshell.judge.rules import Rules
 from liqshell.judge.types import Judge, PastJudge
+from liqshell.log import redact
 from liqshell.news.items import Item, NewsSource
 from liqshell.news.sources import Announcements, Brave, Feeds, RecordedNews, Several
-from liqshell.log import redact
 from liqshell.transport import is_loopback
 from liqshell.vault import find_token
 from liqshell.web import Web
 
-USAGE = "judge-usage.json"       # in the folder of runs: what was used today
+USAGE = "judge-usage.json"  # in the folder of runs: what was used today
 
 
 @cache
@@ -66,17 +66,24 @@ def way_of(judge: JudgeConfig) -> Way:
     assert judge.kind in MODELS
     provider = provider_of(judge.kind, judge.model, judge.max_tokens, judge.effort)
     base = judge.base_url or provider.base
-    if provider.target.startswith("/v1/"):          # both ways of writing a server's address are common
+    if provider.target.startswith("/v1/"):  # both ways of writing a server's address are common
         base = base.rstrip("/").removesuffix("/v1")
     token = find_token("judge_key")
     if not token and not is_loopback(base):
-        raise ConfigError("judge", f"no key for {redact(base)}",
-                          "LIQCORE_JUDGE_KEY in the environment, or judge_key in the keyring under the service 'liqcore'")
+        raise ConfigError(
+            "judge", f"no key for {redact(base)}", "LIQCORE_JUDGE_KEY in the environment, or judge_key in the keyring under the service 'liqcore'"
+        )
     return Model(judge.kind, provider, Web(base, provider.headers(token), judge.ca, secret=bool(token)), judge.model, judge.max_tokens, judge.effort)
 
 
-def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: str | Path | None, *,
-               rows: Callable[[tuple[str, ...]], Iterable[Mapping[str, Any]]] | None = None) -> Judge:
+def make_judge(
+    judge: JudgeConfig,
+    news: NewsConfig,
+    clock: MarketTime,
+    folder: str | Path | None,
+    *,
+    rows: Callable[[tuple[str, ...]], Iterable[Mapping[str, Any]]] | None = None,
+) -> Judge:
     """The live judge of a configuration. folder: where what it has used today is kept ([run] out), None = nowhere. rows: reads recorded streams, for
     kind "recorded". ConfigError where something is missing."""
     if judge.kind in (None, "none"):
@@ -84,14 +91,30 @@ def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: 
     if judge.kind == "recorded":
         return RecordedJudge(rows(judge.recordings) if rows is not None else ())
     try:
-        caps = Caps(Path(folder) / USAGE if folder is not None else None, questions_minute=judge.questions_minute, tokens_minute=judge.tokens_minute,
-                    tokens_day=judge.tokens_day, usd_minute=judge.usd_minute, usd_day=judge.usd_day)
+        caps = Caps(
+            Path(folder) / USAGE if folder is not None else None,
+            questions_minute=judge.questions_minute,
+            tokens_minute=judge.tokens_minute,
+            tokens_day=judge.tokens_day,
+            usd_minute=judge.usd_minute,
+            usd_day=judge.usd_day,
+        )
     except ValueError as why:
         raise ConfigError("judge", str(why)) from None
     way = way_of(judge)
     price = judge.prices.get(judge.model, PriceConfig())
-    return Asking(way, clock, judge.timeout_s, caps, price=price, news=news_of(news, clock),
-                  news_timeout_s=news.timeout_s, hosts=news.hosts, age_max_s=news.age_max_s, concurrency=judge.concurrency)
+    return Asking(
+        way,
+        clock,
+        judge.timeout_s,
+        caps,
+        price=price,
+        news=news_of(news, clock),
+        news_timeout_s=news.timeout_s,
+        hosts=news.hosts,
+        age_max_s=news.age_max_s,
+        concurrency=judge.concurrency,
+    )
 
 
 def news_in(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], keep_s: float) -> RecordedNews:
@@ -106,9 +129,16 @@ def news_in(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], keep_s:
     return RecordedNews(found, names, keep_s)
 
 
-def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: RecordedNews | None = None, *, hosts: tuple[str, ...] = (),
-                    age_max_s: float = 86_400.0, latency_s: float = 0.0) -> PastJudge:
-    """"recorded", "rules" or "none" over recordings. rows: of their judge streams; news: of theirs. latency_s: that the rules take."""
+def make_past_judge(
+    kind: str,
+    rows: Iterable[Mapping[str, Any]] = (),
+    news: RecordedNews | None = None,
+    *,
+    hosts: tuple[str, ...] = (),
+    age_max_s: float = 86_400.0,
+    latency_s: float = 0.0,
+) -> PastJudge:
+    """ "recorded", "rules" or "none" over recordings. rows: of their judge streams; news: of theirs. latency_s: that the rules take."""
     if kind == "recorded":
         return RecordedJudge(rows)
     return RulesPast(news, hosts=hosts, age_max_s=age_max_s, latency_s=latency_s) if kind == "rules" else NoJudge()

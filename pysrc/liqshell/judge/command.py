@@ -18,14 +18,17 @@ from liqshell.judge.validation import TEXT_MAX
 from liqshell.news.items import Item
 
 SECRETS = ("KEY", "SECRET", "TOKEN", "PASS", "PWD", "CREDENTIAL", "AUTH", "DSN", "DATABASE_URL", "COOKIE")
-PLAIN = ("PWD", "OLDPWD")               # folders of the shell
+PLAIN = ("PWD", "OLDPWD")  # folders of the shell
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]*@", re.I)
 
 
 def environment() -> dict[str, str]:
     """Of this process, without what is a secret by its name or its value."""
-    return {name: value for name, value in os.environ.items()
-            if (name in PLAIN or not any(word in name.upper() for word in SECRETS)) and not _USERINFO.search(value)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (name in PLAIN or not any(word in name.upper() for word in SECRETS)) and not _USERINFO.search(value)
+    }
 
 
 class Program:
@@ -44,8 +47,14 @@ class Program:
 
     async def ask(self, request: Mapping[str, Any], until_s: float) -> Told:
         try:
-            process = await asyncio.create_subprocess_exec(*self._words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                                                           stderr=asyncio.subprocess.DEVNULL, start_new_session=True, env=environment())
+            process = await asyncio.create_subprocess_exec(
+                *self._words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment(),
+            )
         except OSError as why:
             return Told("connect", response=f"{self._words[0]}: {why.strerror or why}")
         try:
@@ -81,7 +90,7 @@ class Program:
         """It and what it has started; its pipes, too, which a process that left the group may hold."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process._transport.close()                   # type: ignore[attr-defined]  # asyncio has no public way
+        process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
         await process.wait()
         await asyncio.sleep(0)
 

@@ -53,15 +53,23 @@ class Caps:
     answer stays counted in full: it may have been paid for.
     """
 
-    def __init__(self, path: Path | None, *, questions_minute: int = 0, tokens_minute: int = 0, tokens_day: int = 0, usd_minute: float = 0.0,
-                 usd_day: float = 0.0):
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        questions_minute: int = 0,
+        tokens_minute: int = 0,
+        tokens_day: int = 0,
+        usd_minute: float = 0.0,
+        usd_day: float = 0.0,
+    ):
         self._path = path
         self._minute_caps, self._day_caps = (questions_minute, tokens_minute, usd_minute), (0, tokens_day, usd_day)
-        self._rows: list[tuple[int, int, float]] = []               # time, tokens, money: those of the last minute, of all processes
-        self._open: dict[int, tuple[int, int, float]] = {}          # number -> row of a question of ours that has no answer
+        self._rows: list[tuple[int, int, float]] = []  # time, tokens, money: those of the last minute, of all processes
+        self._open: dict[int, tuple[int, int, float]] = {}  # number -> row of a question of ours that has no answer
         self._day, self._used = "", [0, 0, 0.0]
         self._number = 0
-        self._kept = True                                           # the file has all that we know
+        self._kept = True  # the file has all that we know
         self._load()
 
     def reserve(self, now_ns: int, tokens: int, usd: float) -> int:
@@ -124,7 +132,7 @@ class Caps:
         self._used = [max(0, had + new) for had, new in zip(self._used, more, strict=True)]
 
     def _turn(self, now_ns: int) -> None:
-        if (day := _day(now_ns)) > self._day:                       # a clock that steps back does not give a day's budget twice
+        if (day := _day(now_ns)) > self._day:  # a clock that steps back does not give a day's budget twice
             self._day, self._used = day, [0, 0, 0.0]
         self._rows = [row for row in self._rows if now_ns - row[0] < MINUTE_NS]
 
@@ -136,7 +144,7 @@ class Caps:
             day, used = str(found["day"]), [int(found["questions"]), int(found["tokens"]), float(found["usd"])]
             rows = [(int(at), int(tokens), float(usd)) for at, tokens, usd in found["minute"]]
             if not all(0.0 <= one < inf for one in (*used, *(one for row in rows for one in row))):
-                raise ValueError("a number below 0, or none")       # nan passes every cap, and what is below 0 adds to it
+                raise ValueError("a number below 0, or none")  # nan passes every cap, and what is below 0 adds to it
         except (OSError, ValueError, KeyError, TypeError) as why:
             # unknown is not zero: with a cap in force nothing is asked until somebody has looked
             raise ValueError(f"{self._path}: not a record of the judge's usage ({type(why).__name__}); delete it to begin at zero") from None
@@ -146,8 +154,7 @@ class Caps:
     def _keep(self) -> None:
         if self._path is None:
             return
-        text = json.dumps({"day": self._day, "questions": self._used[0], "tokens": self._used[1], "usd": self._used[2],
-                           "minute": self._rows})
+        text = json.dumps({"day": self._day, "questions": self._used[0], "tokens": self._used[1], "usd": self._used[2], "minute": self._rows})
         beside = self._path.with_name(self._path.name + ".new")
         try:
             private.folder(self._path.parent)

@@ -63,9 +63,20 @@ class RecordedJudge:
         if status == "ok" and answered > question.deadline_ns:
             status = "timeout"
         self._count(status)
-        return Answer(question.number, outcome.action if status == "ok" else None, outcome.confidence if status == "ok" else 0, status, key, answered,
-                      grade, row.get("request"), row.get("response"), row.get("usage") or {}, float(row.get("cost", 0.0)),
-                      tuple(row.get("news") or ()))
+        return Answer(
+            question.number,
+            outcome.action if status == "ok" else None,
+            outcome.confidence if status == "ok" else 0,
+            status,
+            key,
+            answered,
+            grade,
+            row.get("request"),
+            row.get("response"),
+            row.get("usage") or {},
+            float(row.get("cost", 0.0)),
+            tuple(row.get("news") or ()),
+        )
 
     def _count(self, status: str) -> None:
         self.counts[status] = self.counts.get(status, 0) + 1
@@ -92,5 +103,17 @@ class RulesPast:
         items = select(found, at, age_max_s=self._age_max_s, hosts=self._hosts).items
         text = answer_text(question, items)
         verdict = judged(parsed(text), question, items)
-        return Answer(question.number, verdict.outcome.action, verdict.outcome.confidence, "ok", key_of(question, Rules.identity), at,
-                      verdict.grade, {"judge": dict(Rules.identity)}, text, {}, 0.0, tuple(item.as_dict() for item in items))
+        return Answer(
+            question.number,
+            verdict.outcome.action,
+            verdict.outcome.confidence,
+            "ok",
+            key_of(question, Rules.identity),
+            at,
+            verdict.grade,
+            {"judge": dict(Rules.identity)},
+            text,
+            {},
+            0.0,
+            tuple(item.as_dict() for item in items),
+        )

@@ -10,22 +10,26 @@ from typing import Any
 from liqshell.judge.types import Question
 from liqshell.news.items import Item
 
-VERSION = "3"                   # a part of every key: another text is another question
+VERSION = "3"  # a part of every key: another text is another question
 SCHEMA_NAME = "s1_judgment_v1"
 NOTES = ("liq_note", "trend_note", "news_note", "action_reason")
 EVENTS = ("listing", "delisting", "hack", "regulation", "macro", "unlock", "partnership", "outage", "rumour", "other", "none")
-MARKS = "ˆ˜¨˚¸"                 # between the words of strangers, one of them drawn for each call
+MARKS = "ˆ˜¨˚¸"  # between the words of strangers, one of them drawn for each call
 SCHEMA: Mapping[str, Any] = {
-    "type": "object", "additionalProperties": False,
+    "type": "object",
+    "additionalProperties": False,
     "required": ["symbol", "direction", "action", "confidence", "news", "news_event", *NOTES, "evidence"],
     "properties": {
-        "symbol": {"type": "string"}, "direction": {"type": "string", "enum": ["LONG", "SHORT"]},
+        "symbol": {"type": "string"},
+        "direction": {"type": "string", "enum": ["LONG", "SHORT"]},
         "action": {"type": "string", "enum": ["enter", "hold", "don't enter"]},
         "confidence": {"type": "string", "enum": ["high", "medium", "low"]},
         "news": {"type": "string", "enum": ["supports", "none", "contradicts"]},
         "news_event": {"type": "string", "enum": list(EVENTS)},
         **{name: {"type": "string"} for name in NOTES},
-        "evidence": {"type": "array", "items": {"type": "integer"}}}}
+        "evidence": {"type": "array", "items": {"type": "integer"}},
+    },
+}
 
 SYSTEM = """\
 You judge one planned trade in perpetual futures after liquidations of an unusual size. You grade evidence; you choose neither side, size
@@ -68,9 +72,22 @@ def marked(text: str, mark: str) -> str:
 def user_text(question: Question, items: Sequence[Item], mark: str = "") -> str:
     """The facts of the policy and the news, as one JSON object. Items are numbered from 1 on. mark: drawn anew where none is given."""
     mark = mark or secrets.choice(MARKS) + secrets.choice(MARKS)
-    rows = [{"id": n, "age_s": max(0, (question.asked_ns - item.published_ns) // 1_000_000_000) if item.published_ns else None,
-             "source_host": item.host, "title": marked(item.title, mark), "description": marked(item.description, mark)}
-            for n, item in enumerate(items, 1)]
-    found = {"symbol": symbol_of(question), "asset": question.asset, "direction": question.direction, "facts": json.loads(question.content),
-             "mark": mark, "news": rows}
+    rows = [
+        {
+            "id": n,
+            "age_s": max(0, (question.asked_ns - item.published_ns) // 1_000_000_000) if item.published_ns else None,
+            "source_host": item.host,
+            "title": marked(item.title, mark),
+            "description": marked(item.description, mark),
+        }
+        for n, item in enumerate(items, 1)
+    ]
+    found = {
+        "symbol": symbol_of(question),
+        "asset": question.asset,
+        "direction": question.direction,
+        "facts": json.loads(question.content),
+        "mark": mark,
+        "news": rows,
+    }
     return json.dumps(found, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

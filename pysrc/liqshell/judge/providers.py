@@ -66,14 +66,21 @@ class OpenAI:
 
     def body(self, user: str, strict: bool) -> dict[str, Any]:
         form: dict[str, Any] = {"type": "json_schema", "json_schema": {"name": SCHEMA_NAME, "schema": SCHEMA, "strict": True}}
-        out: dict[str, Any] = {"model": self._model, "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}],
-                               "response_format": form if strict else {"type": "json_object"}, "max_completion_tokens": self._max_tokens,
-                               "store": False}
+        out: dict[str, Any] = {
+            "model": self._model,
+            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}],
+            "response_format": form if strict else {"type": "json_object"},
+            "max_completion_tokens": self._max_tokens,
+            "store": False,
+        }
         return out | ({"reasoning_effort": self._effort} if self._effort else {})
 
     def read(self, answer: Any) -> Said:
-        usage = _usage(_count(answer, "usage", "prompt_tokens"), _count(answer, "usage", "prompt_tokens_details", "cached_tokens"),
-                       _count(answer, "usage", "completion_tokens"))
+        usage = _usage(
+            _count(answer, "usage", "prompt_tokens"),
+            _count(answer, "usage", "prompt_tokens_details", "cached_tokens"),
+            _count(answer, "usage", "completion_tokens"),
+        )
         try:
             choice = answer["choices"][0]
             message, reason = choice["message"], choice.get("finish_reason")
@@ -104,8 +111,13 @@ class Anthropic:
         output: dict[str, Any] = {"format": {"type": "json_schema", "schema": SCHEMA}} if strict else {}
         if self._effort in ("low", "medium", "high"):
             output["effort"] = self._effort
-        return {"model": self._model, "max_tokens": self._max_tokens, "system": SYSTEM, "messages": [{"role": "user", "content": user}],
-                **({"output_config": output} if output else {})}
+        return {
+            "model": self._model,
+            "max_tokens": self._max_tokens,
+            "system": SYSTEM,
+            "messages": [{"role": "user", "content": user}],
+            **({"output_config": output} if output else {}),
+        }
 
     def read(self, answer: Any) -> Said:
         cached, fresh = _count(answer, "usage", "cache_read_input_tokens") or 0, _count(answer, "usage", "input_tokens")

@@ -14,20 +14,26 @@ from liqshell.judge.validation import CONFIDENCE, HOSTS_MIN, stated
 from liqshell.news.items import Item, independent
 
 VERSION = 2
-WORDS: Mapping[str, tuple[int, str]] = {      # event -> where it moves the price, words
+WORDS: Mapping[str, tuple[int, str]] = {  # event -> where it moves the price, words
     "delisting": (-1, r"delist(s|ed|ing|ings)?|removal of|will remove|ceases? trading|suspend(s|ed|ing)? trading"),
     "hack": (-1, r"hack(s|ed|ing|ers?)?|exploit(s|ed|ers?)?|drain(s|ed|ers?)?|stolen|breach(es|ed)?|rug ?pull(s|ed)?|phish(ed|ing)"),
     "regulation": (-1, r"lawsuit|sued|sues|charges?|charged|indict\w*|ban(s|ned)?|fraud|subpoena\w*|investigat\w+"),
     "outage": (-1, r"outage|halt(s|ed)?|offline|paused withdrawals|withdrawals paused|chain stop\w*"),
     "unlock": (-1, r"token unlock(s|ed|ing)?|unlocks? \$?\d[\w.,]*|vesting"),
     "listing": (1, r"(will|to) list\b|lists\b|new listing|listed on|listing on"),
-    "partnership": (1, r"partner(s|ed|ing|ships?)?|integrat(es?|ed|ing|ions?)|acquir(es?|ed|ing)|etf (approv(al|es?|ed)|inflows?)|"
-                       r"approv(al of|es?|ed) (the )?\w* ?etf|adopts?|treasury buys?"),
+    "partnership": (
+        1,
+        r"partner(s|ed|ing|ships?)?|integrat(es?|ed|ing|ions?)|acquir(es?|ed|ing)|etf (approv(al|es?|ed)|inflows?)|"
+        r"approv(al of|es?|ed) (the )?\w* ?etf|adopts?|treasury buys?",
+    ),
 }
 _COMPILED = {event: (way, re.compile(rf"\b({words})(?!\w)", re.I)) for event, (way, words) in WORDS.items()}
 # what turns a phrase round: an approval that is delayed is none, an outage that is resolved is over; neither moves the price a known way
-_UNDONE = re.compile(r"\b(delay(s|ed)|postpon(es|ed)|cancel(s|led|ed)|reject(s|ed)|resolv(es|ed)|lift(s|ed)|restor(es|ed)|"
-                     r"revers(es|ed)|overturn(s|ed))\b", re.I)
+_UNDONE = re.compile(
+    r"\b(delay(s|ed)|postpon(es|ed)|cancel(s|led|ed)|reject(s|ed)|resolv(es|ed)|lift(s|ed)|restor(es|ed)|"
+    r"revers(es|ed)|overturn(s|ed))\b",
+    re.I,
+)
 _DENIED = re.compile(r"\b(no|not|denies|denied|false|fake|rumou?rs?|dismiss\w*|drops?|withdraws?|avoids?)\b", re.I)
 
 
@@ -58,12 +64,23 @@ def grade(direction: str, items: Sequence[Item]) -> tuple[str, str, list[int]]:
 def answer_text(question: Question, items: Sequence[Item]) -> str:
     """The answer of the rules, in the form that a model gives."""
     news, event, evidence = grade(question.direction, items)
-    outcome = stated(question, news)           # type: ignore[arg-type]
+    outcome = stated(question, news)  # type: ignore[arg-type]
     words = {number: word for word, number in CONFIDENCE.items()}
-    return json.dumps({
-        "symbol": symbol_of(question), "direction": question.direction, "action": outcome.action, "confidence": words.get(outcome.confidence, "low"),
-        "news": news, "news_event": event, "liq_note": "as the policy says", "trend_note": "as the policy says",
-        "news_note": f"{len(items)} items, by words: {event}", "action_reason": f"the policy's matrix with news {news}", "evidence": evidence})
+    return json.dumps(
+        {
+            "symbol": symbol_of(question),
+            "direction": question.direction,
+            "action": outcome.action,
+            "confidence": words.get(outcome.confidence, "low"),
+            "news": news,
+            "news_event": event,
+            "liq_note": "as the policy says",
+            "trend_note": "as the policy says",
+            "news_note": f"{len(items)} items, by words: {event}",
+            "action_reason": f"the policy's matrix with news {news}",
+            "evidence": evidence,
+        }
+    )
 
 
 class Rules:

@@ -32,11 +32,29 @@ def fixed_question(now_ns: int, contract: str = "bybit:BTCUSDT", asset: str = "B
     """A strong anomaly of liquidated longs, candles falling; the matrix of the written system for it."""
     closes = (100_000.0, 99_800.0, 99_500.0, 99_400.0, 99_100.0, 98_900.0)
     candles = [[a, a + 20.0, b - 30.0, b] for a, b in pairwise(closes)]
-    facts = {"anomaly": "strong", "candles_aligned": True, "candles_1m": candles, "change_5m": -0.011, "complete": True,
-             "long_notional": 4_200_000.0, "purity": 0.97,
-             "short_notional": 130_000.0, "volatility_5m": 0.004, "z": 4.6}
-    return Question(1, 1, contract, asset, direction, now_ns, now_ns + int(JUDGE_S * NS),
-                    json.dumps(facts, sort_keys=True, separators=(",", ":")).encode(), OUTCOMES)
+    facts = {
+        "anomaly": "strong",
+        "candles_aligned": True,
+        "candles_1m": candles,
+        "change_5m": -0.011,
+        "complete": True,
+        "long_notional": 4_200_000.0,
+        "purity": 0.97,
+        "short_notional": 130_000.0,
+        "volatility_5m": 0.004,
+        "z": 4.6,
+    }
+    return Question(
+        1,
+        1,
+        contract,
+        asset,
+        direction,
+        now_ns,
+        now_ns + int(JUDGE_S * NS),
+        json.dumps(facts, sort_keys=True, separators=(",", ":")).encode(),
+        OUTCOMES,
+    )
 
 
 async def try_judge(judge: JudgeConfig, news: NewsConfig, question: Question | None = None) -> Trial:

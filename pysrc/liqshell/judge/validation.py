@@ -15,7 +15,7 @@ NOTE_MAX = 240
 TEXT_MAX = 64 << 10
 STRENGTH: Mapping[str, int] = {"don't enter": 0, "hold": 1, "enter": 2}
 CONFIDENCE: Mapping[str, int] = {"low": 1, "medium": 2, "high": 3}
-HOSTS_MIN = 2                   # independent ones, for "supports"
+HOSTS_MIN = 2  # independent ones, for "supports"
 NO_ENTRY = Outcome("don't enter", 0)
 
 

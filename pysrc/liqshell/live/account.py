@@ -12,40 +12,39 @@ from typing import Any
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
-from liqshell.live import limits_reload as limits
-from liqshell.live import watchdog
 from liqshell.config.load import Config
-from liqshell.run.dispatch import Dispatch, PicowsWire
 from liqshell.errors import VenueError
-from liqshell.venues.bybit.port import BybitPort
-from liqshell.venues.effects import Call, Channel, Level, Notice
+from liqshell.fields import SCALE
 from liqshell.gateway.gateway import Gateway
-from liqshell.venues.order_port import Port
 from liqshell.gateway.settings import Settings
-from liqshell.live import equity, opening
+from liqshell.live import equity, opening, watchdog
+from liqshell.live import limits_reload as limits
+from liqshell.live.admission import Admission
 from liqshell.live.adoption import Adoption
 from liqshell.live.channel import Link
-from liqshell.live.admission import Admission
 from liqshell.live.patience import PROGRESS_S
 from liqshell.live.rest import Rest
 from liqshell.live.run_context import RunContext
+from liqshell.run.dispatch import Dispatch, PicowsWire
 from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, make_engine
 from liqshell.run.sink import LiveSink
 from liqshell.state.control import Kill
 from liqshell.state.store import halt_reason
-from liqshell.fields import SCALE
 from liqshell.transport import Endpoint, endpoints
 from liqshell.venues.bybit.orders import order_encoder
+from liqshell.venues.bybit.port import BybitPort
 from liqshell.venues.bybit.signing import AUTH_EXPIRY_MS, Keys
+from liqshell.venues.effects import Call, Channel, Level, Notice
+from liqshell.venues.order_port import Port
 
-WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
+WIND_DOWN_S = 10.0  # to withdraw entries at the end; to flatten, three times that
 UNBEGUN = "before the account was reconciled. Nothing was started; look at the account at the venue"
-STALL_S = 2.0                   # of the event loop, until entries are off
-CALM_S = 1.0                    # how long it must have turned again
-LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
+STALL_S = 2.0  # of the event loop, until entries are off
+CALM_S = 1.0  # how long it must have turned again
+LOOK_S = 0.2  # between two looks at what changes slowly: kill file, disk, market
 RATE_WINDOW_S = 1.05
-ENTRY_AGE_S = 2.0               # an entry decided longer ago does not leave any more (the fade wants it out within 3 s of the event)
-REPEAT_S, NOTICES_MAX = 60.0, 1000      # the same notice is not logged again within; how many are remembered
+ENTRY_AGE_S = 2.0  # an entry decided longer ago does not leave any more (the fade wants it out within 3 s of the event)
+REPEAT_S, NOTICES_MAX = 60.0, 1000  # the same notice is not logged again within; how many are remembered
 _log = logging.getLogger("liqshell.live")
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 
@@ -55,14 +54,22 @@ class LiveAccount:
     order. adopt: positions of others to take over. keys: of the account. Life: open() -> bind() -> begin() -> turn() at every turn of the loop ->
     wind_down() -> close()."""
 
-    _equity_s = 3.0                 # to learn the equity where trades are open
-    _patience = 1.0                 # at least, at the speed of wall time
-    _first_timeout_s = 1.0          # of a question that may be asked again at once
+    _equity_s = 3.0  # to learn the equity where trades are open
+    _patience = 1.0  # at least, at the speed of wall time
+    _first_timeout_s = 1.0  # of a question that may be asked again at once
 
-    def __init__(self, config: Config, keys: Keys, *, confirm: Callable[[str, str], bool] | None = None, resume: bool = False, flatten: bool = False,
-                 adopt: Sequence[Adoption] = ()):
+    def __init__(
+        self,
+        config: Config,
+        keys: Keys,
+        *,
+        confirm: Callable[[str, str], bool] | None = None,
+        resume: bool = False,
+        flatten: bool = False,
+        adopt: Sequence[Adoption] = (),
+    ):
         self.config, self.flatten, self.adopt = config, flatten, tuple(adopt)
-        endpoints(config.signed_urls, config.feed.ca)                 # ConfigError, before anything is asked of anybody
+        endpoints(config.signed_urls, config.feed.ca)  # ConfigError, before anything is asked of anybody
         self.counters: Counter[str] = Counter()
         self.alarms: list[str] = []
         self.stalls = 0
@@ -70,7 +77,7 @@ class LiveAccount:
         self.failed: BaseException | None = None
         self._keys, self._confirm, self._resume = keys, confirm, resume
         self._tasks: set[asyncio.Task[None]] = set()
-        self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
+        self.limits_file: limits.LimitsFile | None = None  # watched, where the configuration is a file
         self._kill_applied = Kill.NO
         self._repairs = 0
         self._gates: dict[tuple[Gate, int], bool] = {}
@@ -96,7 +103,7 @@ class LiveAccount:
             restored = opening.restore(self.state, engine)
             if account and self.state.found.get("open") and await self._take_up_equity(engine):
                 restored = engine.trade_snapshot()
-            had = account.equity if account else engine.account.equity      # (where trades are open the restored one counts in any case)
+            had = account.equity if account else engine.account.equity  # (where trades are open the restored one counts in any case)
             now = max(self.now(), int(self.state.found["now_ns"]))
             start = LiveStart(had, self.patience, restored, now)
             wanted = [f"{adoption.symbol}: adopts its position; places a stop first" for adoption in self.adopt]
@@ -120,9 +127,12 @@ class LiveAccount:
             rates = self.config.paper.maker_fee / SCALE, self.config.paper.taker_fee / SCALE
             reading = equity.take_up(self.state, engine, self.instruments, self._books(), now_ms, self.patience, rates)
             return await asyncio.wait_for(reading, self._equity_s)
-        except (VenueError, TimeoutError) as why:       # open trades do not wait for it
-            _log.warning("equity stays %.2f, the value at the end of the last run: %s. Limits are shares of it", engine.account.equity,
-                         str(why) or "the account was not read in time")
+        except (VenueError, TimeoutError) as why:  # open trades do not wait for it
+            _log.warning(
+                "equity stays %.2f, the value at the end of the last run: %s. Limits are shares of it",
+                engine.account.equity,
+                str(why) or "the account was not read in time",
+            )
             return False
 
     def _books(self) -> equity.Books:
@@ -140,9 +150,14 @@ class LiveAccount:
 
     def _port(self, real: bool) -> Port:
         """The venue's language. real: at the pace of the wall."""
-        return BybitPort(self._keys, self.state.prefix, self.engine.instruments,
-                         {channel: link.endpoint for channel, link in self.links.items()}, wall_ms=None if real else self._login_ms,
-                         order_socket=bool(self.config.feed.trade_url))
+        return BybitPort(
+            self._keys,
+            self.state.prefix,
+            self.engine.instruments,
+            {channel: link.endpoint for channel, link in self.links.items()},
+            wall_ms=None if real else self._login_ms,
+            order_socket=bool(self.config.feed.trade_url),
+        )
 
     def bind(self, pipeline: Pipeline, config_hash: str) -> None:
         """The pipeline and the recorder are there: put the last hop and the gateway to them."""
@@ -152,32 +167,61 @@ class LiveAccount:
         self.engine, self.sink = pipeline.engine, pipeline.sink
         most = config.limits
         self.guard = lc.Guard(
-            pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
-            orders_per_minute_max=most.orders_per_minute_max, orders_per_signal_max=most.orders_per_signal_max,
-            rate_window_s=min(60.0, RATE_WINDOW_S * run.speed), entry_age_s=ENTRY_AGE_S * self.patience)
+            pipeline.instruments,
+            order_notional_max=most.order_notional_max,
+            total_notional_max=most.exposure_max,
+            collar=most.collar / SCALE,
+            orders_per_minute_max=most.orders_per_minute_max,
+            orders_per_signal_max=most.orders_per_signal_max,
+            rate_window_s=min(60.0, RATE_WINDOW_S * run.speed),
+            entry_age_s=ENTRY_AGE_S * self.patience,
+        )
         if state.image.guard:
             self.guard.restore(state.image.guard)
         self.guard.follow(self.engine)
         self.guard.watch(state.control.address, state.control)
         self.wire = PicowsWire()
         encoder = order_encoder(state.prefix, pipeline.instruments, recv_window_ms=config.live.recv_window_ms)
-        real = run.speed == 1.0            # a rehearsal stamps market time, as its venue does
+        real = run.speed == 1.0  # a rehearsal stamps market time, as its venue does
         self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
         self.dispatch.on_waiting = self._on_waiting
         self.sink.dispatch = self.dispatch
         port = self._port(real)
         leverage = {"": config.live.leverage} if config.live.leverage else {}
-        self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
-            state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
-            rescue_stop=config.live.stop_rescue / SCALE, watch_clock=real,
-            first_timeout_s=self._first_timeout_s, special_treatment=config.feed.special_treatment,
-            maker_fee=config.paper.maker_fee / SCALE, taker_fee=config.paper.taker_fee / SCALE), self)
+        self.gateway = Gateway(
+            self.engine,
+            self.dispatch,
+            state.store,
+            port,
+            Settings(
+                state.prefix,
+                config.run.name,
+                config.live.recv_window_ms,
+                patience=self.patience,
+                period_s=config.live.period_s,
+                leverage=leverage,
+                rescue_stop=config.live.stop_rescue / SCALE,
+                watch_clock=real,
+                first_timeout_s=self._first_timeout_s,
+                special_treatment=config.feed.special_treatment,
+                maker_fee=config.paper.maker_fee / SCALE,
+                taker_fee=config.paper.taker_fee / SCALE,
+            ),
+            self,
+        )
         self._halted = opening.halted_before(state)
         state.control.begin(state.prefix)
         if config.live.watchdog:
             self._watchdog = watchdog.Keeper(state.folder, state.control)
-        state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(run.folder),
-                        config_hash=config_hash, environment=config.feed.environment)
+        state.store.put(
+            "runs",
+            prefix=state.prefix,
+            started_ns=time.time_ns(),
+            version=lc.__version__,
+            config=str(run.folder),
+            config_hash=config_hash,
+            environment=config.feed.environment,
+        )
         self._turned = time.monotonic()
         if self._admission.adopted:
             state.image.save(self.engine)
@@ -189,7 +233,7 @@ class LiveAccount:
         be done for as long as patience lasts, or at all: then nothing new was traded."""
         for link in self.links.values():
             self._spawn(link.run())
-        halted = self._halted or self.guard.latched         # each of the two lines of limits has its own latch
+        halted = self._halted or self.guard.latched  # each of the two lines of limits has its own latch
         if halted and (self._resume or self.state.found.get("lifted")):
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
@@ -227,9 +271,12 @@ class LiveAccount:
             problems, waiting = list(self.gateway.problems()), "; ".join(self.gateway.waiting_for())
             if problems or not patience.left_s:
                 why = "; ".join(problems) or f"not within {patience.seconds:g} s ({waiting})"
-                raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
-                                 "known orders, positions and stops",
-                                 "No entry was sent; our open trades were supervised. Look at the account at the venue")
+                raise VenueError(
+                    self.config.feed.rest_url,
+                    f"this account cannot be reconciled: {why}",
+                    "known orders, positions and stops",
+                    "No entry was sent; our open trades were supervised. Look at the account at the venue",
+                )
             if self.run.stopping():
                 return
             if time.monotonic() >= next_line:
@@ -287,14 +334,15 @@ class LiveAccount:
         if control.repairs != self._repairs:
             self._repairs = control.repairs
             self.guard.watch(control.address, control)
-            self.notice(Notice(Level.ALARM, "control", "the kill switch has damaged parts: "
-                                                       f"{'; '.join(control.damaged) or 'they contradict one another'}"))
+            self.notice(
+                Notice(Level.ALARM, "control", f"the kill switch has damaged parts: {'; '.join(control.damaged) or 'they contradict one another'}")
+            )
         kill = control.kill
         if kill > self._kill_applied:
             self._kill_applied = kill
             self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
             self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
-        if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
+        if control.watchdog:  # it saw what we did not; entries come back a moment after its word is gone
             self._calm_at = time.monotonic() + CALM_S
             if not self._gates.get((Gate.GATE_STALL, -1)):
                 acted = " and has acted at the venue; restart to reconcile everything" if control.rescued_at_ns else ""
@@ -379,7 +427,7 @@ class LiveAccount:
     def notice(self, notice: Notice) -> None:
         self.counters[notice.kind] += 1
         at, key = time.monotonic(), (notice.kind, notice.symbol, notice.text)
-        if at < self._repeat_at.get(key, 0.0):               # what goes on is counted, not repeated every time
+        if at < self._repeat_at.get(key, 0.0):  # what goes on is counted, not repeated every time
             return
         if len(self._repeat_at) >= NOTICES_MAX:
             self._repeat_at.clear()
@@ -387,8 +435,9 @@ class LiveAccount:
         if notice.level == Level.ALARM and len(self.alarms) < 100:
             self.alarms.append(f"{notice.symbol + ': ' if notice.symbol else ''}{notice.text}")
         _log.log(_LEVELS[notice.level], "%s%s", f"{notice.symbol}: " if notice.symbol else "", notice.text)
-        self.state.store.put("notices", ts_ns=self.now(), prefix=self.state.prefix, level=int(notice.level), kind=notice.kind, symbol=notice.symbol,
-                             text=notice.text)
+        self.state.store.put(
+            "notices", ts_ns=self.now(), prefix=self.state.prefix, level=int(notice.level), kind=notice.kind, symbol=notice.symbol, text=notice.text
+        )
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -410,17 +459,17 @@ class LiveAccount:
         self._ending = True
         was_halted = self.engine.risk.halted
         self._gate(Gate.GATE_START, True)
-        if self.flatten or not was_halted:      # over a halt there is nothing to withdraw, and a day's must still end with its day
+        if self.flatten or not was_halted:  # over a halt there is nothing to withdraw, and a day's must still end with its day
             self.report(self._control(Order.CONTROL_FLATTEN if self.flatten else Order.CONTROL_HALT))
         until = time.monotonic() + WIND_DOWN_S * (3.0 if self.flatten else 1.0)
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
             await asyncio.sleep(0.005)
-        if not was_halted and self._kill_applied == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
+        if not was_halted and self._kill_applied == Kill.NO:  # the next start must not find a halt that nobody meant; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
         held = await self._held_at_end()
         left = "not cancelled in time: " + ", ".join(self._working()) if self._working() else ""
-        if self.failed is not None:         # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
+        if self.failed is not None:  # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
             raise self.failed
         ended = "; ".join(filter(None, [held, left]))
         self.notice(Notice(Level.INFO if ended == "flat" else Level.WARNING, "end", ended))
@@ -465,7 +514,7 @@ class LiveAccount:
             state.image.save(self.engine)
             state.image.save_guard(self.guard.snapshot())
             state.store.put("runs", prefix=state.prefix, ended_ns=time.time_ns(), ended=ended or "failed", config_hash=self._config_hash)
-            if ended:                        # else the watchdog is right to look after the account
+            if ended:  # else the watchdog is right to look after the account
                 state.control.goodbye()
         state.close()
         if self._watchdog is not None and ended:
@@ -486,11 +535,21 @@ class LiveAccount:
         """For run.json."""
         if self.dispatch is None:
             return {}
-        return {"prefix": self.state.prefix, "state": str(self.state.folder), "sent": self.dispatch.sent, "refused": self.dispatch.refused,
-                "later": self.dispatch.later, "reports": self.sink.reports, "notices": dict(self.counters), "alarms": self.alarms,
-                "stalls": self.stalls, "connects": {link.channel.name.lower(): link.connects for link in self.links.values()},
-                "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "breach": limits.breach_of(self.guard),
-                "gateway": self.gateway.status()}
+        return {
+            "prefix": self.state.prefix,
+            "state": str(self.state.folder),
+            "sent": self.dispatch.sent,
+            "refused": self.dispatch.refused,
+            "later": self.dispatch.later,
+            "reports": self.sink.reports,
+            "notices": dict(self.counters),
+            "alarms": self.alarms,
+            "stalls": self.stalls,
+            "connects": {link.channel.name.lower(): link.connects for link in self.links.values()},
+            "guard": {reason.name: count for reason, count in self.guard.refused.items()},
+            "breach": limits.breach_of(self.guard),
+            "gateway": self.gateway.status(),
+        }
 
 
 def _listed(held: Mapping[str, float]) -> str:

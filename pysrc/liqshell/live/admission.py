@@ -12,7 +12,7 @@ from decimal import Decimal
 import liqcore as lc
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, VenueError
-from liqshell.venues.effects import Call, Level, Notice
+from liqshell.fields import SCALE
 from liqshell.gateway.context import FADES, QUICK_S, ROUND_TRIPS
 from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.live import start as deciding
@@ -20,19 +20,19 @@ from liqshell.live.adoption import Adoption, book, stop_of
 from liqshell.live.opening import Account
 from liqshell.live.patience import Patience
 from liqshell.live.rest import Rest
-from liqshell.live.start import Effect, Finding, AccountFacts, ask_account, effect_of, refusal
+from liqshell.live.start import AccountFacts, Effect, Finding, ask_account, effect_of, refusal
 from liqshell.run.pipeline import LiveStart
 from liqshell.state.folder import read_state
-from liqshell.fields import SCALE
 from liqshell.venues.bybit import rest_requests as bybit_rest
-from liqshell.venues.bybit.rest_responses import interpret_reply, parse_positions
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.rest_responses import interpret_reply, parse_positions
+from liqshell.venues.effects import Call, Level, Notice
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Position
 
-MODES_MAX = 10                  # contracts whose position mode is asked for here; the gateway asks all
-ASK_S = (1.0, 1.5, 2.0, 3.0)    # for an answer, from try to try: a lost one is missed soon, a slow venue is waited for
-SETTLED_MS = 2_000              # a position that somebody changed a shorter time ago is not booked yet (gateway.reconcile.EPOCH_SLACK_MS, and some)
+MODES_MAX = 10  # contracts whose position mode is asked for here; the gateway asks all
+ASK_S = (1.0, 1.5, 2.0, 3.0)  # for an answer, from try to try: a lost one is missed soon, a slow venue is waited for
+SETTLED_MS = 2_000  # a position that somebody changed a shorter time ago is not booked yet (gateway.reconcile.EPOCH_SLACK_MS, and some)
 _log = logging.getLogger("liqshell.live")
 
 
@@ -43,17 +43,24 @@ class Admission:
     taken over; notices: what the run has to say of that.
     """
 
-    def __init__(self, config: Config, instruments: Sequence[lc.Instrument], rest: Rest, patience: Patience, now: Callable[[], int],
-                 stopping: Callable[[], bool]):
+    def __init__(
+        self,
+        config: Config,
+        instruments: Sequence[lc.Instrument],
+        rest: Rest,
+        patience: Patience,
+        now: Callable[[], int],
+        stopping: Callable[[], bool],
+    ):
         self.config, self.instruments, self.rest, self.patience, self.now = config, tuple(instruments), rest, patience, now
-        self.facts = AccountFacts(state=replace(read_state(config, deep=False), running=""))         # the lock is ours
+        self.facts = AccountFacts(state=replace(read_state(config, deep=False), running=""))  # the lock is ours
         self.pending: list[Finding] = []
-        self.halting: list[Finding] = []            # what lets nothing enter until a person resumes
+        self.halting: list[Finding] = []  # what lets nothing enter until a person resumes
         self.adopted: list[str] = []
         self.notices: list[Notice] = []
         self._stopping = stopping
         self._calls = 0
-        self._slow_s = 0.0                          # what an answer takes, of late (gateway.context has the same rule)
+        self._slow_s = 0.0  # what an answer takes, of late (gateway.context has the same rule)
 
     async def enter(self) -> Account | None:
         """What decides a start is asked, and asked again while it may change. None: that goes on, but trades of ours are open, and are supervised
@@ -93,7 +100,7 @@ class Admission:
     async def _ask(self, request: Request, number: int = len(ASK_S) - 1) -> tuple[int, bytes, str]:
         self._calls += 1
         began = time.monotonic()
-        quick_s = max(QUICK_S, ROUND_TRIPS * self._slow_s) * 1.6 ** number
+        quick_s = max(QUICK_S, ROUND_TRIPS * self._slow_s) * 1.6**number
         timeout_s = min(ASK_S[number], quick_s) if self._slow_s and request.method == "GET" else ASK_S[number]
         answer = await self.rest.call(Call(self._calls, request.method, request.path, request.query, request.body, timeout_s, request.weight))
         if answer.status:
@@ -106,11 +113,12 @@ class Admission:
         for number in range(1, len(ASK_S)):
             if interpret_reply(status, body, Asked.QUERY).outcome not in (Outcome.LATER, Outcome.UNKNOWN):
                 break
-            await asyncio.sleep(deciding.TRY_PAUSE_S * 2 ** number)
+            await asyncio.sleep(deciding.TRY_PAUSE_S * 2**number)
             status, body, why = await self._ask(request, number)
         if status != 200:
-            raise VenueError(self.config.feed.rest_url, f"no answer to {request.path} ({why or f'HTTP {status}'})", "an answer", code=status,
-                             passing=True)
+            raise VenueError(
+                self.config.feed.rest_url, f"no answer to {request.path} ({why or f'HTTP {status}'})", "an answer", code=status, passing=True
+            )
         return body
 
     def _account(self) -> Account | None:
@@ -148,12 +156,13 @@ class Admission:
             try:
                 begun = await self._book(adoption, begun, engine)
             except (VenueError, ValueError) as why:
-                self.notices.append(Notice(Level.ALARM, "adopt", f"its position is not adopted: {why}; the contract stays "
-                                                                 "read-only", adoption.symbol))
+                self.notices.append(
+                    Notice(Level.ALARM, "adopt", f"its position is not adopted: {why}; the contract stays read-only", adoption.symbol)
+                )
         return begun
 
     async def _book(self, adoption: Adoption, begun: LiveStart, engine: lc.Engine) -> LiveStart:
-        place = self.config.feed.symbols.index(adoption.symbol)         # (the contracts of the venue that is traded stand first)
+        place = self.config.feed.symbols.index(adoption.symbol)  # (the contracts of the venue that is traded stand first)
         unit, policy = self.instruments[place], self.config.policy_for(adoption.symbol)
         found = await self._position(adoption.symbol)
         belief = engine.account.position(place)["qty"]
@@ -167,7 +176,7 @@ class Admission:
         price = unit.price_text(stop_of(adoption, found, Decimal(policy.stop_loss) / SCALE, unit))
         status, body, why = await self._ask(bybit_rest.trading_stop(adoption.symbol, stop_loss=price))
         verdict = interpret_reply(status, body, Asked.STOP)
-        now_held = await self._position(adoption.symbol)                # whatever was said: what counts is what rests
+        now_held = await self._position(adoption.symbol)  # whatever was said: what counts is what rests
         if now_held.stop_loss <= 0.0 or unit.ticks(now_held.stop_loss) != unit.ticks(float(price)):
             raise VenueError(adoption.symbol, f"its stop at {price} is not at the venue: {why or f'{verdict.code} {verdict.message}'}")
         while self.now() // 1_000_000 < now_held.updated_ms + SETTLED_MS and self.patience.left_s:
@@ -179,12 +188,19 @@ class Admission:
         before = begun.restored or engine.trade_snapshot()
         restored = book(before, self.instruments, place, again, unit.ticks(float(price)), policy.bracket_arguments(), now)
         self.adopted.append(adoption.symbol)
-        self.notices.append(Notice(Level.WARNING, "adopted", f"adopted: {'long' if again.side > 0 else 'short'} {again.qty:g}, booked at "
-                                   f"{again.mark:g}, stop at {price}", adoption.symbol))
+        self.notices.append(
+            Notice(
+                Level.WARNING,
+                "adopted",
+                f"adopted: {'long' if again.side > 0 else 'short'} {again.qty:g}, booked at {again.mark:g}, stop at {price}",
+                adoption.symbol,
+            )
+        )
         return replace(begun, restored=restored, resumed_ns=now)
 
     async def _position(self, symbol: str) -> Position:
         """A contract's position, now; asked again while it may be answered."""
+
         async def ask() -> Position:
             status, body, why = await self._ask(bybit_rest.positions(symbol))
             found = parse_positions(body)
@@ -194,4 +210,5 @@ class Admission:
             if row is None:
                 raise VenueError(symbol, "the venue gave no row of its position")
             return row
+
         return await self.patience.ask(ask)

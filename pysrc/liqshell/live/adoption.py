@@ -22,12 +22,22 @@ from liqshell.errors import ConfigError, VenueError
 from liqshell.gateway.events import MS, order_event, order_number
 from liqshell.venues.reports import Position
 
-TRADE_NAME = b"liqcore-trade-1\n"       # of Engine.trade_snapshot()
-WIDE: dict[str, Any] = {"order_notional_max": 1e12, "exposure_max": 1e12, "leverage_max": 1000.0, "positions_max": 1000,
-                        "orders_per_minute_max": 1000, "orders_per_signal_max": 4, "daily_loss_max": 1.0, "weekly_loss_max": 1.0, "collar": 1.0,
-                        "data_age_max_s": 1e6, "event_age_max_s": 1e6}
-STOP_MAX = Decimal("0.5")               # share of the price: further away is no stop
-SHARE = Decimal("1e-8")                 # unit of a share
+TRADE_NAME = b"liqcore-trade-1\n"  # of Engine.trade_snapshot()
+WIDE: dict[str, Any] = {
+    "order_notional_max": 1e12,
+    "exposure_max": 1e12,
+    "leverage_max": 1000.0,
+    "positions_max": 1000,
+    "orders_per_minute_max": 1000,
+    "orders_per_signal_max": 4,
+    "daily_loss_max": 1.0,
+    "weekly_loss_max": 1.0,
+    "collar": 1.0,
+    "data_age_max_s": 1e6,
+    "event_age_max_s": 1e6,
+}
+STOP_MAX = Decimal("0.5")  # share of the price: further away is no stop
+SHARE = Decimal("1e-8")  # unit of a share
 # of a policy's bracket: what an open position of it still has
 EXITS = ("take_profit", "trail", "trail_basis", "max_hold_s", "cooldown_s", "exit_phase")
 
@@ -64,8 +74,12 @@ def stop_of(adoption: Adoption, position: Position, stop_loss: Decimal, instrume
     here = instrument.ticks(mark)
     if (here - ticks) * side <= 0 or abs(here - ticks) > here * float(STOP_MAX):
         held = "long" if side > 0 else "short"
-        raise VenueError(f"--adopt {adoption.symbol}", f"a stop at {instrument.price_text(ticks)} does not protect a {held} at {mark:g}",
-                         f"a price {'below' if side > 0 else 'above'} that, and at most half of it away", f"Give --adopt {adoption.symbol}=PRICE")
+        raise VenueError(
+            f"--adopt {adoption.symbol}",
+            f"a stop at {instrument.price_text(ticks)} does not protect a {held} at {mark:g}",
+            f"a price {'below' if side > 0 else 'above'} that, and at most half of it away",
+            f"Give --adopt {adoption.symbol}=PRICE",
+        )
     return ticks
 
 
@@ -89,9 +103,14 @@ def book(snapshot: bytes, instruments: Sequence[lc.Instrument], n: int, position
     price = unit.ticks(position.mark or position.entry)
     share = min(STOP_MAX, (Decimal(abs(price - stop)) / price).quantize(SHARE, ROUND_UP))
     lots, value = unit.lots(position.qty), unit.price(price)
-    bracket = lc.Bracket(position.side, stop_loss=share, entry="market", reference=price,
-                         notional=position.qty * value * unit.multiplier * (1.0 + 1e-9),
-                         **{key: exits[key] for key in EXITS if key in exits})
+    bracket = lc.Bracket(
+        position.side,
+        stop_loss=share,
+        entry="market",
+        reference=price,
+        notional=position.qty * value * unit.multiplier * (1.0 + 1e-9),
+        **{key: exits[key] for key in EXITS if key in exits},
+    )
     # as the contract is, but for the size of one order: what is too large for one is closed by several
     whole = [lc.Instrument(**(one.as_dict() | {"max_qty": None, "min_notional": 0.0})) for one in instruments]
     quick = lc.CascadeConfig(warmup=1, min_events=1, window_events=2, decay_s=0.001, window_s=0.001)
@@ -109,8 +128,8 @@ def book(snapshot: bytes, instruments: Sequence[lc.Instrument], n: int, position
         raise ValueError(f"it cannot be booked: {made}")
     slots = unpack(TRADE_NAME, maker.trade_snapshot(), "trade")
     size = len(parts[2]) // len(instruments)
-    slot = slots[2][n * size:(n + 1) * size]
-    return pack(TRADE_NAME, [parts[0], parts[1], parts[2][:n * size] + slot + parts[2][(n + 1) * size:], slots[3], parts[4]])
+    slot = slots[2][n * size : (n + 1) * size]
+    return pack(TRADE_NAME, [parts[0], parts[1], parts[2][: n * size] + slot + parts[2][(n + 1) * size :], slots[3], parts[4]])
 
 
 def _fill(maker: Engine, n: int, position: Position, price: float, stop: int, now: int) -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from liqshell.rest import Signer, bytes_max, failure, too_long
 from liqshell.transport import tls_context
-from liqshell.venues.bybit.rest_responses import interpret_reply, parse_server_time, rate_state
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import Request, server_time
+from liqshell.venues.bybit.rest_responses import interpret_reply, parse_server_time, rate_state
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.outcome import Asked, Outcome
 
-PAUSE_S = (0.05, 1.0)           # between attempts: first, longest
+PAUSE_S = (0.05, 1.0)  # between attempts: first, longest
 RATE_PAUSE_MAX_S = 2.0
 
 
@@ -55,8 +55,18 @@ class RestClient:
     """rest: such as https://api.bybit.com. until: time.monotonic() after which nothing is begun. ca: PEM file of the only authority that is trusted,
     "" = the system's. ConfigError where rest is no address or nothing signed may go there, or ca cannot be used."""
 
-    def __init__(self, rest: str, keys: Keys, *, recv_window_ms: int = 5000, timeout_s: float = 3.0, attempts: int = 4, until: float | None = None,
-                 order_rate: float = 8.0, ca: str = ""):
+    def __init__(
+        self,
+        rest: str,
+        keys: Keys,
+        *,
+        recv_window_ms: int = 5000,
+        timeout_s: float = 3.0,
+        attempts: int = 4,
+        until: float | None = None,
+        order_rate: float = 8.0,
+        ca: str = "",
+    ):
         self._tls = tls_context(ca, rest)
         self._signer = Signer(rest, keys, recv_window_ms, self._tls)
         parts = urllib.parse.urlsplit(self._signer.url)
@@ -65,7 +75,7 @@ class RestClient:
         self._local = threading.local()
         self._all: list[http.client.HTTPConnection] = []
         self._orders = Pacer(order_rate)
-        self._offset_ms = 0             # venue's clock - ours, once it had to be asked
+        self._offset_ms = 0  # venue's clock - ours, once it had to be asked
 
     def ask(self, request: Request, asked: Asked = Asked.QUERY) -> Reply:
         """Send, and again while the outcome is not known and it makes sense. Never raises for the venue or the network."""
@@ -77,8 +87,13 @@ class RestClient:
                 self._orders.wait()
             status, body, headers, why = self._once(request)
             verdict = interpret_reply(status, body, asked)
-            reply = Reply(status, body, verdict.outcome, verdict.code, why or f"{verdict.code}: {verdict.message}" if verdict.code >= 0 else
-                          why or verdict.message)
+            reply = Reply(
+                status,
+                body,
+                verdict.outcome,
+                verdict.code,
+                why or f"{verdict.code}: {verdict.message}" if verdict.code >= 0 else why or verdict.message,
+            )
             if verdict.outcome == Outcome.CLOCK and attempt == 0:
                 self._measure()
             elif verdict.outcome == Outcome.LATER:
@@ -112,7 +127,7 @@ class RestClient:
     def _once(self, request: Request) -> tuple[int, bytes, dict[str, str], str]:
         out = self._signer.outgoing(request.method, request.path, request.query, request.body, int(time.time() * 1000) + self._offset_ms)
         most = bytes_max(request.weight)
-        for fresh in (False, True):     # a kept connection may have been closed by the other side: that attempt does not count
+        for fresh in (False, True):  # a kept connection may have been closed by the other side: that attempt does not count
             connection = getattr(self._local, "connection", None)
             reused = connection is not None
             try:
@@ -133,7 +148,10 @@ class RestClient:
         raise AssertionError("unreachable")
 
     def _connect(self) -> http.client.HTTPConnection:
-        made = (http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls) if self._secure else
-                http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s))
+        made = (
+            http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+            if self._secure
+            else http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        )
         self._all.append(made)
         return made

@@ -16,33 +16,33 @@ from typing import Any
 import aiohttp
 
 import liqcore as lc
-from liqshell.venues.ccxt.mapping import outcome_of, order_row, position_row, trade_row
 from liqshell.errors import ConfigError, VenueError
-from liqshell.venues.effects import Answer, Call
 from liqshell.log import protect, redact
 from liqshell.state.prefix import TIME_CHARS, is_ours
 from liqshell.transport import SAFE, Endpoint, tls_context
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.ccxt.mapping import order_row, outcome_of, position_row, trade_row
+from liqshell.venues.effects import Answer, Call
+from liqshell.venues.outcome import Asked, Outcome
 
 NEEDED = ("createOrder", "cancelOrder", "fetchOpenOrders", "fetchMyTrades", "fetchPositions", "fetchBalance")
-EXCHANGES = {"bybit": "bybit", "binance_um": "binanceusdm", "okx": "okx"}       # ccxt's name of our venues
-PASSPHRASE = "LIQCORE_API_PASSPHRASE"       # in the environment, for venues whose keys have one (OKX)
+EXCHANGES = {"bybit": "bybit", "binance_um": "binanceusdm", "okx": "okx"}  # ccxt's name of our venues
+PASSPHRASE = "LIQCORE_API_PASSPHRASE"  # in the environment, for venues whose keys have one (OKX)
 # whether the total of ccxt's balance has in it what open positions would bring (binance: marginBalance, OKX: eq; Bybit: walletBalance)
 OPEN_COUNTS = {"bybit": False, "binanceusdm": True, "okx": True, "myokx": True, "okxus": True}
-SYMBOLS_MAX = 10                    # each is polled: more would use up what a venue allows
-ROWS_MAX = 50                       # orders of a question: the most that every venue gives
-FILLS_MAX = 100                     # executions of a question, and how many questions a span of time may take
+SYMBOLS_MAX = 10  # each is polled: more would use up what a venue allows
+ROWS_MAX = 50  # orders of a question: the most that every venue gives
+FILLS_MAX = 100  # executions of a question, and how many questions a span of time may take
 PAGES_MAX = 20
 IDS_MAX = 20_000
-LOOKS_MAX = 3                       # for the order of an execution; then it is nobody's that we know
+LOOKS_MAX = 3  # for the order of an execution; then it is nobody's that we know
 OKX = ("okx", "myokx", "okxus")
 SEPARATOR = dict.fromkeys(OKX, "Z")  # of the prefix and the number in a client order id; OKX takes letters and digits only, 32 of them
 # asked beside what is asked for open orders, to see the stops that do_stop places: OKX has several kinds, and ccxt asks for another by default
 STOPS = dict.fromkeys(OKX, {"trigger": True, "ordType": "conditional"})
 CHANGES = {"create": Asked.CREATE, "amend": Asked.AMEND, "cancel": Asked.CANCEL, "stop": Asked.STOP, "leverage": Asked.SETTING}
 
-_FIRST: ContextVar[bool] = ContextVar("first", default=False)       # requests of this task do not wait for those that change something
+_FIRST: ContextVar[bool] = ContextVar("first", default=False)  # requests of this task do not wait for those that change something
 
 
 @contextmanager
@@ -67,8 +67,15 @@ def make_exchange(name: str, keys: Keys, rest: str = "", ca: str = "") -> Any:
     phrase = os.environ.get(PASSPHRASE, "")
     if phrase:
         protect(phrase)
-    made = getattr(ccxt, name)({"apiKey": keys.key, "secret": "redacted", "password": phrase, "enableRateLimit": True,
-                                "options": {"defaultType": "swap", "fetchMarkets": {"types": kinds}, "fetchCurrencies": False}})
+    made = getattr(ccxt, name)(
+        {
+            "apiKey": keys.key,
+            "secret": "redacted",
+            "password": phrase,
+            "enableRateLimit": True,
+            "options": {"defaultType": "swap", "fetchMarkets": {"types": kinds}, "fetchCurrencies": False},
+        }
+    )
     needs = {what for what, wanted in made.requiredCredentials.items() if wanted}
     if odd := needs - {"apiKey", "secret", "password"}:
         raise ConfigError("[live] exchange", f"{name} signs with {', '.join(sorted(odd))}", "a venue of API keys")
@@ -138,14 +145,14 @@ class Exchange:
         self.prefix = prefix
         self.now_ms = now_ms
         self.instruments = {i.symbol: i for i in instruments}
-        self.unified: dict[str, str] = {}               # our symbol -> ccxt's
-        self.links: OrderedDict[str, str] = OrderedDict()           # order id -> client order id
-        self.sent: dict[str, int] = {}                  # symbol -> when an order of ours was last on its way, now_ms
+        self.unified: dict[str, str] = {}  # our symbol -> ccxt's
+        self.links: OrderedDict[str, str] = OrderedDict()  # order id -> client order id
+        self.sent: dict[str, int] = {}  # symbol -> when an order of ours was last on its way, now_ms
         self._stops = STOPS.get(exchange.id, {"trigger": True})
         self._locks = {symbol: asyncio.Lock() for symbol in self.instruments}
-        self._looks: dict[str, int] = {}                # order id of an execution -> how often its order was looked for in vain
+        self._looks: dict[str, int] = {}  # order id of an execution -> how often its order was looked for in vain
         self._last_stop = 0
-        self._bare: set[str] = set()                    # contracts that have no stop of ours, by the last look
+        self._bare: set[str] = set()  # contracts that have no stop of ours, by the last look
         self._changes, self._idle = 0, asyncio.Event()
         self._idle.set()
         if hasattr(exchange, "throttle"):
@@ -166,11 +173,15 @@ class Exchange:
         if unknown:
             raise VenueError(self.base, f"does not list {', '.join(unknown)}", "the symbols of [feed]")
         self.unified = {symbol: by_id[symbol] for symbol in self.instruments}
-        for symbol, i in self.instruments.items():      # sizes go out as the engine counts them
+        for symbol, i in self.instruments.items():  # sizes go out as the engine counts them
             size = float(markets[self.unified[symbol]].get("contractSize") or 1.0)
             if abs(size - i.multiplier) > 1e-9 * i.multiplier:
-                raise VenueError(self.base, f"a contract of {symbol} has the size {size:g} here and {i.multiplier:g} at the venue of the feed",
-                                 "contracts of one size", "Trade at the venue of the feed")
+                raise VenueError(
+                    self.base,
+                    f"a contract of {symbol} has the size {size:g} here and {i.multiplier:g} at the venue of the feed",
+                    "contracts of one size",
+                    "Trade at the venue of the feed",
+                )
         if len(self.unified) > SYMBOLS_MAX:
             raise VenueError(self.base, f"{len(self.unified)} symbols", f"at most {SYMBOLS_MAX}: an account without a stream is polled")
         if x.has.get("fetchPositionMode"):
@@ -227,7 +238,7 @@ class Exchange:
             async with asyncio.timeout(call.timeout_s):
                 with self._before_questions() if call.path in CHANGES else nullcontext():
                     body = await self._operation(call.path)(**json.loads(call.body or "{}"))
-        except Exception as why:            # ccxt raises its own, aiohttp's, and KeyErrors of answers that it did not expect
+        except Exception as why:  # ccxt raises its own, aiohttp's, and KeyErrors of answers that it did not expect
             outcome = outcome_of(why, asked)
             if outcome == Outcome.UNKNOWN:
                 return Answer(0, why=redact(f"{type(why).__name__}: {why}"[:200]), sent_ns=sent, received_ns=self.now_ms() * 1_000_000)
@@ -246,8 +257,9 @@ class Exchange:
     async def do_instruments(self) -> dict[str, Any]:
         """Only whether they trade: ticks and lots were asked for at the start, by the venue's own words."""
         markets = await self.exchange.load_markets(True)
-        rows = [[symbol, i.tick_size, i.lot_size] for symbol, i in self.instruments.items()
-                if markets[self.unified[symbol]].get("active") is not False]
+        rows = [
+            [symbol, i.tick_size, i.lot_size] for symbol, i in self.instruments.items() if markets[self.unified[symbol]].get("active") is not False
+        ]
         return {"outcome": int(Outcome.DONE), "items": rows}
 
     async def do_open_orders(self) -> dict[str, Any]:
@@ -267,7 +279,7 @@ class Exchange:
         return {"outcome": int(Outcome.DONE), "items": [row for row in rows if not link or row["link_id"] == link]}
 
     async def do_positions(self, symbol: str = "") -> dict[str, Any]:
-        with self._before_questions() if symbol else nullcontext():        # of one contract: whether its position has a stop
+        with self._before_questions() if symbol else nullcontext():  # of one contract: whether its position has a stop
             rows = [await self.position(one) for one in ([symbol] if symbol else self.unified)]
         return {"outcome": int(Outcome.DONE), "items": rows}
 
@@ -282,15 +294,18 @@ class Exchange:
     async def past_orders(self, symbol: str) -> list[dict[str, Any]]:
         """Orders of any end, the newest."""
         unified, x, found = self.unified[symbol], self.exchange, {}
-        ways = {"fetchOrders": x.fetch_orders} if x.has.get("fetchOrders") is True else {
-            "fetchClosedOrders": x.fetch_closed_orders, "fetchCanceledOrders": x.fetch_canceled_orders}
+        ways = (
+            {"fetchOrders": x.fetch_orders}
+            if x.has.get("fetchOrders") is True
+            else {"fetchClosedOrders": x.fetch_closed_orders, "fetchCanceledOrders": x.fetch_canceled_orders}
+        )
         for name, ask in ways.items():
             for order in await ask(unified, None, ROWS_MAX) if x.has.get(name) else ():
                 found[order["id"]] = order
         return [self.row(order, symbol) for order in found.values()]
 
     def row(self, order: dict[str, Any], symbol: str) -> dict[str, Any]:
-        link = order.get("clientOrderId") or (order.get("info") or {}).get("algoClOrdId") or ""      # OKX: of a stop, and of what it becomes
+        link = order.get("clientOrderId") or (order.get("info") or {}).get("algoClOrdId") or ""  # OKX: of a stop, and of what it becomes
         if link:
             self.learn(order["id"], link)
         return order_row(order, symbol, link or self.links.get(order["id"], ""), self.is_stop(link), self.now_ms())
@@ -313,7 +328,7 @@ class Exchange:
         if {trade["order"] for trade in found} - self.links.keys():
             await self.open_orders(symbol)
             await self.past_orders(symbol)
-        for order in {trade["order"] for trade in found} - self.links.keys():      # somebody else's; or the venue is late with its list
+        for order in {trade["order"] for trade in found} - self.links.keys():  # somebody else's; or the venue is late with its list
             self._looks[order] = self._looks.get(order, 0) + 1
             if self._looks[order] >= LOOKS_MAX:
                 del self._looks[order]
@@ -355,7 +370,7 @@ class Exchange:
     async def look(self, symbol: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Orders that may still do something, and the position as `position` has it: one round of questions for both."""
         async with self._locks[symbol]:
-            with _first():                  # a stop may wait for the lock: who has it does not wait for the stop
+            with _first():  # a stop may wait for the lock: who has it does not wait for the stop
                 return await self._look(symbol)
 
     async def _look(self, symbol: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -364,7 +379,7 @@ class Exchange:
         own = [row for row in orders if _is_ours(row)]
         (self._bare.discard if own else self._bare.add)(symbol)
         if own and not position["qty"]:
-            position = await self._held(symbol)          # it may have been opened, and protected, between the two questions
+            position = await self._held(symbol)  # it may have been opened, and protected, between the two questions
             if not position["qty"]:
                 for order in own:
                     await self._quietly(self._cancel_stop(order, symbol))
@@ -373,7 +388,7 @@ class Exchange:
         covered = sum(order["qty"] - order["executed"] for order in stops)
         if stops and covered >= position["qty"] * (1.0 - 1e-9):
             triggers = [order["trigger"] for order in stops]
-            position["stop_loss"] = min(triggers) if position["side"] > 0 else max(triggers)       # the last that would act
+            position["stop_loss"] = min(triggers) if position["side"] > 0 else max(triggers)  # the last that would act
         return orders, position
 
     async def _held(self, symbol: str) -> dict[str, Any]:
@@ -390,17 +405,18 @@ class Exchange:
             position = await self._held(symbol)
             if not position["qty"]:
                 return {"outcome": int(Outcome.DONE), "text": "nothing is held"}
-            bare = symbol in self._bare                 # the stop goes out before it is looked for what it replaces
+            bare = symbol in self._bare  # the stop goes out before it is looked for what it replaces
             stops = [] if bare else [row for row in await self.open_orders(symbol) if _is_ours(row)]
             whole = [one for one in stops if one["trigger"] == float(price) and one["qty"] - one["executed"] >= position["qty"] * (1.0 - 1e-9)]
             if not whole:
                 self._last_stop = max(self._last_stop + 1, self.now_ms())
-                link = f"{self.prefix}{self.separator}s{self._last_stop:x}"           # at most 31 characters: OKX takes 32
+                link = f"{self.prefix}{self.separator}s{self._last_stop:x}"  # at most 31 characters: OKX takes 32
                 params = {"stopLossPrice": float(price), "reduceOnly": True, "clientOrderId": link}
                 if self.exchange.id in OKX:
-                    params["algoClOrdId"] = link            # ccxt sends the other only, under the name that it has on orders that are no stops
-                made = await self.exchange.create_order(self.unified[symbol], "market", "sell" if position["side"] > 0 else "buy", position["qty"],
-                                                        None, params)
+                    params["algoClOrdId"] = link  # ccxt sends the other only, under the name that it has on orders that are no stops
+                made = await self.exchange.create_order(
+                    self.unified[symbol], "market", "sell" if position["side"] > 0 else "buy", position["qty"], None, params
+                )
                 self.learn(made.get("id"), link)
                 self._bare.discard(symbol)
             for one in stops:
@@ -412,21 +428,23 @@ class Exchange:
         """What may fail and is seen to again by the next look."""
         try:
             return await work
-        except Exception:                   # whatever ccxt makes of it
+        except Exception:  # whatever ccxt makes of it
             return None
 
     # ---- orders ----
 
-    async def do_create(self, symbol: str, link: str, side: int, qty: str, price: str = "", post_only: bool = False, reduce_only: bool = False,
-                        trigger: str = "") -> dict[str, Any]:
+    async def do_create(
+        self, symbol: str, link: str, side: int, qty: str, price: str = "", post_only: bool = False, reduce_only: bool = False, trigger: str = ""
+    ) -> dict[str, Any]:
         params: dict[str, Any] = {"clientOrderId": link, "reduceOnly": reduce_only}
         self.sent[symbol] = self.now_ms()
         if post_only:
             params["postOnly"] = True
         if trigger:
             params["stopLossPrice"] = float(trigger)
-        made = await self.exchange.create_order(self.unified[symbol], "limit" if price else "market", "buy" if side > 0 else "sell", float(qty),
-                                                float(price) if price else None, params)
+        made = await self.exchange.create_order(
+            self.unified[symbol], "limit" if price else "market", "buy" if side > 0 else "sell", float(qty), float(price) if price else None, params
+        )
         self.learn(made.get("id"), link)
         return {"outcome": int(Outcome.ACCEPTED), "order_id": made.get("id") or ""}
 
@@ -434,8 +452,14 @@ class Exchange:
         order = await self._find(symbol, link)
         if order is None:
             return {"outcome": int(Outcome.GONE), "text": "the order does not exist"}
-        made = await self.exchange.edit_order(order["order_id"], self.unified[symbol], "limit", "buy" if side > 0 else "sell",
-                                              float(qty) if qty else order["qty"], float(price) if price else order["price"])
+        made = await self.exchange.edit_order(
+            order["order_id"],
+            self.unified[symbol],
+            "limit",
+            "buy" if side > 0 else "sell",
+            float(qty) if qty else order["qty"],
+            float(price) if price else order["price"],
+        )
         self.learn(made.get("id"), link)
         return {"outcome": int(Outcome.ACCEPTED), "order_id": made.get("id") or ""}
 

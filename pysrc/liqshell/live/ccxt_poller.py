@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from liqshell.live.ccxt_client import Exchange
+from liqshell.log import redact
 from liqshell.venues.ccxt.mapping import outcome_of
 from liqshell.venues.effects import Channel
-from liqshell.log import redact
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, Standing
 
-POLL_S = 0.3                    # wall, between two rounds
-HOT_MS = 10_000                 # so long after something rested, was held or was sent a contract is looked at every round; of the others one
-FAILURES_MAX = 3                # rounds in a row, then the channel counts as down
+POLL_S = 0.3  # wall, between two rounds
+HOT_MS = 10_000  # so long after something rested, was held or was sent a contract is looked at every round; of the others one
+FAILURES_MAX = 3  # rounds in a row, then the channel counts as down
 RECONNECT_S = (0.5, 30.0)
 OVERLAP_MS = 60_000
 SEEN_MAX = 10_000
@@ -35,12 +35,12 @@ class PollLink:
         self._on_frame, self._on_channel = on_frame, on_channel
         self._wanted = asyncio.Event()
         self._up = self._polling = False
-        self._last_rows: dict[str, str] = {}                 # what was said last of each order and position
-        self._open: dict[str, str] = {}                 # order id -> symbol, of those that may still do something
-        self._seen: dict[str, None] = {}                # executions
-        self._since: dict[str, int] = {}                # symbol -> ms of its newest execution
-        self._active: dict[str, int] = {}               # symbol -> ms, when something last rested or was held there
-        self._whole = True                              # the next round looks at every contract
+        self._last_rows: dict[str, str] = {}  # what was said last of each order and position
+        self._open: dict[str, str] = {}  # order id -> symbol, of those that may still do something
+        self._seen: dict[str, None] = {}  # executions
+        self._since: dict[str, int] = {}  # symbol -> ms of its newest execution
+        self._active: dict[str, int] = {}  # symbol -> ms, when something last rested or was held there
+        self._whole = True  # the next round looks at every contract
         self._failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,7 @@ class PollLink:
     async def _login(self) -> None:
         try:
             await self._exchange.balance()
-        except Exception as why:            # whatever ccxt makes of it
+        except Exception as why:  # whatever ccxt makes of it
             outcome = outcome_of(why, Asked.AUTH)
             self._emit_notice("REFUSED", redact(f"{type(why).__name__}: {why}"[:200]), outcome == Outcome.FATAL)
         else:
@@ -103,7 +103,7 @@ class PollLink:
                         attempt = 0
                 attempt += 1
         finally:
-            self._up = False                # its end is ours: nobody is told
+            self._up = False  # its end is ours: nobody is told
             for task in self._tasks:
                 task.cancel()
 
@@ -114,9 +114,9 @@ class PollLink:
         hot = [symbol for symbol in x.unified if self._whole or max(self._active.get(symbol, 0), x.sent.get(symbol, 0)) > hot_ms]
         cold = [symbol for symbol in x.unified if symbol not in hot]
         try:
-            for symbol in [*hot, *(cold[self.rounds % len(cold):][:1] if cold else ())]:
+            for symbol in [*hot, *(cold[self.rounds % len(cold) :][:1] if cold else ())]:
                 await self._report_changes(symbol)
-        except Exception as why:            # whatever ccxt makes of it
+        except Exception as why:  # whatever ccxt makes of it
             self._failures += 1
             if self._failures == FAILURES_MAX and self._up:
                 _log.warning("account: %d polls failed: %s", FAILURES_MAX, redact(f"{type(why).__name__}: {why}"[:200]))
@@ -133,7 +133,7 @@ class PollLink:
         x = self._exchange
         orders, position = await x.look(symbol)
         gone = {order_id for order_id, owner in self._open.items() if owner == symbol} - {row["order_id"] for row in orders}
-        if gone:                            # ended since the last round: how?
+        if gone:  # ended since the last round: how?
             orders += [row for row in await x.past_orders(symbol) if row["order_id"] in gone]
         found = await x.trades(symbol, self._since.get(symbol, x.now_ms()) - OVERLAP_MS)
         if not self._up:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import picows
 
-from liqshell.venues.effects import Channel
 from liqshell.transport import Endpoint
+from liqshell.venues.effects import Channel
 
-RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
-HANDSHAKE_S = 5.0               # of the websocket
-CONNECT_S = 10.0                # of all: name, TCP, TLS and websocket; what is swallowed on the way must not keep us from trying again
+RECONNECT_S = (0.2, 30.0)  # first and longest pause, with full jitter
+HANDSHAKE_S = 5.0  # of the websocket
+CONNECT_S = 10.0  # of all: name, TCP, TLS and websocket; what is swallowed on the way must not keep us from trying again
 MESSAGE_MAX = 1 << 20
 _log = logging.getLogger("liqshell.live")
 
@@ -48,8 +48,7 @@ class _Listener(picows.WSListener):
 class Link:
     """on_frame(channel, raw), on_channel(channel, up): told what happens. connect() asks for a connection, a new one where there is one."""
 
-    def __init__(self, channel: Channel, endpoint: Endpoint, on_frame: Callable[[Channel, bytes], None],
-                 on_channel: Callable[[Channel, bool], None]):
+    def __init__(self, channel: Channel, endpoint: Endpoint, on_frame: Callable[[Channel, bytes], None], on_channel: Callable[[Channel, bool], None]):
         self.channel = channel
         self.endpoint = endpoint
         self.transport: picows.WSTransport | None = None
@@ -77,7 +76,7 @@ class Link:
         try:
             while True:
                 await self._wanted.wait()
-                if self.transport is not None:           # the one that connect() has hung up on is about to report its end
+                if self.transport is not None:  # the one that connect() has hung up on is about to report its end
                     await asyncio.sleep(0.01)
                     continue
                 if self._attempt or self.connects:
@@ -85,7 +84,7 @@ class Link:
                 await self._open()
         finally:
             if self.transport is not None:
-                transport, self.transport = self.transport, None        # its end is ours: nobody is told
+                transport, self.transport = self.transport, None  # its end is ours: nobody is told
                 transport.disconnect()
                 with contextlib.suppress(TimeoutError, picows.WSError, OSError):
                     await asyncio.wait_for(transport.wait_disconnected(), 1.0)
@@ -95,9 +94,15 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_S):
                 transport, _ = await picows.ws_connect(
-                    lambda: _Listener(self._receive, self._lost), self.endpoint.url, ssl_context=self.endpoint.tls,
-                    extra_headers=self.endpoint.headers(), websocket_handshake_timeout=HANDSHAKE_S, max_frame_size=MESSAGE_MAX, max_redirects=0,
-                    enable_auto_pong=True)
+                    lambda: _Listener(self._receive, self._lost),
+                    self.endpoint.url,
+                    ssl_context=self.endpoint.tls,
+                    extra_headers=self.endpoint.headers(),
+                    websocket_handshake_timeout=HANDSHAKE_S,
+                    max_frame_size=MESSAGE_MAX,
+                    max_redirects=0,
+                    enable_auto_pong=True,
+                )
         except (OSError, picows.WSError, TimeoutError) as why:
             _log.warning("%s: no connection (%s: %s)", self.channel.name, type(why).__name__, why)
             return
@@ -115,5 +120,5 @@ class Link:
     def _lost(self, transport: picows.WSTransport) -> None:
         if transport is self.transport:
             self.transport = None
-            self._wanted.set()                   # what was wanted once is wanted again
+            self._wanted.set()  # what was wanted once is wanted again
             self._on_channel(self.channel, False)

@@ -6,8 +6,8 @@ from typing import Any
 
 import liqcore as lc
 
-SAMPLE_NS = lc.SECOND           # of market time
-LONGEST_NS = 60 * lc.SECOND     # what one sample may stand for: a process that slept knows nothing of the time between
+SAMPLE_NS = lc.SECOND  # of market time
+LONGEST_NS = 60 * lc.SECOND  # what one sample may stand for: a process that slept knows nothing of the time between
 
 
 class QuoteCoverage:
@@ -33,5 +33,7 @@ class QuoteCoverage:
     def as_dict(self, instruments: tuple[lc.Instrument, ...]) -> dict[str, Any]:
         """By contract: hours in which it traded (a trade in the last minute), and the share of them in which a quote held (None where it never
         traded)."""
-        return {one.key: {"traded_hours": round(traded / (3600 * lc.SECOND), 4), "quoted": round(quoted / traded, 6) if traded else None}
-                for one, traded, quoted in zip(instruments, self.traded_ns, self.quoted_ns, strict=True)}
+        return {
+            one.key: {"traded_hours": round(traded / (3600 * lc.SECOND), 4), "quoted": round(quoted / traded, 6) if traded else None}
+            for one, traded, quoted in zip(instruments, self.traded_ns, self.quoted_ns, strict=True)
+        }

@@ -18,30 +18,30 @@ from pathlib import Path
 from typing import Any
 
 from liqcore.event import Role
+from liqshell.errors import DataError
 from liqshell.live.blocking_rest import Reply, RestClient
 from liqshell.live.whose import NEAR, Known, Share, share
-from liqshell.errors import DataError
+from liqshell.rest import paged, walk
 from liqshell.state.image import IMAGE
 from liqshell.state.image_file import inspect
-from liqshell.state.store import set_aside
 from liqshell.state.prefix import is_ours
 from liqshell.state.sheet import Sheet
-from liqshell.rest import paged, walk
+from liqshell.state.store import set_aside
 from liqshell.venues.bybit import instruments as bybit_instruments
 from liqshell.venues.bybit import rest_requests as bybit_rest
-from liqshell.venues.bybit.rest_responses import parse_executions, parse_orders, parse_positions
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.orders import LINK_ID_CHARS_MAX, order_link_id, parse_order_link_id
+from liqshell.venues.bybit.rest_responses import parse_executions, parse_orders, parse_positions
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, Execution, OrderState, Position
 
-ROUNDS = 4                      # of looking again
-FLAT_WAIT_S = 0.25              # between closing and looking
-LATE_WAIT_S, LATE_MARGIN_S = 0.5, 1.0       # between two looks for what may still be on its way; beyond the receive window
+ROUNDS = 4  # of looking again
+FLAT_WAIT_S = 0.25  # between closing and looking
+LATE_WAIT_S, LATE_MARGIN_S = 0.5, 1.0  # between two looks for what may still be on its way; beyond the receive window
 WORKERS = 4
-EXECUTION_PAGES_MAX = 10        # of a contract, newest first; what was executed before is for the image to know
-FLATTENED_WAIT_S = 1.0          # that long it is asked whose a position was that has been closed
-EXECUTIONS_WAIT_S = 0.5         # that long a position of ours without a stop waits to hear whether we have closed it before
+EXECUTION_PAGES_MAX = 10  # of a contract, newest first; what was executed before is for the image to know
+FLATTENED_WAIT_S = 1.0  # that long it is asked whose a position was that has been closed
+EXECUTIONS_WAIT_S = 0.5  # that long a position of ours without a stop waits to hear whether we have closed it before
 STOP_KINDS = ("StopLoss", "TrailingStop", "Stop")
 _GOOD = (Outcome.ACCEPTED, Outcome.DONE, Outcome.GONE)
 _log = logging.getLogger("liqshell.live.emergency")
@@ -53,11 +53,11 @@ class Result:
 
     reached: bool = False
     cancelled: list[str] = field(default_factory=list)
-    protected: list[str] = field(default_factory=list)      # positions that have a stop, as found or placed
+    protected: list[str] = field(default_factory=list)  # positions that have a stop, as found or placed
     placed: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)           # orders and positions that are not ours
-    doubts: list[str] = field(default_factory=list)         # positions of which nobody can know whose they are
+    left: list[str] = field(default_factory=list)  # orders and positions that are not ours
+    doubts: list[str] = field(default_factory=list)  # positions of which nobody can know whose they are
     remains: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -77,8 +77,16 @@ class Result:
 class Rescue:
     """One rescue of one state folder. log_line: called with each line as it happens."""
 
-    def __init__(self, folder: str | Path, sheet: Sheet, keys: Keys, *, flatten: bool = False, within_s: float = 30.0,
-                 log_line: Callable[[str], None] | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        sheet: Sheet,
+        keys: Keys,
+        *,
+        flatten: bool = False,
+        within_s: float = 30.0,
+        log_line: Callable[[str], None] | None = None,
+    ):
         self.folder, self.sheet, self.flatten = Path(folder), sheet, flatten
         self.client = RestClient(sheet.rest, keys, recv_window_ms=sheet.recv_window_ms, until=time.monotonic() + within_s, ca=sheet.ca)
         self.result = Result()
@@ -87,14 +95,14 @@ class Rescue:
         self.run: str = self.image.get("run", "")
         self.trades: dict[str, dict[str, Any]] = {trade["symbol"]: trade for trade in self.image.get("trades", ())}
         self.symbols = set(sheet.symbols) | {symbol for symbol, trade in self.trades.items() if trade["state"] != "flat"}
-        self.whole = bool(self.image) and set_aside(self.folder / IMAGE) is None       # with one aside, this one is of a later folder
-        self.late: set[str] = set()             # entries that had been sent, and that the venue knows nothing of yet
+        self.whole = bool(self.image) and set_aside(self.folder / IMAGE) is None  # with one aside, this one is of a later folder
+        self.late: set[str] = set()  # entries that had been sent, and that the venue knows nothing of yet
         self._fatal = ""
         self._ticks: dict[str, Decimal] = {}
-        self._shares: dict[tuple[str, int], Share] = {}         # of each position looked at last, by contract and index
-        self._closing: dict[tuple[str, int], tuple[float, float]] = {}      # before the first close of our part: signed quantity, our part
-        self._flattened: set[str] = set()       # ids of our closes
-        self._unread: set[str] = set()          # contracts whose executions were not answered, or not yet
+        self._shares: dict[tuple[str, int], Share] = {}  # of each position looked at last, by contract and index
+        self._closing: dict[tuple[str, int], tuple[float, float]] = {}  # before the first close of our part: signed quantity, our part
+        self._flattened: set[str] = set()  # ids of our closes
+        self._unread: set[str] = set()  # contracts whose executions were not answered, or not yet
 
     def act(self) -> Result:
         """Do it. Never raises for the venue or the network.
@@ -105,7 +113,7 @@ class Rescue:
         with ThreadPoolExecutor(WORKERS) as pool, ThreadPoolExecutor(1) as self._reader:
             known = [pool.submit(self.cancel_known, *entry) for entry in self.entries_of_image()]
             orders, positions = pool.submit(self.open_orders), pool.submit(self.positions)
-            for one in known:           # these left first: nothing had to be asked for them
+            for one in known:  # these left first: nothing had to be asked for them
                 one.result()
             found, held, turn = orders.result(), positions.result(), 0
             while found is not None and held is not None and not self._fatal:
@@ -114,7 +122,7 @@ class Rescue:
                 self.late -= {order.link_id for order in found}
                 list(pool.map(lambda order: self.cancel(order.symbol, order.link_id, order.order_id), entries))
                 again = bool(entries) | bool(known)
-                if again:               # an entry may have filled while it was being cancelled
+                if again:  # an entry may have filled while it was being cancelled
                     found, held, known = self.open_orders(), self.positions(), []
                     if found is None or held is None:
                         break
@@ -147,8 +155,7 @@ class Rescue:
     def is_entry(self, order: OrderState) -> bool:
         """A working order of ours that can open or add to a position."""
         number = self.ours(order)
-        return (number is not None and number & 15 == Role.ROLE_ENTRY and not order.reduce_only and not order.stop_kind
-                and order.standing not in ENDED)
+        return number is not None and number & 15 == Role.ROLE_ENTRY and not order.reduce_only and not order.stop_kind and order.standing not in ENDED
 
     # ---- acts ----
 
@@ -220,7 +227,7 @@ class Rescue:
             self._done(self.result.closed, f"{_name(position)} at market{word if mine.qty < position.qty else ''}")
         again = bool(held)
         if not held:
-            for order in orders:        # targets of positions that are gone
+            for order in orders:  # targets of positions that are gone
                 if self.ours(order) is not None and order.reduce_only and not order.stop_kind and order.standing not in ENDED:
                     again |= self.cancel(order.symbol, order.link_id, order.order_id)
         return again
@@ -238,7 +245,7 @@ class Rescue:
         known, key = self.known(position.symbol), (position.symbol, position.index)
         try:
             executions, executed = self._reader.submit(self.evidence, known, position).result(wait_s)
-        except Late:                    # a stop does not wait
+        except Late:  # a stop does not wait
             executions, executed = None, {}
         (self._unread.add if executions is None else self._unread.discard)(position.symbol)
         found = share(known, position, executions, executed)
@@ -354,6 +361,7 @@ class Rescue:
 
     def _pages(self, build: Callable[..., bybit_rest.Request], parse: Callable[[bytes], Any], what: str) -> list[Any] | None:
         """All pages, or None: half a list is not an account's list."""
+
         def ask(request: bybit_rest.Request) -> Any:
             reply = self.client.ask(request)
             self._note_refusal(reply)
@@ -372,8 +380,11 @@ class Rescue:
         out = self.result
         if orders is None or held is None or self._fatal:
             out.reached = out.reached and not self._fatal
-            out.remains.append(self._fatal or f"the venue ({self.sheet.rest}) did not answer, so working entries and missing stops are not known. "
-                               "Look at the account at the venue, and run this again")
+            out.remains.append(
+                self._fatal
+                or f"the venue ({self.sheet.rest}) did not answer, so working entries and missing stops are not known. "
+                "Look at the account at the venue, and run this again"
+            )
             return
         for order in orders:
             if self.is_entry(order):
@@ -434,8 +445,14 @@ def stop_of(position: Position, orders: Iterable[OrderState]) -> float:
         return position.stop_loss
     covered, price = 0.0, 0.0
     for order in orders:
-        if (order.symbol == position.symbol and order.side == -position.side and order.standing not in ENDED and order.trigger > 0.0
-                and order.stop_kind in STOP_KINDS and (order.reduce_only or order.stop_kind != "Stop")):
+        if (
+            order.symbol == position.symbol
+            and order.side == -position.side
+            and order.standing not in ENDED
+            and order.trigger > 0.0
+            and order.stop_kind in STOP_KINDS
+            and (order.reduce_only or order.stop_kind != "Stop")
+        ):
             covered += order.qty - order.executed if order.qty > 0.0 else position.qty
             price = order.trigger
     return price if covered >= position.qty * (1.0 - 1e-9) else 0.0

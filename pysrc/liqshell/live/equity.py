@@ -16,16 +16,16 @@ import liqcore as lc
 from liqshell.gateway.executions import DELIVERIES, FUNDING, TRADES, with_fee
 from liqshell.gateway.settings import Settings
 from liqshell.live.opening import State
-from liqshell.venues.bybit import rest_responses as bybit_answers
 from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import rest_responses as bybit_answers
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.reports import Execution
 
-TRIES = 3                       # readings, until none is disturbed by a new execution
+TRIES = 3  # readings, until none is disturbed by a new execution
 PAGES_MAX = 40
 DAY_MS = 86_400_000
-SPAN_MS = 6 * DAY_MS            # the venue answers for at most seven days at once
+SPAN_MS = 6 * DAY_MS  # the venue answers for at most seven days at once
 OVERLAP_MS = int(Settings("").overlap_s * 1000)
 Ask = Callable[[int, bybit_rest.Request], Awaitable[bytes]]
 T = TypeVar("T")
@@ -37,8 +37,16 @@ def cash(account: lc.Account, count: int) -> float:
     return account.equity - sum(account.position(n)["unrealized"] for n in range(count))
 
 
-def unheard(engine: lc.Engine, instruments: Sequence[lc.Instrument], found: Sequence[Execution], held: dict[str, float], known: set[str],
-            ours: Callable[[str], bool], maker_fee: float = 0.0, taker_fee: float = 0.0) -> float | None:
+def unheard(
+    engine: lc.Engine,
+    instruments: Sequence[lc.Instrument],
+    found: Sequence[Execution],
+    held: dict[str, float],
+    known: set[str],
+    ours: Callable[[str], bool],
+    maker_fee: float = 0.0,
+    taker_fee: float = 0.0,
+) -> float | None:
     """What the executions that the engine has not counted will change its cash by; None where they do not explain what the venue holds. engine: as
     restored. found: executions of the venue, with those that may have been missed. held: signed quantity by symbol, as the venue has it now. known:
     ids that were counted. maker_fee, taker_fee: for executions whose fee the venue does not say."""
@@ -49,18 +57,20 @@ def unheard(engine: lc.Engine, instruments: Sequence[lc.Instrument], found: Sequ
     for n, instrument in enumerate(instruments):
         symbol = instrument.symbol
         if instrument.venue != instruments[0].venue:
-            continue                            # watched only
+            continue  # watched only
         lots, has = _lots(instrument, account.position(n)["qty"]), _lots(instrument, held.get(symbol, 0.0))
-        new = sorted((with_fee(x, instrument, maker_fee, taker_fee) for x in found if x.symbol == symbol and x.id not in known),
-                     key=lambda x: (x.ts_ms, x.sequence))
+        new = sorted(
+            (with_fee(x, instrument, maker_fee, taker_fee) for x in found if x.symbol == symbol and x.id not in known),
+            key=lambda x: (x.ts_ms, x.sequence),
+        )
         fills = [x for x in new if (x.kind in TRADES or x.kind in DELIVERIES and not has) and x.qty > 0.0]
         if lots + sum(x.side * instrument.lots(x.qty) for x in fills) != has:
             if lots != has:
                 return None
-            fills = []                          # counted before the end, and the store had not come to it
+            fills = []  # counted before the end, and the store had not come to it
         for x in fills:
             if not ours(x.link_id) and lots * x.side >= 0:
-                return None                     # somebody else has added: the engine will not count it
+                return None  # somebody else has added: the engine will not count it
             account.on_fill(n, x.side, instrument.ticks(x.price), instrument.lots(x.qty), x.fee)
             lots += x.side * instrument.lots(x.qty)
         funding += sum(x.fee for x in new if x.kind == FUNDING)
@@ -87,8 +97,15 @@ class Books(Protocol):
         """Whether a client order id is of this state folder's run."""
 
 
-async def take_up(state: State, engine: lc.Engine, instruments: Sequence[lc.Instrument], books: Books, now_ms: int, patience: float,
-                  rates: tuple[float, float] = (0.0, 0.0)) -> bool:
+async def take_up(
+    state: State,
+    engine: lc.Engine,
+    instruments: Sequence[lc.Instrument],
+    books: Books,
+    now_ms: int,
+    patience: float,
+    rates: tuple[float, float] = (0.0, 0.0),
+) -> bool:
     """Give an engine restored with an open trade the equity that the account has by the venue's word; False where it keeps the one that was believed.
     Raises what `books` raises. now_ms: the venue's time; patience: as of the run; rates: maker and taker fee, where an execution says none."""
     reconciled_ms, _ = state.store.reconciled_ms()
@@ -111,8 +128,9 @@ async def take_up(state: State, engine: lc.Engine, instruments: Sequence[lc.Inst
             break
         correction = money - change - cash(engine.account, len(instruments))
         if abs(correction) > 1e-9:
-            _log.info("equity: %.2f by our books, %.2f at the venue; the venue's value is "
-                      "used", engine.account.equity, engine.account.equity + correction)
+            _log.info(
+                "equity: %.2f by our books, %.2f at the venue; the venue's value is used", engine.account.equity, engine.account.equity + correction
+            )
             state.image.at_equity(engine, engine.account.equity + correction)
         return True
     _log.warning("equity stays %.2f, the value at the end of the last run: %s. Limits are shares of it", engine.account.equity, why)

@@ -19,6 +19,7 @@ import aiohttp
 
 import liqcore as lc
 from liqcore.event import Stream
+from liqshell.config.sections import FeedConfig
 from liqshell.errors import VenueError
 from liqshell.live.node import POLL_S, NodeTail
 from liqshell.live.spin import Spin
@@ -26,15 +27,14 @@ from liqshell.live.stream import Stream as Socket
 from liqshell.live.stream import Surroundings, Tee
 from liqshell.recording.marks import Concern
 from liqshell.recording.recorder import REST, Recorder
-from liqshell.config.sections import FeedConfig
+from liqshell.recording.streams import BITS
+from liqshell.run.feed_listener import WireClock
 from liqshell.run.sink import ConnectionSink
 from liqshell.run.venue_source import Source
-from liqshell.recording.streams import BITS
 from liqshell.venues.adapter import ALL_STREAMS, Poll
-from liqshell.run.feed_listener import WireClock
 
 POLL_TIMEOUT_S = 5.0
-POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
+POLL_EVERY_MIN_S = 0.05  # wall: a rehearsal at high speed must not flood its venue
 POLL_BYTES_MAX = 8 << 20
 Mark = Callable[[lc.FeedState, int, int | None, tuple[Concern, ...], str], None]
 _log = logging.getLogger("liqshell.live")
@@ -47,9 +47,20 @@ class VenueFeed:
     None. only: bits of the Streams to ask for. tee: what to put before the sink of each connection. VenueError where the venue allows fewer
     connections than the symbols need."""
 
-    def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, recorder: Recorder | None,
-                 mark: Mark, stop: asyncio.Event, spin: Spin | None = None, only: int = ALL_STREAMS,
-                 tee: Callable[[ConnectionSink], Tee] | None = None):
+    def __init__(
+        self,
+        config: FeedConfig,
+        source: Source,
+        clock: WireClock,
+        speed: float,
+        tls: ssl.SSLContext | None,
+        recorder: Recorder | None,
+        mark: Mark,
+        stop: asyncio.Event,
+        spin: Spin | None = None,
+        only: int = ALL_STREAMS,
+        tee: Callable[[ConnectionSink], Tee] | None = None,
+    ):
         self.config, self.source, self.clock, self.speed = config, source, clock, speed
         self.tls, self.stop = tls, stop
         self.drops: deque[str] = deque(maxlen=20)
@@ -81,7 +92,7 @@ class VenueFeed:
     def renew(self, symbols: Sequence[str]) -> None:
         """Subscribe anew what is asked for about these contracts: the connections that carry them are opened again."""
         ours = self.source.symbols
-        wanted = {-1, *(self.source.first + ours.index(name) for name in symbols if name in ours)}      # -1: a connection that carries all
+        wanted = {-1, *(self.source.first + ours.index(name) for name in symbols if name in ours)}  # -1: a connection that carries all
         for stream in self.streams:
             if any(n in wanted for n, _ in self._concerns[stream.number]):
                 stream.renew(f"{', '.join(symbols)[:80]} subscribed again")
@@ -120,7 +131,7 @@ class VenueFeed:
         if not stream.up:
             return self._mark(lc.FeedState.FEED_DOWN, stream.ts_last, None, concerns, stream.name)
         missing, rest = self.source.split(concerns, stream.refused)
-        if missing:             # what the venue does not give is not up with the others
+        if missing:  # what the venue does not give is not up with the others
             self._mark(lc.FeedState.FEED_DOWN, self.clock.now_ns(), None, missing, stream.name)
         if rest:
             self._mark(lc.FeedState.FEED_UP, self.clock.now_ns(), None, rest, stream.name)
@@ -136,17 +147,32 @@ class VenueFeed:
         adapter, sink = self.source.adapter, self.source.sink
         assert sink is not None
         return {
-            "up": self.up, "completeness": "FULL" if self._node is not None
-            else adapter.completeness.name.removeprefix("COMPLETENESS_") if adapter.liquidations else "NONE",
-            "symbols": len(self.config.symbols), "watched": self.source.watched, "frames": sink.frames, "events": sink.events, "gaps": sink.gaps,
+            "up": self.up,
+            "completeness": "FULL"
+            if self._node is not None
+            else adapter.completeness.name.removeprefix("COMPLETENESS_")
+            if adapter.liquidations
+            else "NONE",
+            "symbols": len(self.config.symbols),
+            "watched": self.source.watched,
+            "frames": sink.frames,
+            "events": sink.events,
+            "gaps": sink.gaps,
             "late": sink.late.count if sink.late is not None else 0,
-            "reconnects": self.reconnects, "drops": list(self.drops), "polled": self.polled, "poll_failures": self.poll_failures,
+            "reconnects": self.reconnects,
+            "drops": list(self.drops),
+            "polled": self.polled,
+            "poll_failures": self.poll_failures,
             "decode": dict(self.source.counters),
-            "unknown_keys": self.source.decoder.scan.unknown, "unknown_key": self.source.decoder.scan.unknown_key,
+            "unknown_keys": self.source.decoder.scan.unknown,
+            "unknown_key": self.source.decoder.scan.unknown_key,
             "refused": sorted({what for stream in self.streams for what in stream.refused}),
-            "connections": {stream.name: {"up": stream.up, "reconnects": stream.reconnects, "frames": stream.frames, "gaps": stream.gaps}
-                            for stream in self.streams},
-            **({} if self._node is None else {"node": {"up": self.node_up, "lines": self._node.lines, "unread": self._node.unread}})}
+            "connections": {
+                stream.name: {"up": stream.up, "reconnects": stream.reconnects, "frames": stream.frames, "gaps": stream.gaps}
+                for stream in self.streams
+            },
+            **({} if self._node is None else {"node": {"up": self.node_up, "lines": self._node.lines, "unread": self._node.unread}}),
+        }
 
     # ---- the files of a node ----
 
@@ -183,14 +209,21 @@ class VenueFeed:
 
     def _node_is(self, up: bool, ts_event: int) -> None:
         self.node_up = up
-        self._mark(lc.FeedState.FEED_UP if up else lc.FeedState.FEED_DOWN, ts_event, None,
-                   tuple((n, BITS["liquidations"]) for n in self.source.instruments), "node")
+        self._mark(
+            lc.FeedState.FEED_UP if up else lc.FeedState.FEED_DOWN,
+            ts_event,
+            None,
+            tuple((n, BITS["liquidations"]) for n in self.source.instruments),
+            "node",
+        )
 
     # ---- polls ----
 
     async def _poll_all(self, polls: tuple[Poll, ...]) -> None:
-        async with (aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()) as http,
-                    asyncio.TaskGroup() as group):
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for n, poll in enumerate(polls):
                 group.create_task(self._poll(http, poll, n / len(polls)))
 
@@ -212,8 +245,14 @@ class VenueFeed:
         """Ask once; why there was no answer, "" where there was. Nothing waits between the last byte and the engine."""
         request = poll.request
         try:
-            async with http.request(request.method, self.config.rest_url + request.path, data=request.body or None, ssl=self.tls or True,
-                                    allow_redirects=False, headers={"Content-Type": "application/json"} if request.body else None) as answer:
+            async with http.request(
+                request.method,
+                self.config.rest_url + request.path,
+                data=request.body or None,
+                ssl=self.tls or True,
+                allow_redirects=False,
+                headers={"Content-Type": "application/json"} if request.body else None,
+            ) as answer:
                 body = await answer.read()
                 if answer.status != 200 or len(body) > POLL_BYTES_MAX:
                     return f"HTTP {answer.status}, {len(body)} bytes"

@@ -16,26 +16,32 @@ import aiohttp
 
 import liqcore as lc
 from liqshell.config.load import Config
-from liqshell.errors import ConfigError, VenueError
 from liqshell.config.sections import ALL, SYMBOLS_MAX, FeedConfig, venue_named
+from liqshell.errors import ConfigError, VenueError
 from liqshell.transport import tls_context
 from liqshell.venues.adapter import InstrumentPage, Request
 from liqshell.venues.adapters import adapter_of
 
-PAGES_MAX = 100                 # of the instrument list; a venue that never ends it would hold the start for ever
+PAGES_MAX = 100  # of the instrument list; a venue that never ends it would hold the start for ever
 REST_TIMEOUT_S = 10.0
-DOLLARS = frozenset(("USD", "USDT", "USDC", "FDUSD", "BFUSD", "USDE", "USD1", "RLUSD"))       # currencies taken as US dollars
+DOLLARS = frozenset(("USD", "USDT", "USDC", "FDUSD", "BFUSD", "USDE", "USD1", "RLUSD"))  # currencies taken as US dollars
 _log = logging.getLogger("liqshell.live")
 
 
 def passes(status: int) -> bool:
     """Whether an HTTP status may be another one when the venue is asked again."""
-    return status not in (401, 404)         # keys or an address that it does not know stay so
+    return status not in (401, 404)  # keys or an address that it does not know stay so
 
 
 async def _ask(http: aiohttp.ClientSession, rest: str, request: Request, tls: ssl.SSLContext | None, what: str) -> bytes:
-    async with http.request(request.method, rest + request.path, data=request.body or None, ssl=tls or True,
-                            allow_redirects=False, headers={"Content-Type": "application/json"} if request.body else None) as answer:
+    async with http.request(
+        request.method,
+        rest + request.path,
+        data=request.body or None,
+        ssl=tls or True,
+        allow_redirects=False,
+        headers={"Content-Type": "application/json"} if request.body else None,
+    ) as answer:
         body = await answer.read()
         if answer.status != 200:
             raise VenueError(rest, f"HTTP {answer.status}: {body[:200]!r}", what, code=answer.status, passing=passes(answer.status))
@@ -77,8 +83,9 @@ async def fetch_turnover(feed: FeedConfig, tls: ssl.SSLContext | None = None) ->
             for request in adapter.turnovers:
                 out |= adapter.parse_turnover(await _ask(http, rest, request, tls, "the turnover of its contracts"))
     except (aiohttp.ClientError, TimeoutError, ValueError) as why:
-        raise VenueError(rest, f"no turnover of its contracts: {type(why).__name__} {why}", "", "Remove min_turnover_usd, or try again",
-                         passing=True) from None
+        raise VenueError(
+            rest, f"no turnover of its contracts: {type(why).__name__} {why}", "", "Remove min_turnover_usd, or try again", passing=True
+        ) from None
     return out
 
 
@@ -117,8 +124,12 @@ async def _whole(feed: FeedConfig, tls: ssl.SSLContext | None) -> tuple[lc.Instr
     where = f"feed.symbols: {ALL!r} of {feed.venue}"
     if not found:
         known = ", ".join(sorted({name for name in page.quotes.values() if name})[:8])
-        raise ConfigError(where, f"{query or 'exclude'} leaves none of its {len(page.instruments)} contracts",
-                          f"a quote such as {known}" if known else "", "Lower min_turnover_usd, or name another quote")
+        raise ConfigError(
+            where,
+            f"{query or 'exclude'} leaves none of its {len(page.instruments)} contracts",
+            f"a quote such as {known}" if known else "",
+            "Lower min_turnover_usd, or name another quote",
+        )
     if len(found) > SYMBOLS_MAX:
         raise ConfigError(where, f"{len(found)} contracts", f"at most {SYMBOLS_MAX}", "Name a quote, min_turnover_usd or exclude")
     unknown = set(feed.exclude).difference(one.symbol for one in page.instruments)
@@ -140,7 +151,7 @@ def named_by(config: Config, found: Mapping[str, Sequence[lc.Instrument]]) -> tu
     for feed in config.all_feeds():
         if not feed.whole and tuple(one.symbol for one in found[feed.venue]) != tuple(feed.symbols):
             raise ConfigError("[feed] symbols", "other contracts", ", ".join(feed.symbols))
-        full = {"completeness": lc.Completeness.COMPLETENESS_FULL} if feed.node else {}       # the files of a node have every liquidation
+        full = {"completeness": lc.Completeness.COMPLETENESS_FULL} if feed.node else {}  # the files of a node have every liquidation
         out += [lc.Instrument(**(i.as_dict() | full)) for i in found[feed.venue]] if full else found[feed.venue]
 
     def named(feed: FeedConfig, venue: str) -> FeedConfig:
@@ -156,8 +167,16 @@ class ListWatch:
     of these. on_change(gone, back, new): names of ours that may not be entered any more, each with why; names that trade again; and the contracts
     that were not listed before, as a page. A list without more than half of what was listed is not believed: it changes nothing."""
 
-    def __init__(self, feed: FeedConfig, tls: ssl.SSLContext | None, speed: float, stop: asyncio.Event, known: Sequence[str],
-                 on_change: Callable[[dict[str, str], list[str], InstrumentPage], object], contracts: Sequence[lc.Instrument] = ()):
+    def __init__(
+        self,
+        feed: FeedConfig,
+        tls: ssl.SSLContext | None,
+        speed: float,
+        stop: asyncio.Event,
+        known: Sequence[str],
+        on_change: Callable[[dict[str, str], list[str], InstrumentPage], object],
+        contracts: Sequence[lc.Instrument] = (),
+    ):
         self.feed, self.known = feed, set(known)
         self.looks = self.failures = 0
         self.gone: dict[str, str] = {}

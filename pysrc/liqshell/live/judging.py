@@ -21,7 +21,7 @@ from liqshell.judge.asked import FILE, line_of, question_of, verdict_of
 from liqshell.judge.types import Answer, Judge, Question
 from liqshell.run.feed_listener import WireClock
 
-LOOK_S = 0.01                   # how often the engine is asked for its questions
+LOOK_S = 0.01  # how often the engine is asked for its questions
 _log = logging.getLogger("liqshell.judge")
 
 
@@ -40,9 +40,12 @@ def refuse_unanswered(config: Config) -> None:
     """ConfigError where a policy asks a judge and nobody says which."""
     asking = [symbol for symbol in config.feed.named if config.policy_for(symbol).judge_s > 0.0]
     if config.judge.kind is None and (asking or (config.feed.whole and (config.policy.judge_s or 0.0) > 0.0)):
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3]) or 'all contracts'}), and [judge] names no judge, so no entry could "
-                          "be "
-                          "confirmed", "[judge] kind", "Set [judge] kind, or judge_s = 0; kind = 'none' where your own program calls Session.judge")
+        raise ConfigError(
+            "policy.judge_s",
+            f"above 0 ({', '.join(asking[:3]) or 'all contracts'}), and [judge] names no judge, so no entry could be confirmed",
+            "[judge] kind",
+            "Set [judge] kind, or judge_s = 0; kind = 'none' where your own program calls Session.judge",
+        )
 
 
 class Judging:
@@ -52,7 +55,7 @@ class Judging:
     def __init__(self, judge: Judge, engine: Callable[[], lc.Engine | None], verdict: Callable[[int, lc.Judgment, int], int | None], folder: Path):
         self.judge, self.answered = judge, dict[str, int]()
         self._engine, self._verdict, self._file = engine, verdict, folder / FILE
-        self._asked = 0                 # the latest question that was taken; they are numbered in order
+        self._asked = 0  # the latest question that was taken; they are numbered in order
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -63,7 +66,7 @@ class Judging:
                 for asked in engine.questions() if engine is not None else ():
                     if asked["id"] > self._asked:
                         self._asked = asked["id"]
-                        task = asyncio.create_task(self._one(asked, engine.instruments[asked["instrument"]]))      # type: ignore[union-attr]
+                        task = asyncio.create_task(self._one(asked, engine.instruments[asked["instrument"]]))  # type: ignore[union-attr]
                         self._tasks.add(task)
                         task.add_done_callback(self._tasks.discard)
                 await asyncio.sleep(LOOK_S)
@@ -76,13 +79,13 @@ class Judging:
         try:
             question = question_of(asked, instrument)
             answer = await self.judge.answer(question)
-        except Exception as why:        # a judge that fails is no reason to stop trading: nothing is entered without its word
+        except Exception as why:  # a judge that fails is no reason to stop trading: nothing is entered without its word
             _log.error("question %d: the judge failed with %s: %s", asked["id"], type(why).__name__, why)
             self.answered["failed"] = self.answered.get("failed", 0) + 1
             self._verdict(asked["id"], lc.Judgment.JUDGE_FAILED, 0)
             return
         self.answered[answer.status] = self.answered.get(answer.status, 0) + 1
-        over = answer.action is None and answer.answered_ns >= question.deadline_ns          # the engine waits no longer
+        over = answer.action is None and answer.answered_ns >= question.deadline_ns  # the engine waits no longer
         self._keep(question, answer, None if over else self._verdict(question.number, *verdict_of(answer)))
 
     def _keep(self, question: Question, answer: Answer, heard_ns: int | None) -> None:

@@ -26,9 +26,12 @@ def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyrin
     """
     keys = find_keys(environment, environ, keyring)
     if keys is None:
-        raise ConfigError(f"keys for {environment}", "no API key", f"{KEY} and {SECRET} in the environment (or with the suffix "
-                          f"_{environment.upper()}), or in the keyring under the service {SERVICE!r}",
-                          "Create a key at the venue that may trade but not withdraw, bound to this machine's address")
+        raise ConfigError(
+            f"keys for {environment}",
+            "no API key",
+            f"{KEY} and {SECRET} in the environment (or with the suffix _{environment.upper()}), or in the keyring under the service {SERVICE!r}",
+            "Create a key at the venue that may trade but not withdraw, bound to this machine's address",
+        )
     return keys
 
 

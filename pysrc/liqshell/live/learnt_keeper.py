@@ -17,20 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liqshell.recording import journal
-from liqshell.errors import DataError
-from liqshell.run.pipeline import Pipeline
-from liqshell.recording.recorder import IMAGE, Recorder
 from liqshell.config.sections import WarmConfig
-from liqshell.state.learnt import Learnt, load, save, take
+from liqshell.errors import DataError
+from liqshell.recording import journal
+from liqshell.recording.recorder import IMAGE, Recorder
+from liqshell.run.pipeline import Pipeline
 from liqshell.run.warm_up import Stopped, Warmer, known_of, policies_of, venues_of
+from liqshell.state.learnt import Learnt, load, save, take
 
 HOUR_NS = 3_600_000_000_000
-TEXT_MAX = 48 << 20             # of an image in the first line of a recording
-COST = 1000.0                   # an image is taken so seldom that it costs less than 1 / COST of the time
-LOOK_S = 1.0                    # between two looks at how warm it is
-KNOWN_S = 0.25                  # between two looks at which thresholds are known, until all are
-NAMES_MAX = 3                   # contracts in a status line
+TEXT_MAX = 48 << 20  # of an image in the first line of a recording
+COST = 1000.0  # an image is taken so seldom that it costs less than 1 / COST of the time
+LOOK_S = 1.0  # between two looks at how warm it is
+KNOWN_S = 0.25  # between two looks at which thresholds are known, until all are
+NAMES_MAX = 3  # contracts in a status line
 _log = logging.getLogger("liqshell.live")
 
 
@@ -52,7 +52,7 @@ class Begun:
     """With what a run began. origin: what it learnt from; refused: what it did not use, and why."""
 
     learnt: Learnt | None = None
-    text: str = ""                              # as settings have it
+    text: str = ""  # as settings have it
     origin: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -70,17 +70,26 @@ class Keeper:
     """config: [warm]. path: of the image. name, out: of earlier runs, "" = they are not looked for. materials: to learn from; first: instead of the
     image and of earlier runs. cold: begin with nothing, and leave an image all the same."""
 
-    def __init__(self, config: WarmConfig, path: Path, *, name: str = "", out: Path | None = None, materials: Sequence[Material] = (),
-                 first: bool = False, cold: bool = False):
+    def __init__(
+        self,
+        config: WarmConfig,
+        path: Path,
+        *,
+        name: str = "",
+        out: Path | None = None,
+        materials: Sequence[Material] = (),
+        first: bool = False,
+        cold: bool = False,
+    ):
         self.config, self.path, self.name, self.out = config, path, name, out
         self.materials, self.first, self.cold = tuple(materials), first, cold
         self.begun = Begun()
-        self.trouble = ""                       # why the last image could not be written
+        self.trouble = ""  # why the last image could not be written
         self.images = 0
         self._known: dict[str, dict[str, int]] = {}
         self._head: dict[str, Any] = {}
         self._due = self._look_due = 0.0
-        self._all = False                       # thresholds are known
+        self._all = False  # thresholds are known
         self._mark = 0
         self._contracts: list[dict[str, Any]] = []
         self._pool = ThreadPoolExecutor(1, "liqcore-learnt")
@@ -102,8 +111,7 @@ class Keeper:
             _log.info("cold: no learnt state is used")
         return self.begun
 
-    def _ways(self, values: dict[str, Any], now_ns: int, folder: Path,
-              stopping: Callable[[], bool]) -> Iterator[tuple[Warmer, list[Material], bool]]:
+    def _ways(self, values: dict[str, Any], now_ns: int, folder: Path, stopping: Callable[[], bool]) -> Iterator[tuple[Warmer, list[Material], bool]]:
         """What to try, one after the other: a new warmer, what it learns from, and whether that is the image."""
         if self.cold:
             return
@@ -116,7 +124,7 @@ class Keeper:
             warmer = Warmer(values, stopping)
             # as far back as one that began with what fits, and so has learnt from all before it
             enough = next((n for n, run in enumerate(runs) if warmer.began_alike(run)), len(runs) - 1)
-            yield warmer, [Material.of_run(run) for run in reversed(runs[:enough + 1])], False
+            yield warmer, [Material.of_run(run) for run in reversed(runs[: enough + 1])], False
 
     def _try(self, warmer: Warmer, materials: list[Material], image: bool, now_ns: int) -> Learnt | None:
         """One of them; None where nothing came of it."""
@@ -128,10 +136,10 @@ class Keeper:
             except Stopped:
                 return None
             except FileNotFoundError:
-                continue                        # there is no image yet
+                continue  # there is no image yet
             except DataError as why:
                 self._refuse(str(why), image)
-            except Exception as why:            # a policy of the user's own may raise anything
+            except Exception as why:  # a policy of the user's own may raise anything
                 self._refuse(f"{material.name}: {type(why).__name__} while learning from it: {why}", image)
                 return None
             else:
@@ -166,11 +174,16 @@ class Keeper:
         """DataError where it is too old, not yet true, or too much."""
         age_h = (now_ns - learnt.until_ns) / HOUR_NS
         if age_h > self.config.age_max_h:
-            raise DataError(where, f"the learnt state ends {age_h:,.1f} h ago", f"at most [warm] age_max_h = {self.config.age_max_h:g}",
-                            "The run begins cold")
+            raise DataError(
+                where, f"the learnt state ends {age_h:,.1f} h ago", f"at most [warm] age_max_h = {self.config.age_max_h:g}", "The run begins cold"
+            )
         if age_h < 0.0:
-            raise DataError(where, f"the learnt state ends {-age_h * 3600:,.1f} s in the future", "learnt state that ends in the past",
-                            "Is it from another market, or is this machine's clock wrong?")
+            raise DataError(
+                where,
+                f"the learnt state ends {-age_h * 3600:,.1f} s in the future",
+                "learnt state that ends in the past",
+                "Is it from another market, or is this machine's clock wrong?",
+            )
         if len(learnt.engine) > TEXT_MAX and len(learnt.encode()) * 4 // 3 > TEXT_MAX:
             raise DataError(where, "too long for the first line of a recording", f"at most {TEXT_MAX >> 20} MiB", "Watch fewer contracts")
 
@@ -189,8 +202,13 @@ class Keeper:
             with contextlib.suppress(DataError):
                 entry = journal.load_manifest(file.parent)
                 started = entry.get("started_ns")
-                if (entry.get("name") == self.name and entry.get("mode") in ("live", "paper") and isinstance(started, int)
-                        and after_ns <= started < now_ns and file.parent.resolve() != folder.resolve()):
+                if (
+                    entry.get("name") == self.name
+                    and entry.get("mode") in ("live", "paper")
+                    and isinstance(started, int)
+                    and after_ns <= started < now_ns
+                    and file.parent.resolve() != folder.resolve()
+                ):
                     found.append((started, file.parent))
         return [path for _, path in sorted(found, reverse=True)]
 
@@ -202,7 +220,7 @@ class Keeper:
         self._known = {key: dict(entry) for key, entry in before.get("known_ns", {}).items()}
         holes = [*before.get("holes", ()), [before["until_ns"], now_ns]] if before else []
         self._head = {"since_ns": before.get("since_ns", now_ns), "holes": holes, "policies": policies_of(values), "run": str(folder.resolve())}
-        self._due = time.monotonic()            # the first one at once: it says where the recording is
+        self._due = time.monotonic()  # the first one at once: it says where the recording is
 
     def turn(self, pipeline: Pipeline, recorder: Recorder | None, now_ns: int) -> None:
         """Now and then: take an image, and leave it behind what the recording has until then. Everything received has been given to the recorder."""
@@ -214,7 +232,7 @@ class Keeper:
             return
         try:
             learnt = self.take(pipeline, self._mark + 1 if recorder is not None else 0)
-        except RuntimeError:                    # requests wait to be taken: at the next turn
+        except RuntimeError:  # requests wait to be taken: at the next turn
             return
         if recorder is not None:
             self._mark += 1

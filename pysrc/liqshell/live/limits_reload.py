@@ -16,19 +16,24 @@ from typing import Any
 
 from liqcore.engine import Engine
 from liqcore.event import Control, Kind
-from liqcore.guard import Breach, Guard
 from liqcore.execution.risk import LIMIT_NAMES
+from liqcore.guard import Breach, Guard
 from liqshell import input_file
-from liqshell.errors import ConfigError
-from liqshell.venues.effects import Effects, Level, Notice
 from liqshell.config.sections import LimitsConfig
-from liqshell.state.store import Store
+from liqshell.errors import ConfigError
 from liqshell.fields import decode
+from liqshell.state.store import Store
+from liqshell.venues.effects import Effects, Level, Notice
 
 NUMBER_OF = {name: limit for limit, name in LIMIT_NAMES.items()}
 # what the last hop's own line calls the same limit (liqcore.Guard.lower)
-GUARD_NAMES = {"order_notional_max": "order_notional_max", "exposure_max": "total_notional_max", "collar": "collar",
-               "orders_per_minute_max": "orders_per_minute_max", "orders_per_signal_max": "orders_per_signal_max"}
+GUARD_NAMES = {
+    "order_notional_max": "order_notional_max",
+    "exposure_max": "total_notional_max",
+    "collar": "collar",
+    "orders_per_minute_max": "orders_per_minute_max",
+    "orders_per_signal_max": "orders_per_signal_max",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ BREACHES = {
     Breach.BREACH_NOTIONAL: "an entry of {found:,.2f}; order_notional_max is {allowed:,.2f}",
     Breach.BREACH_OLD_BRACKET: "a new entry of bracket {found:.0f}, which has ended; bracket {allowed:.0f} has entered since",
     Breach.BREACH_PER_SIGNAL: "entry {found:g} of one signal; orders_per_signal_max is {allowed:g}",
-    Breach.BREACH_REQUESTS: "request {found:g} of one bracket; requests_per_bracket_max is {allowed:g}"}
+    Breach.BREACH_REQUESTS: "request {found:g} of one bracket; requests_per_bracket_max is {allowed:g}",
+}
 
 
 def breach_of(guard: Guard) -> str:
@@ -140,7 +146,7 @@ def apply(reading: Reading, engine: Engine, guard: Guard, store: Store, effects:
     for name, before, after in found.lowered:
         store.put("limits", ts_ns=now, name=name, before=before, after=after, source=source, verdict="lowered")
         effects.notice(Notice(Level.WARNING, "limits", f"{name}: {before:g} -> {after:g}"))
-    stricter = {name: value for name, value in found.guard.items() if value < guard.limits_now[name]}      # its own may be lower already
+    stricter = {name: value for name, value in found.guard.items() if value < guard.limits_now[name]}  # its own may be lower already
     for sentence in [*found.refused, *guard.lower(stricter, now)]:
         store.put("limits", ts_ns=now, source=source, verdict=sentence)
         effects.notice(Notice(Level.WARNING, "limits", sentence))

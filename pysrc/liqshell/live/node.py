@@ -16,11 +16,11 @@ import orjson
 from liqshell.errors import ConfigError
 from liqshell.venues.hyperliquid.fills import DELEVERAGED
 
-POLL_S = 0.02                   # how often the file is looked at, at most
-READ_BYTES = 4 << 20            # of one look
+POLL_S = 0.02  # how often the file is looked at, at most
+READ_BYTES = 4 << 20  # of one look
 LINE_BYTES_MAX = 256 << 20
-LEGS_MAX = 2000                 # of one frame: below the decoder's limits of bytes and of events
-BLOCKS_KEPT = 4096              # numbers of blocks, for finding one again after the node was started anew
+LEGS_MAX = 2000  # of one frame: below the decoder's limits of bytes and of events
+BLOCKS_KEPT = 4096  # numbers of blocks, for finding one again after the node was started anew
 EVENT_KEY = b'"liquidation"'
 KEPT = ("coin", "px", "sz", "side", "time", "dir", "crossed", "tid", "liquidation")
 FOLDERS = ("node_fills_by_block", "node_fills")
@@ -32,8 +32,9 @@ class NodeTail:
 
     def __init__(self, folder: Path, symbols: Collection[str]):
         if not folder.is_dir():
-            raise ConfigError("[feed] node", f"{folder}: no such folder", "the data folder of a Hyperliquid node", "Does the node run with "
-                                                                                                                   "--write-fills?")
+            raise ConfigError(
+                "[feed] node", f"{folder}: no such folder", "the data folder of a Hyperliquid node", "Does the node run with --write-fills?"
+            )
         self._folder = folder
         self._symbols = frozenset(symbols)
         self.lines = self.unread = 0
@@ -78,7 +79,7 @@ class NodeTail:
             except orjson.JSONDecodeError:
                 self.unread += 1
                 continue
-            if type(found) is list and len(found) == 2:            # a fill a line: those of one ms are one moment
+            if type(found) is list and len(found) == 2:  # a fill a line: those of one ms are one moment
                 at = found[1].get("time") if type(found[1]) is dict else None
                 if at != ms:
                     out += self._split(group)
@@ -104,10 +105,21 @@ class NodeTail:
 
     def _split(self, legs: list[Any]) -> list[bytes]:
         """Frames of one moment. What was closed of one user in one contract stays together."""
-        mine = [leg for leg in legs if type(leg) is list and len(leg) == 2 and type(leg[1]) is dict and type(leg[1].get("coin")) is str
-                and leg[1]["coin"] in self._symbols and (type(leg[1].get("liquidation")) is dict or leg[1].get("dir") == DELEVERAGED)]
-        whose = {(fill["coin"], str(fill.get("tid"))): str(fill["liquidation"].get("liquidatedUser")).lower() for _, fill in mine
-                 if type(fill.get("liquidation")) is dict}
+        mine = [
+            leg
+            for leg in legs
+            if type(leg) is list
+            and len(leg) == 2
+            and type(leg[1]) is dict
+            and type(leg[1].get("coin")) is str
+            and leg[1]["coin"] in self._symbols
+            and (type(leg[1].get("liquidation")) is dict or leg[1].get("dir") == DELEVERAGED)
+        ]
+        whose = {
+            (fill["coin"], str(fill.get("tid"))): str(fill["liquidation"].get("liquidatedUser")).lower()
+            for _, fill in mine
+            if type(fill.get("liquidation")) is dict
+        }
         groups: dict[tuple[str, str], list[Any]] = {}
         for user, fill in mine:
             tid = str(fill.get("tid"))

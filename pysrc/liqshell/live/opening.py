@@ -20,10 +20,11 @@ import liqcore as lc
 from liqcore.event import Reason
 from liqshell import private
 from liqshell.config.load import Config
+from liqshell.config.sections import venue_named
 from liqshell.errors import ConfigError, DataError
+from liqshell.fields import SCALE
 from liqshell.input_file import content
 from liqshell.live.instruments import named_by
-from liqshell.config.sections import venue_named
 from liqshell.state.control import Control, Kill
 from liqshell.state.folder import odd_file, read_state
 from liqshell.state.image import IMAGE, Image
@@ -31,11 +32,10 @@ from liqshell.state.lock import Lock
 from liqshell.state.prefix import make_prefix
 from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
-from liqshell.fields import SCALE
 from liqshell.venues.adapters import ADAPTERS
 
-ENTRIES_MAX = 256               # a minute: the ring of liqcore.Guard
-CONTRACTS = "contracts.json"    # in the state folder: those of the latest start
+ENTRIES_MAX = 256  # a minute: the ring of liqcore.Guard
+CONTRACTS = "contracts.json"  # in the state folder: those of the latest start
 _log = logging.getLogger("liqshell.live")
 
 
@@ -48,7 +48,7 @@ class State:
     control: Control
     store: Store
     image: Image
-    prefix: str                  # first part of every client order id
+    prefix: str  # first part of every client order id
     found: dict[str, Any] = field(default_factory=dict)
 
     def close(self) -> bool:
@@ -73,23 +73,27 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         control.refresh()
         if control.kill != Kill.NO:
             damaged = f"; damaged: {', '.join(control.damaged)}" if control.damaged else ""
-            raise ConfigError(str(folder), f"the kill switch is on ({control.reason or 'no reason given'}, by {control.by or 'unknown'}{damaged})",
-                              "a folder without the kill switch", "Look at the account at the venue; then lift it: liqcore kill --lift")
+            raise ConfigError(
+                str(folder),
+                f"the kill switch is on ({control.reason or 'no reason given'}, by {control.by or 'unknown'}{damaged})",
+                "a folder without the kill switch",
+                "Look at the account at the venue; then lift it: liqcore kill --lift",
+            )
         store = Store(folder, durable=config.live.durable)
         undo.callback(store.close)
         control.note = store.note_kill
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        rest = config.feed.rest_url if config.feed.own_account else ""        # a rescue speaks its language only
-        sheet = Sheet(rest, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
-                      config.live.recv_window_ms, config.feed.ca)
+        rest = config.feed.rest_url if config.feed.own_account else ""  # a rescue speaks its language only
+        sheet = Sheet(rest, config.feed.environment, config.run.name or "live", config.feed.symbols, stop, config.live.recv_window_ms, config.feed.ca)
         try:
             sheet.save(folder)
             keep_contracts(folder, instruments)
         except OSError as why:
-            raise DataError(str(why.filename or folder), f"cannot be written: {why.strerror}",
-                            "a writable folder on a disk with free space") from None
+            raise DataError(
+                str(why.filename or folder), f"cannot be written: {why.strerror}", "a writable folder on a disk with free space"
+            ) from None
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))
 
@@ -144,19 +148,22 @@ def terms(config: Config, account: Account | None, state: State, config_hash: st
         numbers = "" if policy.preset == config.preset_of().name else f", numbers of {policy.preset}"
         sizes.append(f"{symbol} {size}, stop {policy.stop_loss / SCALE:.2%}{numbers}")
     still = f"open trades resumed: {', '.join(state.found['open'])}" if state.found.get("open") else "no open trades of earlier runs"
-    return "\n".join([
-        f"REAL ORDERS at {config.feed.rest_url} ({config.feed.environment}).",
-        f"  account     {account.equity:,.2f} USDT equity, {account.available:,.2f} available; key bound to {account.ips or 'NO address'}"
-        if account else "  account     does not answer yet: open trades are supervised, entries wait",
-        f"  contracts   {'; '.join(sizes)}",
-        f"  limits      one order {limits.order_notional_max:,.0f} USDT, all {limits.exposure_max:,.0f} USDT, leverage {limits.leverage_max:g}, "
-        f"positions {limits.positions_max}, entries a minute {limits.orders_per_minute_max}, "
-        f"loss a day {limits.daily_loss_max / SCALE:.2%}, a week {limits.weekly_loss_max / SCALE:.2%}",
-        f"  evidence    {'; '.join(dict.fromkeys(f'{preset.name}: {preset.grade}' for preset in map(config.preset_of, config.feed.symbols)))}",
-        f"  state       {state.folder} (orders {state.prefix}-...; {still})",
-        *(f"  adopted     {one}" for one in adopted),
-        f"  settings    {config_hash[:16]}",
-    ])
+    return "\n".join(
+        [
+            f"REAL ORDERS at {config.feed.rest_url} ({config.feed.environment}).",
+            f"  account     {account.equity:,.2f} USDT equity, {account.available:,.2f} available; key bound to {account.ips or 'NO address'}"
+            if account
+            else "  account     does not answer yet: open trades are supervised, entries wait",
+            f"  contracts   {'; '.join(sizes)}",
+            f"  limits      one order {limits.order_notional_max:,.0f} USDT, all {limits.exposure_max:,.0f} USDT, leverage {limits.leverage_max:g}, "
+            f"positions {limits.positions_max}, entries a minute {limits.orders_per_minute_max}, "
+            f"loss a day {limits.daily_loss_max / SCALE:.2%}, a week {limits.weekly_loss_max / SCALE:.2%}",
+            f"  evidence    {'; '.join(dict.fromkeys(f'{preset.name}: {preset.grade}' for preset in map(config.preset_of, config.feed.symbols)))}",
+            f"  state       {state.folder} (orders {state.prefix}-...; {still})",
+            *(f"  adopted     {one}" for one in adopted),
+            f"  settings    {config_hash[:16]}",
+        ]
+    )
 
 
 def confirm_or_refuse(config: Config, text: str, confirm: Callable[[str, str], bool] | None) -> None:
@@ -179,15 +186,28 @@ def refuse_unsafe(config: Config) -> None:
     """What a configuration may say on paper, and not where money is real."""
     if not config.feed.own_account and config.live.via != "ccxt":
         ours = ", ".join(name for name, one in ADAPTERS.items() if one.private_path)
-        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", f'{ours}, with a built-in account connection; or [live] via = "ccxt"',
-                          "Or trade it on paper")
+        raise ConfigError(
+            "[feed] venue",
+            f"found {config.feed.venue!r}",
+            f'{ours}, with a built-in account connection; or [live] via = "ccxt"',
+            "Or trade it on paper",
+        )
     foreign = [symbol for symbol in config.feed.symbols if not re.search(r"[^-]USDT(-|$)", symbol)] if config.feed.own_account else []
-    if foreign:             # positions, orders and the wallet are asked for by this coin: of another one none would be seen
-        raise ConfigError("[feed] symbols", f"not settled in USDT: {', '.join(foreign)}", "contracts such as 'ETHUSDT', where real orders are sent",
-                          "Or trade them on paper")
+    if foreign:  # positions, orders and the wallet are asked for by this coin: of another one none would be seen
+        raise ConfigError(
+            "[feed] symbols",
+            f"not settled in USDT: {', '.join(foreign)}",
+            "contracts such as 'ETHUSDT', where real orders are sent",
+            "Or trade them on paper",
+        )
     if config.limits.orders_per_minute_max > ENTRIES_MAX:
-        raise ConfigError("[limits] orders_per_minute_max", f"{config.limits.orders_per_minute_max}",
-                          f"at most {ENTRIES_MAX} where real orders are sent", "The guard cannot count more and would halt the run")
+        raise ConfigError(
+            "[limits] orders_per_minute_max",
+            f"{config.limits.orders_per_minute_max}",
+            f"at most {ENTRIES_MAX} where real orders are sent",
+            "The guard cannot count more and would halt the run",
+        )
     if not config.record.enabled:
-        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "Without a recording the run cannot be replayed or "
-                                                                                          "explained")
+        raise ConfigError(
+            "[record] enabled", "false", "true where real orders are sent", "Without a recording the run cannot be replayed or explained"
+        )

@@ -13,9 +13,9 @@ from liqshell.errors import VenueError
 from liqshell.live.start import PATIENCE_S
 
 T = TypeVar("T")
-FIRST_S, LONGEST_S = 0.25, 5.0      # pauses between two tries
-LOOK_S = 0.1                        # how soon a wish to stop is heeded
-PROGRESS_S = 5.0                        # between two progress lines about the same thing
+FIRST_S, LONGEST_S = 0.25, 5.0  # pauses between two tries
+LOOK_S = 0.1  # how soon a wish to stop is heeded
+PROGRESS_S = 5.0  # between two progress lines about the same thing
 _log = logging.getLogger("liqshell.live")
 
 

@@ -12,16 +12,16 @@ from dataclasses import replace
 import aiohttp
 from yarl import URL
 
-from liqshell.venues.effects import Answer, Call
 from liqshell.rest import Signer, bytes_max, failure, too_long
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.effects import Answer, Call
 
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 30.0
-MISSED_S, MISSED_TIMES = 0.25, 5.0      # a question is sent again after so long: at least, and in times of a quick answer
-USUAL_RISES = 1.1               # how fast that time follows a venue that has become slower, from answer to answer
-TALKED_S = 5.0                  # a venue that has answered within this is not down
-CONNECTIONS_MAX = 128           # more than the gateway's budget has out at once: a stop or a cancel never queues here behind slow questions
+MISSED_S, MISSED_TIMES = 0.25, 5.0  # a question is sent again after so long: at least, and in times of a quick answer
+USUAL_RISES = 1.1  # how fast that time follows a venue that has become slower, from answer to answer
+TALKED_S = 5.0  # a venue that has answered within this is not down
+CONNECTIONS_MAX = 128  # more than the gateway's budget has out at once: a stop or a cancel never queues here behind slow questions
 
 
 class Rest:
@@ -32,15 +32,22 @@ class Rest:
     data) is no answer.
     """
 
-    def __init__(self, base: str, keys: Keys | None, recv_window_ms: int, tls: ssl.SSLContext | None, now: Callable[[], int],
-                 offset_ms: Callable[[], int] = lambda: 0):
+    def __init__(
+        self,
+        base: str,
+        keys: Keys | None,
+        recv_window_ms: int,
+        tls: ssl.SSLContext | None,
+        now: Callable[[], int],
+        offset_ms: Callable[[], int] = lambda: 0,
+    ):
         self.base = base
         self._tls = tls
         self._signer = Signer(base, keys, recv_window_ms, tls)
         self._now = now
         self._offset_ms = offset_ms
         self._session: aiohttp.ClientSession | None = None
-        self._usual_s = 0.0                         # what a quick answer takes, of late
+        self._usual_s = 0.0  # what a quick answer takes, of late
         self._answered = -math.inf
 
     def _pool(self) -> aiohttp.ClientSession:
@@ -95,8 +102,14 @@ class Rest:
         try:
             # the signature is made here, after which nothing waits but the socket
             out = self._signer.outgoing(call.method, call.path, call.query, call.body, self._now() // 1_000_000 + self._offset_ms())
-            async with pool.request(call.method, URL(self._signer.url + out.target, encoded=True), headers=out.headers, data=out.body,
-                                    allow_redirects=False, timeout=timeout) as answer:
+            async with pool.request(
+                call.method,
+                URL(self._signer.url + out.target, encoded=True),
+                headers=out.headers,
+                data=out.body,
+                allow_redirects=False,
+                timeout=timeout,
+            ) as answer:
                 body = bytearray()
                 async for chunk in answer.content.iter_chunked(65_536):
                     body += chunk

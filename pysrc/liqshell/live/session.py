@@ -17,16 +17,15 @@ import numpy as np
 import liqcore as lc
 from liqshell.clock import Clock
 from liqshell.config.load import Config
+from liqshell.config.sections import FeedConfig
 from liqshell.errors import ConfigError, VenueError
-from liqshell.judge.build import make_judge
-from liqshell.venues.effects import Level, Notice
 from liqshell.grades import contracts_of, together
-from liqshell.recording.journal import FRAMES, Journal, code_hash
+from liqshell.judge.asked import rows_of
+from liqshell.judge.build import make_judge
 from liqshell.live.account import LiveAccount
 from liqshell.live.coverage import QuoteCoverage
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import ListWatch, resolve
-from liqshell.judge.asked import rows_of
 from liqshell.live.judging import Judging, RunTime, refuse_unanswered
 from liqshell.live.learnt_keeper import Keeper, Warmth
 from liqshell.live.patience import Patience
@@ -34,24 +33,25 @@ from liqshell.live.run_context import RunContext
 from liqshell.live.silence import Silence
 from liqshell.live.spin import Spin
 from liqshell.live.start import PATIENCE_S
+from liqshell.recording.journal import FRAMES, Journal, code_hash
 from liqshell.recording.marks import Concern, parts_of
-from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, settings
-from liqshell.config.sections import FeedConfig
-from liqshell.transport import is_loopback, tls_context
-from liqshell.venues.adapter import InstrumentPage
 from liqshell.recording.packing import frame_files
 from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
-from liqshell.run.view_page import ViewWriter
 from liqshell.run.feed_listener import WireClock
+from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, settings
+from liqshell.run.view_page import ViewWriter
+from liqshell.transport import is_loopback, tls_context
+from liqshell.venues.adapter import InstrumentPage
+from liqshell.venues.effects import Level, Notice
 
-TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
-LIST_S = 1.5                    # for the list of contracts while trades of ours are open
-PATIENT_S = 60.0                # of --start-patience, from which on a first try is cut short
-LOST_S = 1.5                    # for its first try where nothing of ours is open; a later one may take as long as the request itself
-HANG_UP_S = 1.5                 # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
-INVERTED = 0.5                  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
-SEEN = ("mode", "name", "venue", "environment", "started_ns", "config_hash", "synthetic")       # of run.json, on the view page
-HOUSEKEEPING_S = 0.1            # audit -> disk
+TICK_S = 0.002  # of timers: deadlines are served at their own moment, whenever we look
+LIST_S = 1.5  # for the list of contracts while trades of ours are open
+PATIENT_S = 60.0  # of --start-patience, from which on a first try is cut short
+LOST_S = 1.5  # for its first try where nothing of ours is open; a later one may take as long as the request itself
+HANG_UP_S = 1.5  # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
+INVERTED = 0.5  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
+SEEN = ("mode", "name", "venue", "environment", "started_ns", "config_hash", "synthetic")  # of run.json, on the view page
+HOUSEKEEPING_S = 0.1  # audit -> disk
 _log = logging.getLogger("liqshell.live")
 
 
@@ -72,8 +72,18 @@ class Session:
     that cannot answer.
     """
 
-    def __init__(self, config: Config, folder: str | Path, clock: Clock | None = None, labels: dict[str, Any] | None = None, *,
-                 trade: bool = True, account: LiveAccount | None = None, keeper: Keeper | None = None, start_patience_s: float = PATIENCE_S):
+    def __init__(
+        self,
+        config: Config,
+        folder: str | Path,
+        clock: Clock | None = None,
+        labels: dict[str, Any] | None = None,
+        *,
+        trade: bool = True,
+        account: LiveAccount | None = None,
+        keeper: Keeper | None = None,
+        start_patience_s: float = PATIENCE_S,
+    ):
         if not config.feed.symbols:
             raise ConfigError("[feed] symbols", "empty", "at least one symbol such as 'ETHUSDT'")
         self.config = config
@@ -89,10 +99,10 @@ class Session:
         self.pipeline: Pipeline | None = None
         self.config_hash = ""
         self.signals = 0
-        self.halted_by = ""                         # in words, where it is known
-        self._stop = asyncio.Event()                # asked to end
+        self.halted_by = ""  # in words, where it is known
+        self._stop = asyncio.Event()  # asked to end
         self.start_patience = Patience(start_patience_s, self._stop.is_set)
-        self._over = asyncio.Event()                # nothing more is to be done: the feed hangs up
+        self._over = asyncio.Event()  # nothing more is to be done: the feed hangs up
         self._feeds: list[VenueFeed] = []
         self._lists: dict[str, ListWatch] = {}
         self._spin = Spin() if config.run.spin else None
@@ -197,8 +207,9 @@ class Session:
         try:
             return await asyncio.wait_for(resolve(self.config), limit_s)
         except TimeoutError:
-            raise VenueError(self.config.feed.rest_url, f"no list of instruments within {limit_s:g} s", "", "Check [feed] and the network",
-                             passing=True) from None
+            raise VenueError(
+                self.config.feed.rest_url, f"no list of instruments within {limit_s:g} s", "", "Check [feed] and the network", passing=True
+            ) from None
 
     async def _learnt(self, values: dict[str, Any]) -> dict[str, Any]:
         """What settings say of what was learnt before: the run begins with it."""
@@ -231,26 +242,61 @@ class Session:
         self._ended = ""
         contracts = contracts_of(self.config, values)
         names, grade, evidence = together(contracts)
-        self._journal = Journal(self.folder, {
-            "version": lc.__version__, "abi": lc.abi_version(), "mode": "live" if self.account else "paper", "venue": self.config.feed.venue,
-            "environment": self._place(), "name": self.config.run.name,
-            "seed": None, "synthetic": False, "speed": self.speed, "preset": names, "evidence": evidence,
-            "grade": grade, "contracts": contracts, "config": self.config.as_dict(), "settings": _without_images(values),
-            "instruments": values["instruments"], "config_hash": self.config_hash, "code_hash": code_hash(),
-            "started_ns": self.started_ns, "wall_started_ns": self._wall_ns}
-            | ({"warm": self.keeper.begun.as_dict()} if self.keeper is not None else {}) | self.labels)
+        self._journal = Journal(
+            self.folder,
+            {
+                "version": lc.__version__,
+                "abi": lc.abi_version(),
+                "mode": "live" if self.account else "paper",
+                "venue": self.config.feed.venue,
+                "environment": self._place(),
+                "name": self.config.run.name,
+                "seed": None,
+                "synthetic": False,
+                "speed": self.speed,
+                "preset": names,
+                "evidence": evidence,
+                "grade": grade,
+                "contracts": contracts,
+                "config": self.config.as_dict(),
+                "settings": _without_images(values),
+                "instruments": values["instruments"],
+                "config_hash": self.config_hash,
+                "code_hash": code_hash(),
+                "started_ns": self.started_ns,
+                "wall_started_ns": self._wall_ns,
+            }
+            | ({"warm": self.keeper.begun.as_dict()} if self.keeper is not None else {})
+            | self.labels,
+        )
         self._coverage = QuoteCoverage(len(self.pipeline.engine.instruments))
         if self.config.record.enabled:
-            self._recorder = Recorder(self.folder / FRAMES, exchange=self.config.feed.venue, flush_s=self.config.record.flush_s,
-                                      fsync=self.config.record.fsync, on_alarm=lambda why: _log.error("recording: %s", why))
+            self._recorder = Recorder(
+                self.folder / FRAMES,
+                exchange=self.config.feed.venue,
+                flush_s=self.config.record.flush_s,
+                fsync=self.config.record.fsync,
+                on_alarm=lambda why: _log.error("recording: %s", why),
+            )
             self._recorder.mark(self.started_ns, META, values)
         for feed in self.config.all_feeds():
-            self._feeds.append(VenueFeed(feed, self.pipeline.sources[feed.venue], self.wire_clock, self.speed,
-                                         tls_context(feed.ca, feed.rest_url, feed.ws_url), self._recorder,
-                                         partial(self._mark_feed, feed.venue), self._over, self._spin))
+            self._feeds.append(
+                VenueFeed(
+                    feed,
+                    self.pipeline.sources[feed.venue],
+                    self.wire_clock,
+                    self.speed,
+                    tls_context(feed.ca, feed.rest_url, feed.ws_url),
+                    self._recorder,
+                    partial(self._mark_feed, feed.venue),
+                    self._over,
+                    self._spin,
+                )
+            )
             watched = [self.pipeline.instruments[n] for n in self.pipeline.sources[feed.venue].instruments]
-            self._lists[feed.venue] = ListWatch(feed, tls_context(feed.ca, feed.rest_url), self.speed, self._over, feed.symbols,
-                                                partial(self._listed, feed, self._feeds[-1]), watched)
+            self._lists[feed.venue] = ListWatch(
+                feed, tls_context(feed.ca, feed.rest_url), self.speed, self._over, feed.symbols, partial(self._listed, feed, self._feeds[-1]), watched
+            )
         self._silence = Silence(self.pipeline.sources, self.pipeline.instruments, self._mark_silence, self._alarm)
         if self.account:
             self.account.bind(self.pipeline, self.config_hash)
@@ -261,9 +307,15 @@ class Session:
         """For those who watch: the feeds, the account and what was counted so far."""
         assert self.pipeline is not None
         account = self.pipeline.engine.account
-        return {"feeds": self.health(), "frames": self.pipeline.sink.frames, "events": self.pipeline.engine.events, "signals": self.signals,
-                "halted_by": self.halted_by, "equity": account.equity, "latency": self.latency()} | (
-                    {"account": self.account.as_dict()} if self.account else {})
+        return {
+            "feeds": self.health(),
+            "frames": self.pipeline.sink.frames,
+            "events": self.pipeline.engine.events,
+            "signals": self.signals,
+            "halted_by": self.halted_by,
+            "equity": account.equity,
+            "latency": self.latency(),
+        } | ({"account": self.account.as_dict()} if self.account else {})
 
     def _place(self) -> str:
         """Where the orders go: an environment of the venue, this machine, or an address of one's own."""
@@ -292,8 +344,17 @@ class Session:
         source = self.pipeline.sources[venue]
         whole = concerns == tuple((n, 0) for n in source.instruments)
         if self._recorder:
-            self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event, "venue": venue, "connection": connection,
-                                            **({} if whole else {"parts": parts_of(concerns, source.symbols, source.first)})})
+            self._recorder.mark(
+                now,
+                FEED,
+                {
+                    "state": int(state),
+                    "ts_event": ts_event,
+                    "venue": venue,
+                    "connection": connection,
+                    **({} if whole else {"parts": parts_of(concerns, source.symbols, source.first)}),
+                },
+            )
         self.pipeline.feed(state, ts_event, now, venue, concerns)
 
     def _alarm(self, text: str) -> None:
@@ -342,7 +403,7 @@ class Session:
         """Reconcile where there is an account, with the feed from the first moment: open trades are supervised meanwhile. Serve deadlines between
         frames; end the run in good order."""
         assert self.pipeline is not None and self._feeds
-        begun = asyncio.ensure_future(self.account.begin()) if self.account else None       # its first step closes the gates, before any frame
+        begun = asyncio.ensure_future(self.account.begin()) if self.account else None  # its first step closes the gates, before any frame
         feeds = [group.create_task(work) for work in (*(feed.run() for feed in self._feeds), *(watch.run() for watch in self._lists.values()))]
         try:
             while not self._stop.is_set():
@@ -353,7 +414,7 @@ class Session:
                 if until_ns is not None and now >= until_ns:
                     break
                 await asyncio.sleep(TICK_S)
-            if self.account:                  # while the feed still runs: exits that are decided now need prices
+            if self.account:  # while the feed still runs: exits that are decided now need prices
                 self._stop.set()
                 self._ended = await self.account.wind_down()
         finally:
@@ -365,7 +426,7 @@ class Session:
             for feed in self._feeds:
                 feed.hang_up()
             await asyncio.wait(feeds, timeout=HANG_UP_S)
-            for left in feeds:              # one that is in the middle of connecting to a venue that does not answer
+            for left in feeds:  # one that is in the middle of connecting to a venue that does not answer
                 left.cancel()
 
     def _turn(self) -> int:
@@ -384,7 +445,7 @@ class Session:
 
     async def _housekeeping(self, progress: Callable[[Session], None] | None) -> None:
         while not self._over.is_set():
-            rows = self.pipeline.drain_audit()      # type: ignore[union-attr]
+            rows = self.pipeline.drain_audit()  # type: ignore[union-attr]
             self._journal.audit(rows)
             self._on_alarms(rows)
             if self.keeper is not None and self.pipeline is not None:
@@ -401,9 +462,11 @@ class Session:
         for row in alarms[alarms["phase"] == int(lc.Alarm.ALARM_SIDE)]:
             agree, sample = float(row["value"]), int(row["sample"])
             n, inverted = int(row["instrument"]), agree < INVERTED
-            text = (f"side check: of the last {sample} liquidations of this venue {agree:.0%} had their price on the right side of the mark price "
-                    "or fill; expected at least 90 "
-                    f"%{': sides are read the wrong way round, entries are halted until a person resumes' if inverted else ''}")
+            text = (
+                f"side check: of the last {sample} liquidations of this venue {agree:.0%} had their price on the right side of the mark price "
+                "or fill; expected at least 90 "
+                f"%{': sides are read the wrong way round, entries are halted until a person resumes' if inverted else ''}"
+            )
             symbol = self.pipeline.instruments[n].symbol if self.pipeline is not None and n >= 0 else ""
             self.halted_by = "the side check" if inverted else self.halted_by
             if self.account:
@@ -418,11 +481,11 @@ class Session:
             self._spin.stop()
         now = self.wire_clock.now_ns()
         if not self.account:
-            self.pipeline.advance(now)                   # (an account has been left as it is: nothing may be asked for that nobody sends)
+            self.pipeline.advance(now)  # (an account has been left as it is: nothing may be asked for that nobody sends)
         recorded: dict[str, Any] = {"enabled": False}
         if self._recorder is not None:
             self._recorder.mark(self.pipeline.engine.now if self.account else now, END, {})
-            whole = self._recorder.close()          # (it never raises: what it could not write it counts)
+            whole = self._recorder.close()  # (it never raises: what it could not write it counts)
             self._data_hash = _hash_of(self.folder / FRAMES)
             recorded = {"enabled": True, "whole": whole, "lines": self._recorder.written, "dropped": self._recorder.dropped}
         self._journal.audit(self.pipeline.drain_audit())
@@ -433,24 +496,42 @@ class Session:
         if self._judging is not None:
             more["judge"] = self._judging.as_dict() | {"kind": self.config.judge.kind}
         self._view.close()
-        self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency(),
-                            data_hash=self._data_hash, **more)
+        self._journal.close(
+            ended_ns=now,
+            wall_ended_ns=time.time_ns(),
+            counters=self.counters() | {"record": recorded},
+            latency=self.latency(),
+            data_hash=self._data_hash,
+            **more,
+        )
 
     def counters(self) -> dict[str, Any]:
         """Frames, events, refusals, reconnects."""
         assert self.pipeline is not None and self._feeds
         engine, sink = self.pipeline.engine, self.pipeline.sink
-        return {"frames": sink.frames, "events": engine.events, "gaps": sink.gaps, "refused": {r.name: n for r, n in engine.refused.items()},
-                "decode": dict(self.pipeline.counters), "reconnects": sum(feed.reconnects for feed in self._feeds),
-                "drops": [why for feed in self._feeds for why in feed.drops], "signals": self.signals, "venues": self.health(),
-                "quotes": self._coverage.as_dict(engine.instruments)}
+        return {
+            "frames": sink.frames,
+            "events": engine.events,
+            "gaps": sink.gaps,
+            "refused": {r.name: n for r, n in engine.refused.items()},
+            "decode": dict(self.pipeline.counters),
+            "reconnects": sum(feed.reconnects for feed in self._feeds),
+            "drops": [why for feed in self._feeds for why in feed.drops],
+            "signals": self.signals,
+            "venues": self.health(),
+            "quotes": self._coverage.as_dict(engine.instruments),
+        }
 
     def health(self) -> dict[str, Any]:
         """Each venue's feed: is it up, what its liquidations are worth (completeness), which of them stopped when, which contracts trade no more,
         connections, polls."""
         gone = {venue: {"not_trading": sorted(one.gone), "why": dict(sorted(one.gone.items()))} for venue, one in self._lists.items()}
-        return {feed.source.venue: feed.health() | {"suspect": self._silence.health(feed.source.venue) if self._silence else []}
-                | gone.get(feed.source.venue, {}) for feed in self._feeds}
+        return {
+            feed.source.venue: feed.health()
+            | {"suspect": self._silence.health(feed.source.venue) if self._silence else []}
+            | gone.get(feed.source.venue, {})
+            for feed in self._feeds
+        }
 
     @property
     def suspect(self) -> list[str]:
@@ -462,8 +543,10 @@ class Session:
         assert self.pipeline is not None
         found = self.pipeline.sink.latency()
         scale = {"step_ns": ("frame_to_step_us", 1e3), "order_ns": ("frame_to_order_us", 1e3), "delay_ns": ("feed_delay_ms", 1e6)}
-        return {name: {key: value if key == "n" else round(value / unit, 3) for key, value in found[key_ns].items()}
-                for key_ns, (name, unit) in scale.items()}
+        return {
+            name: {key: value if key == "n" else round(value / unit, 3) for key, value in found[key_ns].items()}
+            for key_ns, (name, unit) in scale.items()
+        }
 
 
 def _without_images(values: dict[str, Any]) -> dict[str, Any]:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 import liqcore as lc
 from liqcore.event import Stream
-from liqshell.run.stream_silence import BIN_NS, IMPROBABLE, Alive, Change
 from liqshell.recording.marks import Concern
-from liqshell.run.sink import PULSE_DTYPE
-from liqshell.run.venue_source import Source
 from liqshell.recording.streams import when
+from liqshell.run.sink import PULSE_DTYPE
+from liqshell.run.stream_silence import BIN_NS, IMPROBABLE, Alive, Change
+from liqshell.run.venue_source import Source
 
 LIQUIDATIONS = int(Stream.STREAM_LIQUIDATION)
-CONNECTION = "liquidations"     # of the marks that come from here
-SUSPICIONS_MAX = 100                  # suspicions that are kept for run.json
+CONNECTION = "liquidations"  # of the marks that come from here
+SUSPICIONS_MAX = 100  # suspicions that are kept for run.json
 Mark = Callable[[str, lc.FeedState, int, tuple[Concern, ...], str], None]
 _log = logging.getLogger("liqshell.live")
 
@@ -36,15 +36,15 @@ class Silence:
     def __init__(self, sources: Mapping[str, Source], instruments: Sequence[lc.Instrument], mark: Mark, alarm: Callable[[str], object]):
         self._sources = {venue: one for venue, one in sources.items() if one.adapter.liquidations}
         self._mark, self._alarm = mark, alarm
-        self._places = [n for one in self._sources.values() for n in range(one.first, one.first + len(one.symbols))]     # of the engine
+        self._places = [n for one in self._sources.values() for n in range(one.first, one.first + len(one.symbols))]  # of the engine
         self._row = {n: k for k, n in enumerate(self._places)}
         self.alive = Alive([(instruments[n].venue, instruments[n].symbol, instruments[n].asset or instruments[n].symbol) for n in self._places])
         self.suspicions: deque[dict[str, Any]] = deque(maxlen=SUSPICIONS_MAX)
         self._open: dict[int, dict[str, Any]] = {}
         self._bins: dict[int, dict[str, NDArray[np.void]]] = {}
-        self._reached = 0                                  # begin of the last bin that was judged, ns
+        self._reached = 0  # begin of the last bin that was judged, ns
         if self._places:
-            self.alive.cut(range(len(self._places)), 0, True)         # until connections come up
+            self.alive.cut(range(len(self._places)), 0, True)  # until connections come up
         for venue, one in self._sources.items():
             assert one.sink is not None
             one.sink.watch(BIN_NS, partial(self._on_bin, venue))
@@ -73,7 +73,7 @@ class Silence:
                 self._mark(change.venue, lc.FeedState.FEED_DOWN, change.since, self._concerns(change, places), CONNECTION)
             else:
                 silent_s = (change.at - change.since) / 1e9
-                for stream in (change.stream, *(change.contracts if change.whole else ())):        # streams of contracts have their places
+                for stream in (change.stream, *(change.contracts if change.whole else ())):  # streams of contracts have their places
                     self._close(stream, change.at, "an event came")
                 _log.warning("%s: liquidations of %s arrive again after %.0f min", change.venue, self._names(source, places), silent_s / 60.0)
                 self._mark(change.venue, lc.FeedState.FEED_UP, change.at, self._concerns(change, places), CONNECTION)
@@ -87,11 +87,20 @@ class Silence:
     def _raise_suspicion(self, change: Change, source: Source, places: tuple[int, ...]) -> None:
         names = self._names(source, places)
         minutes = (change.at - change.since) / 6e10
-        text = (f"liquidations of {names} have stopped: none since {when(change.since)} ({minutes:.0f} min) while trades continued. The probability "
-                f"of such a silence of this stream is below 1 in {1 / IMPROBABLE:,.0f}. No entries on it until one arrives")
+        text = (
+            f"liquidations of {names} have stopped: none since {when(change.since)} ({minutes:.0f} min) while trades continued. The probability "
+            f"of such a silence of this stream is below 1 in {1 / IMPROBABLE:,.0f}. No entries on it until one arrives"
+        )
         self._alarm(f"{change.venue}: {text}")
-        found = {"venue": change.venue, "symbols": [source.symbols[n - source.first] for n in places], "since": change.since, "at": change.at,
-                 "until": None, "ended": "", "text": text}
+        found = {
+            "venue": change.venue,
+            "symbols": [source.symbols[n - source.first] for n in places],
+            "since": change.since,
+            "at": change.at,
+            "until": None,
+            "ended": "",
+            "text": text,
+        }
         self._open[change.stream] = found
         self.suspicions.append(found)
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-READS = 8               # of each socket in one turn of the loop; timers and everything else wait that long, some microseconds
+READS = 8  # of each socket in one turn of the loop; timers and everything else wait that long, some microseconds
 
 
 class Spin:
@@ -22,7 +22,7 @@ class Spin:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._readers: dict[Any, tuple[Any, Callable[[], None]]] = {}       # by transport: its socket, what the loop itself would call
+        self._readers: dict[Any, tuple[Any, Callable[[], None]]] = {}  # by transport: its socket, what the loop itself would call
 
     def start(self) -> None:
         """Only once connections stand: a spinning loop starves the threads that resolve names."""

@@ -22,34 +22,34 @@ from liqshell.errors import ConfigError, VenueError
 from liqshell.gateway.ownership import Ownership, mode_fault, ownership
 from liqshell.live.judging import refuse_unanswered
 from liqshell.live.opening import refuse_unsafe
+from liqshell.rest import paged, walk_async
 from liqshell.state.folder import StateFolder
 from liqshell.state.prefix import is_ours
-from liqshell.rest import paged, walk_async
-from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit import rest_requests as bybit_rest
-from liqshell.venues.bybit.rest_responses import AccountInfo, KeyInfo, Parsed
-from liqshell.venues.outcome import Asked, Outcome
+from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.rest_responses import AccountInfo, KeyInfo, Parsed
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Position, Wallet
 
 T = TypeVar("T")
-Ask = Callable[[Request, int], Awaitable[tuple[int, bytes, str]]]      # and the number of the try -> HTTP status (0 = no answer), body, why not
-AT_ONCE = 4                         # questions that are out together
-TRY_PAUSE_S = 0.05                  # twice that before the second try, four times before the third
-LASTING = (Outcome.FATAL, Outcome.REJECTED)             # asked again, the venue says the same
-NAMES_MAX = 20                      # contracts with a position that the state folder does not know, of which orders are asked for
-PATIENCE_S = 300.0                  # of a start with what can change, unless --start-patience says otherwise
-CLASSIC = 1                         # status of an account that is no unified one
+Ask = Callable[[Request, int], Awaitable[tuple[int, bytes, str]]]  # and the number of the try -> HTTP status (0 = no answer), body, why not
+AT_ONCE = 4  # questions that are out together
+TRY_PAUSE_S = 0.05  # twice that before the second try, four times before the third
+LASTING = (Outcome.FATAL, Outcome.REJECTED)  # asked again, the venue says the same
+NAMES_MAX = 20  # contracts with a position that the state folder does not know, of which orders are asked for
+PATIENCE_S = 300.0  # of a start with what can change, unless --start-patience says otherwise
+CLASSIC = 1  # status of an account that is no unified one
 
 
 class Effect(IntEnum):
     """Of a finding on a live start."""
 
     GO = 0
-    READ_ONLY = 1                   # its contract is not traded, everything else is
-    HALTED = 2                      # nothing enters until a person resumes; open trades of ours go on
-    WAIT = 3                        # asked again, for as long as --start-patience allows; open trades of ours are supervised meanwhile
+    READ_ONLY = 1  # its contract is not traded, everything else is
+    HALTED = 2  # nothing enters until a person resumes; open trades of ours go on
+    WAIT = 3  # asked again, for as long as --start-patience allows; open trades of ours are supervised meanwhile
     END = 4
 
 
@@ -77,19 +77,20 @@ class AccountFacts:
     account: AccountInfo | None = None
     wallet: Wallet | None = None
     positions: tuple[Position, ...] | None = None
-    modes: dict[str, tuple[Position, ...]] | None = field(default_factory=dict)       # rows of one symbol, flat ones included; None = not asked
+    modes: dict[str, tuple[Position, ...]] | None = field(default_factory=dict)  # rows of one symbol, flat ones included; None = not asked
     state: StateFolder | None = None
-    unsafe: ConfigError | None = None                   # why nothing signed may leave for [feed]'s addresses
+    unsafe: ConfigError | None = None  # why nothing signed may leave for [feed]'s addresses
     missing: dict[str, str] = field(default_factory=dict)
     lasting: set[str] = field(default_factory=set)
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)     # ids of orders and executions of what is held and the folder does not know
-    clocks: set[str] = field(default_factory=set)              # names of `missing` for which our time stamp was refused
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # ids of orders and executions of what is held and the folder does not know
+    clocks: set[str] = field(default_factory=set)  # names of `missing` for which our time stamp was refused
     codes: dict[str, int] = field(default_factory=dict)
-    instruments: dict[str, Instrument] = field(default_factory=dict)    # of the venue's list, where it was looked at without a start
-    closed: dict[str, str] = field(default_factory=dict)       # connections that could not be opened, and why, where they were tried without a start
+    instruments: dict[str, Instrument] = field(default_factory=dict)  # of the venue's list, where it was looked at without a start
+    closed: dict[str, str] = field(default_factory=dict)  # connections that could not be opened, and why, where they were tried without a start
 
 
 # ---- the questions
+
 
 async def ask_account(facts: AccountFacts, ask: Ask, symbols: Sequence[str], tries: int = 1) -> None:
     """Everything of an account that decides a start, into `facts`, but what has been answered. The modes only of so many contracts as a venue lets
@@ -108,7 +109,7 @@ async def ask_account(facts: AccountFacts, ask: Ask, symbols: Sequence[str], tri
             number += 1
             if verdict.outcome not in (Outcome.LATER, Outcome.UNKNOWN) or number >= tries:
                 break
-            await asyncio.sleep(TRY_PAUSE_S * 2 ** number)
+            await asyncio.sleep(TRY_PAUSE_S * 2**number)
         facts.missing[name] = why or (f"{verdict.code} {verdict.message}" if verdict.code > 0 else found.reason or verdict.message)
         if verdict.outcome in LASTING:
             facts.lasting.add(name)
@@ -121,9 +122,10 @@ async def ask_account(facts: AccountFacts, ask: Ask, symbols: Sequence[str], tri
         return (await one(name, request, parse)).value
 
     async def every() -> tuple[Position, ...] | None:
-        found = await walk_async(paged(lambda cursor: bybit_rest.positions(cursor=cursor)),
-                                 lambda request: one("positions", request, answers.parse_positions))
-        if found.reason:            # (what a page lacked has been said)
+        found = await walk_async(
+            paged(lambda cursor: bybit_rest.positions(cursor=cursor)), lambda request: one("positions", request, answers.parse_positions)
+        )
+        if found.reason:  # (what a page lacked has been said)
             facts.missing["positions"] = found.reason
         return found.value
 
@@ -165,8 +167,11 @@ async def ask_account(facts: AccountFacts, ask: Ask, symbols: Sequence[str], tri
 def _unexplained(facts: AccountFacts, symbols: Sequence[str]) -> list[str]:
     """Contracts with a position that the state folder does not have so, and of which nobody has been asked for yet."""
     believed: Mapping[str, float] = facts.state.believed if facts.state else {}
-    odd = [p.symbol for p in facts.positions or () if p.qty and abs(believed.get(p.symbol, 0.0) - p.side * p.qty) > 1e-9 * p.qty
-           and (not symbols or p.symbol in symbols)]
+    odd = [
+        p.symbol
+        for p in facts.positions or ()
+        if p.qty and abs(believed.get(p.symbol, 0.0) - p.side * p.qty) > 1e-9 * p.qty and (not symbols or p.symbol in symbols)
+    ]
     return [symbol for symbol in odd[:NAMES_MAX] if symbol not in facts.names]
 
 
@@ -176,18 +181,28 @@ def _asked(name: str) -> bool:
 
 # ---- the decision
 
+
 def decide(config: Config, facts: AccountFacts) -> list[Finding]:
     """What a live start makes of it, in the order in which it is looked at."""
     out = _config(config) + _state(facts) + _trades(config, facts) + _venue(config, facts)
     if not facts.with_keys:
-        return [*out, Finding("keys", Effect.END, "no API key: the account is not checked",
-                              "Set LIQCORE_API_KEY and LIQCORE_API_SECRET, or use the keyring; on paper none is needed")]
+        return [
+            *out,
+            Finding(
+                "keys",
+                Effect.END,
+                "no API key: the account is not checked",
+                "Set LIQCORE_API_KEY and LIQCORE_API_SECRET, or use the keyring; on paper none is needed",
+            ),
+        ]
     return out + _key(facts) + _money(facts) + _modes(config, facts) + _positions(config, facts) + _connections(facts)
 
 
 def _connections(facts: AccountFacts) -> list[Finding]:
-    return [Finding("connections", Effect.WAIT, f"{name} cannot be opened: {why}", "Correct [feed] environment and ws, or the network")
-            for name, why in facts.closed.items()]
+    return [
+        Finding("connections", Effect.WAIT, f"{name} cannot be opened: {why}", "Correct [feed] environment and ws, or the network")
+        for name, why in facts.closed.items()
+    ]
 
 
 def effect_of(findings: Sequence[Finding]) -> Effect:
@@ -221,11 +236,18 @@ def _missing(facts: AccountFacts, name: str, id: str, text: str, action: str = "
     """A question without a usable answer."""
     why = facts.missing.get(name, "no answer")
     if name in facts.clocks:
-        return Finding(id, Effect.WAIT, f"our clock differs from the venue's: {why}", "Set this machine's clock (NTP)", symbol,
-                       code=facts.codes.get(name, 0))
+        return Finding(
+            id, Effect.WAIT, f"our clock differs from the venue's: {why}", "Set this machine's clock (NTP)", symbol, code=facts.codes.get(name, 0)
+        )
     lasting = name in facts.lasting
-    return Finding(id, Effect.END if lasting else Effect.WAIT, f"{text}: {why}", action or "Try again" if lasting else "Try again in a while", symbol,
-                   code=facts.codes.get(name, 0))
+    return Finding(
+        id,
+        Effect.END if lasting else Effect.WAIT,
+        f"{text}: {why}",
+        action or "Try again" if lasting else "Try again in a while",
+        symbol,
+        code=facts.codes.get(name, 0),
+    )
 
 
 def _config(config: Config) -> list[Finding]:
@@ -247,8 +269,9 @@ def _venue(config: Config, facts: AccountFacts) -> list[Finding]:
     for symbol in config.feed.named:
         name = f"instruments.{symbol}"
         if name in facts.missing:
-            found.append(Finding("symbols", Effect.END if name in facts.lasting else Effect.WAIT, facts.missing[name],
-                                 "Remove it from [feed] symbols", symbol))
+            found.append(
+                Finding("symbols", Effect.END if name in facts.lasting else Effect.WAIT, facts.missing[name], "Remove it from [feed] symbols", symbol)
+            )
     return found
 
 
@@ -262,20 +285,53 @@ def _state(facts: AccountFacts) -> list[Finding]:
     if state.fault:
         out.append(Finding("state", Effect.END, f"{state.path}: {state.fault}", "Look at the account at the venue, then move the file aside"))
     if state.killed:
-        out.append(Finding("state", Effect.END, f"{state.path}: the kill switch is on ({state.killed})",
-                           "Look at the account at the venue, then lift it: liqcore kill --lift"))
+        out.append(
+            Finding(
+                "state",
+                Effect.END,
+                f"{state.path}: the kill switch is on ({state.killed})",
+                "Look at the account at the venue, then lift it: liqcore kill --lift",
+            )
+        )
     if state.running:
-        out.append(Finding("state", Effect.END, f"{state.path}: a live process is running ({state.running}); a second one cannot start",
-                           "Stop it first, or let it run"))
+        out.append(
+            Finding(
+                "state",
+                Effect.END,
+                f"{state.path}: a live process is running ({state.running}); a second one cannot start",
+                "Stop it first, or let it run",
+            )
+        )
     if state.halted:
-        out.append(Finding("state", Effect.HALTED, f"{state.path}: halted by {state.halted}, also after a restart: open trades continue, entries "
-                           "are blocked", "Find the cause, then resume: liqcore live ... --resume", warn=True))
+        out.append(
+            Finding(
+                "state",
+                Effect.HALTED,
+                f"{state.path}: halted by {state.halted}, also after a restart: open trades continue, entries are blocked",
+                "Find the cause, then resume: liqcore live ... --resume",
+                warn=True,
+            )
+        )
     if state.damaged:
-        out.append(Finding("state", Effect.GO, f"{state.path}: damaged parts of the kill switch: {'; '.join(state.damaged)}",
-                           "Find the cause of the damage; the next start repairs the pages", warn=True))
+        out.append(
+            Finding(
+                "state",
+                Effect.GO,
+                f"{state.path}: damaged parts of the kill switch: {'; '.join(state.damaged)}",
+                "Find the cause of the damage; the next start repairs the pages",
+                warn=True,
+            )
+        )
     if not state.imaged:
-        out.append(Finding("state", Effect.GO, f"{state.path}: no state image, so the open trades of earlier runs are not known",
-                           "Look at the account at the venue", warn=True))
+        out.append(
+            Finding(
+                "state",
+                Effect.GO,
+                f"{state.path}: no state image, so the open trades of earlier runs are not known",
+                "Look at the account at the venue",
+                warn=True,
+            )
+        )
     return out or [Finding("state", Effect.GO, f"{state.path}: whole; {len(state.believed)} open positions known")]
 
 
@@ -286,17 +342,35 @@ def _trades(config: Config, facts: AccountFacts) -> list[Finding]:
     for trade in facts.state.trades if facts.state and not config.feed.whole else ():
         unit = facts.instruments.get(trade.symbol)
         if trade.symbol not in symbols:
-            out.append(Finding("state", Effect.END, "it has an open trade and is not configured", "Add it to [feed] symbols until the trade has "
-                               "ended, or close it at the venue and with `liqcore kill --flatten`", trade.symbol))
+            out.append(
+                Finding(
+                    "state",
+                    Effect.END,
+                    "it has an open trade and is not configured",
+                    "Add it to [feed] symbols until the trade has ended, or close it at the venue and with `liqcore kill --flatten`",
+                    trade.symbol,
+                )
+            )
         elif symbols.index(trade.symbol) != trade.number:
-            out.append(Finding("state", Effect.END, f"it has an open trade as number {trade.number} of [feed] symbols, and is now number "
-                               f"{symbols.index(trade.symbol)}", "Order ids contain the number: add new symbols at the end until the trade has "
-                                                                 "ended",
-                               trade.symbol))
+            out.append(
+                Finding(
+                    "state",
+                    Effect.END,
+                    f"it has an open trade as number {trade.number} of [feed] symbols, and is now number {symbols.index(trade.symbol)}",
+                    "Order ids contain the number: add new symbols at the end until the trade has ended",
+                    trade.symbol,
+                )
+            )
         elif unit is not None and (Decimal(trade.tick), Decimal(trade.lot)) != (Decimal(unit.tick_size), Decimal(unit.lot_size)):
-            out.append(Finding("state", Effect.END, "it has an open trade, and the venue has since changed its tick or "
-                                                    "lot", "Close the trade at the "
-                               "venue or with `liqcore kill --flatten`, then move the image out of the folder", trade.symbol))
+            out.append(
+                Finding(
+                    "state",
+                    Effect.END,
+                    "it has an open trade, and the venue has since changed its tick or lot",
+                    "Close the trade at the venue or with `liqcore kill --flatten`, then move the image out of the folder",
+                    trade.symbol,
+                )
+            )
     return out
 
 
@@ -304,18 +378,37 @@ def _key(facts: AccountFacts) -> list[Finding]:
     key = facts.key
     if key is None:
         lasting = "key" in facts.lasting
-        return [_missing(facts, "key", "keys", "the venue does not accept the key" if lasting else "the venue does not tell the rights of the key",
-                         "Is it complete, of this environment and not expired, and may this address use it?")]
+        return [
+            _missing(
+                facts,
+                "key",
+                "keys",
+                "the venue does not accept the key" if lasting else "the venue does not tell the rights of the key",
+                "Is it complete, of this environment and not expired, and may this address use it?",
+            )
+        ]
     out = []
     if key.may_withdraw:
-        out.append(Finding("keys.withdraw", Effect.END, "this key may withdraw money; a trading program does not need that",
-                           "Create a key without that right, and delete this one"))
+        out.append(
+            Finding(
+                "keys.withdraw",
+                Effect.END,
+                "this key may withdraw money; a trading program does not need that",
+                "Create a key without that right, and delete this one",
+            )
+        )
     else:
         out.append(Finding("keys.withdraw", Effect.GO, "the key may not withdraw"))
     if not key.may_trade:
         why = "it is read-only" if key.read_only else "it has no right to orders and positions of contracts"
-        out.append(Finding("keys.trade", Effect.END, f"this key may not trade: {why}",
-                           "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else"))
+        out.append(
+            Finding(
+                "keys.trade",
+                Effect.END,
+                f"this key may not trade: {why}",
+                "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else",
+            )
+        )
     else:
         out.append(Finding("keys.trade", Effect.GO, "the key may trade contracts"))
     return out
@@ -331,16 +424,31 @@ def _money(facts: AccountFacts) -> list[Finding]:
     else:
         mode_name = {"REGULAR_MARGIN": "cross margin", "ISOLATED_MARGIN": "isolated margin", "PORTFOLIO_MARGIN": "portfolio margin"}
         odd = account.margin not in ("REGULAR_MARGIN", "ISOLATED_MARGIN")
-        out.append(Finding("account", Effect.GO, f"unified account, {mode_name.get(account.margin, account.margin)}"
-                           + ("; liqcore does not support it" if odd else ""), "Use cross or isolated margin" if odd else "", warn=odd))
+        out.append(
+            Finding(
+                "account",
+                Effect.GO,
+                f"unified account, {mode_name.get(account.margin, account.margin)}" + ("; liqcore does not support it" if odd else ""),
+                "Use cross or isolated margin" if odd else "",
+                warn=odd,
+            )
+        )
     if wallet is None:
         return [*out, _missing(facts, "wallet", "wallet", "the wallet cannot be read")]
     text = f"equity {wallet.equity:,.2f}, available {wallet.available:,.2f}"
     if wallet.equity <= 0.0:
         return [*out, Finding("wallet", Effect.END, f"{text}: the account is empty", "Deposit, or use another account")]
     empty = wallet.available <= 0.0
-    return [*out, Finding("wallet", Effect.GO, text + (": the venue will refuse every entry" if empty else ""),
-                          "Deposit, or use another account" if empty else "", warn=empty)]
+    return [
+        *out,
+        Finding(
+            "wallet",
+            Effect.GO,
+            text + (": the venue will refuse every entry" if empty else ""),
+            "Deposit, or use another account" if empty else "",
+            warn=empty,
+        ),
+    ]
 
 
 def _modes(config: Config, facts: AccountFacts) -> list[Finding]:
@@ -363,10 +471,18 @@ def _positions(config: Config, facts: AccountFacts) -> list[Finding]:
     held = [p for p in facts.positions if p.side and p.qty > 0.0]
     names = {p.symbol for p in held}
     out = [_position(config, facts, p, believed.get(p.symbol, 0.0), p.symbol in entering) for p in held]
-    out += [Finding("positions", Effect.GO, f"the state folder has {qty:g}, the venue has no position: a start asks for the executions that closed "
-                                            "it",
-                    "Nothing, or look at the account at the venue", symbol, warn=True)
-            for symbol, qty in believed.items() if symbol not in names and qty]
+    out += [
+        Finding(
+            "positions",
+            Effect.GO,
+            f"the state folder has {qty:g}, the venue has no position: a start asks for the executions that closed it",
+            "Nothing, or look at the account at the venue",
+            symbol,
+            warn=True,
+        )
+        for symbol, qty in believed.items()
+        if symbol not in names and qty
+    ]
     return out or [Finding("positions", Effect.GO, "no positions")]
 
 
@@ -386,23 +502,38 @@ def _position(config: Config, facts: AccountFacts, p: Position, belief: float, e
     text = f"{'long' if p.side > 0 else 'short'} {p.qty:g} at {p.entry:g}{bare}"
     venue = p.side * p.qty
     if abs(belief - venue) <= 1e-9 * p.qty:
-        return found(Effect.GO, ", as in the state folder; a live start continues with it" + ("and sets its stop at once" if bare else ""),
-                     "Nothing, or set its stop at the venue" if bare else "", bool(bare))
+        return found(
+            Effect.GO,
+            ", as in the state folder; a live start continues with it" + ("and sets its stop at once" if bare else ""),
+            "Nothing, or set its stop at the venue" if bare else "",
+            bool(bare),
+        )
     if p.symbol not in config.feed.symbols:
-        return found(Effect.GO, ". The contract is not configured: the position is left alone, but uses the same "
-                                "margin", "Use a sub-account for liqcore alone")
+        return found(
+            Effect.GO, ". The contract is not configured: the position is left alone, but uses the same margin", "Use a sub-account for liqcore alone"
+        )
     if ownership(venue, belief, (belief > 0) - (belief < 0)) == Ownership.LESS:
-        return found(Effect.GO, f", {belief:g} in the state folder: a start asks for the executions that reduced it",
-                     "Look at the account at the venue")
+        return found(
+            Effect.GO, f", {belief:g} in the state folder: a start asks for the executions that reduced it", "Look at the account at the venue"
+        )
     if entering:
-        return found(Effect.GO, f", {belief:g} in the state folder, which has a working entry: a start asks the venue for its result and continues "
-                                "with it",
-                     "Look at the account at the venue")
+        return found(
+            Effect.GO,
+            f", {belief:g} in the state folder, which has a working entry: a start asks the venue for its result and continues with it",
+            "Look at the account at the venue",
+        )
     if f"names.{p.symbol}" in facts.missing:
         return _missing(facts, f"names.{p.symbol}", "positions", text + ": who opened it", symbol=p.symbol)
     if _lost(facts, p.symbol):
-        return found(Effect.HALTED, f", {belief:g} in the state folder: the state folder of this name that opened it is lost. No contract has "
-                     "entries until the positions agree and a person resumes",
-                     f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}")
-    return found(Effect.READ_ONLY, f", {belief:g} in the state folder: liqcore did not open it. Its contract is read-only until the position is "
-                 "closed or adopted; the others trade", f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}")
+        return found(
+            Effect.HALTED,
+            f", {belief:g} in the state folder: the state folder of this name that opened it is lost. No contract has "
+            "entries until the positions agree and a person resumes",
+            f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}",
+        )
+    return found(
+        Effect.READ_ONLY,
+        f", {belief:g} in the state folder: liqcore did not open it. Its contract is read-only until the position is "
+        "closed or adopted; the others trade",
+        f"Close it, or adopt it: liqcore live ... --live --adopt {p.symbol}",
+    )

@@ -16,22 +16,22 @@ import numpy as np
 import picows
 
 from liqshell.clock import NS
-from liqshell.run.sink import ConnectionSink
-from liqshell.venues.adapter import Connection, Subscription
-from liqshell.venues.frames import Frame, FrameKind
 from liqshell.live.spin import Spin
-from liqshell.run.venue_source import Source
 from liqshell.recording.frames import FrameTap
 from liqshell.run.feed_listener import EventSink, FeedListener, WireClock
+from liqshell.run.sink import ConnectionSink
+from liqshell.run.venue_source import Source
+from liqshell.venues.adapter import Connection, Subscription
+from liqshell.venues.frames import Frame, FrameKind
 
 ACK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
-RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
-PROTOCOL_PING_S = 15.0          # where the venue has no heartbeat of its own
-LIFE_SHARE = (0.9, 0.05)        # of the age at which the venue closes a connection: leave before, not all at once
-ASKED_MAX = 2                   # times for a subscription that is not answered while others are
+RECONNECT_S = (0.2, 30.0)  # first and longest pause, with full jitter
+PROTOCOL_PING_S = 15.0  # where the venue has no heartbeat of its own
+LIFE_SHARE = (0.9, 0.05)  # of the age at which the venue closes a connection: leave before, not all at once
+ASKED_MAX = 2  # times for a subscription that is not answered while others are
 TURN_S = 0.05
-DOUBTS = 2                      # looks in a row at which others speak and it does not: after a pause of our own some sockets are read first
+DOUBTS = 2  # looks in a row at which others speak and it does not: after a pause of our own some sockets are read first
 _log = logging.getLogger("liqshell.live")
 
 
@@ -91,13 +91,13 @@ class Stream:
         self.ts_last = 0
         self.refused: set[str] = set()
         self._feed, self._connection, self._tap, self._sink = feed, connection, tap, sink
-        self._waiting: dict[str, Subscription] = {}      # acknowledgements that have not come
-        self._asked: Counter[str] = Counter()            # how often for each
+        self._waiting: dict[str, Subscription] = {}  # acknowledgements that have not come
+        self._asked: Counter[str] = Counter()  # how often for each
         self._to_send: list[Subscription] = []
         self._lost = asyncio.Event()
         self._why = ""
         self._listener: FeedListener | None = None
-        self._others = self._seen = 0                    # events of the general parser; all events when it was looked at last
+        self._others = self._seen = 0  # events of the general parser; all events when it was looked at last
 
     @property
     def frames(self) -> int:
@@ -124,10 +124,11 @@ class Stream:
             self._why = ""
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True, max_redirects=0,
-                                                                  ssl_context=feed.tls if url.startswith("wss:") else None)
+                    transport, listener = await picows.ws_connect(
+                        self._make_listener, url, enable_auto_pong=True, max_redirects=0, ssl_context=feed.tls if url.startswith("wss:") else None
+                    )
                 if not isinstance(listener, FeedListener):
-                    raise ConnectionResetError("closed right after the handshake")       # picows has dropped the listener by then
+                    raise ConnectionResetError("closed right after the handshake")  # picows has dropped the listener by then
                 if feed.spin is not None:
                     feed.spin.watch(transport)
                     feed.spin.start()
@@ -152,8 +153,15 @@ class Stream:
     def _make_listener(self) -> FeedListener:
         source = self._feed.source
         assert self._sink is not None
-        return FeedListener(source.decoder.scan, self._sink, self._on_other, tap=self._tap, clock=self._feed.clock, on_control=self._on_control,
-                            on_disconnected=lambda transport: self._lost.set())
+        return FeedListener(
+            source.decoder.scan,
+            self._sink,
+            self._on_other,
+            tap=self._tap,
+            clock=self._feed.clock,
+            on_control=self._on_control,
+            on_disconnected=lambda transport: self._lost.set(),
+        )
 
     async def _stay(self, transport: picows.WSTransport, listener: FeedListener) -> bool:
         """Subscribe and stay until the connection is lost, silent, old, or the run ends. True if it was good for anything."""
@@ -181,7 +189,7 @@ class Stream:
                 good, self.up = True, received or not self._sure
                 if self.up:
                     if self._sink is not None and not self._sure:
-                        self._sink.gap_ns = 0       # all that was sure has been refused: silence says nothing
+                        self._sink.gap_ns = 0  # all that was sure has been refused: silence says nothing
                     feed.changed(self)
             elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
                 asked = now
@@ -204,7 +212,7 @@ class Stream:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), TURN_S)
         if not self._why:
-            self._look(listener)       # not after a silence: what came while we hang up would hide it
+            self._look(listener)  # not after a silence: what came while we hang up would hide it
         if feed.spin is not None:
             feed.spin.forget(transport)
         transport.disconnect()
@@ -275,7 +283,7 @@ class Stream:
 
     def _ask_again(self, refused: Frame) -> None:
         """What a refusal leaves: the venue may refuse a whole request for one unknown name in it."""
-        named = [name for name in refused.acks if name in self._waiting]        # the venue may spell what it refuses in a way of its own
+        named = [name for name in refused.acks if name in self._waiting]  # the venue may spell what it refuses in a way of its own
         hit = {id(one): one for name, one in self._waiting.items() if (name in named if named else one.id and one.id == refused.req_id)}
         for name in named or [name for one in hit.values() for name in one.acks]:
             self._waiting.pop(name, None)

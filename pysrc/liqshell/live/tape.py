@@ -24,22 +24,22 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.event import Stream
+from liqshell.config.sections import ALL, FeedConfig
 from liqshell.errors import ConfigError
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import DOLLARS, ListWatch, choose, fetch_list
 from liqshell.live.stream import Tee
-from liqshell.config.sections import ALL, FeedConfig
+from liqshell.live.venue_clock import venue_clock
+from liqshell.run.feed_listener import WireClock
 from liqshell.run.sink import LiveSink
 from liqshell.run.venue_source import Source, feeds_of
 from liqshell.transport import tls_context
-from liqshell.live.venue_clock import venue_clock
 from liqshell.venues.adapter import InstrumentPage
 from liqshell.venues.adapters import ADAPTERS, adapter_of
-from liqshell.run.feed_listener import WireClock
 
-QUEUE = 10_000                   # events that wait for a slow reader
+QUEUE = 10_000  # events that wait for a slow reader
 HANG_UP_S = 1.5
-TICK_S = 0.1                     # of the deadlines of detection: the end of a cascade is a silence
+TICK_S = 0.1  # of the deadlines of detection: the end of a cascade is a silence
 LIQUIDATION = int(lc.Kind.LIQUIDATION)
 _log = logging.getLogger("liqshell.live")
 
@@ -86,13 +86,23 @@ class _Group:
 
     def __init__(self, events: Events, feed: FeedConfig, clock: WireClock, speed: float, page: InstrumentPage, found: Sequence[lc.Instrument]):
         self.events, self.feed, self.clock, self.found, self.quotes = events, feed, clock, found, page.quotes
-        spec, = feeds_of(found, speed)
+        (spec,) = feeds_of(found, speed)
         self.engine = lc.Engine(found)
         self.sink = LiveSink(self.engine, spec["gap_ns"], self._signals if events.signals else None)
         self.source = Source(spec, [one.symbol for one in found], self.sink, True)
         self.completeness = self.source.adapter.completeness.name.removeprefix("COMPLETENESS_")
-        self.venue_feed = VenueFeed(feed, self.source, clock, speed, tls_context(feed.ca, feed.rest_url, feed.ws_url), None, self._mark,
-                                    events.ended, only=int(Stream.STREAM_LIQUIDATION), tee=partial(Tee, see=self._see))
+        self.venue_feed = VenueFeed(
+            feed,
+            self.source,
+            clock,
+            speed,
+            tls_context(feed.ca, feed.rest_url, feed.ws_url),
+            None,
+            self._mark,
+            events.ended,
+            only=int(Stream.STREAM_LIQUIDATION),
+            tee=partial(Tee, see=self._see),
+        )
 
     def _mark(self, state: lc.FeedState, ts_event: int, ts_recv: int | None, concerns: Any, connection: str) -> None:
         self.source.feed(state, ts_event, self.clock.now_ns() if ts_recv is None else ts_recv, concerns)
@@ -101,17 +111,32 @@ class _Group:
         for row in rows[rows["kind"] == LIQUIDATION]:
             one = self.found[int(row["instrument"])]
             price, qty, stated = float(row["price"]), float(f"{row['qty'] * one.multiplier:.12g}"), float(row["aux_price"])
-            if stated > 0.0:                 # an inverse contract is worth dollars, not base units
+            if stated > 0.0:  # an inverse contract is worth dollars, not base units
                 qty = stated / price
             usd = round(price * qty, 2) if self.quotes.get(one.symbol) in DOLLARS else math.nan
-            self.events.put(Liquidation(int(row["ts_recv"]), int(row["ts_event"]), one.venue, one.symbol, one.asset, lc.Side(int(row["side"])).name,
-                                        price, qty, usd, self.completeness))
+            self.events.put(
+                Liquidation(
+                    int(row["ts_recv"]),
+                    int(row["ts_event"]),
+                    one.venue,
+                    one.symbol,
+                    one.asset,
+                    lc.Side(int(row["side"])).name,
+                    price,
+                    qty,
+                    usd,
+                    self.completeness,
+                )
+            )
 
     def _signals(self, signals: tuple[lc.Signal, ...]) -> None:
         for one in signals:
             of = self.found[one.instrument]
-            self.events.put(Cascade(one.ts, of.venue, of.symbol, of.asset, one.side.name, one.phase.name, one.notional, one.count, one.threshold,
-                                    self.completeness))
+            self.events.put(
+                Cascade(
+                    one.ts, of.venue, of.symbol, of.asset, one.side.name, one.phase.name, one.notional, one.count, one.threshold, self.completeness
+                )
+            )
 
     def tick(self) -> None:
         """Serve deadlines."""
@@ -182,8 +207,19 @@ class Events:
         out: dict[str, dict[str, Any]] = {}
         for group in self._groups:
             found = group.venue_feed.health()
-            one = out.setdefault(group.feed.venue, {"up": True, "contracts": 0, "connections": 0, "frames": 0, "reconnects": 0, "drops": [],
-                                                    "refused": [], "completeness": group.completeness})
+            one = out.setdefault(
+                group.feed.venue,
+                {
+                    "up": True,
+                    "contracts": 0,
+                    "connections": 0,
+                    "frames": 0,
+                    "reconnects": 0,
+                    "drops": [],
+                    "refused": [],
+                    "completeness": group.completeness,
+                },
+            )
             one["up"] &= found["up"]
             one["contracts"] += found["symbols"]
             one["connections"] += len(found["connections"])
@@ -230,8 +266,11 @@ class Events:
         for name in () if self._symbols == (ALL,) else self._symbols:
             if name not in names:
                 near = difflib.get_close_matches(name, sorted(names), 1)
-                raise ConfigError(f"symbols: {name!r}", f"{', '.join(feed.venue for feed in self._feeds)}: no such contract or asset",
-                                  f"such as {near[0]!r}" if near else "")
+                raise ConfigError(
+                    f"symbols: {name!r}",
+                    f"{', '.join(feed.venue for feed in self._feeds)}: no such contract or asset",
+                    f"such as {near[0]!r}" if near else "",
+                )
 
     async def _wanted(self, feed: FeedConfig, page: InstrumentPage) -> list[lc.Instrument]:
         if feed.every:
@@ -241,8 +280,12 @@ class Events:
     async def _open(self, feed: FeedConfig, page: InstrumentPage) -> None:
         found = await self._wanted(feed, page)
         if not found:
-            raise ConfigError(f"symbols of {feed.venue}", f"none of its {len(page.instruments)} contracts is named",
-                              "one at least: its own name of a contract, an asset such as 'BTC', or 'all'", "Remove the venue")
+            raise ConfigError(
+                f"symbols of {feed.venue}",
+                f"none of its {len(page.instruments)} contracts is named",
+                "one at least: its own name of a contract, an asset such as 'BTC', or 'all'",
+                "Remove the venue",
+            )
         clock, _ = await venue_clock(feed.rest_url, tls_context(feed.ca, feed.rest_url), waiting=True)
         wire = WireClock(clock.speed, clock.market_ns, clock.wall_ns) if clock else WireClock()
         speed = clock.speed if clock else 1.0
@@ -250,8 +293,11 @@ class Events:
 
         def changed(gone: dict[str, str], back: list[str], new: InstrumentPage) -> None:
             if gone or back:
-                _log.warning("%s: %s", feed.venue, "; ".join(f"{', '.join(names)} {what}" for names, what in ((gone, "trade no more"),
-                                                                                                          (back, "trade again")) if names))
+                _log.warning(
+                    "%s: %s",
+                    feed.venue,
+                    "; ".join(f"{', '.join(names)} {what}" for names, what in ((gone, "trade no more"), (back, "trade again")) if names),
+                )
             if new.instruments and not feed.min_turnover_usd:
                 self._start(self._listed(feed, wire, speed, new, watch))
 
@@ -284,9 +330,20 @@ class Events:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def stream(venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "binance", "okx"), *, symbols: str | Iterable[str] = ALL,
-           exclude: Iterable[str] = (), quote: str = "", min_turnover_usd: float = 0.0, min_usd: float = 0.0, side: str | None = None,
-           signals: bool = False, environment: str = "mainnet", queue: int = QUEUE, list_every_s: float = 300.0) -> Events:
+def stream(
+    venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "binance", "okx"),
+    *,
+    symbols: str | Iterable[str] = ALL,
+    exclude: Iterable[str] = (),
+    quote: str = "",
+    min_turnover_usd: float = 0.0,
+    min_usd: float = 0.0,
+    side: str | None = None,
+    signals: bool = False,
+    environment: str = "mainnet",
+    queue: int = QUEUE,
+    list_every_s: float = 300.0,
+) -> Events:
     """The liquidations of these venues from now on: an asynchronous context manager whose value is an asynchronous iterator of Liquidation, with
     signals=True of Cascade, too. ConfigError for what cannot be meant, here or at the start.
 
@@ -295,7 +352,7 @@ def stream(venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "bi
     usd is not known does not pass. side: "long" or "short". queue: events that wait for the reader; of a full queue the oldest is dropped and
     counted. list_every_s: how often the lists of contracts are looked at; new ones are taken in (not with min_turnover_usd).
     """
-    places = dict(venues) if isinstance(venues, Mapping) else {name: ("", "") for name in ((venues,) if isinstance(venues, str) else venues)}
+    places = dict(venues) if isinstance(venues, Mapping) else dict.fromkeys((venues,) if isinstance(venues, str) else venues, ("", ""))
     names = tuple(dict.fromkeys((symbols,) if isinstance(symbols, str) else symbols))
     if not places:
         raise ConfigError("venues", "none", f"one of {', '.join(ADAPTERS)} at least")
@@ -316,10 +373,26 @@ def stream(venues: Iterable[str] | Mapping[str, tuple[str, str]] = ("bybit", "bi
         except ValueError as why:
             raise ConfigError("venues", str(why)) from None
         if not venue.liquidations:
-            raise ConfigError(f"venues: {name!r}", "it has no public feed of liquidations", "a venue with such a feed",
-                              "Remove it; `liqcore record` records its other data")
+            raise ConfigError(
+                f"venues: {name!r}",
+                "it has no public feed of liquidations",
+                "a venue with such a feed",
+                "Remove it; `liqcore record` records its other data",
+            )
         if not rest and environment not in venue.environments:
             raise ConfigError("environment", f"found {environment!r}", f"one of {', '.join(venue.environments)} at {venue.venue}")
-        feeds.append(FeedConfig(venue=venue.venue, environment=environment, rest=rest, ws=ws, symbols=names, exclude=tuple(exclude), quote=quote,
-                                min_turnover_usd=min_turnover_usd, list_every_s=list_every_s, every=names == (ALL,)))
+        feeds.append(
+            FeedConfig(
+                venue=venue.venue,
+                environment=environment,
+                rest=rest,
+                ws=ws,
+                symbols=names,
+                exclude=tuple(exclude),
+                quote=quote,
+                min_turnover_usd=min_turnover_usd,
+                list_every_s=list_every_s,
+                every=names == (ALL,),
+            )
+        )
     return Events(feeds, names, (side or "").upper(), min_usd, signals, int(queue))

@@ -21,16 +21,26 @@ async def venue_clock(rest: str, tls: ssl.SSLContext | None = None, waiting: boo
     if not is_loopback(rest):
         return None, {}
     try:
-        async with (aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http,
-                    http.get(rest + "/emulator/status", ssl=tls or True, allow_redirects=False) as answer):
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http,
+            http.get(rest + "/emulator/status", ssl=tls or True, allow_redirects=False) as answer,
+        ):
             if answer.status != 200:
                 return None, {}
             status = await answer.json()
             clock = Clock.from_dict(status["clock"])
             if clock.speed == STANDSTILL and not waiting:
-                raise ConfigError(rest, "this emulator starts its clock only when a client connects (--wait)", "a running clock",
-                                  "Start `liqcore emulate` without --wait: a run with this clock counts hours as microseconds")
-            return clock, {"synthetic": status["market"] == "SYNTHETIC", "market": status["market"], "seed": status["seed"],
-                           "market_seeds": [status["seed"]] if status["market"] == "SYNTHETIC" else []}
+                raise ConfigError(
+                    rest,
+                    "this emulator starts its clock only when a client connects (--wait)",
+                    "a running clock",
+                    "Start `liqcore emulate` without --wait: a run with this clock counts hours as microseconds",
+                )
+            return clock, {
+                "synthetic": status["market"] == "SYNTHETIC",
+                "market": status["market"],
+                "seed": status["seed"],
+                "market_seeds": [status["seed"]] if status["market"] == "SYNTHETIC" else [],
+            }
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return None, {}

@@ -22,20 +22,20 @@ from typing import IO
 
 from liqshell import log, private
 from liqshell.errors import LiqshellError
-from liqshell.live.keys import find_keys
 from liqshell.live.emergency import Rescue, Result
+from liqshell.live.keys import find_keys
 from liqshell.state.control import Control, Life
 from liqshell.state.sheet import Sheet
 from liqshell.state.store import note_kill
 
 NS = 1_000_000_000
 ENTRIES_OFF_S, RESCUE_S, BACK_S = 2.0, 10.0, 5.0
-STARTING_FACTOR = 6.0           # a start may be busy with reading and asking for longer
+STARTING_FACTOR = 6.0  # a start may be busy with reading and asking for longer
 PERIOD_S = 0.1
-UNSEEN_S = 60.0                 # nobody has begun: there is nothing to watch
-STOOD_S = 1.0                   # a longer pause between two looks of ours is ours, not the live process's
-PAUSE_S = 5.0                   # between two watchdogs that end at once
-PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)      # between rescues that did not come through
+UNSEEN_S = 60.0  # nobody has begun: there is nothing to watch
+STOOD_S = 1.0  # a longer pause between two looks of ours is ours, not the live process's
+PAUSE_S = 5.0  # between two watchdogs that end at once
+PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between rescues that did not come through
 RESCUES_MAX = 200
 LOG = "watchdog.log"
 _log = logging.getLogger("liqshell.live.watchdog")
@@ -46,8 +46,8 @@ class Verdict(IntEnum):
 
     WELL = 0
     ENTRIES_OFF = 1
-    RESCUE = 2                  # now
-    OVER = 3                    # nothing more to watch
+    RESCUE = 2  # now
+    OVER = 3  # nothing more to watch
 
 
 class Watch:
@@ -59,9 +59,9 @@ class Watch:
         self.pid = self.control.pid
         self.seen = self.control.life != Life.NONE
         self.rescues = 0
-        self.rescued = False            # the venue is as it should be
+        self.rescued = False  # the venue is as it should be
         self.next_rescue_ns = 0
-        self._since_ns = 0              # heartbeats before this do not count against the process
+        self._since_ns = 0  # heartbeats before this do not count against the process
         self._last_ns = 0
         self._slept_ns: int | None = None
         self._back_ns = 0
@@ -77,13 +77,13 @@ class Watch:
         if control.refresh():
             _log.warning("%s: %s: entries are blocked from now on", self.folder, control.reason or "killed")
         if control.repairs != self._repairs:
-            self._repairs, self._since_ns = control.repairs, now_ns         # the last heartbeat may be lost with the page
+            self._repairs, self._since_ns = control.repairs, now_ns  # the last heartbeat may be lost with the page
         if control.life == Life.NONE or control.pid != self.pid:
             self._first_ns = self._first_ns or now_ns
             return Verdict.OVER if self.seen or now_ns - self._first_ns > UNSEEN_S * NS else Verdict.WELL
         self.seen = True
         if not control.process_alive():
-            self._gone += 1             # twice in a row: a process number is read from a file system that is not one
+            self._gone += 1  # twice in a row: a process number is read from a file system that is not one
             if self._gone >= 2:
                 self._off("the live process ended without an orderly stop")
                 return self._rescue_due(now_ns)
@@ -129,12 +129,16 @@ class Watch:
     def _mind_the_gap(self, now_ns: int, boot_ns: int) -> None:
         slept = boot_ns - now_ns
         if self._slept_ns is not None and slept - self._slept_ns > NS:
-            _log.error("%s: the machine slept for %.1f s without supervision; stops at the venue stayed in force", self.folder,
-                       (slept - self._slept_ns) / NS)
+            _log.error(
+                "%s: the machine slept for %.1f s without supervision; stops at the venue stayed in force", self.folder, (slept - self._slept_ns) / NS
+            )
             self._since_ns = now_ns
         elif self._last_ns and now_ns - self._last_ns > STOOD_S * NS:
-            _log.warning("%s: the watchdog itself did not run for %.1f s; it gives the live process the same time again", self.folder,
-                         (now_ns - self._last_ns) / NS)
+            _log.warning(
+                "%s: the watchdog itself did not run for %.1f s; it gives the live process the same time again",
+                self.folder,
+                (now_ns - self._last_ns) / NS,
+            )
             self._since_ns = now_ns
         self._slept_ns, self._last_ns = slept, now_ns
 
@@ -170,11 +174,11 @@ def watch(folders: Sequence[str | Path]) -> int:
             verdict = one.look(time.monotonic_ns(), boottime_ns())
             if verdict == Verdict.RESCUE:
                 _log.error("%s: rescue number %d starts", one.folder, one.rescues)
-                result = rescue(one.folder, lambda line, one=one: _log.warning("%s: %s", one.folder, line))     # type: ignore[misc]
+                result = rescue(one.folder, lambda line, one=one: _log.warning("%s: %s", one.folder, line))  # type: ignore[misc]
                 one.done(result, time.monotonic_ns())
                 for line in result.lines():
                     _log.log(logging.ERROR if line.startswith("REMAINS") else logging.WARNING, "%s: %s", one.folder, line)
-                one.look(time.monotonic_ns(), boottime_ns())        # the rescue was our own pause
+                one.look(time.monotonic_ns(), boottime_ns())  # the rescue was our own pause
             elif verdict == Verdict.OVER:
                 good = good and (one.rescues == 0 or one.rescued)
                 _log.info("%s: %s", one.folder, "nothing more to watch" if good else "gives up: a person must look at the account")
@@ -189,8 +193,14 @@ def start(folders: Sequence[str | Path]) -> subprocess.Popen[bytes]:
     process does not end it before its work; keys come to it as they came to us. What it says goes to watchdog.log in the first folder."""
     path = Path(folders[0]) / LOG
     with _log_file(path) as out:
-        return subprocess.Popen([sys.executable, "-m", "liqshell.live.watchdog", *map(str, folders)], stdin=subprocess.DEVNULL, stdout=out,
-                                stderr=out, start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        return subprocess.Popen(
+            [sys.executable, "-m", "liqshell.live.watchdog", *map(str, folders)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
 
 
 def _log_file(path: Path) -> IO[bytes]:
@@ -243,7 +253,7 @@ def main(folders: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        for folder in folders:          # registers the keys with the log, and finds a locked keyring while somebody is there
+        for folder in folders:  # registers the keys with the log, and finds a locked keyring while somebody is there
             environment = Sheet.load(folder).environment
             if find_keys(environment) is None:
                 _log.error("%s: no keys for %s: the watchdog can block entries, but cannot act at the venue", folder, environment)

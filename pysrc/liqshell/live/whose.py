@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from liqcore.event import Role
-from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.gateway.events import sequence_of
+from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.state.prefix import is_ours
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.reports import TRADES, Execution, Position
 
-KILL = re.compile(r"liqcore-kill-([0-9a-f]+)-([0-9a-f]+)-.*", re.ASCII)        # our closes: ms UTC, sequence of the bracket, contract
-NEAR = 1e-9                             # share of a quantity that is rounding
-_Id = tuple[str, int]                   # prefix and order id
+KILL = re.compile(r"liqcore-kill-([0-9a-f]+)-([0-9a-f]+)-.*", re.ASCII)  # our closes: ms UTC, sequence of the bracket, contract
+NEAR = 1e-9  # share of a quantity that is rounding
+_Id = tuple[str, int]  # prefix and order id
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def share(known: Known, position: Position, executions: Sequence[Execution] | No
         return Share(believed, "its executions cannot be read" if known.entries_out() and not known.expected(position) else "")
     listed = _listed(known, executions)
     more = _beyond(known, listed, executed)
-    late = more > _beyond(known, listed, {}) + NEAR         # an execution of an order of ours is not in the list yet
+    late = more > _beyond(known, listed, {}) + NEAR  # an execution of an order of ours is not in the list yet
     since = _since_flat(position, executions)
     seen = any(prefix == known.run and number in _numbers(known, "entry") for prefix, number in listed)
     closed = sum(x.qty for x in executions if _closes(known, x))
@@ -146,8 +146,9 @@ def _beyond(known: Known, listed: Mapping[_Id, float], executed: Mapping[int, fl
 def _closes(known: Known, x: Execution) -> bool:
     """Whether it is of a close of an earlier rescue, of the bracket that the image has."""
     found = KILL.fullmatch(x.link_id)
-    return (found is not None and known.trade is not None and int(found[1], 16) >= known.created_ms
-            and int(found[2], 16) == int(known.trade["sequence"]))
+    return (
+        found is not None and known.trade is not None and int(found[1], 16) >= known.created_ms and int(found[2], 16) == int(known.trade["sequence"])
+    )
 
 
 def _since_flat(position: Position, executions: Sequence[Execution]) -> list[Execution] | None:
@@ -165,6 +166,7 @@ def _since_flat(position: Position, executions: Sequence[Execution]) -> list[Exe
 
 def _built(known: Known, position: Position, span: Sequence[Execution]) -> float:
     """How much of a position those executions, oldest first, have made that are ours. Never more than was held in between."""
+
     def ours(x: Execution) -> bool:
         return known.ours(x) is not None or KILL.fullmatch(x.link_id) is not None
 

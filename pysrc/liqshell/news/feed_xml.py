@@ -8,9 +8,18 @@ from xml.parsers import expat
 DEPTH_MAX = 32
 TEXT_MAX = 20_000
 ENTRIES_MAX = 1_000
-_BEGINS = (["rss", "channel"], ["rdf", "channel"], ["feed"])        # paths that only a feed has: a page to log in or an error is XML, too
-_FIELDS = {"title": "title", "link": "link", "description": "description", "summary": "description", "content": "description", "pubdate": "date",
-           "published": "date", "updated": "date", "date": "date"}
+_BEGINS = (["rss", "channel"], ["rdf", "channel"], ["feed"])  # paths that only a feed has: a page to log in or an error is XML, too
+_FIELDS = {
+    "title": "title",
+    "link": "link",
+    "description": "description",
+    "summary": "description",
+    "content": "description",
+    "pubdate": "date",
+    "published": "date",
+    "updated": "date",
+    "date": "date",
+}
 
 
 class _Reader:

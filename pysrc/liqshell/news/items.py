@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 TITLE_MAX, DESCRIPTION_MAX, ITEMS_MAX = 200, 400, 8
-RAW_MAX = 500                   # of a text with its markup: how much is looked at for injections
-LOOKED_AT_MAX = 20              # items of one question: looking costs time, and hostile ones may be many
+RAW_MAX = 500  # of a text with its markup: how much is looked at for injections
+LOOKED_AT_MAX = 20  # items of one question: looking costs time, and hostile ones may be many
 NS = 1_000_000_000
-SEARCH = "brave"                # the source whose items are pages of others
+SEARCH = "brave"  # the source whose items are pages of others
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _SECOND_LEVEL = {"co", "com", "org", "net", "gov", "ac", "edu", "or", "ne"}
@@ -41,8 +41,15 @@ class Item:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Item:
         """From a recording; KeyError, TypeError or ValueError where it is none."""
-        return cls(int(row["received_ns"]), str(row["source"]), str(row["host"]), str(row["title"]), str(row.get("description", "")),
-                   int(row.get("published_ns", 0)), str(row.get("event", "")))
+        return cls(
+            int(row["received_ns"]),
+            str(row["source"]),
+            str(row["host"]),
+            str(row["title"]),
+            str(row.get("description", "")),
+            int(row.get("published_ns", 0)),
+            str(row.get("event", "")),
+        )
 
 
 class NewsSource(Protocol):
@@ -62,7 +69,7 @@ class NewsError(Exception):
 def clean(text: str, most: int) -> str:
     """Plain text of at most `most` characters: NFC, without tags, control, format and private characters (bidi overrides are format characters),
     white space as single spaces."""
-    text = html.unescape(_TAG.sub(" ", text[:20 * most]))
+    text = html.unescape(_TAG.sub(" ", text[: 20 * most]))
     text = unicodedata.normalize("NFC", _TAG.sub(" ", text))
     kept = "".join(" " if one.isspace() else one for one in text if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     return " ".join(kept.split())[:most].rstrip()
@@ -89,43 +96,66 @@ def owner_of(host: str) -> str:
 
 _FIELDS = "action|confidence|direction|news_event|evidence|action_reason|news_note|trend_note|liq_note"
 PATTERNS: Mapping[str, re.Pattern[str]] = {
-    "orders": re.compile(r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b"
-                         r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)"
-                         r"|\b(ignore|disregard|forget)\b (all |any |everything )*(of )?(the )?(above|foregoing|preceding)\b"
-                         r"|(ignore|disregard|forget|override)(all|any|of|the|your)*(previous|prior|above|earlier)"     # letters put together
-                         r"|\b(ignore|disregard|forget)\b (everything|all|anything|what(ever)?)( that)? you\b", re.I),
+    "orders": re.compile(
+        r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b"
+        r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)"
+        r"|\b(ignore|disregard|forget)\b (all |any |everything )*(of )?(the )?(above|foregoing|preceding)\b"
+        r"|(ignore|disregard|forget|override)(all|any|of|the|your)*(previous|prior|above|earlier)"  # letters put together
+        r"|\b(ignore|disregard|forget)\b (everything|all|anything|what(ever)?)( that)? you\b",
+        re.I,
+    ),
     "orders in other languages": re.compile(
-        r"\bignorier\w*\b.{0,30}\b(vorherig|vorig|bisherig|obig|alle)\w*\b.{0,30}\b(anweisung|instruktion|regel|befehl)"       # de
+        r"\bignorier\w*\b.{0,30}\b(vorherig|vorig|bisherig|obig|alle)\w*\b.{0,30}\b(anweisung|instruktion|regel|befehl)"  # de
         r"|\b(ignore[zr]?|oublie[zr]?)\b.{0,30}\b(instruction|consigne|directive)s?\b.{0,30}\b(pr[ée]c[ée]dente?s?|ci-dessus|ant[ée]rieure?s?)"  # fr
-        r"|\b(ignor[ae]n?|olvid[ae]n?|ignorem?|esque[çc]am?|ignor(a|ate|are)|dimentica(te)?)\b.{0,30}"                        # es, pt, it
+        r"|\b(ignor[ae]n?|olvid[ae]n?|ignorem?|esque[çc]am?|ignor(a|ate|are)|dimentica(te)?)\b.{0,30}"  # es, pt, it
         r"\b(instruc\w+|instru[çc][õo]es|indicaciones|istruzioni|regras|reglas|regole)\b"
-        r"|\b(и|про)?игнорир\w+.{0,30}(инструкци|указани|правил)|\bзабуд\w+.{0,30}(инструкци|указани|правил)"                # ru
-        r"|(忽略|忽視|忽视|无视|無視).{0,12}(指令|指示|说明|說明|规则|規則|提示)"                                                       # zh
-        r"|(指示|命令|ルール|プロンプト).{0,8}(無視|忘れ)|(지시|명령|규칙|프롬프트).{0,8}(무시|잊)"                                       # ja, ko
-        r"|(talimat|komut|yönerge|kural)\w*.{0,20}(yok say|görmezden gel|unut|dikkate alma)", re.I),                           # tr
-    "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)"
-                       r"|[\"'“”]?\brole\b[\"'“”]?\s*[:=]\s*[\"'“”]?\s*(system|assistant|developer|user|tool)\b", re.I),
-    "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
-                         r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
-    "answer": re.compile(rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]"
-                         rf"|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
-    "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
-                            r"dear (ai|model|assistant|judge)|"
-                            r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
-                            r"(ai|model|models|assistant|judge|bot|llm|grader)|"
-                            r"if you are (an? )?(ai|model|bot|judge))", re.I),
-    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b"
-                          r"(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)\b.{0,40}"
-                          r"\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
-                          r"|\b(answer|respond|reply|output|return|print)\b.{0,30}"
-                          r"\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
-                          r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}"
-                          r"\b(as|to)\b.{0,10}"
-                          r"(supports|contradicts|high|enter|don.?t enter|none)\b", re.I),
+        r"|\b(и|про)?игнорир\w+.{0,30}(инструкци|указани|правил)|\bзабуд\w+.{0,30}(инструкци|указани|правил)"  # ru
+        r"|(忽略|忽視|忽视|无视|無視).{0,12}(指令|指示|说明|說明|规则|規則|提示)"  # zh
+        r"|(指示|命令|ルール|プロンプト).{0,8}(無視|忘れ)|(지시|명령|규칙|프롬프트).{0,8}(무시|잊)"  # ja, ko
+        r"|(talimat|komut|yönerge|kural)\w*.{0,20}(yok say|görmezden gel|unut|dikkate alma)",
+        re.I,
+    ),  # tr
+    "role": re.compile(
+        r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)"
+        r"|[\"'“”]?\brole\b[\"'“”]?\s*[:=]\s*[\"'“”]?\s*(system|assistant|developer|user|tool)\b",
+        re.I,
+    ),
+    "tokens": re.compile(
+        r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
+        r"|#{2,}\s*(system|instruction|new task|response)|```",
+        re.I,
+    ),
+    "answer": re.compile(
+        rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]"
+        rf"|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w",
+        re.I,
+    ),
+    "addressed": re.compile(
+        r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
+        r"dear (ai|model|assistant|judge)|"
+        r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
+        r"(ai|model|models|assistant|judge|bot|llm|grader)|"
+        r"if you are (an? )?(ai|model|bot|judge))",
+        re.I,
+    ),
+    "demands": re.compile(
+        r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b"
+        r"(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)\b.{0,40}"
+        r"\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
+        r"|\b(answer|respond|reply|output|return|print)\b.{0,30}"
+        r"\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
+        r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}"
+        r"\b(as|to)\b.{0,10}"
+        r"(supports|contradicts|high|enter|don.?t enter|none)\b",
+        re.I,
+    ),
     "encoded": re.compile(r"[A-Za-z0-9+/=_-]{100,}"),
-    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (system prompt|(instructions?|directives?)"
-                                   r"(?! (for|on|from|about|to) (?!you\b|the (ai|model|judge|assistant|reader)\b)))\b"
-                                   r"|\bend of (the )?(news|data|items?|context|article)\b", re.I),
+    "new instructions": re.compile(
+        r"\b(new|updated|real|actual|secret|hidden|following|revised) (system prompt|(instructions?|directives?)"
+        r"(?! (for|on|from|about|to) (?!you\b|the (ai|model|judge|assistant|reader)\b)))\b"
+        r"|\bend of (the )?(news|data|items?|context|article)\b",
+        re.I,
+    ),
 }
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _LOOKALIKE = str.maketrans("аеорсухіјѕԁ", "aeopcyxijsd")
@@ -142,6 +172,7 @@ def suspicion(text: str) -> str:
 
 
 # ---- selection ----
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:

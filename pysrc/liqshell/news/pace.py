@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-LONGEST_S = 86_400.0            # of a pause that Retry-After asks for
-WINDOW_S = 31 * 86_400.0        # the longest window that is counted: a month
+LONGEST_S = 86_400.0  # of a pause that Retry-After asks for
+WINDOW_S = 31 * 86_400.0  # the longest window that is counted: a month
 
 
 def numbers(text: str) -> list[float]:
-    """"1, 15000" -> [1, 15000]; what is no number is left out."""
+    """ "1, 15000" -> [1, 15000]; what is no number is left out."""
     out = []
     for part in text.split(","):
         try:

@@ -34,8 +34,11 @@ def terms_of(asset: str, names: Mapping[str, str]) -> tuple[str, str]:
 
 def mentions(text: str, ticker: str, name: str) -> bool:
     """Whether a text has the ticker as a word in capitals, or the name as a word."""
-    return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(ticker)}(USDT|USDC|USD|PERP)?(?![A-Za-z0-9])", text)
-                or name and re.search(rf"\b{re.escape(name)}\b", text, re.I))
+    return bool(
+        re.search(rf"(?<![A-Za-z0-9]){re.escape(ticker)}(USDT|USDC|USD|PERP)?(?![A-Za-z0-9])", text)
+        or name
+        and re.search(rf"\b{re.escape(name)}\b", text, re.I)
+    )
 
 
 def moment(text: Any) -> int:
@@ -79,7 +82,7 @@ class _Asked:
             raise NewsError(f"{self.name}: its rate limit allows the next request in {self._pace.wait_s():.1f} s")
         try:
             async with asyncio.timeout_at(until_s), self._pace:
-                if (kept := self._fresh(key)) is not None:              # somebody else has asked meanwhile
+                if (kept := self._fresh(key)) is not None:  # somebody else has asked meanwhile
                     return kept
                 reply = await self._web.ask("GET", target, until_s)
         except TimeoutError:
@@ -103,10 +106,24 @@ class _Asked:
 class Brave(_Asked):
     """Brave's news search. names: ticker -> name. A request a second and none in parallel, unless its headers say less."""
 
-    def __init__(self, token: str, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 120.0, timeout_s: float = 1.5,
-                 ca: str = "", interval_s: float = 1.0):
-        web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
-                  secret=True)
+    def __init__(
+        self,
+        token: str,
+        names: Mapping[str, str],
+        now: Now,
+        *,
+        base: str = "",
+        cache_s: float = 120.0,
+        timeout_s: float = 1.5,
+        ca: str = "",
+        interval_s: float = 1.0,
+    ):
+        web = Web(
+            base or BRAVE,
+            {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT},
+            ca,
+            secret=True,
+        )
         super().__init__(SEARCH, web, now, interval_s, cache_s)
         self._names, self._timeout_s = names, timeout_s
 
@@ -119,9 +136,18 @@ class Brave(_Asked):
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
-        return [Item(received_ns, SEARCH, host_of(str(row.get("url", ""))), str(row.get("title", "")), str(row.get("description", "")),
-                     moment(row.get("page_age")))
-                for row in _json(reply.body)["results"][:50] if isinstance(row, dict)]
+        return [
+            Item(
+                received_ns,
+                SEARCH,
+                host_of(str(row.get("url", ""))),
+                str(row.get("title", "")),
+                str(row.get("description", "")),
+                moment(row.get("page_age")),
+            )
+            for row in _json(reply.body)["results"][:50]
+            if isinstance(row, dict)
+        ]
 
 
 class Announcements(_Asked):
@@ -142,10 +168,18 @@ class Announcements(_Asked):
         answer = _json(reply.body)
         if answer["retCode"] != 0:
             raise ValueError
-        return [Item(received_ns, "bybit", host_of(str(row.get("url", ""))) or "bybit.com", str(row.get("title", "")),
-                     str(row.get("description", "")),
-                     int(row.get("dateTimestamp", 0)) * 1_000_000, EVENTS.get((row.get("type") or {}).get("key", ""), ""))
-                for row in answer["result"]["list"][:ENTRIES_MAX]]
+        return [
+            Item(
+                received_ns,
+                "bybit",
+                host_of(str(row.get("url", ""))) or "bybit.com",
+                str(row.get("title", "")),
+                str(row.get("description", "")),
+                int(row.get("dateTimestamp", 0)) * 1_000_000,
+                EVENTS.get((row.get("type") or {}).get("key", ""), ""),
+            )
+            for row in answer["result"]["list"][:ENTRIES_MAX]
+        ]
 
 
 class Feeds(_Asked):
@@ -163,8 +197,17 @@ class Feeds(_Asked):
         return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
 
     def _read(self, reply: Reply, received_ns: int) -> list[Item]:
-        return [Item(received_ns, self.name, host_of(row.get("link", "")) or self.name, row.get("title", ""), row.get("description", ""),
-                     moment(row.get("date", ""))) for row in entries(reply.body)[:ENTRIES_MAX]]
+        return [
+            Item(
+                received_ns,
+                self.name,
+                host_of(row.get("link", "")) or self.name,
+                row.get("title", ""),
+                row.get("description", ""),
+                moment(row.get("date", "")),
+            )
+            for row in entries(reply.body)[:ENTRIES_MAX]
+        ]
 
 
 class Several:
@@ -174,7 +217,7 @@ class Several:
 
     def __init__(self, sources: Sequence[NewsSource]):
         self.sources = tuple(sources)
-        self.failures: list[str] = []           # of the latest call
+        self.failures: list[str] = []  # of the latest call
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
         found = await asyncio.gather(*(source.about(asset, as_of_ns) for source in self.sources), return_exceptions=True)
@@ -205,8 +248,11 @@ class RecordedNews:
         """What was received about an asset by a moment, of the last `keep_s`."""
         ticker, name = terms_of(asset, self._names)
         first, last = bisect.bisect_left(self._times, as_of_ns - self._keep_ns), bisect.bisect_right(self._times, as_of_ns)
-        return [item for whose, item in self._rows[first:last]
-                if whose == ticker or not whose and mentions(f"{item.title} {item.description}", ticker, name)]
+        return [
+            item
+            for whose, item in self._rows[first:last]
+            if whose == ticker or not whose and mentions(f"{item.title} {item.description}", ticker, name)
+        ]
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
         return self.known(asset, as_of_ns)

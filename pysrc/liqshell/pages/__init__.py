@@ -32,9 +32,9 @@ def _macro(name: str) -> Callable[..., Markup]:
 
 
 # the macros of elements.html, where their arguments are
-badges, bar, below, bold, code, empty, figure, folded = map(_macro, "badges bar below bold code empty figure folded".split())
-heat, key, lines, link, maps, muted, notice, paragraphs = map(_macro, "heat key lines link maps muted notice paragraphs".split())
-part, section, signed, slim, span, sub, table, two = map(_macro, "part section signed slim span sub table two".split())
+badges, bar, below, bold, code, empty, figure, folded = map(_macro, ["badges", "bar", "below", "bold", "code", "empty", "figure", "folded"])
+heat, key, lines, link, maps, muted, notice, paragraphs = map(_macro, ["heat", "key", "lines", "link", "maps", "muted", "notice", "paragraphs"])
+part, section, signed, slim, span, sub, table, two = map(_macro, ["part", "section", "signed", "slim", "span", "sub", "table", "two"])
 
 
 def script(*names: str) -> Markup:
@@ -48,10 +48,22 @@ def data_badge(synthetic: bool, seeds: Iterable[object]) -> tuple[str, str]:
     return ("synthetic", "SYNTHETIC MARKET" + (f", seed {shown}" if shown else "")) if synthetic else ("", "real market")
 
 
-def document(title: str, body: Markup, template: str = "layout.html", *, span: str = "", marks: Iterable[tuple[str, str]] = (),
-             notices: Iterable[tuple[str, str]] = (), verdict: str = "", tiles: Iterable[tuple[str, str, str]] = (), foot: str = "",
-             script: str = "", **values: Any) -> str:
+def document(
+    title: str,
+    body: Markup,
+    template: str = "layout.html",
+    *,
+    span: str = "",
+    marks: Iterable[tuple[str, str]] = (),
+    notices: Iterable[tuple[str, str]] = (),
+    verdict: str = "",
+    tiles: Iterable[tuple[str, str, str]] = (),
+    foot: str = "",
+    script: str = "",
+    **values: Any,
+) -> str:
     """A whole page. span: a line below the title. marks: badges, (kind, text). notices: (label, text). tiles: (name, value, note). values: of the
     template, where it is not the layout alone."""
-    return _PAGES.get_template(template).render(title=title, body=body, span=span, marks=marks, notices=notices, verdict=verdict, tiles=tiles,
-                                                foot=foot, script=script, **values)
+    return _PAGES.get_template(template).render(
+        title=title, body=body, span=span, marks=marks, notices=notices, verdict=verdict, tiles=tiles, foot=foot, script=script, **values
+    )

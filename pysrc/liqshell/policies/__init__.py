@@ -10,5 +10,13 @@ from liqshell.policies.ruled import Ruled
 from liqshell.policies.trend import Trend
 from liqshell.policies.zone import Zone
 
-RULES: dict[str, type[Ruled]] = {"fade": Fade, "reversal": Reversal, "trend": Trend, "momentum": Momentum, "cascade_fade": CascadeFade,
-                                 "imbalance": Imbalance, "zone": Zone, "breakout": Breakout}
+RULES: dict[str, type[Ruled]] = {
+    "fade": Fade,
+    "reversal": Reversal,
+    "trend": Trend,
+    "momentum": Momentum,
+    "cascade_fade": CascadeFade,
+    "imbalance": Imbalance,
+    "zone": Zone,
+    "breakout": Breakout,
+}

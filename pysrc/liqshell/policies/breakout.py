@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import liqcore as lc
-from liqshell.policies.ruled import Ruled, feature
 from liqshell.fields import number
+from liqshell.policies.ruled import Ruled, feature
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,22 @@ class Breakout(Ruled):
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Later | lc.Declined | None:
         n, memory, spike = self.numbers(market), self.remembered(signal), [signal.sequence, int(signal.phase)]
-        if n.recheck_s > 0.0 and market.now == signal.ts:   # first told; asked again, `now` is later and the signal is the old one
+        if n.recheck_s > 0.0 and market.now == signal.ts:  # first told; asked again, `now` is later and the signal is the old one
             memory["spike"] = spike
         if signal.phase != lc.Phase.ACTIVE or memory.get("spike", spike) != spike:
             return self.wrong_phase(signal, latest=memory.get("spike"))
         move = market.feature(n.feature_move)
         volume = market.feature(n.feature_volume) if n.feature_volume else n.volume_min
         if not (abs(move) > n.move_min and volume >= n.volume_min):
-            missing = (("liquidated in the minute, least", volume, n.volume_min) if not volume >= n.volume_min
-                       else ("price move above", abs(move), n.move_min))
+            missing = (
+                ("liquidated in the minute, least", volume, n.volume_min)
+                if not volume >= n.volume_min
+                else ("price move above", abs(move), n.move_min)
+            )
             again = market.now + round(n.recheck_s * lc.SECOND)
             if n.recheck_s > 0.0 and again - signal.ts <= n.recheck_until_s * lc.SECOND:
                 return lc.Later(again, self.aside(*missing))
             return self.unmet(*missing)
-        back = abs(move) / (1.0 + move)                     # from here to where it began, as a share of the price here
+        back = abs(move) / (1.0 + move)  # from here to where it began, as a share of the price here
         stop = min(round(max(back, n.stop_min), 6), float(self.terms(market)["stop_loss"]))
         return self.bracket(market, lc.LONG if move > 0.0 else lc.SHORT, stop_loss=stop)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import liqcore as lc
-from liqshell.policies.ruled import BARS, PHASE_IS, SIDE_IS, Ruled
 from liqshell.fields import choice, number
+from liqshell.policies.ruled import BARS, PHASE_IS, SIDE_IS, Ruled
 
 PHASES = {"active": lc.Phase.ACTIVE, "decelerating": lc.Phase.DECELERATING, "exhausted": lc.Phase.EXHAUSTED}
 
@@ -37,7 +37,7 @@ class CascadeFade(Ruled):
         if market.detector == BARS:
             return self.look(n, intent, signal, market)
         if intent is not None and signal.phase == lc.Phase.ACTIVE and signal.side == intent["side"]:
-            return self.leave(signal, SIDE_IS, int(signal.side), intent["side"])      # it goes on: our side is flushed again, by either detector
+            return self.leave(signal, SIDE_IS, int(signal.side), intent["side"])  # it goes on: our side is flushed again, by either detector
         if market.detector == "cascade-fade" and signal.phase == PHASES[n.enter_phase]:
             # with one out, a cascade of the other side would be refused, and its note would stand for a trade of the wrong side
             return self.ask(signal, market, signal.side) if intent is None else self.unmet("own wishes out, at most", 1, 0)

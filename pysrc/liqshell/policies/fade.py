@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import liqcore as lc
-from liqshell.policies.ruled import Ruled
 from liqshell.fields import flag, number
+from liqshell.policies.ruled import Ruled
 
 
 @dataclass(frozen=True)

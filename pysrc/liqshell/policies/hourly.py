@@ -36,7 +36,7 @@ def distance(price: float, open_price: float, volatility: float, left_s: float) 
     if isnan(volatility):
         return nan
     away, deviation = log(price / open_price), volatility * sqrt(max(left_s, 0.0) / 3600.0)
-    return away / deviation if deviation > 0.0 else copysign(inf, away) if away else inf         # at the open with nothing left: a tie, up
+    return away / deviation if deviation > 0.0 else copysign(inf, away) if away else inf  # at the open with nothing left: a tie, up
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measured_shift(fires: Iterable[Mapping[str, float]], hours_min: int = 100) -
     if not rows:
         return Shift(hours_min=hours_min)
     share, low, high = sum(won for _, won in rows) / len(rows), -5.0, 5.0
-    for _ in range(60):                     # bisection: the mean probability rises with the shift
+    for _ in range(60):  # bisection: the mean probability rises with the shift
         middle = (low + high) / 2.0
         mean = sum((1.0 + erf((d + middle) / sqrt(2.0))) / 2.0 for d, _ in rows) / len(rows)
         low, high = (middle, high) if mean < share else (low, middle)
@@ -107,7 +107,7 @@ class HourlyUp:
 
     def __init__(self, fee_rate: float = 0.07, value_min: float = 0.0, shift: Shift = Shift(), kelly: float = 0.25, cap: float = 0.02):
         self.fee_rate, self.value_min, self.shift, self.kelly, self.cap = fee_rate, value_min, shift, kelly, cap
-        self.hour = -1              # of the last order
+        self.hour = -1  # of the last order
 
     def judge(self, now: int, fired: bool, price: float, open_price: float, volatility: float, ask: float, up: bool = True) -> Offer:
         """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. ask: of the token that is
@@ -118,9 +118,17 @@ class HourlyUp:
         chance = probability if up else 1.0 - probability
         fee = fee_per_share(ask, self.fee_rate)
         value = chance - ask - fee
-        why = ("the rule did not fire" if not fired else "this hour has had its trade" if hour == self.hour
-               else "volatility or ask not known" if isnan(value) else "" if value > self.value_min
-               else f"not worth the ask: {chance:.3f} - {ask:.3f} - {fee:.3f} = {value:.3f}")
+        why = (
+            "the rule did not fire"
+            if not fired
+            else "this hour has had its trade"
+            if hour == self.hour
+            else "volatility or ask not known"
+            if isnan(value)
+            else ""
+            if value > self.value_min
+            else f"not worth the ask: {chance:.3f} - {ask:.3f} - {fee:.3f} = {value:.3f}"
+        )
         return Offer(chance, fee, value, 0.0 if why else self.share(chance, ask), self.shift.calibrated, why)
 
     def share(self, chance: float, price: float) -> float:

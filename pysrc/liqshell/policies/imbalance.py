@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import liqcore as lc
-from liqshell.policies.ruled import BARS, SIDE_IS, Ruled, feature
 from liqshell.fields import number
+from liqshell.policies.ruled import BARS, SIDE_IS, Ruled, feature
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Imbalance(Ruled):
         n, intent = self.numbers(market), self.intent(signal, market)
         if market.detector != BARS:
             if signal.phase == lc.Phase.ACTIVE and intent is not None and intent["side"] == -signal.side:
-                return self.leave(signal, SIDE_IS, int(signal.side), -intent["side"])     # it has been normal in between: behind a gap, unseen
+                return self.leave(signal, SIDE_IS, int(signal.side), -intent["side"])  # it has been normal in between: behind a gap, unseen
             if signal.phase == lc.Phase.ACTIVE:
                 return self.ask(signal, market, signal.side, net=signal.side * (signal.long_notional - signal.short_notional))
             if signal.phase == lc.Phase.EXHAUSTED:
-                self.remembered(signal).pop("wish", None)   # normal again: the bracket leaves at this phase
+                self.remembered(signal).pop("wish", None)  # normal again: the bracket leaves at this phase
             return self.wrong_phase(signal)
         if intent is None:
             return self.stay()

@@ -21,8 +21,8 @@ from liqshell.policies.ruled import BARS, Ruled
 
 DAY = 86_400 * lc.SECOND
 FOLLOWERS = "followers' volume above", "liquidations at least"
-OURS = "own wishes out, at most", "trades of the day below"         # nothing of the market changes these while the cascade runs
-Check = tuple[str, float, float, bool]      # condition, value, threshold, whether it is met
+OURS = "own wishes out, at most", "trades of the day below"  # nothing of the market changes these while the cascade runs
+Check = tuple[str, float, float, bool]  # condition, value, threshold, whether it is met
 
 
 class Momentum(Ruled):
@@ -36,17 +36,17 @@ class Momentum(Ruled):
         if market.detector == BARS:
             return self.leave_when_quiet(n, signal, market)
         running, now = f"phase {signal.side.name}", [signal.sequence, int(signal.phase)]
-        if market.now == signal.ts:                         # first told; asked again, `now` is later and the signal is the old one
+        if market.now == signal.ts:  # first told; asked again, `now` is later and the signal is the old one
             memory[running] = now
             if signal.phase >= lc.Phase.DECELERATING and memory.get("wish", {}).get("side") == -signal.side:
-                del memory["wish"]                          # the bracket leaves at this phase
+                del memory["wish"]  # the bracket leaves at this phase
         if signal.phase != lc.Phase.ACTIVE or memory.get(running) != now:
             return self.wrong_phase(signal, latest=memory.get(running))
         first = signal.ts_start if n.entry_from == "first" else signal.ts
         at, until = (first + round(s * lc.SECOND) for s in (n.entry_after_s, n.entry_until_s))
         if market.now < at:
             return lc.Later(at, self.aside("s since the first, at least", (market.now - first) / lc.SECOND, n.entry_after_s))
-        if market.now > until:                              # too late, much of the move has happened
+        if market.now > until:  # too late, much of the move has happened
             return self.unmet("s since the first, at most", (market.now - first) / lc.SECOND, n.entry_until_s)
         unmet = next((one for one in self.checks(n, memory, signal, market) if not one[3]), None)
         if unmet is None:
@@ -62,7 +62,7 @@ class Momentum(Ruled):
         volume, count = market.feature(n.feature_long_follow if signal.side == lc.LONG else n.feature_short_follow), market.feature(n.feature_count)
         followed = f"followed {signal.side.name}"
         if volume > 0.0 and n.look_again == "all":
-            memory[followed] = signal.sequence              # seen once is enough: at a later look of this cascade they may have ceased
+            memory[followed] = signal.sequence  # seen once is enough: at a later look of this cascade they may have ceased
         yield FOLLOWERS[0], volume, 0.0, volume > 0.0 or memory.get(followed) == signal.sequence
         yield FOLLOWERS[1], count, n.several, count >= n.several
         # one that is refused must not take the place of the note of one that is open
@@ -84,7 +84,7 @@ class Momentum(Ruled):
         stop = stop_of(n, market.feature(n.feature_volatility), float(self.terms(market)["stop_loss"]))
         terms = {"stop_loss": stop, "confidence": int(score), **self.sized(market, size * market.last)}
         if n.target == "ratio":
-            terms["take_profit"] = min(round(n.ratio * stop, 6), 0.5)       # a bracket has no target further away
+            terms["take_profit"] = min(round(n.ratio * stop, 6), 0.5)  # a bracket has no target further away
         return self.ask(signal, market, -signal.side, terms)
 
     def done(self, memory: dict[str, Any], market: lc.Market) -> int:
@@ -100,8 +100,12 @@ class Momentum(Ruled):
         """Speed, size, fuel, stretch. The crowd that is burnt is the liquidated side: a high funding rate stretches longs, a low one shorts."""
         longs = signal.side == lc.LONG
         stretch = market.feature(n.feature_stretch)
-        parts = {"speed": market.feature(n.feature_speed), "size": market.feature(n.feature_size),
-                 "fuel": market.feature(n.feature_fuel_below if longs else n.feature_fuel_above), "stretch": stretch if longs else 1.0 - stretch}
+        parts = {
+            "speed": market.feature(n.feature_speed),
+            "size": market.feature(n.feature_size),
+            "fuel": market.feature(n.feature_fuel_below if longs else n.feature_fuel_above),
+            "stretch": stretch if longs else 1.0 - stretch,
+        }
         return score_of(parts, {name: getattr(n, f"weight_{name}") for name in PARTS}, n.known_min)
 
     def filters(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> list[Check]:
@@ -109,10 +113,16 @@ class Momentum(Ruled):
         funding that is not known does, says funding_unknown."""
         longs, funding = signal.side == lc.LONG, market.feature(n.feature_funding)
         count, fuel = market.feature(n.feature_count), n.feature_fuel_below if longs else n.feature_fuel_above
-        out = [("liquidations at least", count, float(n.several), count >= n.several),
-               ("crowd's funding above", signal.side * funding, n.funding_min,
-                n.funding_unknown != "refuse" if isnan(funding) else signal.side * funding > n.funding_min)]
-        if n.cluster_use == "obstacle":         # old settings name no feature for it: there one number was fuel and obstacle
+        out = [
+            ("liquidations at least", count, float(n.several), count >= n.several),
+            (
+                "crowd's funding above",
+                signal.side * funding,
+                n.funding_min,
+                n.funding_unknown != "refuse" if isnan(funding) else signal.side * funding > n.funding_min,
+            ),
+        ]
+        if n.cluster_use == "obstacle":  # old settings name no feature for it: there one number was fuel and obstacle
             ahead = market.feature((n.feature_obstacle_below if longs else n.feature_obstacle_above) or fuel)
             out.append(("obstacle ahead below", ahead, n.cluster_rank, not ahead >= n.cluster_rank))
         elif n.cluster_use == "fuel":
@@ -136,5 +146,7 @@ class Momentum(Ruled):
             return {}
         n = self.numbers(market)
         score = self.score(n, signal, market)
-        return {f"score >= {n.score_min:g}": None if isnan(score) else score >= n.score_min,
-                **{f"{name} {threshold:g}": met for name, _, threshold, met in self.filters(n, signal, market)}}
+        return {
+            f"score >= {n.score_min:g}": None if isnan(score) else score >= n.score_min,
+            **{f"{name} {threshold:g}": met for name, _, threshold, met in self.filters(n, signal, market)},
+        }

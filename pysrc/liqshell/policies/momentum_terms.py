@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 
-from liqshell.policies.ruled import feature
 from liqshell.fields import choice, integer, number
+from liqshell.policies.ruled import feature
 
 PARTS = ("speed", "size", "fuel", "stretch")
 

@@ -14,8 +14,8 @@ from math import isnan
 from typing import Any
 
 import liqcore as lc
-from liqshell.policies.ruled import BARS, Ruled, feature
 from liqshell.fields import flag, number
+from liqshell.policies.ruled import BARS, Ruled, feature
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Reversal(Ruled):
         n, memory = self.numbers(market), self.memory.get(signal.instrument, {})
         liq, flow, funding = (market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding))
         before = memory.get("flow", float("nan"))
-        return {f"liq z < {-n.liq_z:g}": None if isnan(liq) else liq < -n.liq_z,
-                "armed": None if isnan(liq) else liq < -n.liq_z or market.now <= memory.get("armed LONG", -1),
-                f"ofi z crosses {n.flow_z:+g}": None if isnan(flow) or isnan(before) else before <= n.flow_z < flow,
-                f"funding < {n.funding_max:g}": None if isnan(funding) else funding < n.funding_max}
+        return {
+            f"liq z < {-n.liq_z:g}": None if isnan(liq) else liq < -n.liq_z,
+            "armed": None if isnan(liq) else liq < -n.liq_z or market.now <= memory.get("armed LONG", -1),
+            f"ofi z crosses {n.flow_z:+g}": None if isnan(flow) or isnan(before) else before <= n.flow_z < flow,
+            f"funding < {n.funding_max:g}": None if isnan(funding) else funding < n.funding_max,
+        }

@@ -12,11 +12,11 @@ import liqcore as lc
 from liqcore.event import SignalFlag
 from liqshell.fields import text
 
-BARS = "bars"           # name of the detector that makes a policy look at every new minute
+BARS = "bars"  # name of the detector that makes a policy look at every new minute
 
-PHASE_IS = "phase is"                               # a condition whose values are liqcore.Phase
-SIDE_IS = "liquidated side is"                      # a condition whose values are liqcore.Side
-LEAVE = "leave: "                                   # before the name of a condition for which a rule leaves, or does not
+PHASE_IS = "phase is"  # a condition whose values are liqcore.Phase
+SIDE_IS = "liquidated side is"  # a condition whose values are liqcore.Side
+LEAVE = "leave: "  # before the name of a condition for which a rule leaves, or does not
 
 #: settings["declines"] of a new run: 1 = conditions of entries, 2 = also of what is put off, left, or no moment to enter, 3 = and a judge is asked
 #: about what it may only hold
@@ -49,16 +49,26 @@ class Ruled(lc.Policy):
     numbers_type: ClassVar[type] = NoParameters
     detectors: tuple[str, ...] = ()
 
-    def __init__(self, default: Mapping[str, Any], brackets: Mapping[str, Mapping[str, Any]] | None = None,
-                 parameters: Mapping[str, Mapping[str, Any]] | None = None):
+    def __init__(
+        self,
+        default: Mapping[str, Any],
+        brackets: Mapping[str, Mapping[str, Any]] | None = None,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         self._default = dict(default)
         self._brackets = {symbol: dict(terms) for symbol, terms in (brackets or {}).items()}
-        self._usual: dict[tuple[str, int], lc.Bracket] = {}         # made once
+        self._usual: dict[tuple[str, int], lc.Bracket] = {}  # made once
         self._numbers = {symbol: self.numbers_type(**found) for symbol, found in (parameters or {}).items()}
-        self.features: tuple[str, ...] = tuple(dict.fromkeys(getattr(numbers, f.name) for numbers in self._numbers.values() for f in fields(numbers)
-                                                             if f.name.startswith("feature_") and getattr(numbers, f.name)))
-        self.symbols: tuple[str, ...] = ()          # all
-        self.explains = EXPLAINS                    # less in the replay of a recording from before all conditions were written down
+        self.features: tuple[str, ...] = tuple(
+            dict.fromkeys(
+                getattr(numbers, f.name)
+                for numbers in self._numbers.values()
+                for f in fields(numbers)
+                if f.name.startswith("feature_") and getattr(numbers, f.name)
+            )
+        )
+        self.symbols: tuple[str, ...] = ()  # all
+        self.explains = EXPLAINS  # less in the replay of a recording from before all conditions were written down
         self.memory: dict[int, dict[str, Any]] = {}
 
     def numbers(self, market: lc.Market) -> Any:
@@ -107,8 +117,9 @@ class Ruled(lc.Policy):
         """What this policy remembers of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
 
-    def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None,
-            **noted: Any) -> lc.Bracket | lc.Declined | None:
+    def ask(
+        self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any
+    ) -> lc.Bracket | lc.Declined | None:
         """A bracket, and a note of when, where and why it was asked for: see intent(). Declined before any price is known."""
         if not market.last > 0.0:
             return self.unmet("last price above", market.last, 0.0)

@@ -14,13 +14,13 @@ from math import isnan
 from typing import Any, Literal
 
 import liqcore as lc
-from liqshell.policies.ruled import Ruled, feature, known
 from liqshell.fields import choice, number
+from liqshell.policies.ruled import Ruled, feature, known
 
 CANDLE = ("open", "high", "low", "close")
-CANDLES = 5                     # complete ones of one minute: what a judge is shown
+CANDLES = 5  # complete ones of one minute: what a judge is shown
 CONFIDENCE = {"low": 1, "medium": 2, "high": 3}
-HOLDS = 3                       # Ruled.explains of runs in which the judge is also asked about what it may only hold
+HOLDS = 3  # Ruled.explains of runs in which the judge is also asked about what it may only hold
 Action = Literal["enter", "hold", "don't enter"]
 
 
@@ -47,7 +47,7 @@ def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
     if strong and aligned:
         return "enter", "high" if news else "medium"
     if strong:
-        return ("hold", "low") if news else ("don't enter", "low")      # S/no/no is not in the table: nothing speaks for it
+        return ("hold", "low") if news else ("don't enter", "low")  # S/no/no is not in the table: nothing speaks for it
     return ("enter", "medium") if aligned and news else ("don't enter", "low")
 
 
@@ -57,8 +57,12 @@ class Trend(Ruled):
     numbers_type = Parameters
     detectors = ("anomaly",)
 
-    def __init__(self, default: Mapping[str, Any], brackets: Mapping[str, Mapping[str, Any]] | None = None,
-                 parameters: Mapping[str, Mapping[str, Any]] | None = None):
+    def __init__(
+        self,
+        default: Mapping[str, Any],
+        brackets: Mapping[str, Mapping[str, Any]] | None = None,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         super().__init__(default, brackets, parameters)
         if any(terms.get("judge_s", 0.0) > 0.0 for terms in (self._default, *self._brackets.values())):
             shown = (candle_feature(part, ago) for ago in range(CANDLES) for part in CANDLE)
@@ -77,8 +81,14 @@ class Trend(Ruled):
         # the price of the present depth; a judge answers later, and then it is the last price of that moment
         depth = 0.0 if judged else market.ask if side == lc.LONG else market.bid
         given = {grade: self.gives(n, signal, market, news) for grade, news in (("with_news", True), ("without_news", False))} if judged else {}
-        return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
-                            reference=market.instrument.ticks(depth) if depth > 0.0 else 0, **given)
+        return self.bracket(
+            market,
+            side,
+            **self.sized(market, n.open_money * n.leverage),
+            confidence=CONFIDENCE[confidence],
+            reference=market.instrument.ticks(depth) if depth > 0.0 else 0,
+            **given,
+        )
 
     def gives(self, n: Parameters, signal: lc.Signal, market: lc.Market, news: bool) -> str | int:
         """What the matrix gives for one grade of the judge, as liqcore.Bracket takes it."""
@@ -92,9 +102,12 @@ class Trend(Ruled):
         strong, aligned = self.seen(n, signal, market)
         change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
         return super().question(signal, market) | {
-            "anomaly": "strong" if strong else "medium", "candles_aligned": aligned, "change_5m": known(change),
+            "anomaly": "strong" if strong else "medium",
+            "candles_aligned": aligned,
+            "change_5m": known(change),
             "volatility_5m": known(market.feature(n.feature_volatility)),
-            "candles_1m": [[known(market.feature(candle_feature(part, ago))) for part in CANDLE] for ago in reversed(range(CANDLES))]}
+            "candles_1m": [[known(market.feature(candle_feature(part, ago))) for part in CANDLE] for ago in reversed(range(CANDLES))],
+        }
 
     def why_not(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> lc.Declined | None:
         """The condition that is not met: candles first; where they agree, what is missing for a strong anomaly."""
@@ -102,8 +115,11 @@ class Trend(Ruled):
         if not moved > least:
             return self.unmet("candles' move our way above", moved, least)
         purity = max(signal.long_notional, signal.short_notional) / signal.notional
-        return (self.unmet("z without news above", signal.z, n.z_strong) if not signal.z > n.z_strong
-                else self.unmet("purity without news above", purity, n.purity_strong))
+        return (
+            self.unmet("z without news above", signal.z, n.z_strong)
+            if not signal.z > n.z_strong
+            else self.unmet("purity without news above", purity, n.purity_strong)
+        )
 
     def moved(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[float, float]:
         """How far the candles have gone the way that we would, share of price; and what they must have."""

@@ -1,4 +1,6 @@
-from typing_extensions import Buffer, disjoint_base, final
+from typing import final
+
+from typing_extensions import Buffer, disjoint_base
 
 RECORD_BYTES: int
 

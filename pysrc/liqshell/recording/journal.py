@@ -18,9 +18,9 @@ from liqshell import private
 from liqshell.errors import ConfigError, DataError
 from liqshell.input_file import regular
 
-PENDING_MAX = 64 << 20          # bytes of records that wait for a disk
+PENDING_MAX = 64 << 20  # bytes of records that wait for a disk
 _log = logging.getLogger("liqshell.recording.journal")
-AUDIT_ABI = 7                   # struct version of the first liqcore that writes its audit records as this one does
+AUDIT_ABI = 7  # struct version of the first liqcore that writes its audit records as this one does
 AUDIT, MANIFEST, TRUTH, FRAMES = "audit.bin", "run.json", "truth.json", "frames"
 
 
@@ -37,22 +37,23 @@ class Journal:
         except OSError as why:
             raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run") from None
         self.manifest = manifest
-        self.records = 0                # written, or waiting to be
-        self.dropped = 0                # that found PENDING_MAX bytes waiting already
-        self.trouble = ""               # why audit.bin cannot be written now; "" = it can
+        self.records = 0  # written, or waiting to be
+        self.dropped = 0  # that found PENDING_MAX bytes waiting already
+        self.trouble = ""  # why audit.bin cannot be written now; "" = it can
         self._pending = bytearray()
         self._hash = hashlib.sha256()
         try:
             self.save()
         except OSError as why:
             self._audit.close()
-            raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run, on a disk with free "
-                                                                                             "space") from None
+            raise ConfigError(
+                str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run, on a disk with free space"
+            ) from None
 
     def audit(self, records: np.ndarray) -> None:
         """Append records to audit.bin. Never raises for the disk: what cannot be written waits in memory for the next call, up to PENDING_MAX."""
         if len(records) and (self.dropped or len(self._pending) > PENDING_MAX):
-            self.dropped += len(records)        # and all that follow: a stream with a hole in it proves nothing
+            self.dropped += len(records)  # and all that follow: a stream with a hole in it proves nothing
         elif len(records):
             data = records.tobytes()
             self._hash.update(data)
@@ -60,7 +61,7 @@ class Journal:
             self.records += len(records)
         try:
             while self._pending:
-                del self._pending[:self._audit.write(self._pending)]
+                del self._pending[: self._audit.write(self._pending)]
             self.trouble = ""
         except OSError as why:
             if not self.trouble:
@@ -80,8 +81,9 @@ class Journal:
             lost = {"audit_dropped": self.dropped} if self.dropped else {}
             self.save(audit_records=self.records, audit_sha256=self._hash.hexdigest(), **lost, **changes)
         except OSError as why:
-            raise DataError(str(self.folder / MANIFEST), f"cannot be written: {why.strerror or why}", "a disk with free space",
-                            "The run itself ended normally") from None
+            raise DataError(
+                str(self.folder / MANIFEST), f"cannot be written: {why.strerror or why}", "a disk with free space", "The run itself ended normally"
+            ) from None
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
@@ -120,7 +122,7 @@ def load_audit(folder: str | Path) -> np.ndarray:
         data = path.read_bytes()
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", "the audit stream of a run") from None
-    records = np.frombuffer(data[:len(data) // lc.AUDIT_DTYPE.itemsize * lc.AUDIT_DTYPE.itemsize], lc.AUDIT_DTYPE)
+    records = np.frombuffer(data[: len(data) // lc.AUDIT_DTYPE.itemsize * lc.AUDIT_DTYPE.itemsize], lc.AUDIT_DTYPE)
     return current(records, load_manifest(folder).get("abi") if (Path(folder) / MANIFEST).exists() else None)
 
 

@@ -23,22 +23,30 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from liqshell.recording import rest_pages
 from liqshell.errors import DataError
 from liqshell.iso import written_ns
+from liqshell.recording import rest_pages
 from liqshell.recording.recorder import TOPIC, label
 from liqshell.recording.unaddressed import Unaddressed
 from liqshell.venues.adapters import ADAPTERS
 
-SKIP = "liqcore.skip"                # stream of lines that hold no frame
-RAW = "raw"                          # source of frames by themselves: nobody says when they were received
+SKIP = "liqcore.skip"  # stream of lines that hold no frame
+RAW = "raw"  # source of frames by themselves: nobody says when they were received
 BINANCE_SPOT, BINANCE_CM, BYBIT_SPOT, BYBIT_OPTION, BYBIT_2 = "binance_spot", "binance_cm", "bybit_spot", "bybit_option", "bybit_v2"
-GATE, FTX, DYDX = "gate.io", "ftx", "dydx"        # venues that are told apart in order to be named
+GATE, FTX, DYDX = "gate.io", "ftx", "dydx"  # venues that are told apart in order to be named
 # the market of a connection by a part of its address, the first that fits; other hosts stand for themselves
-ADDRESSES = (("/v5/public/spot", BYBIT_SPOT), ("/v5/public/option", BYBIT_OPTION), ("bybit.com/realtime", BYBIT_2), ("dstream.binance", BINANCE_CM),
-             *((part, one.venue) for one in ADAPTERS.values() for part in one.hosts), ("stream.binance", BINANCE_SPOT))
-_OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"([^"\\]*)","stream":"([^"\\]*)",'
-                   rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
+ADDRESSES = (
+    ("/v5/public/spot", BYBIT_SPOT),
+    ("/v5/public/option", BYBIT_OPTION),
+    ("bybit.com/realtime", BYBIT_2),
+    ("dstream.binance", BINANCE_CM),
+    *((part, one.venue) for one in ADAPTERS.values() for part in one.hosts),
+    ("stream.binance", BINANCE_SPOT),
+)
+_OURS = re.compile(
+    rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"([^"\\]*)","stream":"([^"\\]*)",'
+    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":'
+)
 _CONNECTED = re.compile(rb"((?:wss?|https?)://\S+) <-> (\d{9,10}(?:\.\d{1,9})?)\s*")
 _SENT = re.compile(rb"((?:wss?|https?)://\S+) <- (\d{9,10}(?:\.\d{1,9})?): ")
 _RECEIVED = re.compile(rb"(?:((?:wss?|https?)://\S+) -> )?(\d{9,10}(?:\.\d{1,9})?): ")
@@ -48,20 +56,20 @@ _V3 = re.compile(rb'\{"t":\s?"(\w+)"')
 _V3_CONN, _V3_ADDRESS = (re.compile(text) for text in (rb'"conn":\s?"([^"\\]{1,80})"', rb'"addr":\s?"([^"\\]{1,500})"'))
 _V3_TS = re.compile(rb'"ts":\s?(\d{1,12}(?:\.\d{1,9})?)')
 _INVERSE = re.compile(r"[A-Z0-9]+USD_(PERP|\d{6})")
-BACK_NS = 1_000_000_000              # a connection that begins this far before the one above it stands beside it, not behind it
-TIME_MAX = 1 << 62                   # 2116, ns
-COLLECTED = ""                       # name of the connection of a collector that names none
-PARTS_MAX = 64                       # connections of one file that are read side by side
+BACK_NS = 1_000_000_000  # a connection that begins this far before the one above it stands beside it, not behind it
+TIME_MAX = 1 << 62  # 2116, ns
+COLLECTED = ""  # name of the connection of a collector that names none
+PARTS_MAX = 64  # connections of one file that are read side by side
 BEGINNINGS = (_CONNECTED, _SENT, _RECEIVED, _COLLECTED)
 
 
 class Record(NamedTuple):
-    ts_recv: int                # ns UTC; from a recording that kept only milliseconds, that many; from raw frames the venue's own time
-    frame: bytes                # as it came over the wire; of a foreign recording, a frame of the same content
-    stream: str                 # topic, or liqcore.meta / .feed / .end / .gap for the recorder's own lines
+    ts_recv: int  # ns UTC; from a recording that kept only milliseconds, that many; from raw frames the venue's own time
+    frame: bytes  # as it came over the wire; of a foreign recording, a frame of the same content
+    stream: str  # topic, or liqcore.meta / .feed / .end / .gap for the recorder's own lines
     symbol: str
     exchange: str
-    source: str = "ws"          # "rest": the answer to a poll; RAW
+    source: str = "ws"  # "rest": the answer to a poll; RAW
 
 
 class Part(NamedTuple):
@@ -104,7 +112,7 @@ def parts_of(lines: Iterator[bytes], where: Path, market: str = "") -> list[Part
         else:
             opened = _CONNECTED.match(line)
             if opened is None and (number == 1 or not _RECEIVED.match(line) and not _SENT.match(line)):
-                if number == 1:                     # of a format without connections
+                if number == 1:  # of a format without connections
                     return _collected(chain([line], lines), where, market) if _COLLECTED.match(line) else []
                 continue
             stamp = opened or _SENT.match(line) or _RECEIVED.match(line)
@@ -113,8 +121,12 @@ def parts_of(lines: Iterator[bytes], where: Path, market: str = "") -> list[Part
             out.append(Part(begin, number, addresses))
             begin, top = number, 0
             if len(out) >= PARTS_MAX:
-                raise DataError(f"{where}:{number}", f"the time goes back at more than {PARTS_MAX} places where another connection begins",
-                                "lines in order of receipt", "Sort the file by time")
+                raise DataError(
+                    f"{where}:{number}",
+                    f"the time goes back at more than {PARTS_MAX} places where another connection begins",
+                    "lines in order of receipt",
+                    "Sort the file by time",
+                )
         conn, top = name, max(top, ts)
     found = without.addresses(addresses, where)
     addresses |= found
@@ -141,14 +153,14 @@ class Lines:
     def __init__(self, file: Path, addresses: dict[str, str] | None = None):
         self.file = file
         self._addresses = dict(addresses or {})
-        self._market = ""                           # of the connection of a file with one a time
+        self._market = ""  # of the connection of a file with one a time
 
     def records(self, line: bytes, number: int) -> Iterator[Record]:
         """What a line holds. DataError where it is none of a recording."""
         ours = _OURS.match(line)
         if ours and line.endswith(b"}") and int(ours[1]) < TIME_MAX:
             ts, exchange, source, stream, symbol, raw = ours.groups()
-            frame = line[ours.end():-1]
+            frame = line[ours.end() : -1]
             if raw:
                 frame = _unwrap(frame, raw, self.file, number)
             yield Record(int(ts), frame, stream.decode(), symbol.decode(), exchange.decode(), source.decode())
@@ -162,7 +174,7 @@ class Lines:
         """A line of cryptofeed 2, or of hftbacktest's collector."""
         collected = _COLLECTED.match(line)
         if collected is not None and int(collected[1]) < TIME_MAX:
-            return _frame(line[collected.end():].strip(), int(collected[1]), "", market_at(self._addresses.get(COLLECTED, "")))
+            return _frame(line[collected.end() :].strip(), int(collected[1]), "", market_at(self._addresses.get(COLLECTED, "")))
         opened = _CONNECTED.fullmatch(line) or _SENT.match(line)
         if opened is not None:
             self._market = market_at(opened[1].decode("utf-8", "replace"))
@@ -173,7 +185,7 @@ class Lines:
         market = market_at(received[1].decode("utf-8", "replace")) if received[1] else self._market
         if (received[1] or b"").startswith(b"http"):
             return Record(_seconds(received[2]), b"{}", SKIP, "", "")
-        return _frame(line[received.end():].strip(), _seconds(received[2]), market)
+        return _frame(line[received.end() :].strip(), _seconds(received[2]), market)
 
     def _json(self, line: bytes, number: int) -> Iterator[Record]:
         file = self.file
@@ -197,7 +209,7 @@ class Lines:
         elif found.get("t") in _CRYPTOFEED:
             yield self._cryptofeed(found, number)
         elif found.keys() <= {"id", "result", "error", "code", "msg"} and "id" in found and found.keys() & {"result", "error"}:
-            yield Record(0, b"{}", SKIP, "", "")         # a venue's answer to a request
+            yield Record(0, b"{}", SKIP, "", "")  # a venue's answer to a request
         elif (own := market_of(found)) is not None:
             stream, symbol = _labels(own, line)
             ts = _time_of(found)
@@ -219,7 +231,7 @@ class Lines:
             return Record(at, b"{}", SKIP, "", "")
         address = self._addresses.get(conn)
         market = market_at(address) if address is not None else ""
-        if "." in market or not market:             # of no venue that has a name here: by the name of the connection
+        if "." in market or not market:  # of no venue that has a name here: by the name of the connection
             market = conn.partition(".")[0].lower()
         frame = found["data"].encode("utf-8", "surrogatepass")
         stream, symbol = _labels(market, frame)
@@ -281,8 +293,11 @@ def _of_bybit(found: dict[str, Any], line: bytes, file: Path, number: int) -> Re
     """A frame of Bybit by itself, or an acknowledgement."""
     ts = found.get("ts")
     if ts is None and ("data" not in found and not {"topic", "op", "success"} & found.keys()):
-        raise DataError(f"{file}:{number}", f"an object with the keys {', '.join(map(repr, list(found)[:6]))}",
-                        "a recording line (ts, exchange, stream, symbol, result) or a raw venue frame (topic, ts, data)")
+        raise DataError(
+            f"{file}:{number}",
+            f"an object with the keys {', '.join(map(repr, list(found)[:6]))}",
+            "a recording line (ts, exchange, stream, symbol, result) or a raw venue frame (topic, ts, data)",
+        )
     topic = str(found.get("topic", ""))
     return Record(0 if ts is None else _nanoseconds(ts, file, number), line.strip(), topic, topic.rpartition(".")[2], "", RAW)
 
@@ -320,16 +335,19 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"),
-                  "ts": result.get("ts", ts), "data": rows if kind == "allLiquidation" else data}
+        result = {
+            "topic": stream if "." in stream else f"{kind}.{symbol}",
+            "type": result.get("type", "snapshot"),
+            "ts": result.get("ts", ts),
+            "data": rows if kind == "allLiquidation" else data,
+        }
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
     named = TOPIC.search(frame, 0, 400)
     topic = named[1].decode() if named else stream
     exchange = str(found.get("exchange", ""))
     if exchange.lower().startswith("binance") and isinstance(result, dict) and (market := market_of(result)) in (BINANCE_CM, BINANCE_SPOT):
         exchange = market
-    return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], exchange,
-                  str(found.get("source", "ws")))
+    return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], exchange, str(found.get("source", "ws")))
 
 
 def _nanoseconds(value: Any, file: Path, number: int) -> int:
@@ -345,7 +363,7 @@ def _nanoseconds(value: Any, file: Path, number: int) -> int:
                 raise OverflowError
             if isinstance(value, int):
                 return value * unit
-            whole = int(value)                  # a double of 1.7e9 seconds is good to 0.2 us: keep what it says and no more
+            whole = int(value)  # a double of 1.7e9 seconds is good to 0.2 us: keep what it says and no more
             return whole * unit + round((value - whole) * 1e6) * unit // 1_000_000
     except (ValueError, OverflowError):
         pass

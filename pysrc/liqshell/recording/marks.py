@@ -11,8 +11,8 @@ from typing import Any
 from liqcore.event import FeedState
 from liqshell.errors import DataError
 
-Concern = tuple[int, int]          # an instrument of the engine (-1 = all), and its Stream bits (0 = all)
-STREAMS = 7                        # bits of Stream
+Concern = tuple[int, int]  # an instrument of the engine (-1 = all), and its Stream bits (0 = all)
+STREAMS = 7  # bits of Stream
 ALL = (1 << STREAMS) - 1
 
 
@@ -31,8 +31,11 @@ def concerns_of(mark: Mapping[str, Any], whole: Sequence[int], symbols: Sequence
         return tuple((n, 0) for n in whole)
     try:
         place = {symbol: n for n, symbol in enumerate(symbols, first)}
-        found = tuple((n, part["streams"]) for part in parts
-                      for n in ([place[name] for name in part["symbols"] if name in place] if "symbols" in part else whole))
+        found = tuple(
+            (n, part["streams"])
+            for part in parts
+            for n in ([place[name] for name in part["symbols"] if name in place] if "symbols" in part else whole)
+        )
         if all(type(streams) is int and 0 <= streams < 1 << STREAMS for _, streams in found):
             return found
     except (TypeError, KeyError):
@@ -44,7 +47,7 @@ class Standing:
     """Which streams are down, by the marks of a recording. What it does not have of its own span is as good as an outage of all the others."""
 
     def __init__(self, down: Mapping[int, int] | None = None):
-        self.down = dict(down or {})            # instrument -> Stream bits
+        self.down = dict(down or {})  # instrument -> Stream bits
 
     def take(self, state: int, concerns: Sequence[Concern], each: Sequence[int]) -> None:
         """The next mark. each: the instruments that -1 stands for."""

@@ -18,15 +18,15 @@ from liqshell.errors import DataError
 from liqshell.input_file import Meter, regular
 from liqshell.recording.frames import LineWriter
 
-SUFFIX = ".jsonl.zst"           # of the files of a run
+SUFFIX = ".jsonl.zst"  # of the files of a run
 BLOCK = 1 << 18
-HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
+HELD_BYTES = 16 << 20  # of a member whose end, and with it its sum, is still to come: more than one of ours holds
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-MAGIC_BYTES = 4                 # that say how a file is packed
+MAGIC_BYTES = 4  # that say how a file is packed
 ZSTD_LEVEL = 1
-_HEAD_MAX = 18                  # bytes of the head of a zstandard frame
-_CUT = "Truncated"              # how pyarrow says that a frame has not ended
+_HEAD_MAX = 18  # bytes of the head of a zstandard frame
+_CUT = "Truncated"  # how pyarrow says that a frame has not ended
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -38,7 +38,8 @@ class Packer:
     """Makes members. The interpreter's lock is free while it packs."""
 
     def __init__(self) -> None:
-        import pyarrow              # not at import: who only reads names does not need it
+        import pyarrow  # not at import: who only reads names does not need it
+
         self._codec = pyarrow.Codec("zstd", compression_level=ZSTD_LEVEL)
 
     def member(self, lines: LineWriter) -> bytes:
@@ -113,6 +114,7 @@ def _unzipped(file: Path, meter: Meter) -> Iterator[bytes | Tear]:
 
 # ---- zstandard (RFC 8878)
 
+
 def _is_skippable(magic: bytes) -> bool:
     return magic[1:4] == b"\x2a\x4d\x18" and magic[0] >> 4 == 5
 
@@ -152,7 +154,7 @@ class _Slice(io.RawIOBase):
         self._stream.seek(self._at)
         data = self._stream.read(min(len(buffer), self._stop - self._at))
         self._at += len(data)
-        buffer[:len(data)] = data
+        buffer[: len(data)] = data
         return len(data)
 
 
@@ -163,12 +165,13 @@ def _size_said(head: bytes) -> int:
     said = head[4]
     single, width = said >> 5 & 1, (said >> 5 & 1, 2, 4, 8)[said >> 6]
     at = 5 + (1 - single) + (0, 1, 2, 4)[said & 3]
-    return int.from_bytes(head[at:at + width], "little") + (256 if width == 2 else 0)
+    return int.from_bytes(head[at : at + width], "little") + (256 if width == 2 else 0)
 
 
 def _unpacked(stream: BinaryIO, start: int, stop: int, whole: bool = False) -> Iterator[bytes]:
     """Piece by piece; a frame that is `whole` and says that it is small, at once."""
     import pyarrow
+
     if whole:
         stream.seek(start)
         size = _size_said(stream.read(_HEAD_MAX))
@@ -192,7 +195,7 @@ def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
             if not whole and stop == size and not place.ended:
                 return
             given, reason = yield from _held_back(stream, offset, stop, meter, whole)
-            if reason and whole:            # its blocks may lead into what follows the place where it was cut
+            if reason and whole:  # its blocks may lead into what follows the place where it was cut
                 stop = _next_frame(stream, offset + 1, size)
                 if not given:
                     _, reason = yield from _held_back(stream, offset, stop, meter, False)
@@ -205,6 +208,7 @@ def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: boo
     """What a frame holds, once its end has been reached; of one that is cut (not `whole`), what stands before the cut. Returns how many bytes were
     handed on, and why not all were."""
     import pyarrow
+
     held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
     try:
         for piece in _unpacked(stream, start, stop, whole):
@@ -225,6 +229,7 @@ def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: boo
 def _next_frame(stream: BinaryIO, offset: int, size: int) -> int:
     """Offset of the next place at which a frame begins whose first block unpacks; `size` where there is none."""
     import pyarrow
+
     while offset < size:
         stream.seek(offset)
         at = stream.read(BLOCK).find(ZSTD_MAGIC)
@@ -236,7 +241,7 @@ def _next_frame(stream: BinaryIO, offset: int, size: int) -> int:
             next(_unpacked(stream, offset, size), b"")
             return offset
         except (OSError, pyarrow.ArrowException) as why:
-            if str(why).startswith(_CUT):           # it begins well, and the file ends in it
+            if str(why).startswith(_CUT):  # it begins well, and the file ends in it
                 return offset
         offset += 1
     return size
@@ -244,12 +249,13 @@ def _next_frame(stream: BinaryIO, offset: int, size: int) -> int:
 
 # ---- gzip
 
+
 def _gunzip(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
     """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
     stands before the cut. Then the damage, and on from the next member that can be read."""
     with file.open("rb") as stream:
         size = file.stat().st_size
-        while (offset := place.offset) < size:          # start of the member
+        while (offset := place.offset) < size:  # start of the member
             held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
             member = zlib.decompressobj(31)
             stream.seek(offset)
@@ -258,7 +264,7 @@ def _gunzip(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
                     meter.add(len(piece))
                     held.append(piece)
                     bytes_held += len(piece)
-                    while bytes_held > HELD_BYTES:          # members of others may be as large as their file
+                    while bytes_held > HELD_BYTES:  # members of others may be as large as their file
                         bytes_held, given = bytes_held - len(held[0]), given + len(held[0])
                         yield held.popleft()
             except zlib.error as why:
@@ -271,7 +277,7 @@ def _gunzip(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
             if offset == size and not place.ended:
                 return
             place.offset = offset
-            if not reason and offset == size:       # else what follows the cut may have been read as if it were the member's own
+            if not reason and offset == size:  # else what follows the cut may have been read as if it were the member's own
                 yield from held
             elif (before := _cut(stream, start, offset, meter)) is not None:
                 reason = "the gzip member is cut"

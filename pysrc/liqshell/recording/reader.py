@@ -1,8 +1,8 @@
 """Reading recordings: our own, S4's hourly files, captures of other collectors, and raw frames (captured.py). A torn tail is counted, not fatal.
 
-    for record in (recording := read("runs/2026-11-21")):
-        record.ts_recv, record.frame, record.stream, record.symbol
-    recording.damage                       # what could not be read, file by file
+for record in (recording := read("runs/2026-11-21")):
+    record.ts_recv, record.frame, record.stream, record.symbol
+recording.damage                       # what could not be read, file by file
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from liqshell.recording.lines import RAW, SKIP, Lines, Part, Record, parts_of
 __all__ = ["RAW", "SKIP", "BadLines", "Continuity", "Damage", "Reader", "Record", "adjoins", "earlier", "follows", "hour_of", "merge", "read"]
 
 Scan = Callable[[bytes, int], tuple[int, int]]
-FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
-DAMAGE_SHOWN = 20               # bad lines of a file that are named one by one
-BAD_LINES_MIN = 20              # from so many on, a file of which most lines cannot be read is no recording
+FRAMES = "frames"  # where a run keeps its recording: the folder of a run is as good as that of its frames
+DAMAGE_SHOWN = 20  # bad lines of a file that are named one by one
+BAD_LINES_MIN = 20  # from so many on, a file of which most lines cannot be read is no recording
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl.zst")
-_BEFORE_FRAME = re.compile(rb"^[^{\[]*")     # collectors write the time there
-_HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")      # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
+_BEFORE_FRAME = re.compile(rb"^[^{\[]*")  # collectors write the time there
+_HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")  # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Damage:
     """A part of a file that could not be read."""
 
     file: str
-    bytes_dropped: int          # bytes of the file, packed as they are, that gave nothing; of a cut last line its own
-    lines_dropped: int          # lines begun and not finished, or whole ones that are no frame
+    bytes_dropped: int  # bytes of the file, packed as they are, that gave nothing; of a cut last line its own
+    lines_dropped: int  # lines begun and not finished, or whole ones that are no frame
     reason: str
 
     @property
@@ -55,13 +55,13 @@ class Reader:
     def __init__(self, path: str | Path, market: str = ""):
         self.path, self.market = Path(path), market
         self.damage: list[Damage] = []
-        self.tears = 0                  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
+        self.tears = 0  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
         self.lines = 0
-        self.file: Path | None = None   # the one that the last record is from
-        self._begun: list[bytes] = []   # of the line that has not ended
-        self.scan: Scan | None = None   # reads what it can of a text of whole lines itself, from an offset on: (offset behind it, lines)
+        self.file: Path | None = None  # the one that the last record is from
+        self._begun: list[bytes] = []  # of the line that has not ended
+        self.scan: Scan | None = None  # reads what it can of a text of whole lines itself, from an offset on: (offset behind it, lines)
         if self.path.is_dir():
-            self.files = _recordings(self.path / FRAMES) or _recordings(self.path)        # beside the frames of a run its judge.jsonl may lie
+            self.files = _recordings(self.path / FRAMES) or _recordings(self.path)  # beside the frames of a run its judge.jsonl may lie
             if not self.files:
                 raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
         elif self.path.exists():
@@ -122,7 +122,7 @@ class Reader:
         """The same, of lines from a place in a file on. What stands behind the last newline of a file that has not ended is kept in `_begun`."""
         size = 0
         for piece in packing.pieces(file, place):
-            if isinstance(piece, packing.Tear):     # the line across it is gone
+            if isinstance(piece, packing.Tear):  # the line across it is gone
                 self.lose(Damage(str(file), piece.bytes_dropped, 0, piece.reason))
                 self._tear(file, b"".join(self._begun))
                 self._begun, size = [], 0
@@ -141,7 +141,7 @@ class Reader:
         tail, self._begun = b"".join(self._begun), []
         if tail:
             try:
-                orjson.loads(_BEFORE_FRAME.sub(b"", tail))          # the last line of a file may lack its newline
+                orjson.loads(_BEFORE_FRAME.sub(b"", tail))  # the last line of a file may lack its newline
             except orjson.JSONDecodeError:
                 if not self.damage or self.damage[-1].file != str(file):
                     self.lose(Damage(str(file), len(tail), 0, "the last line is cut"))

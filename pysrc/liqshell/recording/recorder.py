@@ -38,11 +38,11 @@ from liqshell.venues.adapters import ADAPTERS
 FORMAT = "liqcore-recording"
 VERSION = 1
 META, FEED, END, GAP = "liqcore.meta", "liqcore.feed", "liqcore.end", "liqcore.gap"
-WS, REST = "ws", "rest"                # source of a frame: a websocket, or the answer to a poll
-IMAGE = "liqcore.image"                # here what had been learnt was kept (liqshell.state.learnt), {"n": which}: it tells nothing to a reader
-REPORT = "liqcore.report"              # of a live run: one event of the venue or the operator, {"row": its bytes in hexadecimal}
+WS, REST = "ws", "rest"  # source of a frame: a websocket, or the answer to a poll
+IMAGE = "liqcore.image"  # here what had been learnt was kept (liqshell.state.learnt), {"n": which}: it tells nothing to a reader
+REPORT = "liqcore.report"  # of a live run: one event of the venue or the operator, {"row": its bytes in hexadecimal}
 PENDING_BYTES_MAX = 256 << 20
-MEMBER_BYTES_MAX = 8 << 20           # of lines in one member: bounds what a torn tail can cost, and the memory of a flush
+MEMBER_BYTES_MAX = 8 << 20  # of lines in one member: bounds what a torn tail can cost, and the memory of a flush
 HOUR_NS = 3_600_000_000_000
 OWN_HEAD = b',"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":'
 TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
@@ -59,17 +59,26 @@ class Recorder:
     on_alarm     called from the flusher thread with a DataError, once per failure period
     """
 
-    def __init__(self, folder: str | Path, *, exchange: str = "bybit", meta: dict[str, Any] | None = None, flush_s: float = 0.5,
-                 fsync: bool = False, pending_bytes_max: int = PENDING_BYTES_MAX, on_alarm: Callable[[DataError], None] | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        exchange: str = "bybit",
+        meta: dict[str, Any] | None = None,
+        flush_s: float = 0.5,
+        fsync: bool = False,
+        pending_bytes_max: int = PENDING_BYTES_MAX,
+        on_alarm: Callable[[DataError], None] | None = None,
+    ):
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", exchange):
             raise ValueError(f"exchange: expected a short name such as 'bybit', got {exchange!r}")
         if not 0.0 < flush_s <= 3600.0:
             raise ValueError(f"flush_s: expected seconds above 0 and at most 3600, got {flush_s!r}")
         self.folder = Path(folder)
-        self.unusable = 0               # frames that are not bytes: a fault of the caller
-        self.written = 0                # lines that the operating system has
-        self.alarms = 0                 # failed writes
-        self.error = ""                 # the present failure, "" when all is well
+        self.unusable = 0  # frames that are not bytes: a fault of the caller
+        self.written = 0  # lines that the operating system has
+        self.alarms = 0  # failed writes
+        self.error = ""  # the present failure, "" when all is well
         self._exchange = exchange
         self._buffer = FrameBuffer(pending_bytes_max)
         self._lines = LineWriter(self._buffer)
@@ -84,7 +93,7 @@ class Recorder:
         self._on_alarm = on_alarm
         self._closed = False
         self._wake = threading.Event()
-        self._flushing = threading.Lock()   # flusher thread and flush() callers
+        self._flushing = threading.Lock()  # flusher thread and flush() callers
         private.folder(self.folder)
         self._write_manifest()
         self._thread = threading.Thread(target=self._run, args=(flush_s,), name="liqcore-record", daemon=True)
@@ -108,7 +117,7 @@ class Recorder:
 
     def append(self, ts_recv: int, frame: bytes, exchange: str | None = None, source: str = WS) -> None:
         """Keep one frame. exchange: whose it is, where a run has several venues; source: WS, or REST for the answer to a poll."""
-        if type(frame) is not bytes:        # a fault of the caller must not cost the frames around it
+        if type(frame) is not bytes:  # a fault of the caller must not cost the frames around it
             self.unusable += 1
             return
         self.tap(exchange or self._exchange, source).keep(frame, ts_recv)
@@ -120,7 +129,7 @@ class Recorder:
         tap = self._taps.get((stream, ""))
         if tap is None:
             tap = self._taps[stream, ""] = self._lines.own(OWN_HEAD % stream.encode())
-        tap.put(json.dumps(value, separators=(",", ":")).encode(), ts_recv)      # marks are few and needed for replay: they ignore the bound
+        tap.put(json.dumps(value, separators=(",", ":")).encode(), ts_recv)  # marks are few and needed for replay: they ignore the bound
 
     def flush(self) -> bool:
         """Write everything that waits; True when the operating system has all of it."""
@@ -131,7 +140,7 @@ class Recorder:
                         self._recovered()
                         return True
                 return False
-            except Exception as why:          # the recorder must not take the run down with it, whatever the file system does
+            except Exception as why:  # the recorder must not take the run down with it, whatever the file system does
                 self._failed(f"{type(why).__name__}: {why}")
                 return False
 
@@ -171,8 +180,10 @@ class Recorder:
         while (frame := lines.run(hour, MEMBER_BYTES_MAX)) is not None:
             lines.end(_result(frame))
         if dropped != self._dropped_recorded:
-            lines.add(b'{"ts":%d,"ts_recv":%d%b{"dropped":%d}}\n' % (lines.last // 1_000_000, lines.last, OWN_HEAD % GAP.encode(),
-                                                                     dropped - self._dropped_recorded))
+            lines.add(
+                b'{"ts":%d,"ts_recv":%d%b{"dropped":%d}}\n'
+                % (lines.last // 1_000_000, lines.last, OWN_HEAD % GAP.encode(), dropped - self._dropped_recorded)
+            )
             self._dropped_recorded = dropped
         name = time.strftime("%Y-%m-%d_%H", time.gmtime(hour * 3600)) + SUFFIX
         turned, self._hour = hour != self._hour, hour
@@ -191,7 +202,7 @@ class Recorder:
                 try:
                     view = memoryview(member)
                     while view:
-                        view = view[os.write(fd, view):]
+                        view = view[os.write(fd, view) :]
                 except OSError:
                     os.ftruncate(fd, start)
                     raise
@@ -214,8 +225,12 @@ class Recorder:
         self.alarms += 1
         first, self.error = not self.error, text
         if first:
-            why = DataError(str(self.folder), f"recording stopped: {text}", "free space and permission to write",
-                            "Frames wait in memory up to a limit; further frames are dropped and counted")
+            why = DataError(
+                str(self.folder),
+                f"recording stopped: {text}",
+                "free space and permission to write",
+                "Frames wait in memory up to a limit; further frames are dropped and counted",
+            )
             _log.error("%s", why)
             if self._on_alarm:
                 self._on_alarm(why)
@@ -227,8 +242,16 @@ class Recorder:
 
     def _write_manifest(self) -> None:
         """Replace manifest.json at once: a reader sees the old one or the new one."""
-        manifest = {"format": FORMAT, "version": VERSION, "meta": self._meta, "files": self._files, "lines": self.written,
-                    "dropped": self.dropped, "alarms": self.alarms, "closed": self._closed}
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "meta": self._meta,
+            "files": self._files,
+            "lines": self.written,
+            "dropped": self.dropped,
+            "alarms": self.alarms,
+            "closed": self._closed,
+        }
         draft = self.folder / ".manifest.json.new"
         with private.opened(draft, encoding="utf-8") as out:
             json.dump(manifest, out, indent=1)
@@ -245,7 +268,7 @@ def label(exchange: str, frame: bytes) -> tuple[bytes, bytes]:
         what, whose = (pattern.search(frame, 0, 400) for pattern in adapter.labels)
         return what[1] if what else b"", whose[1] if whose else b""
     found = TOPIC.search(frame, 0, 400)
-    topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
+    topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""  # a venue cannot forge a line of ours
     return topic, topic.rpartition(b".")[2] if b"." in topic else b""
 
 

@@ -53,9 +53,17 @@ def _bybit(market: str) -> Callable[[dict[str, Any]], list[Row]]:
     def make(row: dict[str, Any]) -> list[Row]:
         if "orderId" in row or "orderLinkId" in row:
             raise KeyError("executions of an account")
-        data = {"T": int(row["time"]), "s": row["symbol"], "S": row["side"], "v": row["size"], "p": row["price"], "i": row["execId"],
-                "BT": bool(row.get("isBlockTrade", False))}
+        data = {
+            "T": int(row["time"]),
+            "s": row["symbol"],
+            "S": row["side"],
+            "v": row["size"],
+            "p": row["price"],
+            "i": row["execId"],
+            "BT": bool(row.get("isBlockTrade", False)),
+        }
         return [_row(market, {"topic": f"publicTrade.{row['symbol']}", "type": "snapshot", "ts": data["T"], "data": [data]}, data["T"])]
+
     return make
 
 
@@ -74,8 +82,19 @@ def _hyperliquid(row: dict[str, Any]) -> list[Row]:
 
 
 def _binance(row: dict[str, Any]) -> list[Row]:
-    order = {"s": row["symbol"], "S": row["side"], "o": row.get("type", "LIMIT"), "f": row.get("timeInForce", "IOC"), "q": row["origQty"],
-             "p": row["price"], "ap": row["averagePrice"], "X": row["status"], "l": row["executedQty"], "z": row["executedQty"], "T": row["time"]}
+    order = {
+        "s": row["symbol"],
+        "S": row["side"],
+        "o": row.get("type", "LIMIT"),
+        "f": row.get("timeInForce", "IOC"),
+        "q": row["origQty"],
+        "p": row["price"],
+        "ap": row["averagePrice"],
+        "X": row["status"],
+        "l": row["executedQty"],
+        "z": row["executedQty"],
+        "T": row["time"],
+    }
     market = "binance_cm" if "USD_" in row["symbol"] else "binance_um"
     return [_row(market, {"e": "forceOrder", "E": row["time"], "o": order}, row["time"])]
 
@@ -83,4 +102,5 @@ def _binance(row: dict[str, Any]) -> list[Row]:
 # what the rows of a list hold, what they must not hold, and how they become frames
 _LISTS: tuple[tuple[set[str], set[str], Callable[[dict[str, Any]], list[Row]]], ...] = (
     ({"coin", "side", "px", "sz", "time", "tid"}, {"oid", "dir"}, _hyperliquid),
-    ({"symbol", "origQty", "executedQty", "averagePrice", "status", "time"}, {"orderId", "clientOrderId"}, _binance))
+    ({"symbol", "origQty", "executedQty", "averagePrice", "status", "time"}, {"orderId", "clientOrderId"}, _binance),
+)

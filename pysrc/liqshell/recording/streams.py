@@ -29,15 +29,21 @@ BITS = {"liquidations": 1, "trades": 2, "quotes": 4, "mark": 8, "index": 16, "fu
 STREAMS = ("trades", "quotes", "mark", "index", "funding", "open_interest", "liquidations")
 #: for how long a row vouches for its stream; a quote and a mark as in an engine, trades because busy contracts trade every minute, the slow ones
 #: because venues that do not repeat them state them at least so often
-AGE_NS = {"trades": MINUTE_NS, "quotes": 10 * lc.SECOND, "mark": MINUTE_NS, "index": MINUTE_NS, "funding": 15 * MINUTE_NS,
-          "open_interest": 15 * MINUTE_NS}
-TWINS = {"index": "mark", "open_interest": "funding"}       # streams of one age that most tickers state together
-FIELDS = {"mark": "price", "index": "aux_price", "open_interest": "qty", "funding": "aux_qty"}      # of a ticker
-THREADS = 4                     # of_tape: NumPy lets other threads run while it works on arrays of millions of rows
-SPREADS = 16                    # quotes whose mean spread is the usual one
-SHORT = 0.01                    # of the time of trades: where quotes cover less by more than this, it is said first
+AGE_NS = {
+    "trades": MINUTE_NS,
+    "quotes": 10 * lc.SECOND,
+    "mark": MINUTE_NS,
+    "index": MINUTE_NS,
+    "funding": 15 * MINUTE_NS,
+    "open_interest": 15 * MINUTE_NS,
+}
+TWINS = {"index": "mark", "open_interest": "funding"}  # streams of one age that most tickers state together
+FIELDS = {"mark": "price", "index": "aux_price", "open_interest": "qty", "funding": "aux_qty"}  # of a ticker
+THREADS = 4  # of_tape: NumPy lets other threads run while it works on arrays of millions of rows
+SPREADS = 16  # quotes whose mean spread is the usual one
+SHORT = 0.01  # of the time of trades: where quotes cover less by more than this, it is said first
 Span = tuple[int, int]
-Spans = NDArray[np.int64]       # rows of (from, to), in order, apart from one another
+Spans = NDArray[np.int64]  # rows of (from, to), in order, apart from one another
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Held:
     start: int
     end: int
     rows: int
-    first: int                  # ts_recv; 0 = no row
+    first: int  # ts_recv; 0 = no row
     last: int
     held: Spans
     judged: bool = True
@@ -84,8 +90,15 @@ class Held:
 
     def as_dict(self, least_ns: int = MINUTE_NS) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"rows": self.rows, "first": self.first, "last": self.last, "covered_hours": round(self.covered_hours, 4),
-                "share": round(self.share, 6), "judged": self.judged, "gaps": self.gaps(least_ns)}
+        return {
+            "rows": self.rows,
+            "first": self.first,
+            "last": self.last,
+            "covered_hours": round(self.covered_hours, 4),
+            "share": round(self.share, 6),
+            "judged": self.judged,
+            "gaps": self.gaps(least_ns),
+        }
 
 
 def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AGE_NS["quotes"]) -> list[dict[str, Held]]:
@@ -111,8 +124,9 @@ def _of_contract(tape: lc.Tape, n: int, instruments: NDArray[np.int32], start_ns
         columns = tape.trades(n) if name == "trades" else tape.quotes(n)
         ts = columns["ts"] if rows is None else received[rows]
         # how many rows of the stream stand before each mark: what concerns all contracts comes first at its moment
-        stands = (np.searchsorted(rows, marks) if rows is not None
-                  else np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]))
+        stands = (
+            np.searchsorted(rows, marks) if rows is not None else np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"])
+        )
         feed = (all_marks["flags"] == 0) | (all_marks["flags"] & BITS[name] != 0)
         feeds[name] = feed
         if (twin := TWINS.get(name)) and np.array_equal(stated_rows[name], stated_rows[twin]) and np.array_equal(feed, feeds[twin]):
@@ -140,8 +154,8 @@ def contradicted(trades: Mapping[str, NDArray[Any]], quotes: Mapping[str, NDArra
     bid, ask, before = quotes["bid"], quotes["ask"], quotes["trades_before"]
     total = np.zeros(len(out) + 1, np.int64)
     np.cumsum(ask - bid, out=total[1:])
-    of = np.repeat(np.arange(len(out)), np.diff(before, append=len(trades["ts"])))        # of each trade from the first quote on
-    price = trades["price"][before[0]:]
+    of = np.repeat(np.arange(len(out)), np.diff(before, append=len(trades["ts"])))  # of each trade from the first quote on
+    price = trades["price"][before[0] :]
     outside = np.flatnonzero((price > ask[of]) | (price < bid[of]))
     of, price = of[outside], price[outside].astype(np.int64)
     count = np.minimum(of + 1, SPREADS)
@@ -180,7 +194,7 @@ def _held(name: str, ts: Spans, until: Spans, lost: Sequence[Span], start: int, 
     first, last = (int(ts[0]), int(ts[-1])) if len(ts) else (0, 0)
     if name not in AGE_NS:
         return Held(name, start, end, len(ts), first, last, np.zeros((0, 2), np.int64), False)
-    until[:-1] = np.minimum(until[:-1], ts[1:])          # from then on the next row speaks
+    until[:-1] = np.minimum(until[:-1], ts[1:])  # from then on the next row speaks
     spans = _union(np.clip(ts, start, end), np.clip(until, start, end, out=until))
     return Held(name, start, end, len(ts), first, last, np.array(without(spans.tolist(), lost), np.int64).reshape(-1, 2))
 
@@ -207,7 +221,7 @@ class Age:
     def __init__(self, name: str, start: int):
         self.age, self.start = AGE_NS.get(name, 0), start
         self.rows = self.first = self.last = 0
-        self.held = [0] * 24        # ns of each hour
+        self.held = [0] * 24  # ns of each hour
         self.dark: list[Span] = []  # of at least a minute, between rows
 
     def push(self, ts: NDArray[np.int64]) -> None:
@@ -228,7 +242,7 @@ class Age:
         inside = np.minimum(ends, self.start + (hour + 1) * HOUR_NS) - begins
         for n, ns in enumerate(np.bincount(hour, inside.astype(np.float64), 24)[:24].tolist()):
             self.held[n] += round(ns)
-        for n in np.flatnonzero(ends - begins > inside).tolist():         # over the end of an hour
+        for n in np.flatnonzero(ends - begins > inside).tolist():  # over the end of an hour
             self._add(begins[n] + inside[n], ends[n])
 
     def _add(self, begin: int, end: int) -> None:
@@ -265,8 +279,10 @@ def shortfalls(name: str, trades: Span, quotes: Span) -> list[str]:
     begins = f"{name}: " if name else ""
     out = []
     if trades[1] - quotes[1] >= MINUTE_NS:
-        out.append(f"{begins}quotes end at {when(quotes[1])} while trades continue to {when(trades[1])}: "
-                   f"{_length(trades[1] - quotes[1])} without a quote to trade against")
+        out.append(
+            f"{begins}quotes end at {when(quotes[1])} while trades continue to {when(trades[1])}: "
+            f"{_length(trades[1] - quotes[1])} without a quote to trade against"
+        )
     if quotes[0] - trades[0] >= MINUTE_NS:
         out.append(f"{begins}quotes begin at {when(quotes[0])}, trades at {when(trades[0])}: {_length(quotes[0] - trades[0])} without a quote")
     return out
@@ -286,7 +302,7 @@ def shared_ns(one: np.ndarray, other: np.ndarray) -> int:
     if not len(one) or not len(other):
         return 0
     until = np.concatenate([[0], np.cumsum(other[:, 1] - other[:, 0])])
-    at = np.searchsorted(other[:, 0], one, "right")              # spans of the other that begin before each edge
+    at = np.searchsorted(other[:, 0], one, "right")  # spans of the other that begin before each edge
     beyond = np.where(at > 0, np.maximum(0, other[np.maximum(at, 1) - 1, 1] - one), 0)
     held = until[at] - beyond
     return int((held[:, 1] - held[:, 0]).sum())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from liqshell.errors import DataError
 
-SPOT, CONTRACTS = "wss://stream.bybit.com/v5/public/spot", "wss://stream.bybit.com/v5/public/linear"      # whatever contracts: one decoder reads them
+SPOT, CONTRACTS = "wss://stream.bybit.com/v5/public/spot", "wss://stream.bybit.com/v5/public/linear"  # whatever contracts: one decoder reads them
 # with the quotes of a frame that is kept as text, or of one by itself
 _TOPIC = re.compile(rb'\\?"topic\\?":\s?\\?"((allLiquidation|liquidation|publicTrade|tickers|orderbook)\.[\w.:-]{1,80})\\?"')
 _CONTRACT_TRADE = re.compile(rb'\\?"L\\?":|\\?"i\\?":\s?\\?"[0-9a-fA-F]{8}-')
@@ -27,8 +27,8 @@ class Unaddressed:
     """Lines of a capture, one after the other, then `addresses`."""
 
     def __init__(self) -> None:
-        self._first_lines: dict[str, dict[str, int]] = {}          # connection -> market -> the line that says it first
-        self._topics: dict[str, dict[str, int]] = {}        # topic -> connection -> its first line
+        self._first_lines: dict[str, dict[str, int]] = {}  # connection -> market -> the line that says it first
+        self._topics: dict[str, dict[str, int]] = {}  # topic -> connection -> its first line
 
     def see(self, conn: str, line: bytes, number: int) -> None:
         """A line that a connection received."""
@@ -44,9 +44,12 @@ class Unaddressed:
         found = self.addresses({}, where).get(conn) or {"bybit": CONTRACTS, "bybit_spot": SPOT}.get(given, "")
         if self._topics and not found:
             topic, conns = next(iter(self._topics.items()))
-            raise DataError(f"{where}:{conns[conn]}", f"{topic}, and no line shows whether it is of Bybit's spot market or of a contract",
-                            "a trade, a ticker or a liquidation among its frames: spot and contracts have the same topics",
-                            "Import it with `--venue bybit` (contracts) or `--venue bybit_spot`")
+            raise DataError(
+                f"{where}:{conns[conn]}",
+                f"{topic}, and no line shows whether it is of Bybit's spot market or of a contract",
+                "a trade, a ticker or a liquidation among its frames: spot and contracts have the same topics",
+                "Import it with `--venue bybit` (contracts) or `--venue bybit_spot`",
+            )
         return found if self._topics else ""
 
     def addresses(self, known: Mapping[str, str], where: Path) -> dict[str, str]:
@@ -58,15 +61,20 @@ class Unaddressed:
                 continue
             if len(markets) > 1:
                 lines = " and ".join(f"line {number} is of {'spot' if market == SPOT else 'contracts'}" for market, number in markets.items())
-                raise DataError(str(where), f"connection {conn} without an address has frames of two markets: {lines}", "one market a connection",
-                                ACTION)
-            out[conn], = markets
+                raise DataError(
+                    str(where), f"connection {conn} without an address has frames of two markets: {lines}", "one market a connection", ACTION
+                )
+            (out[conn],) = markets
         for topic, conns in self._topics.items():
             silent = [conn for conn in conns if conn not in known and conn not in out]
             if silent and len(conns) > 1:
                 names = ", ".join(f"{conn} (line {number})" for conn, number in list(conns.items())[:4])
-                raise DataError(str(where), f"{topic} is in the connections {names}, and no line shows the market of {silent[0]}",
-                                "the address of each connection: spot and contracts have the same topics", ACTION)
+                raise DataError(
+                    str(where),
+                    f"{topic} is in the connections {names}, and no line shows the market of {silent[0]}",
+                    "the address of each connection: spot and contracts have the same topics",
+                    ACTION,
+                )
         return out
 
 

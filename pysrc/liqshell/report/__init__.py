@@ -51,7 +51,7 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
     study = load_study(run.folder)
     ledger = read_ledger(run)
     paths = read_paths(run, ledger) if tape is None else tape_paths(run, ledger, tape)
-    for n, (ts, price) in paths.last.items():        # open positions are marked at the last trade that was seen
+    for n, (ts, price) in paths.last.items():  # open positions are marked at the last trade that was seen
         if ts >= ledger.marks.get(n, (0, 0.0))[0]:
             ledger.marks[n] = (ts, price)
     summary = summarise(run, ledger, study)
@@ -68,8 +68,10 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
 
 def _as_json(figures: dict[str, Any]) -> str:
     """One line a key and one a row of a table: to be read and compared by eye. The trades are in files of their own."""
+
     def line(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
     parts = []
     for key, value in figures.items():
         rows = isinstance(value, list) and len(value) > 1

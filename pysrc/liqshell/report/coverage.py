@@ -6,21 +6,23 @@ from typing import Any
 import numpy as np
 
 from liqcore.event import Completeness
-
 from liqshell.recording.marks import outages, union
-from liqshell.report.stories import Ledger
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import DAY_NS as DAY_NS
 from liqshell.report.statistics import HOUR_NS as HOUR_NS
 from liqshell.report.statistics import poisson, wilson
+from liqshell.report.stories import Ledger
 
-COVERED_LEAST = 0.5          # of a day: below it the day is one without data, not one without trades
+COVERED_LEAST = 0.5  # of a day: below it the day is one without data, not one without trades
 
 
 def gaps(run: Run, ledger: Ledger, instrument: int) -> list[tuple[int, int]]:
     """Spans (ns) in which the instrument's feed is known to have been incomplete."""
-    marks = ((max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9)), ts, state, streams) for ts, n, state, missed_s, streams in ledger.feed
-             if n in (-1, instrument))
+    marks = (
+        (max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9)), ts, state, streams)
+        for ts, n, state, missed_s, streams in ledger.feed
+        if n in (-1, instrument)
+    )
     return union(outages(marks, run.ended_ns))
 
 

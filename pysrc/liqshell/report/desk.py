@@ -30,10 +30,16 @@ def account(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
     brackets = run.table("settings").get("brackets") or {}
     terms: dict[str, Any] = next(iter(brackets.values()), {})
     start, net = summary["money"]["equity_start"], summary["money"]["net"]
-    return {"balance": None if start is None else start + net, "positions": sum(row["what"] == "position" for row in summary["left_open"]),
-            "positions_max": (run.table("settings").get("limits") or {}).get("positions_max"), "net": net,
-            "unrealised": sum(row["unrealised"] for row in summary["left_open"] if row["what"] == "position"),
-            "stop_loss": _share(terms, "stop_loss"), "trail": _share(terms, "trail"), "trail_basis": terms.get("trail_basis", "price")}
+    return {
+        "balance": None if start is None else start + net,
+        "positions": sum(row["what"] == "position" for row in summary["left_open"]),
+        "positions_max": (run.table("settings").get("limits") or {}).get("positions_max"),
+        "net": net,
+        "unrealised": sum(row["unrealised"] for row in summary["left_open"] if row["what"] == "position"),
+        "stop_loss": _share(terms, "stop_loss"),
+        "trail": _share(terms, "trail"),
+        "trail_basis": terms.get("trail_basis", "price"),
+    }
 
 
 def _share(terms: dict[str, Any], name: str) -> float | None:
@@ -53,11 +59,30 @@ def positions(run: Run, ledger: Ledger, paths: Paths) -> list[dict[str, Any]]:
             continue
         now = b.closed.exit if b.closed is not None else ledger.marks.get(b.instrument, (0, 0.0))[1]
         entered = min((fill.ts for fill in b.fills), default=b.opened)
-        best = _best(run, paths, b.instrument, b.side, entered, b.flat or run.ended_ns, max(b.entry_price, now) if b.side > 0 else
-                     min(x for x in (b.entry_price, now) if x > 0.0))
+        best = _best(
+            run,
+            paths,
+            b.instrument,
+            b.side,
+            entered,
+            b.flat or run.ended_ns,
+            max(b.entry_price, now) if b.side > 0 else min(x for x in (b.entry_price, now) if x > 0.0),
+        )
         gain, most = (b.side * (price / b.entry_price - 1.0) for price in (now or b.entry_price, best))
-        out.append({"symbol": run.symbols[b.instrument], "side": position(b.side), "open": b.closed is None, "entry": b.entry_price, "price": now,
-                    "gain": gain, "gain_max": most, "given_back": most - gain, "stop": b.stop_price or None, "ts": b.flat or run.ended_ns})
+        out.append(
+            {
+                "symbol": run.symbols[b.instrument],
+                "side": position(b.side),
+                "open": b.closed is None,
+                "entry": b.entry_price,
+                "price": now,
+                "gain": gain,
+                "gain_max": most,
+                "given_back": most - gain,
+                "stop": b.stop_price or None,
+                "ts": b.flat or run.ended_ns,
+            }
+        )
     return out
 
 
@@ -84,11 +109,26 @@ def signals(run: Run) -> list[dict[str, Any]]:
     for row in list(rows_of([str(run.folder)]))[-LATEST:][::-1]:
         facts = row.get("question") or {}
         signal = facts.get("signal") or {}
-        out.append({"ts": row.get("asked_ns"), "contract": row.get("contract"), "direction": row.get("direction"), "z": signal.get("z"),
-                    "purity": facts.get("purity"), "anomaly": facts.get("anomaly"), "long_notional": signal.get("long_notional"),
-                    "short_notional": signal.get("short_notional"), "candles_aligned": facts.get("candles_aligned"),
-                    "change_5m": facts.get("change_5m"), "news": row.get("news_grade"), "items": len(row.get("news") or ()),
-                    "status": row.get("status"), "action": row.get("action"), "confidence": row.get("confidence"), **_notes(row.get("response"))})
+        out.append(
+            {
+                "ts": row.get("asked_ns"),
+                "contract": row.get("contract"),
+                "direction": row.get("direction"),
+                "z": signal.get("z"),
+                "purity": facts.get("purity"),
+                "anomaly": facts.get("anomaly"),
+                "long_notional": signal.get("long_notional"),
+                "short_notional": signal.get("short_notional"),
+                "candles_aligned": facts.get("candles_aligned"),
+                "change_5m": facts.get("change_5m"),
+                "news": row.get("news_grade"),
+                "items": len(row.get("news") or ()),
+                "status": row.get("status"),
+                "action": row.get("action"),
+                "confidence": row.get("confidence"),
+                **_notes(row.get("response")),
+            }
+        )
     return out
 
 

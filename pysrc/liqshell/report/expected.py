@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from liqcore import Reason
-
 from liqshell.report.coverage import is_whole, share
+from liqshell.report.labels import reason
 from liqshell.report.run import Run
 from liqshell.report.statistics import CLUSTERS_MIN, DAYS_MIN, mean_test, stationary_bootstrap
 from liqshell.report.study import Claim, Study
 from liqshell.report.verdicts import Measured, of_mean, of_median
-from liqshell.report.labels import reason
 
 SHARE, PER_DAY, BPS, SECONDS, RATIO = "share", "per day", "bps", "s", "ratio"
 
@@ -26,6 +25,7 @@ def _exit(*names: str) -> Read:
         n = len(s["trades"])
         found = share(sum(r["n"] for r in s["exits"] if r["reason"] in names), n)
         return Measured(found["share"], found["low"], found["high"], n)
+
     return seen
 
 
@@ -33,15 +33,18 @@ def _share(key: str, inner: str | None = None, unit: str = "trade") -> Read:
     def seen(s: dict[str, Any]) -> Measured:
         found = s[key][inner] if inner else s[key]
         return Measured(found["share"], found["low"], found["high"], found["n"], unit)
+
     return seen
 
 
 def _per_symbol_day(*keys: str) -> Read:
     """A count of few events in many days says much, one of many in a few hours little: n is days."""
+
     def seen(s: dict[str, Any]) -> Measured:
         found = s[keys[0]][keys[1]] if len(keys) > 1 else s[keys[0]]
         value, low, high = (None if found[key] is None else found[key] * 24 for key in ("per_hour", "low", "high"))
         return Measured(value, low, high, found["hours"] / 24, "covered day", CLUSTERS_MIN)
+
     return seen
 
 
@@ -111,12 +114,26 @@ _FADE: tuple[Claim, ...] = (
     {"id": "expected performance", "measure": "net_bps", "low": 2.0, "high": 3.0, "note": "one maker leg of 2 bps was charged"},
     {"id": "expected performance", "measure": "net_per_day", "low": 0.0004, "high": 0.0012, "note": "on notional, not on the account"},
 )
-_ONE: tuple[Claim, ...] = ({"id": "expected performance", "measure": "max_drawdown", "low": 0.02, "high": 0.04},
-                           {"id": "expected performance", "measure": "daily_sharpe", "low": 2.0, "high": 5.0,
-                            "note": "the document's 46 to 172 are per-trade ratios, annualised"})
-_FOUR: tuple[Claim, ...] = ({"id": "expected performance", "measure": "max_drawdown", "low": 0.03, "high": 0.06, "note": "four symbols"},
-                            {"id": "expected performance", "measure": "daily_sharpe", "low": 3.0, "high": 8.0,
-                             "note": "four symbols; the document's 46 to 172 are per-trade ratios, annualised"})
+_ONE: tuple[Claim, ...] = (
+    {"id": "expected performance", "measure": "max_drawdown", "low": 0.02, "high": 0.04},
+    {
+        "id": "expected performance",
+        "measure": "daily_sharpe",
+        "low": 2.0,
+        "high": 5.0,
+        "note": "the document's 46 to 172 are per-trade ratios, annualised",
+    },
+)
+_FOUR: tuple[Claim, ...] = (
+    {"id": "expected performance", "measure": "max_drawdown", "low": 0.03, "high": 0.06, "note": "four symbols"},
+    {
+        "id": "expected performance",
+        "measure": "daily_sharpe",
+        "low": 3.0,
+        "high": 8.0,
+        "note": "four symbols; the document's 46 to 172 are per-trade ratios, annualised",
+    },
+)
 
 
 def claims_of(preset: str, contracts: int) -> tuple[Claim, ...]:
@@ -143,7 +160,23 @@ def _beside(preset: str, claims: Iterable[Claim], s: dict[str, Any]) -> list[dic
     for claim in claims:
         what, unit, read = MEASURES.get(claim["measure"], (claim["measure"], "", None))
         seen = read(s) if read else Measured(None, why="not measured by the report")
-        rows.append({"preset": preset, "id": claim["id"], "measure": claim["measure"], "what": what, "unit": unit, "claimed_low": claim["low"],
-                     "claimed_high": claim["high"], "observed": seen.value, "observed_low": seen.low, "observed_high": seen.high, "n": seen.n,
-                     "counted": seen.unit, "note": claim.get("note", ""), "verdict": seen.against(claim["low"], claim["high"]), "why": seen.missing})
+        rows.append(
+            {
+                "preset": preset,
+                "id": claim["id"],
+                "measure": claim["measure"],
+                "what": what,
+                "unit": unit,
+                "claimed_low": claim["low"],
+                "claimed_high": claim["high"],
+                "observed": seen.value,
+                "observed_low": seen.low,
+                "observed_high": seen.high,
+                "n": seen.n,
+                "counted": seen.unit,
+                "note": claim.get("note", ""),
+                "verdict": seen.against(claim["low"], claim["high"]),
+                "why": seen.missing,
+            }
+        )
     return rows

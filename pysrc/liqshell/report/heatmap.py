@@ -21,16 +21,34 @@ from markupsafe import Markup
 from liqshell.pages import empty, heat
 
 CELLS_WITH_NUMBERS = 240
-CELLS_DRAWN = 400                # more are one picture, whose values HOVER reads from columns
+CELLS_DRAWN = 400  # more are one picture, whose values HOVER reads from columns
 OUTLIERS = (0.01, 0.99)
-NEIGHBOURS_LEAST = 3             # a cell with fewer measured neighbours is not called stable: nothing around it was tried
+NEIGHBOURS_LEAST = 3  # a cell with fewer measured neighbours is not called stable: nothing around it was tried
 # cividis (Nunez, Anderton, Renslow 2018): reads alike for the colour-blind and in grey. For results with two signs: blue to orange through white.
 Colours = tuple[tuple[int, int, int], ...]
-CIVIDIS: Colours = ((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115), (138, 134, 120), (165, 156, 116), (195, 179, 105),
-                    (225, 204, 85),
-                    (254, 232, 56))
-LOSS_GAIN: Colours = ((178, 88, 6), (224, 130, 20), (253, 184, 99), (254, 224, 182), (247, 247, 247), (209, 229, 240), (146, 197, 222),
-                      (67, 147, 195), (33, 102, 172))
+CIVIDIS: Colours = (
+    (0, 34, 78),
+    (18, 53, 112),
+    (59, 73, 108),
+    (87, 93, 109),
+    (112, 113, 115),
+    (138, 134, 120),
+    (165, 156, 116),
+    (195, 179, 105),
+    (225, 204, 85),
+    (254, 232, 56),
+)
+LOSS_GAIN: Colours = (
+    (178, 88, 6),
+    (224, 130, 20),
+    (253, 184, 99),
+    (254, 224, 182),
+    (247, 247, 247),
+    (209, 229, 240),
+    (146, 197, 222),
+    (67, 147, 195),
+    (33, 102, 172),
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +80,9 @@ def stability(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, h
             raise ValueError(f"no column {name!r}; there are {', '.join(sorted(table))}")
         columns[name] = np.asarray(table[name])
         if columns[name].ndim != 1 or len(columns[name]) != len(columns[x]) or columns[name].dtype.kind not in "fiub":
-            raise ValueError(f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}; expected one column of {len(columns[x])} "
-                             "numbers")
+            raise ValueError(
+                f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}; expected one column of {len(columns[x])} numbers"
+            )
     value = columns[metric].astype(float)
     xs, at_x = np.unique(columns[x], return_inverse=True)
     ys, at_y = np.unique(columns[y], return_inverse=True)
@@ -83,8 +102,16 @@ def stability(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, h
     least = min(NEIGHBOURS_LEAST, int(neighbours[tried].max(initial=0)))
     candidates = np.where(tried & (neighbours >= least), worst, -np.inf)
     stable = divmod(int(np.argmax(candidates)), len(xs)) if len(good) else None
-    return Stability(xs, ys, median, worst * sign, count, None if best is None else (int(at_y[best]), int(at_x[best])),
-                     None if best is None else float(value[best]), stable)
+    return Stability(
+        xs,
+        ys,
+        median,
+        worst * sign,
+        count,
+        None if best is None else (int(at_y[best]), int(at_x[best])),
+        None if best is None else float(value[best]),
+        stable,
+    )
 
 
 def _around(grid: np.ndarray) -> np.ndarray:
@@ -111,7 +138,7 @@ def colour(value: float, low: float, high: float) -> tuple[str, str]:
     k = min(int(at), len(scale) - 2)
     red, green, blue = (round(a + (b - a) * (at - k)) for a, b in zip(scale[k], scale[k + 1], strict=True))
     light = sum(w * (c / 255) ** 2.2 for w, c in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True))
-    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if light > 0.19 else "#fff"        # where black and white have the same contrast
+    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if light > 0.19 else "#fff"  # where black and white have the same contrast
 
 
 def _number(value: float) -> str:
@@ -129,38 +156,51 @@ def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tup
     rows, columns = grid.shape
     left, top, width = 92, 30, 440
     pitch = width / columns
-    tall = min(max(pitch * .62, 16.0), 46.0) if rows <= 24 else max(380 / rows, 4.0)
+    tall = min(max(pitch * 0.62, 16.0), 46.0) if rows <= 24 else max(380 / rows, 4.0)
     height = tall * rows
     dense = rows * columns > CELLS_DRAWN
-    out = [f'<svg viewBox="0 0 {left + width + 8} {top + height + 46:.0f}" role="img" aria-label="{escape(about, quote=True)}"'
-           + (f' data-heat="{escape(_columns(s, grid, x_name, y_name), quote=True)}"' if dense else "") + ">",
-           f'<text x="{left}" y="16" font-weight="600">{escape(about)}</text>']
+    out = [
+        f'<svg viewBox="0 0 {left + width + 8} {top + height + 46:.0f}" role="img" aria-label="{escape(about, quote=True)}"'
+        + (f' data-heat="{escape(_columns(s, grid, x_name, y_name), quote=True)}"' if dense else "")
+        + ">",
+        f'<text x="{left}" y="16" font-weight="600">{escape(about)}</text>',
+    ]
     written = rows * columns <= CELLS_WITH_NUMBERS and pitch >= 26
     if dense:
-        out.append(f'<image x="{left}" y="{top}" width="{width}" height="{height:.1f}" preserveAspectRatio="none" style="image-rendering:pixelated" '
-                   f'href="data:image/png;base64,{_picture(grid, span)}"/>')
+        out.append(
+            f'<image x="{left}" y="{top}" width="{width}" height="{height:.1f}" preserveAspectRatio="none" style="image-rendering:pixelated" '
+            f'href="data:image/png;base64,{_picture(grid, span)}"/>'
+        )
     for row in range(rows):
         y = top + (rows - 1 - row) * tall
         for column in range(0 if dense else columns):
             value, x = float(grid[row, column]), left + column * pitch
             where = f"{x_name} {_axis(s.x[column])}, {y_name} {_axis(s.y[row])}"
             if not np.isfinite(value):
-                out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch:.1f}" height="{tall:.1f}" fill="none" '
-                           'stroke="var(--line,#ccc)" stroke-width=".5">'
-                           f'<title>{escape(where)}: not tried</title></rect>')
+                out.append(
+                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch:.1f}" height="{tall:.1f}" fill="none" '
+                    'stroke="var(--line,#ccc)" stroke-width=".5">'
+                    f"<title>{escape(where)}: not tried</title></rect>"
+                )
                 continue
             fill, ink = colour(value, *span)
-            out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch + .3:.1f}" height="{tall + .3:.1f}" fill="{fill}">'
-                       f'<title>{escape(where)}: {_number(value)} ({int(s.count[row, column])} settings)</title></rect>')
+            out.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch + 0.3:.1f}" height="{tall + 0.3:.1f}" fill="{fill}">'
+                f"<title>{escape(where)}: {_number(value)} ({int(s.count[row, column])} settings)</title></rect>"
+            )
             if written:
-                out.append(f'<text x="{x + pitch / 2:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="middle" '
-                           f'style="fill:{ink};font-size:{min(12, pitch * .34):.1f}px">'
-                           f'{_number(value)}</text>')
+                out.append(
+                    f'<text x="{x + pitch / 2:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="middle" '
+                    f'style="fill:{ink};font-size:{min(12, pitch * 0.34):.1f}px">'
+                    f"{_number(value)}</text>"
+                )
         if rows <= 24 or row % -(-rows // 12) == 0:
             out.append(f'<text class="m" x="{left - 6}" y="{y + tall / 2 + 4:.1f}" text-anchor="end">{_axis(s.y[row])}</text>')
     step = -(-columns // max(1, int(width // 74)))
-    out += [f'<text class="m" x="{left + (column + .5) * pitch:.1f}" y="{top + height + 16:.1f}" text-anchor="middle">{_axis(s.x[column])}</text>'
-            for column in range(0, columns, step)]
+    out += [
+        f'<text class="m" x="{left + (column + 0.5) * pitch:.1f}" y="{top + height + 16:.1f}" text-anchor="middle">{_axis(s.x[column])}</text>'
+        for column in range(0, columns, step)
+    ]
     out.append(f'<text class="m" x="{left + width / 2}" y="{top + height + 36:.1f}" text-anchor="middle">{escape(x_name)}</text>')
     middle = top + height / 2
     out.append(f'<text class="m" x="10" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 10 {middle:.1f})">{escape(y_name)}</text>')
@@ -178,6 +218,7 @@ def _picture(grid: np.ndarray, span: tuple[float, float]) -> str:
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     head = struct.pack(">IIBBBBB", grid.shape[1], grid.shape[0], 8, 6, 0, 0, 0)
     made = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(lines), 9)) + chunk(b"IEND", b"")
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + made).decode()
@@ -207,16 +248,20 @@ def _marks(s: Stability, left: float, top: float, pitch: float, tall: float) -> 
     if s.best is not None:
         row, column = s.best
         for line, dash in (("#fff", ""), ("#111", ' stroke-dasharray="3 3"')):
-            out.append(f'<rect x="{left + column * pitch + 1.5:.1f}" y="{top + (rows - 1 - row) * tall + 1.5:.1f}" width="{pitch - 3:.1f}" '
-                       f'height="{tall - 3:.1f}" fill="none" stroke="{line}" stroke-width="2"{dash}/>')
+            out.append(
+                f'<rect x="{left + column * pitch + 1.5:.1f}" y="{top + (rows - 1 - row) * tall + 1.5:.1f}" width="{pitch - 3:.1f}" '
+                f'height="{tall - 3:.1f}" fill="none" stroke="{line}" stroke-width="2"{dash}/>'
+            )
     if s.stable is not None:
         row, column = s.stable
         first, last = max(0, column - 1), min(columns - 1, column + 1)
         low, high = max(0, row - 1), min(rows - 1, row + 1)
         for line, wide in (("#fff", 4.5), ("#111", 2.2)):
             for x, y, across, up in ((first, row, last - first + 1, 1), (column, high, 1, high - low + 1)):
-                out.append(f'<rect x="{left + x * pitch:.1f}" y="{top + (rows - 1 - y) * tall:.1f}" width="{across * pitch:.1f}" '
-                           f'height="{up * tall:.1f}" fill="none" stroke="{line}" stroke-width="{wide}"/>')
+                out.append(
+                    f'<rect x="{left + x * pitch:.1f}" y="{top + (rows - 1 - y) * tall:.1f}" width="{across * pitch:.1f}" '
+                    f'height="{up * tall:.1f}" fill="none" stroke="{line}" stroke-width="{wide}"/>'
+                )
     return out
 
 
@@ -226,13 +271,16 @@ def _scale(span: tuple[float, float], beyond: tuple[bool, bool]) -> str:
         low, high = -max(-low, high), max(-low, high)
     cells = "".join(f'<rect x="{k * 6}" y="0" width="6.3" height="12" fill="{colour(low + (high - low) * k / 39, *span)[0]}"/>' for k in range(40))
     middle = '<text class="m" x="120" y="27" text-anchor="middle">0</text>' if low < 0 < high else ""
-    return (f'<svg viewBox="0 0 240 32" style="max-width:240px" role="img" aria-label="Colours">{cells}'
-            f'<text class="m" x="0" y="27">{"≤ " * beyond[0]}{_number(low)}</text>'
-            f'{middle}<text class="m" x="240" y="27" text-anchor="end">{"≥ " * beyond[1]}{_number(high)}</text></svg>')
+    return (
+        f'<svg viewBox="0 0 240 32" style="max-width:240px" role="img" aria-label="Colours">{cells}'
+        f'<text class="m" x="0" y="27">{"≤ " * beyond[0]}{_number(low)}</text>'
+        f'{middle}<text class="m" x="240" y="27" text-anchor="end">{"≥ " * beyond[1]}{_number(high)}</text></svg>'
+    )
 
 
-def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, higher_is_better: bool = True, unit: str = "",
-             conclude: bool = True) -> Markup:
+def heatmaps(
+    table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, higher_is_better: bool = True, unit: str = "", conclude: bool = True
+) -> Markup:
     """HTML: the median and the worst-within-one-step grid of two parameters on one colour scale, and a sentence that names the best setting and the
     most stable region. Arguments as for `stability`; unit: words behind the numbers; conclude: False where nothing may be concluded,
     and no sentence stands there."""
@@ -241,7 +289,7 @@ def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, hi
     if not len(finite) or s.best is None or s.stable is None or s.best_value is None:
         return empty(f"No setting of {x} and {y} has a {metric}, so there is nothing to draw.")
     shown = np.concatenate([finite, s.worst[np.isfinite(s.worst)]])
-    low, high = np.quantile(shown, OUTLIERS, method="nearest").tolist()       # one spike must not leave the rest without colours
+    low, high = np.quantile(shown, OUTLIERS, method="nearest").tolist()  # one spike must not leave the rest without colours
     span = low, high
     beyond = bool(shown.min() < low), bool(shown.max() > high)
     median = _grid(s, s.median, (x, y, f"{metric}: median over the other parameters"), span)
@@ -258,13 +306,18 @@ def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "", *, highe
 
     def place(cell: tuple[int, int]) -> str:
         return f"{x} {_axis(s.x[cell[1]])}, {y} {_axis(s.y[cell[0]])}"
+
     near = _around(s.median)[s.best]
     near = near[np.isfinite(near)]
     lowest = (min if higher_is_better else max)(near.tolist()) if len(near) else None
-    text = (f"The best single setting ({_number(s.best_value)}{unit}, dotted frame) has {place(s.best)}; the median of that cell is "
-            f"{_number(float(s.median[s.best]))}, "
-            + (f"the worst median one step away is {_number(lowest)}. " if lowest is not None else "no setting one step away was tried. "))
+    text = (
+        f"The best single setting ({_number(s.best_value)}{unit}, dotted frame) has {place(s.best)}; the median of that cell is "
+        f"{_number(float(s.median[s.best]))}, "
+        + (f"the worst median one step away is {_number(lowest)}. " if lowest is not None else "no setting one step away was tried. ")
+    )
     if s.best == s.stable:
         return text + "It is also the middle of the most stable region (full frame)."
-    return text + (f"The most stable region (full frame) lies around {place(s.stable)}: median {_number(float(s.median[s.stable]))}, worst median "
-                   f"within one step {_number(float(s.worst[s.stable]))}.")
+    return text + (
+        f"The most stable region (full frame) lies around {place(s.stable)}: median {_number(float(s.median[s.stable]))}, worst median "
+        f"within one step {_number(float(s.worst[s.stable]))}."
+    )

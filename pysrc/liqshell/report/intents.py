@@ -3,16 +3,14 @@
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from liqcore import AuditKind
 from liqcore.audit import GAVE_WAY, GAVE_WAY_DTYPE
-
-from markupsafe import Markup
-
 from liqshell.pages import section, table
+from liqshell.report.labels import position, reason
 from liqshell.report.run import Run
 from liqshell.report.text import when
-from liqshell.report.labels import position, reason
 
 SHOWN = 50
 
@@ -28,14 +26,23 @@ def gave_way(run: Run) -> list[dict[str, Any]]:
     for row in asked[np.isin(asked["reason"], list(GAVE_WAY))].view(GAVE_WAY_DTYPE):
         intent, bracket, place = row["other_wish"], row["other_bracket"], int(row["other_policy"])
         if not intent and not bracket:
-            continue                        # of a run from before the winner was written down
+            continue  # of a run from before the winner was written down
         at = int(np.searchsorted(answers["seq"], intent)) if intent else len(answers)
         known = at < len(answers) and answers["seq"][at] == intent
-        out.append({"sequence": int(row["seq"]), "ts": int(row["ts"]), "symbol": run.symbols[row["instrument"]], "side": position(row["side"]),
-                    "reason": reason(int(row["reason"])),
-                    "won": "wish" if intent else "trade", "won_rule": rules[place - 1] if place <= len(rules) else "",
-                    "won_confidence": int(row["other_confidence"]), "won_side": position(answers["side"][at]) if known else "",
-                    "won_sequence": int(intent or bracket)})
+        out.append(
+            {
+                "sequence": int(row["seq"]),
+                "ts": int(row["ts"]),
+                "symbol": run.symbols[row["instrument"]],
+                "side": position(row["side"]),
+                "reason": reason(int(row["reason"])),
+                "won": "wish" if intent else "trade",
+                "won_rule": rules[place - 1] if place <= len(rules) else "",
+                "won_confidence": int(row["other_confidence"]),
+                "won_side": position(answers["side"][at]) if known else "",
+                "won_sequence": int(intent or bracket),
+            }
+        )
     return out
 
 
@@ -53,5 +60,9 @@ def html(s: dict[str, Any]) -> Markup:
         return Markup()
     shown = [(when(row["ts"]), row["symbol"], row["side"], row["reason"], winner(row)) for row in rows[:SHOWN]]
     more = f" The first {SHOWN} of {len(rows):,}; all are in report.json." if len(rows) > SHOWN else ""
-    return section("Intents that gave way", table(("time", "contract", "wish", "why", "what won"), shown),
-                   f"An intent is named by its number in the audit stream, an open trade by its number on the contract.{more}", "wishes")
+    return section(
+        "Intents that gave way",
+        table(("time", "contract", "wish", "why", "what won"), shown),
+        f"An intent is named by its number in the audit stream, an open trade by its number on the contract.{more}",
+        "wishes",
+    )

@@ -20,8 +20,8 @@ from liqshell.report.verdicts import warned
 
 #: what a confidence says, read as the chance that the trade ends with a gain
 CHANCE = {1: 1 / 3, 2: 1 / 2, 3: 2 / 3}
-DAYS_LEAST = 8                    # with fewer the standard errors of a difference are too small
-VALUES_MAX = 1 << 20              # of random draws that are in memory at once
+DAYS_LEAST = 8  # with fewer the standard errors of a difference are too small
+VALUES_MAX = 1 << 20  # of random draws that are in memory at once
 
 
 def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
@@ -30,8 +30,12 @@ def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
     found = meta.get("judge")
     if not isinstance(found, dict):
         return None
-    return {"kind": found.get("kind"), "contaminated": bool(found.get("contaminated")), "answered": found.get("answered") or {},
-            "evaluation": summarise(judged)}
+    return {
+        "kind": found.get("kind"),
+        "contaminated": bool(found.get("contaminated")),
+        "answered": found.get("answered") or {},
+        "evaluation": summarise(judged),
+    }
 
 
 def summarise(judged: Any) -> dict[str, Any] | None:
@@ -49,12 +53,20 @@ def summarise(judged: Any) -> dict[str, Any] | None:
     known = np.isfinite(bps) & answered & could
     difference = against(bps[known], entered[known], days[known])
     out: dict[str, Any] = {
-        "questions": len(entered), "statuses": dict(sorted(Counter(judged["status"]).items())), "contaminated": judged["contaminated"],
-        "only_held": int((~could).sum()), "groups": rows, "difference": difference, "controls": _controls(judged, entered, could, bps, net, days),
+        "questions": len(entered),
+        "statuses": dict(sorted(Counter(judged["status"]).items())),
+        "contaminated": judged["contaminated"],
+        "only_held": int((~could).sum()),
+        "groups": rows,
+        "difference": difference,
+        "controls": _controls(judged, entered, could, bps, net, days),
         "brier": _brier(np.array(judged["confidence"]), entered & np.isfinite(net), net),
-        "drift_bps": _numbers(judged["drift_bps"]), "waited_s": _quantiles(judged["waited_s"]),
-        "saved": -float(np.nansum(net[groups["vetoed"]])), "cost": math.fsum(judged["cost"]),
-        "cost_per_entry": math.fsum(judged["cost"]) / int(entered.sum()) if entered.any() else None}
+        "drift_bps": _numbers(judged["drift_bps"]),
+        "waited_s": _quantiles(judged["waited_s"]),
+        "saved": -float(np.nansum(net[groups["vetoed"]])),
+        "cost": math.fsum(judged["cost"]),
+        "cost_per_entry": math.fsum(judged["cost"]) / int(entered.sum()) if entered.any() else None,
+    }
     return out | {"adds": _adds(difference), "verdict": verdict(out)}
 
 
@@ -83,24 +95,54 @@ def against(bps: np.ndarray, entered: np.ndarray, days: np.ndarray) -> dict[str,
 def _group(bps: np.ndarray, net: np.ndarray, days: np.ndarray) -> dict[str, Any]:
     known = np.isfinite(bps)
     found = clustered_mean(bps[known].tolist(), days[known].tolist())
-    return {"n": int(known.sum()), "mean_bps": found["mean"], "low_bps": found["low"], "high_bps": found["high"], "net": float(np.nansum(net)),
-            "won": int((net[known] > 0.0).sum())}
+    return {
+        "n": int(known.sum()),
+        "mean_bps": found["mean"],
+        "low_bps": found["low"],
+        "high_bps": found["high"],
+        "net": float(np.nansum(net)),
+        "won": int((net[known] > 0.0).sum()),
+    }
 
 
 def _controls(judged: Any, entered: np.ndarray, could: np.ndarray, bps: np.ndarray, net: np.ndarray, days: np.ndarray) -> list[dict[str, Any]]:
     """What others would have entered of the same questions. agrees: with the judge, a share with its interval. Random draws enter as many."""
     known = np.isfinite(bps) & could
-    answers = {"the judge": entered, "always yes": could, "always no": np.zeros(len(could), bool), "rules": np.array(judged["rules"], bool),
-               "rules, shuffled news": np.array(judged["shuffled"], bool)}
+    answers = {
+        "the judge": entered,
+        "always yes": could,
+        "always no": np.zeros(len(could), bool),
+        "rules": np.array(judged["rules"], bool),
+        "rules, shuffled news": np.array(judged["shuffled"], bool),
+    }
     rows = []
     for name, says in answers.items():
         which, same = says & known, int((says == entered)[could].sum())
         low, high = wilson(same, int(could.sum()))
-        rows.append({"who": name, "entered": int((says & could).sum()), **_group(bps[which], net[which], days[which]),
-                     "agrees": same / int(could.sum()) if could.any() else None, "agrees_low": low, "agrees_high": high})
+        rows.append(
+            {
+                "who": name,
+                "entered": int((says & could).sum()),
+                **_group(bps[which], net[which], days[which]),
+                "agrees": same / int(could.sum()) if could.any() else None,
+                "agrees_low": low,
+                "agrees_high": high,
+            }
+        )
     drawn = _at_random(net[known], bps[known], int((entered & known).sum()), judged["seed"])
-    return [*rows, {"who": "random, as many", "entered": int((entered & known).sum()), "n": int((entered & known).sum()), "agrees": None,
-                    "agrees_low": None, "agrees_high": None, "won": None, **drawn}]
+    return [
+        *rows,
+        {
+            "who": "random, as many",
+            "entered": int((entered & known).sum()),
+            "n": int((entered & known).sum()),
+            "agrees": None,
+            "agrees_low": None,
+            "agrees_high": None,
+            "won": None,
+            **drawn,
+        },
+    ]
 
 
 def _at_random(net: np.ndarray, bps: np.ndarray, count: int, seed: int) -> dict[str, Any]:
@@ -109,8 +151,9 @@ def _at_random(net: np.ndarray, bps: np.ndarray, count: int, seed: int) -> dict[
         return {"mean_bps": None, "low_bps": None, "high_bps": None, "net": 0.0}
     draw = np.random.default_rng([seed, 4])
     at_once = max(1, VALUES_MAX // len(bps))
-    found = np.concatenate([draw.permuted(np.tile(bps, (min(at_once, DRAWS - n), 1)), axis=1)[:, :count].mean(axis=1)
-                            for n in range(0, DRAWS, at_once)])
+    found = np.concatenate(
+        [draw.permuted(np.tile(bps, (min(at_once, DRAWS - n), 1)), axis=1)[:, :count].mean(axis=1) for n in range(0, DRAWS, at_once)]
+    )
     low, high = np.quantile(found, [0.025, 0.975]).tolist()
     return {"mean_bps": float(bps.mean()), "low_bps": low, "high_bps": high, "net": float(net.mean() * count)}
 
@@ -151,8 +194,10 @@ def verdict(found: dict[str, Any]) -> str:
     begin = warned(found["contaminated"])
     told = f"{d['confirmed']} confirmed and {d['vetoed']} vetoed questions with a result"
     if _adds(d) is None:
-        return (f"{begin}The data cannot show whether the judge adds anything: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "
-                f"needed, and {CLUSTERS_MIN} days with each.")
+        return (
+            f"{begin}The data cannot show whether the judge adds anything: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "
+            f"needed, and {CLUSTERS_MIN} days with each."
+        )
     interval = f"{d['mean_bps']:+.1f} bps (95 %: {d['low_bps']:+.1f} to {d['high_bps']:+.1f})"
     if _adds(d):
         return f"{begin}Confirmed trades did better than vetoed ones by {interval}: {told}."

@@ -62,36 +62,59 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.QUOTE_ENDED: ("quote had ended", "the best bid and ask were too old, cut off or contradicted by a trade"),
 }
 
-FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
-         FillReason.FILL_QUEUE: "queue consumed", FillReason.FILL_STOP: "stop triggered", FillReason.FILL_TIMEOUT: "closed at market: held too long",
-         FillReason.FILL_LIQUIDATED: "liquidated by the venue", FillReason.FILL_CLOSE: "closed at market"}
+FILLS: dict[int, str] = {
+    FillReason.FILL_CROSS: "crossed the spread",
+    FillReason.FILL_THROUGH: "traded through",
+    FillReason.FILL_TOUCH: "touched",
+    FillReason.FILL_QUEUE: "queue consumed",
+    FillReason.FILL_STOP: "stop triggered",
+    FillReason.FILL_TIMEOUT: "closed at market: held too long",
+    FillReason.FILL_LIQUIDATED: "liquidated by the venue",
+    FillReason.FILL_CLOSE: "closed at market",
+}
 
-ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "the venue did not answer a request",
-          Alarm.ALARM_STUCK: "every attempt to place an exit failed", Alarm.ALARM_OVERFILL: "more was sold than bought",
-          Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices are on the wrong side of the mark "
-                                                                                         "price or the fill",
-          Alarm.ALARM_EXECUTIONS: "too many executions to remember all of them",
-          Alarm.ALARM_POLICY: "the policy or a Python detector raised an error: entries are halted",
-          Alarm.ALARM_LATE: "a fill arrived for a bracket that had ended",
-          Alarm.ALARM_LIQUIDATED: "the venue liquidated the position",
-          Alarm.ALARM_OUTSIDE: "another party reduced the position",
-          Alarm.ALARM_WAITING: "a policy postponed its answer too often, or too many answers wait",
-          Alarm.ALARM_FILLS: "too few entries of the last 30 days were filled: entries are smaller from now on"}
+ALARMS: dict[int, str] = {
+    Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill",
+    Alarm.ALARM_UNKNOWN: "the venue did not answer a request",
+    Alarm.ALARM_STUCK: "every attempt to place an exit failed",
+    Alarm.ALARM_OVERFILL: "more was sold than bought",
+    Alarm.ALARM_FOREIGN: "report for an order that is not ours",
+    Alarm.ALARM_SIDE: "liquidation prices are on the wrong side of the mark price or the fill",
+    Alarm.ALARM_EXECUTIONS: "too many executions to remember all of them",
+    Alarm.ALARM_POLICY: "the policy or a Python detector raised an error: entries are halted",
+    Alarm.ALARM_LATE: "a fill arrived for a bracket that had ended",
+    Alarm.ALARM_LIQUIDATED: "the venue liquidated the position",
+    Alarm.ALARM_OUTSIDE: "another party reduced the position",
+    Alarm.ALARM_WAITING: "a policy postponed its answer too often, or too many answers wait",
+    Alarm.ALARM_FILLS: "too few entries of the last 30 days were filled: entries are smaller from now on",
+}
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
-CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
-                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready",
-                            Control.CONTROL_LOWER: "limit lowered"}
+CONTROLS: dict[int, str] = {
+    Control.CONTROL_HALT: "halted",
+    Control.CONTROL_RESUME: "resumed",
+    Control.CONTROL_FLATTEN: "flattened",
+    Control.CONTROL_PAUSE: "paused",
+    Control.CONTROL_READY: "ready",
+    Control.CONTROL_LOWER: "limit lowered",
+}
 #: why entries are blocked, as it stands after "entries blocked:"
-GATES: dict[int, str] = {Gate.GATE_START: "the account is not reconciled yet", Gate.GATE_PRIVATE: "no private stream",
-                         Gate.GATE_ORDERS: "no connection for orders", Gate.GATE_RECONCILE: "the venue did not answer, or its answer differs from "
-                                                                                            "our state",
-                         Gate.GATE_UNKNOWN: "the outcome of an order is unknown", Gate.GATE_CLOCK: "our clock differs from the venue's",
-                         Gate.GATE_RATE: "the venue refuses requests for a while",
-                         Gate.GATE_DISK: "too little free disk space", Gate.GATE_STALL: "the process did not run for a while",
-                         Gate.GATE_SYMBOL: "the contract does not trade", Gate.GATE_MARKET: "crossed or stale market",
-                         Gate.GATE_LATE: "trades arrive late", Gate.GATE_HOURS: "outside the hours of [hours]",
-                         Gate.GATE_BLACKOUT: "inside a window of [blackout]"}
+GATES: dict[int, str] = {
+    Gate.GATE_START: "the account is not reconciled yet",
+    Gate.GATE_PRIVATE: "no private stream",
+    Gate.GATE_ORDERS: "no connection for orders",
+    Gate.GATE_RECONCILE: "the venue did not answer, or its answer differs from our state",
+    Gate.GATE_UNKNOWN: "the outcome of an order is unknown",
+    Gate.GATE_CLOCK: "our clock differs from the venue's",
+    Gate.GATE_RATE: "the venue refuses requests for a while",
+    Gate.GATE_DISK: "too little free disk space",
+    Gate.GATE_STALL: "the process did not run for a while",
+    Gate.GATE_SYMBOL: "the contract does not trade",
+    Gate.GATE_MARKET: "crossed or stale market",
+    Gate.GATE_LATE: "trades arrive late",
+    Gate.GATE_HOURS: "outside the hours of [hours]",
+    Gate.GATE_BLACKOUT: "inside a window of [blackout]",
+}
 ENDS = "the run ends"
 
 
@@ -100,11 +123,18 @@ RULES: dict[str, tuple[str, str]] = {
     "maker": ("resting order", "at the price of the resting order"),
     "quote": ("live quote", "against a live quote"),
     "print": ("next print", "no live quote: at the first later trade whose aggressor is on the order's side"),
-    "moved": ("moved print", "no live quote and no such trade in time: at the last trade, moved by the spread against the order")}
+    "moved": ("moved print", "no live quote and no such trade in time: at the last trade, moved by the spread against the order"),
+}
 
 #: what an order was for
-ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",
-                         Role.ROLE_LIQUIDATION: "liquidation", Role.ROLE_OUTSIDE: "another party"}
+ROLES: dict[int, str] = {
+    Role.ROLE_ENTRY: "entry",
+    Role.ROLE_STOP: "stop",
+    Role.ROLE_TARGET: "target",
+    Role.ROLE_CLOSE: "close",
+    Role.ROLE_LIQUIDATION: "liquidation",
+    Role.ROLE_OUTSIDE: "another party",
+}
 
 
 def reason(code: int) -> str:

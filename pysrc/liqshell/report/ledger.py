@@ -12,10 +12,20 @@ import numpy as np
 from liqcore import AUDIT_DTYPE, AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
 from liqcore.audit import DECLINED_DTYPE, GAVE_WAY, VIEWS, rows
 from liqcore.event import Stream
-
 from liqshell.report.run import Run
-from liqshell.report.stories import (BRACKET_DTYPE, CASCADE_DTYPE, FILL_DTYPE, LARGE_DTYPE, ORDER_DTYPE, ORDER_MARKET, PHASE_DTYPE, STEP_DTYPE,
-                                     TRADE_DTYPE, VERDICT_DTYPE, Ledger)
+from liqshell.report.stories import (
+    BRACKET_DTYPE,
+    CASCADE_DTYPE,
+    FILL_DTYPE,
+    LARGE_DTYPE,
+    ORDER_DTYPE,
+    ORDER_MARKET,
+    PHASE_DTYPE,
+    STEP_DTYPE,
+    TRADE_DTYPE,
+    VERDICT_DTYPE,
+    Ledger,
+)
 from liqshell.report.unmet import REASONS, aside_names
 
 ACTION_CREATE = 1
@@ -23,7 +33,7 @@ BRACKET_FLAT = 0
 #: a policy is asked at every phase; that it wants nothing is news only while the cascade is ACTIVE
 UNASKED = (int(Reason.NO_TRADE), int(Reason.PHASE), int(Reason.ASK_LATER), int(Reason.POLICY_LEAVE))
 ENDED = (OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_REJECTED, OrderStatus.ORDER_DONE)
-Row = Any                # a record as liqcore.audit.rows() gives it: its fields are those of its kind
+Row = Any  # a record as liqcore.audit.rows() gives it: its fields are those of its kind
 Array = np.ndarray
 
 
@@ -85,8 +95,8 @@ class _Reader:
         self.run, self.ledger = run, Ledger(audit=run.audit)
         self.kinds = run.kinds
         self.count = len(run.instruments)
-        self.answers: list[tuple[Array, Array, Array, Array]] = []      # place, cascade or -1, ts, reason
-        self.marks: list[tuple[Array, Array, Array, Array]] = []        # place, instrument, ts, price
+        self.answers: list[tuple[Array, Array, Array, Array]] = []  # place, cascade or -1, ts, reason
+        self.marks: list[tuple[Array, Array, Array, Array]] = []  # place, instrument, ts, price
 
     def of(self, kind: int) -> _Kind:
         return _Kind(self.run.audit, np.flatnonzero(self.kinds == kind), VIEWS[AuditKind(kind)])
@@ -147,12 +157,12 @@ class _Reader:
             larges[name] = found[field]
         starts = np.flatnonzero((found["count"] == 1) | (np.diff(n, prepend=-2) != 0))
         self.chains = n[starts].astype(np.int64), found.at[starts], starts, np.append(starts[1:], len(n))
-        self.naming = np.unique(found["detector"])           # detectors that name their large liquidations: the cascade's
+        self.naming = np.unique(found["detector"])  # detectors that name their large liquidations: the cascade's
         self.ledger.large_rows, self.ledger.larges = larges, len(larges)
 
     def cascades(self) -> None:
         signals = self.of(AuditKind.AUDIT_SIGNAL)
-        signals = signals.where(signals["side"] != 0)        # without one: a bar, a moment at which a policy is asked, and no event of the market
+        signals = signals.where(signals["side"] != 0)  # without one: a bar, a moment at which a policy is asked, and no event of the market
         n, detector = signals["instrument"].astype(np.int64), signals["detector"].astype(np.int64)
         lapsed = self.of(AuditKind.AUDIT_LAPSED)
         self.ledger.lapsed = len(lapsed)
@@ -167,11 +177,11 @@ class _Reader:
         new[1:] |= phase[:-1] == Phase.EXHAUSTED
         new |= np.diff(before(n, at, cuts, cut_at), prepend=0) > 0
         active = phase == Phase.ACTIVE
-        seen = np.cumsum(active) - active                    # a candidate lapses, a cascade that was active does not
+        seen = np.cumsum(active) - active  # a candidate lapses, a cascade that was active does not
         seen -= np.maximum.accumulate(np.where(new, seen, 0))
         new |= (np.diff(before(key, at, *lapses), prepend=0) > 0) & (seen == 0)
         starts = np.flatnonzero(new)
-        lasts = np.append(starts[1:], len(at))[:len(starts)] - 1
+        lasts = np.append(starts[1:], len(at))[: len(starts)] - 1
         table = np.zeros(len(starts), CASCADE_DTYPE)
         table["instrument"], table["detector"], table["start"] = n[starts], detector[starts], signals["id"][starts]
         for name in ("side", "long_notional", "short_notional", "count", "threshold", "z", "score", "price"):
@@ -179,13 +189,21 @@ class _Reader:
         which, ts = np.cumsum(new) - 1, signals["ts"]
         at_active = np.flatnonzero(active)[::-1]
         table["active"][which[at_active]] = ts[at_active]
-        self.endings(table, (key[starts], n[starts]), (at[starts], at[lasts]), np.where(phase[lasts] == Phase.EXHAUSTED, ts[lasts], 0),
-                     lapses, lapsed["ts"], (cuts, cut_at), cut_ts)
+        self.endings(
+            table,
+            (key[starts], n[starts]),
+            (at[starts], at[lasts]),
+            np.where(phase[lasts] == Phase.EXHAUSTED, ts[lasts], 0),
+            lapses,
+            lapsed["ts"],
+            (cuts, cut_at),
+            cut_ts,
+        )
         chain = latest(n[starts], at[starts], *self.chains[:2])
         named = np.isin(detector[starts], self.naming) & (chain >= 0)
         table["first"][named], table["last"][named] = self.chains[2][chain[named]], self.chains[3][chain[named]]
         table["bracket"] = table["unmet"] = table["awaited"] = -1
-        rank = np.argsort(at[starts], kind="stable")         # in order of their beginning
+        rank = np.argsort(at[starts], kind="stable")  # in order of their beginning
         number = np.empty(len(rank), np.int64)
         number[rank] = np.arange(len(rank))
         self.ledger.cascade_rows, self.begins = table[rank], at[starts][rank]
@@ -195,8 +213,17 @@ class _Reader:
         self.ledger.phase_rows = phases[np.argsort(phases["cascade"], kind="stable")]
         self.marks.append((at, n, ts, signals["price"]))
 
-    def endings(self, table: Array, keys: tuple[Array, Array], places: tuple[Array, Array], exhausted: Array, lapses: tuple[Array, Array],
-                lapse_ts: Array, cuts: tuple[Array, Array], cut_ts: Array) -> None:
+    def endings(
+        self,
+        table: Array,
+        keys: tuple[Array, Array],
+        places: tuple[Array, Array],
+        exhausted: Array,
+        lapses: tuple[Array, Array],
+        lapse_ts: Array,
+        cuts: tuple[Array, Array],
+        cut_ts: Array,
+    ) -> None:
         """When each cascade was over. places: of its first and last signal; exhausted: its time where the last said so. Until the next of its
         detector it may lapse, where it was never active, or its feed be interrupted."""
         (key, n), (begin, last) = keys, places
@@ -216,13 +243,12 @@ class _Reader:
         table["ended"][~void] = lapse_ts[final[~void]]
         table["interrupted"] = interrupted
 
-
     def cascade_of(self, found: _Kind) -> Array:
         """The cascade that each answer is about: the last that began with its event, on its instrument."""
         table = self.ledger.cascade_rows
         which = np.unique(np.concatenate([table["start"], found["id"]]), return_inverse=True)[1] * (self.count + 1)
         which += np.concatenate([table["instrument"], found["instrument"]]) + 1
-        return latest(which[len(table):], found.at, which[:len(table)], self.begins)
+        return latest(which[len(table) :], found.at, which[: len(table)], self.begins)
 
     # ---- answers ----
 
@@ -277,7 +303,7 @@ class _Reader:
         cascade, ts, reason = cascade[order], ts[order], reason[order]
         against = reason[reason != Reason.OK]
         codes = np.bincount(against, minlength=1)
-        self.ledger.refusals = Counter({int(against[k]): int(codes[against[k]]) for k in np.sort(firsts(against))})     # in order of appearance
+        self.ledger.refusals = Counter({int(against[k]): int(codes[against[k]]) for k in np.sort(firsts(against))})  # in order of appearance
         known = cascade >= 0
         table = np.empty(int(known.sum()), VERDICT_DTYPE)
         table["cascade"], table["ts"], table["reason"] = cascade[known], ts[known], reason[known]
@@ -360,7 +386,7 @@ class _Reader:
         for name, column in (("id", "id"), ("side", "side"), ("created", "ts"), ("qty", "qty")):
             table[name] = np.concatenate([made[column], attached[column]])
         table["bracket"], table["role"] = keys >> 12, table["id"] & 15
-        table["type"][:len(made)], table["last_price"][:len(made)] = made["order_type"], made["last_price"]
+        table["type"][: len(made)], table["last_price"][: len(made)] = made["order_type"], made["last_price"]
         self.placed = keys, at
         mine = latest(report_key, reports.at + 1, keys, at)
         amends = np.flatnonzero(~create & (asked["qty"] > 0))
@@ -378,7 +404,7 @@ class _Reader:
         table["ended"][first], table["reason"][first], table["rejected"][first] = flat["ts"][closed[first]], 0, False
         by = np.lexsort((at, keys))
         starts = np.flatnonzero(np.diff(keys[by], prepend=-1) != 0)
-        kept = by[np.append(starts[1:], len(by))[:len(starts)] - 1]      # of a number that was used twice the last one, in the place of the first
+        kept = by[np.append(starts[1:], len(by))[: len(starts)] - 1]  # of a number that was used twice the last one, in the place of the first
         kept = kept[np.lexsort((at[by[starts]], table["bracket"][kept]))]
         number = np.full(len(table), -1)
         number[kept] = np.arange(len(kept))
@@ -414,7 +440,7 @@ class _Reader:
         total, grouped = qty[order], mine[order]
         starts = np.flatnonzero(np.diff(grouped, prepend=-1))
         rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-        for k in range(1, int(rank.max(initial=0)) + 1):     # in the order of the fills: each sum is rounded as it is when they come one by one
+        for k in range(1, int(rank.max(initial=0)) + 1):  # in the order of the fills: each sum is rounded as it is when they come one by one
             at = np.flatnonzero(rank == k)
             total[at] += total[at - 1]
         amended = latest(grouped, found.at[order], quantities[0], quantities[1])
@@ -439,7 +465,7 @@ class _Reader:
         self.all_steps, self.step_at = np.empty(len(by), STEP_DTYPE), at[by]
         self.all_steps["order"], self.all_steps["ts"], self.all_steps["price"] = order[by], ts[by], price[by]
         self.order_types = np.zeros(len(self.placed[0])), np.zeros(len(self.placed[0]))
-        self.order_types[0][:len(made)], self.order_types[1][:len(made)] = made["order_type"].astype(np.int64), made["last_price"]
+        self.order_types[0][: len(made)], self.order_types[1][: len(made)] = made["order_type"].astype(np.int64), made["last_price"]
 
     # ---- states, and what it came to ----
 
@@ -485,8 +511,17 @@ class _Reader:
         multiplier = np.array([i.multiplier for i in self.run.instruments], float)
         table = np.zeros(len(found), TRADE_DTYPE)
         table["bracket"] = brackets
-        for name, column in (("ts", "ts"), ("reason", "reason"), ("side", "side"), ("entry", "entry_price"), ("exit", "exit_price"), ("qty", "qty"),
-                             ("gross", "gross"), ("fees", "fees"), ("hold_s", "hold_s")):
+        for name, column in (
+            ("ts", "ts"),
+            ("reason", "reason"),
+            ("side", "side"),
+            ("entry", "entry_price"),
+            ("exit", "exit_price"),
+            ("qty", "qty"),
+            ("gross", "gross"),
+            ("fees", "fees"),
+            ("hold_s", "hold_s"),
+        ):
             table[name] = found[column]
         table["entry_maker"], table["funding"] = found["entry_is_maker"] != 0, rows["funding"][brackets]
         table["entry_notional"] = table["entry"] * table["qty"] * multiplier[found["instrument"]]

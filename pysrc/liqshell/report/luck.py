@@ -19,20 +19,20 @@ import numpy as np
 
 from liqshell.report.overfit import expected_maximum, moments, probabilistic_sharpe, sharpe_error, track_record_needed
 
-LEVEL = 0.05             # of both tests
-DAYS_MIN = 20            # below, daily results say nothing of a best one
-DRAWS = 1000             # of the bootstrap
-SINGLE = 200_000         # of the pooled shape
-LAGS = 5                 # days over which results may hang together
-BLOCK = 2.0              # mean length of a run of days that is drawn together; LAGS are in the error already
-SPREAD_MIN = 0.2         # of a resample, in parts of the sample's own: days that are drawn again and again have next to none
-HITS = 100               # draws as good as the result after which it is clear that it is luck
-FEW_HITS = 10            # ... where the first test has found luck already
-SURE, SURELY = 10, 0.5   # ... and the other way: it is clear that it is not, where even so many more would give less than half of LEVEL
-DRAWN, ACROSS = 128, 256         # resamples and settings that are computed at once: what fits a cache
-SHAPES = 4096            # draws of the pooled shape at once
-KNOWN = 0.5              # of all settings that were tried: with the daily results of fewer no edge is called
-ALIKE = 0.5              # settings whose daily results correlate by so much count as one trial
+LEVEL = 0.05  # of both tests
+DAYS_MIN = 20  # below, daily results say nothing of a best one
+DRAWS = 1000  # of the bootstrap
+SINGLE = 200_000  # of the pooled shape
+LAGS = 5  # days over which results may hang together
+BLOCK = 2.0  # mean length of a run of days that is drawn together; LAGS are in the error already
+SPREAD_MIN = 0.2  # of a resample, in parts of the sample's own: days that are drawn again and again have next to none
+HITS = 100  # draws as good as the result after which it is clear that it is luck
+FEW_HITS = 10  # ... where the first test has found luck already
+SURE, SURELY = 10, 0.5  # ... and the other way: it is clear that it is not, where even so many more would give less than half of LEVEL
+DRAWN, ACROSS = 128, 256  # resamples and settings that are computed at once: what fits a cache
+SHAPES = 4096  # draws of the pooled shape at once
+KNOWN = 0.5  # of all settings that were tried: with the daily results of fewer no edge is called
+ALIKE = 0.5  # settings whose daily results correlate by so much count as one trial
 
 
 def errors_grow(daily: np.ndarray) -> float:
@@ -72,8 +72,9 @@ def t_values(daily: np.ndarray, factor: float = 1.0) -> np.ndarray:
         return np.where(known, daily.mean(axis=0) / spread * math.sqrt(days / factor), -np.inf)
 
 
-def superior(daily: np.ndarray, t: np.ndarray, *, of: int | None = None, draws: int = DRAWS, hits: int = HITS, block: float = BLOCK,
-             seed: int = 1) -> float:
+def superior(
+    daily: np.ndarray, t: np.ndarray, *, of: int | None = None, draws: int = DRAWS, hits: int = HITS, block: float = BLOCK, seed: int = 1
+) -> float:
     """Hansen's consistent p-value: how often the best of all settings would show such a t if none had an edge. Each resample is measured by its own
     spread, which keeps the level also in some weeks of skewed days. daily: (days, settings); t: of t_values. of: the setting that is asked about, by
     default the one with the largest t. hits: so many draws that are as good end it early (Besag, Clifford 1991)."""
@@ -89,17 +90,17 @@ def superior(daily: np.ndarray, t: np.ndarray, *, of: int | None = None, draws: 
     unit = (centred / centred.std(axis=0, ddof=1)).astype(np.float32)
     squares, above, done = unit * unit, 0, 0
     for first in range(0, draws, DRAWN):
-        part = counts[first:first + DRAWN]
+        part = counts[first : first + DRAWN]
         most = np.zeros(len(part), np.float32)
         for at in range(0, len(known), ACROSS):
-            mean, own = part @ unit[:, at:at + ACROSS], part @ squares[:, at:at + ACROSS]
+            mean, own = part @ unit[:, at : at + ACROSS], part @ squares[:, at : at + ACROSS]
             mean /= days
             own -= days * mean * mean
             own /= days - 1
-            np.maximum(own, SPREAD_MIN ** 2, out=own)
+            np.maximum(own, SPREAD_MIN**2, out=own)
             mean *= math.sqrt(days)
             mean /= np.sqrt(own, out=own)
-            mean += shift[at:at + ACROSS]
+            mean += shift[at : at + ACROSS]
             np.maximum(most, mean.max(axis=1), out=most)
         above, done = above + int((most >= best).sum()), done + len(part)
         if above >= hits:
@@ -115,8 +116,9 @@ def pooled(daily: np.ndarray) -> np.ndarray:
     return out - out.mean() if len(out) else out
 
 
-def by_shape(daily: np.ndarray, t: np.ndarray, trials: float, *, of: int | None = None, draws: int = SINGLE, hits: int = HITS,
-             seed: int = 1) -> float:
+def by_shape(
+    daily: np.ndarray, t: np.ndarray, trials: float, *, of: int | None = None, draws: int = SINGLE, hits: int = HITS, seed: int = 1
+) -> float:
     """How often the best of `trials` settings would show such a t, if the days of each were drawn from the days of all. of: as in superior. hits:
     so many draws that are as good end it early, and so do so few that nothing can change any more."""
     days, best, shape = len(daily), float(t.max(initial=0.0)) if of is None else float(t[of]), pooled(daily).astype(np.float32)
@@ -150,7 +152,7 @@ def independent(daily: np.ndarray, t: np.ndarray) -> int:
                 count += 1
                 free &= ~near[n]
                 free[n] = False
-        free[:len(near)] = False
+        free[: len(near)] = False
         unit = unit[:, free]
     return count
 
@@ -164,10 +166,26 @@ def assess(daily: np.ndarray, tried: int = 0, *, of: int | None = None, seed: in
     """
     daily = np.asarray(daily, float)
     days, settings = daily.shape
-    out: dict[str, Any] = {"days": days, "settings": settings, "tried": max(tried, settings), "best": None, "t": None, "edge": None,
-                           "p_superior": None, "p_shape": None, "autocorrelation_factor": None, "independent": None, "sharpe_daily": None,
-                           "skew": None, "kurtosis": None, "hurdle_daily": None, "deflated": None, "days_needed": None, "worst": None,
-                           "worst_all": None}
+    out: dict[str, Any] = {
+        "days": days,
+        "settings": settings,
+        "tried": max(tried, settings),
+        "best": None,
+        "t": None,
+        "edge": None,
+        "p_superior": None,
+        "p_shape": None,
+        "autocorrelation_factor": None,
+        "independent": None,
+        "sharpe_daily": None,
+        "skew": None,
+        "kurtosis": None,
+        "hurdle_daily": None,
+        "deflated": None,
+        "days_needed": None,
+        "worst": None,
+        "worst_all": None,
+    }
     if days < DAYS_MIN or not settings:
         return out
     factor = errors_grow(daily)
@@ -179,8 +197,16 @@ def assess(daily: np.ndarray, tried: int = 0, *, of: int | None = None, seed: in
     p = superior(daily, t, of=of, seed=seed)
     q = by_shape(daily, t, trials, of=of, hits=HITS if p < LEVEL else FEW_HITS, seed=seed)
     edge = bool(max(p, q) < LEVEL)
-    out |= {"best": best, "t": float(t[best]), "edge": None if edge and settings < KNOWN * trials else edge, "p_superior": p, "p_shape": q,
-            "autocorrelation_factor": factor, "worst": float(daily[:, best].min()), "worst_all": float(daily.min())}
+    out |= {
+        "best": best,
+        "t": float(t[best]),
+        "edge": None if edge and settings < KNOWN * trials else edge,
+        "p_superior": p,
+        "p_shape": q,
+        "autocorrelation_factor": factor,
+        "worst": float(daily[:, best].min()),
+        "worst_all": float(daily.min()),
+    }
     return out | _deflated(daily, t, best, tried)
 
 
@@ -200,6 +226,12 @@ def _deflated(daily: np.ndarray, t: np.ndarray, best: int, tried: int) -> dict[s
     count = independent(daily, t) * max(1.0, tried / settings)
     # settings that differ in cost and edge scatter for other reasons than luck: no more than the sampling error is luck
     hurdle = expected_maximum(round(count), min(error, float(sharpes.std(ddof=1)) if len(sharpes) > 1 else error))
-    return {"independent": round(count), "sharpe_daily": value, "skew": skew, "kurtosis": kurtosis, "hurdle_daily": hurdle,
-            "deflated": probabilistic_sharpe(value, days, skew, kurtosis, hurdle),
-            "days_needed": track_record_needed(value, hurdle, skew, kurtosis, 1.0 - LEVEL)}
+    return {
+        "independent": round(count),
+        "sharpe_daily": value,
+        "skew": skew,
+        "kurtosis": kurtosis,
+        "hurdle_daily": hurdle,
+        "deflated": probabilistic_sharpe(value, days, skew, kurtosis, hurdle),
+        "days_needed": track_record_needed(value, hurdle, skew, kurtosis, 1.0 - LEVEL),
+    }

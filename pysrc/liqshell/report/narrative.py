@@ -14,19 +14,21 @@ from liqcore import AuditKind, Control, FeedState, Gate, OrderStatus, Phase, Rea
 from liqcore.audit import GAVE_WAY, declined, rows
 from liqcore.event import Action, Judgment, OrderType, RequestFlag, Stream
 from liqcore.execution.order_state import BracketState
-
+from liqshell.report.intents import gave_way, winner
+from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, FILLS, ROLES, gate, liquidated, meaning, position, reason
 from liqshell.report.ledger import UNASKED, Row
 from liqshell.report.origin import detectors, kind_of, levels, threshold, unit
 from liqshell.report.run import Run
-from liqshell.report.unmet import sentence
 from liqshell.report.text import compact, money, number, plural, price, seconds
-from liqshell.report.intents import gave_way, winner
-from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, FILLS, ROLES, gate, liquidated, meaning, position, reason
+from liqshell.report.unmet import sentence
 
-STATE = ("exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")      # all 0: refused before risk asked for them
+STATE = ("exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")  # all 0: refused before risk asked for them
 #: what is open, by the state of the last bracket
-HELD = {int(BracketState.BRACKET_FLAT): "nothing open", int(BracketState.BRACKET_ENTERING): "an entry is working",
-        int(BracketState.BRACKET_HOLDING): "a position is open"}
+HELD = {
+    int(BracketState.BRACKET_FLAT): "nothing open",
+    int(BracketState.BRACKET_ENTERING): "an entry is working",
+    int(BracketState.BRACKET_HOLDING): "a position is open",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,25 @@ class Narrator:
         self.won = {row["sequence"]: winner(row) for row in gave_way(run)}
         limits = run.of_kind(AuditKind.AUDIT_LIMIT)
         opened = limits["seq"][(limits["phase"] == Control.CONTROL_READY) & (limits["gate"] == Gate.GATE_START)]
-        self.opened = int(opened[0]) if len(opened) else 1 << 62          # the record by which the gate of the start opened
+        self.opened = int(opened[0]) if len(opened) else 1 << 62  # the record by which the gate of the start opened
         self.tellers: dict[int, Callable[[Row], str]] = {
-            AuditKind.AUDIT_REFUSED: self.refused, AuditKind.AUDIT_LARGE: self.large, AuditKind.AUDIT_SIGNAL: self.signal,
-            AuditKind.AUDIT_LAPSED: self.lapsed, AuditKind.AUDIT_POLICY: self.policy, AuditKind.AUDIT_RISK: self.risk,
-            AuditKind.AUDIT_REQUEST: self.request, AuditKind.AUDIT_ORDER: self.order, AuditKind.AUDIT_FILL: self.fill,
-            AuditKind.AUDIT_BRACKET: self.bracket, AuditKind.AUDIT_TRADE: self.trade, AuditKind.AUDIT_FEED: self.feed,
-            AuditKind.AUDIT_LIMIT: self.limit, AuditKind.AUDIT_ALARM: self.alarm, AuditKind.AUDIT_FUNDING: self.funding,
-            AuditKind.AUDIT_JUDGE: self.judge}
+            AuditKind.AUDIT_REFUSED: self.refused,
+            AuditKind.AUDIT_LARGE: self.large,
+            AuditKind.AUDIT_SIGNAL: self.signal,
+            AuditKind.AUDIT_LAPSED: self.lapsed,
+            AuditKind.AUDIT_POLICY: self.policy,
+            AuditKind.AUDIT_RISK: self.risk,
+            AuditKind.AUDIT_REQUEST: self.request,
+            AuditKind.AUDIT_ORDER: self.order,
+            AuditKind.AUDIT_FILL: self.fill,
+            AuditKind.AUDIT_BRACKET: self.bracket,
+            AuditKind.AUDIT_TRADE: self.trade,
+            AuditKind.AUDIT_FEED: self.feed,
+            AuditKind.AUDIT_LIMIT: self.limit,
+            AuditKind.AUDIT_ALARM: self.alarm,
+            AuditKind.AUDIT_FUNDING: self.funding,
+            AuditKind.AUDIT_JUDGE: self.judge,
+        }
 
     def lines(self, start_ns: int, end_ns: int, symbol: str = "", why: bool = False) -> Iterator[Line]:
         """Of [start_ns, end_ns) and a symbol ("" = all). why: also every moment at which a policy wants no trade."""
@@ -93,8 +106,10 @@ class Narrator:
 
     def large(self, r: Row) -> str:
         side = liquidated(r.side).removesuffix("s liquidated")
-        return (f"A {side} of {money(r.notional)} is liquidated at {price(r.price)}: large for {self.detector(r.detector)} (threshold "
-                f"{money(r.threshold)}), number {r.count} of its cascade ({money(r.long_notional)} of longs, {money(r.short_notional)} of shorts).")
+        return (
+            f"A {side} of {money(r.notional)} is liquidated at {price(r.price)}: large for {self.detector(r.detector)} (threshold "
+            f"{money(r.threshold)}), number {r.count} of its cascade ({money(r.long_notional)} of longs, {money(r.short_notional)} of shorts)."
+        )
 
     def signal(self, r: Row) -> str:
         if not r.side:
@@ -102,27 +117,39 @@ class Narrator:
         doubt = f" It causes no entry: {meaning(r.reason)}." if r.reason else ""
         values = levels(self.kind(r.detector), r.threshold, r.z, r.score, r.phase == Phase.EXHAUSTED)
         text = ", ".join(f"{name} {value}" for name, value in values)
-        return (f"{self.detector(r.detector)} is {Phase(r.phase).name}: {liquidated(r.side)}, {money(r.long_notional)} of longs and "
-                f"{money(r.short_notional)} of shorts in {plural(r.count, unit(self.kind(r.detector)))}; {text}"
-                f", price {price(r.price)}.{doubt}")
+        return (
+            f"{self.detector(r.detector)} is {Phase(r.phase).name}: {liquidated(r.side)}, {money(r.long_notional)} of longs and "
+            f"{money(r.short_notional)} of shorts in {plural(r.count, unit(self.kind(r.detector)))}; {text}"
+            f", price {price(r.price)}.{doubt}"
+        )
 
     def lapsed(self, r: Row) -> str:
-        return (f"{self.detector(r.detector)} reports no cascade: after {r.count} large of {money(r.long_notional + r.short_notional)}, no other "
-                "followed within the window.")
+        return (
+            f"{self.detector(r.detector)} reports no cascade: after {r.count} large of {money(r.long_notional + r.short_notional)}, no other "
+            "followed within the window."
+        )
 
     def policy(self, r: Row) -> str:
         phase = Phase(r.phase).name
         if r.reason != Reason.OK:
-            winner = {int(Reason.NO_TRADE): "wants no trade", int(Reason.ASK_LATER): f"is asked again after {seconds(r.later_s)}",
-                      int(Reason.POLICY_LEAVE): "wants to close the position"}.get(r.reason, "")
-            return f"The policy, asked at {phase}, " + (f"{winner}: {text}." if (text := condition(r)) else
-                                                        f"answered: {reason(r.reason)} ({meaning(r.reason)}).")
+            winner = {
+                int(Reason.NO_TRADE): "wants no trade",
+                int(Reason.ASK_LATER): f"is asked again after {seconds(r.later_s)}",
+                int(Reason.POLICY_LEAVE): "wants to close the position",
+            }.get(r.reason, "")
+            return f"The policy, asked at {phase}, " + (
+                f"{winner}: {text}." if (text := condition(r)) else f"answered: {reason(r.reason)} ({meaning(r.reason)})."
+            )
+
         def bps(share: float) -> str:
             return f"{share * 1e4:g} bps"
+
         ends = f"target {bps(r.take_profit)}, stop {bps(r.stop_loss)}" if r.take_profit else f"no target, stop {bps(r.stop_loss)}"
         size = money(r.notional) if r.notional else "a share of the account"
-        return (f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {bps(r.entry_offset)} from "
-                f"{price(r.reference_price)}, {ends}, up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position.")
+        return (
+            f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {bps(r.entry_offset)} from "
+            f"{price(r.reference_price)}, {ends}, up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position."
+        )
 
     def risk(self, r: Row) -> str:
         why = f"{reason(r.reason)}, {meaning(r.reason)}"
@@ -130,8 +157,10 @@ class Narrator:
             return f"The intent {'takes the place of' if r.reason == Reason.REPLACING else 'gives way to'} {self.won[r.seq]}: {why}."
         if r.reason in GAVE_WAY or r.reason != Reason.OK and not any(getattr(r, name) for name in STATE):
             return f"No entry: {why}."
-        state = (f"exposure {money(r.exposure)}, {r.open_brackets:g} open, {r.orders_last_minute:g} orders in the last minute, "
-                 f"equity {money(r.equity) if r.equity > 0 else 'not known'}, day {money(-r.day_loss, True)}, week {money(-r.week_loss, True)}")
+        state = (
+            f"exposure {money(r.exposure)}, {r.open_brackets:g} open, {r.orders_last_minute:g} orders in the last minute, "
+            f"equity {money(r.equity) if r.equity > 0 else 'not known'}, day {money(-r.day_loss, True)}, week {money(-r.week_loss, True)}"
+        )
         if r.reason == Reason.OK:
             return f"Risk approves {money(r.notional)}: {state}."
         limit = f" (limit {number(r.limit, 4)})" if r.limit else ""
@@ -152,17 +181,23 @@ class Narrator:
         status, role = OrderStatus(r.phase), ROLES.get(int(r.role), "order")
         wait = f" after {seconds(r.latency_ms / 1e3)}" if r.latency_ms > 0 else ""
         because = f": {reason(r.reason)}" if r.reason else ""
-        winner = {OrderStatus.ORDER_NEW: f"acknowledges the {role}{wait}" + (f", at {price(r.price)}" if r.price else ""),
-                  OrderStatus.ORDER_REJECTED: f"rejects the {role}{because}", OrderStatus.ORDER_CANCELLED: f"cancels the {role}{because}",
-                  OrderStatus.ORDER_TRIGGERED: f"triggers the {role}", OrderStatus.ORDER_DONE: f"ends the {role}",
-                  OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}; it counts as exposure until its outcome is known",
-                  OrderStatus.ORDER_REFUSED: f"refuses the {role}{because}"}
+        winner = {
+            OrderStatus.ORDER_NEW: f"acknowledges the {role}{wait}" + (f", at {price(r.price)}" if r.price else ""),
+            OrderStatus.ORDER_REJECTED: f"rejects the {role}{because}",
+            OrderStatus.ORDER_CANCELLED: f"cancels the {role}{because}",
+            OrderStatus.ORDER_TRIGGERED: f"triggers the {role}",
+            OrderStatus.ORDER_DONE: f"ends the {role}",
+            OrderStatus.ORDER_UNKNOWN: f"has not answered about the {role}; it counts as exposure until its outcome is known",
+            OrderStatus.ORDER_REFUSED: f"refuses the {role}{because}",
+        }
         return f"The venue {winner[status]}."
 
     def fill(self, r: Row) -> str:
         held = f"{position(r.position)} {self.qty(r, r.position)}" if r.position else "flat"
-        return (f"Fill of the {ROLES.get(int(r.role), 'order')}: {'bought' if r.side > 0 else 'sold'} {self.qty(r, r.qty)} at {price(r.price)} "
-                f"({FILLS.get(r.phase, 'filled')}), fee {money(r.fee)}; position {held}.")
+        return (
+            f"Fill of the {ROLES.get(int(r.role), 'order')}: {'bought' if r.side > 0 else 'sold'} {self.qty(r, r.qty)} at {price(r.price)} "
+            f"({FILLS.get(r.phase, 'filled')}), fee {money(r.fee)}; position {held}."
+        )
 
     def bracket(self, r: Row) -> str:
         state = BracketState(r.phase)
@@ -174,8 +209,10 @@ class Narrator:
         return f"Over: {reason(r.reason)} ({meaning(r.reason)})." if state == BracketState.BRACKET_FLAT else ""
 
     def trade(self, r: Row) -> str:
-        return (f"The {position(r.side)} is closed: {price(r.entry_price)} to {price(r.exit_price)}, {money(r.gross, True)} gross, "
-                f"{money(r.fees)} fees, {money(r.net, True)} net after {seconds(r.hold_s)}: {reason(r.reason)} ({meaning(r.reason)}).")
+        return (
+            f"The {position(r.side)} is closed: {price(r.entry_price)} to {price(r.exit_price)}, {money(r.gross, True)} gross, "
+            f"{money(r.fees)} fees, {money(r.net, True)} net after {seconds(r.hold_s)}: {reason(r.reason)} ({meaning(r.reason)})."
+        )
 
     def feed(self, r: Row) -> str:
         streams = [bit.name.removeprefix("STREAM_").lower() for bit in Stream if int(r.streams) & bit and bit.name] or ["all streams"]
@@ -200,9 +237,12 @@ class Narrator:
     def judge(self, r: Row) -> str:
         if r.reason == Reason.JUDGING:
             return f"The judge is asked about {money(r.notional)}; it has {seconds(r.judge_s)}."
-        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "refuses", Judgment.JUDGE_HOLD: "answers "
-                                                                                                                                         "hold",
-                Judgment.JUDGE_FAILED: "gives no valid answer"}.get(r.phase, "gives no answer")
+        word = {
+            Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}",
+            Judgment.JUDGE_VETO: "refuses",
+            Judgment.JUDGE_HOLD: "answers hold",
+            Judgment.JUDGE_FAILED: "gives no valid answer",
+        }.get(r.phase, "gives no answer")
         return f"The judge {word} after {seconds(r.waited_s)}" + (f": {reason(r.reason)}." if r.reason else ".")
 
 
@@ -228,8 +268,15 @@ def small(run: Run, start_ns: int, end_ns: int, symbol: str = "") -> list[Line]:
         if symbol in ("", name) and (n, int(e["ts_recv"]), int(e["ts_event"]), float(e["qty"])) not in known:
             side = liquidated(e["side"]).removesuffix("s liquidated")
             value = e["price"] * e["qty"] * run.instruments[n].multiplier
-            out.append(Line(int(e["ts_recv"]), -1, name, "liquidation", f"A {side} of {compact(value)} is liquidated at {price(e['price'])}; no "
-                            "detector counts it as large."))
+            out.append(
+                Line(
+                    int(e["ts_recv"]),
+                    -1,
+                    name,
+                    "liquidation",
+                    f"A {side} of {compact(value)} is liquidated at {price(e['price'])}; no detector counts it as large.",
+                )
+            )
     return out
 
 
@@ -249,7 +296,7 @@ def state_before(run: Run, ts: int, symbol: str = "") -> list[str]:
         mine = audit[audit["instrument"] == n]
         brackets = mine[mine["kind"] == AuditKind.AUDIT_BRACKET]
         seen = mine[np.isin(mine["kind"], (AuditKind.AUDIT_LARGE, AuditKind.AUDIT_SIGNAL))]
-        last: dict[int, tuple[str, str]] = {}             # of each detector
+        last: dict[int, tuple[str, str]] = {}  # of each detector
         for r in rows(seen):
             if value := threshold(narrator.kind(r.detector), r.threshold):
                 last[r.detector] = narrator.detector(r.detector), value

@@ -6,21 +6,24 @@ from typing import Any
 
 from liqcore import AuditKind, Phase
 from liqcore.detectors.registry import KINDS, parameters
-
+from liqshell.config.components import recorded_detectors
 from liqshell.report.coverage import HOUR_NS, covered_hours, gaps
-from liqshell.report.stories import Ledger
 from liqshell.report.results import by_account, funding_modelled, venue_settings
 from liqshell.report.run import COMPLETENESS, Run
+from liqshell.report.stories import Ledger
 from liqshell.report.study import Part, Study
 from liqshell.report.text import money, number, percent, plural, seconds
 from liqshell.report.verdicts import stopped
-from liqshell.config.components import recorded_detectors
 
-FILLS = {"through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
-         "touch": "a resting order fills by the quantity of every trade at its price; optimistic, because there is no queue",
-         "queue": "a resting order waits behind the size shown at its price; trades at that price consume the size"}
-TAKERS = {"next": "a taker order fills at the next price, never better than the quote, whatever its size",
-          "walk": "a taker order takes the size that the next trades and quotes show, and waits for more if that is too little"}
+FILLS = {
+    "through": "a resting order fills completely when a trade or the opposite quote goes strictly beyond its price",
+    "touch": "a resting order fills by the quantity of every trade at its price; optimistic, because there is no queue",
+    "queue": "a resting order waits behind the size shown at its price; trades at that price consume the size",
+}
+TAKERS = {
+    "next": "a taker order fills at the next price, never better than the quote, whatever its size",
+    "walk": "a taker order takes the size that the next trades and quotes show, and waits for more if that is too little",
+}
 
 
 def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
@@ -34,16 +37,33 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
         found = gaps(run, ledger, n)
         span = (run.ended_ns - run.started_ns) / HOUR_NS
         hours = part.get("covered_hours", covered_hours(run, ledger, n))
-        rows.append({"symbol": instrument.symbol, "source": part.get("source") or ("live feed" if live else None),
-                     "completeness": part.get("completeness") or COMPLETENESS[instrument.completeness], "covered_hours": hours,
-                     "covered": hours / span if span > 0 else None, "gaps": [list(g) for g in part.get("gaps", found)],
-                     "trades": part.get("trades"), "quotes": part.get("quotes"), "liquidations": part.get("liquidations"),
-                     "traded_hours": part.get("traded_hours", hours), "quoted": part.get("quoted", 0.0 if part.get("quotes") == 0 else None),
-                     "streams": part.get("streams"), "said": part.get("said", []),
-                     "receipt": part.get("receipt") or ("recorded" if live else None), "receipt_model": part.get("receipt_model"),
-                     "refused": part.get("refused", {}), "off_grid": part.get("off_grid"), "fingerprint": part.get("fingerprint")})
-    return {"parts": rows, "store": given.get("store") if given else None,
-            "fingerprint": given["fingerprint"] if given else run.meta.get("data_hash")}
+        rows.append(
+            {
+                "symbol": instrument.symbol,
+                "source": part.get("source") or ("live feed" if live else None),
+                "completeness": part.get("completeness") or COMPLETENESS[instrument.completeness],
+                "covered_hours": hours,
+                "covered": hours / span if span > 0 else None,
+                "gaps": [list(g) for g in part.get("gaps", found)],
+                "trades": part.get("trades"),
+                "quotes": part.get("quotes"),
+                "liquidations": part.get("liquidations"),
+                "traded_hours": part.get("traded_hours", hours),
+                "quoted": part.get("quoted", 0.0 if part.get("quotes") == 0 else None),
+                "streams": part.get("streams"),
+                "said": part.get("said", []),
+                "receipt": part.get("receipt") or ("recorded" if live else None),
+                "receipt_model": part.get("receipt_model"),
+                "refused": part.get("refused", {}),
+                "off_grid": part.get("off_grid"),
+                "fingerprint": part.get("fingerprint"),
+            }
+        )
+    return {
+        "parts": rows,
+        "store": given.get("store") if given else None,
+        "fingerprint": given["fingerprint"] if given else run.meta.get("data_hash"),
+    }
 
 
 def _sampled(run: Run, key: str) -> Part:
@@ -73,19 +93,33 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
     add_row("fills", FILLS.get(str(fills)), str(fills or ""))
     add_row("taker", TAKERS.get(str(taker)), str(taker or ""))
     order, ack = (_seconds(venue, run.table("config").get("paper"), name) for name in ("order", "ack"))
-    add_row("latency", None if order is None or ack is None
-            else f"every order reaches the venue after {order * 1e3:g} ms; every answer comes back after {ack * 1e3:g} ms")
+    add_row(
+        "latency",
+        None
+        if order is None or ack is None
+        else f"every order reaches the venue after {order * 1e3:g} ms; every answer comes back after {ack * 1e3:g} ms",
+    )
     fees = [float(fee) * 1e4 for fee in (venue.get("maker_fee"), venue.get("taker_fee")) if isinstance(fee, float)]
     add_row("fees", f"maker {fees[0]:g} bps, taker {fees[1]:g} bps of notional, on every leg by its role" if len(fees) == 2 else None)
     interval = venue.get("funding_interval_s")
     if funding_modelled(run, ledger):
-        add_row("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval
-                else "settled as the venue reported it")
+        add_row(
+            "funding",
+            f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval else "settled as the venue reported it",
+        )
     else:
         add_row("funding", "not charged; the report counts the trades held across 00:00, 08:00 or 16:00 UTC")
     leverage = venue.get("leverage")
-    add_row("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
-                                else "never: the account is assumed to be large enough") if venue else None)
+    add_row(
+        "own liquidation",
+        (
+            f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}"
+            if leverage
+            else "never: the account is assumed to be large enough"
+        )
+        if venue
+        else None,
+    )
     models.pop("half-spread", None)
     for one in study.get("half_spread", []):
         what = one["told"][:1].upper() + one["told"][1:] + (f". WARNING: {one['warning']}" if one["warning"] else "")
@@ -106,12 +140,21 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
 def _account(run: Run) -> list[dict[str, str]]:
     """Of a run whose orders went to a venue: nothing was simulated here, and what the venue did is in the records."""
     where = "the emulated venue on this machine, which models the fills" if run.meta.get("environment") == "loopback" else "the venue"
-    return [{"about": about, "what": what} for about, what in (
-        ("fills", f"as {where} executed them"), ("latency", "measured: see the latencies of this run"),
-        ("fees", "as charged, fill by fill"), ("funding", "as settled"),
-        ("own liquidation", "by the rules of the venue, at the margin of the account"),
-        ("not simulated", "nothing: impact, queues, outages and rejects are real"
-         + ("in the emulated venue, which has only the impact and the outages that were configured" if "model" in where else "")))]
+    return [
+        {"about": about, "what": what}
+        for about, what in (
+            ("fills", f"as {where} executed them"),
+            ("latency", "measured: see the latencies of this run"),
+            ("fees", "as charged, fill by fill"),
+            ("funding", "as settled"),
+            ("own liquidation", "by the rules of the venue, at the margin of the account"),
+            (
+                "not simulated",
+                "nothing: impact, queues, outages and rejects are real"
+                + ("in the emulated venue, which has only the impact and the outages that were configured" if "model" in where else ""),
+            ),
+        )
+    ]
 
 
 def _bps(value: Any) -> str:
@@ -137,27 +180,35 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
     out = [f"Stream suspect: {text}" for text in stopped(s)]
     if not len(run.audit):
         seen = sum(part[name] or 0 for part in s["data"]["parts"] for name in ("trades", "liquidations"))
-        out.append(f"None of the {seen:,} trades and liquidations led to a decision." if seen else
-                   "The audit stream is empty: no event reached a decision.")
+        out.append(
+            f"None of the {seen:,} trades and liquidations led to a decision." if seen else "The audit stream is empty: no event reached a decision."
+        )
     out += idle(run)
     if not steps.get("large liquidations", 1) and not ran:
         out.append("No liquidation was large.")
     elif cascade and not steps["large liquidations"]:
         warmup = cascade.get("warmup")
         why = "A liquidation counts as large only after " + (f"{warmup} liquidations of its instrument" if warmup else "the warm-up")
-        low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"]
-               if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup]
-        out.append(f"No liquidation was large. {why}, and only if it reaches the {_ordinal(cascade.get('quantile'))} of the last "
-                   f"{cascade.get('window_events', 'many')}."
-                   + (f" {', '.join(low)}." if low else ""))
+        low = [
+            f"{p['symbol']} had {p['liquidations']}"
+            for p in s["data"]["parts"]
+            if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup
+        ]
+        out.append(
+            f"No liquidation was large. {why}, and only if it reaches the {_ordinal(cascade.get('quantile'))} of the last "
+            f"{cascade.get('window_events', 'many')}." + (f" {', '.join(low)}." if low else "")
+        )
     if not steps["cascades"] and not steps.get("moments asked"):
         if cascade and steps["large liquidations"]:
             out.append(f"{steps['large liquidations']:,} liquidations were large, but no other large one followed within the window: no cascade.")
     elif not steps["policy wanted a trade"]:
         unmet = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r.get("condition")][:3])
         asked = steps.get("moments asked")
-        text = (f"{plural(steps['cascades'], 'cascade')} seen; the policy wanted no trade" if asked is None else
-                f"The policy was asked {plural(asked, 'time')} and wanted no trade")
+        text = (
+            f"{plural(steps['cascades'], 'cascade')} seen; the policy wanted no trade"
+            if asked is None
+            else f"The policy was asked {plural(asked, 'time')} and wanted no trade"
+        )
         out.append(text + (f"; conditions not met: {unmet}." if unmet else "."))
     elif not steps["risk agreed"]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r["asked"]][:3])
@@ -166,8 +217,11 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in s["entries"]["unfilled"][:3])
         out.append(f"{steps['entries placed']:,} entries were placed; none was filled" + (f": {reasons}." if reasons else "."))
     else:
-        out.append("1 entry was filled and is still open." if steps["entries filled"] == 1 else
-                   f"{steps['entries filled']:,} entries were filled and are still open.")
+        out.append(
+            "1 entry was filled and is still open."
+            if steps["entries filled"] == 1
+            else f"{steps['entries filled']:,} entries were filled and are still open."
+        )
     refused = s["feed"]["refused"]
     total = sum(n for n in refused.values() if isinstance(n, int))
     if total and not steps["cascades"]:
@@ -178,14 +232,16 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
 
 
 #: what a detector that was never active waits for, by kind
-WAITS = {"anomaly": "a segment of {segment_s:g} s with liquidations {z_min:g} standard deviations above the earlier segments, and of "
-                    "${floor_usd:,.0f} or more",
-         "dollar": "${trigger_usd:,.0f} of one side within {window_s:g} s, each liquidation of ${min_usd:,.0f} or more",
-         "imbalance": "liquidations of ${floor_usd:,.0f} or more within {window_s:g} s, {share:.0%} of them on one side",
-         "rate": "a rate of liquidations {sigma:g} standard deviations above its mean, and of {floor_per_minute:g} a minute or more",
-         "zone": "a return of the price, after {away_s:g} s away, to levels of large earlier liquidations, once {occupied_min} price levels of a "
-                 "contract have liquidations",
-         "hawkes": "liquidations {times:g} times as frequent as usual"}
+WAITS = {
+    "anomaly": "a segment of {segment_s:g} s with liquidations {z_min:g} standard deviations above the earlier segments, and of "
+    "${floor_usd:,.0f} or more",
+    "dollar": "${trigger_usd:,.0f} of one side within {window_s:g} s, each liquidation of ${min_usd:,.0f} or more",
+    "imbalance": "liquidations of ${floor_usd:,.0f} or more within {window_s:g} s, {share:.0%} of them on one side",
+    "rate": "a rate of liquidations {sigma:g} standard deviations above its mean, and of {floor_per_minute:g} a minute or more",
+    "zone": "a return of the price, after {away_s:g} s away, to levels of large earlier liquidations, once {occupied_min} price levels of a "
+    "contract have liquidations",
+    "hawkes": "liquidations {times:g} times as frequent as usual",
+}
 
 
 def _known(value: float, show: Callable[[float], str]) -> str:
@@ -209,9 +265,13 @@ LEVELS: dict[str, tuple[tuple[str, Callable[[float], str]] | None, ...]] = {
     "imbalance": (("threshold", lambda v: f"{percent(v)} of one side"), ("share of the side", percent), None),
     "rate": (("threshold", lambda v: f"{number(v, 1)} liquidations a minute"), ("z-score of the rate", number), None),
     "zone": (("threshold", lambda v: f"{money(v)} a cell"), ("in the zone", lambda v: f"{number(v)} times the threshold of its cells"), None),
-    "hawkes": (("threshold", lambda v: f"{v:g} times usual"), ("excitement", lambda v: f"{v:.3g} times usual"),
-               ("score (uncalibrated)", lambda v: f"{number(v, 1)} of 10")),
-    "bars": (None, None, None)}
+    "hawkes": (
+        ("threshold", lambda v: f"{v:g} times usual"),
+        ("excitement", lambda v: f"{v:.3g} times usual"),
+        ("score (uncalibrated)", lambda v: f"{number(v, 1)} of 10"),
+    ),
+    "bars": (None, None, None),
+}
 #: of a run whose detectors are not known: the numbers alone
 PLAIN = (("threshold", lambda v: f"{v:g}"), ("z", number), ("score", number))
 
@@ -240,8 +300,10 @@ def kind_of(specs: Sequence[dict[str, Any]], place: int) -> str:
 
 def detectors(run: Run) -> list[dict[str, Any]]:
     """The detectors that ran, with all their numbers; [] where run.json does not tell."""
-    return [({p.name: p.default for p in parameters(one["kind"])} if one["kind"] in KINDS else {}) | one
-            for one in recorded_detectors(run.table("settings"))]
+    return [
+        ({p.name: p.default for p in parameters(one["kind"])} if one["kind"] in KINDS else {}) | one
+        for one in recorded_detectors(run.table("settings"))
+    ]
 
 
 def listened(run: Run) -> list[dict[str, Any]]:

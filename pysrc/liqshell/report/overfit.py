@@ -19,8 +19,8 @@ import numpy as np
 EULER = 0.5772156649015329
 NORMAL = NormalDist()
 SPLITS, SPLITS_LEAST = 16, 10
-WORK_MAX = 2e7           # ways x settings: beyond it fewer splits are used (10,000 settings: 12 splits, 924 ways, a second)
-ROWS_MIN = 2             # of a block: a Sharpe ratio of fewer is none
+WORK_MAX = 2e7  # ways x settings: beyond it fewer splits are used (10,000 settings: 12 splits, 924 ways, a second)
+ROWS_MIN = 2  # of a block: a Sharpe ratio of fewer is none
 CHUNK = 128
 
 
@@ -30,10 +30,10 @@ def moments(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     if not len(centred):
         return 0.0, 3.0
     centred = centred - centred.mean()
-    variance = float(np.mean(centred ** 2))
+    variance = float(np.mean(centred**2))
     if variance <= 1e-24 * max(1e-300, float(np.max(np.abs(values))) ** 2):
         return 0.0, 3.0
-    return float(np.mean(centred ** 3)) / variance ** 1.5, float(np.mean(centred ** 4)) / variance ** 2
+    return float(np.mean(centred**3)) / variance**1.5, float(np.mean(centred**4)) / variance**2
 
 
 def sharpe_error(value: float, n: int, skew: float, kurtosis: float) -> float:
@@ -84,16 +84,16 @@ def overfitting(matrix: np.ndarray, splits: int = SPLITS) -> dict[str, Any]:
     empty = {"pbo": None, "splits": splits, "days": days, "settings": settings, "ways": 0, "slope": None, "loss": None}
     if splits < 4 or settings < 2:
         return empty
-    starts = np.arange(splits) * days // splits                  # blocks differ by a day at most
+    starts = np.arange(splits) * days // splits  # blocks differ by a day at most
     sizes = np.diff(starts, append=days).astype(float)
-    sums, squares = np.add.reduceat(matrix, starts, axis=0), np.add.reduceat(matrix ** 2, starts, axis=0)
+    sums, squares = np.add.reduceat(matrix, starts, axis=0), np.add.reduceat(matrix**2, starts, axis=0)
     ways = list(combinations(range(splits), splits // 2))
     chosen = np.zeros((len(ways), splits))
     for k, way in enumerate(ways):
         chosen[k, list(way)] = 1.0
     ranks, inside, outside, losses = [], [], [], []
     for first in range(0, len(ways), CHUNK):
-        part = chosen[first:first + CHUNK]
+        part = chosen[first : first + CHUNK]
         seen, unseen = (_sharpes(weights @ sums, weights @ squares, (weights @ sizes)[:, None]) for weights in (part, 1.0 - part))
         best = seen.argmax(axis=1)
         there = np.take_along_axis(unseen, best[:, None], axis=1)
@@ -104,9 +104,15 @@ def overfitting(matrix: np.ndarray, splits: int = SPLITS) -> dict[str, Any]:
         losses.append(np.take_along_axis((1.0 - part) @ sums, best[:, None], axis=1)[:, 0] < 0)
     rank, x, y = np.concatenate(ranks), np.concatenate(inside), np.concatenate(outside)
     spread = float(np.var(x))
-    return {"pbo": float(np.mean(rank < 0.5) + np.mean(rank == 0.5) / 2), "splits": splits, "days": days, "settings": settings,
-            "ways": len(ways), "slope": float(np.mean((x - x.mean()) * (y - y.mean()))) / spread if spread > 1e-18 else None,
-            "loss": float(np.mean(np.concatenate(losses)))}
+    return {
+        "pbo": float(np.mean(rank < 0.5) + np.mean(rank == 0.5) / 2),
+        "splits": splits,
+        "days": days,
+        "settings": settings,
+        "ways": len(ways),
+        "slope": float(np.mean((x - x.mean()) * (y - y.mean()))) / spread if spread > 1e-18 else None,
+        "loss": float(np.mean(np.concatenate(losses))),
+    }
 
 
 def _sharpes(sums: np.ndarray, squares: np.ndarray, n: np.ndarray) -> np.ndarray:

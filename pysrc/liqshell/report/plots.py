@@ -12,7 +12,7 @@ from liqshell.report.svg import label, open_svg, steps_of
 from liqshell.report.text import number, seconds, short_money
 
 WIDTH, LEFT = 552, 60
-DOTS = 90                # bins of a control's distribution
+DOTS = 90  # bins of a control's distribution
 
 
 def _span(values: Sequence[float | None], pad: float = 0.06) -> tuple[float, float]:
@@ -51,7 +51,7 @@ def delays(rows: list[dict[str, Any]]) -> str:
     out += _grid(low, high, top, height, lambda v: f"{v:g}")
     line = []
     for k, r in enumerate(rows):
-        x = LEFT + (k + .5) * pitch
+        x = LEFT + (k + 0.5) * pitch
         out.append(label(x, top + height + 20, seconds(r["delay_s"]), "middle"))
         out.append(label(x, top + height + 38, f"n {r['trades']}", "middle"))
         if r["mean_bps"] is None:
@@ -92,19 +92,27 @@ def controls(rows: list[dict[str, Any]], real: float | None) -> str:
         if len(r["values_bps"]) > 1:
             counts, edges = np.histogram(r["values_bps"], bins=DOTS, range=(low, high))
             tall = (lane - 20) / max(1, counts.max())
-            out += [f'<rect x="{x_of(edge):.1f}" y="{base - n * tall:.1f}" width="{max(1.5, (high - low) / DOTS * scale - .6):.1f}" '
-                    f'height="{n * tall:.1f}" fill="var(--muted)" opacity=".55"/>'
-                    for n, edge in zip(counts.tolist(), edges.tolist(), strict=False) if n]
+            out += [
+                f'<rect x="{x_of(edge):.1f}" y="{base - n * tall:.1f}" width="{max(1.5, (high - low) / DOTS * scale - 0.6):.1f}" '
+                f'height="{n * tall:.1f}" fill="var(--muted)" opacity=".55"/>'
+                for n, edge in zip(counts.tolist(), edges.tolist(), strict=False)
+                if n
+            ]
             out.append(f'<path d="M{x_of(r["p05_bps"]):.1f} {base + 4}H{x_of(r["p95_bps"]):.1f}" stroke="var(--ink)" stroke-width="2"/>')
         x = x_of(r["median_bps"])
-        out.append(f'<path d="M{x:.1f} {base + 9}l-4 -5h8z" fill="var(--ink)"/>' if len(r["values_bps"]) > 1
-                   else f'<circle cx="{x:.1f}" cy="{base - 8}" r="5" fill="var(--muted)"/>')
+        out.append(
+            f'<path d="M{x:.1f} {base + 9}l-4 -5h8z" fill="var(--ink)"/>'
+            if len(r["values_bps"]) > 1
+            else f'<circle cx="{x:.1f}" cy="{base - 8}" r="5" fill="var(--muted)"/>'
+        )
     if real is not None:
         x = x_of(real)
         side = "end" if x > (left + WIDTH) / 2 else "start"
         out.append(f'<path d="M{x:.1f} {top - 4}V{bottom}" stroke="var(--accent)" stroke-width="2.5"/>')
-        out.append(f'<text x="{x + (-6 if side == "end" else 6):.1f}" y="{top - 8}" text-anchor="{side}" style="fill:var(--accent);font-weight:600">'
-                   f'this run {number(real, 1, True)} bps</text>')
+        out.append(
+            f'<text x="{x + (-6 if side == "end" else 6):.1f}" y="{top - 8}" text-anchor="{side}" style="fill:var(--accent);font-weight:600">'
+            f"this run {number(real, 1, True)} bps</text>"
+        )
     return "".join(out) + "</svg>"
 
 
@@ -113,14 +121,16 @@ def folds(rows: list[dict[str, Any]]) -> str:
     top, height = 14, 170
     low, high = _span([r[k] for r in rows for k in ("train_bps", "test_bps")])
     pitch = (WIDTH - LEFT) / max(1, len(rows))
-    width = min(26.0, pitch * .36)
+    width = min(26.0, pitch * 0.36)
     zero = top + high / (high - low) * height
     out = [open_svg(WIDTH, top + height + 26, "Net per trade of each fold, in sample and out of sample")]
     out += _grid(low, high, top, height, lambda v: f"{v:g}")
     for k, r in enumerate(rows):
-        x = LEFT + (k + .5) * pitch
-        for value, at, style in ((r["train_bps"], x - width - 1, 'fill="none" stroke="var(--muted)" stroke-width="1.5"'),
-                                 (r["test_bps"], x + 1, f'fill="var(--{"good" if (r["test_bps"] or 0) > 0 else "bad"})"')):
+        x = LEFT + (k + 0.5) * pitch
+        for value, at, style in (
+            (r["train_bps"], x - width - 1, 'fill="none" stroke="var(--muted)" stroke-width="1.5"'),
+            (r["test_bps"], x + 1, f'fill="var(--{"good" if (r["test_bps"] or 0) > 0 else "bad"})"'),
+        ):
             if value is not None:
                 y = top + (high - max(value, 0.0)) / (high - low) * height
                 size = max(1.0, abs(value) / (high - low) * height)
@@ -142,8 +152,10 @@ def bars(rows: list[tuple[str, float, str]], about: str, show: Any = short_money
         y = top + (high - max(value, 0.0)) / (high - low) * height
         if value:
             size = max(1.0, abs(value) / (high - low) * height)
-            out.append(f'<rect x="{x + pitch * .12:.1f}" y="{y:.1f}" width="{max(.8, pitch * .76):.1f}" height="{size:.1f}" '
-                       f'fill="var(--{"good" if value > 0 else "bad"})"><title>{escape(hover)}</title></rect>')
+            out.append(
+                f'<rect x="{x + pitch * 0.12:.1f}" y="{y:.1f}" width="{max(0.8, pitch * 0.76):.1f}" height="{size:.1f}" '
+                f'fill="var(--{"good" if value > 0 else "bad"})"><title>{escape(hover)}</title></rect>'
+            )
         if k % every == 0:
             out.append(label(x + pitch / 2, top + height + 20, name, "middle"))
     return "".join(out) + f'<path d="M{LEFT} {zero:.1f}H{WIDTH}" stroke="var(--muted)"/></svg>'

@@ -12,8 +12,8 @@ import numpy as np
 from liqcore import EVENT_DTYPE, AuditKind, Kind
 from liqshell.errors import DataError
 from liqshell.recording.reader import read
-from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.run import Run
+from liqshell.report.stories import Cascade, Ledger
 
 OVERVIEW_BUCKETS = 2000
 WINDOW_BUCKETS = 480
@@ -75,10 +75,18 @@ class Series:
             return None
         base = int(self.low[at].min())
         liquidated = np.flatnonzero((self.longs > 0) | (self.shorts > 0))
-        return {"t0": (self.start - origin) / MS, "dt": (self.end - self.start) / MS / self.count, "base": base,
-                "i": np.diff(at, prepend=0).tolist(), "lo": (self.low[at] - base).tolist(), "hi": (self.high[at] - self.low[at]).tolist(),
-                "c": (self.last[at] - base).tolist(), "li": liquidated.tolist(), "l": np.rint(self.longs[liquidated]).astype(int).tolist(),
-                "s": np.rint(self.shorts[liquidated]).astype(int).tolist()}
+        return {
+            "t0": (self.start - origin) / MS,
+            "dt": (self.end - self.start) / MS / self.count,
+            "base": base,
+            "i": np.diff(at, prepend=0).tolist(),
+            "lo": (self.low[at] - base).tolist(),
+            "hi": (self.high[at] - self.low[at]).tolist(),
+            "c": (self.last[at] - base).tolist(),
+            "li": liquidated.tolist(),
+            "l": np.rint(self.longs[liquidated]).astype(int).tolist(),
+            "s": np.rint(self.shorts[liquidated]).astype(int).tolist(),
+        }
 
 
 @dataclass
@@ -116,10 +124,10 @@ def windows(run: Run, ledger: Ledger) -> list[list[Series]]:
     return out
 
 
-DRAWN = ("publicTrade", "allLiquidation", "liquidation", "aggTrade", "forceOrder", "trades")      # streams of what is drawn, whatever the venue
+DRAWN = ("publicTrade", "allLiquidation", "liquidation", "aggTrade", "forceOrder", "trades")  # streams of what is drawn, whatever the venue
 
 
-VALUES = ("price", "qty", "aux_price", "aux_qty")       # of an event, and of the record of its refusal
+VALUES = ("price", "qty", "aux_price", "aux_qty")  # of an event, and of the record of its refusal
 
 
 class _Refused:
@@ -129,8 +137,16 @@ class _Refused:
         rows = run.of_kind(int(AuditKind.AUDIT_REFUSED))
         rows = rows[np.isin(rows["phase"], (int(Kind.TRADE), int(Kind.LIQUIDATION)))]
         self._ts = np.unique(rows["id"])
-        self.left = Counter(zip(rows["phase"].tolist(), rows["instrument"].tolist(), rows["id"].tolist(), rows["side"].tolist(),
-                                (values.tobytes() for values in np.stack([rows[name] for name in VALUES], axis=1)), strict=True))
+        self.left = Counter(
+            zip(
+                rows["phase"].tolist(),
+                rows["instrument"].tolist(),
+                rows["id"].tolist(),
+                rows["side"].tolist(),
+                (values.tobytes() for values in np.stack([rows[name] for name in VALUES], axis=1)),
+                strict=True,
+            )
+        )
         trades = rows[rows["phase"] == int(Kind.TRADE)]
         self._trades = {int(n): trades[trades["instrument"] == n] for n in np.unique(trades["instrument"])}
 
@@ -216,7 +232,7 @@ def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:
     rare = tape.rare
     forced = np.flatnonzero(rare["kind"] == int(Kind.LIQUIDATION))
     for at in range(0, len(forced), CHUNK):
-        reduction.add(rare.take(forced[at:at + CHUNK]))
+        reduction.add(rare.take(forced[at : at + CHUNK]))
     return paths
 
 
@@ -231,13 +247,13 @@ def read_paths(run: Run, ledger: Ledger) -> Paths:
     events, used = np.zeros(CHUNK + FRAME_EVENTS, EVENT_DTYPE), 0
     reader = read(folder)
     try:
-        from liqshell.run.venue_source import source_named, sources_of     # sockets: not for those who draw a tape
+        from liqshell.run.venue_source import source_named, sources_of  # sockets: not for those who draw a tape
 
         sources = sources_of({"instruments": [i.as_dict() for i in run.instruments], "gap_ns": 1, "feeds": run.table("settings").get("feeds")}, None)
         for record in reader:
             if record.stream.startswith(DRAWN):
                 found = source_named(sources, record.exchange, str(folder)).events(record.frame, record.ts_recv)
-                events[used:used + len(found)] = found
+                events[used : used + len(found)] = found
                 used += len(found)
                 if used >= CHUNK:
                     reduction.add(events[:used])

@@ -12,16 +12,15 @@ from typing import Any
 
 from liqcore import AuditKind, Reason, Role
 from liqcore.event import FillFlag
-
+from liqshell.recording.streams import SHORT
 from liqshell.report.coverage import share
-from liqshell.report.run import Run
+from liqshell.report.labels import RULES
 from liqshell.report.results import is_maker, notionals, total
+from liqshell.report.run import Run
 from liqshell.report.stories import Ledger
 from liqshell.report.text import percent, plural
-from liqshell.report.labels import RULES
-from liqshell.recording.streams import SHORT
 
-ENOUGH = 0.95                        # of the traded time; of the fills of a result that may be called a gain
+ENOUGH = 0.95  # of the traded time; of the fills of a result that may be called a gain
 
 
 def fills(run: Run, ledger: Ledger) -> dict[str, Any]:
@@ -33,11 +32,22 @@ def fills(run: Run, ledger: Ledger) -> dict[str, Any]:
     moved = ~printed & (flags & FillFlag.FILL_MOVED != 0)
     by = {"maker": maker, "print": ~maker & printed, "moved": ~maker & moved, "quote": ~maker & ~printed & ~moved}
     for rule, (name, meaning) in RULES.items():
-        rows.append({"rule": rule, "name": name, "meaning": meaning, "all": share(int(by[rule].sum()), len(found)),
-                     "notional": total(notionals(run, ledger, found[by[rule]])),
-                     **{leg: share(int((by[rule] & of).sum()), int(of.sum())) for leg, of in (("entry", entry), ("exit", ~entry))}})
-    return {"n": len(found), "rules": rows, "without_quote": share(int((by["print"] | by["moved"]).sum()), len(found)),
-            "modelled": run.table("settings").get("venue", "simulated") == "simulated"}
+        rows.append(
+            {
+                "rule": rule,
+                "name": name,
+                "meaning": meaning,
+                "all": share(int(by[rule].sum()), len(found)),
+                "notional": total(notionals(run, ledger, found[by[rule]])),
+                **{leg: share(int((by[rule] & of).sum()), int(of.sum())) for leg, of in (("entry", entry), ("exit", ~entry))},
+            }
+        )
+    return {
+        "n": len(found),
+        "rules": rows,
+        "without_quote": share(int((by["print"] | by["moved"]).sum()), len(found)),
+        "modelled": run.table("settings").get("venue", "simulated") == "simulated",
+    }
 
 
 def refused(run: Run) -> dict[str, Any]:
@@ -93,11 +103,15 @@ def sentences(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> l
     out += [f"{sentence}." for p in parts for sentence in p["said"]][:6]
     bare, no = found["fills"]["without_quote"], found["refused"]
     if bare["k"]:
-        out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} had no live quote: "
-                   + ", ".join(f"{r['all']['k']:,} at the {r['name']}" for r in found["fills"]["rules"] if r["rule"] in ("print", "moved")) + ".")
+        out.append(
+            f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} had no live quote: "
+            + ", ".join(f"{r['all']['k']:,} at the {r['name']}" for r in found["fills"]["rules"] if r["rule"] in ("print", "moved"))
+            + "."
+        )
     if no["k"]:
-        out.append(f"{no['k']:,} of {plural(no['n'], 'entry', 'entries')} wanted ({percent(no['share'], 0)}) were refused because the last quote "
-                   "had ended.")
+        out.append(
+            f"{no['k']:,} of {plural(no['n'], 'entry', 'entries')} wanted ({percent(no['share'], 0)}) were refused because the last quote had ended."
+        )
     return out
 
 

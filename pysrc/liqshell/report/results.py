@@ -8,14 +8,23 @@ import numpy as np
 
 from liqcore import Reason, Role
 from liqcore.event import FillFlag
-
 from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
-from liqshell.report.stories import ORDER_MARKET, Ledger
-from liqshell.report.run import Run
-from liqshell.report.statistics import (FEW, break_even, break_even_planned, daily_sharpe, day_bootstrap, drawdown,
-                                        expected_shortfall, mean_test, spaced_mean, spread)
-from liqshell.report.study import Study
 from liqshell.report.labels import ROLES, meaning, position, reason
+from liqshell.report.run import Run
+from liqshell.report.statistics import (
+    FEW,
+    break_even,
+    break_even_planned,
+    daily_sharpe,
+    day_bootstrap,
+    drawdown,
+    expected_shortfall,
+    mean_test,
+    spaced_mean,
+    spread,
+)
+from liqshell.report.stories import ORDER_MARKET, Ledger
+from liqshell.report.study import Study
 
 FUNDING_NS = 8 * HOUR_NS
 
@@ -44,12 +53,27 @@ def money(run: Run, ledger: Ledger) -> dict[str, Any]:
     maker = total(fills["fee"][is_maker(fills)])
     equity = equity_of(run, ledger)
     fall = fallen(run, ledger, equity)
-    return {"gross_decided": gross + slip, "slippage": slip, "gross": gross, "fees": fees, "fees_maker": maker, "fees_taker": fees - maker,
-            "fees_by_leg": fees_by_leg(run, ledger), "funding": funding, "funding_modelled": funding_modelled(run, ledger),
-            "funding_open": ledger.funding - funding, "held_across_funding": crossed_funding(ledger), "net": net,
-            "notional": notional, "equity_start": equity, "net_on_notional_bps": net / notional * 1e4 if notional else None,
-            "net_on_account": net / equity if equity and len(trades) else None, "max_drawdown_on_account": fall["share"] if fall else None,
-            "drawdown": fall, "shortfall_bps": expected_shortfall(trades["bps"].tolist())}
+    return {
+        "gross_decided": gross + slip,
+        "slippage": slip,
+        "gross": gross,
+        "fees": fees,
+        "fees_maker": maker,
+        "fees_taker": fees - maker,
+        "fees_by_leg": fees_by_leg(run, ledger),
+        "funding": funding,
+        "funding_modelled": funding_modelled(run, ledger),
+        "funding_open": ledger.funding - funding,
+        "held_across_funding": crossed_funding(ledger),
+        "net": net,
+        "notional": notional,
+        "equity_start": equity,
+        "net_on_notional_bps": net / notional * 1e4 if notional else None,
+        "net_on_account": net / equity if equity and len(trades) else None,
+        "max_drawdown_on_account": fall["share"] if fall else None,
+        "drawdown": fall,
+        "shortfall_bps": expected_shortfall(trades["bps"].tolist()),
+    }
 
 
 def fees_by_leg(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
@@ -59,9 +83,16 @@ def fees_by_leg(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     for leg in np.unique(legs).tolist():
         found, (role, maker) = fills[legs == leg], divmod(leg, 2)
         fees, notional = total(found["fee"]), total(notionals(run, ledger, found))
-        rows.append({"leg": ROLES.get(role, str(role)), "role": "maker" if maker else "taker", "fills": len(found), "notional": notional,
-                     "fees": fees,
-                     "bps": fees / notional * 1e4 if notional else None})
+        rows.append(
+            {
+                "leg": ROLES.get(role, str(role)),
+                "role": "maker" if maker else "taker",
+                "fills": len(found),
+                "notional": notional,
+                "fees": fees,
+                "bps": fees / notional * 1e4 if notional else None,
+            }
+        )
     return rows
 
 
@@ -146,8 +177,15 @@ def winning(run: Run, ledger: Ledger) -> dict[str, Any]:
         entry = maker if spec.entry_limit else taker
         if maker is not None and taker is not None and entry is not None:
             planned = break_even_planned(spec.take_profit, spec.stop_loss, entry, maker, taker)
-    return {**share(len(wins), len(nets)), "mean_win": mean_win, "mean_loss": mean_loss, "break_even_realised": realised,
-            "break_even_planned": planned, "fee_maker": rates["maker"], "fee_taker": rates["taker"]}
+    return {
+        **share(len(wins), len(nets)),
+        "mean_win": mean_win,
+        "mean_loss": mean_loss,
+        "break_even_realised": realised,
+        "break_even_planned": planned,
+        "fee_maker": rates["maker"],
+        "fee_taker": rates["taker"],
+    }
 
 
 def per_trade(ledger: Ledger) -> dict[str, Any]:
@@ -160,9 +198,15 @@ def per_trade(ledger: Ledger) -> dict[str, Any]:
     values, at = ledger.trade_rows["bps"][some].tolist(), ledger.of_trades("flat")[some]
     plain, spaced = mean_test(values), spaced_mean(values, at, longest(ledger.trade_rows["hold_s"][some]))
     mean, sd = plain["mean"], plain["sd"]
-    return {**{key: spaced[key] for key in ("n", "mean", "t", "low", "high", "clusters")}, "cluster_s": (spaced["cluster_ns"] or 0) / 1e9, "sd": sd,
-            "sharpe_per_trade": mean / sd if mean is not None and sd else None, "independent": {key: plain[key] for key in ("t", "low", "high")},
-            "bootstrap": day_bootstrap(values, at // DAY_NS), "few": len(values) < FEW}
+    return {
+        **{key: spaced[key] for key in ("n", "mean", "t", "low", "high", "clusters")},
+        "cluster_s": (spaced["cluster_ns"] or 0) / 1e9,
+        "sd": sd,
+        "sharpe_per_trade": mean / sd if mean is not None and sd else None,
+        "independent": {key: plain[key] for key in ("t", "low", "high")},
+        "bootstrap": day_bootstrap(values, at // DAY_NS),
+        "few": len(values) < FEW,
+    }
 
 
 def longest(hold_s: np.ndarray) -> int:
@@ -197,10 +241,18 @@ def exits(ledger: Ledger) -> list[dict[str, Any]]:
     rows = []
     for code, _ in sorted(Counter(ledger.trade_rows["reason"].tolist()).items(), key=lambda item: (-item[1], item[0])):
         trades = ledger.trade_rows[ledger.trade_rows["reason"] == code]
-        rows.append({"reason": reason(code), "meaning": meaning(code), "n": len(trades), "wins": int((trades["net"] > 0).sum()),
-                     **{name: total(trades[name]) for name in ("gross", "fees", "slippage", "funding", "net")},
-                     "share": share(len(trades), len(ledger.trade_rows)),
-                     "hold_s": spread(trades["hold_s"].tolist())["p50"], "hold_max_s": float(trades["hold_s"].max())})
+        rows.append(
+            {
+                "reason": reason(code),
+                "meaning": meaning(code),
+                "n": len(trades),
+                "wins": int((trades["net"] > 0).sum()),
+                **{name: total(trades[name]) for name in ("gross", "fees", "slippage", "funding", "net")},
+                "share": share(len(trades), len(ledger.trade_rows)),
+                "hold_s": spread(trades["hold_s"].tolist())["p50"],
+                "hold_max_s": float(trades["hold_s"].max()),
+            }
+        )
     return rows
 
 
@@ -225,10 +277,16 @@ def entries(ledger: Ledger) -> dict[str, Any]:
     ended = Counter(brackets["end"][over & ~filled].tolist())
     waits = (brackets["filled"] - brackets["opened"])[filled] / 1e9
     rejects = orders["rejected"] & (orders["reason"] == Reason.END_POST_ONLY) & (orders["role"] == Role.ROLE_ENTRY)
-    return {"placed": len(brackets), "filled": share(int(filled.sum()), len(brackets)), "partial": int(partial.sum()),
-            "working": int((~over & ~filled).sum()), "post_only_rejects": int(rejects.sum()),
-            "wait_s": spread(waits.tolist()), "months": _months(ledger),
-            "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()]}
+    return {
+        "placed": len(brackets),
+        "filled": share(int(filled.sum()), len(brackets)),
+        "partial": int(partial.sum()),
+        "working": int((~over & ~filled).sum()),
+        "post_only_rejects": int(rejects.sum()),
+        "wait_s": spread(waits.tolist()),
+        "months": _months(ledger),
+        "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()],
+    }
 
 
 def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
@@ -239,9 +297,19 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         stop, order = b.first(Role.ROLE_STOP), b.first(Role.ROLE_ENTRY)
         mark = ledger.marks.get(b.instrument, (0, 0.0))[1]
         entry, multiplier = b.entry_price, run.instruments[b.instrument].multiplier
-        rows.append({"symbol": run.symbols[b.instrument], "side": position(b.side), "what": "position" if b.position else "entry order",
-                     "qty": abs(b.position) or b.qty, "entry": entry or (order.price if order else 0.0), "last": mark,
-                     "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
-                     "fees": math.fsum(f.fee for f in b.fills), "funding": b.funding, "age_s": (run.ended_ns - b.opened) / 1e9,
-                     "stop": stop.price if stop and not stop.ended else None})
+        rows.append(
+            {
+                "symbol": run.symbols[b.instrument],
+                "side": position(b.side),
+                "what": "position" if b.position else "entry order",
+                "qty": abs(b.position) or b.qty,
+                "entry": entry or (order.price if order else 0.0),
+                "last": mark,
+                "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
+                "fees": math.fsum(f.fee for f in b.fills),
+                "funding": b.funding,
+                "age_s": (run.ended_ns - b.opened) / 1e9,
+                "stop": stop.price if stop and not stop.ended else None,
+            }
+        )
     return rows

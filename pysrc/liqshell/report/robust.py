@@ -11,29 +11,32 @@ import numpy as np
 from liqshell.errors import DataError
 from liqshell.report import verdicts
 from liqshell.report.coverage import DAY_NS, calendar, gaps, whole
-from liqshell.report.stories import Ledger
 from liqshell.report.luck import assess
 from liqshell.report.overfit import NORMAL, overfitting
 from liqshell.report.results import daily_returns
 from liqshell.report.run import Run
 from liqshell.report.statistics import FEW, daily_sharpe, spaced_mean
+from liqshell.report.stories import Ledger
 from liqshell.report.study import Control, Study, Trades
 from liqshell.report.text import number, plural
 
-CONTROLS = {"random_side": ("random side", "the same entries, each long or short at random"),
-            "inverted_side": ("inverted side", "the same entries on the other side"),
-            "random_time": ("random time", "the same number of entries, at random moments"),
-            "every_30_min": ("every 30 minutes", "entries at fixed times, whatever the market does")}
-FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few runs are no distribution
+CONTROLS = {
+    "random_side": ("random side", "the same entries, each long or short at random"),
+    "inverted_side": ("inverted side", "the same entries on the other side"),
+    "random_time": ("random time", "the same number of entries, at random moments"),
+    "every_30_min": ("every 30 minutes", "entries at fixed times, whatever the market does"),
+}
+FIXED = ("inverted_side", "every_30_min")  # nothing is drawn: their few runs are no distribution
 LIKELY = 0.05
-BEYOND = 1.5             # a loss of more than so many times the stop is a move through it
+BEYOND = 1.5  # a loss of more than so many times the stop is a move through it
 
 
 def mean_of(found: Sequence[Trades], held_s: float) -> dict[str, Any]:
     """Mean net bps of trades and its interval (spaced_mean). held_s: how long the run's own were held, for a study that does not tell."""
     held = max((s for trades in found for s in trades.get("held_s", [held_s])), default=0.0)
-    return spaced_mean([v for trades in found for v in trades["return_bps"]], [ts for trades in found for ts in trades["closed_ns"]],
-                       round(held * 1e9))
+    return spaced_mean(
+        [v for trades in found for v in trades["return_bps"]], [ts for trades in found for ts in trades["closed_ns"]], round(held * 1e9)
+    )
 
 
 def delays(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
@@ -44,10 +47,19 @@ def delays(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
     rows = []
     for d in sorted(found, key=lambda d: d["delay_s"]):
         o, mean = d["outcome"], mean_of([d["trades"]], held_s)
-        rows.append({"delay_s": d["delay_s"], "entries": o["entries"], "trades": o["trades"],
-                     "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
-                     "net": o["net"], "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"],
-                     "gross_bps": o["gross"] / o["notional"] * 1e4 if o["notional"] else None})
+        rows.append(
+            {
+                "delay_s": d["delay_s"],
+                "entries": o["entries"],
+                "trades": o["trades"],
+                "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
+                "net": o["net"],
+                "mean_bps": mean["mean"],
+                "low_bps": mean["low"],
+                "high_bps": mean["high"],
+                "gross_bps": o["gross"] / o["notional"] * 1e4 if o["notional"] else None,
+            }
+        )
     state, text = verdicts.delays(rows)
     return {"rows": rows, "state": state, "verdict": text}
 
@@ -66,27 +78,40 @@ def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str
     if mean is None:
         return {"rows": rows, "tried": tried, "mean_bps": None, "edge": None, "verdict": "The run closed no trade, so there is nothing to compare."}
     if not drawn and not fixed:
-        return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None,
-                "verdict": "No control closed a trade, so there is nothing to compare with."}
+        return {
+            "rows": rows,
+            "tried": tried,
+            "mean_bps": mean,
+            "edge": None,
+            "verdict": "No control closed a trade, so there is nothing to compare with.",
+        }
     low = real["low"]
-    lost = [r["name"] for r in rows if r["p"] is not None and r["p_selected"] > LIKELY
-            or r["median_bps"] is not None and r["median_bps"] >= (mean if low is None else low)]
+    lost = [
+        r["name"]
+        for r in rows
+        if r["p"] is not None and r["p_selected"] > LIKELY or r["median_bps"] is not None and r["median_bps"] >= (mean if low is None else low)
+    ]
     if real["n"] < FEW:
-        text = (f"{plural(real['n'], 'trade')}; a comparison with the controls needs {FEW}. So far: "
-                + (f"{_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be chance." if lost else
-                   f"the policy's {number(mean, 1, True)} bps a trade is above the controls."))
+        text = f"{plural(real['n'], 'trade')}; a comparison with the controls needs {FEW}. So far: " + (
+            f"{_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be chance."
+            if lost
+            else f"the policy's {number(mean, 1, True)} bps a trade is above the controls."
+        )
         return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None, "verdict": text}
     if lost:
-        text = (f"No edge over the controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be "
-                "chance.")
+        text = f"No edge over the controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be chance."
     elif low is None and mean > 0:
-        text = (f"No edge is shown: {number(mean, 1, True)} bps a trade is above the controls, but the trades cover too few separate stretches of "
-                "time for an interval.")
+        text = (
+            f"No edge is shown: {number(mean, 1, True)} bps a trade is above the controls, but the trades cover too few separate stretches of "
+            "time for an interval."
+        )
     elif mean > 0:
         text = f"An edge over the controls: {number(mean, 1, True)} bps a trade is more than {_list([r['name'] for r in rows])} explain."
     else:
-        text = (f"Better than the controls, but a loss: {number(mean, 1, True)} bps a trade. The entries are better than chance and do not cover "
-                "their costs.")
+        text = (
+            f"Better than the controls, but a loss: {number(mean, 1, True)} bps a trade. The entries are better than chance and do not cover "
+            "their costs."
+        )
     edge = None if not lost and low is None and mean > 0 else not lost and mean > 0
     few = f" It is the best of {tried:,.0f} independent settings, so the test is stricter than for a single one." if tried > 1.5 and lost else ""
     return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": edge, "verdict": text + few}
@@ -117,10 +142,21 @@ def _control(c: Control, mean: float | None, tried: float) -> dict[str, Any]:
     count = len(values)
     p = (1 + sum(v >= mean for v in values)) / (1 + count) if mean is not None and count > 1 and c["kind"] not in FIXED else None
     quantile = [float(q) for q in np.quantile(values, [0.05, 0.5, 0.95])] if values else [None, None, None]
-    return {"kind": c["kind"], "name": name, "meaning": meaning, "draws": count, "seed": c["seed"], "trades": sum(d["trades"] for d in c["draws"]),
-            "trades_per_draw": sum(d["trades"] for d in c["draws"]) / len(c["draws"]) if c["draws"] else 0.0, "p05_bps": quantile[0],
-            "median_bps": quantile[1], "p95_bps": quantile[2], "p": p,
-            "p_selected": selected(mean, values, tried) if p is not None and mean is not None else None, "values_bps": values}
+    return {
+        "kind": c["kind"],
+        "name": name,
+        "meaning": meaning,
+        "draws": count,
+        "seed": c["seed"],
+        "trades": sum(d["trades"] for d in c["draws"]),
+        "trades_per_draw": sum(d["trades"] for d in c["draws"]) / len(c["draws"]) if c["draws"] else 0.0,
+        "p05_bps": quantile[0],
+        "median_bps": quantile[1],
+        "p95_bps": quantile[2],
+        "p": p,
+        "p_selected": selected(mean, values, tried) if p is not None and mean is not None else None,
+        "values_bps": values,
+    }
 
 
 def _list(names: list[str]) -> str:
@@ -136,22 +172,51 @@ def forward(study: Study, held_s: float = 0.0, contaminated: bool = False) -> di
     returns: list[float] = []
     for k, f in enumerate(walk["folds"], 1):
         inside, outside = f["train_outcome"], f["test_outcome"]
-        rows.append({"fold": k, "train_start_ns": f["train"][0], "train_end_ns": f["train"][1], "test_start_ns": f["test"][0],
-                     "test_end_ns": f["test"][1],
-                     "settings": f["settings"], "chosen": f["chosen"], "train_value": f["train_value"], "test_value": f["test_value"],
-                     "train_trades": inside["trades"], "test_trades": outside["trades"], "train_bps": inside["mean_bps"],
-                     "test_bps": outside["mean_bps"], "train_net": inside["net"], "test_net": outside["net"], "test_rank": f.get("test_rank")})
+        rows.append(
+            {
+                "fold": k,
+                "train_start_ns": f["train"][0],
+                "train_end_ns": f["train"][1],
+                "test_start_ns": f["test"][0],
+                "test_end_ns": f["test"][1],
+                "settings": f["settings"],
+                "chosen": f["chosen"],
+                "train_value": f["train_value"],
+                "test_value": f["test_value"],
+                "train_trades": inside["trades"],
+                "test_trades": outside["trades"],
+                "train_bps": inside["mean_bps"],
+                "test_bps": outside["mean_bps"],
+                "train_net": inside["net"],
+                "test_net": outside["net"],
+                "test_rank": f.get("test_rank"),
+            }
+        )
         returns += _daily_nets(f["test_trades"], f["test"])
     mean = mean_of([f["test_trades"] for f in walk["folds"]], held_s)
     inside_bps = _weighted([(r["train_bps"], r["train_trades"]) for r in rows])
     ranks = [r["test_rank"] for r in rows if r["test_rank"] is not None and mean["n"]]
     daily = daily_sharpe(returns)
-    out = {"objective": walk["objective"], "scheme": walk["scheme"], "embargo_s": walk["embargo_s"], "rows": rows, "in_sample_bps": inside_bps,
-           "out_of_sample_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "trades": mean["n"],
-           "net": math.fsum(r["test_net"] for r in rows), "positive_folds": sum(r["test_net"] > 0 for r in rows),
-           "mean_rank": sum(ranks) / len(ranks) if ranks else None, "ranked": len(ranks), "days": len(returns),
-           "daily_sharpe": daily["value"], "sharpe_low": daily["low"], "sharpe_high": daily["high"],
-           "kept": mean["mean"] / inside_bps if mean["mean"] is not None and inside_bps and inside_bps > 0 else None}
+    out = {
+        "objective": walk["objective"],
+        "scheme": walk["scheme"],
+        "embargo_s": walk["embargo_s"],
+        "rows": rows,
+        "in_sample_bps": inside_bps,
+        "out_of_sample_bps": mean["mean"],
+        "low_bps": mean["low"],
+        "high_bps": mean["high"],
+        "trades": mean["n"],
+        "net": math.fsum(r["test_net"] for r in rows),
+        "positive_folds": sum(r["test_net"] > 0 for r in rows),
+        "mean_rank": sum(ranks) / len(ranks) if ranks else None,
+        "ranked": len(ranks),
+        "days": len(returns),
+        "daily_sharpe": daily["value"],
+        "sharpe_low": daily["low"],
+        "sharpe_high": daily["high"],
+        "kept": mean["mean"] / inside_bps if mean["mean"] is not None and inside_bps and inside_bps > 0 else None,
+    }
     return out | {"verdict": verdicts.warned(contaminated) + _forward_verdict(out)}
 
 
@@ -180,9 +245,11 @@ def _forward_verdict(f: dict[str, Any]) -> str:
     if f["low_bps"] is None:
         return text + "The trades out of sample cover too few separate stretches of time for a test against chance."
     found = verdicts.Measured(outside, f["low_bps"], f["high_bps"], f["trades"])
-    return text + {verdicts.GAIN: "The gain out of sample is beyond chance.", verdicts.LOSS: "The loss out of sample is beyond chance.",
-                   verdicts.ZERO: "The result out of sample is not distinguishable from "
-                                  "zero."}.get(found.sign, f"There are too few for more: {found.missing}.")
+    return text + {
+        verdicts.GAIN: "The gain out of sample is beyond chance.",
+        verdicts.LOSS: "The loss out of sample is beyond chance.",
+        verdicts.ZERO: "The result out of sample is not distinguishable from zero.",
+    }.get(found.sign, f"There are too few for more: {found.missing}.")
 
 
 def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
@@ -208,8 +275,14 @@ def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
     unmet = bool((losses <= BEYOND * stop[known]).all()) if len(losses) else None
     # a log that lost lines counts too few, and what a lone setting never met nobody knows
     edge = None if found["edge"] and (wrong or unmet and found["settings"] == 1) else found["edge"]
-    out = found | {"edge": edge, "unmet": unmet, "trials": found["tried"], "logged": bool(logged), "overfitting": None,
-                   "source": logged["source"] if logged else "no trial log: one trial is assumed"}
+    out = found | {
+        "edge": edge,
+        "unmet": unmet,
+        "trials": found["tried"],
+        "logged": bool(logged),
+        "overfitting": None,
+        "source": logged["source"] if logged else "no trial log: one trial is assumed",
+    }
     try:
         walk = study.get("forward")
         traded = walk is None or any(fold["test_outcome"]["trades"] for fold in walk["folds"])

@@ -10,14 +10,12 @@ import numpy as np
 
 from liqcore import AUDIT_DTYPE, AuditKind, Completeness, Instrument
 from liqcore.audit import VIEWS
-
 from liqshell.errors import DataError
 from liqshell.input_file import regular
 from liqshell.recording.journal import current
 from liqshell.recording.packing import frame_files
 
-COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED",
-                Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
+COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED", Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,12 @@ class Run:
         found = self.meta.get("contracts")
         if isinstance(found, list) and len(found) == len(self.instruments) and all(isinstance(row, dict) for row in found):
             return [{key: str(row.get(key) or "") for key in ("preset", "rule", "grade", "evidence")} for row in found]
-        whole = {"preset": self.meta.get("preset"), "rule": self.table("settings").get("rule"), "grade": self.meta.get("grade"),
-                 "evidence": self.meta.get("evidence")}
+        whole = {
+            "preset": self.meta.get("preset"),
+            "rule": self.table("settings").get("rule"),
+            "grade": self.meta.get("grade"),
+            "evidence": self.meta.get("evidence"),
+        }
         return [{key: str(value or "") for key, value in whole.items()} for _ in self.instruments]
 
     @cached_property
@@ -93,8 +95,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(str(path), "no such file", "the folder of a run",
-                        "Give the folder that `liqcore live` or `liqcore demo` printed") from None
+        raise DataError(str(path), "no such file", "the folder of a run", "Give the folder that `liqcore live` or `liqcore demo` printed") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise DataError(str(path), f"not JSON ({error})", "the JSON that a run writes") from None
 
@@ -106,25 +107,37 @@ def _audit(path: Path) -> np.ndarray:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise DataError(str(path), "no such file", "the audit records of the run",
-                        "A report needs them; `liqcore replay` makes them again from the frames") from None
+        raise DataError(
+            str(path), "no such file", "the audit records of the run", "A report needs them; `liqcore replay` makes them again from the frames"
+        ) from None
     rest = size % AUDIT_DTYPE.itemsize
     if rest:
-        raise DataError(str(path), f"{size} bytes, {rest} more than {size // AUDIT_DTYPE.itemsize} whole records",
-                        f"a multiple of {AUDIT_DTYPE.itemsize}",
-                        "The file was cut while it was written: replay the run from its frames, or truncate the file to whole records")
+        raise DataError(
+            str(path),
+            f"{size} bytes, {rest} more than {size // AUDIT_DTYPE.itemsize} whole records",
+            f"a multiple of {AUDIT_DTYPE.itemsize}",
+            "The file was cut while it was written: replay the run from its frames, or truncate the file to whole records",
+        )
     # mapped: the records of a long run are larger than everything that is made from them
     audit = np.memmap(path, AUDIT_DTYPE, "r").view(np.ndarray) if size else np.zeros(0, AUDIT_DTYPE)
     if len(audit):
         kinds = audit["kind"]
         bad = np.flatnonzero((kinds < min(AuditKind)) | (kinds > max(AuditKind)))
         if len(bad):
-            raise DataError(f"{path}: record {bad[0]}", f"kind {kinds[bad[0]]}", f"a kind from {min(AuditKind):d} to {max(AuditKind):d}",
-                            "The file is not an audit stream, or another version of liqcore wrote it")
+            raise DataError(
+                f"{path}: record {bad[0]}",
+                f"kind {kinds[bad[0]]}",
+                f"a kind from {min(AuditKind):d} to {max(AuditKind):d}",
+                "The file is not an audit stream, or another version of liqcore wrote it",
+            )
         back = np.flatnonzero(np.diff(audit["seq"]) <= 0)
         if len(back):
-            raise DataError(f"{path}: record {back[0] + 1}", f"sequence {audit['seq'][back[0] + 1]} after {audit['seq'][back[0]]}",
-                            "rising sequence numbers", "Did two runs write into one file?")
+            raise DataError(
+                f"{path}: record {back[0] + 1}",
+                f"sequence {audit['seq'][back[0] + 1]} after {audit['seq'][back[0]]}",
+                "rising sequence numbers",
+                "Did two runs write into one file?",
+            )
     return audit
 
 
@@ -172,11 +185,23 @@ def load_run(folder: str | Path) -> Run:
     instruments = _instruments(folder / "run.json", meta.get("instruments"))
     audit = current(_audit(folder / "audit.bin"), meta.get("abi"))
     if len(audit) and int(audit["instrument"].max()) >= len(instruments):
-        raise DataError(str(folder / "audit.bin"), f"instrument {audit['instrument'].max()}",
-                        f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
-                        "run.json and audit.bin are of different runs")
+        raise DataError(
+            str(folder / "audit.bin"),
+            f"instrument {audit['instrument'].max()}",
+            f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
+            "run.json and audit.bin are of different runs",
+        )
     first, last = (int(audit["ts"].min()), int(audit["ts"].max())) if len(audit) else (0, 0)
     started_ns, ended_ns, speed = (_number(folder / "run.json", meta, key) for key in ("started_ns", "ended_ns", "speed"))
     started = int(started_ns or first)
-    return Run(folder=folder, meta=meta, audit=audit, instruments=instruments, truth=_truth(folder / "truth.json"), started_ns=started,
-               ended_ns=max(int(ended_ns), last, started), speed=speed or 1.0, symbols=tuple(i.symbol for i in instruments))
+    return Run(
+        folder=folder,
+        meta=meta,
+        audit=audit,
+        instruments=instruments,
+        truth=_truth(folder / "truth.json"),
+        started_ns=started,
+        ended_ns=max(int(ended_ns), last, started),
+        speed=speed or 1.0,
+        symbols=tuple(i.symbol for i in instruments),
+    )

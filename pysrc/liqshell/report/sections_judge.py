@@ -27,18 +27,44 @@ def _worth(s: dict[str, Any]) -> Markup:
     e = found["evaluation"]
     if e is None:
         told = ", ".join(f"{n:,} {name}" for name, n in found["answered"].items()) or "nothing was asked"
-        return section("The judge", empty(f"Questions: {told}. A backtest of this recording with [judge] kind = 'recorded' shows what its answers "
-                                          "were worth."), "", "judge")
-    groups = [(r["what"], f"{r['questions']:,}", f"{r['n']:,}", f"{r['won']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
-               interval(r["low_bps"], r["high_bps"], bps)) for r in e["groups"]]
-    others = [(r["who"], f"{r['entered']:,}", f"{r['n']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
-               interval(r["low_bps"], r["high_bps"], bps), percent(r["agrees"], 0),
-               interval(r["agrees_low"], r["agrees_high"], lambda v: percent(v, 0))) for r in e["controls"]]
+        return section(
+            "The judge",
+            empty(f"Questions: {told}. A backtest of this recording with [judge] kind = 'recorded' shows what its answers were worth."),
+            "",
+            "judge",
+        )
+    groups = [
+        (
+            r["what"],
+            f"{r['questions']:,}",
+            f"{r['n']:,}",
+            f"{r['won']:,}",
+            signed(r["net"], money(r["net"], True)),
+            bps(r["mean_bps"]),
+            interval(r["low_bps"], r["high_bps"], bps),
+        )
+        for r in e["groups"]
+    ]
+    others = [
+        (
+            r["who"],
+            f"{r['entered']:,}",
+            f"{r['n']:,}",
+            signed(r["net"], money(r["net"], True)),
+            bps(r["mean_bps"]),
+            interval(r["low_bps"], r["high_bps"], bps),
+            percent(r["agrees"], 0),
+            interval(r["agrees_low"], r["agrees_high"], lambda v: percent(v, 0)),
+        )
+        for r in e["controls"]
+    ]
     body = table(("the judge", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %"), groups)
     body += part("Other judges, same questions", table(("who", ">enters", ">with a result", ">net", ">bps", ">95 %", ">agrees", ">95 %"), others))
     body += sub(" ".join(sentences(e)))
-    how = ("Each question as a shadow bracket, entered at the time of the verdict whatever the verdict was, without limits or cooldown. Money and "
-           "bps after fees and funding.")
+    how = (
+        "Each question as a shadow bracket, entered at the time of the verdict whatever the verdict was, without limits or cooldown. Money and "
+        "bps after fees and funding."
+    )
     return section("The judge", body, how, "judge", e["verdict"])
 
 
@@ -49,11 +75,15 @@ def sentences(e: dict[str, Any]) -> list[str]:
     if e["only_held"]:
         out.append(f"{plural(e['only_held'], 'question')} allowed no answer but hold.")
     if b["n"]:
-        out.append(f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low "
-                   "count as probabilities of 2/3, 1/2 and 1/3).")
+        out.append(
+            f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low "
+            "count as probabilities of 2/3, 1/2 and 1/3)."
+        )
     if d["n"]:
-        out.append(f"While the judge answered, the price moved {bps(d['mean'])} bps in our favour (95 %: {interval(d['low'], d['high'], bps)}); an "
-                   "entry after the verdict misses that.")
+        out.append(
+            f"While the judge answered, the price moved {bps(d['mean'])} bps in our favour (95 %: {interval(d['low'], d['high'], bps)}); an "
+            "entry after the verdict misses that."
+        )
     if w["n"]:
         out.append(f"Verdicts after p50 {seconds(w['p50'])}, p99 {seconds(w['p99'])}.")
     if e["cost"]:
@@ -70,16 +100,41 @@ def _desk(s: dict[str, Any]) -> Markup:
     a = found["account"]
     of = f"{a['positions']} / {a['positions_max']}" if a["positions_max"] else str(a["positions"])
     basis = "" if a["trail_basis"] == "price" else " of profit"
-    body = part("Account", table((">balance", ">positions", ">result of closed trades", ">unrealised", ">stop", ">trail"), [
-        (money(a["balance"]), of, signed(a["net"], money(a["net"], True)), money(a["unrealised"], True), percent(a["stop_loss"], 2),
-         percent(a["trail"], 2) + basis if a["trail"] else NONE)]))
-    rows = [(p["symbol"], p["side"], "open" if p["open"] else when(p["ts"]), price(p["entry"]), price(p["price"]),
-             signed(p["gain"], percent(p["gain"], 2, True)), percent(p["gain_max"], 2, True), percent(p["given_back"], 2),
-             price(p["stop"]) if p["stop"] else NONE) for p in found["positions"]]
+    body = part(
+        "Account",
+        table(
+            (">balance", ">positions", ">result of closed trades", ">unrealised", ">stop", ">trail"),
+            [
+                (
+                    money(a["balance"]),
+                    of,
+                    signed(a["net"], money(a["net"], True)),
+                    money(a["unrealised"], True),
+                    percent(a["stop_loss"], 2),
+                    percent(a["trail"], 2) + basis if a["trail"] else NONE,
+                )
+            ],
+        ),
+    )
+    rows = [
+        (
+            p["symbol"],
+            p["side"],
+            "open" if p["open"] else when(p["ts"]),
+            price(p["entry"]),
+            price(p["price"]),
+            signed(p["gain"], percent(p["gain"], 2, True)),
+            percent(p["gain_max"], 2, True),
+            percent(p["given_back"], 2),
+            price(p["stop"]) if p["stop"] else NONE,
+        )
+        for p in found["positions"]
+    ]
     columns = ("position", "side", "until", ">entry", ">price", ">result", ">at best", ">given back", ">stop")
     body += part("Positions", table(columns, rows) if rows else empty("No position was opened."))
-    return section("Account, positions, signals", body + part("Latest signals", _signals(found["signals"])),
-                   "The tables of the written trend system.", "desk")
+    return section(
+        "Account, positions, signals", body + part("Latest signals", _signals(found["signals"])), "The tables of the written trend system.", "desk"
+    )
 
 
 def decision(row: dict[str, Any]) -> str:
@@ -97,8 +152,20 @@ def _candles(row: dict[str, Any]) -> str:
 def _signals(rows: list[dict[str, Any]]) -> Markup:
     if not rows:
         return empty("The judge was not asked.")
-    shown = [(when(r["ts"]), r["contract"], r["direction"], " ".join(filter(None, (r["anomaly"] or "", f"z {number(r['z'], 1)}"))),
-              percent(r["purity"], 0), _candles(r), f"{r['news'] or NONE} ({r['items']})", decision(r), r.get("action_reason", "")) for r in rows]
+    shown = [
+        (
+            when(r["ts"]),
+            r["contract"],
+            r["direction"],
+            " ".join(filter(None, (r["anomaly"] or "", f"z {number(r['z'], 1)}"))),
+            percent(r["purity"], 0),
+            _candles(r),
+            f"{r['news'] or NONE} ({r['items']})",
+            decision(r),
+            r.get("action_reason", ""),
+        )
+        for r in rows
+    ]
     return table(("UTC", "contract", "wanted", "liquidations", ">one side", "candles", "news (items)", "decision", "why"), shown, tall=True)
 
 
@@ -112,18 +179,50 @@ def terminal(s: dict[str, Any]) -> list[Any]:
     if e is not None:
         rows = [(r["what"], r["questions"], r["n"], f"{r['won']:,}", r) for r in e["groups"]]
         rows += [(Text(r["who"], style="dim"), r["entered"], r["n"], "", r) for r in e["controls"][1:]]
-        groups = table_of("The judge", "", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %", rows=[
-            (who, f"{asked:,}", f"{n:,}", won, money(r["net"], True), bps(r["mean_bps"]), interval(r["low_bps"], r["high_bps"], bps))
-            for who, asked, n, won, r in rows])
+        groups = table_of(
+            "The judge",
+            "",
+            ">questions",
+            ">with a result",
+            ">won",
+            ">net",
+            ">bps",
+            ">95 %",
+            rows=[
+                (who, f"{asked:,}", f"{n:,}", won, money(r["net"], True), bps(r["mean_bps"]), interval(r["low_bps"], r["high_bps"], bps))
+                for who, asked, n, won, r in rows
+            ],
+        )
         out += [groups, Text(e["verdict"], style="bold"), Text(" ".join(sentences(e)), style="dim")]
     desk = s.get("desk")
     return [*out, _latest(desk["signals"])] if desk and desk["signals"] else out
 
 
 def _latest(rows: list[dict[str, Any]]) -> Table:
-    return table_of("Latest signals", "UTC", "contract", "wanted", ">z", ">one side", "candles", "news", "decision", rows=[
-        (when(r["ts"], date=False), str(r["contract"]), str(r["direction"]), number(r["z"], 1), percent(r["purity"], 0), _candles(r),
-         str(r["news"] or NONE), decision(r)) for r in rows[:10]])
+    return table_of(
+        "Latest signals",
+        "UTC",
+        "contract",
+        "wanted",
+        ">z",
+        ">one side",
+        "candles",
+        "news",
+        "decision",
+        rows=[
+            (
+                when(r["ts"], date=False),
+                str(r["contract"]),
+                str(r["direction"]),
+                number(r["z"], 1),
+                percent(r["purity"], 0),
+                _candles(r),
+                str(r["news"] or NONE),
+                decision(r),
+            )
+            for r in rows[:10]
+        ],
+    )
 
 
 __all__ = ["html", "terminal"]

@@ -8,7 +8,7 @@ from liqshell.pages import bold, lines, muted, part, section, sub, table
 from liqshell.report.quotes import ENOUGH, cover, unquoted
 from liqshell.report.text import NONE, compact, count, number, percent, seconds
 
-SHOWN_OPEN = 12                      # rows of the table of streams; a longer one is folded
+SHOWN_OPEN = 12  # rows of the table of streams; a longer one is folded
 
 
 def label(s: dict[str, Any]) -> str:
@@ -34,11 +34,17 @@ def fills(s: dict[str, Any]) -> Markup:
     names = {r["rule"]: (r["name"], r["meaning"]) for r in shown}
     if not found["modelled"]:
         names["quote"] = ("taker", "as the venue executed it")
-    rows = [(bold(names[r['rule']][0]), cell(r["entry"]), cell(r["exit"]), cell(r["all"]), compact(r["notional"]),
-             muted(names[r["rule"]][1])) for r in shown]
+    rows = [
+        (bold(names[r["rule"]][0]), cell(r["entry"]), cell(r["exit"]), cell(r["all"]), compact(r["notional"]), muted(names[r["rule"]][1]))
+        for r in shown
+    ]
     unmet = [line for line in s["quotes"]["told"] if "had no live quote" in line]
-    return section("At which prices orders filled", table(("", ">entries", ">exits", ">all fills", ">notional", "~"), rows), anchor="fills",
-                   verdict=" ".join(unmet))
+    return section(
+        "At which prices orders filled",
+        table(("", ">entries", ">exits", ">all fills", ">notional", "~"), rows),
+        anchor="fills",
+        verdict=" ".join(unmet),
+    )
 
 
 def streams(s: dict[str, Any]) -> Markup:
@@ -46,14 +52,24 @@ def streams(s: dict[str, Any]) -> Markup:
     rows = []
     for p in s["data"]["parts"]:
         for name, one in (p["streams"] or {}).items():
-            held = (number(one["covered_hours"], 1), percent(one["share"], 1), f"{one['silences']:,}",
-                    seconds(one["longest_s"]) if one["silences"] else NONE) if one["judged"] else (NONE, muted("rare by nature"), NONE, NONE)
-            rows.append((bold(p['symbol']) if name == "trades" else "", name.replace("_", " "), count(one["rows"]), *held))
+            held = (
+                (
+                    number(one["covered_hours"], 1),
+                    percent(one["share"], 1),
+                    f"{one['silences']:,}",
+                    seconds(one["longest_s"]) if one["silences"] else NONE,
+                )
+                if one["judged"]
+                else (NONE, muted("rare by nature"), NONE, NONE)
+            )
+            rows.append((bold(p["symbol"]) if name == "trades" else "", name.replace("_", " "), count(one["rows"]), *held))
     if not rows:
         return Markup()
     body = table(("symbol", "stream", ">rows", ">held, h", ">of the time", ">silences", ">longest"), rows, tall=len(rows) > SHOWN_OPEN)
-    note = ("Live: a trade or a mark counts for a minute, a best bid and ask as long as the engine trades against it, funding and open interest for "
-                "15 minutes; nothing counts while the feed is down. Silences: of a minute and more.")
+    note = (
+        "Live: a trade or a mark counts for a minute, a best bid and ask as long as the engine trades against it, funding and open interest for "
+        "15 minutes; nothing counts while the feed is down. Silences: of a minute and more."
+    )
     return part("Streams", sub(note) + body)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 LEVEL = 0.95
 Z = 1.959963984540054
-FEW = 30                 # below this n the report says that it is little
-DAYS_MIN = 10            # a bootstrap over fewer days would draw its interval from almost nothing
-CLUSTERS_MIN = 5         # with fewer days, or stretches, nobody can say how much what lies in one of them hangs together
+FEW = 30  # below this n the report says that it is little
+DAYS_MIN = 10  # a bootstrap over fewer days would draw its interval from almost nothing
+CLUSTERS_MIN = 5  # with fewer days, or stretches, nobody can say how much what lies in one of them hangs together
 DRAWS = 2000
-YEAR_DAYS = 365          # crypto markets do not close
+YEAR_DAYS = 365  # crypto markets do not close
 HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 
 
@@ -52,6 +52,7 @@ def poisson(n: int) -> tuple[float, float]:
             middle = (low + high) / 2
             low, high = (middle, high) if _poisson_cdf(k, middle) > wanted else (low, middle)
         return low
+
     return (solve(n - 1, 1 - tail) if n else 0.0), solve(n, tail)
 
 
@@ -64,9 +65,13 @@ def t_quantile(df: int) -> float:
     if df == 2:
         return LEVEL * math.sqrt(2 / (1 - LEVEL * LEVEL))
     z, g = Z, 1.0 / df
-    return (z + (z ** 3 + z) / 4 * g + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96 * g ** 2
-            + (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384 * g ** 3
-            + (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / 92160 * g ** 4)
+    return (
+        z
+        + (z**3 + z) / 4 * g
+        + (5 * z**5 + 16 * z**3 + 3 * z) / 96 * g**2
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 * g**3
+        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160 * g**4
+    )
 
 
 def mean_test(values: Sequence[float]) -> dict[str, float | int | None]:
@@ -97,7 +102,7 @@ def sums_of(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     out[some] = values[starts[some]] + 0.0
     out[pairs] += values[starts[pairs] + 1]
     for k in np.flatnonzero(sizes > 2).tolist():
-        out[k] = math.fsum(values[starts[k]:starts[k] + sizes[k]].tolist())
+        out[k] = math.fsum(values[starts[k] : starts[k] + sizes[k]].tolist())
     return out
 
 
@@ -117,8 +122,15 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any] | np.ndarray
     sums = np.bincount(of, np.asarray(values, float) - mean, count)
     error = math.sqrt(count / (count - 1) * float(sums @ sums)) / n
     half = t_quantile(count - 1) * error
-    return {"n": n, "clusters": count, "mean": mean, "error": error, "t": mean / error if error > 1e-12 * abs(mean) else None, "low": mean - half,
-            "high": mean + half}
+    return {
+        "n": n,
+        "clusters": count,
+        "mean": mean,
+        "error": error,
+        "t": mean / error if error > 1e-12 * abs(mean) else None,
+        "low": mean - half,
+        "high": mean + half,
+    }
 
 
 def spaced_mean(values: Sequence[float], at_ns: Sequence[int] | np.ndarray, held_ns: int) -> dict[str, float | int | None]:
@@ -174,7 +186,7 @@ def stationary_bootstrap(values: Sequence[float], draws: int = DRAWS, block: flo
     fresh = rng.random((draws, n)) < 1 / max(1.0, block if block is not None else n ** (1 / 3))
     fresh[:, 0] = True
     at = rng.integers(0, n, (draws, n))
-    last = np.maximum.accumulate(np.where(fresh, np.arange(n), 0), axis=1)           # where the running block began
+    last = np.maximum.accumulate(np.where(fresh, np.arange(n), 0), axis=1)  # where the running block began
     index = (np.take_along_axis(at, last, axis=1) + np.arange(n) - last) % n
     return np.asarray(values, float)[index]
 
@@ -186,7 +198,7 @@ def day_bootstrap(values: Sequence[float], days: Sequence[Any] | np.ndarray, dra
     if count < DAYS_MIN:
         return {"low": None, "high": None, "days": count, "why": f"{count} day{'s' * (count != 1)} with trades, {DAYS_MIN} are needed"}
     sums, sizes = np.bincount(of, np.asarray(values, float), count), np.bincount(of, minlength=count)
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)      # how often each day was drawn
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)  # how often each day was drawn
     low, high = np.quantile((times * sums).sum(axis=1) / (times * sizes).sum(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"low": float(low), "high": float(high), "days": count, "why": ""}
 

@@ -10,7 +10,6 @@ import numpy as np
 from liqcore import AUDIT_DTYPE, Role
 from liqcore.audit import declined
 from liqcore.event import FillFlag
-
 from liqshell.report.unmet import sentence
 
 ORDER_MARKET = 2
@@ -19,24 +18,112 @@ LARGE_DTYPE = np.dtype([("ts", "i8"), ("ts_event", "i8"), ("side", "i1"), ("pric
 
 #: the rows of a Ledger: the fields of Cascade, Bracket, Order, Fill and Trade, and which row of another table they belong to (-1 = none)
 #: first, last: its large liquidations; unmet, awaited: the record of the audit that says it
-CASCADE_DTYPE = np.dtype([("instrument", "i4"), ("detector", "i4"), ("start", "i8"), ("side", "i1"), ("long_notional", "f8"),
-                          ("short_notional", "f8"), ("count", "i4"), ("threshold", "f8"), ("score", "f8"), ("z", "f8"), ("price", "f8"),
-                          ("active", "i8"), ("ended", "i8"), ("interrupted", "?"), ("unmet", "i8"), ("awaited", "i8"), ("bracket", "i8"),
-                          ("first", "i8"), ("last", "i8")])
+CASCADE_DTYPE = np.dtype(
+    [
+        ("instrument", "i4"),
+        ("detector", "i4"),
+        ("start", "i8"),
+        ("side", "i1"),
+        ("long_notional", "f8"),
+        ("short_notional", "f8"),
+        ("count", "i4"),
+        ("threshold", "f8"),
+        ("score", "f8"),
+        ("z", "f8"),
+        ("price", "f8"),
+        ("active", "i8"),
+        ("ended", "i8"),
+        ("interrupted", "?"),
+        ("unmet", "i8"),
+        ("awaited", "i8"),
+        ("bracket", "i8"),
+        ("first", "i8"),
+        ("last", "i8"),
+    ]
+)
 #: fills, entries: how many fills, and of the entry; filled, entered: when it had the first of them (entered: else when it was opened)
-BRACKET_DTYPE = np.dtype([("instrument", "i4"), ("sequence", "i8"), ("side", "i1"), ("opened", "i8"), ("cascade", "i8"), ("state", "u1"),
-                          ("flat", "i8"), ("end", "u1"), ("position", "f8"), ("qty", "f8"), ("stop_price", "f8"), ("target_price", "f8"),
-                          ("take_profit", "f8"), ("stop_loss", "f8"), ("threshold", "f8"), ("score", "f8"), ("z", "f8"),
-                          ("cascade_notional", "f8"), ("cascade_side", "i1"), ("funding", "f8"), ("trade", "i8"), ("fills", "i4"),
-                          ("filled", "i8"), ("entries", "i4"), ("entered", "i8")])
-ORDER_DTYPE = np.dtype([("bracket", "i8"), ("id", "i8"), ("role", "i1"), ("side", "i1"), ("created", "i8"), ("qty", "f8"), ("type", "i4"),
-                        ("last_price", "f8"), ("acked", "i8"), ("triggered", "i8"), ("ended", "i8"), ("reason", "u1"), ("filled", "f8"),
-                        ("rejected", "?"), ("ack_ms", "f8")])
-FILL_DTYPE = np.dtype([("bracket", "i8"), ("ts", "i8"), ("order", "i8"), ("role", "i4"), ("side", "i1"), ("price", "f8"), ("qty", "f8"),
-                       ("fee", "f8"), ("flags", "i4"), ("reason", "u1")])
-TRADE_DTYPE = np.dtype([("bracket", "i8"), ("ts", "i8"), ("reason", "u1"), ("side", "i1"), ("entry", "f8"), ("exit", "f8"), ("qty", "f8"),
-                        ("gross", "f8"), ("fees", "f8"), ("hold_s", "f8"), ("entry_maker", "?"), ("entry_notional", "f8"), ("funding", "f8"),
-                        ("slippage", "f8"), ("net", "f8"), ("bps", "f8")])
+BRACKET_DTYPE = np.dtype(
+    [
+        ("instrument", "i4"),
+        ("sequence", "i8"),
+        ("side", "i1"),
+        ("opened", "i8"),
+        ("cascade", "i8"),
+        ("state", "u1"),
+        ("flat", "i8"),
+        ("end", "u1"),
+        ("position", "f8"),
+        ("qty", "f8"),
+        ("stop_price", "f8"),
+        ("target_price", "f8"),
+        ("take_profit", "f8"),
+        ("stop_loss", "f8"),
+        ("threshold", "f8"),
+        ("score", "f8"),
+        ("z", "f8"),
+        ("cascade_notional", "f8"),
+        ("cascade_side", "i1"),
+        ("funding", "f8"),
+        ("trade", "i8"),
+        ("fills", "i4"),
+        ("filled", "i8"),
+        ("entries", "i4"),
+        ("entered", "i8"),
+    ]
+)
+ORDER_DTYPE = np.dtype(
+    [
+        ("bracket", "i8"),
+        ("id", "i8"),
+        ("role", "i1"),
+        ("side", "i1"),
+        ("created", "i8"),
+        ("qty", "f8"),
+        ("type", "i4"),
+        ("last_price", "f8"),
+        ("acked", "i8"),
+        ("triggered", "i8"),
+        ("ended", "i8"),
+        ("reason", "u1"),
+        ("filled", "f8"),
+        ("rejected", "?"),
+        ("ack_ms", "f8"),
+    ]
+)
+FILL_DTYPE = np.dtype(
+    [
+        ("bracket", "i8"),
+        ("ts", "i8"),
+        ("order", "i8"),
+        ("role", "i4"),
+        ("side", "i1"),
+        ("price", "f8"),
+        ("qty", "f8"),
+        ("fee", "f8"),
+        ("flags", "i4"),
+        ("reason", "u1"),
+    ]
+)
+TRADE_DTYPE = np.dtype(
+    [
+        ("bracket", "i8"),
+        ("ts", "i8"),
+        ("reason", "u1"),
+        ("side", "i1"),
+        ("entry", "f8"),
+        ("exit", "f8"),
+        ("qty", "f8"),
+        ("gross", "f8"),
+        ("fees", "f8"),
+        ("hold_s", "f8"),
+        ("entry_maker", "?"),
+        ("entry_notional", "f8"),
+        ("funding", "f8"),
+        ("slippage", "f8"),
+        ("net", "f8"),
+        ("bps", "f8"),
+    ]
+)
 STEP_DTYPE = np.dtype([("order", "i8"), ("ts", "i8"), ("price", "f8")])
 PHASE_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("phase", "u1")])
 VERDICT_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("reason", "u1")])
@@ -52,7 +139,7 @@ class Order:
     created: int
     qty: float = 0.0
     type: int = 0
-    last_price: float = 0.0          # the market when it was asked for
+    last_price: float = 0.0  # the market when it was asked for
     steps: list[tuple[int, float]] = field(default_factory=list)
     acked: int = 0
     triggered: int = 0
@@ -112,11 +199,11 @@ class Cascade:
     active: int = 0
     ended: int = 0
     interrupted: bool = False
-    verdicts: list[tuple[int, int]] = field(default_factory=list)      # (ts, Reason) of every answer by policy and risk
-    unmet: str = ""                  # the first condition for which a policy wanted nothing, in words
-    awaited: str = ""                # likewise, the last for which it put its answer off
+    verdicts: list[tuple[int, int]] = field(default_factory=list)  # (ts, Reason) of every answer by policy and risk
+    unmet: str = ""  # the first condition for which a policy wanted nothing, in words
+    awaited: str = ""  # likewise, the last for which it put its answer off
     bracket: "Bracket | None" = None
-    detector: int = 1                # place of the detector, from 1
+    detector: int = 1  # place of the detector, from 1
 
     @property
     def last_large(self) -> int:
@@ -139,20 +226,20 @@ class Bracket:
     orders: dict[int, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     state: int = 1
-    flat: int = 0                    # ns at which it was over, 0 = still open
-    end: int = 0                     # Reason
-    position: float = 0.0            # signed
+    flat: int = 0  # ns at which it was over, 0 = still open
+    end: int = 0  # Reason
+    position: float = 0.0  # signed
     qty: float = 0.0
     stop_price: float = 0.0
     target_price: float = 0.0
     take_profit: float = 0.0
     stop_loss: float = 0.0
-    threshold: float = 0.0           # of the signal behind it, as they stood when the entry was decided
+    threshold: float = 0.0  # of the signal behind it, as they stood when the entry was decided
     score: float = 0.0
     z: float = 0.0
     cascade_notional: float = 0.0
-    cascade_side: int = 0            # the side that was liquidated by then; the cascade may turn later
-    funding: float = 0.0             # paid > 0
+    cascade_side: int = 0  # the side that was liquidated by then; the cascade may turn later
+    funding: float = 0.0  # paid > 0
     closed: "Trade | None" = None
 
     def first(self, role: int) -> Order | None:
@@ -189,8 +276,8 @@ class Trade:
     hold_s: float
     entry_maker: bool
     entry_notional: float
-    funding: float = 0.0             # paid > 0
-    slippage: float = 0.0            # cost (> 0) of stop and market orders against the price they were decided at
+    funding: float = 0.0  # paid > 0
+    slippage: float = 0.0  # cost (> 0) of stop and market orders against the price they were decided at
 
     @property
     def net(self) -> float:
@@ -221,18 +308,18 @@ class Ledger:
     phase_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, PHASE_DTYPE))
     verdict_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, VERDICT_DTYPE))
     large_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, LARGE_DTYPE))
-    refusals: Counter = field(default_factory=Counter)                  # Reason -> verdicts of policy and risk against an entry
-    named: Counter = field(default_factory=Counter)                     # of these, those with the policy's condition: see unmet.py
-    refused_events: Counter = field(default_factory=Counter)                      # Reason -> events refused
+    refusals: Counter = field(default_factory=Counter)  # Reason -> verdicts of policy and risk against an entry
+    named: Counter = field(default_factory=Counter)  # of these, those with the policy's condition: see unmet.py
+    refused_events: Counter = field(default_factory=Counter)  # Reason -> events refused
     lapsed: int = 0
     larges: int = 0
-    paid: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.zeros(0, np.int32), np.zeros(0)))     # funding: instrument, paid > 0
-    alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
-    limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
-    gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
-    feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
-    equities: dict[int, float] = field(default_factory=dict)            # instrument -> as risk saw it at its first verdict there, the first on top
-    marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
+    paid: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.zeros(0, np.int32), np.zeros(0)))  # funding: instrument, paid > 0
+    alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)  # ts, instrument, Alarm, value, limit
+    limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)  # ts, Control, Reason, value, limit
+    gates: list[tuple[int, int, int, int]] = field(default_factory=list)  # ts, instrument, PAUSE or READY, Gate
+    feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)  # ts, instrument, FeedState, seconds missed, Stream bits
+    equities: dict[int, float] = field(default_factory=dict)  # instrument -> as risk saw it at its first verdict there, the first on top
+    marks: dict[int, tuple[int, float]] = field(default_factory=dict)  # instrument -> (ts, last market price that the audit mentions)
     _cascades: dict[int, Cascade] = field(default_factory=dict)
     _brackets: dict[int, Bracket] = field(default_factory=dict)
 
@@ -302,15 +389,23 @@ class Ledger:
             for name in of:
                 out[name] = number[name][out[name]]
             return out
+
         return replace(
-            self, cascade_rows=part(self.cascade_rows, keep["cascade"], "bracket"), order_rows=part(self.order_rows, keep["order"], "bracket"),
-            bracket_rows=part(self.bracket_rows, keep["bracket"], "cascade", "trade"), trade_rows=part(self.trade_rows, keep["trade"], "bracket"),
+            self,
+            cascade_rows=part(self.cascade_rows, keep["cascade"], "bracket"),
+            order_rows=part(self.order_rows, keep["order"], "bracket"),
+            bracket_rows=part(self.bracket_rows, keep["bracket"], "cascade", "trade"),
+            trade_rows=part(self.trade_rows, keep["trade"], "bracket"),
             fill_rows=part(self.fill_rows, keep["bracket"][self.fill_rows["bracket"]], "bracket"),
             step_rows=part(self.step_rows, keep["order"][self.step_rows["order"]], "order"),
             phase_rows=part(self.phase_rows, keep["cascade"][self.phase_rows["cascade"]], "cascade"),
             verdict_rows=part(self.verdict_rows, keep["cascade"][self.verdict_rows["cascade"]], "cascade"),
-            feed=[row for row in self.feed if row[1] in (-1, *own)], equities={n: v for n, v in self.equities.items() if n in own},
-            paid=(self.paid[0][np.isin(self.paid[0], own)], self.paid[1][np.isin(self.paid[0], own)]), _cascades={}, _brackets={})
+            feed=[row for row in self.feed if row[1] in (-1, *own)],
+            equities={n: v for n, v in self.equities.items() if n in own},
+            paid=(self.paid[0][np.isin(self.paid[0], own)], self.paid[1][np.isin(self.paid[0], own)]),
+            _cascades={},
+            _brackets={},
+        )
 
     def of_trades(self, name: str) -> np.ndarray:
         """A column of the brackets, for each closed trade."""
@@ -325,14 +420,18 @@ class Ledger:
     @cached_property
     def _bounds(self) -> dict[str, list[int]]:
         """Where the rows begin that belong to each row of another table."""
-        parts = (("phase", self.phase_rows, "cascade", self.cascade_rows), ("verdict", self.verdict_rows, "cascade", self.cascade_rows),
-                 ("order", self.order_rows, "bracket", self.bracket_rows), ("fill", self.fill_rows, "bracket", self.bracket_rows),
-                 ("step", self.step_rows, "order", self.order_rows))
+        parts = (
+            ("phase", self.phase_rows, "cascade", self.cascade_rows),
+            ("verdict", self.verdict_rows, "cascade", self.cascade_rows),
+            ("order", self.order_rows, "bracket", self.bracket_rows),
+            ("fill", self.fill_rows, "bracket", self.bracket_rows),
+            ("step", self.step_rows, "order", self.order_rows),
+        )
         return {name: np.searchsorted(rows[of], np.arange(len(owners) + 1)).tolist() for name, rows, of, owners in parts}
 
     def _of(self, name: str, table: np.ndarray, k: int) -> list[tuple[Any, ...]]:
         """The rows of a table that belong to row k, without the number of their owner."""
-        first, last = self._bounds[name][k:k + 2]
+        first, last = self._bounds[name][k : k + 2]
         return [row[1:] for row in table[first:last].tolist()]
 
     @property
@@ -344,4 +443,3 @@ class Ledger:
     def seen(self) -> list[Cascade]:
         """Cascades that became ACTIVE."""
         return [self.cascade(k) for k in self.seen_at.tolist()]
-

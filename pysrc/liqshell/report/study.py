@@ -54,7 +54,7 @@ class Trades(TypedDict):
     closed_ns: list[int]
     net: list[float]
     return_bps: list[float]
-    held_s: NotRequired[list[float]]         # older backtests do not tell
+    held_s: NotRequired[list[float]]  # older backtests do not tell
 
 
 class Delay(TypedDict):
@@ -71,7 +71,7 @@ class Control(TypedDict):
 
     kind: str
     name: NotRequired[str]
-    seed: int | None                 # of the first draw; null where nothing is drawn (inverted_side, every_30_min)
+    seed: int | None  # of the first draw; null where nothing is drawn (inverted_side, every_30_min)
     draws: list[Outcome]
 
 
@@ -80,14 +80,14 @@ class Fold(TypedDict):
 
     train: tuple[int, int]
     test: tuple[int, int]
-    settings: int                    # tried on the train span
+    settings: int  # tried on the train span
     chosen: dict[str, float | str]
-    train_value: float | None        # the objective of the chosen setting on the train span
-    test_value: float | None         # ... and on the test span
+    train_value: float | None  # the objective of the chosen setting on the train span
+    test_value: float | None  # ... and on the test span
     train_outcome: Outcome
     test_outcome: Outcome
     test_trades: Trades
-    test_rank: NotRequired[float | None]     # share of all settings that the chosen one beat on the test span, 0 to 1 (0.5 = luck)
+    test_rank: NotRequired[float | None]  # share of all settings that the chosen one beat on the test span, 0 to 1 (0.5 = luck)
 
 
 class Forward(TypedDict):
@@ -158,22 +158,22 @@ class Part(TypedDict, total=False):
 
     symbol: str
     source: str
-    completeness: str                # FULL, CENSORED or UNKNOWN
+    completeness: str  # FULL, CENSORED or UNKNOWN
     start_ns: int
     end_ns: int
     trades: int
     quotes: int
     liquidations: int
     covered_hours: float
-    traded_hours: float              # that trades vouch for, a minute each
-    quoted: float                    # share of the traded time in which a quote held, by the engine's rule
-    streams: dict[str, Any]          # each by itself: rows, first, last, covered_hours, share, silences and the longest of them
-    said: list[str]                  # what must be said of the streams, in sentences
+    traded_hours: float  # that trades vouch for, a minute each
+    quoted: float  # share of the traded time in which a quote held, by the engine's rule
+    streams: dict[str, Any]  # each by itself: rows, first, last, covered_hours, share, silences and the longest of them
+    said: list[str]  # what must be said of the streams, in sentences
     gaps: list[tuple[int, int]]
     receipt: str
     receipt_model: str
-    refused: dict[str, int]          # reason -> rows that the door refused
-    off_grid: int                    # prices and quantities that were rounded to tick or lot
+    refused: dict[str, int]  # reason -> rows that the door refused
+    off_grid: int  # prices and quantities that were rounded to tick or lot
     fingerprint: str
 
 
@@ -211,7 +211,7 @@ class Study(TypedDict, total=False):
     delays: list[Delay]
     controls: list[Control]
     forward: Forward | None
-    without_timetable: Outcome       # of the same run without [hours] and [blackout]
+    without_timetable: Outcome  # of the same run without [hours] and [blackout]
     trials: Trials | None
     expected: list[Claim]
     data: Data | None
@@ -257,26 +257,61 @@ def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outc
     found = trades_of(audit, multipliers)
     notional = float((trades["entry_price"] * trades["qty"] * np.asarray(multipliers)[trades["instrument"]]).sum())
     net = np.array(found["net"])
-    return {"entries": entries, "trades": len(trades), "wins": int((net > 0).sum()), "gross": float(trades["gross"].sum()),
-            "fees": float(trades["fees"].sum()), "funding": float(trades["net"].sum() - net.sum()), "net": float(net.sum()), "notional": notional,
-            "mean_bps": float(np.mean(found["return_bps"])) if len(trades) else None}
+    return {
+        "entries": entries,
+        "trades": len(trades),
+        "wins": int((net > 0).sum()),
+        "gross": float(trades["gross"].sum()),
+        "fees": float(trades["fees"].sum()),
+        "funding": float(trades["net"].sum() - net.sum()),
+        "net": float(net.sum()),
+        "notional": notional,
+        "mean_bps": float(np.mean(found["return_bps"])) if len(trades) else None,
+    }
 
 
-_OUTCOME = {"entries": int, "trades": int, "wins": int, "gross": float, "fees": float, "funding": float, "net": float, "notional": float,
-            "mean_bps": float | None}
+_OUTCOME = {
+    "entries": int,
+    "trades": int,
+    "wins": int,
+    "gross": float,
+    "fees": float,
+    "funding": float,
+    "net": float,
+    "notional": float,
+    "mean_bps": float | None,
+}
 _TRADES = {"closed_ns": [int], "net": [float], "return_bps": [float]}
 _EQUITY = {"ts": [int], "marked": [float]}
 _SHAPE: dict[str, Any] = {
     "delays": [{"delay_s": float, "outcome": _OUTCOME, "trades": _TRADES}],
     "controls": [{"kind": str, "seed": int | None, "draws": [_OUTCOME]}],
-    "forward": {"objective": str, "scheme": str, "embargo_s": float, "folds": [
-        {"train": [int], "test": [int], "settings": int, "chosen": dict, "train_value": float | None, "test_value": float | None,
-         "train_outcome": _OUTCOME, "test_outcome": _OUTCOME, "test_trades": _TRADES}]},
+    "forward": {
+        "objective": str,
+        "scheme": str,
+        "embargo_s": float,
+        "folds": [
+            {
+                "train": [int],
+                "test": [int],
+                "settings": int,
+                "chosen": dict,
+                "train_value": float | None,
+                "test_value": float | None,
+                "train_outcome": _OUTCOME,
+                "test_outcome": _OUTCOME,
+                "test_trades": _TRADES,
+            }
+        ],
+    },
     "trials": {"n": int, "source": str},
     "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
     "data": {"fingerprint": str, "parts": [dict]},
     "half_spread": [{"symbol": str, "source": str, "share": float | None, "bps": float | None, "n": int, "told": str, "warning": str}],
-    "equity": _EQUITY, "models": dict, "timing_s": dict, "problems": [str],
+    "equity": _EQUITY,
+    "models": dict,
+    "timing_s": dict,
+    "problems": [str],
 }
 
 

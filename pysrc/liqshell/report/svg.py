@@ -6,7 +6,7 @@ from typing import Any
 
 from liqshell.report.text import number, percent, short_money
 
-POINTS_MAX = 1200        # of a line: more cannot be seen
+POINTS_MAX = 1200  # of a line: more cannot be seen
 
 
 def label(x: float, y: float, text: str, anchor: str = "start", kind: str = "m") -> str:
@@ -33,9 +33,14 @@ def steps_of(low: float, high: float, count: int = 5) -> list[float]:
 
 def waterfall(m: dict[str, Any]) -> str:
     """gross at decision prices -> fees -> slippage -> funding -> net; every bar starts where the one before it ended. Fees are cut by role."""
-    steps = [("gross", m["gross_decided"], True, ""), ("maker", -m["fees_maker"], False, "fees"), ("taker", -m["fees_taker"], False, "fees"),
-             ("slippage", -m["slippage"], False, ""), ("funding", -m["funding"], False, "" if m["funding_modelled"] else "not modelled"),
-             ("net", m["net"], True, "")]
+    steps = [
+        ("gross", m["gross_decided"], True, ""),
+        ("maker", -m["fees_maker"], False, "fees"),
+        ("taker", -m["fees_taker"], False, "fees"),
+        ("slippage", -m["slippage"], False, ""),
+        ("funding", -m["funding"], False, "" if m["funding_modelled"] else "not modelled"),
+        ("net", m["net"], True, ""),
+    ]
     level, bars = 0.0, []
     for name, value, total, note in steps:
         begin, end = (0.0, value) if total else (level, level + value)
@@ -50,13 +55,11 @@ def waterfall(m: dict[str, Any]) -> str:
         x = n * pitch + (pitch - width) / 2
         y, size = top + (high - max(begin, end)) * scale, max(1.5, abs(end - begin) * scale)
         colour = "var(--muted)" if value == 0 else "var(--good)" if value > 0 else "var(--bad)"
-        out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{size:.1f}" rx="2" fill="{colour}" '
-                   f'opacity="{1 if total else .6}"/>')
+        out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{size:.1f}" rx="2" fill="{colour}" opacity="{1 if total else 0.6}"/>')
         if n + 1 < len(bars):
             at = top + (high - end) * scale
             out.append(f'<path d="M{x + width:.1f} {at:.1f}H{x + pitch:.1f}" stroke="var(--muted)" stroke-dasharray="2 3"/>')
-        out.append(f'<text x="{x + width / 2:.1f}" y="{y - 7:.1f}" text-anchor="middle" font-weight="600">'
-                   f'{escape(short_money(value))}</text>')
+        out.append(f'<text x="{x + width / 2:.1f}" y="{y - 7:.1f}" text-anchor="middle" font-weight="600">{escape(short_money(value))}</text>')
         out.append(label(x + width / 2, height + top + 22, name, "middle"))
         if note:
             out.append(label(x + width / 2, height + top + 40, note, "middle"))
@@ -71,7 +74,7 @@ def thinned(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     size = -(-len(line) * 4 // POINTS_MAX)
     out: list[tuple[float, float]] = []
     for first in range(0, len(line), size):
-        part = line[first:first + size]
+        part = line[first : first + size]
         keep = {0, len(part) - 1, min(range(len(part)), key=lambda k: part[k][1]), max(range(len(part)), key=lambda k: part[k][1])}
         out += [part[k] for k in sorted(keep)]
     return out
@@ -107,8 +110,10 @@ def account(points: list[tuple[float, float, float]], end_ms: float, equity: flo
         at = top + (high - value) * scale
         out.append(f'<path d="M{left} {at:.1f}H{width}" stroke="var(--{"muted" if value == 0 else "line"})"/>')
         out.append(label(left - 8, at + 4, short_money(value), "end"))
-    out.append(f'<path d="{path(lines[0], lambda v: top + (high - v) * scale)}" fill="none" stroke="var(--muted)" stroke-width="1.5" '
-               'stroke-dasharray="4 3"/>')
+    out.append(
+        f'<path d="{path(lines[0], lambda v: top + (high - v) * scale)}" fill="none" stroke="var(--muted)" stroke-width="1.5" '
+        'stroke-dasharray="4 3"/>'
+    )
     out.append(f'<path d="{path(lines[1], lambda v: top + (high - v) * scale)}" fill="none" stroke="var(--accent)" stroke-width="2"/>')
     deepest = min(v for _, v in falls)
     depth = room / -deepest if deepest < 0 else 0.0

@@ -5,21 +5,22 @@ from typing import Any
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.panel import Panel
-from liqshell.fitted import Table, table_of
 from rich.text import Text
 
+from liqshell.fitted import Table, table_of
 from liqshell.pages import data_badge
 from liqshell.report import sections_judge, terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured
-from liqshell.report.text import (NONE, compact, count, evidence, interval, millis, money, number, percent, plural, seconds, when)
+from liqshell.report.text import NONE, compact, count, evidence, interval, millis, money, number, percent, plural, seconds, when
 from liqshell.report.verdicts import WHY, bars_only, bps, clustered, contaminated, halted, stopped
 
 
 def _head(s: dict[str, Any]) -> Panel:
     badge = Text()
-    badge.append(f" {data_badge(s['synthetic'], s['stamp']['market_seeds'] or ())[1].upper()} ",
-                 style="black on yellow" if s["synthetic"] else "black on cyan")
+    badge.append(
+        f" {data_badge(s['synthetic'], s['stamp']['market_seeds'] or ())[1].upper()} ", style="black on yellow" if s["synthetic"] else "black on cyan"
+    )
     badge.append(f"  {s['mode']}  {s['venue']}  feed {'/'.join(s['completeness'])}")
     if s["preset"]:
         grade, first, _ = evidence(s["evidence"])
@@ -49,8 +50,11 @@ def _money(s: dict[str, Any]) -> Table:
     table.add_row("− slippage", money(-m["slippage"]), "stops against their trigger, market orders against the last trade")
     across = f"{m['held_across_funding']} trades open at a funding time" if m["held_across_funding"] else ""
     table.add_row("− funding", money(-m["funding"]), across if m["funding_modelled"] else "not modelled" + (f"; {across}" if across else ""))
-    table.add_row(Text("net", style="bold"), coloured(m["net"], money(m["net"], sign=True)),
-                  f"{number(m['net_on_notional_bps'], 1, True)} bps of notional, {percent(m['net_on_account'], 3, True)} of the account")
+    table.add_row(
+        Text("net", style="bold"),
+        coloured(m["net"], money(m["net"], sign=True)),
+        f"{number(m['net_on_notional_bps'], 1, True)} bps of notional, {percent(m['net_on_account'], 3, True)} of the account",
+    )
     return table
 
 
@@ -58,24 +62,34 @@ def _statistics(s: dict[str, Any]) -> Table:
     w, t, d, h, e = s["win_rate"], s["per_trade"], s["daily_sharpe"], s["hold_s"], s["entries"]
     table = table_of("Statistics", "", ">value", "95 % interval / note")
     table.add_row("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}")
-    table.add_row("break-even win rate", percent(w["break_even_realised"]),
-                  f"as realised; {percent(w['break_even_planned'])} as planned with the fees paid")
+    table.add_row(
+        "break-even win rate", percent(w["break_even_realised"]), f"as realised; {percent(w['break_even_planned'])} as planned with the fees paid"
+    )
     x, fall = s["trials"], s["money"]["drawdown"]
-    table.add_row("net per trade", number(t["mean"], 1, True) + " bps",
-                  (f"{interval(t['low'], t['high'], bps)}, t = {number(t['t'])}, " if t["low"] is not None else "")
-                  + (f"{clustered(t)}, " if t["n"] else "") + f"n = {t['n']}" + (": below 30, only a hint" if t["few"] else ""))
+    table.add_row(
+        "net per trade",
+        number(t["mean"], 1, True) + " bps",
+        (f"{interval(t['low'], t['high'], bps)}, t = {number(t['t'])}, " if t["low"] is not None else "")
+        + (f"{clustered(t)}, " if t["n"] else "")
+        + f"n = {t['n']}"
+        + (": below 30, only a hint" if t["few"] else ""),
+    )
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
-    table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
-                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None
-                  else f"{plural(d['days'], 'whole day')}, 2 are needed")
+    table.add_row(
+        "Sharpe, daily x √365",
+        number(d["value"]) if d["value"] is not None else "not enough days",
+        f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None else f"{plural(d['days'], 'whole day')}, 2 are needed",
+    )
     if x["logged"] or s["mode"] == "backtest":
-        table.add_row("deflated Sharpe", percent(x["deflated"]) if x["deflated"] is not None else "not enough days",
-                      f"after {x['trials']:,} tries: {x['source']}" + (f"; {x['problem']}" if x["problem"] else ""))
+        table.add_row(
+            "deflated Sharpe",
+            percent(x["deflated"]) if x["deflated"] is not None else "not enough days",
+            f"after {x['trials']:,} tries: {x['source']}" + (f"; {x['problem']}" if x["problem"] else ""),
+        )
     if fall and fall["share"] > 0:
         back = f"made good {when(fall['recovered_ns'])}" if fall["recovered_ns"] else "not made good"
         table.add_row("largest drawdown", percent(fall["share"], 2), f"{when(fall['peak_ns'])} to {when(fall['trough_ns'])}, {back}")
-    table.add_row("entries filled", percent(e["filled"]["share"]),
-                  f"{e['filled']['k']} of {e['placed']}, wait p50 {seconds(e['wait_s']['p50'])}")
+    table.add_row("entries filled", percent(e["filled"]["share"]), f"{e['filled']['k']} of {e['placed']}, wait p50 {seconds(e['wait_s']['p50'])}")
     table.add_row("hold", seconds(h["p50"]), f"p99 {seconds(h['p99'])}, longest {seconds(h['max'])}")
     return table
 
@@ -83,8 +97,16 @@ def _statistics(s: dict[str, Any]) -> Table:
 def _exits(s: dict[str, Any]) -> Table:
     table = table_of("Exits", "reason", ">n", ">won", ">gross", ">fees", ">slippage", ">net", ">hold p50")
     for row in s["exits"]:
-        table.add_row(row["reason"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]), money(row["slippage"]),
-                      coloured(row["net"], money(row["net"], sign=True)), seconds(row["hold_s"]))
+        table.add_row(
+            row["reason"],
+            str(row["n"]),
+            str(row["wins"]),
+            money(row["gross"], sign=True),
+            money(row["fees"]),
+            money(row["slippage"]),
+            coloured(row["net"], money(row["net"], sign=True)),
+            seconds(row["hold_s"]),
+        )
     for row in s["entries"]["unfilled"]:
         table.add_row(Text(f"not filled: {row['reason']}", style="dim"), str(row["n"]))
     return table
@@ -97,34 +119,77 @@ def _fills(s: dict[str, Any]) -> Table:
         if not found["modelled"] and row["rule"] not in ("maker", "quote"):
             continue
         name, meaning = (row["name"], row["meaning"]) if found["modelled"] or row["rule"] == "maker" else ("taker", "as the venue executed it")
-        table.add_row(name, *(f"{row[leg]['k']:,} ({percent(row[leg]['share'], 0)})" if row[leg]["n"] else NONE for leg in ("entry", "exit", "all")),
-                      Text(meaning, style="dim"))
+        table.add_row(
+            name,
+            *(f"{row[leg]['k']:,} ({percent(row[leg]['share'], 0)})" if row[leg]["n"] else NONE for leg in ("entry", "exit", "all")),
+            Text(meaning, style="dim"),
+        )
     return table
 
 
 def _instruments(s: dict[str, Any]) -> Table:
-    table = table_of("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won",
-                   ">net", ">bps a trade")
+    table = table_of(
+        "Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won", ">net", ">bps a trade"
+    )
     several = len({row["preset"] for row in s["instruments"] if row["preset"]}) > 1
     for row in s["instruments"]:
         c = row["cascades"]
         by = f"\n{row['preset']} ({row['grade']})" if several and row["preset"] else ""
-        table.add_row(escape(row["symbol"] + by), row["completeness"], str(c["n"]),
-                      f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
-                      str(row["longs_liquidated"]), str(row["shorts_liquidated"]), str(row["trades"]), str(row["wins"]),
-                      coloured(row["net"], money(row["net"], sign=True)), number(row["mean_bps"], 1, True))
+        table.add_row(
+            escape(row["symbol"] + by),
+            row["completeness"],
+            str(c["n"]),
+            f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
+            str(row["longs_liquidated"]),
+            str(row["shorts_liquidated"]),
+            str(row["trades"]),
+            str(row["wins"]),
+            coloured(row["net"], money(row["net"], sign=True)),
+            number(row["mean_bps"], 1, True),
+        )
     p, c = s["portfolio"], s["cascades"]
     if len(s["instruments"]) > 1:
-        table.add_row("together", "/".join(s["completeness"]), str(c["n"]), "", str(c["longs_liquidated"]), str(c["shorts_liquidated"]), str(p["n"]),
-                      str(p["wins"]), coloured(p["net"], money(p["net"], sign=True)), number(p["mean_bps"], 1, True), style="bold")
+        table.add_row(
+            "together",
+            "/".join(s["completeness"]),
+            str(c["n"]),
+            "",
+            str(c["longs_liquidated"]),
+            str(c["shorts_liquidated"]),
+            str(p["n"]),
+            str(p["wins"]),
+            coloured(p["net"], money(p["net"], sign=True)),
+            number(p["mean_bps"], 1, True),
+            style="bold",
+        )
     return table
 
 
 def _sides(s: dict[str, Any]) -> Table:
-    return table_of("Long and short", "positions", ">n", ">won", ">gross", ">fees", ">net", ">bps a trade", ">95 %", rows=[
-        (row["side"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]),
-         coloured(row["net"], money(row["net"], sign=True)), bps(row["mean_bps"]), interval(row["low_bps"], row["high_bps"], bps))
-        for row in s["sides"]])
+    return table_of(
+        "Long and short",
+        "positions",
+        ">n",
+        ">won",
+        ">gross",
+        ">fees",
+        ">net",
+        ">bps a trade",
+        ">95 %",
+        rows=[
+            (
+                row["side"],
+                str(row["n"]),
+                str(row["wins"]),
+                money(row["gross"], sign=True),
+                money(row["fees"]),
+                coloured(row["net"], money(row["net"], sign=True)),
+                bps(row["mean_bps"]),
+                interval(row["low_bps"], row["high_bps"], bps),
+            )
+            for row in s["sides"]
+        ],
+    )
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -132,10 +197,32 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _open(s: dict[str, Any]) -> Table:
-    return table_of("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop", rows=[
-        (escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
-         money(row["unrealised"], sign=True), seconds(row["age_s"]),
-         f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE) for row in s["left_open"]])
+    return table_of(
+        "Left open",
+        "symbol",
+        "side",
+        "what",
+        ">quantity",
+        ">entry",
+        ">last",
+        ">unrealised",
+        ">age",
+        ">stop",
+        rows=[
+            (
+                escape(row["symbol"]),
+                row["side"],
+                row["what"],
+                f"{row['qty']:g}",
+                f"{row['entry']:.8g}",
+                f"{row['last']:.8g}",
+                money(row["unrealised"], sign=True),
+                seconds(row["age_s"]),
+                f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE,
+            )
+            for row in s["left_open"]
+        ],
+    )
 
 
 def _latency(s: dict[str, Any]) -> Table:
@@ -144,18 +231,27 @@ def _latency(s: dict[str, Any]) -> Table:
     table = table_of("Latency", "", ">n", ">p50", ">p99", ">max", *([">p50 market", ">p99 market"] if fast else []), note=note)
     for row in s["latency"]:
         wall, market = row["wall_ms"], row["market_ms"]
-        table.add_row(escape(row["name"]), str(row["n"] or ""), millis(wall["p50"]), millis(wall["p99"]), millis(wall["max"]),
-                      *([millis(market["p50"]), millis(market["p99"])] if fast else []))
+        table.add_row(
+            escape(row["name"]),
+            str(row["n"] or ""),
+            millis(wall["p50"]),
+            millis(wall["p99"]),
+            millis(wall["max"]),
+            *([millis(market["p50"]), millis(market["p99"])] if fast else []),
+        )
     return table
 
 
 def _truth(s: dict[str, Any]) -> Text:
     t = s["truth"]
     p, r = t["precision"], t["recall"]
-    return Text.assemble(("Against the generator's truth  ", "bold"), f"precision {percent(p['share'])} ({p['k']} of {p['n']}, 95 % "
-                         f"{interval(p['low'], p['high'], percent)}), recall {percent(r['share'])} ({r['k']} of {r['n']}, "
-                         f"{interval(r['low'], r['high'], percent)}; {percent(t['recall_by_notional'])} by notional), side right "
-                         f"{percent(t['side_right']['share'])}")
+    return Text.assemble(
+        ("Against the generator's truth  ", "bold"),
+        f"precision {percent(p['share'])} ({p['k']} of {p['n']}, 95 % "
+        f"{interval(p['low'], p['high'], percent)}), recall {percent(r['share'])} ({r['k']} of {r['n']}, "
+        f"{interval(r['low'], r['high'], percent)}; {percent(t['recall_by_notional'])} by notional), side right "
+        f"{percent(t['side_right']['share'])}",
+    )
 
 
 def _volumes(c: dict[str, Any]) -> str:
@@ -168,11 +264,17 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     gaps = [i for i in f["incidents"] if i["state"] != "up"]
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
     if s["mode"] != "backtest":
-        out.append(Text.assemble(("Feed  ", "bold"), f"{count(f['frames'])} frames, {count(f['events'])} "
-                                 f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+        out.append(
+            Text.assemble(
+                ("Feed  ", "bold"),
+                f"{count(f['frames'])} frames, {count(f['events'])} events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}",
+            )
+        )
     if len(f["venues"]) > 1:
-        text = ", ".join(f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"
-                         for name, one in f["venues"].items())
+        text = ", ".join(
+            f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"
+            for name, one in f["venues"].items()
+        )
         out.append(Text.assemble(("Venues  ", "bold"), text))
     out += [Text(line) for line in timetable.sentences(s)]
     if f["held_back"]:
@@ -190,11 +292,20 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     replay = stamp["replay"]
     if isinstance(replay, dict):
         good = replay.get("identical")
-        out.append(Text(f"Replay of the recording: {'identical' if good else 'DIFFERENT'}, {replay.get('records', '–')} audit records"
-                        + ("" if good else f", first difference at {replay.get('first_difference')}"),
-                        style="green" if good else "bold red"))
-    out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'] or NONE)[:12]}  "
-                    f"data {str(s['data']['fingerprint'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
+        out.append(
+            Text(
+                f"Replay of the recording: {'identical' if good else 'DIFFERENT'}, {replay.get('records', '–')} audit records"
+                + ("" if good else f", first difference at {replay.get('first_difference')}"),
+                style="green" if good else "bold red",
+            )
+        )
+    out.append(
+        Text(
+            f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'] or NONE)[:12]}  "
+            f"data {str(s['data']['fingerprint'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}",
+            style="dim",
+        )
+    )
     return out
 
 
@@ -206,9 +317,11 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     steps = "  →  ".join(f"{row['n']} {row['step']}" for row in s["funnel"])
     c = s["cascades"]
     console.print(Text(steps))
-    text = (f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {_volumes(c)} in them, "
-            f"{number(c['rate']['per_hour'], 2)} per covered instrument hour ({interval(c['rate']['low'], c['rate']['high'])}), p50 "
-            f"{seconds(c['duration_s']['p50'])}")
+    text = (
+        f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {_volumes(c)} in them, "
+        f"{number(c['rate']['per_hour'], 2)} per covered instrument hour ({interval(c['rate']['low'], c['rate']['high'])}), p50 "
+        f"{seconds(c['duration_s']['p50'])}"
+    )
     console.print(Text("No detector of cascades ran." if bars_only(s) else text, style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:

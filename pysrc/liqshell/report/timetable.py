@@ -4,16 +4,14 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-
-from liqcore import AuditKind, Gate, Reason
-
 from markupsafe import Markup
 
+from liqcore import AuditKind, Gate, Reason
+from liqshell.config.timetable import describe_hours
 from liqshell.pages import paragraphs, section
 from liqshell.report.run import Run
 from liqshell.report.study import Study
 from liqshell.report.text import money, number, plural
-from liqshell.config.timetable import describe_hours
 
 
 def summarise(run: Run, study: Study) -> dict[str, Any] | None:
@@ -27,10 +25,24 @@ def summarise(run: Run, study: Study) -> dict[str, Any] | None:
     blackout = shut[shut["limit"] == Gate.GATE_BLACKOUT]
     reasons: Counter[str] = Counter()
     for row in blackout:
-        reasons[next((window[3] or "no reason given" for window in values.get("windows", []) if window[0] <= row["ts"] < window[1]
-                      and window[2] in (-1, row["instrument"])), "no reason given")] += 1
-    return {"said": describe_hours(values), "asked": len(asked), "hours": int(np.sum(shut["limit"] == Gate.GATE_HOURS)), "blackout": len(blackout),
-            "by_reason": dict(reasons.most_common()), "without": study.get("without_timetable")}
+        reasons[
+            next(
+                (
+                    window[3] or "no reason given"
+                    for window in values.get("windows", [])
+                    if window[0] <= row["ts"] < window[1] and window[2] in (-1, row["instrument"])
+                ),
+                "no reason given",
+            )
+        ] += 1
+    return {
+        "said": describe_hours(values),
+        "asked": len(asked),
+        "hours": int(np.sum(shut["limit"] == Gate.GATE_HOURS)),
+        "blackout": len(blackout),
+        "by_reason": dict(reasons.most_common()),
+        "without": study.get("without_timetable"),
+    }
 
 
 def sentences(s: dict[str, Any]) -> list[str]:
@@ -39,19 +51,26 @@ def sentences(s: dict[str, Any]) -> list[str]:
     if found is None:
         return []
     why = ", ".join(f"{reason} ({n})" for reason, n in list(found["by_reason"].items())[:5])
-    out = [f"{found['said'][0].upper()}{found['said'][1:]}. Of {plural(found['asked'], 'entry', 'entries')} wanted, {found['hours']:,} were refused "
-           f"by [hours] and {found['blackout']:,} by [blackout]" + (f": {why}." if why else ".")]
+    out = [
+        f"{found['said'][0].upper()}{found['said'][1:]}. Of {plural(found['asked'], 'entry', 'entries')} wanted, {found['hours']:,} were refused "
+        f"by [hours] and {found['blackout']:,} by [blackout]" + (f": {why}." if why else ".")
+    ]
     other, money_now, t = found["without"], s["money"], s["per_trade"]
     if other is not None:
         each = f", {number(other['mean_bps'], 1, True)} bps of notional" if other["mean_bps"] is not None else ""
-        out.append(f"The same run without them: {plural(other['trades'], 'closed trade')}, net {money(other['net'], True)}{each}; with them: "
-                   f"{t['n']:,}, net {money(money_now['net'], True)}. Hours chosen by this difference are fitted to the data; `liqcore forward` "
-                   "chooses them on one span and tests them on the next.")
+        out.append(
+            f"The same run without them: {plural(other['trades'], 'closed trade')}, net {money(other['net'], True)}{each}; with them: "
+            f"{t['n']:,}, net {money(money_now['net'], True)}. Hours chosen by this difference are fitted to the data; `liqcore forward` "
+            "chooses them on one span and tests them on the next."
+        )
     return out
 
 
 def html(s: dict[str, Any]) -> Markup:
     """A section of the page, "" where there is nothing to say."""
     lines = sentences(s)
-    return section("Hours and blackouts", paragraphs(lines), "They stop entries only. Exits of open positions continue.",
-                   "timetable") if lines else Markup()
+    return (
+        section("Hours and blackouts", paragraphs(lines), "They stop entries only. Exits of open positions continue.", "timetable")
+        if lines
+        else Markup()
+    )

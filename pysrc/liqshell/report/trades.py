@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 
 from liqcore import Role
-
 from liqshell import private
 from liqshell.arrow_column import arrow_column
 from liqshell.report.labels import ROLES, liquidated, position, reason
@@ -20,7 +19,7 @@ from liqshell.report.run import Run
 from liqshell.report.statistics import sums_of
 from liqshell.report.stories import Ledger
 
-PIECE = 1 << 13                  # rows that are text at one time
+PIECE = 1 << 13  # rows that are text at one time
 
 
 class Trades(Sequence[dict[str, Any]]):
@@ -44,13 +43,18 @@ class Trades(Sequence[dict[str, Any]]):
     def pieces(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """The rows as tuples of plain values, some thousands at a time."""
         for first in range(0, len(self), PIECE):
-            yield zip(*(values[first:first + PIECE].tolist() for values in self.columns.values()), strict=True)
+            yield zip(*(values[first : first + PIECE].tolist() for values in self.columns.values()), strict=True)
 
     def texts(self) -> Iterator[Iterator[tuple[Any, ...]]]:
         """The same with numbers as Python writes them."""
         for first in range(0, len(self), PIECE):
-            yield zip(*(floats(part) if part.dtype == np.float64 else part.tolist()
-                        for part in (values[first:first + PIECE] for values in self.columns.values())), strict=True)
+            yield zip(
+                *(
+                    floats(part) if part.dtype == np.float64 else part.tolist()
+                    for part in (values[first : first + PIECE] for values in self.columns.values())
+                ),
+                strict=True,
+            )
 
     def write_csv(self, path: Path) -> None:
         with private.opened(path, newline="", encoding="utf-8") as stream:
@@ -70,7 +74,7 @@ class Trades(Sequence[dict[str, Any]]):
             pq.write_table(pa.table(arrays), out, compression="zstd")
 
 
-TIMES = ("signal", "decided", "opened", "closed")        # each beside its column in ns
+TIMES = ("signal", "decided", "opened", "closed")  # each beside its column in ns
 
 
 def floats(values: np.ndarray) -> list[str]:
@@ -109,15 +113,43 @@ def trades_of(run: Run, ledger: Ledger) -> Trades:
     role = np.where(last >= 0, np.append(is_maker(fills), False)[last], -1)
     caused = b["cascade"] >= 0
     signal = np.where(caused, np.append(ledger.cascade_rows["active"], 0)[b["cascade"]], 0)
-    made = {"n": np.arange(1, len(t) + 1), "symbol": words(b["instrument"], run.symbols.__getitem__), "side": words(np.sign(b["side"]), position),
-            "cascade": words(np.where(caused, b["cascade_side"], 9), lambda side: "unknown" if side == 9 else liquidated(side)),
-            "signal_ns": signal, "decided_ns": b["opened"], "opened_ns": b["entered"], "closed_ns": b["flat"],
-            "signal": isos(signal), "decided": isos(b["opened"]), "opened": isos(b["entered"]), "closed": isos(b["flat"]), "qty": t["qty"],
-            "entry": t["entry"], "exit": t["exit"], "notional": t["entry_notional"], "gross": t["gross"], "fees": t["fees"],
-            "fee_entry": fee_entry, "fee_exit": fee_all - fee_entry, "slippage": t["slippage"], "funding": t["funding"], "net": t["net"],
-            "net_bps": t["bps"], "hold_s": t["hold_s"], "wait_s": (b["entered"] - b["opened"]) / 1e9, "exit_reason": words(t["reason"], reason),
-            "entry_role": words(t["entry_maker"], lambda maker: "maker" if maker else "taker"),
-            "exit_role": words(role, lambda maker: {1: "maker", 0: "taker"}.get(maker, "")), "exit_leg": words(leg, lambda role: ROLES.get(role, "")),
-            "take_profit": b["take_profit"], "stop_loss": b["stop_loss"], "threshold": b["threshold"], "score": b["score"], "z": b["z"],
-            "cascade_notional": b["cascade_notional"], "preset": words(b["instrument"], presets.__getitem__)}
+    made = {
+        "n": np.arange(1, len(t) + 1),
+        "symbol": words(b["instrument"], run.symbols.__getitem__),
+        "side": words(np.sign(b["side"]), position),
+        "cascade": words(np.where(caused, b["cascade_side"], 9), lambda side: "unknown" if side == 9 else liquidated(side)),
+        "signal_ns": signal,
+        "decided_ns": b["opened"],
+        "opened_ns": b["entered"],
+        "closed_ns": b["flat"],
+        "signal": isos(signal),
+        "decided": isos(b["opened"]),
+        "opened": isos(b["entered"]),
+        "closed": isos(b["flat"]),
+        "qty": t["qty"],
+        "entry": t["entry"],
+        "exit": t["exit"],
+        "notional": t["entry_notional"],
+        "gross": t["gross"],
+        "fees": t["fees"],
+        "fee_entry": fee_entry,
+        "fee_exit": fee_all - fee_entry,
+        "slippage": t["slippage"],
+        "funding": t["funding"],
+        "net": t["net"],
+        "net_bps": t["bps"],
+        "hold_s": t["hold_s"],
+        "wait_s": (b["entered"] - b["opened"]) / 1e9,
+        "exit_reason": words(t["reason"], reason),
+        "entry_role": words(t["entry_maker"], lambda maker: "maker" if maker else "taker"),
+        "exit_role": words(role, lambda maker: {1: "maker", 0: "taker"}.get(maker, "")),
+        "exit_leg": words(leg, lambda role: ROLES.get(role, "")),
+        "take_profit": b["take_profit"],
+        "stop_loss": b["stop_loss"],
+        "threshold": b["threshold"],
+        "score": b["score"],
+        "z": b["z"],
+        "cascade_notional": b["cascade_notional"],
+        "preset": words(b["instrument"], presets.__getitem__),
+    }
     return Trades({name: np.ascontiguousarray(values) for name, values in made.items()})

@@ -9,11 +9,10 @@ import numpy as np
 
 from liqcore import AuditKind, Phase, Reason, Side
 from liqcore.audit import DECLINED_DTYPE, declined
-
 from liqshell.policies.ruled import LEAVE, PHASE_IS, SIDE_IS
 from liqshell.report.run import Run
 
-ENUMS: dict[str, type[Phase] | type[Side]] = {PHASE_IS: Phase, SIDE_IS: Side}      # conditions whose numbers have names
+ENUMS: dict[str, type[Phase] | type[Side]] = {PHASE_IS: Phase, SIDE_IS: Side}  # conditions whose numbers have names
 REASONS = (int(Reason.NO_TRADE), int(Reason.ASK_LATER))
 
 
@@ -70,9 +69,19 @@ def unmet(run: Run) -> list[dict[str, Any]]:
         place, known = int(mine["policy"][0]), mine["value"][~np.isnan(mine["value"])]
         threshold = float(mine["threshold"][0]) if (mine["threshold"] == mine["threshold"][0]).all() else math.nan
         low, median, high = (float(v) for v in np.quantile(known, (0.0, 0.5, 1.0))) if len(known) else (math.nan,) * 3
-        out.append({"policy": rules[place - 1] if place <= len(rules) else "policy", "condition": found[0], "threshold": threshold, "n": len(mine),
-                    "later": int((mine["reason"] == Reason.ASK_LATER).sum()), "low": low, "median": median, "high": high,
-                    "unknown": len(mine) - len(known)})
+        out.append(
+            {
+                "policy": rules[place - 1] if place <= len(rules) else "policy",
+                "condition": found[0],
+                "threshold": threshold,
+                "n": len(mine),
+                "later": int((mine["reason"] == Reason.ASK_LATER).sum()),
+                "low": low,
+                "median": median,
+                "high": high,
+                "unknown": len(mine) - len(known),
+            }
+        )
     return sorted(out, key=lambda row: (aside(row["condition"]), -row["n"]))
 
 
@@ -86,7 +95,14 @@ def reasons(run: Run) -> list[dict[str, Any]]:
         was = "" if math.isnan(row["median"]) else f"it was {low} to {high}, median {middle}" if low != high else f"it was {low}"
         unknown = f"not known {row['unknown']:,} times" if row["unknown"] else ""
         later = f"{row['later']:,} times it was asked again later" if row["later"] else ""
-        out.append({"reason": f"{row['policy']}: {asked}" if several else asked, "n": row["n"], "asked": True, "share": None,
-                    "meaning": "the policy's condition was not met: " + "; ".join(filter(None, (was, unknown, later))),
-                    "condition": {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}})
+        out.append(
+            {
+                "reason": f"{row['policy']}: {asked}" if several else asked,
+                "n": row["n"],
+                "asked": True,
+                "share": None,
+                "meaning": "the policy's condition was not met: " + "; ".join(filter(None, (was, unknown, later))),
+                "condition": {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()},
+            }
+        )
     return out

@@ -22,7 +22,7 @@ GAIN, LOSS, ZERO, THIN = "gain", "loss", "zero", "too few"
 UNKNOWN, BELOW, ABOVE, CLAIMED, OVERLAPS = "cannot tell", "below", "above", "as claimed", "not contradicted"
 CONTAMINATED = "CONTAMINATED"
 WHY = "A live model answered questions about the past, and may know what happened next. No number of this run shows what it would have earned."
-SLOW_S = 1.0             # a gain that is gone by then is one of latency
+SLOW_S = 1.0  # a gain that is gone by then is one of latency
 Show = Callable[[float | None], str]
 
 
@@ -148,10 +148,19 @@ def _of_run(s: Mapping[str, Any]) -> str:
     if t["low"] is None:
         why = clustered(t)
         return f"{trades}, mean net {bps(t['mean'])} bps of notional. There are too few for more. {why[0].upper()}{why[1:]}."
-    head = (f"{trades}, mean net {bps(t['mean'])} bps of notional per trade "
-            f"(95 % interval {interval(t['low'], t['high'], bps)}, t = {number(t['t'], 2)}, {clustered(t)}): ")
-    return head + {GAIN: "a gain beyond chance at this level, on this run only.", LOSS: "a loss beyond chance at this level, on this run only.",
-                   ZERO: "not distinguishable from zero.", THIN: f"n is below {FEW}: too few for a verdict."}[found.sign]
+    head = (
+        f"{trades}, mean net {bps(t['mean'])} bps of notional per trade "
+        f"(95 % interval {interval(t['low'], t['high'], bps)}, t = {number(t['t'], 2)}, {clustered(t)}): "
+    )
+    return (
+        head
+        + {
+            GAIN: "a gain beyond chance at this level, on this run only.",
+            LOSS: "a loss beyond chance at this level, on this run only.",
+            ZERO: "not distinguishable from zero.",
+            THIN: f"n is below {FEW}: too few for a verdict.",
+        }[found.sign]
+    )
 
 
 def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -188,15 +197,24 @@ def belief(s: Mapping[str, Any]) -> list[dict[str, str]]:
     text += f" Too few: {earned.missing}." if earned.missing and t["low"] is not None else ""
     rows = [("Does it cover its costs?", by_sign[earned.sign], text)]
     edge = None if c is None or t["n"] < FEW else c["edge"]
-    rows.append(("Is it better than chance entries?", "none" if c is None else "open" if edge is None else "good" if edge else "bad",
-                 "No controls were run." if c is None else c["verdict"]))
+    rows.append(
+        (
+            "Is it better than chance entries?",
+            "none" if c is None else "open" if edge is None else "good" if edge else "bad",
+            "No controls were run." if c is None else c["verdict"],
+        )
+    )
     rows.append(("Does it survive a slower reaction?", *(("none", "No other delays were run.") if d is None else delays(d["rows"]))))
     state = "none" if f is None else by_sign[Measured(f["out_of_sample_bps"], f["low_bps"], f["high_bps"], f["trades"]).sign]
     rows.append(("Does it work on days not used to choose it?", state, "No walk-forward was run." if f is None else f["verdict"]))
     rows += [_luck(s["trials"]), _data(s)]
     why = "a live model answered questions about the past" if contaminated(s) else s["quotes"]["weakness"]
-    return [{"question": q, "state": "open", "answer": f"{text} Not passed: {why}."} if why and state == "good" else
-            {"question": q, "state": state, "answer": text} for q, state, text in rows]
+    return [
+        {"question": q, "state": "open", "answer": f"{text} Not passed: {why}."}
+        if why and state == "good"
+        else {"question": q, "state": state, "answer": text}
+        for q, state, text in rows
+    ]
 
 
 def _data(s: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -217,15 +235,20 @@ def _data(s: Mapping[str, Any]) -> tuple[str, str, str]:
 def _luck(t: Mapping[str, Any]) -> tuple[str, str, str]:
     question = "Is it better than the best of many tries?"
     o = t["overfitting"]
-    walked = "" if o is None or o["pbo"] is None else (
-        f" Walk-forward: probability of overfitting {percent(o['pbo'])}, probability that the chosen setting loses {percent(o['loss'])}.")
+    walked = (
+        ""
+        if o is None or o["pbo"] is None
+        else (f" Walk-forward: probability of overfitting {percent(o['pbo'])}, probability that the chosen setting loses {percent(o['loss'])}.")
+    )
     if t["p_superior"] is None:
         text = f"{plural(t['days'], 'whole day')} of results: too few; {DAYS_MIN} with trades are needed."
         state = "open" if t["logged"] else "none"
     else:
         best = plural(t["trials"], "setting without an edge", "settings without an edge")
-        text = (f"The best of {best} on these data does as well in {percent(t['p_superior'])} of resamples of its days and in "
-                f"{percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}.")
+        text = (
+            f"The best of {best} on these data does as well in {percent(t['p_superior'])} of resamples of its days and in "
+            f"{percent(t['p_shape'])} of draws of their shape; deflated Sharpe {percent(t['deflated'])}."
+        )
         state = "good" if t["edge"] else "bad" if max(t["p_superior"], t["p_shape"]) >= 0.5 else "open"
         text += "" if t["logged"] else " There is no trial log, so one trial is assumed."
         if t["settings"] < KNOWN * t["trials"]:
@@ -241,9 +264,11 @@ def stopped(s: Mapping[str, Any]) -> list[str]:
     out = []
     for one in s["feed"]["suspect"]:
         until = f"until {when(one['until'])} ({one['ended']})" if one["until"] is not None else "to the end of the run"
-        out.append(f"{one['venue']}: liquidations of {', '.join(one['symbols'])} are missing from {when(one['since'])} {until}. Trades continued, "
-                   f"and such a silence is improbable for this stream. It counts as a gap; from its discovery ({when(one['at'])}) there were no "
-                   "entries on it.")
+        out.append(
+            f"{one['venue']}: liquidations of {', '.join(one['symbols'])} are missing from {when(one['since'])} {until}. Trades continued, "
+            f"and such a silence is improbable for this stream. It counts as a gap; from its discovery ({when(one['at'])}) there were no "
+            "entries on it."
+        )
     return out
 
 

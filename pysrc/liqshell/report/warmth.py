@@ -16,12 +16,29 @@ def summarise(run: Run) -> dict[str, Any] | None:
     if not warm:
         return None
     start = {(row["contract"], row["detector"]): row for row in warm.get("contracts") or ()}
-    rows = [{"contract": row["contract"], "detector": row["detector"], "seen_start": start.get((row["contract"], row["detector"]), {}).get("seen", 0),
-             "seen_end": row["seen"], "wanted": row["wanted"], "known_ns": row["known_ns"]} for row in warm.get("ended") or ()]
+    rows = [
+        {
+            "contract": row["contract"],
+            "detector": row["detector"],
+            "seen_start": start.get((row["contract"], row["detector"]), {}).get("seen", 0),
+            "seen_end": row["seen"],
+            "wanted": row["wanted"],
+            "known_ns": row["known_ns"],
+        }
+        for row in warm.get("ended") or ()
+    ]
     holes = warm.get("holes") or []
-    return {"began": warm.get("began", "cold"), "from": warm.get("from", []), "refused": warm.get("refused", []), "notes": warm.get("notes", []),
-            "since_ns": warm.get("since_ns"), "until_ns": warm.get("until_ns"), "holes": len(holes),
-            "missing_s": sum(b - a for a, b in holes) / 1e9, "contracts": rows}
+    return {
+        "began": warm.get("began", "cold"),
+        "from": warm.get("from", []),
+        "refused": warm.get("refused", []),
+        "notes": warm.get("notes", []),
+        "since_ns": warm.get("since_ns"),
+        "until_ns": warm.get("until_ns"),
+        "holes": len(holes),
+        "missing_s": sum(b - a for a, b in holes) / 1e9,
+        "contracts": rows,
+    }
 
 
 def sentence(s: dict[str, Any]) -> str:
@@ -41,10 +58,22 @@ def page(s: dict[str, Any]) -> Markup:
     w = s["warm"]
     if not w:
         return Markup()
-    rows = [(bold(r['contract']), r["detector"], f"{r['seen_start']:,}", f"{r['seen_end']:,}", f"{r['wanted']:,}",
-             when(r["known_ns"]) if r["known_ns"] else NONE) for r in w["contracts"]]
-    body = table(("contract", "detector", ">seen at the start", ">at the end", ">wanted", "threshold known since (UTC)"), rows) if rows else empty(
-        "No detector of this run has a warm-up.")
+    rows = [
+        (
+            bold(r["contract"]),
+            r["detector"],
+            f"{r['seen_start']:,}",
+            f"{r['seen_end']:,}",
+            f"{r['wanted']:,}",
+            when(r["known_ns"]) if r["known_ns"] else NONE,
+        )
+        for r in w["contracts"]
+    ]
+    body = (
+        table(("contract", "detector", ">seen at the start", ">at the end", ">wanted", "threshold known since (UTC)"), rows)
+        if rows
+        else empty("No detector of this run has a warm-up.")
+    )
     warm = [("learnt from", one) for one in w["from"]] + [("not used", one) for one in w["refused"]] + [("note", one) for one in w["notes"]]
     if warm:
         body += table(("", ""), [(a, b) for a, b in warm])

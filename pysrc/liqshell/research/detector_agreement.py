@@ -16,22 +16,22 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.detectors.registry import KINDS
-from liqshell.research.compare.plan import read as read_config
+from liqshell.config.components import make_detector, parameters_of
 from liqshell.errors import ConfigError, DataError
+from liqshell.formats.event_tables import is_table, read_tables
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.recording.marks import outages, union
 from liqshell.plugins import DETECTOR, is_file
 from liqshell.plugins import names as plugin_names
+from liqshell.recording.marks import outages, union
 from liqshell.report.coverage import rate, share
-from liqshell.formats.event_tables import is_table, read_tables
-from liqshell.config.components import make_detector, parameters_of
+from liqshell.research.compare.plan import read as read_config
 
 TOLERANCE_S = 60.0
-SHIFTS = 7                            # what chance gives: the mean over A shifted by eighths of the covered time
+SHIFTS = 7  # what chance gives: the mean over A shifted by eighths of the covered time
 HOUR_NS = 3600 * lc.SECOND
 #: what a throttled feed spoils: counts and sums saturate exactly when a cascade begins (venues.md 0.3)
 COUNTING = ("cascade", "anomaly", "dollar", "imbalance", "rate", "hawkes")
-QUIET = ("bars", "zone")              # not about how much is liquidated now: they take no part unless asked for
+QUIET = ("bars", "zone")  # not about how much is liquidated now: they take no part unless asked for
 
 DetectorSpec = dict[str, Any]
 
@@ -51,8 +51,9 @@ class Data:
     def gaps(self, n: int) -> list[tuple[int, int]]:
         """Spans (ns) that the feed of an instrument did not cover."""
         marks = self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n))]
-        return union(outages(((max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"]), int(e["code"]), int(e["flags"])) for e in marks),
-                             self.end_ns))
+        return union(
+            outages(((max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"]), int(e["code"]), int(e["flags"])) for e in marks), self.end_ns)
+        )
 
     def hours(self, n: int) -> float:
         """Hours that the feed of an instrument covered."""
@@ -63,12 +64,13 @@ class Data:
 class Episode:
     instrument: int
     side: int
-    ts: int                           # when it became ACTIVE
+    ts: int  # when it became ACTIVE
     end: int
     threshold: float
 
 
 # ---- what is read ----
+
 
 def read_data(paths: Sequence[Path], dense: bool = True) -> Data:
     """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads. dense: with trades and
@@ -80,15 +82,18 @@ def read_data(paths: Sequence[Path], dense: bool = True) -> Data:
     if tables and len(tables) == len(paths):
         return _of_tables(tables)
     if len(paths) != 1:
-        raise DataError(", ".join(map(str, paths)), f"{len(paths)} paths of which {len(tables)} are event tables", "one store, run or recording; or "
-                        "event tables only", "Import several recordings into a store first: liqcore import FILES --store DIR")
+        raise DataError(
+            ", ".join(map(str, paths)),
+            f"{len(paths)} paths of which {len(tables)} are event tables",
+            "one store, run or recording; or event tables only",
+            "Import several recordings into a store first: liqcore import FILES --store DIR",
+        )
     from liqshell.backtest.history import load_history
 
     history = load_history(read_config(paths[0]), trades=False)
     rare = history.tape.rare
     events = history.tape.events() if dense else rare.take(np.lexsort((rare["instrument"], rare["ts_recv"])))
-    return Data(events, history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic,
-                notes=list(history.problems))
+    return Data(events, history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic, notes=list(history.problems))
 
 
 def wants_dense(specs: Sequence[DetectorSpec]) -> bool:
@@ -112,8 +117,10 @@ def _of_tables(paths: Sequence[Path]) -> Data:
     events = table.events
     _, first = np.unique(events["instrument"], return_index=True)
     classes = [lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)] for venue in table.venues]
-    instruments = tuple(lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness)
-                        for symbol, venue, price, completeness in zip(table.symbols, table.venues, events["price"][first], classes, strict=True))
+    instruments = tuple(
+        lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness)
+        for symbol, venue, price, completeness in zip(table.symbols, table.venues, events["price"][first], classes, strict=True)
+    )
     notes = [f"skipped rows: {count} of {table.rows}: {reason}" for reason, count in table.skipped.most_common()]
     builder = lc.TapeBuilder(instruments)
     builder.push(events)
@@ -137,8 +144,9 @@ def parse(texts: Iterable[str]) -> list[DetectorSpec]:
         name, _, kind = head.rpartition("=")
         spec: DetectorSpec = {"kind": kind.strip(), "name": name.strip() or kind.strip()}
         if spec["kind"] not in KINDS and not is_file(spec["kind"]) and spec["kind"] not in plugin_names(DETECTOR):
-            raise ConfigError(f"--detector {text}", f"no detector kind {spec['kind']!r}",
-                              f"NAME=KIND,param=value; KIND one of {', '.join(KINDS)}, or file.py:Class")
+            raise ConfigError(
+                f"--detector {text}", f"no detector kind {spec['kind']!r}", f"NAME=KIND,param=value; KIND one of {', '.join(KINDS)}, or file.py:Class"
+            )
         table = {p.name: p for p in parameters_of(spec["kind"], f"--detector {text}")}
         for part in rest:
             key, eq, value = (item.strip() for item in part.partition("="))
@@ -170,6 +178,7 @@ def make_detectors(specs: Sequence[DetectorSpec]) -> list[Any]:
 
 # ---- episodes ----
 
+
 def episodes_of(data: Data, specs: Sequence[DetectorSpec]) -> tuple[list[list[Episode]], lc.Engine]:
     """What each detector finds, all of them in one engine, in the order of `specs`; and the engine, which knows what its door refused."""
     engine = lc.Engine(data.instruments, detectors=make_detectors(specs))
@@ -189,7 +198,7 @@ def episodes_of(data: Data, specs: Sequence[DetectorSpec]) -> tuple[list[list[Ep
                 close(key, s.ts)
         elif s.phase == lc.Phase.EXHAUSTED and key in running:
             close(key, s.ts)
-    for key in list(running):             # still running at the end, or forgotten in a gap
+    for key in list(running):  # still running at the end, or forgotten in a gap
         later = [s.ts for k, s in running.items() if k[:2] == key[:2] and k[2] > key[2]]
         close(key, min([data.end_ns, running[key].ts + HOUR_NS, *later]))
     return [sorted(found, key=lambda e: (e.ts, e.instrument)) for found in out], engine
@@ -227,25 +236,54 @@ def agreement(data: Data, specs: Sequence[DetectorSpec], tolerance_s: float = TO
         hours = sum(data.hours(n) for n in inside)
         classes = sorted({data.instruments[n].completeness.name.removeprefix("COMPLETENESS_") for n in inside})
         own = [[e for e in episodes if e.instrument in inside] for episodes in found]
-        rows = [{"detector": one["name"], "kind": one["kind"], **rate(len(es), hours),
-                 "active_share": sum(e.end - e.ts for e in es) / (hours * HOUR_NS) if hours else None}
-                for one, es in zip(specs, own, strict=True)]
+        rows = [
+            {
+                "detector": one["name"],
+                "kind": one["kind"],
+                **rate(len(es), hours),
+                "active_share": sum(e.end - e.ts for e in es) / (hours * HOUR_NS) if hours else None,
+            }
+            for one, es in zip(specs, own, strict=True)
+        ]
         close = [[e for e in episodes if e.instrument in inside] for episodes in packed]
-        pairs = [_pair(specs[i]["name"], specs[j]["name"], own[i], own[j], tolerance)
-                 | {"by_chance": _by_chance(close[i], close[j], tolerance, spans)}
-                 for i in range(len(specs)) for j in range(len(specs)) if i != j]
+        pairs = [
+            _pair(specs[i]["name"], specs[j]["name"], own[i], own[j], tolerance) | {"by_chance": _by_chance(close[i], close[j], tolerance, spans)}
+            for i in range(len(specs))
+            for j in range(len(specs))
+            if i != j
+        ]
         events = data.events[np.isin(data.events["instrument"], list(inside)) & (data.events["kind"] == lc.Kind.LIQUIDATION)]
-        venues.append({"venue": venue, "completeness": classes, "instruments": len(inside), "liquidations": len(events), "covered_hours": hours,
-                       "detectors": rows, "pairs": pairs})
-    return {"source": data.source, "synthetic": data.synthetic, "start_ns": data.start_ns, "end_ns": data.end_ns, "tolerance_s": tolerance_s,
-            "settings": [d.as_dict() for d in engine.detectors], "venues": venues, "warnings": warnings(data, specs),
-            "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items()), *full_windows(engine)]}
+        venues.append(
+            {
+                "venue": venue,
+                "completeness": classes,
+                "instruments": len(inside),
+                "liquidations": len(events),
+                "covered_hours": hours,
+                "detectors": rows,
+                "pairs": pairs,
+            }
+        )
+    return {
+        "source": data.source,
+        "synthetic": data.synthetic,
+        "start_ns": data.start_ns,
+        "end_ns": data.end_ns,
+        "tolerance_s": tolerance_s,
+        "settings": [d.as_dict() for d in engine.detectors],
+        "venues": venues,
+        "warnings": warnings(data, specs),
+        "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items()), *full_windows(engine)],
+    }
 
 
 def full_windows(engine: lc.Engine) -> list[str]:
     """Which detectors knew a burst from below only."""
-    return [f"detector {d.name}: its window was full and dropped {d.dropped:,} liquidations early; give it more window_events"
-            for d in engine.detectors if d.dropped]
+    return [
+        f"detector {d.name}: its window was full and dropped {d.dropped:,} liquidations early; give it more window_events"
+        for d in engine.detectors
+        if d.dropped
+    ]
 
 
 def packed_of(data: Data, found: Sequence[Sequence[Episode]]) -> tuple[dict[int, int], list[list[Episode]]]:
@@ -258,19 +296,27 @@ def packed_of(data: Data, found: Sequence[Sequence[Episode]]) -> tuple[dict[int,
 
     def packed(n: int, ts: int) -> int:
         missing, before = gaps[n]
-        k = int(np.searchsorted(missing[:, 0], ts, "right"))            # gaps that begin before
-        inside = max(0, int(missing[k - 1, 1]) - ts) if k else 0        # of the last one, what is still to come
+        k = int(np.searchsorted(missing[:, 0], ts, "right"))  # gaps that begin before
+        inside = max(0, int(missing[k - 1, 1]) - ts) if k else 0  # of the last one, what is still to come
         return ts - data.start_ns - int(before[k]) + inside
 
-    return spans, [[Episode(e.instrument, e.side, packed(e.instrument, e.ts), packed(e.instrument, e.end), e.threshold) for e in episodes]
-                   for episodes in found]
+    return spans, [
+        [Episode(e.instrument, e.side, packed(e.instrument, e.ts), packed(e.instrument, e.end), e.threshold) for e in episodes] for episodes in found
+    ]
 
 
 def _pair(one: str, other: str, a: Sequence[Episode], b: Sequence[Episode], tolerance: int) -> dict[str, Any]:
     hit, same = matched(a, b, tolerance)
     alike = share(same, hit)
-    return {"a": one, "b": other, **share(hit, len(a)), "same_side": alike["share"], "same_side_n": hit, "same_side_low": alike["low"],
-            "same_side_high": alike["high"]}
+    return {
+        "a": one,
+        "b": other,
+        **share(hit, len(a)),
+        "same_side": alike["share"],
+        "same_side_n": hit,
+        "same_side_low": alike["low"],
+        "same_side_high": alike["high"],
+    }
 
 
 def _by_chance(a: Sequence[Episode], b: Sequence[Episode], tolerance: int, spans: Mapping[int, int]) -> float | None:
@@ -288,9 +334,13 @@ def warnings(data: Data, specs: Sequence[DetectorSpec]) -> list[str]:
     """Where a detector that counts or sums runs on a feed that shows only a sample."""
     out = []
     counting = [one["name"] for one in specs if one["kind"] in COUNTING]
-    for completeness, text in ((lc.Completeness.COMPLETENESS_CENSORED, "is CENSORED (at most one liquidation a symbol and second), so counts and "
-                                "sums saturate at the begin of a cascade"),
-                               (lc.Completeness.COMPLETENESS_UNKNOWN, "is of UNKNOWN completeness: its counts and sums are lower bounds")):
+    for completeness, text in (
+        (
+            lc.Completeness.COMPLETENESS_CENSORED,
+            "is CENSORED (at most one liquidation a symbol and second), so counts and sums saturate at the begin of a cascade",
+        ),
+        (lc.Completeness.COMPLETENESS_UNKNOWN, "is of UNKNOWN completeness: its counts and sums are lower bounds"),
+    ):
         venues = sorted({i.venue or "(no venue)" for i in data.instruments if i.completeness == completeness})
         out += [f"{venue} {text}; affected: {', '.join(counting)}" for venue in venues if counting]
     if data.synthetic:
@@ -303,8 +353,10 @@ def as_csv(found: Mapping[str, Any]) -> str:
     lines = ["venue,completeness,a,b,episodes,agreeing,share,low,high,by_chance,same_side,same_side_low,same_side_high"]
     for venue in found["venues"]:
         for p in venue["pairs"]:
-            numbers = ("" if p[key] is None else f"{p[key]:.6g}" for key in ("share", "low", "high", "by_chance", "same_side",
-                                                                                         "same_side_low", "same_side_high"))
+            numbers = (
+                "" if p[key] is None else f"{p[key]:.6g}"
+                for key in ("share", "low", "high", "by_chance", "same_side", "same_side_low", "same_side_high")
+            )
             lines.append(",".join([venue["venue"], "+".join(venue["completeness"]), p["a"], p["b"], str(p["n"]), str(p["k"]), *numbers]))
     return "\n".join(lines) + "\n"
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.research.detector_agreement import Data, Episode, DetectorSpec, episodes_of, make_detectors, matched
 from liqshell.emulator.market import Cascade, Market
 from liqshell.event_columns import joined
 from liqshell.report.coverage import share
+from liqshell.research.detector_agreement import Data, DetectorSpec, Episode, episodes_of, make_detectors, matched
 
-BURST_EVENTS, BURST_S = 20, 10.0      # data.md 1.4: at least 20 liquidations in 10 s
-LEAST_COUNT = 5                       # prints of a labelled cascade that a detector should find (data.md 2: clusters of at least five)
-TOLERANCE_S = 5.0                     # a detector may become ACTIVE that long after the last print
-LEAD_H = 1.0                          # of a generated market in which detectors learn and nothing is judged
+BURST_EVENTS, BURST_S = 20, 10.0  # data.md 1.4: at least 20 liquidations in 10 s
+LEAST_COUNT = 5  # prints of a labelled cascade that a detector should find (data.md 2: clusters of at least five)
+TOLERANCE_S = 5.0  # a detector may become ACTIVE that long after the last print
+LEAD_H = 1.0  # of a generated market in which detectors learn and nothing is judged
 
 
 def notional_of(events: np.ndarray, instruments: Sequence[lc.Instrument]) -> np.ndarray:
@@ -49,8 +49,12 @@ def throttled(data: Data) -> Data:
     kept["ts_recv"] = np.maximum(kept["ts_recv"], (kept["ts_event"] // lc.SECOND + 1) * lc.SECOND)
     events = joined([data.events.compress(~forced), kept])
     instruments = tuple(lc.Instrument(**{**i.as_dict(), "completeness": lc.Completeness.COMPLETENESS_CENSORED}) for i in data.instruments)
-    return dataclasses.replace(data, events=events.take(np.argsort(events["ts_recv"], kind="stable")), instruments=instruments,
-                               end_ns=max(data.end_ns, int(events["ts_recv"].max(initial=0)) + 1))
+    return dataclasses.replace(
+        data,
+        events=events.take(np.argsort(events["ts_recv"], kind="stable")),
+        instruments=instruments,
+        end_ns=max(data.end_ns, int(events["ts_recv"].max(initial=0)) + 1),
+    )
 
 
 def kept_shares(events: np.ndarray, instruments: Sequence[lc.Instrument]) -> dict[str, Any]:
@@ -59,14 +63,18 @@ def kept_shares(events: np.ndarray, instruments: Sequence[lc.Instrument]) -> dic
 
     def of(which: np.ndarray) -> dict[str, Any]:
         count, total = int(which.sum()), float(value[which].sum())
-        return {"events": count, "events_kept": float(kept[which].mean()) if count else None,
-                "value_kept": float(value[which & kept].sum() / total) if total > 0 else None}
+        return {
+            "events": count,
+            "events_kept": float(kept[which].mean()) if count else None,
+            "value_kept": float(value[which & kept].sum() / total) if total > 0 else None,
+        }
+
     return {"all": of(np.ones(len(events), bool)), "bursts": of(burst)}
 
 
 def in_bursts(ts: np.ndarray) -> np.ndarray:
     """Which events have at least BURST_EVENTS of them within the BURST_S around them."""
-    half, ordered = int(BURST_S * lc.SECOND) // 2, np.sort(ts)         # events come by receipt, and venues do not send them in order
+    half, ordered = int(BURST_S * lc.SECOND) // 2, np.sort(ts)  # events come by receipt, and venues do not send them in order
     inside: np.ndarray = np.searchsorted(ordered, ts + half, "right") - np.searchsorted(ordered, ts - half, "left") >= BURST_EVENTS
     return inside
 
@@ -80,12 +88,22 @@ def throttle_report(data: Data, specs: Sequence[DetectorSpec], tolerance_s: floa
     forced = data.events[data.events["kind"] == lc.Kind.LIQUIDATION]
     already = [i.key for i in data.instruments if i.completeness == lc.Completeness.COMPLETENESS_CENSORED]
     kept = [{"instrument": i.key, **kept_shares(forced[forced["instrument"] == n], data.instruments)} for n, i in enumerate(data.instruments)]
-    rows = [{"detector": one["name"], "kind": one["kind"], "full": len(a), "throttled": len(b), "found": share(matched(a, b, tolerance)[0], len(a)),
-             "new": share(len(b) - matched(b, a, tolerance)[0], len(b))} for one, a, b in zip(specs, full, few, strict=True)]
+    rows = [
+        {
+            "detector": one["name"],
+            "kind": one["kind"],
+            "full": len(a),
+            "throttled": len(b),
+            "found": share(matched(a, b, tolerance)[0], len(a)),
+            "new": share(len(b) - matched(b, a, tolerance)[0], len(b)),
+        }
+        for one, a, b in zip(specs, full, few, strict=True)
+    ]
     return {"kept": kept, "detectors": rows, "already_censored": already}
 
 
 # ---- labelled cascades ----
+
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
@@ -99,9 +117,16 @@ class Labelled:
 def labelled(hours: float, seed: int = 1, lead_h: float = LEAD_H, **parameters: Any) -> Labelled:
     """`hours` to be judged after `lead_h` to learn in. parameters: of emulator.market.Parameters, such as symbols and scale."""
     market = Market(seed=seed, **parameters)
-    instruments = tuple(lc.Instrument(c.symbol, venue="bybit", tick_size=f"{10.0 ** -c.tick_decimals:.{c.tick_decimals}f}",
-                                      lot_size=f"{10.0 ** -c.lot_decimals:.{c.lot_decimals}f}", completeness=lc.Completeness.COMPLETENESS_FULL)
-                        for c in market.contracts)
+    instruments = tuple(
+        lc.Instrument(
+            c.symbol,
+            venue="bybit",
+            tick_size=f"{10.0**-c.tick_decimals:.{c.tick_decimals}f}",
+            lot_size=f"{10.0**-c.lot_decimals:.{c.lot_decimals}f}",
+            completeness=lc.Completeness.COMPLETENESS_FULL,
+        )
+        for c in market.contracts
+    )
     tick, lot = np.array([float(i.tick_size) for i in instruments]), np.array([float(i.lot_size) for i in instruments])
     parts = []
     for records in market.blocks(lead_h + hours):
@@ -133,9 +158,17 @@ def quality(market: Labelled, data: Data, specs: Sequence[DetectorSpec], least_c
         delays = [(e.ts - c.start_ns) / lc.SECOND for c, e in zip(targets, hits, strict=True) if e is not None]
         right = sum(any(_during(e, c, place, slack) for c in targets) for e in episodes)
         any_size = sum(any(_during(e, c, place, slack) for c in market.truth) for e in episodes)
-        out.append({"detector": one["name"], "kind": one["kind"], "episodes": len(episodes), "recall": share(len(delays), len(targets)),
-                    "precision": share(right, len(episodes)), "in_any": share(any_size, len(episodes)),
-                    "delay_s": float(np.median(delays)) if delays else None})
+        out.append(
+            {
+                "detector": one["name"],
+                "kind": one["kind"],
+                "episodes": len(episodes),
+                "recall": share(len(delays), len(targets)),
+                "precision": share(right, len(episodes)),
+                "in_any": share(any_size, len(episodes)),
+                "delay_s": float(np.median(delays)) if delays else None,
+            }
+        )
     return out
 
 
@@ -146,10 +179,20 @@ def _during(e: Episode, c: Cascade, place: Mapping[str, int], slack: int) -> boo
 def quality_report(hours: float, specs: Sequence[DetectorSpec], seed: int = 1, least_count: int = LEAST_COUNT, **parameters: Any) -> dict[str, Any]:
     """Quality on the full feed and on the throttled view of the same generated market."""
     market = labelled(hours, seed, **parameters)
-    return {"synthetic": True, "hours": hours, "lead_h": LEAD_H, "seed": seed, "parameters": parameters, "least_count": least_count,
-            "tolerance_s": TOLERANCE_S, "settings": [d.as_dict() for d in make_detectors(specs)],
-            "cascades": sum(c.count >= least_count for c in market.truth), "cascades_any": len(market.truth),
-            "full": quality(market, market.data, specs, least_count), "throttled": quality(market, throttled(market.data), specs, least_count)}
+    return {
+        "synthetic": True,
+        "hours": hours,
+        "lead_h": LEAD_H,
+        "seed": seed,
+        "parameters": parameters,
+        "least_count": least_count,
+        "tolerance_s": TOLERANCE_S,
+        "settings": [d.as_dict() for d in make_detectors(specs)],
+        "cascades": sum(c.count >= least_count for c in market.truth),
+        "cascades_any": len(market.truth),
+        "full": quality(market, market.data, specs, least_count),
+        "throttled": quality(market, throttled(market.data), specs, least_count),
+    }
 
 
 __all__ = ["Labelled", "in_bursts", "kept_by_throttle", "kept_shares", "labelled", "quality", "quality_report", "throttle_report", "throttled"]

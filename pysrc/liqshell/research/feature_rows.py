@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from liqshell.store import Store
 
 TIMES_MAX = 10_000_000
-SORTED_S = 3600.0                # how far a file may be out of order
+SORTED_S = 3600.0  # how far a file may be out of order
 DAY_NS = 86_400 * lc.SECOND
 NEEDED = {int(lc.Kind.LIQUIDATION): "liquidations", int(lc.Kind.TRADE): "trades", int(lc.Kind.BBO): "quotes", int(lc.Kind.TICKER): "tickers"}
-DIGITS = {10: 10 ** 9, 13: 10 ** 6, 16: 10 ** 3, 19: 1}      # of a plain number: seconds, ms, us, ns since 1970
+DIGITS = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}  # of a plain number: seconds, ms, us, ns since 1970
 
 
 @dataclass
@@ -48,12 +48,13 @@ class Rows:
     instruments: tuple[lc.Instrument, ...]
     times: NDArray[np.int64]
     values: NDArray[np.float64]
-    about: list[dict[str, Any]]      # Features.describe()
+    about: list[dict[str, Any]]  # Features.describe()
     refused: dict[str, int]
-    seen: frozenset[tuple[int, int]] = frozenset()      # (instrument, kind) of which there were events
+    seen: frozenset[tuple[int, int]] = frozenset()  # (instrument, kind) of which there were events
 
 
 # ---- times ----
+
 
 def parse_time(text: str) -> int:
     """ISO text (UTC where it says no zone), or a number of seconds, ms, us or ns since 1970 -> ns."""
@@ -95,8 +96,12 @@ def times_of(at: Sequence[str], every: str, start: str, end: str, data: Data) ->
         out = np.array([parse_time(text) for text in _listed(at)], np.int64)
     outside = out[(out < data.start) | (out > data.end)]
     if len(outside):
-        raise ConfigError(f"time {iso(int(outside[0]))}", "outside the data", f"{iso(data.start)} to {iso(data.end)}",
-                          f"{len(outside)} of {len(out)} times are" if len(out) > 1 else "")
+        raise ConfigError(
+            f"time {iso(int(outside[0]))}",
+            "outside the data",
+            f"{iso(data.start)} to {iso(data.end)}",
+            f"{len(outside)} of {len(out)} times are" if len(out) > 1 else "",
+        )
     return np.unique(out)
 
 
@@ -113,6 +118,7 @@ def _listed(at: Sequence[str]) -> Iterator[str]:
 
 
 # ---- data ----
+
 
 def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "", instruments: Path | None = None) -> Data:
     """A store, or recordings and event files of any format that `liqcore import` reads. instruments: what such files do not say of their contracts,
@@ -156,10 +162,11 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) ->
 
     def day(k: int) -> NDArray[np.void]:
         events = tape(days[k]).events()
-        gaps = [holes(contract, days[k] - 1, days[k] + DAY_NS) for contract in whole.contracts] if k else []     # as a tape of all days has them
+        gaps = [holes(contract, days[k] - 1, days[k] + DAY_NS) for contract in whole.contracts] if k else []  # as a tape of all days has them
         for n, marks in enumerate(gaps):
             marks["instrument"] = n
         return np.concatenate([*gaps, events]) if any(map(len, gaps)) else events
+
     ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
     notes += ["SYNTHETIC data"] if whole.synthetic else []
@@ -168,8 +175,11 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) ->
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:
     """Files, all of them in memory and sorted there: 64 B an event."""
-    options = formats.Options(venue=venue, limits=formats.Limits(window_s=SORTED_S),
-                              multipliers={key: float(about["multiplier"]) for key, about in given.items() if "multiplier" in about})
+    options = formats.Options(
+        venue=venue,
+        limits=formats.Limits(window_s=SORTED_S),
+        multipliers={key: float(about["multiplier"]) for key, about in given.items() if "multiplier" in about},
+    )
     events: list[NDArray[np.void]] = []
     index: dict[tuple[str, str], int] = {}
     rules: dict[tuple[str, str], dict[str, Any]] = {}
@@ -205,11 +215,16 @@ def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dic
     rows = rows.take(np.argsort(rows["ts_recv"], kind="stable"))
     notes += [f"rows that were skipped: {n}: {reason}" for reason, n in counts.most_common()]
     heard = set(rows["instrument"][np.isin(rows["kind"], (int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED)))].tolist())
-    for key, n in index.items():            # what a venue publishes says nothing of files without it: as in a store
+    for key, n in index.items():  # what a venue publishes says nothing of files without it: as in a store
         if not heard & {n, -1} and "completeness" not in given.get(key, {}):
             rules[key]["completeness"] = UNKNOWN
-    return Data(tuple(_instrument(of, symbol, rules[of, symbol], prices.get((of, symbol), 1.0)) for of, symbol in index), [rows],
-                int(rows["ts_recv"][0]), int(rows["ts_recv"][-1]), notes)
+    return Data(
+        tuple(_instrument(of, symbol, rules[of, symbol], prices.get((of, symbol), 1.0)) for of, symbol in index),
+        [rows],
+        int(rows["ts_recv"][0]),
+        int(rows["ts_recv"][-1]),
+        notes,
+    )
 
 
 def _recording(path: Path) -> bool:
@@ -224,11 +239,17 @@ def _instrument(venue: str, symbol: str, rules: dict[str, Any], price: float) ->
     """Features need no exact ticks, but the door refuses prices of less than half of one: 9 significant digits of the first price."""
     decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
     tick = f"0.{'1':0>{decimals}}" if decimals else "1"
-    return lc.Instrument(symbol, venue=venue, tick_size=tick, multiplier=float(rules.get("multiplier", 1.0)),
-                         completeness=lc.Completeness["COMPLETENESS_" + str(rules.get("completeness", "UNKNOWN")).upper()])
+    return lc.Instrument(
+        symbol,
+        venue=venue,
+        tick_size=tick,
+        multiplier=float(rules.get("multiplier", 1.0)),
+        completeness=lc.Completeness["COMPLETENESS_" + str(rules.get("completeness", "UNKNOWN")).upper()],
+    )
 
 
 # ---- rows ----
+
 
 def rows_of(names: Sequence[str], data: Data, times: NDArray[np.int64]) -> Rows:
     """Every feature of every contract at each of the increasing times, that ns included."""
@@ -238,16 +259,26 @@ def rows_of(names: Sequence[str], data: Data, times: NDArray[np.int64]) -> Rows:
     for k, ts in enumerate(times.tolist()):
         walk.to(ts)
         out[k] = features.table(ts)
-    return Rows(features.names, data.instruments, times, out, features.describe(), {reason.name: n for reason, n in features.refused.items()},
-                frozenset((int(n), kind) for kind in NEEDED for n in np.flatnonzero(walk.seen[:, kind])))
+    return Rows(
+        features.names,
+        data.instruments,
+        times,
+        out,
+        features.describe(),
+        {reason.name: n for reason, n in features.refused.items()},
+        frozenset((int(n), kind) for kind in NEEDED for n in np.flatnonzero(walk.seen[:, kind])),
+    )
 
 
 def lacking(rows: Rows) -> list[str]:
     """One line for each kind of data that features are made of and contracts have none of: which names, and of whom."""
     out = []
     for kind, word in NEEDED.items():
-        none = [n for n, i in enumerate(rows.instruments) if (n, kind) not in rows.seen
-                and (kind != lc.Kind.LIQUIDATION or i.completeness == lc.Completeness.COMPLETENESS_UNKNOWN)]      # else silence is 0
+        none = [
+            n
+            for n, i in enumerate(rows.instruments)
+            if (n, kind) not in rows.seen and (kind != lc.Kind.LIQUIDATION or i.completeness == lc.Completeness.COMPLETENESS_UNKNOWN)
+        ]  # else silence is 0
         names = [name for name in rows.names if kind in plan([name]).kinds and (not parse(name).asset or len(none) == len(rows.instruments))]
         if none and names:
             whose = ", ".join(rows.instruments[n].symbol for n in none)
@@ -289,9 +320,12 @@ def write(rows: Rows, path: Path) -> None:
         import pyarrow.parquet as pq
 
         count, several = len(rows.times), len(rows.instruments)
-        columns = {"ts": np.repeat(rows.times, several), "contract": [i.key for i in rows.instruments] * count,
-                   "completeness": [completeness(i) for i in rows.instruments] * count,
-                   **{name: rows.values[:, :, r].ravel() for r, name in enumerate(rows.names)}}
+        columns = {
+            "ts": np.repeat(rows.times, several),
+            "contract": [i.key for i in rows.instruments] * count,
+            "completeness": [completeness(i) for i in rows.instruments] * count,
+            **{name: rows.values[:, :, r].ravel() for r, name in enumerate(rows.names)},
+        }
         pq.write_table(pa.table(columns).replace_schema_metadata({"liqcore.features": json.dumps(rows.about)}), path)
     else:
         raise ConfigError(f"--out {path}", f"ending {path.suffix!r}", "a name that ends with .csv or .parquet")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import liqcore as lc
 from liqshell.errors import ConfigError
 
-PUSH_MAX = 16_384                # events that are pushed in one piece: signals of the process are heard between two of them
+PUSH_MAX = 16_384  # events that are pushed in one piece: signals of the process are heard between two of them
 
 
 class Parts(Sequence[NDArray[np.void]]):
@@ -47,7 +47,7 @@ class Parts(Sequence[NDArray[np.void]]):
             return self._load(k)
         with self._lock:
             if (found := self._held.pop(k, None)) is not None:
-                self._held[k] = found                                     # asked for last
+                self._held[k] = found  # asked for last
                 return found
             self._held[k] = found = self._load(k)
             while len(self._held) > 1 and sum(part.nbytes for part in self._held.values()) > self._keep_bytes:
@@ -61,7 +61,7 @@ class Data:
 
     instruments: tuple[lc.Instrument, ...]
     parts: Sequence[NDArray[np.void]]
-    start: int                       # ns: of the first event, and of the last
+    start: int  # ns: of the first event, and of the last
     end: int
     notes: list[str] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ class Walk:
         except ValueError as why:
             raise ConfigError("--features", str(why)) from None
         self.at = -1
-        self._part, self._done = -1, 0           # where the next event stands
+        self._part, self._done = -1, 0  # where the next event stands
         self.watch = tuple(watch)
         self.seen = np.zeros((len(data.instruments), max(self.watch, default=0) + 1), bool)
 
@@ -113,14 +113,15 @@ class Walk:
         for events in self._until(ts):
             count += len(events)
             for low in range(0, len(events), PUSH_MAX):
-                piece = events[low:low + PUSH_MAX]
+                piece = events[low : low + PUSH_MAX]
                 self.features.push(piece)
                 for kind in self.watch:
                     self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
         return count
 
-    def rows(self, times: Sequence[int] | NDArray[np.int64], instruments: Sequence[int] | NDArray[np.int64],
-             names: Sequence[str]) -> NDArray[np.float64]:
+    def rows(
+        self, times: Sequence[int] | NDArray[np.int64], instruments: Sequence[int] | NDArray[np.int64], names: Sequence[str]
+    ) -> NDArray[np.float64]:
         """Push every event up to the last of these rising times, and read these names of a contract at each of them: (times, names)."""
         pieces = list(self._until(int(times[-1])))
         events = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -133,9 +134,9 @@ class Walk:
             self._part = place(bounds, self.at)
             self._done = int(self.data.parts[self._part]["ts_recv"].searchsorted(self.at, "right"))
         while True:
-            events = self.data.parts[self._part]                       # of a run that is followed, a longer one than before
-            first, self._done = self._done, self._done + int(events["ts_recv"][self._done:].searchsorted(ts, "right"))
-            yield events[first:self._done]
+            events = self.data.parts[self._part]  # of a run that is followed, a longer one than before
+            first, self._done = self._done, self._done + int(events["ts_recv"][self._done :].searchsorted(ts, "right"))
+            yield events[first : self._done]
             if self._done < len(events) or self._part + 1 >= len(bounds) or bounds[self._part + 1] > ts:
                 break
             self._part, self._done = self._part + 1, 0

@@ -27,7 +27,8 @@ from liqshell.errors import DataError
 from liqshell.input_file import regular
 from liqshell.pages import document, paragraphs, section, table
 from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, measured_shift, probability_up, settled_up
-from liqshell.policies.reversal import Parameters, fires as rule_fires
+from liqshell.policies.reversal import Parameters
+from liqshell.policies.reversal import fires as rule_fires
 from liqshell.report.statistics import DAY_NS, FEW, Z, clustered_mean, mean_test, wilson
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Data
@@ -35,11 +36,11 @@ from liqshell.research.feature_walk import Data
 NS = 1_000_000_000
 MINUTE = 60 * NS
 SAMPLE_NS = 100_000_000
-LATE_NS = 5 * NS                    # a book that is first known so long after the end of a flush says nothing of its repricing
+LATE_NS = 5 * NS  # a book that is first known so long after the end of a flush says nothing of its repricing
 CANDLES, CANDLES_MIN = 24, 12
 Candles = Mapping[int, tuple[float, float]]
-UNITS_NS = {13: 1_000_000, 16: 1_000}      # of an open time, by its digits: ms or us
-REFUSED_SHOWN = 3                   # markets that were refused, by name
+UNITS_NS = {13: 1_000_000, 16: 1_000}  # of an open time, by its digits: ms or us
+REFUSED_SHOWN = 3  # markets that were refused, by name
 CLEARS, BELOW, OPEN, UNKNOWN = "clears", "below", "not shown", "unknown"
 
 
@@ -99,6 +100,7 @@ class Watch:
 
 # ---- what the data have ----
 
+
 def fires_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
     """(time, side) of the fires of the preset `reversal` in any contract of the asset, minute by minute, each with what was known then, as a run that
     watches all of them fires. DataError without a contract of the asset."""
@@ -120,8 +122,10 @@ def fires_by_contract(data: Data, asset: str = "BTC") -> dict[str, list[tuple[in
     for n in places:
         columns = [rows.names.index(name) for name in names[n]]
         memory: dict[str, Any] = {}
-        sides = [(ts, rule_fires(numbers[n], memory, ts, *(float(row[column]) for column in columns)))
-                 for ts, row in zip(times.tolist(), rows.values[:, n, :], strict=True)]
+        sides = [
+            (ts, rule_fires(numbers[n], memory, ts, *(float(row[column]) for column in columns)))
+            for ts, row in zip(times.tolist(), rows.values[:, n, :], strict=True)
+        ]
         out[data.instruments[n].key] = [(ts, int(side)) for ts, side in sides if side is not None]
     return out
 
@@ -133,8 +137,12 @@ def _places(data: Data, asset: str) -> list[int]:
 def exhaustions_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
     """(time, side whose positions had been closed by force) of the ends of cascades."""
     engine = lc.Engine(data.instruments, detectors=[lc.make_detector("cascade")])
-    return [(s.ts, int(s.side)) for part in data.parts for s in engine.run(part)
-            if s.phase == Phase.EXHAUSTED and data.instruments[s.instrument].asset == asset]
+    return [
+        (s.ts, int(s.side))
+        for part in data.parts
+        for s in engine.run(part)
+        if s.phase == Phase.EXHAUSTED and data.instruments[s.instrument].asset == asset
+    ]
 
 
 def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float]]:
@@ -150,8 +158,11 @@ def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float
             prices, times = mine["price"][hours == hour], mine["ts_recv"][hours == hour]
             out[hour] = (out.get(hour, (float(prices[0]), 0.0))[0], float(prices[-1]))
             seen[hour] = (seen.get(hour, (int(times[0]), 0))[0], int(times[-1]))
-    return {hour: row for hour, row in out.items() if data.start <= hour and hour + HOUR <= data.end
-            and seen[hour][0] < hour + MINUTE and seen[hour][1] >= hour + HOUR - MINUTE}
+    return {
+        hour: row
+        for hour, row in out.items()
+        if data.start <= hour and hour + HOUR <= data.end and seen[hour][0] < hour + MINUTE and seen[hour][1] >= hour + HOUR - MINUTE
+    }
 
 
 def prices_at(data: Data, times: Sequence[int], asset: str = "BTC") -> list[float]:
@@ -172,7 +183,7 @@ def read_candles(path: Path) -> dict[int, tuple[float, float]]:
                 time, open_, close = int(row[0]), float(row[1]), float(row[4])
             except (ValueError, IndexError):
                 if number == 1 and not (row and row[0].strip().isdigit()):
-                    continue                        # the header
+                    continue  # the header
                 raise DataError(f"{path}:{number}", f"found {row[:5]!r}", "open time, open, high, low, close") from None
             start = time * UNITS_NS.get(len(str(time)), 0)
             if not start or start % HOUR or not (0.0 < open_ < inf and 0.0 < close < inf):
@@ -211,10 +222,17 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         # what is not bet on has no ask
         book = desk.book_of(market.token("up" if side > 0 else "down"), ts) if market is not None and not market.withdrawn else None
         fair = desk.fair_up(hour, ts, side)
-        out.fires.append(Fire(ts, side, nan if fair is None else fair if side > 0 else 1.0 - fair,
-                              float(book.ask) if book is not None and book.ask is not None else nan,
-                              book.mid if book is not None and book.mid is not None else nan,
-                              float(market.fee_rate) if market is not None else 0.07, *desk.known_of(hour)))
+        out.fires.append(
+            Fire(
+                ts,
+                side,
+                nan if fair is None else fair if side > 0 else 1.0 - fair,
+                float(book.ask) if book is not None and book.ask is not None else nan,
+                book.mid if book is not None and book.mid is not None else nan,
+                float(market.fee_rate) if market is not None else 0.07,
+                *desk.known_of(hour),
+            )
+        )
         watches.append(Watch(ts, side, "fire"))
 
     def keep_candles(desk: Desk) -> None:
@@ -224,10 +242,10 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
 
     def see(ts: int, desk: Desk) -> None:
         nonlocal hour_seen
-        if hour_of(ts) != hour_seen:                # the desk forgets candles after some days
+        if hour_of(ts) != hour_seen:  # the desk forgets candles after some days
             hour_seen = hour_of(ts)
             keep_candles(desk)
-        if "desk" not in state:                     # what was before the recording is not its to answer
+        if "desk" not in state:  # what was before the recording is not its to answer
             waiting[:] = [one for one in waiting if one[0] >= ts]
             ends[:] = [one for one in ends if one[0] >= ts]
         while waiting and waiting[0][0] <= ts:
@@ -248,6 +266,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
                 sample(state["desk"], ts, int(found["side"]))
         elif found.get("exhausted"):
             watches.append(Watch(ts, int(found["exhausted"]), "exhausted"))
+
     state: dict[str, Desk] = {}
     desk, lines = replay(folder, see, facts, out.damage)
     keep_candles(desk)
@@ -276,8 +295,15 @@ def with_probability(fires: Iterable[tuple[int, int, float]], candles: Candles) 
 
 # ---- what follows from it ----
 
-def evaluate(fires: Iterable[Fire], candles: Candles, watches: Sequence[Watch] = (), settled_on: str = "spot candles",
-             bets: Sequence[Mapping[str, Any]] = (), paid: Mapping[int, bool] | None = None) -> dict[str, Any]:
+
+def evaluate(
+    fires: Iterable[Fire],
+    candles: Candles,
+    watches: Sequence[Watch] = (),
+    settled_on: str = "spot candles",
+    bets: Sequence[Mapping[str, Any]] = (),
+    paid: Mapping[int, bool] | None = None,
+) -> dict[str, Any]:
     """Everything as plain values. candles: hour -> (open, close) of the market that settles, or of what stands in for it: settled_on says which.
     paid: hour -> whether the venue paid UP, which counts where it differs."""
     every = sorted(fires, key=lambda one: one.ts)
@@ -294,10 +320,17 @@ def evaluate(fires: Iterable[Fire], candles: Candles, watches: Sequence[Watch] =
     same = [(ups if one.side > 0 else all_hours - ups) / all_hours for one, _ in judged] if all_hours else []
     offered = [(one, won) for one, won in judged if not isnan(one.ask)]
     out: dict[str, Any] = {
-        "fires": len(every), "hours_with_fire": len(first), "unsettled": len(first) - len(judged), "settled_on": settled_on,
+        "fires": len(every),
+        "hours_with_fire": len(first),
+        "unsettled": len(first) - len(judged),
+        "settled_on": settled_on,
         "hit_rate": {"n": len(judged), "hits": hits, "share": hits / len(judged) if judged else None, "low": low, "high": high},
         "all_hours": {"n": all_hours, "share": sum(same) / len(same) if same else ups / all_hours if all_hours else None},
-        "against_ask": _against_ask(offered), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
+        "against_ask": _against_ask(offered),
+        "brier": _brier(judged),
+        "repricing": _repricing(watches),
+        "bets": _bets(bets),
+    }
     out["venue_differs"] = sum(own[hour] != up for hour, up in (paid or {}).items() if hour in own)
     out["shift"] = _shift(judged)
     out["verdict"], out["sentence"] = _verdict(out)
@@ -311,10 +344,19 @@ def _against_ask(paid: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     low, high = wilson(hits, len(paid))
     # what is won of one day may hang together, which Wilson's interval does not see
     days = clustered_mean([won - cost for (_, won), cost in zip(paid, costs, strict=True)], [one.ts // DAY_NS for one, _ in paid])
-    return {"n": len(paid), "hits": hits, "share": hits / len(paid) if paid else None, "low": low, "high": high, "days": days["clusters"],
-            "value_low": days["low"], "value_high": days["high"],
-            "hurdle": sum(costs) / len(costs) if costs else None, "ask": sum(one.ask for one, _ in paid) / len(paid) if paid else None,
-            "value": sum(won - cost for (_, won), cost in zip(paid, costs, strict=True)) / len(paid) if paid else None}
+    return {
+        "n": len(paid),
+        "hits": hits,
+        "share": hits / len(paid) if paid else None,
+        "low": low,
+        "high": high,
+        "days": days["clusters"],
+        "value_low": days["low"],
+        "value_high": days["high"],
+        "hurdle": sum(costs) / len(costs) if costs else None,
+        "ask": sum(one.ask for one, _ in paid) / len(paid) if paid else None,
+        "value": sum(won - cost for (_, won), cost in zip(paid, costs, strict=True)) / len(paid) if paid else None,
+    }
 
 
 def _brier(judged: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
@@ -323,30 +365,56 @@ def _brier(judged: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     ours = [(one.probability - won) ** 2 for one, won in judged if not isnan(one.probability)]
     pairs = [((one.probability - won) ** 2, (one.mid - won) ** 2) for one, won in both]
     test = mean_test([mine - theirs for mine, theirs in pairs])
-    return {"n": len(pairs), "ours": sum(a for a, _ in pairs) / len(pairs) if pairs else sum(ours) / len(ours) if ours else None, "n_ours": len(ours),
-            "book": sum(b for _, b in pairs) / len(pairs) if pairs else None, "difference": test.get("mean"), "low": test.get("low"),
-            "high": test.get("high")}
+    return {
+        "n": len(pairs),
+        "ours": sum(a for a, _ in pairs) / len(pairs) if pairs else sum(ours) / len(ours) if ours else None,
+        "n_ours": len(ours),
+        "book": sum(b for _, b in pairs) / len(pairs) if pairs else None,
+        "difference": test.get("mean"),
+        "low": test.get("low"),
+        "high": test.get("high"),
+    }
 
 
 def _repricing(watches: Sequence[Watch]) -> dict[str, Any]:
     seen = [one for one in watches if not isnan(one.gap)]
     late = [one.seconds for one in seen if one.seconds > 0.0]
-    return {"n": len(seen), "of": watches[0].of if watches else "", "at_once": sum(one.seconds == 0.0 for one in seen), "later": len(late),
-            "never": sum(isnan(one.seconds) for one in seen), "median_s": median(late) if late else None,
-            "gap": sum(one.gap for one in seen) / len(seen) if seen else None}
+    return {
+        "n": len(seen),
+        "of": watches[0].of if watches else "",
+        "at_once": sum(one.seconds == 0.0 for one in seen),
+        "later": len(late),
+        "never": sum(isnan(one.seconds) for one in seen),
+        "median_s": median(late) if late else None,
+        "gap": sum(one.gap for one in seen) / len(seen) if seen else None,
+    }
 
 
 def _shift(judged: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     """The correction of the probability that these hours would give, for `liqcore bet --deviations --hours` on LATER hours: it has seen these."""
-    rows = [{"price": one.price, "open": one.open, "side": one.side, "won": won, "volatility": one.volatility,
-             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one, won in judged if one.price > 0.0 and one.open > 0.0]
+    rows = [
+        {
+            "price": one.price,
+            "open": one.open,
+            "side": one.side,
+            "won": won,
+            "volatility": one.volatility,
+            "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS,
+        }
+        for one, won in judged
+        if one.price > 0.0 and one.open > 0.0
+    ]
     found = measured_shift(rows)
     return {"deviations": found.deviations, "hours": found.hours, "calibrated": found.calibrated}
 
 
 def _bets(bets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"settled": len(bets), "won": sum(bool(one["won"]) for one in bets), "profit": sum(float(one["profit"]) for one in bets),
-            "fees": sum(float(one["fee"]) for one in bets)}
+    return {
+        "settled": len(bets),
+        "won": sum(bool(one["won"]) for one in bets),
+        "profit": sum(float(one["profit"]) for one in bets),
+        "fees": sum(float(one["fee"]) for one in bets),
+    }
 
 
 def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
@@ -358,9 +426,11 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
     if not a["n"]:
         worse = base is not None and h["high"] < base
         return (BELOW if worse else UNKNOWN), (
-            "This idea does not clear its hurdle: its hit rate is below that of all hours." if worse else
-            "It is not known whether this idea clears its hurdle: the hurdle is the ask with its fee, and no asks were recorded at its fires."
-            + (" It is not shown to be better than all hours either." if base is not None and h["low"] <= base else ""))
+            "This idea does not clear its hurdle: its hit rate is below that of all hours."
+            if worse
+            else "It is not known whether this idea clears its hurdle: the hurdle is the ask with its fee, and no asks were recorded at its fires."
+            + (" It is not shown to be better than all hours either." if base is not None and h["low"] <= base else "")
+        )
     text = f"{a['hits']} of {a['n']} bets were right (95 %: {a['low']:.1%} to {a['high']:.1%}); ask and fee cost {a['hurdle']:.1%}"
     if a["low"] > a["hurdle"] and a["n"] >= FEW and a["value_low"] is not None and a["value_low"] > 0.0:
         return CLEARS, f"This idea clears its hurdle: {text}."
@@ -368,8 +438,10 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
         return BELOW, f"This idea does not clear its hurdle: {text}."
     if a["low"] > a["hurdle"] and a["n"] >= FEW:
         by_day = "that is too few" if a["value_low"] is None else f"the value of a share is {a['value_low']:+.3f} to {a['value_high']:+.3f}"
-        return OPEN, (f"This idea does not clear its hurdle: an advantage is not shown. {text}; but these are bets of {a['days']} days, and with "
-                      f"errors by day {by_day}.")
+        return OPEN, (
+            f"This idea does not clear its hurdle: an advantage is not shown. {text}; but these are bets of {a['days']} days, and with "
+            f"errors by day {by_day}."
+        )
     edge = (a["share"] or 0.0) - a["hurdle"]
     more = f" At the same rate, about {bets_to_show(a['share'], a['hurdle']):,} bets would show it." if edge > 0.0 else ""
     return OPEN, f"This idea does not clear its hurdle: an advantage is not shown. {text}.{more}"
@@ -416,19 +488,39 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     def number(x: float | None) -> str:
         return "–" if x is None else f"{x:.4f}"
-    rows = [("fires", f"{found['fires']} in {found['hours_with_fire']} hours; {found['unsettled']} hours without a candle"),
-            ("hit rate", f"{share(h['share'])} of {h['n']} (95 %: {h['low']:.1%} to {h['high']:.1%})"),
-            ("all hours", f"{share(found['all_hours']['share'])} of {found['all_hours']['n']}, the same side"),
-            ("against the ask", f"{share(a['share'])} of {a['n']} (95 %: {a['low']:.1%} to {a['high']:.1%}); mean ask {share(a['ask'])}, with fee "
-             f"{share(a['hurdle'])}; value a share {number(a['value'])}" if a["n"] else "–"),
-            ("Brier", f"ours {number(b['ours'])}, the book's mid {number(b['book'])} over {b['n']} fires; difference {number(b['difference'])} "
-             f"(95 %: {number(b['low'])} to {number(b['high'])})" if b["n"] else f"ours {number(b['ours'])} over {b['n_ours']} fires"),
-            ("repricing", f"{r['n']} ends of flushes ({r['of']}): {r['at_once']} priced at once, {r['later']} later "
-             f"(median {'–' if r['median_s'] is None else format(r['median_s'], '.1f')} s), {r['never']} never; mean gap {number(r['gap'])}"
-             if r["n"] else "–"),
-            ("shift", f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
-             + ("" if found["shift"]["calibrated"] else "; fewer than 100: no evidence")),
-            ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none")]
+
+    rows = [
+        ("fires", f"{found['fires']} in {found['hours_with_fire']} hours; {found['unsettled']} hours without a candle"),
+        ("hit rate", f"{share(h['share'])} of {h['n']} (95 %: {h['low']:.1%} to {h['high']:.1%})"),
+        ("all hours", f"{share(found['all_hours']['share'])} of {found['all_hours']['n']}, the same side"),
+        (
+            "against the ask",
+            f"{share(a['share'])} of {a['n']} (95 %: {a['low']:.1%} to {a['high']:.1%}); mean ask {share(a['ask'])}, with fee "
+            f"{share(a['hurdle'])}; value a share {number(a['value'])}"
+            if a["n"]
+            else "–",
+        ),
+        (
+            "Brier",
+            f"ours {number(b['ours'])}, the book's mid {number(b['book'])} over {b['n']} fires; difference {number(b['difference'])} "
+            f"(95 %: {number(b['low'])} to {number(b['high'])})"
+            if b["n"]
+            else f"ours {number(b['ours'])} over {b['n_ours']} fires",
+        ),
+        (
+            "repricing",
+            f"{r['n']} ends of flushes ({r['of']}): {r['at_once']} priced at once, {r['later']} later "
+            f"(median {'–' if r['median_s'] is None else format(r['median_s'], '.1f')} s), {r['never']} never; mean gap {number(r['gap'])}"
+            if r["n"]
+            else "–",
+        ),
+        (
+            "shift",
+            f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
+            + ("" if found["shift"]["calibrated"] else "; fewer than 100: no evidence"),
+        ),
+        ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none"),
+    ]
     if found["venue_differs"]:
         rows.append(("settlement", f"the venue paid a side other than the candle's in {found['venue_differs']} hours; its payment counts"))
     return rows
@@ -453,14 +545,22 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         rest = unseen(given, found)
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
-    notes = [*(data.notes if data is not None else ()), *_contracts_note(each), *(f"damaged: {one}" for book in found for one in book.damage),
-             *_refused_notes(dict.fromkeys(why for book in found for why in book.refused))]
-    watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
-                                                              key=lambda one: not isnan(one.gap))}.values())
+    notes = [
+        *(data.notes if data is not None else ()),
+        *_contracts_note(each),
+        *(f"damaged: {one}" for book in found for one in book.damage),
+        *_refused_notes(dict.fromkeys(why for book in found for why in book.refused)),
+    ]
+    watches = list(
+        {(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches), key=lambda one: not isnan(one.gap))}.values()
+    )
     paid = {hour: up for book in found for hour, up in book.paid.items()}
     bets = {(one["made_ns"], one["number"]): one for book in found for one in book.settled}
-    return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {"notes": notes, "alarms": sum(book.alarms for book in found),
-                                                                             "fired": [_row(one) for one in fires]}
+    return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {
+        "notes": notes,
+        "alarms": sum(book.alarms for book in found),
+        "fired": [_row(one) for one in fires],
+    }
 
 
 def unseen(given: Iterable[tuple[int, int]], books: Iterable[Books]) -> list[tuple[int, int]]:

@@ -15,17 +15,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from liqshell.recording import journal
 from liqshell.errors import ConfigError, DataError
-from liqshell.report.verdicts import Measured, bps, of_mean
 from liqshell.fields import SCALE
+from liqshell.recording import journal
+from liqshell.report.verdicts import Measured, bps, of_mean
 
 DEPTH = 4
 #: what each kind is known by, and everything that it may hold: a folder that holds anything else is not deleted
-LEAVES = {"run": {"run.json", "run.json.new", "audit.bin", "truth.json", "frames", "study.json", "report.html", "report.json", "trades.csv",
-                  "trades.parquet", "returns.npy", "gate.json", "gate.html"},
-          "sweep": {"sweep.json", "sweep.json.new", "sweep.parquet", "sweep.html", "summary.json", "parts", "rows"},
-          "compare": {"compare.json", "compare.html", "compare.csv", "events.csv", "runs"}}
+LEAVES = {
+    "run": {
+        "run.json",
+        "run.json.new",
+        "audit.bin",
+        "truth.json",
+        "frames",
+        "study.json",
+        "report.html",
+        "report.json",
+        "trades.csv",
+        "trades.parquet",
+        "returns.npy",
+        "gate.json",
+        "gate.html",
+    },
+    "sweep": {"sweep.json", "sweep.json.new", "sweep.parquet", "sweep.html", "summary.json", "parts", "rows"},
+    "compare": {"compare.json", "compare.html", "compare.csv", "events.csv", "runs"},
+}
 KNOWN_BY = {"run": "run.json", "sweep": "sweep.json", "compare": "compare.json"}
 RESULT = {"run": "report.json", "sweep": "summary.json", "compare": "compare.json"}
 
@@ -52,10 +67,24 @@ class Entry:
 
     def as_dict(self) -> dict[str, Any]:
         r = self.result
-        return {"name": self.name, "folder": str(self.folder), "kind": self.kind, "what": self.what, "preset": self.preset,
-                "symbols": list(self.symbols), "started_ns": self.started_ns, "ended_ns": self.ended_ns, "data": self.data,
-                "synthetic": self.synthetic, "bytes": self.bytes, "verdict": self.verdict, "net_bps": r.value, "low_bps": r.low, "high_bps": r.high,
-                "trades": r.n}
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "kind": self.kind,
+            "what": self.what,
+            "preset": self.preset,
+            "symbols": list(self.symbols),
+            "started_ns": self.started_ns,
+            "ended_ns": self.ended_ns,
+            "data": self.data,
+            "synthetic": self.synthetic,
+            "bytes": self.bytes,
+            "verdict": self.verdict,
+            "net_bps": r.value,
+            "low_bps": r.low,
+            "high_bps": r.high,
+            "trades": r.n,
+        }
 
 
 def index(root: str | Path) -> list[Entry]:
@@ -92,8 +121,17 @@ def _entry(root: Path, folder: Path, kind: str) -> Entry:
         values = read(about, result)
     except (KeyError, TypeError, AttributeError) as why:
         values = {"verdict": f"cannot be read: {why!r}"}
-    base: dict[str, Any] = {"what": kind, "preset": "", "symbols": (), "started_ns": 0, "ended_ns": 0, "data": "", "synthetic": False, "verdict": "",
-                            "result": Measured(None)}
+    base: dict[str, Any] = {
+        "what": kind,
+        "preset": "",
+        "symbols": (),
+        "started_ns": 0,
+        "ended_ns": 0,
+        "data": "",
+        "synthetic": False,
+        "verdict": "",
+        "result": Measured(None),
+    }
     held = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return Entry(name=name, folder=folder, kind=kind, bytes=held, **(base | values))
 
@@ -103,22 +141,42 @@ def _run(run: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     verdict = report.get("verdict", "") if report else "no report.json: the run was cut off, or its report was not made"
     if run.get("finished") is False:
         verdict = "UNFINISHED. " + verdict
-    return {"what": str(run.get("mode", "run")), "preset": str(run.get("preset") or ""),
-            "symbols": tuple(i["symbol"] for i in run.get("instruments", ())),
-            "started_ns": int(run.get("started_ns") or 0), "ended_ns": int(run.get("ended_ns") or 0), "data": str(run.get("data_hash") or ""),
-            "synthetic": bool(run.get("synthetic")), "verdict": verdict, "result": mean, "settings": dict(_flat(run.get("config") or {}))}
+    return {
+        "what": str(run.get("mode", "run")),
+        "preset": str(run.get("preset") or ""),
+        "symbols": tuple(i["symbol"] for i in run.get("instruments", ())),
+        "started_ns": int(run.get("started_ns") or 0),
+        "ended_ns": int(run.get("ended_ns") or 0),
+        "data": str(run.get("data_hash") or ""),
+        "synthetic": bool(run.get("synthetic")),
+        "verdict": verdict,
+        "result": mean,
+        "settings": dict(_flat(run.get("config") or {})),
+    }
 
 
 def _sweep(plan: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
     settings = plan["plan"]["settings"]
-    return {"preset": str(settings.get("rule") or ""), "symbols": tuple(i["symbol"] for i in settings["instruments"]), "data": plan["plan"]["data"],
-            "synthetic": bool(summary.get("synthetic")), "verdict": summary.get("verdict", "not finished"),
-            "settings": dict(_flat({"axes": summary.get("axes", {})}))}
+    return {
+        "preset": str(settings.get("rule") or ""),
+        "symbols": tuple(i["symbol"] for i in settings["instruments"]),
+        "data": plan["plan"]["data"],
+        "synthetic": bool(summary.get("synthetic")),
+        "verdict": summary.get("verdict", "not finished"),
+        "settings": dict(_flat({"axes": summary.get("axes", {})})),
+    }
 
 
 def _compare(found: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
-    return {"preset": ", ".join(r["preset"] for r in found["presets"]), "symbols": tuple(found["symbols"]), "started_ns": found["started_ns"],
-            "ended_ns": found["ended_ns"], "data": found["data"], "synthetic": found["synthetic"], "verdict": found["conclusion"]}
+    return {
+        "preset": ", ".join(r["preset"] for r in found["presets"]),
+        "symbols": tuple(found["symbols"]),
+        "started_ns": found["started_ns"],
+        "ended_ns": found["ended_ns"],
+        "data": found["data"],
+        "synthetic": found["synthetic"],
+        "verdict": found["conclusion"],
+    }
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,12 +190,14 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def search(found: Iterable[Entry], terms: Sequence[str]) -> list[Entry]:
     """Those in which every word is found: in name, kind, mode, preset, symbols or verdict; or KEY=VALUE of the settings, such as
     policy.take_profit=0.002."""
+
     def holds(e: Entry, term: str) -> bool:
         key, equals, value = term.partition("=")
         if equals:
             return any(name.endswith(key) and _shown(name, held) == value for name, held in e.settings.items())
         text = " ".join((e.name, e.kind, e.what, e.preset, *e.symbols, e.data, e.verdict, "synthetic" if e.synthetic else "real"))
         return term.lower() in text.lower()
+
     return [e for e in found if all(holds(e, term) for term in terms)]
 
 
@@ -162,8 +222,11 @@ def named(found: Sequence[Entry], name: str) -> Entry:
     """The one of that name, or of a folder's path. ConfigError where there is none, or several."""
     mine = [e for e in found if name in (e.name, str(e.folder), Path(e.name).name) or Path(name).resolve() == e.folder.resolve()]
     if len(mine) != 1:
-        raise ConfigError(name, "several have that name" if mine else "no run, sweep or comparison has that name",
-                          ", ".join(e.name for e in mine or found) or "one from the list of `liqcore runs`")
+        raise ConfigError(
+            name,
+            "several have that name" if mine else "no run, sweep or comparison has that name",
+            ", ".join(e.name for e in mine or found) or "one from the list of `liqcore runs`",
+        )
     return mine[0]
 
 
@@ -184,16 +247,20 @@ def beside(found: Sequence[Entry]) -> str:
     if len(spans) < 2:
         return f"{text}. Fewer than two of them have enough trades to show a difference."
     apart = max(low for low, _ in spans) > min(high for _, high in spans)
-    return f"{text}. " + ("The intervals of at least two do not overlap." if apart else "Their intervals overlap: no difference is shown.") + \
-        " They trade on the same events, and the best of several overstates what will follow."
+    return (
+        f"{text}. "
+        + ("The intervals of at least two do not overlap." if apart else "Their intervals overlap: no difference is shown.")
+        + " They trade on the same events, and the best of several overstates what will follow."
+    )
 
 
 def delete(entry: Entry) -> None:
     """Remove its folder. ConfigError where it holds anything that no run, sweep or comparison leaves, or where it is running."""
     strange = sorted(item.name for item in entry.folder.iterdir() if item.name not in LEAVES[entry.kind])
     if strange:
-        raise ConfigError(str(entry.folder), f"holds {', '.join(strange[:4])}, which no {entry.kind} writes", f"the folder of a {entry.kind}",
-                          "Remove it by hand")
+        raise ConfigError(
+            str(entry.folder), f"holds {', '.join(strange[:4])}, which no {entry.kind} writes", f"the folder of a {entry.kind}", "Remove it by hand"
+        )
     if entry.kind == "run" and entry.what in ("live", "paper") and not journal.load_manifest(entry.folder).get("ended_ns"):
         raise ConfigError(str(entry.folder), "has no end; it may still run", "a run that has ended", "If it was cut off, remove it by hand")
     shutil.rmtree(entry.folder)

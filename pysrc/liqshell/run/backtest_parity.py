@@ -17,12 +17,12 @@ import numpy as np
 import liqcore as lc
 from liqcore import event
 from liqcore.execution import order_state as slot
+from liqshell.errors import DataError
 from liqshell.recording import journal
 from liqshell.run import replay
-from liqshell.run.tape_driver import Stepper, drive
-from liqshell.errors import DataError
 from liqshell.run.pipeline import make_paper
 from liqshell.run.recorded_events import read_events
+from liqshell.run.tape_driver import Stepper, drive
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
     found = read_events(Path(folder) / journal.FRAMES, trust=trust)
     if found.values is None:
         raise DataError(str(folder), "its recording lacks the settings of the run", "the folder of a run made by liqcore live or demo")
-    paper = make_paper(found.values, trust=trust)          # of a live run it says why that cannot be
+    paper = make_paper(found.values, trust=trust)  # of a live run it says why that cannot be
     builder = lc.TapeBuilder(paper.engine.instruments)
     builder.push(found.events)
     tape = lc.Tape(builder.instruments, builder.take())
@@ -78,9 +78,17 @@ def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) ->
 
 # ---- records in words ----
 
-_NAMES: dict[str, Any] = {"Kind": lc.Kind, "Phase": lc.Phase, "Action": event.Action, "OrderStatus": event.OrderStatus,
-                          "FillReason": event.FillReason, "BracketState": lc.BracketState, "FeedState": lc.FeedState, "Control": lc.Control,
-                          "Alarm": slot.Alarm}
+_NAMES: dict[str, Any] = {
+    "Kind": lc.Kind,
+    "Phase": lc.Phase,
+    "Action": event.Action,
+    "OrderStatus": event.OrderStatus,
+    "FillReason": event.FillReason,
+    "BracketState": lc.BracketState,
+    "FeedState": lc.FeedState,
+    "Control": lc.Control,
+    "Alarm": slot.Alarm,
+}
 
 
 def as_texts(record: np.void, symbols: list[str]) -> dict[str, str]:
@@ -88,15 +96,22 @@ def as_texts(record: np.void, symbols: list[str]) -> dict[str, str]:
     kind = lc.AuditKind(int(record["kind"]))
     own, phase_kind = lc.audit.named(record), lc.AUDIT_FIELDS[kind][0]
     n = int(record["instrument"])
-    out = {"kind": kind.name.removeprefix("AUDIT_"), "time": f"{np.datetime64(int(record['ts']), 'ns')}Z",
-           "instrument": symbols[n] if 0 <= n < len(symbols) else "all"}
+    out = {
+        "kind": kind.name.removeprefix("AUDIT_"),
+        "time": f"{np.datetime64(int(record['ts']), 'ns')}Z",
+        "instrument": symbols[n] if 0 <= n < len(symbols) else "all",
+    }
     phase = int(record["phase"])
     try:
         out[phase_kind] = _NAMES[phase_kind](phase).name if phase_kind != "Side" else ("LONG" if phase else "SHORT")
     except (KeyError, ValueError):
         out[phase_kind] = str(phase)
-    out |= {"reason": lc.Reason(int(record["reason"])).name, "side": {1: "LONG", -1: "SHORT"}.get(int(record["side"]), "none"),
-            "id": str(int(record["id"])), "seq": str(int(record["seq"]))}
+    out |= {
+        "reason": lc.Reason(int(record["reason"])).name,
+        "side": {1: "LONG", -1: "SHORT"}.get(int(record["side"]), "none"),
+        "id": str(int(record["id"])),
+        "seq": str(int(record["seq"])),
+    }
     return out | {name: repr(own[name].item()) for name in own.dtype.names or () if name not in (lc.AUDIT_DTYPE.names or ())}
 
 
@@ -108,7 +123,7 @@ def first_difference(recorded: np.ndarray, made: np.ndarray, at: int, symbols: l
         longer, texts = ("run", left) if right is None else ("backtest", right)
         return f"record {at} exists only in the {longer}: " + (_line(texts) if texts else "")
     differ = [key for key in left | right if left.get(key) != right.get(key)]
-    if not differ:                      # bits that print alike, such as the sign of a zero
+    if not differ:  # bits that print alike, such as the sign of a zero
         differ = [name for name in recorded.dtype.names or () if recorded[at][name].tobytes() != made[at][name].tobytes()]
     return "\n".join([f"record {at} differs in {', '.join(differ)}", f"  run:      {_line(left)}", f"  backtest: {_line(right)}"])
 

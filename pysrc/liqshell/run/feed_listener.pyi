@@ -1,9 +1,9 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
-from typing_extensions import disjoint_base, final
+from typing_extensions import disjoint_base
 
 from liqcore.codec.decode import Decoder
 from liqshell.recording.frames import FrameTap

@@ -18,25 +18,25 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.event import reads_abi
+from liqshell.config.components import CASCADE, make_detector, make_feature, own_detectors, own_features, recorded_detectors, with_digest
 from liqshell.config.load import Config
-from liqshell.input_file import regular
-from liqshell.fields import SCALE
-from liqshell.errors import ConfigError, DataError
-from liqshell.recording.marks import Concern, concerns_of
-from liqshell.policies import RULES, Ruled
-from liqshell.policies.ruled import EXPLAINS
-from liqshell.plugins import digest_of, is_file
 from liqshell.config.policy_loader import make_policy
 from liqshell.config.sections import PaperConfig
-from liqshell.run.sink import LiveSink, PaperSink
-from liqshell.run.venue_source import feeds_of, source_named, sources_of, recorded_feeds, use_venues
-from liqshell.state.learnt import Learnt, decode
 from liqshell.config.timetable import make_timetable, timetable_settings
-from liqshell.config.components import CASCADE, make_detector, make_feature, own_detectors, own_features, recorded_detectors, with_digest
+from liqshell.errors import ConfigError, DataError
+from liqshell.fields import SCALE
+from liqshell.input_file import regular
+from liqshell.plugins import digest_of, is_file
+from liqshell.policies import RULES, Ruled
+from liqshell.policies.ruled import EXPLAINS
+from liqshell.recording.marks import Concern, concerns_of
+from liqshell.run.sink import LiveSink, PaperSink
+from liqshell.run.venue_source import feeds_of, recorded_feeds, source_named, sources_of, use_venues
+from liqshell.state.learnt import Learnt, decode
 
 AUDIT_CAPACITY = 1 << 18
 LATENCY_QUANTILES = 1000
-SIMULATED, GATEWAY = "simulated", "gateway"      # settings["venue"]
+SIMULATED, GATEWAY = "simulated", "gateway"  # settings["venue"]
 
 
 @dataclass(frozen=True)
@@ -50,29 +50,51 @@ class LiveStart:
     resumed_ns: int = 0
 
 
-def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True,
-             live: LiveStart | None = None, measured: Sequence[float | None] = ()) -> dict[str, Any]:
+def settings(
+    config: Config,
+    instruments: Sequence[lc.Instrument],
+    speed: float = 1.0,
+    trade: bool = True,
+    live: LiveStart | None = None,
+    measured: Sequence[float | None] = (),
+) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
     counts as silence, and as an old quote, grows with it. trade: False = signals only. live: the venue is the gateway's. measured: see
     venue_arguments."""
     symbols = list(dict.fromkeys(i.symbol for i in instruments))
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
     paper = config.paper
-    feeds = feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live},
-                     config.limits.data_age_max_s)
+    feeds = feeds_of(
+        instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}, config.limits.data_age_max_s
+    )
     return {
-        "version": lc.__version__, "abi": lc.abi_version(),
+        "version": lc.__version__,
+        "abi": lc.abi_version(),
         "instruments": [i.as_dict() for i in instruments],
         **wires(config, symbols, trade),
-        "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail", "trail_from") else v
-                              for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
+        "brackets": {
+            symbol: {
+                key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail", "trail_from") else v
+                for key, v in values.bracket_arguments().items()
+            }
+            for symbol, values in policies.items()
+        },
         "limits": config.limits.risk_arguments(),
         **({"timetable": closed} if (closed := timetable_settings(config.hours, config.blackout, instruments)) else {}),
         "quote_age_s": max(config.engine.quote_age_s, 0.1 * speed),
-        "gap_ns": feeds[0]["gap_ns"], "feeds": feeds,
-        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper, measured)} if live is None else
-           {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
-            "resumed_ns": live.resumed_ns}),
+        "gap_ns": feeds[0]["gap_ns"],
+        "feeds": feeds,
+        **(
+            {"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper, measured)}
+            if live is None
+            else {
+                "venue": GATEWAY,
+                "equity": live.equity,
+                "patience": live.patience,
+                "restored": base64.b64encode(live.restored).decode(),
+                "resumed_ns": live.resumed_ns,
+            }
+        ),
     }
 
 
@@ -98,11 +120,15 @@ def wires(config: Config, symbols: Sequence[str], trade: bool = True) -> dict[st
     label = "+".join(rules) if trade else None
     return {
         "cascade": config.cascade_arguments() if wants_cascade or configured or not others else None,
-        "detectors": others, "features": list(config.features.names),
+        "detectors": others,
+        "features": list(config.features.names),
         **({"own_features": own_features(config.features.own)} if config.features.own else {}),
-        "policies": [{"rule": rule, "symbols": mine, "parameters": {symbol: config.parameters_for(symbol) for symbol in mine}}
-                     for rule, mine in rules.items()],
-        "declines": EXPLAINS, "rule": label, **({"rule_sha256": digest_of(label)} if label and is_file(label) else {}),
+        "policies": [
+            {"rule": rule, "symbols": mine, "parameters": {symbol: config.parameters_for(symbol) for symbol in mine}} for rule, mine in rules.items()
+        ],
+        "declines": EXPLAINS,
+        "rule": label,
+        **({"rule_sha256": digest_of(label)} if label and is_file(label) else {}),
     }
 
 
@@ -111,14 +137,26 @@ def venue_arguments(paper: PaperConfig, measured: Sequence[float | None] = ()) -
     each contract as its data show it, where none is configured; None = that of its last quotes."""
     spread = paper.half_spread / SCALE if paper.half_spread is not None else list(measured) if any(measured) else None
     out: dict[str, Any] = {
-        "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden,
-        "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
-        "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3, "funding_interval_s": paper.funding_interval_s,
-        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE,
-        "half_spread": spread, "print_wait_s": paper.print_wait_s}
+        "fills": paper.fills,
+        "taker": paper.taker,
+        "hidden": paper.hidden,
+        "maker_fee": paper.maker_fee / SCALE,
+        "taker_fee": paper.taker_fee / SCALE,
+        "order_latency_s": paper.order_latency_ms / 1e3,
+        "ack_latency_s": paper.ack_latency_ms / 1e3,
+        "funding_interval_s": paper.funding_interval_s,
+        "leverage": paper.leverage,
+        "maintenance_margin": paper.maintenance_margin / SCALE,
+        "half_spread": spread,
+        "print_wait_s": paper.print_wait_s,
+    }
     if paper.latency == "empirical":
-        out["latency"] = {"order_s": out["order_latency_s"], "ack_s": out["ack_latency_s"], "seed": paper.latency_seed,
-                          **_latency_samples(paper.latency_samples)}
+        out["latency"] = {
+            "order_s": out["order_latency_s"],
+            "ack_s": out["ack_latency_s"],
+            "seed": paper.latency_seed,
+            **_latency_samples(paper.latency_samples),
+        }
     return out
 
 
@@ -166,9 +204,12 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     own = [spec["adapter"] for spec in recorded_feeds(values) if "adapter" in spec]
     own += [rule] * bool(rule and is_file(rule)) + own_detectors(values["detectors"]) + [spec["code"] for spec in values.get("own_features", ())]
     if own and not trust:
-        raise ConfigError("policy", "the decisions of this run come from the Python code in "
-                                    f"{', '.join(own)}", "your consent to run that code on this machine",
-                          "Read the file; then add --trust-policy")
+        raise ConfigError(
+            "policy",
+            f"the decisions of this run come from the Python code in {', '.join(own)}",
+            "your consent to run that code on this machine",
+            "Read the file; then add --trust-policy",
+        )
     use_venues(values, trust=trust)
     policies = make_policies(values)
     detectors = recorded_detectors(values)
@@ -176,17 +217,30 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     for policy in policies:
         for name in getattr(policy, "detectors", ()):
             if name not in known:
-                raise ConfigError(f"[detectors.{name}]", f"{type(policy).__name__} needs it, and it is not configured", f"one of {', '.join(known)}",
-                                  "Add it to the configuration or to the preset")
+                raise ConfigError(
+                    f"[detectors.{name}]",
+                    f"{type(policy).__name__} needs it, and it is not configured",
+                    f"one of {', '.join(known)}",
+                    "Add it to the configuration or to the preset",
+                )
     computed = [make_feature(**spec) for spec in values.get("own_features", ())]
     features = list(dict.fromkeys([*computed, *values["features"], *(name for policy in policies for name in getattr(policy, "features", ()))]))
     wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
     try:
-        engine = lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
-                           equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
-                           quote_age_s=values["quote_age_s"], timetable=make_timetable(values.get("timetable", {})),
-                           detectors=[make_detector(**spec) for spec in detectors])
-    except ValueError as why:                         # what only the contracts of a run can show: a feature that looks at one that is not there
+        engine = lc.Engine(
+            instruments,
+            None,
+            wrapped[0] if len(wrapped) == 1 else wrapped or None,
+            lc.Risk(**values["limits"]),
+            equity=values["equity"],
+            audit_capacity=AUDIT_CAPACITY,
+            patience=values.get("patience", 1.0),
+            features=features,
+            quote_age_s=values["quote_age_s"],
+            timetable=make_timetable(values.get("timetable", {})),
+            detectors=[make_detector(**spec) for spec in detectors],
+        )
+    except ValueError as why:  # what only the contracts of a run can show: a feature that looks at one that is not there
         raise ConfigError("engine", str(why)) from why
     if (found := learnt_of(values)) is not None:
         found.apply(engine, "settings: learnt")
@@ -207,20 +261,32 @@ def _whole(values: dict[str, Any]) -> dict[str, Any]:
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:
     """The policies of a run from its settings, one a rule; those of a user's file are run."""
-    found = [make_policy(spec["rule"], {symbol: values["brackets"][symbol] for symbol in spec["symbols"]}, values.get("rule_sha256"),
-                         spec["parameters"], only=spec["symbols"] if len(values["policies"]) > 1 else ()) for spec in values["policies"]]
+    found = [
+        make_policy(
+            spec["rule"],
+            {symbol: values["brackets"][symbol] for symbol in spec["symbols"]},
+            values.get("rule_sha256"),
+            spec["parameters"],
+            only=spec["symbols"] if len(values["policies"]) > 1 else (),
+        )
+        for spec in values["policies"]
+    ]
     for policy in found:
         if isinstance(policy, Ruled):
-            policy.explains = int(values.get("declines", 0))     # a recording from before conditions were written down has none to compare with
+            policy.explains = int(values.get("declines", 0))  # a recording from before conditions were written down has none to compare with
     return found
 
 
 def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
     """Engine and simulated venue from the settings of a run; wrap, trust: see make_engine."""
     if values.get("venue", SIMULATED) != SIMULATED:
-        raise DataError("settings", "this run traded at a real venue", "a run of the simulated venue (paper)",
-                        "The venue's answers are part of the run: use `liqcore replay` without --as. Paper runs (`liqcore demo --paper`, `liqcore "
-                        "live` without --live) allow --as")
+        raise DataError(
+            "settings",
+            "this run traded at a real venue",
+            "a run of the simulated venue (paper)",
+            "The venue's answers are part of the run: use `liqcore replay` without --as. Paper runs (`liqcore demo --paper`, `liqcore "
+            "live` without --live) allow --as",
+        )
     engine = make_engine(values, wrap, trust=trust)
     venue = dict(values["paper"])
     if "latency" in venue:
@@ -237,8 +303,12 @@ class Pipeline:
 
     def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None, *, trust: bool = False):
         if not reads_abi(values.get("abi")):
-            raise DataError("recording", f"made with struct version {values.get('abi')!r}", f"version {lc.abi_version()} of this liqcore",
-                            "Replay it with the version that recorded it: " + str(values.get("version")))
+            raise DataError(
+                "recording",
+                f"made with struct version {values.get('abi')!r}",
+                f"version {lc.abi_version()} of this liqcore",
+                "Replay it with the version that recorded it: " + str(values.get("version")),
+            )
         self.values = values
         self.on_signals = on_signals
         self.paper: lc.Paper | None = None
@@ -313,6 +383,10 @@ def foretold(row: np.ndarray) -> bool:
 def drain_audit(engine: lc.Engine) -> np.ndarray:
     """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""
     if engine.audit.lost:
-        raise DataError("audit ring", f"{engine.audit.lost} records were overwritten before they were saved", "none",
-                        "This is a fault of liqcore; report it with the recording")
+        raise DataError(
+            "audit ring",
+            f"{engine.audit.lost} records were overwritten before they were saved",
+            "none",
+            "This is a fault of liqcore; report it with the recording",
+        )
     return engine.audit.drain()

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import reader as recording
 from liqshell.errors import DataError
+from liqshell.recording import reader as recording
 from liqshell.recording.marks import Standing, concerns_of
-from liqshell.run.pipeline import SIMULATED, foretold
 from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
+from liqshell.run.pipeline import SIMULATED, foretold
 from liqshell.run.replay import object_of
 from liqshell.run.sink import LateWatch
 from liqshell.run.venue_source import Source, source_named, sources_of, use_venues
@@ -50,16 +50,15 @@ class Collector:
         need = self.count + len(events)
         if need > len(self.rows):
             rows = np.zeros(max(2 * len(self.rows), need), lc.EVENT_DTYPE)
-            rows[:self.count] = self.rows[:self.count]
+            rows[: self.count] = self.rows[: self.count]
             self.rows = rows
-        self.rows[self.count:need] = events
+        self.rows[self.count : need] = events
         self.count = need
 
     def mark(self, kind: lc.Kind, code: int, ts_event: int, ts_recv: int, instruments: tuple[int, ...], flags: int = 0) -> None:
         """One event without a price for each of these instruments."""
         self.now = max(self.now, ts_recv)
-        self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments],
-                           lc.EVENT_DTYPE))
+        self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments], lc.EVENT_DTYPE))
 
     def report(self, line: dict[str, Any], paper: bool) -> None:
         """What a run was told beside its feeds. Of a run with an account only the judge's word: the rest was the account's, which a backtest has of
@@ -75,7 +74,7 @@ class VenueReplay:
 
     def __init__(self, source: Source, collector: Collector):
         self.source, self.collector = source, collector
-        self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
+        self.last_recv = 0  # of the last frame with events, 0 = none since the feed came up
         self.watched = source.watched
         self._standing = Standing()
         self.late = LateWatch(source.late_ns) if source.late_ns else None
@@ -85,8 +84,14 @@ class VenueReplay:
         if self.watched:
             self.watched = False
             first = self.source.first
-            self.collector.mark(lc.Kind.CONTROL, int(lc.Control.CONTROL_PAUSE), ts_recv, ts_recv,
-                                tuple(range(first, first + len(self.source.symbols))), int(lc.Gate.GATE_SYMBOL))
+            self.collector.mark(
+                lc.Kind.CONTROL,
+                int(lc.Control.CONTROL_PAUSE),
+                ts_recv,
+                ts_recv,
+                tuple(range(first, first + len(self.source.symbols))),
+                int(lc.Gate.GATE_SYMBOL),
+            )
 
     def feed(self, mark: dict[str, Any], ts_recv: int) -> None:
         self.begin(ts_recv)
@@ -129,8 +134,8 @@ class Decoding:
         self.values: dict[str, Any] | None = None
         self.collector = Collector()
         self.replays: dict[str, VenueReplay] = {}
-        self.ended_ns = self.frames = self._last = 0      # _last: ts_recv of the last frame or mark
-        self._owed = False                      # marks: something is missing before the next record
+        self.ended_ns = self.frames = self._last = 0  # _last: ts_recv of the last frame or mark
+        self._owed = False  # marks: something is missing before the next record
 
     def enter(self, record: recording.Record, broken: bool = False) -> None:
         """The next one. broken: something is missing before it (recording.Continuity). DataError where the recording is none of a run, and no
@@ -150,7 +155,7 @@ class Decoding:
             paper = self.values is not None and self.values.get("venue", SIMULATED) == SIMULATED
             self.collector.report(object_of(record.frame, self.where), paper)
         elif record.stream == GAP:
-            self._owed = True                   # frames were dropped behind it
+            self._owed = True  # frames were dropped behind it
         elif record.stream not in (META, IMAGE, recording.SKIP):
             self.frames += 1
             self._last = max(self._last, record.ts_recv)
@@ -182,8 +187,7 @@ class Decoding:
         self.replays = {venue: VenueReplay(Source(spec, self.symbols, None, True), self.collector)}
 
 
-def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *,
-                trust: bool = False) -> Recorded:
+def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *, trust: bool = False) -> Recorded:
     """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
 
     notify(ts_recv) is called now and then; trust: see use_venues. DataError where it is neither.
@@ -198,7 +202,7 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callabl
         raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
     unread: Counter[str] = sum((one.source.unread for one in decoding.replays.values()), Counter())
     into = decoding.collector
-    return Recorded(decoding.values, into.rows[:into.count], decoding.ended_ns, reader.damage_text(), decoding.frames, unread)
+    return Recorded(decoding.values, into.rows[: into.count], decoding.ended_ns, reader.damage_text(), decoding.frames, unread)
 
 
 __all__ = ["Collector", "Decoding", "VenueReplay", "Recorded", "read_events"]

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.recording import reader as recording
 from liqshell.errors import DataError
+from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.formats.markets import BESIDE, UNREAD
 from liqshell.input_file import is_name
+from liqshell.recording import reader as recording
+from liqshell.recording.reader import Record
 from liqshell.recording.recorder import END, FEED, GAP, META, REST, label
 from liqshell.run.recorded_events import Collector, VenueReplay
-from liqshell.recording.reader import Record
 from liqshell.run.venue_source import Source, recorded_feeds
-from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 
 BLOCK_EVENTS = 65_536
 FRAME_EVENTS_MAX = 4096
-LATENCY_NS = round(FEED_LATENCY_MS * 1e6)      # of data without a time of receipt
-NEVER_NS = 1 << 62                              # a silence that means nothing: of recordings that say none
+LATENCY_NS = round(FEED_LATENCY_MS * 1e6)  # of data without a time of receipt
+NEVER_NS = 1 << 62  # a silence that means nothing: of recordings that say none
 NAMES_SHOWN, STRANGE_MAX = 3, 10_000
 _PRICE = re.compile(rb'"(?:p|ap|px|bkPx|markPx)"\s*:\s*"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
@@ -38,12 +38,12 @@ def _venue(record: Record) -> str:
     try:
         return adapter_of(record.exchange or "bybit").venue
     except ValueError as why:
-        raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Convert them into an event "
-                                                                                                          "table") from None
+        raise DataError(
+            f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Convert them into an event table"
+        ) from None
 
 
-def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[
-        dict[str, dict[str, float]], dict[tuple[str, str], dict[str, Any]], bool]:
+def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], dict[str, Any]], bool]:
     """Venue -> symbol -> a first price, 0 where none was seen; what runs say of their contracts; whether there are runs. strange: counts frames of
     names that are none of a contract."""
     out: dict[str, dict[str, float]] = {}
@@ -75,8 +75,11 @@ def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[
             found[symbol] = found.get(symbol) or (float(price[1]) if price and len(named) == 1 else 0.0)
     if not out:
         beside = "".join(f" ({count} x {what})" for what, count in foreign.most_common(2))
-        raise DataError(", ".join(map(str, paths)), refused_names(strange) if strange else f"no frame with a topic of the detector{beside}",
-                        "; ".join(f"of {venue} {', '.join(one.channels)}" for venue, one in ADAPTERS.items()))
+        raise DataError(
+            ", ".join(map(str, paths)),
+            refused_names(strange) if strange else f"no frame with a topic of the detector{beside}",
+            "; ".join(f"of {venue} {', '.join(one.channels)}" for venue, one in ADAPTERS.items()),
+        )
     return out, stated, runs
 
 
@@ -86,8 +89,9 @@ def _settings(record: Record) -> dict[str, Any]:
         head = json.loads(record.frame)
         instruments = [dict(one) for one in head.get("instruments", ())]
         feeds = recorded_feeds(head) if instruments and head.keys() & {"feeds", "gap_ns"} else []
-        if (all(type(one["venue"]) is str and type(one["symbol"]) is str and float(one.get("multiplier") or 1.0) for one in instruments)
-                and all(type(one["venue"]) is str and type(one["gap_ns"]) is int for one in feeds)):
+        if all(type(one["venue"]) is str and type(one["symbol"]) is str and float(one.get("multiplier") or 1.0) for one in instruments) and all(
+            type(one["venue"]) is str and type(one["gap_ns"]) is int for one in feeds
+        ):
             return {"instruments": instruments, "feeds": feeds}
         why: Exception | None = None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -135,10 +139,10 @@ class Blocks:
             elif record.exchange in BESIDE:
                 self._beside[f"of {record.exchange}"] += 1
             if into.count > BLOCK_EVENTS - FRAME_EVENTS_MAX:
-                yield into.rows[:into.count]
+                yield into.rows[: into.count]
                 into.count = 0
         if into.count:
-            yield into.rows[:into.count]
+            yield into.rows[: into.count]
 
     def _feed(self, record: Record) -> None:
         """A feed mark of the recorder, or frames that it had to drop (then all that came before is uncertain)."""
@@ -161,8 +165,10 @@ class Blocks:
 def refused_names(strange: Counter[str]) -> str:
     """Names that can be none of a contract, and in how many frames."""
     shown = ", ".join(ascii(name[:40]) for name, _ in strange.most_common(NAMES_SHOWN))
-    return (f"refused names: {len(strange)} in {strange.total()} frames, such as {shown}: at most 64 bytes of UTF-8, none of them a control "
-            "character or a quote, and as the venue names its contracts")
+    return (
+        f"refused names: {len(strange)} in {strange.total()} frames, such as {shown}: at most 64 bytes of UTF-8, none of them a control "
+        "character or a quote, and as the venue names its contracts"
+    )
 
 
 __all__ = ["BLOCK_EVENTS", "Blocks", "contracts_of", "refused_names"]

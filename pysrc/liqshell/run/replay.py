@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqshell.errors import DataError
 from liqshell.recording import journal
 from liqshell.recording import reader as recording
-from liqshell.errors import DataError
-from liqshell.run.pipeline import Pipeline
 from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
+from liqshell.run.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,14 @@ class Verdict:
     cut: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {"identical": self.identical, "records": self.records, "replayed": self.replayed, "first_difference": self.first_difference,
-                "damage": self.damage, "cut": self.cut}
+        return {
+            "identical": self.identical,
+            "records": self.records,
+            "replayed": self.replayed,
+            "first_difference": self.first_difference,
+            "damage": self.damage,
+            "cut": self.cut,
+        }
 
 
 def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, trust: bool = False) -> tuple[Pipeline, np.ndarray, str, bool]:
@@ -48,8 +54,12 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, tr
                 raise DataError(str(frames), "two runs in one recording", "one", "Replay the folder of one run")
             pipeline = Pipeline(object_of(record.frame, frames), trust=trust)
         elif pipeline is None:
-            raise DataError(str(frames), "does not begin with the settings of a run", "a recording made by liqcore live or demo",
-                            "Use `liqcore detect` for other recordings")
+            raise DataError(
+                str(frames),
+                "does not begin with the settings of a run",
+                "a recording made by liqcore live or demo",
+                "Use `liqcore detect` for other recordings",
+            )
         else:
             enter(pipeline, record, frames)
             ended = ended or record.stream == END
@@ -88,8 +98,10 @@ def compare(recorded: np.ndarray, replayed: np.ndarray, damage: str = "", ended:
     if recorded.tobytes() == replayed.tobytes() or (not ended and recorded[:shorter].tobytes() == replayed[:shorter].tobytes()):
         return Verdict(True, len(recorded), len(replayed), None, damage, not ended)
     rows = lc.AUDIT_DTYPE.itemsize
-    unequal = (np.frombuffer(recorded[:shorter].tobytes(), np.uint8).reshape(-1, rows)
-               != np.frombuffer(replayed[:shorter].tobytes(), np.uint8).reshape(-1, rows)).any(axis=1)
+    unequal = (
+        np.frombuffer(recorded[:shorter].tobytes(), np.uint8).reshape(-1, rows)
+        != np.frombuffer(replayed[:shorter].tobytes(), np.uint8).reshape(-1, rows)
+    ).any(axis=1)
     first = int(np.argmax(unequal)) if unequal.any() else shorter
     return Verdict(False, len(recorded), len(replayed), first, damage, not ended)
 

@@ -27,28 +27,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 BIN_NS = 10_000_000_000
-IMPROBABLE = 1e-6               # of a silence: from there on the stream is suspect
-FINE, COARSE = 90, 16           # bins whose extremes are kept one by one (15 minutes), and how many blocks of FINE bins beside them
-PASTS = (0, 4, COARSE)          # blocks that a price has to pass to be new: none beside the fine bins, an hour, four hours
+IMPROBABLE = 1e-6  # of a silence: from there on the stream is suspect
+FINE, COARSE = 90, 16  # bins whose extremes are kept one by one (15 minutes), and how many blocks of FINE bins beside them
+PASTS = (0, 4, COARSE)  # blocks that a price has to pass to be new: none beside the fine bins, an hour, four hours
 EVENTS_MIN, BINS_MIN = 30, 360  # bins with an event, and bins altogether, before a stream is judged
-HALF_LIFE = 3 * 8640            # bins after which what was learnt counts half: 3 days
-PAUSE = 30                      # bins without a trade of a whole venue after which its silences begin anew: 5 minutes, an outage
-EPISODE = 90                    # bins at least that are one observation of the dispersion
-SILENT = 6                      # bins of silence up to which it is young
+HALF_LIFE = 3 * 8640  # bins after which what was learnt counts half: 3 days
+PAUSE = 30  # bins without a trade of a whole venue after which its silences begin anew: 5 minutes, an outage
+EPISODE = 90  # bins at least that are one observation of the dispersion
+SILENT = 6  # bins of silence up to which it is young
 # columns: NEW is two for each of PASTS, whether the price is new and how far it went; VENUE begins those that only a venue has
 ONE, NEW, RANGE, TRADES, BEFORE, LOAD, OTHERS, OTHER_VENUES, AGE, YOUNG, WIDTH = 0, 1, 7, 8, 9, 10, 11, 12, 13, 14, 15
-MOST = 4.0                      # of how far, range and trades: logarithms of multiples of what is usual
-USUAL = -4.0                    # log odds of an event before anything is known
-DOUBT = (0.1, 1.0)              # precision (1 / variance) of this guess, and of the guess that a column says nothing
-CAUTION = 1.0                   # standard error by which evidence is taken lower
-DISPERSION = (20.0, 10.0)       # what scores of episodes vary by, and what they should: assumed before there are any
-CHANCE_MAX = 0.95               # of one bin, as moves of several contracts have one cause
-HEAVY = 2.0                     # evidence from which on a silence belongs to the tail
-TAIL = (10.0, 12.5)             # silences in the tail, and their excesses together, that are assumed before there are any
-MARGIN = 1.1                    # by which all evidence counts less at least: a busy stream has 10,000 silences a week, of which none may be suspect
-STATE = ("high", "low", "high_block", "low_block", "at", "reached", "still", "watched", "last", "heard", "range", "trades", "before", "weights",
-         "known", "cover", "pull", "gain", "now", "seen", "dispersion", "tail", "silent", "longest", "total", "slope", "parts", "evidence", "since",
-         "suspect", "down")
+MOST = 4.0  # of how far, range and trades: logarithms of multiples of what is usual
+USUAL = -4.0  # log odds of an event before anything is known
+DOUBT = (0.1, 1.0)  # precision (1 / variance) of this guess, and of the guess that a column says nothing
+CAUTION = 1.0  # standard error by which evidence is taken lower
+DISPERSION = (20.0, 10.0)  # what scores of episodes vary by, and what they should: assumed before there are any
+CHANCE_MAX = 0.95  # of one bin, as moves of several contracts have one cause
+HEAVY = 2.0  # evidence from which on a silence belongs to the tail
+TAIL = (10.0, 12.5)  # silences in the tail, and their excesses together, that are assumed before there are any
+MARGIN = 1.1  # by which all evidence counts less at least: a busy stream has 10,000 silences a week, of which none may be suspect
+STATE = (
+    "high",
+    "low",
+    "high_block",
+    "low_block",
+    "at",
+    "reached",
+    "still",
+    "watched",
+    "last",
+    "heard",
+    "range",
+    "trades",
+    "before",
+    "weights",
+    "known",
+    "cover",
+    "pull",
+    "gain",
+    "now",
+    "seen",
+    "dispersion",
+    "tail",
+    "silent",
+    "longest",
+    "total",
+    "slope",
+    "parts",
+    "evidence",
+    "since",
+    "suspect",
+    "down",
+)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -78,30 +108,30 @@ class Alive:
         assets = list(dict.fromkeys(asset for _, _, asset in contracts))
         self.venue = np.array([self.venues.index(venue) for venue, _, _ in contracts], np.int64)
         self.asset = np.array([assets.index(asset) for _, _, asset in contracts], np.int64)
-        self.streams = n + len(self.venues)                    # contracts, then venues
+        self.streams = n + len(self.venues)  # contracts, then venues
         self.eligible = np.append(np.ones(n, bool), np.bincount(self.venue, minlength=len(self.venues)) > 1)
         self.high, self.low = np.full((FINE, n), -np.inf), np.full((FINE, n), np.inf)
         self.high_block, self.low_block = np.full((COARSE, n), -np.inf), np.full((COARSE, n), np.inf)
-        self.at = np.zeros(2, np.int64)                        # places of the next bin and of the next block in these
-        self.reached = np.zeros(1, np.int64)                   # begin of the last bin, ns
-        self.still = np.zeros(len(self.venues))                # bins since a trade
-        self.watched = np.zeros(n)                             # bins since the first trade, or the first after an outage
-        self.last, self.heard, self.range, self.trades = (np.zeros(n) for _ in range(4))     # bins with trades; what is usual in one
-        self.before = np.zeros(n)                              # how far the price of the last bin was new
+        self.at = np.zeros(2, np.int64)  # places of the next bin and of the next block in these
+        self.reached = np.zeros(1, np.int64)  # begin of the last bin, ns
+        self.still = np.zeros(len(self.venues))  # bins since a trade
+        self.watched = np.zeros(n)  # bins since the first trade, or the first after an outage
+        self.last, self.heard, self.range, self.trades = (np.zeros(n) for _ in range(4))  # bins with trades; what is usual in one
+        self.before = np.zeros(n)  # how far the price of the last bin was new
         self.weights = np.zeros((self.streams, WIDTH))
         self.weights[:, ONE] = USUAL
         self.prior = np.diag(np.where(np.arange(WIDTH) == ONE, *DOUBT))
-        self.known = np.tile(self.prior, (self.streams, 1, 1))           # precision of the weights
-        self.cover = np.tile(np.linalg.inv(self.prior), (self.streams, 1, 1))      # its inverse
-        self.pull, self.gain = np.zeros_like(self.weights), np.zeros_like(self.known)      # what the present episode says of weights and precision
-        self.now, self.seen = np.zeros((self.streams, 2)), np.zeros((self.streams, 2))     # bins, and those with an event: of it, and of those before
+        self.known = np.tile(self.prior, (self.streams, 1, 1))  # precision of the weights
+        self.cover = np.tile(np.linalg.inv(self.prior), (self.streams, 1, 1))  # its inverse
+        self.pull, self.gain = np.zeros_like(self.weights), np.zeros_like(self.known)  # what the present episode says of weights and precision
+        self.now, self.seen = np.zeros((self.streams, 2)), np.zeros((self.streams, 2))  # bins, and those with an event: of it, and of those before
         self.dispersion = np.tile(np.array(DISPERSION), (self.streams, 1))
         self.tail = np.tile(np.array(TAIL), (self.streams, 1))
-        self.silent = np.full(self.streams, float(SILENT))     # bins; a connection that has come up is as silent as any
-        self.longest = np.full(self.streams, float(SILENT))    # silence that has ended: nothing is known of longer ones
-        self.total, self.slope = np.zeros(self.streams), np.zeros_like(self.weights)       # -log(1 - chance) summed over the silence; by the weights
-        self.parts = np.append(np.full(n, np.inf), np.zeros(len(self.venues)))             # of a venue: the same by its contracts, summed
-        self.evidence = np.zeros(self.streams)                 # -log of the probability of the silence
+        self.silent = np.full(self.streams, float(SILENT))  # bins; a connection that has come up is as silent as any
+        self.longest = np.full(self.streams, float(SILENT))  # silence that has ended: nothing is known of longer ones
+        self.total, self.slope = np.zeros(self.streams), np.zeros_like(self.weights)  # -log(1 - chance) summed over the silence; by the weights
+        self.parts = np.append(np.full(n, np.inf), np.zeros(len(self.venues)))  # of a venue: the same by its contracts, summed
+        self.evidence = np.zeros(self.streams)  # -log of the probability of the silence
         self.since = np.zeros(self.streams, np.int64)
         self.suspect = np.zeros(self.streams, bool)
         self.down = np.zeros(n, bool)
@@ -144,7 +174,7 @@ class Alive:
     @property
     def held(self) -> Flags:
         """Streams that are suspect, and those of a venue that is so as a whole."""
-        return np.append(self.suspect[:self.count] | self.suspect[self.count:][self.venue], self.suspect[self.count:])
+        return np.append(self.suspect[: self.count] | self.suspect[self.count :][self.venue], self.suspect[self.count :])
 
     def chances(self) -> Floats:
         """Of each stream's present silence."""
@@ -160,7 +190,7 @@ class Alive:
         self.still = np.where(some, 0.0, self.still + 1.0)
         if len(back):
             mine = np.append(np.isin(self.venue, back), np.isin(np.arange(len(self.venues)), back))
-            self.watched[mine[:self.count]] = 0.0
+            self.watched[mine[: self.count]] = 0.0
             streams = np.flatnonzero(mine & ~self.held)
             self._learn(streams)
             self._begin(streams, SILENT)
@@ -223,7 +253,7 @@ class Alive:
         """The bin as evidence, and as something to be learnt. open_: streams for which it is an opportunity."""
         n = self.count
         ready = self.eligible & (self.seen[:, 1] >= EVENTS_MIN) & (self.seen[:, 0] >= BINS_MIN)
-        weight = np.where(event, np.maximum(chance, 0.25), chance) * (1.0 - chance)       # an event that nobody expected moves no weight far
+        weight = np.where(event, np.maximum(chance, 0.25), chance) * (1.0 - chance)  # an event that nobody expected moves no weight far
         self.pull += np.where(open_, event - chance, 0.0)[:, None] * x
         self.gain += np.where(open_, weight, 0.0)[:, None, None] * (x[:, :, None] * x[:, None, :])
         self.now += np.stack([open_, open_ & event], axis=1)
@@ -245,7 +275,7 @@ class Alive:
             return []
         chance = self.chances()
         out = [self._change(int(i), False, at, float(chance[i])) for i in ended if self.suspect[i]]
-        for i in (change.stream for change in out if change.whole):                # one cause: its contracts begin anew
+        for i in (change.stream for change in out if change.whole):  # one cause: its contracts begin anew
             mine = np.flatnonzero((self.venue == i - n) & ~event[:n])
             self._begin(mine, SILENT)
             self._forget(mine)
@@ -264,7 +294,7 @@ class Alive:
         chance = self.chances()
         new = np.flatnonzero(~self.suspect & (chance < IMPROBABLE))
         self.suspect[new] = True
-        return [self._change(int(i), True, at, float(chance[i])) for i in new[::-1]]      # of a venue first
+        return [self._change(int(i), True, at, float(chance[i])) for i in new[::-1]]  # of a venue first
 
     def _change(self, stream: int, suspect: bool, at: int, chance: float) -> Change:
         whole = stream >= self.count

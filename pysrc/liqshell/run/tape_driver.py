@@ -9,7 +9,7 @@ import numpy as np
 import liqcore as lc
 from liqshell.run.pipeline import drain_audit
 
-CALL_EVENTS = 8192               # between two drains of the audit ring
+CALL_EVENTS = 8192  # between two drains of the audit ring
 
 
 class Stepper:
@@ -23,7 +23,7 @@ class Stepper:
     def run(self, until: int | None = None) -> bool:
         """All of ts_recv <= `until` (ns) or to the end. False = the audit ring wants to be drained; call again."""
         stop = len(self.events) if until is None else int(np.searchsorted(self.events["ts_recv"], until, side="right"))
-        part = self.events[self.at:min(stop, self.at + CALL_EVENTS)]
+        part = self.events[self.at : min(stop, self.at + CALL_EVENTS)]
         self.paper.run(part)
         self.at += len(part)
         return self.at >= stop
@@ -39,7 +39,7 @@ def drive(walk: lc.Walk | Stepper, end_ns: int, stops: Iterable[int] = (), each:
         fresh = []
         while not walk.run(stop):
             fresh.append(drain_audit(walk.paper.engine))
-        walk.paper.advance(stop)               # also where the tape ends before it
+        walk.paper.advance(stop)  # also where the tape ends before it
         fresh.append(drain_audit(walk.paper.engine))
         parts.append(np.concatenate(fresh))
         if each is not None:

@@ -17,15 +17,14 @@ import numpy as np
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 from liqshell.recording.marks import Concern
-from liqshell.venues.adapters import OWN_VENUES, use_venue
 from liqshell.run.sink import EngineSink, VenueSink
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Connection
-from liqshell.venues.adapters import adapter_of, gap_s_of, is_known
+from liqshell.venues.adapters import OWN_VENUES, adapter_of, gap_s_of, is_known, use_venue
 from liqshell.venues.frames import TICKER, Frame, FrameDecoder, FrameKind
 
 Named = TypeVar("Named")
 TICKERS = sum(TICKER.values())
-ROOM = 4096                      # events of one frame on the fast way; a frame with more goes the general way
+ROOM = 4096  # events of one frame on the fast way; a frame with more goes the general way
 
 
 def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: Collection[str] = (), late_s: float = 1.0) -> list[dict[str, Any]]:
@@ -36,9 +35,17 @@ def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: 
     for venue, group in groupby(instruments, key=lambda i: i.venue):
         count = len(list(group))
         gap_s = max(gap_s_of(venue), 0.1 * speed)
-        out.append({"venue": venue, "first": first, "count": count, "gap_ns": int(gap_s * lc.SECOND), "watched": venue in watched,
-                    "late_ns": int(max(late_s, 0.1 * speed) * lc.SECOND),
-                    **({"adapter": own.code, "sha256": own.sha256} if (own := OWN_VENUES.get(venue)) is not None else {})})
+        out.append(
+            {
+                "venue": venue,
+                "first": first,
+                "count": count,
+                "gap_ns": int(gap_s * lc.SECOND),
+                "watched": venue in watched,
+                "late_ns": int(max(late_s, 0.1 * speed) * lc.SECOND),
+                **({"adapter": own.code, "sha256": own.sha256} if (own := OWN_VENUES.get(venue)) is not None else {}),
+            }
+        )
         first += count
     if len({one["venue"] for one in out}) != len(out):
         raise DataError("settings", "the instruments of a venue are not in one group", "each venue's together")
@@ -49,7 +56,8 @@ def recorded_feeds(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The feeds of recorded settings; a run from before there were several has one."""
     instruments = values["instruments"]
     found: list[dict[str, Any]] = values.get("feeds") or [
-        {"venue": instruments[0].get("venue") or "bybit", "first": 0, "count": len(instruments), "gap_ns": values["gap_ns"], "watched": False}]
+        {"venue": instruments[0].get("venue") or "bybit", "first": 0, "count": len(instruments), "gap_ns": values["gap_ns"], "watched": False}
+    ]
     return found
 
 
@@ -60,9 +68,12 @@ def use_venues(values: Mapping[str, Any], *, trust: bool) -> None:
         if "adapter" in spec and trust:
             use_venue(spec["venue"], spec["adapter"], spec["sha256"])
         elif "adapter" in spec and not is_known(spec["venue"]):
-            raise ConfigError(f"venues.{spec['venue']}", f"the Python code in {spec['adapter']} decodes this recording",
-                              "your consent to run that code on this machine",
-                              "Read the file; then name it in [venues] of the configuration, or add --trust-policy to a replay")
+            raise ConfigError(
+                f"venues.{spec['venue']}",
+                f"the Python code in {spec['adapter']} decodes this recording",
+                "your consent to run that code on this machine",
+                "Read the file; then name it in [venues] of the configuration, or add --trust-policy to a replay",
+            )
 
 
 class Source:
@@ -71,15 +82,15 @@ class Source:
 
     def __init__(self, spec: Mapping[str, Any], symbols: Sequence[str], sink: EngineSink | None, alone: bool):
         first = self.first = int(spec["first"])
-        self.venue, self.symbols, self.gap_ns = str(spec["venue"]), tuple(symbols[first:first + spec["count"]]), int(spec["gap_ns"])
+        self.venue, self.symbols, self.gap_ns = str(spec["venue"]), tuple(symbols[first : first + spec["count"]]), int(spec["gap_ns"])
         self.each = range(first, first + len(self.symbols))
         self.watched, self.alone = bool(spec["watched"]), alone
         self.adapter: Adapter = adapter_of(self.venue)
         self.decoder: FrameDecoder = self.adapter.decoder(self.symbols, first)
-        self.late_ns = int(spec.get("late_ns", 0))               # 0: a run from before lateness was watched
+        self.late_ns = int(spec.get("late_ns", 0))  # 0: a run from before lateness was watched
         self.sink = VenueSink(sink, self.gap_ns, first, -1 if alone else len(self.symbols), self.watched, self.late_ns) if sink is not None else None
         self.counters: Counter[str] = Counter()
-        self.unread: Counter[str] = Counter()    # frames that gave no event, by kind and reason
+        self.unread: Counter[str] = Counter()  # frames that gave no event, by kind and reason
         self._rows = np.zeros(ROOM, lc.EVENT_DTYPE)
 
     @property
@@ -94,8 +105,9 @@ class Source:
         whole = {symbol: reduce(or_, (one.get(symbol, 0) for one in carried), int(lc.Stream.STREAM_LIQUIDATION)) for symbol in self.symbols}
         out: list[tuple[Concern, ...]] = []
         for one in carried:
-            found = tuple((n, 0 if one[symbol] == whole[symbol] else one[symbol]) for n, symbol in enumerate(self.symbols, self.first)
-                          if symbol in one)
+            found = tuple(
+                (n, 0 if one[symbol] == whole[symbol] else one[symbol]) for n, symbol in enumerate(self.symbols, self.first) if symbol in one
+            )
             alike = self.alone and len(found) == len(self.symbols) and len({streams for _, streams in found}) == 1
             out.append(((-1, found[0][1]),) if alike else found)
         return out
@@ -109,10 +121,15 @@ class Source:
             whose, brings = self.adapter.streams(arg, self.symbols)
             for symbol in whose:
                 bits[symbol] |= brings
-        each = [(k, streams or ALL_STREAMS, bits[self.symbols[k - self.first]]) for n, streams in concerns
-                for k in (range(self.first, self.first + len(self.symbols)) if n < 0 else (n,))]
-        return (tuple((k, streams & lost) for k, streams, lost in each if streams & lost),
-                tuple((k, streams & ~lost) for k, streams, lost in each if streams & ~lost))
+        each = [
+            (k, streams or ALL_STREAMS, bits[self.symbols[k - self.first]])
+            for n, streams in concerns
+            for k in (range(self.first, self.first + len(self.symbols)) if n < 0 else (n,))
+        ]
+        return (
+            tuple((k, streams & lost) for k, streams, lost in each if streams & lost),
+            tuple((k, streams & ~lost) for k, streams, lost in each if streams & ~lost),
+        )
 
     def forget(self, concerns: Sequence[Concern]) -> None:
         """A connection was lost: a new one begins with whole values, which may come before it counts as up."""

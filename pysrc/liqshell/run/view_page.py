@@ -35,8 +35,8 @@ from liqshell.state.control import boot_id, process_start
 VIEW = "view"
 MAGIC = b"LQVIEW01"
 TEXT_MAX = 16 << 10
-TEXT_EVERY = 10                  # publications
-ALIVE_NS = 3_000_000_000         # without a publication for so long, the process does not serve its timers
+TEXT_EVERY = 10  # publications
+ALIVE_NS = 3_000_000_000  # without a publication for so long, the process does not serve its timers
 TRIES = 50
 _HEAD, _PAGE = struct.Struct("<8sI"), struct.Struct("<QIIqqq")
 _log = logging.getLogger("liqshell.run.view_page")
@@ -51,21 +51,29 @@ class ViewWriter:
         self._engine, self._status = engine, status
         self._rows = np.zeros(len(engine.instruments), VIEW_DTYPE)
         self._text, self._count, self._number = b"{}", 0, 0
-        head = orjson.dumps(about | {
-            "pid": os.getpid(), "pid_started": process_start(os.getpid()), "boot": boot_id(), "contracts": [i.key for i in engine.instruments],
-            "assets": [i.asset for i in engine.instruments], "features": list(engine.features.names),
-            "row": [(name, VIEW_DTYPE[name].str) for name in VIEW_DTYPE.names or ()]})
+        head = orjson.dumps(
+            about
+            | {
+                "pid": os.getpid(),
+                "pid_started": process_start(os.getpid()),
+                "boot": boot_id(),
+                "contracts": [i.key for i in engine.instruments],
+                "assets": [i.asset for i in engine.instruments],
+                "features": list(engine.features.names),
+                "row": [(name, VIEW_DTYPE[name].str) for name in VIEW_DTYPE.names or ()],
+            }
+        )
         self._at = _HEAD.size + len(head)
         size = self._at + _PAGE.size + self._rows.nbytes + 8 * len(self._rows) * len(engine.features.names) + TEXT_MAX
         self._map: mmap.mmap | None = None
         new = self.path.with_suffix(".new")
         try:
             with private.opened(new, "w+b") as file:
-                os.posix_fallocate(file.fileno(), 0, size)       # a page that the disk has no room for would end the process when it is written
+                os.posix_fallocate(file.fileno(), 0, size)  # a page that the disk has no room for would end the process when it is written
                 file.write(_HEAD.pack(MAGIC, len(head)) + head)
                 file.flush()
                 self._map = mmap.mmap(file.fileno(), size)
-            os.replace(new, self.path)                           # whoever finds the page finds it whole
+            os.replace(new, self.path)  # whoever finds the page finds it whole
         except OSError as why:
             _log.error("%s cannot be written: %s; the run continues without it", self.path, why.strerror or why)
 
@@ -80,17 +88,17 @@ class ViewWriter:
         self._count += 1
         body = engine.view(self._rows).tobytes() + self._features(now - 1) + self._text
         self._number += 2
-        page[self._at:self._at + 8] = struct.pack("<Q", self._number - 1)
-        page[self._at + _PAGE.size:self._at + _PAGE.size + len(body)] = body
+        page[self._at : self._at + 8] = struct.pack("<Q", self._number - 1)
+        page[self._at + _PAGE.size : self._at + _PAGE.size + len(body)] = body
         fields = self._number, zlib.crc32(body), len(self._text), time.monotonic_ns(), now - 1, time.time_ns()
-        page[self._at:self._at + _PAGE.size] = _PAGE.pack(*fields)
+        page[self._at : self._at + _PAGE.size] = _PAGE.pack(*fields)
 
     def _features(self, ts: int) -> bytes:
         if not self._engine.features.names:
             return b""
         try:
             return self._engine.features.table(ts).tobytes()
-        except Exception as why:         # a feature of the user's own: its error is raised where the engine reads it
+        except Exception as why:  # a feature of the user's own: its error is raised where the engine reads it
             _log.debug("features of the view page: %s", why)
             return np.full((len(self._rows), len(self._engine.features.names)), math.nan).tobytes()
 
@@ -114,7 +122,7 @@ class View:
         row = np.dtype([(name, form) for name, form in head["row"]])
         self.rows = np.frombuffer(body, row, count)
         self.features = np.frombuffer(body, np.float64, count * names, count * row.itemsize).reshape(count, names)
-        self.status: dict[str, Any] = orjson.loads(body[len(body) - size:])
+        self.status: dict[str, Any] = orjson.loads(body[len(body) - size :])
 
     @property
     def alive(self) -> bool:
@@ -144,15 +152,15 @@ def _copy(page: mmap.mmap) -> View | None:
     if magic != MAGIC:
         raise ValueError(f"begins with {bytes(magic)!r}")
     at = _HEAD.size + size
-    head = orjson.loads(page[_HEAD.size:at])
+    head = orjson.loads(page[_HEAD.size : at])
     row = np.dtype([(name, form) for name, form in head["row"]])
     fixed = len(head["contracts"]) * (row.itemsize + 8 * len(head["features"]))
     for _ in range(TRIES):
         fields = _PAGE.unpack_from(page, at)
         if fields[0] == 0:
-            return None                  # nothing has been published yet
+            return None  # nothing has been published yet
         if fields[0] % 2 == 0 and fields[2] <= TEXT_MAX:
-            body = page[at + _PAGE.size:at + _PAGE.size + fixed + fields[2]]
+            body = page[at + _PAGE.size : at + _PAGE.size + fixed + fields[2]]
             if _PAGE.unpack_from(page, at)[0] == fields[0] and zlib.crc32(body) == fields[1]:
                 return View(head, fields, body)
         time.sleep(0.001)

@@ -20,21 +20,21 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqshell.errors import DataError
 from liqshell.recording import journal
 from liqshell.recording import reader as recording
 from liqshell.recording.marks import Standing, concerns_of
-from liqshell.run import replay
-from liqshell.errors import DataError
-from liqshell.run.pipeline import GATEWAY, Pipeline
 from liqshell.recording.recorder import FEED, GAP, HOUR_NS, IMAGE, META, REPORT
+from liqshell.run import replay
+from liqshell.run.pipeline import GATEWAY, Pipeline
 from liqshell.run.venue_source import source_named
 from liqshell.state.learnt import Learnt, Venues, decode, take
 
-LOOK_RECORDS = 4096             # between two looks at whether to go on
-KNOWN_RECORDS = 16              # between two looks at what is known, until all is
-HOLES_MAX = 1000                # that are remembered one by one
+LOOK_RECORDS = 4096  # between two looks at whether to go on
+KNOWN_RECORDS = 16  # between two looks at what is known, until all is
+HOLES_MAX = 1000  # that are remembered one by one
 ALL = -1
-NOTHING = 1e-9                  # largest order, quote currency
+NOTHING = 1e-9  # largest order, quote currency
 
 
 class Stopped(Exception):
@@ -48,8 +48,10 @@ def policies_of(values: dict[str, Any]) -> Any:
 
 def venues_of(pipeline: Pipeline) -> Venues:
     """Where each venue's decoder stands."""
-    return {venue: (source.sink.last_ts_recv if source.sink is not None else 0, source.decoder.carried.tobytes())
-            for venue, source in pipeline.sources.items()}
+    return {
+        venue: (source.sink.last_ts_recv if source.sink is not None else 0, source.decoder.carried.tobytes())
+        for venue, source in pipeline.sources.items()
+    }
 
 
 def known_of(engine: lc.Engine, known: dict[str, dict[str, int]], now: int) -> bool:
@@ -79,11 +81,11 @@ class Warmer:
         self.since_ns = self.end_ns = 0
         self.holes: list[list[int]] = []
         self.known: dict[str, dict[str, int]] = {}
-        self.notes: list[str] = []              # what a person should know
-        self._data_ns = 0                       # receipt of the last frame
+        self.notes: list[str] = []  # what a person should know
+        self._data_ns = 0  # receipt of the last frame
         self._damages = 0
-        self._lost = False                      # the feed is down since the part before
-        self._all = False                       # thresholds are known
+        self._lost = False  # the feed is down since the part before
+        self._all = False  # thresholds are known
 
     # ---- what it learns from ----
 
@@ -98,12 +100,12 @@ class Warmer:
             if len(carried) != source.decoder.carried.nbytes:
                 raise DataError(where, f"ticker values of {len(carried)} bytes", f"{source.decoder.carried.nbytes} bytes")
             source.decoder.carried[:] = np.frombuffer(carried, lc.EVENT_DTYPE)
-            if last and source.sink is not None:        # a row without a price: from then on the venue's silences count
+            if last and source.sink is not None:  # a row without a price: from then on the venue's silences count
                 source.sink.rows(np.array([(last, last, 0.0, 0.0, 0.0, 0.0, 0, 0, int(lc.Kind.TIMER), 0, 0, 0)], lc.EVENT_DTYPE))
         learnt.apply(engine, where)
         head = learnt.head
         self.since_ns, self.end_ns, self._data_ns = int(head["since_ns"]), learnt.until_ns, learnt.until_ns
-        self._lost = not head["run"]            # taken by close()
+        self._lost = not head["run"]  # taken by close()
         self.holes, self.known = [list(hole) for hole in head.get("holes", ())], {key: dict(page) for key, page in head.get("known_ns", {}).items()}
 
     def tail(self, learnt: Learnt) -> None:
@@ -136,8 +138,11 @@ class Warmer:
         if first is None or first.stream != META:
             raise DataError(str(folder), "does not begin with the settings of a run", "the folder of a run made by liqcore")
         if first.ts_recv < self.end_ns:
-            raise DataError(str(folder), f"it begins at {_when(first.ts_recv)}, before the end of the learnt state ({_when(self.end_ns)})",
-                            "runs in sequence, without overlap")
+            raise DataError(
+                str(folder),
+                f"it begins at {_when(first.ts_recv)}, before the end of the learnt state ({_when(self.end_ns)})",
+                "runs in sequence, without overlap",
+            )
         page = replay.object_of(first.frame, folder)
         if page.get("learnt") and not self.since_ns:
             try:
@@ -164,7 +169,7 @@ class Warmer:
         """Market events in the order of receipt, marks of the feed among them; other contracts are left out. DataError where none is ours."""
         engine = self.pipeline.engine
         place = {i.key: n for n, i in enumerate(engine.instruments)}
-        index = np.array([place.get(i.key, ALL - 1) for i in instruments] + [ALL], np.int32)       # the last one: all contracts
+        index = np.array([place.get(i.key, ALL - 1) for i in instruments] + [ALL], np.int32)  # the last one: all contracts
         if not (index[:-1] >= 0).any():
             raise DataError(where, f"contracts {', '.join(i.key for i in instruments)[:200]}", f"some of {', '.join(place)}")
         begun = False
@@ -176,15 +181,17 @@ class Warmer:
                 continue
             if not begun:
                 if rows["ts_recv"][0] < self.end_ns:
-                    raise DataError(where, f"it begins at {_when(int(rows['ts_recv'][0]))}, before the end of the learnt state "
-                                           f"({_when(self.end_ns)})",
-                                    "data behind it")
+                    raise DataError(
+                        where,
+                        f"it begins at {_when(int(rows['ts_recv'][0]))}, before the end of the learnt state ({_when(self.end_ns)})",
+                        "data behind it",
+                    )
                 self._begin(int(rows["ts_recv"][0]))
                 begun = True
             at = 0
             while at < len(rows):
                 step = LOOK_RECORDS if self._all else KNOWN_RECORDS
-                engine.run(rows[at:at + step])
+                engine.run(rows[at : at + step])
                 at += step
                 self._look()
             self._data_ns = int(rows["ts_recv"][-1])
@@ -196,12 +203,23 @@ class Warmer:
         """What has been learnt, as a run may begin with it: the feed is down, no gate is closed, nobody waits but who wants to be asked again."""
         engine = self.pipeline.engine
         self._lose()
-        self._control(lc.Control.CONTROL_PAUSE, ALL, lc.Gate.GATE_START, engine.now)       # withdraws whatever waits to enter
+        self._control(lc.Control.CONTROL_PAUSE, ALL, lc.Gate.GATE_START, engine.now)  # withdraws whatever waits to enter
         for n in range(len(engine.instruments)):
             for gate in engine.gates(n):
                 self._control(lc.Control.CONTROL_READY, n, gate, engine.now)
-        return take(engine, {}, {"since_ns": self.since_ns, "until_ns": self.end_ns, "holes": self.holes[-HOLES_MAX:], "known_ns": self.known,
-                                 "policies": policies_of(self._values), "run": "", **(head or {})})
+        return take(
+            engine,
+            {},
+            {
+                "since_ns": self.since_ns,
+                "until_ns": self.end_ns,
+                "holes": self.holes[-HOLES_MAX:],
+                "known_ns": self.known,
+                "policies": policies_of(self._values),
+                "run": "",
+                **(head or {}),
+            },
+        )
 
     # ---- inside ----
 
@@ -224,18 +242,18 @@ class Warmer:
             if number % LOOK_RECORDS == 0:
                 self._look()
             owed = whole.broken() or owed
-            if owed and record.ts_recv and record.stream != recording.SKIP:     # frames are missing before it: for so long, what is up is down
+            if owed and record.ts_recv and record.stream != recording.SKIP:  # frames are missing before it: for so long, what is up is down
                 for source in sources.values():
                     source.forget(((-1, 0),))
                 for state, ts in ((lc.FeedState.FEED_DOWN, min(self._data_ns + 1, record.ts_recv)), (lc.FeedState.FEED_UP, record.ts_recv)):
                     self._mark(state, ts, standing)
-            owed = record.stream == GAP                 # and behind this one
-            if record.stream in (META, REPORT):         # of its own account
+            owed = record.stream == GAP  # and behind this one
+            if record.stream in (META, REPORT):  # of its own account
                 continue
             mark = replay.object_of(record.frame, where) if record.stream == FEED else {}
             venue = mark.get("venue", "") if record.stream == FEED else record.exchange
             if record.exchange != "liqcore" or record.stream == FEED:
-                if venue and venue not in sources:      # this run does not listen to it
+                if venue and venue not in sources:  # this run does not listen to it
                     continue
                 self._data_ns = record.ts_recv
             if mark:

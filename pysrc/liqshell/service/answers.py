@@ -74,7 +74,11 @@ def _last(dataset: Dataset, question: Question) -> int:
 
 
 def table_of(
-    dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None,
+    dataset: Dataset,
+    question: Question,
+    saved: Checkpoints,
+    counts: bool = True,
+    notify: Callable[[int], None] | None = None,
     part: slice = slice(None),
 ) -> Table:
     """Walk to each moment of these rows and read. counts: the samples behind each z-score, too. Problem for a name that looks at an asset that is not
@@ -88,7 +92,8 @@ def table_of(
     values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {
         (name, n): _why(dataset, series, name, int(asked[n, 0]), int(asked[n, 1]), question.until)
-        for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
+        for name in question.names
+        for n in np.flatnonzero(np.isnan(values[name])).tolist()
     }
     if label:
         behind = series_of(dataset, (label,), saved)
@@ -226,27 +231,35 @@ def _json(dataset: Dataset, question: Question, tables: Iterable[Table], out: IO
         for name, column in table.values.items():
             values.setdefault(name, []).append(column)
         first += len(table.rows)
-    assert series is not None            # a question without rows has a table, too
+    assert series is not None  # a question without rows has a table, too
     samples = {
-        name: {count: (np.nan_to_num(part).astype(np.int64).tolist() for part in values[counted])
-               for count, counted in zip(("n", "n_eff"), counts, strict=True)}
+        name: {
+            count: (np.nan_to_num(part).astype(np.int64).tolist() for part in values[counted])
+            for count, counted in zip(("n", "n_eff"), counts, strict=True)
+        }
         for name in q.names
         if (counts := counts_of(name)) and counts[0] in values
     }
     instruments = tuple(dataset.data.instruments[n] for n in np.unique(q.rows[:, 1]).tolist())
-    _emit(out, {
-        "rows": len(q.rows),
-        "columns": {"at": (part[:, 0].tolist() for part in pieces), "contract": (_contracts(dataset, part) for part in pieces),
-                    **{name: map(_known, values[name]) for name in _columns(q)}},
-        "unknown": {name: {reason: (part.tolist() for part in parts) for reason, parts in found.items()} for name, found in unknown.items()},
-        "samples": samples,
-        "features": {name: about(series, name, instruments) for name in q.names},
-        "asked": {written: name for written, name in q.asked.items() if written != name},
-        **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
-        "received_through_ns": dataset.ledger.received_through(min(_last(dataset, q), q.until)),
-        "data_hash": data_hash_of(dataset, q),
-        **head(dataset),
-    })
+    _emit(
+        out,
+        {
+            "rows": len(q.rows),
+            "columns": {
+                "at": (part[:, 0].tolist() for part in pieces),
+                "contract": (_contracts(dataset, part) for part in pieces),
+                **{name: map(_known, values[name]) for name in _columns(q)},
+            },
+            "unknown": {name: {reason: (part.tolist() for part in parts) for reason, parts in found.items()} for name, found in unknown.items()},
+            "samples": samples,
+            "features": {name: about(series, name, instruments) for name in q.names},
+            "asked": {written: name for written, name in q.asked.items() if written != name},
+            **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
+            "received_through_ns": dataset.ledger.received_through(min(_last(dataset, q), q.until)),
+            "data_hash": data_hash_of(dataset, q),
+            **head(dataset),
+        },
+    )
 
 
 def _emit(out: IO[bytes], value: Any) -> None:

@@ -26,14 +26,14 @@ from liqshell.service.sources import Dataset, Library
 from liqshell.service.stream import stream
 from liqshell.service.web import Request, Response, Route, Site, accepted, only, same
 
-REFRESH_S = 0.25                 # how often what is followed is looked at
+REFRESH_S = 0.25  # how often what is followed is looked at
 KINDS = {LIQUIDATION: "LIQUIDATION", TRADE: "TRADE", BBO: "BBO", TICKER: "TICKER", DELEVERAGE: "DELEVERAGE", VENUE_STATE: "VENUE_STATE"}
 HISTORY_KINDS = (answers.JSON, answers.NDJSON, answers.CSV, answers.ARROW, answers.PARQUET)
 NO_STORE = [(b"cache-control", b"no-store")]
 LIVE_KEYS = ("asset", "features", "venue", "contract", "run", "strict")
-STEP_NS_MIN = 1_000_000_000       # of market time between two events of a stream
+STEP_NS_MIN = 1_000_000_000  # of market time between two events of a stream
 PIECE_BYTES = 1 << 20
-CELLS = 10_000                   # of an answer of the past that cost as much as one request
+CELLS = 10_000  # of an answer of the past that cost as much as one request
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Api:
     library: Library
     features: tuple[str, ...] = ()
     site: Site = field(init=False)
-    trouble: str = ""                # why what is served cannot be followed
+    trouble: str = ""  # why what is served cannot be followed
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def routes(self) -> dict[tuple[str, str], Route]:
@@ -111,9 +111,17 @@ class Api:
     async def listing(self, request: Request) -> Response:
         """Every feature there is."""
         only(request.query)
-        out = [{"name": key, "unit": e.unit, "meaning": e.meaning, "window": "none" if e.window is None else "distance" if e.group == "map"
-                else "required" if e.window == 0 else "optional", "transforms": list(TRANSFORMS),
-                "made_of": [KINDS[kind] for kind in e.kinds]} for key, e in ENTRIES.items()]
+        out = [
+            {
+                "name": key,
+                "unit": e.unit,
+                "meaning": e.meaning,
+                "window": "none" if e.window is None else "distance" if e.group == "map" else "required" if e.window == 0 else "optional",
+                "transforms": list(TRANSFORMS),
+                "made_of": [KINDS[kind] for kind in e.kinds],
+            }
+            for key, e in ENTRIES.items()
+        ]
         return Response(orjson.dumps({"features": out, "transforms": TRANSFORMS}))
 
     async def parsed(self, request: Request) -> Response:
@@ -150,7 +158,7 @@ class Api:
 
     def _historical(self, request: Request, dataset: Dataset, body: Any, kind: str) -> Response:
         question = history_of(dataset, body)
-        if (cost := len(question.rows) * len(question.names) // CELLS):
+        if cost := len(question.rows) * len(question.names) // CELLS:
             self.site.charge(request, "history", cost)
         answers.check(dataset, question, self.library.saved)
         tag = answers.etag_of(dataset, question, kind)
@@ -240,8 +248,13 @@ class Api:
             dataset = self.library.opened("") or await self.dataset("")
         except Problem as why:
             return Response(orjson.dumps({"status": "not ready", "why": why.detail}), 503, headers=NO_STORE)
-        about = {"status": "trouble" if self.trouble else "ok", **answers.head(dataset), "data_start": iso(dataset.data.start),
-                 "complete_through": iso(dataset.complete), "age_ms": max(time.time_ns() - dataset.complete, 0) / 1e6}
+        about = {
+            "status": "trouble" if self.trouble else "ok",
+            **answers.head(dataset),
+            "data_start": iso(dataset.data.start),
+            "complete_through": iso(dataset.complete),
+            "age_ms": max(time.time_ns() - dataset.complete, 0) / 1e6,
+        }
         with contextlib.suppress(DataError):
             seen = view_page.read(dataset.folder) if dataset.name else None
             about |= {"process": watching.process(seen)} if seen else {}
@@ -254,8 +267,11 @@ class Api:
 
     async def docs(self, request: Request) -> Response:
         """One page without scripts."""
-        return Response(openapi.page().encode(), kind="text/html; charset=utf-8",
-                        headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
+        return Response(
+            openapi.page().encode(),
+            kind="text/html; charset=utf-8",
+            headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")],
+        )
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

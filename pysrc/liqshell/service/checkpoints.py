@@ -59,15 +59,16 @@ class Checkpoints:
         if not path.exists():
             private.opened(path, "ab").close()  # SQLite keeps the mode of a file that is there
         self._lock, self._path, self._failed = threading.Lock(), path, False
-        self.ended = False                # the server ends: nobody waits for what is being computed
+        self.ended = False  # the server ends: nobody waits for what is being computed
         try:
             self._base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")
             self._base.execute("pragma synchronous = off")  # what a power cut loses is made again
             self._base.executescript(_TABLES)
         except sqlite3.DatabaseError as why:
-            raise DataError(str(path), f"cannot be read ({why})", "the checkpoints of `liqcore serve`", "Delete the file; it is created "
-                                                                                                        "again") from None
+            raise DataError(
+                str(path), f"cannot be read ({why})", "the checkpoints of `liqcore serve`", "Delete the file; it is created again"
+            ) from None
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         with self._lock:

@@ -13,7 +13,7 @@ from liqshell.service.web import FULL, unread
 CONNECTIONS_MAX = 1000
 URL_BYTES_MAX = 65_535  # of httptools.parse_url
 REQUEST_S = 60.0  # that a request may take to arrive, from the connection or from its first byte to its last
-TAKE_S = 30.0     # that a client may take nothing of an answer that waits for it
+TAKE_S = 30.0  # that a client may take nothing of an answer that waits for it
 
 
 class Connection(HttpToolsProtocol):
@@ -32,11 +32,11 @@ class Connection(HttpToolsProtocol):
         self._expect_request()
 
     def on_url(self, url: bytes) -> None:
-        if len(self.url) <= URL_BYTES_MAX:           # a longer one is refused behind its headers, so what follows is not kept
+        if len(self.url) <= URL_BYTES_MAX:  # a longer one is refused behind its headers, so what follows is not kept
             super().on_url(url)
 
     def on_headers_complete(self) -> None:
-        self.scope[FULL] = max(len(self.connections), len(self.tasks)) >= CONNECTIONS_MAX        # type: ignore[literal-required]
+        self.scope[FULL] = max(len(self.connections), len(self.tasks)) >= CONNECTIONS_MAX  # type: ignore[literal-required]
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -19,7 +19,7 @@ from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import JOB_ROWS_MAX, Question, history_of
 from liqshell.service.sources import Dataset, Library
 
-JOBS_MAX = 100                   # that wait or whose results are kept; the oldest results go first
+JOBS_MAX = 100  # that wait or whose results are kept; the oldest results go first
 WAITING_MAX = 8
 _log = logging.getLogger("liqshell.service")
 
@@ -55,9 +55,10 @@ class Jobs:
         job = Job(owner, len(question.rows), kind, self._folder / ident)
         with self._lock:
             if sum(one.state in ("waiting", "running") for one in self._jobs.values()) >= WAITING_MAX:
-                raise Problem("quota-exceeded", f"{WAITING_MAX} jobs are already "
-                                                "waiting", ((b"retry-after", b"60"),), **{"violated-policies": ["jobs"]})
-            for old in [name for name, one in self._jobs.items() if one.state in ("done", "failed")][:max(0, len(self._jobs) + 1 - JOBS_MAX)]:
+                raise Problem(
+                    "quota-exceeded", f"{WAITING_MAX} jobs are already waiting", ((b"retry-after", b"60"),), **{"violated-policies": ["jobs"]}
+                )
+            for old in [name for name, one in self._jobs.items() if one.state in ("done", "failed")][: max(0, len(self._jobs) + 1 - JOBS_MAX)]:
                 self._jobs.pop(old).path.unlink(missing_ok=True)
             self._jobs[ident] = job
         self._worker.submit(self._work, job, dataset, question)
@@ -71,7 +72,7 @@ class Jobs:
             job.done, job.state = job.rows, "done"
         except (LiqshellError, Problem, OSError) as why:
             job.why, job.state = without_paths(why), "failed"
-        except Exception:                # who asks for the job must not wait for ever
+        except Exception:  # who asks for the job must not wait for ever
             _log.exception("job for %s", job.owner)
             job.why, job.state = "an error of the server; its log has it", "failed"
         if job.state == "failed":
@@ -86,8 +87,15 @@ class Jobs:
     def state(self, ident: str, owner: str) -> dict[str, Any]:
         """What is said of it. Problem where there is none of this key."""
         job = self._of(ident, owner)
-        return {"id": ident, "state": job.state, "rows": job.rows, "rows_done": job.done, "type": job.kind,
-                **({"why": job.why} if job.why else {}), **({"result": f"/v1/jobs/{ident}?result=1"} if job.state == "done" else {})}
+        return {
+            "id": ident,
+            "state": job.state,
+            "rows": job.rows,
+            "rows_done": job.done,
+            "type": job.kind,
+            **({"why": job.why} if job.why else {}),
+            **({"result": f"/v1/jobs/{ident}?result=1"} if job.state == "done" else {}),
+        }
 
     def result(self, ident: str, owner: str) -> tuple[Path, str]:
         """(the file that holds it, its kind). Problem where it is not done."""

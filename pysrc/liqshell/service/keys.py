@@ -16,8 +16,12 @@ from liqshell.errors import ConfigError, DataError
 
 FILE = "keys.json"
 PREFIX = "lq_live_"
-SCOPES = {"features:read": "live values, also as streams", "history:read": "values of the past, and jobs", "signals:read": "signals of runs",
-          "runs:read": "the present state of a run: prices, positions, equity"}
+SCOPES = {
+    "features:read": "live values, also as streams",
+    "history:read": "values of the past, and jobs",
+    "signals:read": "signals of runs",
+    "runs:read": "the present state of a run: prices, positions, equity",
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Keyring:
         self._refresh()
         ident = token.removeprefix(PREFIX).partition("_")[0] if token.startswith(PREFIX) else ""
         key = self._keys.get(ident)
-        digest = _hash(token)                            # also for a key that is not there: the same time
+        digest = _hash(token)  # also for a key that is not there: the same time
         return key if secrets.compare_digest(digest, key.sha256 if key is not None else "0" * 64) else None
 
     def has(self, ident: str) -> bool:

@@ -18,17 +18,19 @@ from liqshell.service.problems import Problem
 from liqshell.service.sources import Dataset
 
 NAMES_MAX = 64
-ROWS_MAX = 100_000               # of one answer; more is a job
+ROWS_MAX = 100_000  # of one answer; more is a job
 JOB_ROWS_MAX = 10_000_000
 TEXT_MAX = 200
 TS_MAX = 1 << 62
-NS_MIN = 10 ** 18                # a number of 19 digits
+NS_MIN = 10**18  # a number of 19 digits
 DURATION = "^([1-9][0-9]{0,8}(ms|s)|[1-9][0-9]{0,6}m|[1-9][0-9]{0,5}h|[1-9][0-9]{0,3}d)$"
 # a name as docs/features.md has it, or of the published research system; which windows and times a feature takes is said by GET /v1/features
 _KEYS = [*ENTRIES, *(f"liquidations.{name}" for name in [*ALIASES, "liq_btc_lead"])]
-FEATURE = (rf"([A-Za-z0-9]{{1,40}}/)?({'|'.join(_KEYS).replace('.', '[.]')})(@[0-9.]{{1,9}}(ms|s|m|h|d|pct))?"
-           rf"(:({'|'.join(TRANSFORMS)})(\([a-z0-9=,]{{0,40}}\))?)?"
-           f"|({'|'.join(name.removeprefix('liquidations.') for name in _KEYS if name.startswith('liquidations.'))})(_[a-z0-9_]{{1,50}})?")
+FEATURE = (
+    rf"([A-Za-z0-9]{{1,40}}/)?({'|'.join(_KEYS).replace('.', '[.]')})(@[0-9.]{{1,9}}(ms|s|m|h|d|pct))?"
+    rf"(:({'|'.join(TRANSFORMS)})(\([a-z0-9=,]{{0,40}}\))?)?"
+    f"|({'|'.join(name.removeprefix('liquidations.') for name in _KEYS if name.startswith('liquidations.'))})(_[a-z0-9_]{{1,50}})?"
+)
 HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every", "start", "end", "label", "on_outside", "run"}
 
 
@@ -100,7 +102,7 @@ def _shown(dataset: Dataset) -> list[str]:
 
 def time_of(value: Any, where: str) -> int:
     """ISO text or a number since 1970 -> ns."""
-    if isinstance(value, float) and value.is_integer():        # JSON has one kind of number
+    if isinstance(value, float) and value.is_integer():  # JSON has one kind of number
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Problem("bad-time", f"{where}: expected ISO text (UTC), or a number of seconds, ms, us or ns since 1970", name=where)
@@ -131,8 +133,7 @@ def history_of(dataset: Dataset, body: Any, rows_max: int = ROWS_MAX) -> Questio
         raise Problem("bad-value", 'on_outside: expected "null" or "error"', name="on_outside")
     outside = rows[(rows[:, 0] < dataset.data.start) | (rows[:, 0] > until), 0]
     if len(outside) and body.get("on_outside") == "error":
-        raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=int(outside[0]), start=dataset.data.start,
-                      end=until)
+        raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=int(outside[0]), start=dataset.data.start, end=until)
     return Question(tuple(dict.fromkeys(asked.values())), asked, rows, until, _label(body.get("label")))
 
 
@@ -166,14 +167,17 @@ def _times(dataset: Dataset, body: dict[str, Any], until: int, rows_max: int) ->
     first = time_of(body["start"], "start") if "start" in body else dataset.data.start
     last = time_of(body["end"], "end") if "end" in body else until
     if (last - first) // step >= rows_max:
-        raise Problem("too-many-rows", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
-                      hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
+        raise Problem(
+            "too-many-rows",
+            f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
+            hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs",
+        )
     return _of_one(np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64), n)
 
 
 def _times_of(given: list[Any]) -> NDArray[np.int64]:
     """Each as time_of has it; of ns, which is what programs send, all at once."""
-    if set(map(type, given)) == {int} and NS_MIN <= min(given) and max(given) < TS_MAX:
+    if set(map(type, given)) == {int} and min(given) >= NS_MIN and max(given) < TS_MAX:
         return np.array(given, np.int64)
     return np.array([time_of(ts, f"at[{k}]") for k, ts in enumerate(given)], np.int64)
 
@@ -187,8 +191,9 @@ def _of_one(times: NDArray[np.int64], instrument: int) -> NDArray[np.int64]:
 def step_of(value: Any, where: str) -> int:
     """A time such as 1m -> ns."""
     if not isinstance(value, str) or not re.fullmatch(DURATION, value):
-        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h, without zeros before it, of less than 110 years",
-                      name=where)
+        raise Problem(
+            "bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h, without zeros before it, of less than 110 years", name=where
+        )
     return nanoseconds(value)
 
 

@@ -28,6 +28,8 @@ class Bucket:
         good = self.left >= wanted
         self.left -= wanted if good else 0
         wait = math.ceil((wanted - self.left) / rate) if not good else math.ceil((self.amount - self.left) / rate)
-        headers = [(b"ratelimit-policy", f'"{self.name}";q={self.amount};w={WINDOW_S}'.encode()),
-                   (b"ratelimit", f'"{self.name}";r={int(self.left)};t={wait}'.encode())]
+        headers = [
+            (b"ratelimit-policy", f'"{self.name}";q={self.amount};w={WINDOW_S}'.encode()),
+            (b"ratelimit", f'"{self.name}";r={int(self.left)};t={wait}'.encode()),
+        ]
         return good, headers if good else [*headers, (b"retry-after", str(wait).encode())]

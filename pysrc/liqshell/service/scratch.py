@@ -11,14 +11,14 @@ from pathlib import Path
 from liqshell import private
 
 PREFIX = "scratch-"
-EARLIER = ("events", "jobs-*")          # what servers of earlier versions left
+EARLIER = ("events", "jobs-*")  # what servers of earlier versions left
 
 
 class Scratch:
     """A folder of its own for each server of a state folder, locked for as long as the process lives; a start removes those that nobody holds."""
 
     def __init__(self, state: Path):
-        with _Held(private.folder(state)):              # nobody else looks between the making of a folder and its lock
+        with _Held(private.folder(state)):  # nobody else looks between the making of a folder and its lock
             for old in state.glob(PREFIX + "*"):
                 _remove_dead(old)
             for pattern in EARLIER:
@@ -57,5 +57,5 @@ def _remove_dead(folder: Path) -> None:
     try:
         with _Held(folder, wait=False):
             shutil.rmtree(folder, ignore_errors=True)
-    except OSError:                                     # of a live server, or gone meanwhile
+    except OSError:  # of a live server, or gone meanwhile
         return

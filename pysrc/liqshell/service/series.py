@@ -19,11 +19,11 @@ from liqshell.service.ledger import NEVER, STEP_NS
 from liqshell.service.problems import Problem
 from liqshell.service.sources import Dataset
 
-STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
-HELD_BYTES = 32 << 20            # of states that stay in memory
-SERIES_MAX = 16                  # lists of names of one data set that stay in memory
+STATE_BYTES = 4 << 20  # a larger state is kept less often: as many bytes a quarter of an hour in all
+HELD_BYTES = 32 << 20  # of states that stay in memory
+SERIES_MAX = 16  # lists of names of one data set that stay in memory
 WALKS = min(cores(), 4)
-ROWS_OF_A_WALK = 64              # a question of fewer rows a walk is answered by fewer walks
+ROWS_OF_A_WALK = 64  # a question of fewer rows a walk is answered by fewer walks
 
 
 class Series:
@@ -39,12 +39,17 @@ class Series:
         self._key = key_of(dataset.name, self.names, dataset.data.instruments)
         self._times = saved.times(self._key, dataset.prefix_at, " ".join(self.names))
         self._step = STEP_NS
-        self._states: dict[int, bytes] = {}              # the ones that were used last
+        self._states: dict[int, bytes] = {}  # the ones that were used last
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
-        self._keeping = threading.Lock()                 # of the kept states
+        self._keeping = threading.Lock()  # of the kept states
 
-    def rows(self, wanted: Sequence[tuple[int, int]] | NDArray[np.int64], names: Sequence[str] = (), notify: Callable[[int], None] | None = None,
-             until: int = NEVER) -> NDArray[np.float64]:
+    def rows(
+        self,
+        wanted: Sequence[tuple[int, int]] | NDArray[np.int64],
+        names: Sequence[str] = (),
+        notify: Callable[[int], None] | None = None,
+        until: int = NEVER,
+    ) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
         then, outside the data, and after `until`. notify: called with how many are done. Several walks at a time answer a long question of kept
         states."""
@@ -58,7 +63,7 @@ class Series:
             while first < end:
                 self.check()
                 last = min(first + int(ts[first:end].searchsorted((ts[first] // self._step + 1) * self._step)), end)
-                if ts[first] != self._walks[k].at:           # no state is kept between two of these rows
+                if ts[first] != self._walks[k].at:  # no state is kept between two of these rows
                     self._walks[k] = self._seek(self._walks[k], int(ts[first]))
                 out[first:last] = self._walks[k].rows(ts[first:last], instruments[first:last], names)
                 if notify is not None:
@@ -69,7 +74,7 @@ class Series:
             each = max(ROWS_OF_A_WALK, -(-(high - low) // WALKS))
             parts = [(k, first, min(first + each, high)) for k, first in enumerate(range(low, high, each))]
             if any((at := int(ts[first])) - self._latest(at) > self._step for _, first, _ in parts[1:]):
-                parts = [(0, low, high)]                     # no state is kept there yet: one walk passes all of it
+                parts = [(0, low, high)]  # no state is kept there yet: one walk passes all of it
             while len(self._walks) < len(parts):
                 self._walks.append(Walk(self._asked, self.dataset.data))
             in_threads(read, parts, WALKS)
@@ -113,7 +118,7 @@ class Series:
             if walk.to(at):
                 self._keep(walk, at)
                 at = (at // self._step + 1) * self._step
-            else:                                        # nothing happened: on to the quarter of the next event
+            else:  # nothing happened: on to the quarter of the next event
                 at = max(_next_event(walk, ts) // self._step + 1, at // self._step + 1) * self._step
 
     def _restore(self, walk: Walk, ts: int, after: int) -> bool:
@@ -122,7 +127,7 @@ class Series:
             with self._keeping:
                 state = self._states.pop(at, None) or self._saved.read(self._key, at)
                 if state is None:
-                    self._times = [one for one in self._times if one != at]        # damaged: it is made again on the way
+                    self._times = [one for one in self._times if one != at]  # damaged: it is made again on the way
                     continue
                 self._states[at] = state
                 while len(self._states) * len(state) > HELD_BYTES:
@@ -139,7 +144,7 @@ class Series:
             self._step = STEP_NS * max(1, -(-len(state) // STATE_BYTES))
             self._saved.write(self._key, at, self.dataset.prefix_at(at), state)
             place_of = bisect_left(self._times, at)
-            if self._times[place_of:place_of + 1] != [at]:                         # the newest values are walked beside a question
+            if self._times[place_of : place_of + 1] != [at]:  # the newest values are walked beside a question
                 self._times.insert(place_of, at)
 
 
@@ -164,7 +169,7 @@ def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Ser
     with dataset.lock:
         for key, found in reversed(list(dataset.series.items())):
             if wanted <= set(found.column):
-                dataset.series[key] = dataset.series.pop(key)       # used last
+                dataset.series[key] = dataset.series.pop(key)  # used last
                 return found
         more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
         try:

@@ -22,7 +22,7 @@ from liqshell.service.web import LOCAL, Site
 from liqshell.transport import is_loopback
 
 LIVE_A_MINUTE, HISTORY_A_MINUTE = 600, 60
-NICE = 10                       # of its process: on a machine with few processors a run that trades comes first
+NICE = 10  # of its process: on a machine with few processors a run that trades comes first
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def serve(path: Path, state: Path, options: Options) -> None:
     uvicorn()
     with contextlib.suppress(OSError):
         os.nice(NICE)
-    signal.signal(signal.SIGTERM, _end)          # the server hands it on when it has stopped: what it wrote for itself goes, as after SIGINT
+    signal.signal(signal.SIGTERM, _end)  # the server hands it on when it has stopped: what it wrote for itself goes, as after SIGINT
     library = Library(path, state)
     try:
         server = server_of(library, state, options)
@@ -112,8 +112,11 @@ def listening(options: Options) -> list[socket.socket]:
     except OSError as why:
         for one in out:
             one.close()
-        raise ConfigError(f"{options.host}:{options.port}", f"cannot listen there: {why.strerror or why}",
-                          "--bind with an address of this machine, and --port with a free port; 0 = any") from None
+        raise ConfigError(
+            f"{options.host}:{options.port}",
+            f"cannot listen there: {why.strerror or why}",
+            "--bind with an address of this machine, and --port with a free port; 0 = any",
+        ) from None
     return out
 
 

@@ -165,7 +165,7 @@ class RunSource:
                 raise self._failed
             try:
                 self._refresh()
-            except DataError as why:             # not what comes behind it either: something would be missing in between
+            except DataError as why:  # not what comes behind it either: something would be missing in between
                 self._failed = why
                 raise
 
@@ -240,7 +240,7 @@ class Library:
     """What is served: one store, or runs by name. The newest run stands for all where a request names none."""
 
     def __init__(self, path: Path, state: Path):
-        path = path.resolve()                # a folder that is called "." has a name, too
+        path = path.resolve()  # a folder that is called "." has a name, too
         self.path, self.state = path, state
         self.saved = Checkpoints(state)
         self._sources: dict[str, StoreSource | RunSource] = {}
@@ -256,8 +256,11 @@ class Library:
         """Folders with a recording of a run, the oldest first."""
         if self.is_store:
             return {}
-        found = [(started, folder) for folder in (self.path, *self.path.iterdir()) if (folder / journal.MANIFEST).is_file()
-                 and (folder / journal.FRAMES).is_dir() and (started := _started(folder)) >= 0]
+        found = [
+            (started, folder)
+            for folder in (self.path, *self.path.iterdir())
+            if (folder / journal.MANIFEST).is_file() and (folder / journal.FRAMES).is_dir() and (started := _started(folder)) >= 0
+        ]
         return {folder.name: folder for _, folder in sorted(found)}
 
     def get(self, name: str = "") -> Dataset:
@@ -271,9 +274,7 @@ class Library:
             self._sources[name].refresh()
         else:
             self._sources[name] = (
-                StoreSource(self.path, self.saved)
-                if self.is_store
-                else RunSource(runs[name], self.scratch.folder, journal.load_manifest(runs[name]))
+                StoreSource(self.path, self.saved) if self.is_store else RunSource(runs[name], self.scratch.folder, journal.load_manifest(runs[name]))
             )
         found = self._sources[name].dataset
         if found is None:
@@ -293,12 +294,12 @@ class Library:
         first: DataError | OSError | None = None
         for name, source in list(self._sources.items()):
             if isinstance(source, RunSource) and source.started != (_started(runs[name]) if name in runs else -1):
-                del self._sources[name]                  # deleted, or another run of its name: opened anew when it is asked for
+                del self._sources[name]  # deleted, or another run of its name: opened anew when it is asked for
                 source.close()
                 continue
             try:
                 source.refresh()
-            except (DataError, OSError) as why:          # the others are followed
+            except (DataError, OSError) as why:  # the others are followed
                 first = first or why
         if first is not None:
             raise first

@@ -27,8 +27,17 @@ def process(view: View) -> dict[str, Any]:
 def answer(run: str, view: View, one: int = -1) -> bytes:
     """The answer of GET /v1/view. one: place of the contract that alone is wanted, -1 = all."""
     places = range(len(view.rows)) if one < 0 else [one]
-    return orjson.dumps({"run": run, "as_of": iso(view.ts), "as_of_ns": view.ts, "process": process(view), "about": _about(view),
-                         "contracts": [_contract(view, n) for n in places], "status": view.status})
+    return orjson.dumps(
+        {
+            "run": run,
+            "as_of": iso(view.ts),
+            "as_of_ns": view.ts,
+            "process": process(view),
+            "about": _about(view),
+            "contracts": [_contract(view, n) for n in places],
+            "status": view.status,
+        }
+    )
 
 
 def _about(view: View) -> dict[str, Any]:

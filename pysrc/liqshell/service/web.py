@@ -32,8 +32,8 @@ BODY_BYTES_MAX = 16 << 20
 JSON, PROBLEM = "application/json", "application/problem+json"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BUCKETS_MAX = 10_000
-FULL = "liqcore.full"            # in the scope of a request: there are too many connections for it
-DROPPED_BYTES_MAX = 256 << 20    # of a body that is too long: then the connection ends
+FULL = "liqcore.full"  # in the scope of a request: there are too many connections for it
+DROPPED_BYTES_MAX = 256 << 20  # of a body that is too long: then the connection ends
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
 _log = logging.getLogger("liqshell.service")
@@ -78,7 +78,7 @@ class Request(NamedTuple):
         body = await self.body()
         try:
             found = orjson.loads(body)
-            _KEYS.decode(body.decode())                  # orjson takes the last of two
+            _KEYS.decode(body.decode())  # orjson takes the last of two
         except orjson.JSONDecodeError as why:
             raise Problem("bad-request", f"the body is not JSON: {str(why)[:120]}") from None
         except RecursionError:
@@ -147,7 +147,7 @@ class Site:
             response = _problem(why, path, ident)
         except ConfigError as why:
             response = _problem(Problem("bad-value", str(why).replace(str(why.where) + ": ", "", 1)), path, ident)
-        except (LiqshellError, OSError) as why:          # of the files that are served, or of the keys: who asks has done nothing wrong
+        except (LiqshellError, OSError) as why:  # of the files that are served, or of the keys: who asks has done nothing wrong
             _log.warning("request %s %s %s: %s", ident, scope["method"], path, why)
             response = _problem(Problem("not-ready", without_paths(why)), path, ident)
         except Exception:
@@ -295,7 +295,7 @@ async def _send(response: Response, more: Headers, bodiless: bool, receive: Rece
     headers = [(b"content-type", response.kind.encode()), *response.headers, *more]
     if isinstance(response.body, bytes):
         headers.append((b"content-length", str(len(response.body)).encode()))
-        if response.status == 304:                       # a length would be that of the answer that is not sent
+        if response.status == 304:  # a length would be that of the answer that is not sent
             headers = headers[1:-1]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
@@ -305,7 +305,7 @@ async def _send(response: Response, more: Headers, bodiless: bool, receive: Rece
     try:
         if not bodiless:
             async for piece in pieces:
-                if gone.done():                          # what is sent to nobody is dropped without an error: the stream would never end
+                if gone.done():  # what is sent to nobody is dropped without an error: the stream would never end
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -21,8 +21,27 @@ from typing import Any
 from liqshell import private
 from liqshell.errors import DataError
 from liqshell.input_file import content, opened
-from liqshell.state.switch import (CONTROL, KILL_FILE, MAGIC, PAGES, SIZE, SPANS, TWIN, UNKNOWN, VERSION, Found, Kill, Page, alone, checksum,
-                                   fault, kill_of, look, sealed, kill_of_page)
+from liqshell.state.switch import (
+    CONTROL,
+    KILL_FILE,
+    MAGIC,
+    PAGES,
+    SIZE,
+    SPANS,
+    TWIN,
+    UNKNOWN,
+    VERSION,
+    Found,
+    Kill,
+    Page,
+    alone,
+    checksum,
+    fault,
+    kill_of,
+    kill_of_page,
+    look,
+    sealed,
+)
 
 __all__ = ["CONTROL", "KILL_FILE", "Control", "Kill", "Life", "boot_id", "process_start"]
 _log = logging.getLogger("liqshell.state")
@@ -31,8 +50,8 @@ _log = logging.getLogger("liqshell.state")
 class Life(IntEnum):
     """What the live process says of itself."""
 
-    NONE = 0                        # never started, or said goodbye
-    STARTING = 1                    # before the first heartbeat counts: reconciling may take a while
+    NONE = 0  # never started, or said goodbye
+    STARTING = 1  # before the first heartbeat counts: reconciling may take a while
     RUNNING = 2
 
 
@@ -47,13 +66,13 @@ class Control:
     def __init__(self, folder: str | Path):
         self.path = Path(folder) / CONTROL
         self.damaged: tuple[str, ...] = ()
-        self.repairs = 0                                        # since it was opened
+        self.repairs = 0  # since it was opened
         self.note: Callable[[str, str, str, int], str] = self._note
         self._maps: dict[str, mmap.mmap] = {}
         self._pages: dict[str, Page] = {}
-        self._old: list[tuple[mmap.mmap, Page]] = []            # mapped before a repair: the last hop may still read there
+        self._old: list[tuple[mmap.mmap, Page]] = []  # mapped before a repair: the last hop may still read there
         self._files: dict[str, tuple[int, int]] = {}
-        self._known = b""                                       # the page as it was last whole
+        self._known = b""  # the page as it was last whole
         try:
             private.folder(self.path.parent)
             with alone(self.path.parent):
@@ -110,11 +129,10 @@ class Control:
         """Allow trading again: every part of the switch says so afterwards. The caller has asked a person. DataError, and nothing is lifted, where
         the store cannot be written."""
         if why := self.note("lift", "", by, time.time_ns()):
-            raise DataError(str(self.path.parent), f"the lift cannot be recorded in the store: {why}", "a writable store",
-                            "Nothing was lifted")
+            raise DataError(str(self.path.parent), f"the lift cannot be recorded in the store: {why}", "a writable store", "Nothing was lifted")
         with alone(self.path.parent):
             self._seal(level=int(Kill.NO), killed_at_ns=0, reason=b"", by=b"")
-            self.kill_file.unlink(missing_ok=True)          # before the words, or who looks meanwhile would set them again
+            self.kill_file.unlink(missing_ok=True)  # before the words, or who looks meanwhile would set them again
             for page in self._pages.values():
                 page.kill = Kill.NO
             self.flush()
@@ -146,7 +164,7 @@ class Control:
         else:
             was_at = self.address
             with alone(self.path.parent):
-                if not self._whole(1):              # it is not somebody who writes
+                if not self._whole(1):  # it is not somebody who writes
                     self._restore(look(self.path.parent, self._known), self._known)
                     self.repairs += bool(self.damaged) or self.address != was_at
         return was == Kill.NO and self._page.kill != Kill.NO
@@ -166,11 +184,15 @@ class Control:
                     return False
                 raws[name] = bytes(one)
             level = [page.level for page in self._pages.values()]
-            if (len(raws) == len(PAGES) and not any(map(fault, raws.values())) and len({sealed(raw) for raw in raws.values()}) == 1
-                    and level == [page.kill for page in self._pages.values()]):
+            if (
+                len(raws) == len(PAGES)
+                and not any(map(fault, raws.values()))
+                and len({sealed(raw) for raw in raws.values()}) == 1
+                and level == [page.kill for page in self._pages.values()]
+            ):
                 self._known = raws[CONTROL]
                 return True
-            time.sleep(0.001)                   # somebody writes it now
+            time.sleep(0.001)  # somebody writes it now
         return False
 
     def _restore(self, found: Found, own: bytes = b"") -> None:
@@ -178,8 +200,12 @@ class Control:
         if found.newer:
             raise DataError(str(self.path), "of a later version", f"version {VERSION}", "Use the version of liqcore that wrote it")
         if found.damaged:
-            _log.error("%s: parts of the kill switch are damaged: %s; %s", self.path.parent, "; ".join(found.damaged),
-                       f"the most cautious part applies: {found.claim.kill.name}")
+            _log.error(
+                "%s: parts of the kill switch are damaged: %s; %s",
+                self.path.parent,
+                "; ".join(found.damaged),
+                f"the most cautious part applies: {found.claim.kill.name}",
+            )
         self.damaged = found.damaged
         base = own or max((raw for raw in found.pages.values()), key=lambda raw: kill_of_page(Page.from_buffer_copy(raw)), default=bytes(SIZE))
         page = Page.from_buffer_copy(base)
@@ -292,8 +318,14 @@ class Control:
         page.entries = page.watchdog = page.rescued_at_ns = page.watchdog_at_ns = 0
         self.beat()
         with alone(self.path.parent):
-            self._seal(life=Life.STARTING, pid=os.getpid(), pid_started=process_start(os.getpid()), boot=_clip(boot_id(), 63),
-                       prefix=_clip(prefix, 31), patience=patience)
+            self._seal(
+                life=Life.STARTING,
+                pid=os.getpid(),
+                pid_started=process_start(os.getpid()),
+                boot=_clip(boot_id(), 63),
+                prefix=_clip(prefix, 31),
+                patience=patience,
+            )
 
     def beat(self) -> None:
         """I am alive and serve my timers: called by the event loop itself, at least five times a second."""
@@ -354,10 +386,19 @@ class Control:
 
     def as_dict(self) -> dict[str, Any]:
         """For people and reports."""
-        return {"kill": self.kill.name, "reason": self.reason, "by": self.by, "killed_at_ns": self.killed_at_ns, "watchdog": self.watchdog,
-                "life": self.life.name, "pid": self.pid, "prefix": self.prefix, "entries": self.entries,
-                "heartbeat_age_s": round((time.monotonic_ns() - self.heartbeat_ns) / 1e9, 3) if self.life else None,
-                "rescued_at_ns": self.rescued_at_ns}
+        return {
+            "kill": self.kill.name,
+            "reason": self.reason,
+            "by": self.by,
+            "killed_at_ns": self.killed_at_ns,
+            "watchdog": self.watchdog,
+            "life": self.life.name,
+            "pid": self.pid,
+            "prefix": self.prefix,
+            "entries": self.entries,
+            "heartbeat_age_s": round((time.monotonic_ns() - self.heartbeat_ns) / 1e9, 3) if self.life else None,
+            "rescued_at_ns": self.rescued_at_ns,
+        }
 
     def flush(self) -> None:
         """To the disk: a kill outlives a power cut."""

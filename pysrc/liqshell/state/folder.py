@@ -16,7 +16,6 @@ from liqshell.state.sheet import SHEET, state_folder
 from liqshell.state.store import STORE, fault_of, halt_reason, set_aside
 from liqshell.state.switch import PAGES, Found, Kill, alone, look
 
-
 # how the files begin that a live run opens; the file KILL kills, whatever it is
 FILES = (IMAGE, STORE, LOCK, *PAGES, SHEET, "rescue.", "contracts.json", "watchdog.log")
 
@@ -24,7 +23,7 @@ FILES = (IMAGE, STORE, LOCK, *PAGES, SHEET, "rescue.", "contracts.json", "watchd
 def odd_file(folder: Path) -> DataError | None:
     """A FIFO, a device, a socket or a folder in the place of a file of a state folder: a start refuses it before it opens any."""
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(FILES) and (what := odd_there(path)):       # (SQLite takes its side files away while they are looked at)
+        if path.name.startswith(FILES) and (what := odd_there(path)):  # (SQLite takes its side files away while they are looked at)
             return DataError(str(path), what, "", "Look at the account at the venue, then move it out of the folder")
     return None
 
@@ -81,9 +80,14 @@ def read_state(config: Config, deep: bool = True) -> StateFolder:
             if found["damaged"]:
                 fault = f"{folder / IMAGE}: damaged: {', '.join(found['damaged'])}"
             believed = {trade["symbol"]: float(trade["net"]) for trade in found["trades"] if float(trade["net"])}
-            entering = frozenset(trade["symbol"] for trade in found["trades"] if any(
-                order["role"] == "entry" and (order["status"] in ("sent", "live") or float(order["executed"]) > float(order["filled"]))
-                for order in trade["orders"]))
+            entering = frozenset(
+                trade["symbol"]
+                for trade in found["trades"]
+                if any(
+                    order["role"] == "entry" and (order["status"] in ("sent", "live") or float(order["executed"]) > float(order["filled"]))
+                    for order in trade["orders"]
+                )
+            )
             trades = tuple(Trade(one["symbol"], one["index"], one["tick"], one["lot"]) for one in found["trades"] if one["state"] != "flat")
             halted = found["halted"].name if found["halted"] else ""
             reason = halt_reason(folder / STORE) if halted else ""
@@ -97,8 +101,9 @@ def read_state(config: Config, deep: bool = True) -> StateFolder:
     if odd is not None:
         fault = str(odd)
     running = holder(folder) if is_locked(folder) else ""
-    return StateFolder(str(folder), name, True, believed, _killed(switch), running, halted, fault, switch.damaged, entering, run,
-                       (folder / IMAGE).exists(), trades)
+    return StateFolder(
+        str(folder), name, True, believed, _killed(switch), running, halted, fault, switch.damaged, entering, run, (folder / IMAGE).exists(), trades
+    )
 
 
 def _killed(found: Found) -> str:

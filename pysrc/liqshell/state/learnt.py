@@ -31,10 +31,10 @@ from liqshell.input_file import content
 NAME = b"liqcore-learnt-1\n"
 # Engine.snapshot() in parts: identity, clock, sequence of the audit, market, slots, side checks, account, risk, features, answers, detectors
 CLOCK, SLOTS, ACCOUNT, RISK, ANSWERS, DETECTORS = 1, 4, 6, 7, 9, 10
-OWN = (0, 2, SLOTS, ACCOUNT, RISK)         # of the engine that goes on
-NOW_BYTES = 8                              # the clock's first field; what it counts belongs to each engine
-INSTRUMENT = ("venue", "symbol", "tick_size", "lot_size", "multiplier", "completeness")      # what is learnt is counted in these
-Venues = Mapping[str, tuple[int, bytes]]   # by venue: receipt of the last frame with events (ns, 0 = none), and the ticker values carried on
+OWN = (0, 2, SLOTS, ACCOUNT, RISK)  # of the engine that goes on
+NOW_BYTES = 8  # the clock's first field; what it counts belongs to each engine
+INSTRUMENT = ("venue", "symbol", "tick_size", "lot_size", "multiplier", "completeness")  # what is learnt is counted in these
+Venues = Mapping[str, tuple[int, bytes]]  # by venue: receipt of the last frame with events (ns, 0 = none), and the ticker values carried on
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,18 @@ class Learnt:
         out = []
         for k, stated in enumerate(identity["detectors"]):
             for n, contract in enumerate(contracts if stated["kind"] == "cascade" else ()):
-                part = parts[DETECTORS + 2 + k * len(contracts) + n]        # behind what the bank itself keeps
+                part = parts[DETECTORS + 2 + k * len(contracts) + n]  # behind what the bank itself keeps
                 values = lc.RollingQuantile(stated["quantile"], stated["window_events"])
-                values.restore(unpack(part[:part.index(b"\n") + 1], part, "cascade")[1])
-                out.append({"contract": contract, "detector": stated["name"], "seen": min(values.count, stated["warmup"]), "wanted": stated["warmup"],
-                            "known_ns": self.head.get("known_ns", {}).get(contract, {}).get(stated["name"])})
+                values.restore(unpack(part[: part.index(b"\n") + 1], part, "cascade")[1])
+                out.append(
+                    {
+                        "contract": contract,
+                        "detector": stated["name"],
+                        "seen": min(values.count, stated["warmup"]),
+                        "wanted": stated["warmup"],
+                        "known_ns": self.head.get("known_ns", {}).get(contract, {}).get(stated["name"]),
+                    }
+                )
         return out
 
     def fit(self, policies: Any, engine: lc.Engine, where: str = "learnt state") -> None:
@@ -87,8 +94,12 @@ class Learnt:
             raise _damaged(where, str(why)) from None
         found = _difference(_compared(theirs, self.head["policies"]), _compared(ours, policies))
         if found:
-            raise DataError(where, f"its configuration differs from that of this run: {found}", "the configuration of this run",
-                            "The run learns from recordings of earlier runs, or begins cold")
+            raise DataError(
+                where,
+                f"its configuration differs from that of this run: {found}",
+                "the configuration of this run",
+                "The run learns from recordings of earlier runs, or begins cold",
+            )
 
     def apply(self, engine: lc.Engine, where: str = "learnt state") -> None:
         """Into an engine of the same configuration that has seen nothing; DataError, and nothing changed, where it is of another one or damaged."""
@@ -120,15 +131,20 @@ def decode(raw: bytes, where: str) -> Learnt:
     """DataError unless it is what encode() gave, of this version of liqcore."""
     try:
         head, venues, engine = unpack(NAME, raw, "learnt")
-        found = Learnt(json.loads(head), zlib.decompress(engine), {name: (int(last), bytes.fromhex(text))
-                                                                   for name, (last, text) in json.loads(venues).items()})
+        found = Learnt(
+            json.loads(head), zlib.decompress(engine), {name: (int(last), bytes.fromhex(text)) for name, (last, text) in json.loads(venues).items()}
+        )
         unpack(SNAPSHOT_NAME, found.engine, "engine")
         stated = found.head["abi"], int(found.head["since_ns"]), found.until_ns, found.head["policies"], found.head["run"]
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as why:
         raise _damaged(where, str(why)) from None
     if not reads_abi(stated[0]):
-        raise DataError(where, f"of another version of liqcore (struct version {stated[0]!r})", f"struct version {lc.abi_version()}",
-                        "The run learns from recordings of earlier runs, or begins cold")
+        raise DataError(
+            where,
+            f"of another version of liqcore (struct version {stated[0]!r})",
+            f"struct version {lc.abi_version()}",
+            "The run learns from recordings of earlier runs, or begins cold",
+        )
     return found
 
 
@@ -146,7 +162,7 @@ def load(path: Path) -> Learnt | None:
 def save(path: Path, raw: bytes) -> None:
     """Whole or not at all, and on the disk. OSError where it cannot be written."""
     private.folder(path.parent)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")       # two runs of one name may write it at once: the later one stays
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")  # two runs of one name may write it at once: the later one stays
     with private.opened(draft, "wb") as out:
         out.write(raw)
         out.flush()
@@ -160,8 +176,12 @@ def learnt_file(out: str | Path, name: str) -> Path:
 
 
 def _damaged(where: str, why: str) -> DataError:
-    return DataError(where, f"incomplete, or of another version of liqcore: {why}", "the file of a run of this version",
-                     "The run learns from recordings of earlier runs, or begins cold")
+    return DataError(
+        where,
+        f"incomplete, or of another version of liqcore: {why}",
+        "the file of a run of this version",
+        "The run learns from recordings of earlier runs, or begins cold",
+    )
 
 
 def _compared(identity: Mapping[str, Any], policies: Any) -> dict[str, Any]:
@@ -170,8 +190,14 @@ def _compared(identity: Mapping[str, Any], policies: Any) -> dict[str, Any]:
     detectors = {one["name"]: one for one in identity["detectors"]}
     rest = {key: value for key, value in identity.items() if key not in ("patience", "instruments", "detectors")}
     # the names in order first: what a detector is called is its place
-    return {"contracts": list(instruments), "detectors": list(detectors), "instrument": instruments, "detector": detectors, **rest,
-            "policies": policies}
+    return {
+        "contracts": list(instruments),
+        "detectors": list(detectors),
+        "instrument": instruments,
+        "detector": detectors,
+        **rest,
+        "policies": policies,
+    }
 
 
 def _difference(theirs: Any, ours: Any, path: str = "") -> str:

@@ -12,7 +12,7 @@ from liqshell.errors import ConfigError
 from liqshell.input_file import content, opened
 
 LOCK = "lock"
-_PROBES_S = 0.2                     # somebody who only looks holds the lock for microseconds
+_PROBES_S = 0.2  # somebody who only looks holds the lock for microseconds
 
 
 class Lock:
@@ -37,8 +37,12 @@ class Lock:
                 if time.monotonic() > until:
                     held_by = holder(folder)
                     os.close(self._fd)
-                    raise ConfigError(str(self.path), f"another live process uses this state folder ({held_by})", "one process per folder",
-                                      "Stop that one first (Ctrl-C or SIGTERM), or choose another [run] name") from None
+                    raise ConfigError(
+                        str(self.path),
+                        f"another live process uses this state folder ({held_by})",
+                        "one process per folder",
+                        "Stop that one first (Ctrl-C or SIGTERM), or choose another [run] name",
+                    ) from None
                 time.sleep(0.01)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"pid {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC\n".encode(), 0)

@@ -4,7 +4,7 @@ import re
 import zlib
 
 NAME_CHARS_MAX, HASH_CHARS = 10, 4
-TIME_CHARS = 8                      # base 36, milliseconds: enough until 2059
+TIME_CHARS = 8  # base 36, milliseconds: enough until 2059
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -14,7 +14,7 @@ def short_name(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name) or "run"
     if len(plain) <= NAME_CHARS_MAX:
         return plain
-    return plain[:NAME_CHARS_MAX - HASH_CHARS] + _base36(zlib.crc32(name.encode(errors="replace")), HASH_CHARS)
+    return plain[: NAME_CHARS_MAX - HASH_CHARS] + _base36(zlib.crc32(name.encode(errors="replace")), HASH_CHARS)
 
 
 def make_prefix(name: str, created_ns: int) -> str:
@@ -35,4 +35,4 @@ def _base36(number: int, chars: int) -> str:
 def is_ours(prefix: str, name: str) -> bool:
     """Whether a prefix was made for this name, by this state folder or by one that was lost."""
     ours = short_name(name)
-    return len(prefix) == len(ours) + TIME_CHARS and prefix.startswith(ours) and all(c in _DIGITS for c in prefix[len(ours):])
+    return len(prefix) == len(ours) + TIME_CHARS and prefix.startswith(ours) and all(c in _DIGITS for c in prefix[len(ours) :])

@@ -59,8 +59,13 @@ class Sheet:
                 raise ValueError("not its fields")
             return cls(**found)
         except OSError as why:
-            raise DataError(str(path), f"cannot be read: {why.strerror}", "a file that a live run writes into its state folder",
-                            "Give the configuration file instead") from None
+            raise DataError(
+                str(path),
+                f"cannot be read: {why.strerror}",
+                "a file that a live run writes into its state folder",
+                "Give the configuration file instead",
+            ) from None
         except (ValueError, KeyError, TypeError) as why:
-            raise DataError(str(path), f"not a rescue sheet: {why}", "a file that a live run writes into its state folder",
-                            "Give the configuration file instead") from None
+            raise DataError(
+                str(path), f"not a rescue sheet: {why}", "a file that a live run writes into its state folder", "Give the configuration file instead"
+            ) from None

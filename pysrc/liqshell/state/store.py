@@ -26,10 +26,10 @@ from liqshell.log import redact
 
 STORE = "store.sqlite"
 VERSION = 1
-ROOM_MIN = 500 * 2**20          # bytes free; below, entries are off
-QUEUE_MAX = 65_536              # rows waiting; more is an alarm, and what is dropped is counted
-ROWS_MAX = 2_000_000            # of a table; older ones go at the next start
-BUSY_S = 5.0                     # that long another process may hold the file
+ROOM_MIN = 500 * 2**20  # bytes free; below, entries are off
+QUEUE_MAX = 65_536  # rows waiting; more is an alarm, and what is dropped is counted
+ROWS_MAX = 2_000_000  # of a table; older ones go at the next start
+BUSY_S = 5.0  # that long another process may hold the file
 _BATCH = 2_000
 _RETRY_S = 0.5
 _log = logging.getLogger("liqshell.state")
@@ -40,9 +40,9 @@ _LOOK = "Look at the account at the venue, then move the file out of the folder;
 TABLES: Mapping[str, str] = {
     "runs": "prefix TEXT, started_ns INTEGER, ended_ns INTEGER, version TEXT, config TEXT, config_hash TEXT, environment TEXT, ended TEXT",
     "orders": "ts_ns INTEGER, prefix TEXT, id INTEGER, symbol TEXT, action TEXT, type TEXT, side INTEGER, price TEXT, qty TEXT, stop TEXT, "
-              "flags INTEGER, fate TEXT, reason TEXT",
+    "flags INTEGER, fate TEXT, reason TEXT",
     "executions": "id TEXT UNIQUE, ts_ms INTEGER, prefix TEXT, order_id INTEGER, venue_order TEXT, symbol TEXT, side INTEGER, price TEXT, qty TEXT, "
-                  "fee TEXT, maker INTEGER, kind TEXT, code INTEGER",
+    "fee TEXT, maker INTEGER, kind TEXT, code INTEGER",
     "notices": "ts_ns INTEGER, prefix TEXT, level INTEGER, kind TEXT, symbol TEXT, text TEXT",
     "limits": "ts_ns INTEGER, prefix TEXT, name TEXT, before REAL, after REAL, source TEXT, verdict TEXT",
     "kills": "ts_ns INTEGER, action TEXT, reason TEXT, by TEXT, done TEXT",
@@ -64,9 +64,9 @@ class Store:
     def __init__(self, folder: str | Path, *, durable: bool = False, room_min: int = ROOM_MIN):
         self.path = Path(folder) / STORE
         self.room_min = room_min
-        self.dropped = 0                # rows that found the queue full
+        self.dropped = 0  # rows that found the queue full
         self.written = 0
-        self.trouble = ""               # why rows cannot be written now; "" = they can
+        self.trouble = ""  # why rows cannot be written now; "" = they can
         self._durable = durable
         self._queue: queue.Queue[tuple[str, Mapping[str, Any]] | None] = queue.Queue(QUEUE_MAX)
         self._pending: list[tuple[str, Mapping[str, Any]]] = []
@@ -168,8 +168,9 @@ class Store:
             raise ValueError(f"store: no table {table!r}")
         with contextlib.closing(connect(self.path)) as database:
             database.row_factory = sqlite3.Row
-            found = database.execute(f"SELECT * FROM {table}{' WHERE ' + where if where else ''} ORDER BY number DESC LIMIT ?",  # noqa: S608
-                                     (*parameters, last)).fetchall()
+            found = database.execute(
+                f"SELECT * FROM {table}{' WHERE ' + where if where else ''} ORDER BY number DESC LIMIT ?", (*parameters, last)
+            ).fetchall()
         return [dict(row) for row in reversed(found)]
 
     def reconciled_ms(self) -> tuple[int, int]:
@@ -189,18 +190,18 @@ class Store:
 def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
     """A connection with the house's settings. sqlite3.Error where it cannot be opened, or a file of it is no regular one."""
     for name in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm", "-journal"))):
-        if what := odd_there(name):             # only looked at: closing a handle of ours would give up SQLite's locks
+        if what := odd_there(name):  # only looked at: closing a handle of ours would give up SQLite's locks
             raise sqlite3.OperationalError(f"{name.name}: {what}")
     database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     until = time.monotonic() + BUSY_S
     while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             database.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as why:             # two processes that change it at once: SQLite refuses one without waiting
+        except sqlite3.OperationalError as why:  # two processes that change it at once: SQLite refuses one without waiting
             if "locked" not in str(why) or time.monotonic() > until:
                 raise
             time.sleep(0.01)
-    database.execute("PRAGMA cache_size=-256")        # KiB: rows are written once and not looked up; the default fills to 2 MiB as the file grows
+    database.execute("PRAGMA cache_size=-256")  # KiB: rows are written once and not looked up; the default fills to 2 MiB as the file grows
     database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     return database
 
@@ -213,11 +214,12 @@ def prepare(path: Path) -> None:
         with contextlib.closing(connect(path)) as database:
             fault, version = check_database(database)
             if not fault and version:
-                raise DataError(str(path), f"a store of version {version}", f"version {VERSION}",
-                                "Use the version of liqcore that wrote it, or move the file")
+                raise DataError(
+                    str(path), f"a store of version {version}", f"version {VERSION}", "Use the version of liqcore that wrote it, or move the file"
+                )
             if not fault:
                 _tables(database)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as why:          # Python cannot read what a damaged schema makes SQLite say
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as why:  # Python cannot read what a damaged schema makes SQLite say
         if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
             raise DataError(str(path), f"cannot be used: {why}", "a writable folder on a disk with free space") from None
         fault = str(why)
@@ -237,7 +239,7 @@ def _make(path: Path) -> None:
         if os.path.lexists(path):
             new.unlink(missing_ok=True)
             return
-        new.with_name(new.name + "-journal").unlink(missing_ok=True)        # of one that was killed, as what is in the file
+        new.with_name(new.name + "-journal").unlink(missing_ok=True)  # of one that was killed, as what is in the file
         os.ftruncate(handle, 0)
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as database:
             _tables(database)
@@ -336,8 +338,10 @@ def halt_reason(path: Path) -> str:
         return ""
     try:
         with contextlib.closing(connect(path)) as database:
-            row = database.execute("SELECT symbol, text FROM notices WHERE level = 3 AND (kind IN ('halted', 'killed') OR text LIKE '%a person "
-                                   "resumes%') ORDER BY number DESC LIMIT 1").fetchone()
+            row = database.execute(
+                "SELECT symbol, text FROM notices WHERE level = 3 AND (kind IN ('halted', 'killed') OR text LIKE '%a person "
+                "resumes%') ORDER BY number DESC LIMIT 1"
+            ).fetchone()
     except (sqlite3.Error, UnicodeDecodeError, OSError):
         return ""
     return f"{row[0] + ': ' if row[0] else ''}{row[1]}" if row is not None else ""

@@ -25,11 +25,11 @@ from liqshell.state.store import STORE, connect
 CONTROL, TWIN, KILL_FILE = "control", "control.twin", "KILL"
 PAGES = (CONTROL, TWIN)
 SIZE = 4096
-MAGIC = 0x31_4C_52_54_4E_4F_43_4C       # "LCONTRL1"
+MAGIC = 0x31_4C_52_54_4E_4F_43_4C  # "LCONTRL1"
 VERSION = 2
-OLD = 1                                 # of before: one page without a checksum
-LOCK_S = 1.0                            # to wait for another writer of the pages; then it is done without
-UNKNOWN = "liqcore"                     # who has killed where it is not known whether anybody has
+OLD = 1  # of before: one page without a checksum
+LOCK_S = 1.0  # to wait for another writer of the pages; then it is done without
+UNKNOWN = "liqcore"  # who has killed where it is not known whether anybody has
 _log = logging.getLogger("liqshell.state")
 
 
@@ -37,8 +37,8 @@ class Kill(IntEnum):
     """The kill word."""
 
     NO = 0
-    KILLED = 1                      # no entries; working entries are cancelled; stops and targets stay
-    FLATTEN = 2                     # and positions are closed
+    KILLED = 1  # no entries; working entries are cancelled; stops and targets stay
+    FLATTEN = 2  # and positions are closed
 
 
 class Page(ctypes.Structure):
@@ -46,13 +46,26 @@ class Page(ctypes.Structure):
     level is what the word has to be, under the checksum: the word is set first, so it may be ahead for a moment, and never behind."""
 
     _fields_ = [
-        ("magic", ctypes.c_int64), ("version", ctypes.c_int64),
-        ("kill", ctypes.c_int32), ("watchdog", ctypes.c_int32),
-        ("killed_at_ns", ctypes.c_int64), ("reason", ctypes.c_char * 256), ("by", ctypes.c_char * 64),
-        ("heartbeat_ns", ctypes.c_int64), ("pid", ctypes.c_int64), ("pid_started", ctypes.c_int64), ("life", ctypes.c_int64),
-        ("entries", ctypes.c_int64), ("watchdog_pid", ctypes.c_int64), ("watchdog_at_ns", ctypes.c_int64), ("patience", ctypes.c_double),
-        ("prefix", ctypes.c_char * 32), ("boot", ctypes.c_char * 64), ("rescued_at_ns", ctypes.c_int64),
-        ("level", ctypes.c_int64), ("checksum", ctypes.c_uint64),
+        ("magic", ctypes.c_int64),
+        ("version", ctypes.c_int64),
+        ("kill", ctypes.c_int32),
+        ("watchdog", ctypes.c_int32),
+        ("killed_at_ns", ctypes.c_int64),
+        ("reason", ctypes.c_char * 256),
+        ("by", ctypes.c_char * 64),
+        ("heartbeat_ns", ctypes.c_int64),
+        ("pid", ctypes.c_int64),
+        ("pid_started", ctypes.c_int64),
+        ("life", ctypes.c_int64),
+        ("entries", ctypes.c_int64),
+        ("watchdog_pid", ctypes.c_int64),
+        ("watchdog_at_ns", ctypes.c_int64),
+        ("patience", ctypes.c_double),
+        ("prefix", ctypes.c_char * 32),
+        ("boot", ctypes.c_char * 64),
+        ("rescued_at_ns", ctypes.c_int64),
+        ("level", ctypes.c_int64),
+        ("checksum", ctypes.c_uint64),
     ]
 
 
@@ -134,8 +147,7 @@ def look(folder: Path, remembered: bytes = b"") -> Found:
     claims = [claim for raw in (*raws.values(), remembered) if raw and (claim := _claim(raw, not fault(raw))).kill]
     claims += [one for one in (stored, _file(folder)) if one is not None and one.kill]
     if not claims and used and len(pages) + (stored is not None) + bool(remembered) < 2 and old != [CONTROL]:
-        claims.append(Claim(Kill.KILLED, "the kill switch is damaged: "
-                                         f"{'; '.join(damaged)}"[:255], UNKNOWN, time.time_ns()))
+        claims.append(Claim(Kill.KILLED, f"the kill switch is damaged: {'; '.join(damaged)}"[:255], UNKNOWN, time.time_ns()))
     most = max((claim.kill for claim in claims), default=Kill.NO)
     spoken = next((claim for claim in claims if claim.reason or claim.by), Claim(most))
     versions = {Page.from_buffer_copy(raw).version for raw in raws.values() if raw is not None and len(raw) == SIZE}
@@ -149,8 +161,9 @@ def last_kill(path: Path) -> tuple[Claim | None, str]:
         return None, ""
     try:
         with contextlib.closing(connect(path)) as database:
-            row = database.execute("SELECT action, reason, by, ts_ns FROM kills WHERE action IN ('kill', 'flatten', 'lift') "
-                                   "ORDER BY number DESC LIMIT 1").fetchone()
+            row = database.execute(
+                "SELECT action, reason, by, ts_ns FROM kills WHERE action IN ('kill', 'flatten', 'lift') ORDER BY number DESC LIMIT 1"
+            ).fetchone()
     except (sqlite3.Error, UnicodeDecodeError, OSError) as why:
         return None, f"cannot be read: {why}"
     if row is None or row[0] == "lift":

@@ -12,27 +12,31 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.simulation.columns import PLACE_DTYPE, merge_rare
 from liqcore.event import EVENT_DTYPE, FeedState, Kind
+from liqcore.simulation.columns import PLACE_DTYPE, merge_rare
 from liqshell.store.cache import Contract, rows_before
 from liqshell.store.catalogue import CACHE
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, day_number
 from liqshell.store.strip import free_memory, read_ahead, room
 
-ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
-MEMORY_BYTES = 1 << 30          # of the columns of all contracts; more are put together in memory only where MEMORY_TIMES as much is free
+ALL_INSTRUMENTS = -1  # event_t.instrument of what concerns all of them
+MEMORY_BYTES = 1 << 30  # of the columns of all contracts; more are put together in memory only where MEMORY_TIMES as much is free
 MEMORY_TIMES = 3
-ROW_BYTES = {"trades": 17, "quotes": 32}               # of the columns of a row; else a rare event and its place
-THREADS = 4            # copies and merges need no interpreter
+ROW_BYTES = {"trades": 17, "quotes": 32}  # of the columns of a row; else a rare event and its place
+THREADS = 4  # copies and merges need no interpreter
 _EMPTY = np.zeros(0, EVENT_DTYPE)
-Run = tuple[np.ndarray, np.ndarray, int, int, int]      # rare events in order of time, their places, the index of their instrument: see merge_rare
+Run = tuple[np.ndarray, np.ndarray, int, int, int]  # rare events in order of time, their places, the index of their instrument: see merge_rare
 
 
 def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int) -> lc.Tape:
     """The tape of start <= ts_recv < end. marks: venue -> the feed marks that concern every contract of it."""
-    size = sum(content.rows * ROW_BYTES.get(key.kind, EVENT_DTYPE.itemsize + PLACE_DTYPE.itemsize)
-               for c in contracts for key, content in c.contents.items() if key.start < end and key.start + DAY_NS > start)
+    size = sum(
+        content.rows * ROW_BYTES.get(key.kind, EVENT_DTYPE.itemsize + PLACE_DTYPE.itemsize)
+        for c in contracts
+        for key, content in c.contents.items()
+        if key.start < end and key.start + DAY_NS > start
+    )
     aside = root / CACHE if size > MEMORY_BYTES and size * MEMORY_TIMES > free_memory() else None
     with ThreadPoolExecutor(THREADS + 1) as pool:
         if aside is None:
@@ -43,7 +47,7 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
 def _tape(contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int, aside: Path | None, pool: ThreadPoolExecutor) -> lc.Tape:
     strips: list[dict[str, Any]] = []
     runs: list[Run] = []
-    shared = len({contract.venue for contract in contracts}) == 1       # then a mark of the venue is one event that concerns all instruments
+    shared = len({contract.venue for contract in contracts}) == 1  # then a mark of the venue is one event that concerns all instruments
     if shared:
         events = _marks(marks.get(contracts[0].venue), start, end)
         runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS, 0, 0))
@@ -52,7 +56,7 @@ def _tape(contracts: Sequence[Contract], marks: dict[str, Contract], start: int,
         trades, quotes, rare = found_columns or (*_no_columns(contract), [])
         own = _EMPTY if shared else _marks(marks.get(contract.venue), start, end)
         found = [m for m in (own, holes(contract, start, end)) if len(m)]
-        if found:               # before all else of their moment
+        if found:  # before all else of their moment
             events = np.concatenate(found)
             runs.append((events, _places(events, trades["ts"], quotes["ts"]), n, 0, 0))
         runs += [(events, place, n, trades_before, quotes_before) for events, place, trades_before, quotes_before in rare]

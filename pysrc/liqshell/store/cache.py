@@ -29,10 +29,10 @@ from liqshell.store.rules import Rules
 from liqshell.store.spill import Cursor, reach
 from liqshell.store.strip import Stale, Strip, StripWriter, open_strip, together
 
-BAND = 10.0                     # of the door, as in lc.Engine
+BAND = 10.0  # of the door, as in lc.Engine
 WARMUP_NS = HOUR_NS
 VERSION = 2
-Rare = tuple[np.ndarray, np.ndarray, int, int]         # rare events, their places, and what is to be added to these: trades and quotes before
+Rare = tuple[np.ndarray, np.ndarray, int, int]  # rare events, their places, and what is to be added to these: trades and quotes before
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Contract:
     symbol: str
     rules: Rules
     contents: Mapping[Key, Content]
-    remote: Remote | None = None        # of a store elsewhere: it fetches partitions
+    remote: Remote | None = None  # of a store elsewhere: it fetches partitions
 
     def file(self, key: Key) -> Path:
         """Where a partition is, here."""
@@ -134,14 +134,22 @@ class Contract:
         refused, off_grid = dict(builder.refused), dict(builder.off_grid)
         counts = {k.kind: self.contents[k].rows for k in self.of_day(day)}
         trades, quotes = counts.pop("trades", 0), counts.pop("quotes", 0)
-        writer = StripWriter(path, trades, quotes, quotes + sum(counts.values()))      # a quote that is crossed on the grid is a mark
+        writer = StripWriter(path, trades, quotes, quotes + sum(counts.values()))  # a quote that is crossed on the grid is a mark
         try:
             for events in self._events(day, start, start + DAY_NS):
                 builder.push(events)
                 part = builder.take()
                 writer.append(part["strips"][0]["trades"], part["strips"][0]["quotes"], part["rare"], part["place"])
-            writer.finish({"key": key, "symbol": self.symbol, "venue": self.venue, "days": [day, day],
-                           "refused": _more(builder.refused, refused), "off_grid": _more(builder.off_grid, off_grid)})
+            writer.finish(
+                {
+                    "key": key,
+                    "symbol": self.symbol,
+                    "venue": self.venue,
+                    "days": [day, day],
+                    "refused": _more(builder.refused, refused),
+                    "off_grid": _more(builder.off_grid, off_grid),
+                }
+            )
         except BaseException:
             writer.abandon()
             raise
@@ -166,8 +174,14 @@ def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, np.ndarray], dic
     t0, t1 = (rows_before_ts(trades, 0, len(trades), ts) for ts in (start, end))
     q0, q1 = (rows_before_ts(quotes, 0, len(quotes), ts) for ts in (start, end))
     r0, r1 = rows_before(strip.rare, start), rows_before(strip.rare, end)
-    return ({name: column[t0:t1] for name, column in strip.trades.items() if name != "index"},
-            {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}, strip.rare[r0:r1], strip.place[r0:r1], t0, q0)
+    return (
+        {name: column[t0:t1] for name, column in strip.trades.items() if name != "index"},
+        {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"},
+        strip.rare[r0:r1],
+        strip.place[r0:r1],
+        t0,
+        q0,
+    )
 
 
 def rows_before(events: np.ndarray, ts: int) -> int:
@@ -177,5 +191,3 @@ def rows_before(events: np.ndarray, ts: int) -> int:
 
 def _more(now: Mapping[Any, int], before: Mapping[Any, int]) -> dict[str, int]:
     return {str(getattr(what, "name", what)): count - before.get(what, 0) for what, count in now.items() if count > before.get(what, 0)}
-
-

@@ -26,7 +26,7 @@ from liqshell.errors import DataError
 from liqshell.store.partition import Content, Key
 
 FILE = "catalogue.sqlite"
-VERSION = 2                     # 2: what partitions hold is told by stream
+VERSION = 2  # 2: what partitions hold is told by stream
 STAGING = ".staging"
 CACHE = ".cache"
 _TABLES = """
@@ -45,16 +45,16 @@ create table moves (staged text primary key, final text not null);
 class Source:
     """A file that was imported."""
 
-    fingerprint: str            # of its bytes
+    fingerprint: str  # of its bytes
     name: str
     bytes: int
     format: str = ""
-    rows: int = 0               # that went into the store, duplicates of earlier files included
-    duplicates: int = 0         # of them, were there already
+    rows: int = 0  # that went into the store, duplicates of earlier files included
+    duplicates: int = 0  # of them, were there already
     first: int = 0
     last: int = 0
-    received: str = ""          # "recorded": ts_recv is when a recorder had it; "modelled": made from the venue's time; "" unknown
-    counts: dict[str, int] = field(default_factory=dict)       # what the reader refused or repaired, by reason
+    received: str = ""  # "recorded": ts_recv is when a recorder had it; "modelled": made from the venue's time; "" unknown
+    counts: dict[str, int] = field(default_factory=dict)  # what the reader refused or repaired, by reason
     notes: list[str] = field(default_factory=list)
 
 
@@ -68,8 +68,12 @@ class Lock:
     def __enter__(self) -> Self:
         if not self.take():
             pid = self._path.read_text().strip()
-            raise DataError(str(self._path.parent), f"another import is running in this store{f' (process {pid})' if pid else ''}",
-                            "one writer at a time", "Wait for its end")
+            raise DataError(
+                str(self._path.parent),
+                f"another import is running in this store{f' (process {pid})' if pid else ''}",
+                "one writer at a time",
+                "Wait for its end",
+            )
         return self
 
     def take(self) -> bool:
@@ -111,7 +115,7 @@ class Catalogue:
         """Whole or not at all: a store that was killed while it was made is made again."""
         aside = self.path.with_suffix(f".{os.getpid()}")
         aside.unlink(missing_ok=True)
-        private.opened(aside).close()             # SQLite keeps the mode of a file that is there, for its journal, too
+        private.opened(aside).close()  # SQLite keeps the mode of a file that is there, for its journal, too
         base = sqlite3.connect(aside)
         base.executescript(f"begin; {_TABLES} commit;")
         base.execute("insert into about values ('version', ?)", (str(VERSION),))
@@ -131,8 +135,12 @@ class Catalogue:
         return base
 
     def _damaged(self, why: BaseException) -> DataError:
-        return DataError(str(self.path), f"the catalogue cannot be read ({why})", "an SQLite file of liqcore",
-                         "`liqcore data STORE --rebuild` rebuilds it from the partitions; a new import of the same files then restores their names")
+        return DataError(
+            str(self.path),
+            f"the catalogue cannot be read ({why})",
+            "an SQLite file of liqcore",
+            "`liqcore data STORE --rebuild` rebuilds it from the partitions; a new import of the same files then restores their names",
+        )
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -156,18 +164,26 @@ class Catalogue:
     # what is known
 
     def sources(self) -> dict[str, Source]:
-        return {fingerprint: Source(**json.loads(about)) for fingerprint, about in
-                self._rows("select fingerprint, about from sources order by name, fingerprint")}
+        return {
+            fingerprint: Source(**json.loads(about))
+            for fingerprint, about in self._rows("select fingerprint, about from sources order by name, fingerprint")
+        }
 
     def partitions(self) -> dict[Key, Content]:
-        return {Key(*row[:4]): Content(**orjson.loads(row[4])) for row in
-                self._rows("select venue, symbol, kind, day, about from partitions order by venue, symbol, kind, day")}
+        return {
+            Key(*row[:4]): Content(**orjson.loads(row[4]))
+            for row in self._rows("select venue, symbol, kind, day, about from partitions order by venue, symbol, kind, day")
+        }
 
     def origins(self, key: Key) -> dict[str, tuple[int, int]]:
         """source -> (rows, duplicates) that it gave to a partition."""
-        return {source: (rows, duplicates) for source, rows, duplicates in
-                self._rows("select source, rows, duplicates from origins where venue=? and symbol=? and kind=? and day=? order by source",
-                           (key.venue, key.symbol, key.kind, key.day))}
+        return {
+            source: (rows, duplicates)
+            for source, rows, duplicates in self._rows(
+                "select source, rows, duplicates from origins where venue=? and symbol=? and kind=? and day=? order by source",
+                (key.venue, key.symbol, key.kind, key.day),
+            )
+        }
 
     def all_origins(self) -> list[tuple[Key, str]]:
         """Every (partition, source)."""
@@ -175,8 +191,9 @@ class Catalogue:
 
     def rules(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What was said of contracts: {"files": by the files themselves, "given": by the user}. The rest is inferred from the partitions."""
-        return {(venue, symbol): json.loads(about) for venue, symbol, about in
-                self._rows("select venue, symbol, about from rules order by venue, symbol")}
+        return {
+            (venue, symbol): json.loads(about) for venue, symbol, about in self._rows("select venue, symbol, about from rules order by venue, symbol")
+        }
 
     def refused(self) -> dict[str, dict[str, Any]]:
         """Files that could not be imported, by name: {bytes, reason}."""
@@ -187,8 +204,13 @@ class Catalogue:
 
     # what changes
 
-    def commit(self, sources: Iterable[Source], written: dict[Key, tuple[Path, Content]],
-               origins: Iterable[tuple[Key, str, int, int]], rules: dict[tuple[str, str], dict[str, Any]] | None = None) -> None:
+    def commit(
+        self,
+        sources: Iterable[Source],
+        written: dict[Key, tuple[Path, Content]],
+        origins: Iterable[tuple[Key, str, int, int]],
+        rules: dict[tuple[str, str], dict[str, Any]] | None = None,
+    ) -> None:
         """Book an import and move its files. written: key -> (staged file, what is in it)."""
         with self._transaction() as base:
             base.execute("update about set value = ? where name = 'version'", (str(VERSION),))
@@ -227,8 +249,12 @@ class Catalogue:
             if (self.root / staged).exists():
                 os.replace(self.root / staged, target)
             elif not target.exists():
-                raise DataError(str(target), "recorded in the catalogue, but missing on disk", "a file of the last import",
-                                "Import its sources again after `liqcore data STORE --rebuild`")
+                raise DataError(
+                    str(target),
+                    "recorded in the catalogue, but missing on disk",
+                    "a file of the last import",
+                    "Import its sources again after `liqcore data STORE --rebuild`",
+                )
         if self.moving():
             sync_folders({(self.root / final).parent for _, final in self._rows("select staged, final from moves")})
             with self._transaction() as base:

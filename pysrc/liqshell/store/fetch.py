@@ -44,8 +44,12 @@ class Archive:
     spans: tuple[Span, ...]
 
 
-ARCHIVES = {"hyperliquid": Archive("s3://hl-mainnet-node-data", (Span("node_fills_by_block/hourly", date(2025, 7, 27)),
-                                                                Span("node_fills/hourly", date(2025, 5, 25), date(2025, 7, 27))))}
+ARCHIVES = {
+    "hyperliquid": Archive(
+        "s3://hl-mainnet-node-data",
+        (Span("node_fills_by_block/hourly", date(2025, 7, 27)), Span("node_fills/hourly", date(2025, 5, 25), date(2025, 7, 27))),
+    )
+}
 
 
 @dataclass
@@ -87,9 +91,12 @@ class Plan:
                 end = min(at + PIECE_BYTES, size)
                 piece = asked(address, partial(self.fs.cat_file, address, start=at, end=end))
                 if len(piece) != end - at:
-                    raise DataError(address, f"{len(piece)} bytes for a request of bytes {at} to "
-                                             f"{end}", "a source that serves parts of files, and a file that does not "
-                                    "change", "Run the same command again; fetched data are kept")
+                    raise DataError(
+                        address,
+                        f"{len(piece)} bytes for a request of bytes {at} to {end}",
+                        "a source that serves parts of files, and a file that does not change",
+                        "Run the same command again; fetched data are kept",
+                    )
                 out.write(piece)
                 at = end
                 yield at
@@ -152,8 +159,12 @@ def plan(venue: str, days: list[date], folder: Path, source: str = "") -> Plan:
             else:
                 out.missing.append(f"{day.isoformat()} {hour:02}h")
     if not out.files:
-        raise DataError(source, f"no file of {days[0].isoformat()}{f' to {days[-1].isoformat()}' if len(days) > 1 else ''}",
-                        " or ".join(f"{span.folder}/YYYYMMDD/H.lz4" for span in archive.spans), "A file appears some time after its hour")
+        raise DataError(
+            source,
+            f"no file of {days[0].isoformat()}{f' to {days[-1].isoformat()}' if len(days) > 1 else ''}",
+            " or ".join(f"{span.folder}/YYYYMMDD/H.lz4" for span in archive.spans),
+            "A file appears some time after its hour",
+        )
     return out
 
 
@@ -176,10 +187,13 @@ def asked(address: str, question: Callable[[], Any]) -> Any:
         return question()
     except FileNotFoundError:
         raise
-    except Exception as why:            # whatever a filesystem of somebody else raises
+    except Exception as why:  # whatever a filesystem of somebody else raises
         name = type(why).__name__
         if isinstance(why, PermissionError) or "Credential" in name or "Token" in name:
-            raise ConfigError(address, f"access refused ({name}: {why})", "credentials of an account that pays for the transfer",
-                              "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-        raise DataError(address, f"cannot be read ({name}: {why})", "a file of the archive",
-                        "Run the same command again; it continues") from None
+            raise ConfigError(
+                address,
+                f"access refused ({name}: {why})",
+                "credentials of an account that pays for the transfer",
+                "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            ) from None
+        raise DataError(address, f"cannot be read ({name}: {why})", "a file of the archive", "Run the same command again; it continues") from None

@@ -14,11 +14,11 @@ from decimal import Decimal
 import numpy as np
 
 DECIMALS_MAX = 12
-UNFIT = DECIMALS_MAX + 1            # key of values that fit no grid: averages, floats with noise
-OUTLIERS = 0.001                    # share of values that a grid may leave out; they are rounded at loading, and counted
-STEPS_MIN = 200                     # values from which on a common divisor is believed; fewer may all be multiples of 5 by chance
-UNITS_MAX = 1 << 31                 # prices and quantities are loaded as int32
-_POWERS = np.array([10.0 ** d for d in range(DECIMALS_MAX + 1)])
+UNFIT = DECIMALS_MAX + 1  # key of values that fit no grid: averages, floats with noise
+OUTLIERS = 0.001  # share of values that a grid may leave out; they are rounded at loading, and counted
+STEPS_MIN = 200  # values from which on a common divisor is believed; fewer may all be multiples of 5 by chance
+UNITS_MAX = 1 << 31  # prices and quantities are loaded as int32
+_POWERS = np.array([10.0**d for d in range(DECIMALS_MAX + 1)])
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Grid:
             if not len(left):
                 break
             scaled = np.rint(left * _POWERS[decimals])
-            fits = (scaled / _POWERS[decimals] == left) & (scaled < 2.0 ** 53)
+            fits = (scaled / _POWERS[decimals] == left) & (scaled < 2.0**53)
             if count := int(np.count_nonzero(fits)):
                 counts[decimals] = count
                 divisors[decimals] = int(np.gcd.reduce(scaled[fits].astype(np.int64)))
@@ -78,12 +78,12 @@ class Grid:
             covered += self.counts[decimals]
             if covered >= total * (1.0 - OUTLIERS):
                 break
-        if decimals == UNFIT:               # no grid: as fine as int32 allows
+        if decimals == UNFIT:  # no grid: as fine as int32 allows
             decimals = DECIMALS_MAX
-        while decimals > 0 and self.largest * 10.0 ** decimals * 4.0 >= UNITS_MAX * self._units(decimals):      # room for a fourfold price
+        while decimals > 0 and self.largest * 10.0**decimals * 4.0 >= UNITS_MAX * self._units(decimals):  # room for a fourfold price
             decimals -= 1
         units = self._units(decimals)
-        while decimals > 0 and units % 10 == 0:             # 0.001, not 0.001000
+        while decimals > 0 and units % 10 == 0:  # 0.001, not 0.001000
             units, decimals = units // 10, decimals - 1
         return Decimal(units).scaleb(-decimals)
 
@@ -101,8 +101,7 @@ class Grid:
 
     @staticmethod
     def load(found: dict[str, dict[str, int]]) -> Grid:
-        return Grid({int(d): n for d, n in found["counts"].items()}, {int(d): n for d, n in found["divisors"].items()},
-                    float(found["largest"]))       # type: ignore[arg-type]
+        return Grid({int(d): n for d, n in found["counts"].items()}, {int(d): n for d, n in found["divisors"].items()}, float(found["largest"]))  # type: ignore[arg-type]
 
 
 def _round_down(divisor: int) -> int:

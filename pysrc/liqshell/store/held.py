@@ -14,10 +14,10 @@ from liqshell.store.cache import Contract
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, HOUR_NS, day_number, day_text
 
-GAPS_MAX = 100                  # listed of one stream of a contract; the longest
+GAPS_MAX = 100  # listed of one stream of a contract; the longest
 LEAST_NS = {"quotes": 60_000_000_000}
 HOURLY = ("trades", "quotes")
-OTHERS_NS = 300_000_000_000     # a silence that is listed, beyond the age at which a stream no longer holds
+OTHERS_NS = 300_000_000_000  # a silence that is listed, beyond the age at which a stream no longer holds
 KINDS = {name: "tickers" if name in streams.FIELDS else name for name in streams.STREAMS}
 Interval = tuple[int, int]
 
@@ -28,8 +28,11 @@ def by_stream(contract: Contract, feeds: Sequence[np.ndarray]) -> tuple[dict[str
     totals: dict[str, Any] = {}
     hours: dict[str, dict[str, list[float]]] = {day: {} for day in contract.days()}
     for name in streams.STREAMS:
-        parts = [(key.day, content.streams[name]) for key, content in sorted(contract.contents.items())
-                 if key.kind == KINDS[name] and name in content.streams]
+        parts = [
+            (key.day, content.streams[name])
+            for key, content in sorted(contract.contents.items())
+            if key.kind == KINDS[name] and name in content.streams
+        ]
         if not any(part["rows"] for _, part in parts):
             continue
         parts = [(day, part) for day, part in parts if part["rows"]]
@@ -39,9 +42,15 @@ def by_stream(contract: Contract, feeds: Sequence[np.ndarray]) -> tuple[dict[str
             hours.setdefault(day, {})[name] = [round(ns / HOUR_NS, 4) for ns in of_day]
         judged = name in streams.AGE_NS
         gaps = _gaps(contract, parts, name, lost) if judged else []
-        totals[name] = {"rows": sum(part["rows"] for _, part in parts), "first": parts[0][1]["first"], "last": parts[-1][1]["last"],
-                        "judged": judged, "covered_hours": round(sum(map(sum, held.values())) / HOUR_NS, 4) if judged else None,
-                        "gap_count": len(gaps), "gaps": sorted(sorted(gaps, key=lambda g: g[0] - g[1])[:GAPS_MAX])}
+        totals[name] = {
+            "rows": sum(part["rows"] for _, part in parts),
+            "first": parts[0][1]["first"],
+            "last": parts[-1][1]["last"],
+            "judged": judged,
+            "covered_hours": round(sum(map(sum, held.values())) / HOUR_NS, 4) if judged else None,
+            "gap_count": len(gaps),
+            "gaps": sorted(sorted(gaps, key=lambda g: g[0] - g[1])[:GAPS_MAX]),
+        }
     return totals, hours
 
 
@@ -49,7 +58,7 @@ def _held(parts: list[tuple[str, dict[str, Any]]], name: str, lost: Iterable[Int
     """day -> ns of each hour. What a row vouches for ends where the feed was lost: to within that age, because rows are not looked at again."""
     out = {day: list(part["held"]) for day, part in parts}
     before = None
-    for day, part in parts:             # the last row before midnight holds on into the day after it
+    for day, part in parts:  # the last row before midnight holds on into the day after it
         if before is not None and before[0] == day_number(day) - 1:
             out[day][0] += max(0, min(before[1] + streams.AGE_NS.get(name, 0), part["first"]) - day_number(day) * DAY_NS)
         before = day_number(day), part["last"]

@@ -21,20 +21,20 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from liqshell import formats, private
-from liqshell.recording import reader as recording
 from liqshell.errors import ConfigError, DataError, listed
 from liqshell.event_columns import Events
 from liqshell.formats.carried_state import Carried
 from liqshell.input_file import address_of, regular
+from liqshell.recording import reader as recording
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, columns
 from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill, reach
 
-BATCH_BYTES = 1 << 30           # of spilled events before a commit
-AHEAD = 4                       # chains a process that wait to be taken: what is read while a commit is written
-READ_BYTES = 1 << 22            # of a file whose fingerprint is taken, at once: each time the interpreter is wanted
-CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
+BATCH_BYTES = 1 << 30  # of spilled events before a commit
+AHEAD = 4  # chains a process that wait to be taken: what is read while a commit is written
+READ_BYTES = 1 << 22  # of a file whose fingerprint is taken, at once: each time the interpreter is wanted
+CHAIN = 8  # hourly files that follow each other which one process reads: the first of them has to look back
 
 
 class Reading(Protocol):
@@ -90,7 +90,7 @@ def _by_columns(reading: formats.Reading) -> Reading:
     return reading
 
 
-Notify = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
+Notify = Callable[[str, int, int], None]  # (file, bytes done, bytes in all)
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Outcome:
     """What an import did. `broken`: file -> why; the others were not harmed by it."""
 
     imported: list[Source] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)         # file -> the name under which the store has it
+    known: dict[str, str] = field(default_factory=dict)  # file -> the name under which the store has it
     broken: dict[str, str] = field(default_factory=dict)
     written: set[Key] = field(default_factory=set)
 
@@ -117,16 +117,32 @@ class _Taken:
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
 
 
-def fill(root: str | Path, files: Iterable[str | Path], options: formats.Options | None = None, *, jobs: int = 1, overlap: bool = False,
-         given: Mapping[tuple[str, str], dict[str, Any]] | None = None, notify: Notify | None = None) -> Outcome:
+def fill(
+    root: str | Path,
+    files: Iterable[str | Path],
+    options: formats.Options | None = None,
+    *,
+    jobs: int = 1,
+    overlap: bool = False,
+    given: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+    notify: Notify | None = None,
+) -> Outcome:
     """Import recordings and vendor files into the store at `root`, as `liqcore import` does: see `run`, and formats.Options."""
     paths = [Path(file) for file in files]
     opener = FormatOpener(replace(options or formats.Options(), backstops=True))
     return run(Path(root), paths, opener, jobs=jobs, overlap=overlap, given=given, notify=notify)
 
 
-def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
-        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, notify: Notify | None = None) -> Outcome:
+def run(
+    root: Path,
+    files: Sequence[Path],
+    opener: Opener,
+    *,
+    jobs: int = 1,
+    overlap: bool = False,
+    given: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+    notify: Notify | None = None,
+) -> Outcome:
     """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running, and where none of
     the files exists and there is no store yet.
 
@@ -148,8 +164,12 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
             catalogue.set_rules(dict(given or {}))
             return _Import(root, catalogue, opener, overlap, notify).run(list(files), jobs)
         except OSError as why:
-            raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with free space for the data",
-                            "Finished files are kept: free some space, then run the same command again") from None
+            raise DataError(
+                str(root),
+                f"cannot be written: {why.strerror or why}",
+                "a folder with free space for the data",
+                "Finished files are kept: free some space, then run the same command again",
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 catalogue.clear()
@@ -163,13 +183,13 @@ class _Import:
         self._outcome = Outcome()
         self._batch: list[_Taken] = []
         self._number = itertools.count()
-        self._seen: dict[str, str] = {}         # fingerprints of the files of this run
-        self._sizes: Counter[int] = Counter(source.bytes for source in catalogue.sources().values())       # of files there are and to come
+        self._seen: dict[str, str] = {}  # fingerprints of the files of this run
+        self._sizes: Counter[int] = Counter(source.bytes for source in catalogue.sources().values())  # of files there are and to come
 
     def run(self, files: list[Path], jobs: int) -> Outcome:
         sizes = {path: path.stat().st_size for path in files if path.is_file()}
         total, done = sum(sizes.values()), 0
-        self._sizes.update(sizes[path] for path in files if path in sizes)      # a file may be named twice
+        self._sizes.update(sizes[path] for path in files if path in sizes)  # a file may be named twice
         for path, taken in self._spilled(files, jobs):
             done += sizes.get(path, 0)
             if isinstance(taken, str):
@@ -185,7 +205,7 @@ class _Import:
         self._commit()
         broken = self._outcome.broken
         for name, twin in list(self._outcome.known.items()):
-            if twin in broken:                  # the same bytes under another name are as broken
+            if twin in broken:  # the same bytes under another name are as broken
                 broken[name] = broken[twin]
                 del self._outcome.known[name]
         return self._outcome
@@ -263,7 +283,7 @@ class _Import:
             if bad is None:
                 break
             self._broken(bad.source.name, bad.source.bytes, self._conflict_text(bad))
-            self._batch.remove(bad)         # what comes after it may be fine: merge again without it
+            self._batch.remove(bad)  # what comes after it may be fine: merge again without it
         if not self._batch:
             return
         for staged, _ in written.values():
@@ -297,7 +317,7 @@ class _Import:
                 writer.abandon()
                 raise
             if key in stored and content.fingerprint == stored[key].fingerprint:
-                staged.unlink()             # nothing new: the file that is there stays, and so do the caches made from it
+                staged.unlink()  # nothing new: the file that is there stays, and so do the caches made from it
             else:
                 written[key] = staged, content
         return written
@@ -307,7 +327,7 @@ class _Import:
         new = [t.spill.cursor(key) for t in parts]
         spans = [t.spill.spans[key.venue, key.symbol, key.kind] for t in parts]
         reached = [(there.first, there.last)] if there else []
-        held = []               # of each part: the span of this day that is there before it
+        held = []  # of each part: the span of this day that is there before it
         for taken in parts:
             held.append((min(first for first, _ in reached), max(last for _, last in reached)) if reached else (0, 0))
             reached.append((taken.spill.parts[key].first, taken.spill.parts[key].last))
@@ -322,9 +342,11 @@ class _Import:
         overlap = taken.overlaps[key]
         names = [source.name for fingerprint, source in self._catalogue.sources().items() if fingerprint in self._catalogue.origins(key)]
         names += [t.source.name for t in self._batch if t is not taken and key in t.spill.parts]
-        return (f"holds another record of {key.symbol} {key.kind} on {key.day}: of {overlap.offered} rows in the time shared with "
-                f"{', '.join(Path(name).name for name in names[:3])}{' and others' if len(names) > 3 else ''} only {overlap.same} are the same. "
-                "Together they would count the market twice. Import it into a separate store, or give --overlap to keep both")
+        return (
+            f"holds another record of {key.symbol} {key.kind} on {key.day}: of {overlap.offered} rows in the time shared with "
+            f"{', '.join(Path(name).name for name in names[:3])}{' and others' if len(names) > 3 else ''} only {overlap.same} are the same. "
+            "Together they would count the market twice. Import it into a separate store, or give --overlap to keep both"
+        )
 
 
 def _conflicts(taken: _Taken) -> list[Key]:
@@ -332,8 +354,11 @@ def _conflicts(taken: _Taken) -> list[Key]:
     for key, overlap in taken.overlaps.items():
         whole = totals[key.venue, key.symbol, key.kind]
         whole.stored, whole.offered, whole.same = whole.stored + overlap.stored, whole.offered + overlap.offered, whole.same + overlap.same
-    return [key for key, overlap in sorted(taken.overlaps.items())
-            if key.kind != "feed" and overlap.stored and totals[key.venue, key.symbol, key.kind].conflict]
+    return [
+        key
+        for key, overlap in sorted(taken.overlaps.items())
+        if key.kind != "feed" and overlap.stored and totals[key.venue, key.symbol, key.kind].conflict
+    ]
 
 
 Spilled = tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]]
@@ -396,18 +421,29 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
             fingerprint = taken.result() if taken else fingerprint
     except DataError as why:
         return str(why), None
-    except Exception as why:        # whatever a reader trips over, the other files must not suffer from it
+    except Exception as why:  # whatever a reader trips over, the other files must not suffer from it
         return f"cannot be read in its apparent format ({type(why).__name__}: {why})", None
     rules = dict(reading.rules)
     spans = list(spill.spans.values())
     if not spill.rows and carried is not None and carried.run:
-        spans = [(carried.last, carried.last)]          # the hour in which a run ended
+        spans = [(carried.last, carried.last)]  # the hour in which a run ended
     if not spans:
         return f"{path}: no market events in it", carried
     counts = dict(reading.counts)
     for reason, count in spill.unusable.items():
         counts[reason] = counts.get(reason, 0) + count
     named = [f"the first row that was counted: {row}" for row in getattr(reading, "shown", [])[:1]]
-    source = Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, min(s[0] for s in spans), max(s[1] for s in spans),
-                    reading.received, counts, [*reading.notes, *named])
+    source = Source(
+        fingerprint,
+        str(path),
+        path.stat().st_size,
+        reading.format,
+        spill.rows,
+        0,
+        min(s[0] for s in spans),
+        max(s[1] for s in spans),
+        reading.received,
+        counts,
+        [*reading.notes, *named],
+    )
     return (source, spill, rules), carried

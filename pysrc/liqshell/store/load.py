@@ -31,7 +31,7 @@ from liqshell.store.partition import Content, Key
 from liqshell.store.rows import DAY_NS, VENUE_WIDE, day_number, day_text
 from liqshell.store.rules import effective
 
-WAIT_S = 10.0                   # for an import that is moving its files
+WAIT_S = 10.0  # for an import that is moving its files
 SHOWN_MAX = 8
 TimeLike = int | str | datetime | None
 
@@ -43,9 +43,9 @@ class Selection:
     contracts: tuple[Contract, ...]
     start: int
     end: int
-    fingerprint: str            # of the content: the same rows under the same rules have the same fingerprint in every store
-    received: tuple[str, ...] = ()      # how ts_recv came about: "recorded", "modelled", or both
-    synthetic: bool = False             # a source of it says that a generator made it
+    fingerprint: str  # of the content: the same rows under the same rules have the same fingerprint in every store
+    received: tuple[str, ...] = ()  # how ts_recv came about: "recorded", "modelled", or both
+    synthetic: bool = False  # a source of it says that a generator made it
     market_seeds: tuple[int, ...] = ()  # of the generators, where the sources say them
 
     @property
@@ -54,9 +54,14 @@ class Selection:
 
     def stamp(self) -> dict[str, Any]:
         """For the reproducibility stamp of whatever is computed from it."""
-        return {"fingerprint": self.fingerprint, "start_ns": self.start, "end_ns": self.end,
-                "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts], "received": list(self.received),
-                "rules": {f"{c.venue}:{c.symbol}": c.rules.as_dict() for c in self.contracts}}
+        return {
+            "fingerprint": self.fingerprint,
+            "start_ns": self.start,
+            "end_ns": self.end,
+            "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts],
+            "received": list(self.received),
+            "rules": {f"{c.venue}:{c.symbol}": c.rules.as_dict() for c in self.contracts},
+        }
 
 
 class Store:
@@ -94,8 +99,10 @@ class Store:
             contents.setdefault((key.venue, key.symbol), {})[key] = content
         rules = self.catalogue.rules()
         marks = {venue: held for (venue, symbol), held in contents.items() if symbol == VENUE_WIDE}
-        return {name: Contract(self.root, *name, effective(*name, rules.get(name, {}), held | marks.get(name[0], {})), held, self._remote)
-                for name, held in contents.items()}
+        return {
+            name: Contract(self.root, *name, effective(*name, rules.get(name, {}), held | marks.get(name[0], {})), held, self._remote)
+            for name, held in contents.items()
+        }
 
     def refresh(self) -> None:
         """Look again at what is there."""
@@ -117,11 +124,16 @@ class Store:
             raise ConfigError(self.name, f"{name} of more than one venue", " or ".join(f"{c.venue}:{c.symbol}" for c in found))
         near = difflib.get_close_matches(name.upper(), [n.rpartition(":")[2].upper() for n in names] + [n.upper() for n in names], 3, 0.5)
         shown = [n for n in names if n.rpartition(":")[2].upper() in near or n.upper() in near] or names[:SHOWN_MAX]
-        raise ConfigError(self.name, f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
-                          else "a store that is not empty", "`liqcore data STORE` lists the contracts")
+        raise ConfigError(
+            self.name,
+            f"no contract {name!r}",
+            ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names else "a store that is not empty",
+            "`liqcore data STORE` lists the contracts",
+        )
 
-    def select(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
-               missing: Literal["error", "gap"] = "error") -> Selection:
+    def select(
+        self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *, missing: Literal["error", "gap"] = "error"
+    ) -> Selection:
         """symbols: () = all. start, end: ns, ISO text (UTC where it says no zone) or datetime; a date as `end` means the end of that day;
         None or 0 = as far as the store reaches. missing: days of which a contract has nothing raise a DataError, or become a gap of the feed."""
         chosen = tuple(self.contract(name) for name in ([symbols] if isinstance(symbols, str) else symbols)) or self.contracts
@@ -136,13 +148,31 @@ class Store:
             raise ConfigError("start, end", f"{_when(low)} to {_when(high)}", "a start before the end")
         if missing == "error":
             self._complain_of_missing(chosen, low, high)
-        parts = [[c.venue, c.symbol, c.rules.instrument.as_dict(), [[key.kind, key.day, content.fingerprint] for key, content in
-                 sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
+        parts = [
+            [
+                c.venue,
+                c.symbol,
+                c.rules.instrument.as_dict(),
+                [
+                    [key.kind, key.day, content.fingerprint]
+                    for key, content in sorted(c.contents.items())
+                    if key.start < high and key.start + DAY_NS > low
+                ],
+            ]
+            for c in chosen
+        ]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
         behind = self._sources(chosen, low, high)
         seeds = {int(note.removeprefix(SEED)) for s in behind for note in s.notes if note.startswith(SEED)}
-        return Selection(chosen, low, high, digest, tuple(sorted({s.received for s in behind if s.received})),
-                         any(SYNTHETIC in s.notes for s in behind), tuple(sorted(seeds)))
+        return Selection(
+            chosen,
+            low,
+            high,
+            digest,
+            tuple(sorted({s.received for s in behind if s.received})),
+            any(SYNTHETIC in s.notes for s in behind),
+            tuple(sorted(seeds)),
+        )
 
     def _sources(self, contracts: Sequence[Contract], start: int, end: int) -> list[Source]:
         """What the partitions of a selection were made of."""
@@ -160,11 +190,16 @@ class Store:
             if missing:
                 lines.append(f"{contract.venue}:{contract.symbol} has no {_spans(missing)}; the store has {_spans(sorted(there))}")
         if lines:
-            raise DataError(self.name, "; ".join(lines[:SHOWN_MAX]) + (" …" if len(lines) > SHOWN_MAX else ""), "every day of the range",
-                            "Import the missing days, choose a shorter range, or allow gaps")
+            raise DataError(
+                self.name,
+                "; ".join(lines[:SHOWN_MAX]) + (" …" if len(lines) > SHOWN_MAX else ""),
+                "every day of the range",
+                "Import the missing days, choose a shorter range, or allow gaps",
+            )
 
-    def tape(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
-             missing: Literal["error", "gap"] = "error") -> lc.Tape:
+    def tape(
+        self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *, missing: Literal["error", "gap"] = "error"
+    ) -> lc.Tape:
         """The tape of a selection (see `select`). A day is a mapped file; several are put behind each other, in memory or, where they are many, in a
         file without a name."""
         return self.tape_of(self.select(symbols, start, end, missing=missing))
@@ -179,7 +214,7 @@ class Store:
 
         A tape makes what it needs by itself; an import does it ahead."""
         for left in (*(self.root / CACHE).glob("_merged"), *(self.root / CACHE).glob("*/*/ranges")):
-            shutil.rmtree(left, ignore_errors=True)         # of an earlier version, which kept ranges beside the days
+            shutil.rmtree(left, ignore_errors=True)  # of an earlier version, which kept ranges beside the days
         todo = [(c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
         notify = notify or (lambda what, done: None)
         if jobs < 2 or len(todo) < 2:
@@ -197,7 +232,7 @@ class Store:
         self.catalogue.close()
 
 
-_opened = functools.lru_cache(1)(Store)         # in a process that makes days: to open a store of 90 days takes about as long as to make a day
+_opened = functools.lru_cache(1)(Store)  # in a process that makes days: to open a store of 90 days takes about as long as to make a day
 
 
 def _make_day(root: Path, venue: str, symbol: str, day: str) -> None:

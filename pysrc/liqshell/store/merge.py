@@ -26,17 +26,17 @@ from liqshell.event_columns import Events, joined
 from liqshell.store.rows import Layout
 
 Span = tuple[int, int]
-CELLS_MAX = 1 << 24         # rows of a moment in the one file times those in the other, that are compared each with each
+CELLS_MAX = 1 << 24  # rows of a moment in the one file times those in the other, that are compared each with each
 
 
 @dataclass
 class Overlap:
     """What a source shares with what the store has already."""
 
-    duplicates: int = 0         # rows of the source that were there already
-    stored: int = 0             # rows of the store strictly inside the span of the source
-    offered: int = 0            # rows of the source strictly inside the span of the store
-    same: int = 0               # of those, rows that both have
+    duplicates: int = 0  # rows of the source that were there already
+    stored: int = 0  # rows of the store strictly inside the span of the source
+    offered: int = 0  # rows of the source strictly inside the span of the store
+    same: int = 0  # of those, rows that both have
 
     @property
     def conflict(self) -> bool:
@@ -114,16 +114,16 @@ def _paired(who: np.ndarray, instant: np.ndarray, is_new: np.ndarray, cut: np.nd
     pair, shared = _by_number(who, is_new)
     duplicate = shared & is_new
     mine, theirs = np.flatnonzero(shared & ~is_new), np.flatnonzero(duplicate)
-    tangled = np.isin(instant, instant[mine][pair[mine] != pair[theirs]])       # as many of each, and both in order of time
+    tangled = np.isin(instant, instant[mine][pair[mine] != pair[theirs]])  # as many of each, and both in order of time
     if tangled.any():
         shared[tangled] = False
-        held = int(np.count_nonzero(~is_new))               # the old file's rows stand before the new one's, both in order of time
+        held = int(np.count_nonzero(~is_new))  # the old file's rows stand before the new one's, both in order of time
         for moment in np.unique(instant[tangled]).tolist():
             ours = np.arange(*np.searchsorted(instant[:held], (moment, moment + 1)))
             others = np.arange(*np.searchsorted(instant[held:], (moment, moment + 1))) + held
             a, b = _aligned(who[ours], who[others], int(cut[ours[0]]))
             shared[ours[a]] = shared[others[b]] = True
-        rest = np.flatnonzero(tangled & ~shared)        # copies that only another order could pair: the store has them already
+        rest = np.flatnonzero(tangled & ~shared)  # copies that only another order could pair: the store has them already
         duplicate[tangled] = shared[tangled] & is_new[tangled]
         duplicate[rest] = _by_number(who[rest], is_new[rest])[1] & is_new[rest]
     return shared, duplicate

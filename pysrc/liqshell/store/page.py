@@ -18,13 +18,13 @@ from liqshell.formats.reading import SEED, SYNTHETIC
 from liqshell.pages import badges, bold, data_badge, document, figure, key, maps, muted, part, section, span, sub, table
 from liqshell.store.rows import day_number, day_text
 
-CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
+CONTRACTS_MAX = 40  # drawn hour by hour: those with most rows
 REFUSED_SHOWN = 5
-WARNINGS_MAX = 5              # contracts
+WARNINGS_MAX = 5  # contracts
 CONTRACTS_NAMED = 8
 GAPS_MAX = 200
 SOURCES_MAX = 500
-TALL_DAYS = 35                  # from here on days run to the right
+TALL_DAYS = 35  # from here on days run to the right
 _COVERED = (("none", "no data"), ("c1", "under half"), ("c2", "under 95 %"), ("c3", "under 99.9 %"), ("c4", "whole hour"))
 
 
@@ -52,8 +52,14 @@ def html(report: dict[str, Any]) -> str:
     span = f"{_when(min(a for a, _ in spans))} – {_when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
     notes = [note for source in report["sources"] for note in source["notes"]]
     seeds = dict.fromkeys(note.removeprefix(SEED) for note in notes if note.startswith(SEED))
-    return document("Data report", body, marks=[data_badge(SYNTHETIC in notes, seeds)], span=f"{report['store']} · {span}",
-                    notices=_notices(report), tiles=_tiles(report))
+    return document(
+        "Data report",
+        body,
+        marks=[data_badge(SYNTHETIC in notes, seeds)],
+        span=f"{report['store']} · {span}",
+        notices=_notices(report),
+        tiles=_tiles(report),
+    )
 
 
 def _name(c: dict[str, Any]) -> str:
@@ -69,18 +75,28 @@ def _notices(report: dict[str, Any]) -> list[tuple[str, str]]:
         out.append(("NOT IMPORTED", f"{len(refused) - REFUSED_SHOWN} more files; report.json has all"))
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
-        out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check the meaning of a side in the "
-                                          "source."))
+        out.append(
+            ("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check the meaning of a side in the source.")
+        )
     for text in first_warnings(report):
         out.append(("QUOTES", text))
     before = [_name(c) for c in report["contracts"] if c["before"]]
     if before:
-        out.append(("EARLIER VERSION", f"{', '.join(before)}: an earlier version wrote this store, so a funding rate of 0 is read as not stated. "
-                    "Import the files again, into a new store."))
+        out.append(
+            (
+                "EARLIER VERSION",
+                f"{', '.join(before)}: an earlier version wrote this store, so a funding rate of 0 is read as not stated. "
+                "Import the files again, into a new store.",
+            )
+        )
     censored = [_name(c) for c in report["contracts"] if c["completeness"] == "CENSORED"]
     if censored:
-        out.append(("CENSORED", f"{', '.join(censored)}: a sample of the liquidations; volumes are lower bounds and must not be added to "
-                                "those of a full feed."))
+        out.append(
+            (
+                "CENSORED",
+                f"{', '.join(censored)}: a sample of the liquidations; volumes are lower bounds and must not be added to those of a full feed.",
+            )
+        )
     modelled = [_name(c) for c in report["contracts"] if "modelled" in c["received"]]
     if modelled:
         out.append(("MODELLED RECEIPT", f"{', '.join(modelled)}: the source has no time of receipt; ts_recv is the venue's time plus a constant."))
@@ -95,8 +111,10 @@ def first_warnings(report: dict[str, Any]) -> list[str]:
         out.append(f"and {len(found) - WARNINGS_MAX} more contracts; report.json has all")
     none = [_name(c) for c in report["contracts"] if "trades" in c["kinds"] and "quotes" not in c["kinds"]]
     if none:
-        out.append(f"none of {', '.join(none[:CONTRACTS_NAMED])}{f' and {len(none) - CONTRACTS_NAMED} more' if len(none) > CONTRACTS_NAMED else ''}: "
-                   "orders other than post-only fill at later trades")
+        out.append(
+            f"none of {', '.join(none[:CONTRACTS_NAMED])}{f' and {len(none) - CONTRACTS_NAMED} more' if len(none) > CONTRACTS_NAMED else ''}: "
+            "orders other than post-only fill at later trades"
+        )
     return out
 
 
@@ -105,29 +123,60 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
     venues = len({c["venue"] for c in contracts})
     refused = sum(report["refused_rows"].values()) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
-    return [("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
-             ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
-             ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
-             ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
-             ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
-             ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
-             ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported")]
+    return [
+        ("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
+        ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
+        ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
+        ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
+        ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
+        ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
+        ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported"),
+    ]
 
 
 def _contracts(contracts: list[dict[str, Any]]) -> Markup:
     rows = []
     for c in contracts:
         kinds = c["kinds"]
-        rows.append((bold(_name(c)), c["completeness"], ", ".join(c["received"]), f"{len(c['days'])}",
-                     *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                     f"{c['covered_hours']:,.1f}", _hours(c, "trades"), _hours(c, "quotes"), f"{c['gap_count']}",
-                     _rule(c, "tick_size"), _rule(c, "lot_size"),
-                     f"{c['rules']['multiplier']:g}"))
-    columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">trades h", ">quotes h",
-               ">gaps", ">tick", ">lot", ">multiplier")
-    return section("Contracts", table(columns, rows, tall=len(rows) > 12),
-                    "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
-                    "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.")
+        rows.append(
+            (
+                bold(_name(c)),
+                c["completeness"],
+                ", ".join(c["received"]),
+                f"{len(c['days'])}",
+                *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
+                f"{c['covered_hours']:,.1f}",
+                _hours(c, "trades"),
+                _hours(c, "quotes"),
+                f"{c['gap_count']}",
+                _rule(c, "tick_size"),
+                _rule(c, "lot_size"),
+                f"{c['rules']['multiplier']:g}",
+            )
+        )
+    columns = (
+        "|contract",
+        "|feed",
+        "|ts_recv",
+        ">days",
+        ">trades",
+        ">quotes",
+        ">liquidations",
+        ">tickers",
+        ">covered h",
+        ">trades h",
+        ">quotes h",
+        ">gaps",
+        ">tick",
+        ">lot",
+        ">multiplier",
+    )
+    return section(
+        "Contracts",
+        table(columns, rows, tall=len(rows) > 12),
+        "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
+        "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.",
+    )
 
 
 def _held(contracts: list[dict[str, Any]], stream: str) -> float:
@@ -147,19 +196,28 @@ def _rule(c: dict[str, Any], field: str) -> Markup:
 def _contract(c: dict[str, Any]) -> Markup:
     side, totals = c["side"], c["liquidations"]
     tone = {"agrees": "good", "SWAPPED?": "bad"}.get(side["verdict"], "")
-    marks = [("warn" if c["completeness"] == "CENSORED" else "", f"feed {c['completeness']}"),
-              ("warn" if "modelled" in c["received"] else "", "ts_recv " + ", ".join(c["received"])),
-              (tone, f"sides: {side['verdict']}" + (f" ({side['agree']} of {side['compared']})" if side["compared"] else ""))]
+    marks = [
+        ("warn" if c["completeness"] == "CENSORED" else "", f"feed {c['completeness']}"),
+        ("warn" if "modelled" in c["received"] else "", "ts_recv " + ", ".join(c["received"])),
+        (tone, f"sides: {side['verdict']}" + (f" ({side['agree']} of {side['compared']})" if side["compared"] else "")),
+    ]
     origin = c["rules"]["origin"]
-    text = (f"{totals['longs']:,} longs liquidated for {_compact(totals['long_notional'])}, {totals['shorts']:,} shorts for "
-            f"{_compact(totals['short_notional'])}. " if totals["longs"] or totals["shorts"] else "No liquidations. ")
+    text = (
+        f"{totals['longs']:,} longs liquidated for {_compact(totals['long_notional'])}, {totals['shorts']:,} shorts for "
+        f"{_compact(totals['short_notional'])}. "
+        if totals["longs"] or totals["shorts"]
+        else "No liquidations. "
+    )
     text += apart_text(c)
     text += f"Sides compared with the {side['with']}. " if side["compared"] else ""
     text += f"Tick {c['rules']['tick_size']} {origin['tick_size']}; lot {c['rules']['lot_size']} {origin['lot_size']}; "
     text += f"feed {c['completeness']}: {origin.get('completeness', 'said')}."
     most = max((h.get("liquidations", 0) for day in c["hours"].values() for h in day), default=0)
-    drawn = [part(f"{stream.title()} held, by hour (UTC)", figure(_map(c, _coverage_class, True, stream)) + key(_COVERED))
-             for stream in ("trades", "quotes") if stream in c["streams"]]
+    drawn = [
+        part(f"{stream.title()} held, by hour (UTC)", figure(_map(c, _coverage_class, True, stream)) + key(_COVERED))
+        for stream in ("trades", "quotes")
+        if stream in c["streams"]
+    ]
     drawn = drawn or [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
     if most:
         steps = [math.ceil(most ** (n / 5)) for n in range(6)]
@@ -178,9 +236,17 @@ def _streams(c: dict[str, Any]) -> Markup:
     rows = []
     for name, found in c["streams"].items():
         longest = max(found["gaps"], key=lambda g: g[1] - g[0], default=None)
-        rows.append((name.replace("_", " "), f"{found['rows']:,}", _when(found["first"]), _when(found["last"]),
-                     f"{found['covered_hours']:,.1f}" if found["judged"] else "not judged", str(found["gap_count"]) if found["judged"] else "–",
-                     f"{_duration(longest[1] - longest[0])} from {_when(longest[0])}" if longest else "–"))
+        rows.append(
+            (
+                name.replace("_", " "),
+                f"{found['rows']:,}",
+                _when(found["first"]),
+                _when(found["last"]),
+                f"{found['covered_hours']:,.1f}" if found["judged"] else "not judged",
+                str(found["gap_count"]) if found["judged"] else "–",
+                f"{_duration(longest[1] - longest[0])} from {_when(longest[0])}" if longest else "–",
+            )
+        )
     columns = ("|stream", ">rows", "|first (UTC)", "|last", ">held h", ">silences", "|longest silence")
     return part("Streams", table(columns, rows)) if rows else Markup()
 
@@ -211,16 +277,21 @@ def _map(c: dict[str, Any], class_of: Any, titled: bool, stream: str = "") -> st
             found = found | {"held": shares[hour]} if stream else found
             x, y = (n, hour) if across else (hour, n)
             title = f"<title>{escape(_hour_title(day, hour, found))}</title>" if titled else ""
-            cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">'
-                         f"{title}</rect>")
+            cells.append(
+                f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">'
+                f"{title}</rect>"
+            )
         every = max(1, math.ceil(count * width / 1130 * count / 14)) if across else 1
         if across and n % every == 0:
             labels.append(f'<text x="{left + n * width}" y="{top + 24 * height + 11}">{day[5:]}</text>')
         elif not across:
             labels.append(f'<text x="{left - 6}" y="{top + n * height + height - 4}" text-anchor="end">{day}</text>')
     for hour in range(0, 24, 6 if across else 3):
-        labels.append(f'<text x="{left - 6}" y="{top + hour * height + 8}" text-anchor="end">{hour:02}:00</text>' if across
-                      else f'<text x="{left + hour * width}" y="{top - 5}">{hour:02}</text>')
+        labels.append(
+            f'<text x="{left - 6}" y="{top + hour * height + 8}" text-anchor="end">{hour:02}:00</text>'
+            if across
+            else f'<text x="{left + hour * width}" y="{top - 5}">{hour:02}</text>'
+        )
     w, h = (left + count * width + 30, top + 24 * height + 14) if across else (left + 24 * width, top + count * height)
     fits = "" if across else ' class="fit"'
     return f'<svg{fits} width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">{"".join(cells)}{"".join(labels)}</svg>'
@@ -237,8 +308,11 @@ def longest_gaps(contracts: list[dict[str, Any]]) -> list[tuple[int, str, dict[s
     found: dict[tuple[str, int, int], tuple[int, str, dict[str, Any]]] = {}
     for c in contracts:
         listed = [(gap["from"], gap["to"]) for gap in c["gaps"]]
-        alone = [{"from": a, "to": b, "what": "no quote"} for a, b in c["streams"].get("quotes", {"gaps": ()})["gaps"]
-                 if not any(low <= b and high >= b for low, high in listed)]
+        alone = [
+            {"from": a, "to": b, "what": "no quote"}
+            for a, b in c["streams"].get("quotes", {"gaps": ()})["gaps"]
+            if not any(low <= b and high >= b for low, high in listed)
+        ]
         for gap in [*c["gaps"], *alone]:
             name = c["venue"] if gap["what"].endswith("all contracts") else _name(c)
             found[name, gap["from"], gap["to"]] = gap["to"] - gap["from"], name, gap
@@ -250,8 +324,11 @@ def _gaps(contracts: list[dict[str, Any]]) -> Markup:
     if not gaps:
         return section("Gaps", muted("None."))
     rows = [(name, _when(g["from"]), _when(g["to"]), _duration(length), g["what"]) for length, name, g in gaps[:GAPS_MAX]]
-    return section("Gaps", table(("|contract", "|from (UTC)", "|to", ">length", "~what"), rows, tall=True),
-                    f"The longest {len(rows)} of {len(gaps)}." if len(gaps) > len(rows) else "Longest first.")
+    return section(
+        "Gaps",
+        table(("|contract", "|from (UTC)", "|to", ">length", "~what"), rows, tall=True),
+        f"The longest {len(rows)} of {len(gaps)}." if len(gaps) > len(rows) else "Longest first.",
+    )
 
 
 def _refused(report: dict[str, Any]) -> Markup:
@@ -264,10 +341,19 @@ def _refused(report: dict[str, Any]) -> Markup:
 
 
 def _sources(report: dict[str, Any]) -> Markup:
-    rows = [(Path(s["name"]).name, s["format"], f"{s['rows']:,}", f"{s['duplicates']:,}",
-             *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")), s["received"],
-             muted(s["fingerprint"][:12]), "; ".join(s["notes"]))
-            for s in report["sources"][:SOURCES_MAX]]
+    rows = [
+        (
+            Path(s["name"]).name,
+            s["format"],
+            f"{s['rows']:,}",
+            f"{s['duplicates']:,}",
+            *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")),
+            s["received"],
+            muted(s["fingerprint"][:12]),
+            "; ".join(s["notes"]),
+        )
+        for s in report["sources"][:SOURCES_MAX]
+    ]
     more = f"The first {len(rows)} of {len(report['sources'])}." if len(report["sources"]) > len(rows) else ""
     columns = ("~file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "~notes")
     return section("Files", table(columns, rows, tall=True), more)
@@ -287,5 +373,3 @@ def _compact(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.1f} {unit}"
     return f"{value:,.0f}"
-
-

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from liqshell import private
-from liqshell.recording import streams
 from liqshell.errors import DataError
 from liqshell.event_columns import EventColumns, Events, joined
+from liqshell.recording import streams
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
     BEFORE,
@@ -36,9 +36,9 @@ from liqshell.store.rows import (
     to_arrow,
 )
 
-GROUP_ROWS = 1 << 19            # of a row group: what a write or a read holds at once (32 MB as events)
-SILENCE_NS = 60_000_000_000     # a pause from this length on is written down
-SILENCES_MAX = 2000             # of one partition; the longest are kept
+GROUP_ROWS = 1 << 19  # of a row group: what a write or a read holds at once (32 MB as events)
+SILENCE_NS = 60_000_000_000  # a pause from this length on is written down
+SILENCES_MAX = 2000  # of one partition; the longest are kept
 _META = b"liqcore"
 _DAMAGED = (OSError, pa.ArrowException, KeyError, ValueError, IndexError)
 
@@ -56,7 +56,7 @@ class Key:
     venue: str
     symbol: str
     kind: str
-    day: str                    # YYYY-MM-DD, UTC, of ts_recv
+    day: str  # YYYY-MM-DD, UTC, of ts_recv
 
     @property
     def layout(self) -> Layout:
@@ -76,16 +76,16 @@ class Content:
 
     fingerprint: str = ""
     rows: int = 0
-    first: int = 0              # ts_recv, ns
+    first: int = 0  # ts_recv, ns
     last: int = 0
     hours: list[int] = field(default_factory=lambda: [0] * 24)
-    silences: list[tuple[int, int]] = field(default_factory=list)      # (from, to) in ns: no row of this kind
-    busiest: int = 0            # most rows in one second of ts_event
-    streams: dict[str, dict[str, Any]] = field(default_factory=dict)   # of streams.Age; {} of what an earlier version wrote
+    silences: list[tuple[int, int]] = field(default_factory=list)  # (from, to) in ns: no row of this kind
+    busiest: int = 0  # most rows in one second of ts_event
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)  # of streams.Age; {} of what an earlier version wrote
     price: dict[str, Any] = field(default_factory=dict)
     qty: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
-    format: int = 1             # of the file: see rows.py
+    format: int = 1  # of the file: see rows.py
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -104,17 +104,24 @@ class Writer:
         self._rows = 0
         self._grids: dict[str, list[Grid]] = {"price": [], "qty": []}
         self._second = (-1, 0)
-        self._ages = {name: streams.Age(name, key.start) for name in (streams.FIELDS if key.kind == "tickers" else (key.kind,))
-                      if name in streams.STREAMS}
+        self._ages = {
+            name: streams.Age(name, key.start) for name in (streams.FIELDS if key.kind == "tickers" else (key.kind,)) if name in streams.STREAMS
+        }
         private.folder(path.parent)
-        private.opened(path, "wb").close()           # pyarrow keeps the mode of a file that is there
+        private.opened(path, "wb").close()  # pyarrow keeps the mode of a file that is there
         layout = key.layout
         labels = [layout.label] if layout.label else []
         self._writer = pq.ParquetWriter(
-            path, layout.schema, compression="zstd", compression_level=1, write_statistics=True, version="2.6",
-            use_dictionary=[*labels, *(number.column for number in layout.numbers)],        # a day has few different prices and sizes
-            column_encoding=dict.fromkeys(("ts_event", "ts_recv", "id"), "DELTA_BINARY_PACKED"))
-        self._beside = ThreadPoolExecutor(2)        # one encodes a group, one describes it, while the next one is gathered
+            path,
+            layout.schema,
+            compression="zstd",
+            compression_level=1,
+            write_statistics=True,
+            version="2.6",
+            use_dictionary=[*labels, *(number.column for number in layout.numbers)],  # a day has few different prices and sizes
+            column_encoding=dict.fromkeys(("ts_event", "ts_recv", "id"), "DELTA_BINARY_PACKED"),
+        )
+        self._beside = ThreadPoolExecutor(2)  # one encodes a group, one describes it, while the next one is gathered
         self._working: list[Future[None]] = []
 
     def push(self, events: Events) -> None:
@@ -143,8 +150,13 @@ class Writer:
             content.streams[name] = found
         for name, grids in self._grids.items():
             setattr(content, name, Grid.sum(grids).as_dict())
-        about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
-                 "sources": self._sources}
+        about = {
+            "format": self.key.layout.format,
+            **asdict(self.key),
+            "rows": content.rows,
+            "fingerprint": content.fingerprint,
+            "sources": self._sources,
+        }
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
         content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
@@ -192,11 +204,11 @@ class Writer:
 
     def _busiest(self, events: Events) -> None:
         each = events["ts_event"] // 1_000_000_000
-        starts = np.flatnonzero(np.diff(each, prepend=each[0] - 1))         # of runs, which are few: rows mostly come in order
+        starts = np.flatnonzero(np.diff(each, prepend=each[0] - 1))  # of runs, which are few: rows mostly come in order
         seconds, which = np.unique(each[starts], return_inverse=True)
         counts = np.bincount(which, np.diff(starts, append=len(each)))
         last, count = self._second
-        counts[seconds == last] += count            # a second across two row groups
+        counts[seconds == last] += count  # a second across two row groups
         self.content.busiest = max(self.content.busiest, int(counts.max()))
         self._second = int(seconds[-1]), int(counts[-1])
 
@@ -228,7 +240,7 @@ def columns(path: Path, key: Key, start: int = 0) -> Iterator[EventColumns]:
                     if last is not None and last.has_min_max and last.max_raw < start:
                         continue
                 events = from_arrow(layout, file.read_row_group(group))
-                yield events[np.searchsorted(events["ts_recv"], start, "left"):] if start > 0 else events
+                yield events[np.searchsorted(events["ts_recv"], start, "left") :] if start > 0 else events
     except _DAMAGED as why:
         raise damaged(path, why) from None
 
@@ -262,6 +274,9 @@ def fingerprint(path: Path, key: Key) -> str:
 
 
 def damaged(path: Path, why: BaseException) -> DataError:
-    return DataError(str(path), f"cannot be read as a partition ({str(why).splitlines()[0] if str(why) else type(why).__name__})",
-                     "a Parquet file written by `liqcore import`",
-                     "Delete it, run `liqcore data STORE --rebuild`, then import the files of that day again")
+    return DataError(
+        str(path),
+        f"cannot be read as a partition ({str(why).splitlines()[0] if str(why) else type(why).__name__})",
+        "a Parquet file written by `liqcore import`",
+        "Delete it, run `liqcore data STORE --rebuild`, then import the files of that day again",
+    )

@@ -17,14 +17,14 @@ from liqshell.store.partition import SILENCE_NS, Content, Key
 from liqshell.store.rows import DAY_NS, HOUR_NS, KINDS, LAYOUT, VENUE_WIDE, day_number
 from liqshell.store.strip import Strip
 
-DENSE = ("trades", "quotes", "tickers")         # kinds that never rest while a contract trades
-GAP_NS = 300_000_000_000        # a silence of every dense kind that is listed
-RARE_GAP_NS = 6 * HOUR_NS       # ... where a contract has liquidations only, and at least so many of its usual pauses
+DENSE = ("trades", "quotes", "tickers")  # kinds that never rest while a contract trades
+GAP_NS = 300_000_000_000  # a silence of every dense kind that is listed
+RARE_GAP_NS = 6 * HOUR_NS  # ... where a contract has liquidations only, and at least so many of its usual pauses
 RARE_GAP_PAUSES = 20
-GAPS_MAX = 500                  # listed of one contract; the longest
-LOOK_BACK_NS = 10_000_000_000   # over which the price is compared with a liquidation's side
+GAPS_MAX = 500  # listed of one contract; the longest
+LOOK_BACK_NS = 10_000_000_000  # over which the price is compared with a liquidation's side
 CLUSTER_NS = 10_000_000_000
-SIDE_MIN = 30                   # comparisons from which on a verdict is given
+SIDE_MIN = 30  # comparisons from which on a verdict is given
 Interval = tuple[int, int]
 
 
@@ -52,8 +52,14 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
     for kind in KINDS:
         held = [content for key, content in contract.contents.items() if key.kind == kind]
         if held:
-            kinds[kind] = {"rows": sum(c.rows for c in held), "days": len(held), "bytes": sum(c.bytes for c in held),
-                           "first": min(c.first for c in held), "last": max(c.last for c in held), "busiest_second": max(c.busiest for c in held)}
+            kinds[kind] = {
+                "rows": sum(c.rows for c in held),
+                "days": len(held),
+                "bytes": sum(c.bytes for c in held),
+                "first": min(c.first for c in held),
+                "last": max(c.last for c in held),
+                "busiest_second": max(c.busiest for c in held),
+            }
     origins = {source for key in contract.contents for source in catalogue.origins(key)}
     received = sorted({sources[o].received for o in origins if o in sources and sources[o].received})
     dense = any(kind in kinds for kind in DENSE)
@@ -63,22 +69,37 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
     hours = coverage(contract, dark + lost + lost_all, dense)
     totals, shares = by_stream(contract, (feed, marks))
     found = _measured(contract)
-    gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": f"feed down or rows lost{of}"}
-                                  for found_down, of in ((lost, ""), (lost_all, ", all contracts")) for a, b in found_down]
+    gaps: list[dict[str, Any]] = [
+        {"from": a, "to": b, "what": f"feed down or rows lost{of}"}
+        for found_down, of in ((lost, ""), (lost_all, ", all contracts"))
+        for a, b in found_down
+    ]
     least = GAP_NS if dense else _rare_gap(contract)
-    ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
-    gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
-             for a, b in dark if b - a >= least and a != ends[0] and b != ends[1]]
+    ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS  # outside the record there are no gaps
+    gaps += [
+        {"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
+        for a, b in dark
+        if b - a >= least and a != ends[0] and b != ends[1]
+    ]
     return {
-        "venue": contract.venue, "symbol": contract.symbol, "rules": contract.rules.as_dict(),
+        "venue": contract.venue,
+        "symbol": contract.symbol,
+        "rules": contract.rules.as_dict(),
         "completeness": contract.rules.instrument.completeness.name.removeprefix("COMPLETENESS_"),
-        "received": received or ["unknown"], "kinds": kinds, "sources": len(origins),
-        "days": contract.days(), "hours": hours, "streams": totals, "stream_hours": shares,
+        "received": received or ["unknown"],
+        "kinds": kinds,
+        "sources": len(origins),
+        "days": contract.days(),
+        "hours": hours,
+        "streams": totals,
+        "stream_hours": shares,
         "said_first": stream_warnings(f"{contract.venue}:{contract.symbol}", totals),
         "before": any(content.format < LAYOUT["tickers"].format for key, content in contract.contents.items() if key.kind == "tickers"),
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
-        "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
-        "gap_hours": round(sum(b - a for a, b in union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
+        "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]),
+        "gap_count": len(gaps),
+        "gap_hours": round(sum(b - a for a, b in union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3),
+        **found,
     }
 
 
@@ -153,8 +174,11 @@ def _measured(contract: Contract) -> dict[str, Any]:
             totals[f"{name}_notional"] += float(stated.sum())
         moves.append(_moves(strip, events))
         clusters += _clusters(events)
-    return {"loading": {"refused": dict(sorted(refused.items())), "rounded": dict(sorted(off_grid.items()))},
-            "liquidations": totals, "side": _side_verdict(np.concatenate(moves) if moves else np.zeros(0), clusters)}
+    return {
+        "loading": {"refused": dict(sorted(refused.items())), "rounded": dict(sorted(off_grid.items()))},
+        "liquidations": totals,
+        "side": _side_verdict(np.concatenate(moves) if moves else np.zeros(0), clusters),
+    }
 
 
 def _moves(strip: Strip, events: np.ndarray) -> np.ndarray:
@@ -184,8 +208,7 @@ def _clusters(events: np.ndarray) -> list[int]:
     ts, side, price = events["ts_recv"][order], events["side"][order], events["price"][order]
     starts = np.flatnonzero(np.r_[True, (np.diff(ts) >= CLUSTER_NS) | (side[1:] != side[:-1])])
     ends = np.r_[starts[1:], len(ts)]
-    return [int(np.sign(-side[a] * (price[b - 1] - price[a]))) for a, b in zip(starts, ends, strict=True)
-            if b - a >= 5 and price[b - 1] != price[a]]
+    return [int(np.sign(-side[a] * (price[b - 1] - price[a]))) for a, b in zip(starts, ends, strict=True) if b - a >= 5 and price[b - 1] != price[a]]
 
 
 def _side_verdict(moves: np.ndarray, clusters: Sequence[int]) -> dict[str, Any]:
@@ -199,7 +222,7 @@ def _side_verdict(moves: np.ndarray, clusters: Sequence[int]) -> dict[str, Any]:
     if n < SIDE_MIN:
         return {**out, "verdict": "too few to say"}
     # three standard deviations of a fair coin
-    margin = 1.5 * n ** 0.5
+    margin = 1.5 * n**0.5
     return {**out, "verdict": "agrees" if agree > n / 2 + margin else "SWAPPED?" if agree < n / 2 - margin else "undecided"}
 
 

@@ -25,7 +25,7 @@ from liqshell.input_file import address_of
 from liqshell.store.catalogue import FILE, STAGING, Catalogue, Lock
 from liqshell.store.partition import Content, Key, about
 
-ADDRESS = ".address"                # in the folder of a store elsewhere: where it is
+ADDRESS = ".address"  # in the folder of a store elsewhere: where it is
 PIECE_BYTES = 16 << 20
 _SECRET = re.compile(r"@|[?&][^=&]*(key|secret|token|password)[^=&]*=", re.IGNORECASE)
 EXAMPLE = "s3://BUCKET/PATH, gs://BUCKET/PATH or file:///PATH"
@@ -42,7 +42,7 @@ def local(path: str | Path) -> Path:
         return Path(path)
     found = Remote(address)
     root = private.folder(cache() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:24])
-    if not (root / ADDRESS).exists():           # several processes may open it at once
+    if not (root / ADDRESS).exists():  # several processes may open it at once
         aside = _aside(root / ADDRESS)
         private.write(aside, address)
         os.replace(aside, root / ADDRESS)
@@ -74,10 +74,16 @@ class Remote:
         """The file of a partition, fetched where it is not here."""
         path = cache() / "partitions" / content.fingerprint[:2] / f"{content.fingerprint}.parquet"
         if not path.exists():
+
             def check(fetched: Path) -> None:
                 if about(fetched)["fingerprint"] != content.fingerprint:
-                    raise DataError(f"{self.address}/{_name(key)}", "holds other rows than the catalogue says", "a store at rest",
-                                    "It may just be published: try again. Where that was stopped, publish again")
+                    raise DataError(
+                        f"{self.address}/{_name(key)}",
+                        "holds other rows than the catalogue says",
+                        "a store at rest",
+                        "It may just be published: try again. Where that was stopped, publish again",
+                    )
+
             private.folder(path.parent)
             self.fetch(_name(key), path, "a partition", "Publish the store again", check)
         return path
@@ -117,8 +123,9 @@ class Remote:
         except FileNotFoundError:
             raise DataError(where, "is not there", expected, action) from None
         except (OSError, ValueError, NotImplementedError) as why:
-            raise DataError(where, f"cannot be used ({str(why)[:200]})", f"{expected}; addresses are {EXAMPLE}",
-                            "Credentials are taken from the environment") from None
+            raise DataError(
+                where, f"cannot be used ({str(why)[:200]})", f"{expected}; addresses are {EXAMPLE}", "Credentials are taken from the environment"
+            ) from None
 
 
 def publish(root: Path, address: str, notify: Callable[[str, float], None] = lambda name, done: None) -> tuple[int, int]:
@@ -132,8 +139,12 @@ def publish(root: Path, address: str, notify: Callable[[str, float], None] = lam
         try:
             mine, theirs = catalogue.partitions(), _partitions(there, aside)
             if lost := sorted(theirs.keys() - mine.keys()):
-                raise ConfigError(there.address, f"has {len(lost)} partitions that {root} has not, such as {_name(lost[0])}",
-                                  "an empty place, or this store", "Import their files into this store first, or choose another address")
+                raise ConfigError(
+                    there.address,
+                    f"has {len(lost)} partitions that {root} has not, such as {_name(lost[0])}",
+                    "an empty place, or this store",
+                    "Import their files into this store first, or choose another address",
+                )
             new = [key for key, content in mine.items() if key not in theirs or theirs[key].fingerprint != content.fingerprint]
             total, done = sum(mine[key].bytes for key in new), 0
             for key in new:
@@ -141,7 +152,7 @@ def publish(root: Path, address: str, notify: Callable[[str, float], None] = lam
                 there.send(key.file(root), _name(key))
                 done += mine[key].bytes
             with closing(sqlite3.connect(root / FILE)) as source, closing(sqlite3.connect(aside / FILE)) as copy:
-                source.backup(copy)                     # at rest, whatever its journal says
+                source.backup(copy)  # at rest, whatever its journal says
             there.send(aside / FILE, FILE)
             return len(new), total
         finally:
@@ -164,6 +175,3 @@ def _aside(path: Path) -> Path:
 
 def _name(key: Key) -> str:
     return key.file(Path()).as_posix()
-
-
-

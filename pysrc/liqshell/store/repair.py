@@ -34,7 +34,7 @@ def verify(store: Store) -> list[str]:
             try:
                 open_strip(path, contract.day_key(day))
             except Stale:
-                continue                # it will be made when it is needed
+                continue  # it will be made when it is needed
             column = verify_strip(path)
             if column:
                 path.unlink()
@@ -50,7 +50,7 @@ def rebuild(root: Path) -> int:
         rules = {}
         try:
             before = Catalogue(root)
-            before.finish()             # a commit that was booked is finished first
+            before.finish()  # a commit that was booked is finished first
             rules = before.rules()
             before.close()
         except DataError:
@@ -88,7 +88,7 @@ def _content(root: Path, key: Key) -> Content:
         content = writer.close()
     finally:
         aside.unlink(missing_ok=True)
-    content.fingerprint = partition.fingerprint(path, key)          # of the file: the copy may be of a later format
+    content.fingerprint = partition.fingerprint(path, key)  # of the file: the copy may be of a later format
     if content.fingerprint != stated["fingerprint"]:
         raise partition.damaged(path, ValueError("its rows do not match its fingerprint"))
     content.bytes, content.format = path.stat().st_size, int(stated["format"])

@@ -31,10 +31,10 @@ from liqshell.arrow_column import arrow_column, nulls_of, numpy_column
 from liqshell.event_columns import EventColumns, Events
 from liqshell.recording.streams import BITS
 
-FORMAT = 2                      # of the partitions; a reader refuses what is newer
+FORMAT = 2  # of the partitions; a reader refuses what is newer
 DAY_NS = 86_400_000_000_000
 HOUR_NS = 3_600_000_000_000
-VENUE_WIDE = "_all"             # stands where a symbol stands, for feed marks that concern every contract of a venue
+VENUE_WIDE = "_all"  # stands where a symbol stands, for feed marks that concern every contract of a venue
 _TIME = pa.timestamp("ns", tz="UTC")
 _SIDES = {"trades": {int(Side.SHORT): "SELL", int(Side.LONG): "BUY"}, "liquidations": {int(Side.SHORT): "SHORT", int(Side.LONG): "LONG"}}
 _LIMITS, _POOL = int(Statement.STATES_LIMITS), int(Statement.STATES_POOL)
@@ -50,7 +50,7 @@ class Number:
     field: str
     nullable: bool = False
     bit: int = 0
-    only: int = 0               # of the word's values: the rows that have it; in the others it is null. 0 = all rows
+    only: int = 0  # of the word's values: the rows that have it; in the others it is null. 0 = all rows
 
     @property
     def may_be_null(self) -> bool:
@@ -64,13 +64,13 @@ class Layout:
     name: str
     kind: int
     numbers: tuple[Number, ...]
-    label: str = ""              # column of words, if any
-    label_field: str = ""        # field of event_t that it stands for
+    label: str = ""  # column of words, if any
+    label_field: str = ""  # field of event_t that it stands for
     labels: tuple[tuple[int, str], ...] = ()
-    prices: tuple[str, ...] = ()        # fields of event_t that stand on the tick grid
-    quantities: tuple[str, ...] = ()    # ... on the lot grid
-    bits: str = ""              # column of event_t.flags as they are, null = 0
-    format: int = 1             # the first format that has it like this
+    prices: tuple[str, ...] = ()  # fields of event_t that stand on the tick grid
+    quantities: tuple[str, ...] = ()  # ... on the lot grid
+    bits: str = ""  # column of event_t.flags as they are, null = 0
+    format: int = 1  # the first format that has it like this
 
     @property
     def schema(self) -> pa.Schema:
@@ -85,8 +85,11 @@ class Layout:
     def fields(self) -> tuple[str, ...]:
         """The fields of event_t that a row of this kind carries; all others are 0, but for kind and instrument."""
         flags = ("flags",) if self.bits or any(number.bit for number in self.numbers) else ()
-        return tuple(dict.fromkeys(("ts_event", "ts_recv", *((self.label_field,) if self.label else ()), *(number.field for number in self.numbers),
-                                    *flags, "id")))
+        return tuple(
+            dict.fromkeys(
+                ("ts_event", "ts_recv", *((self.label_field,) if self.label else ()), *(number.field for number in self.numbers), *flags, "id")
+            )
+        )
 
     def having(self, number: Number, events: Events) -> np.ndarray:
         """The rows that a column is of."""
@@ -97,39 +100,103 @@ class Layout:
 # it leaves behind; liquidations last, so that a decision at that moment knows the prices of that moment
 LAYOUTS = (
     Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items()), bits="streams", format=2),
-    Layout("venue", int(Kind.VENUE_STATE),
-           (Number("buy_max", "price", True, only=_LIMITS), Number("sell_min", "aux_price", True, only=_LIMITS),
+    Layout(
+        "venue",
+        int(Kind.VENUE_STATE),
+        (
+            Number("buy_max", "price", True, only=_LIMITS),
+            Number("sell_min", "aux_price", True, only=_LIMITS),
             Number("pool", "qty", bit=int(PoolFlag.POOL_NO_BALANCE), only=_POOL),
             Number("drawdown", "aux_qty", bit=int(PoolFlag.POOL_NO_DRAWDOWN), only=_POOL),
-            Number("adl_distance", "aux_price", bit=int(PoolFlag.POOL_NO_DISTANCE), only=_POOL)),
-           "states", "code", ((_LIMITS, "LIMITS"), (_POOL, "POOL")), format=2),
-    Layout("trades", int(Kind.TRADE), (Number("price", "price"), Number("qty", "qty")), "side", "side", tuple(_SIDES["trades"].items()),
-           ("price",), ("qty",)),
-    Layout("quotes", int(Kind.BBO),
-           (Number("bid", "price"), Number("bid_qty", "qty"), Number("ask", "aux_price"), Number("ask_qty", "aux_qty")),
-           prices=("price", "aux_price"), quantities=("qty", "aux_qty")),
-    Layout("tickers", int(Kind.TICKER),
-           (Number("mark", "price", True, BITS["mark"]), Number("index", "aux_price", True, BITS["index"]),
-            Number("open_interest", "qty", True, BITS["open_interest"]), Number("funding_rate", "aux_qty", False, BITS["funding"])), format=2),
-    Layout("deleveraged", int(Kind.DELEVERAGE),
-           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
-           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2),
-    Layout("liquidations", int(Kind.LIQUIDATION),
-           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True), Number("limit", "aux_qty", True)),
-           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2),
+            Number("adl_distance", "aux_price", bit=int(PoolFlag.POOL_NO_DISTANCE), only=_POOL),
+        ),
+        "states",
+        "code",
+        ((_LIMITS, "LIMITS"), (_POOL, "POOL")),
+        format=2,
+    ),
+    Layout(
+        "trades",
+        int(Kind.TRADE),
+        (Number("price", "price"), Number("qty", "qty")),
+        "side",
+        "side",
+        tuple(_SIDES["trades"].items()),
+        ("price",),
+        ("qty",),
+    ),
+    Layout(
+        "quotes",
+        int(Kind.BBO),
+        (Number("bid", "price"), Number("bid_qty", "qty"), Number("ask", "aux_price"), Number("ask_qty", "aux_qty")),
+        prices=("price", "aux_price"),
+        quantities=("qty", "aux_qty"),
+    ),
+    Layout(
+        "tickers",
+        int(Kind.TICKER),
+        (
+            Number("mark", "price", True, BITS["mark"]),
+            Number("index", "aux_price", True, BITS["index"]),
+            Number("open_interest", "qty", True, BITS["open_interest"]),
+            Number("funding_rate", "aux_qty", False, BITS["funding"]),
+        ),
+        format=2,
+    ),
+    Layout(
+        "deleveraged",
+        int(Kind.DELEVERAGE),
+        (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+        "side",
+        "side",
+        tuple(_SIDES["liquidations"].items()),
+        ("price",),
+        ("qty",),
+        format=2,
+    ),
+    Layout(
+        "liquidations",
+        int(Kind.LIQUIDATION),
+        (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True), Number("limit", "aux_qty", True)),
+        "side",
+        "side",
+        tuple(_SIDES["liquidations"].items()),
+        ("price",),
+        ("qty",),
+        format=2,
+    ),
 )
 # as partitions of format 1 have them
 BEFORE = {
     "feed": Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items())),
-    "tickers": Layout("tickers", int(Kind.TICKER), (Number("mark", "price", True), Number("index", "aux_price", True),
-                                                    Number("open_interest", "qty", True), Number("funding_rate", "aux_qty"))),
-    "liquidations": Layout("liquidations", int(Kind.LIQUIDATION),
-                           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
-                           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",)),
+    "tickers": Layout(
+        "tickers",
+        int(Kind.TICKER),
+        (Number("mark", "price", True), Number("index", "aux_price", True), Number("open_interest", "qty", True), Number("funding_rate", "aux_qty")),
+    ),
+    "liquidations": Layout(
+        "liquidations",
+        int(Kind.LIQUIDATION),
+        (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+        "side",
+        "side",
+        tuple(_SIDES["liquidations"].items()),
+        ("price",),
+        ("qty",),
+    ),
 }
 # what no tape has, because it is no event of an engine; a store keeps it
-BACKSTOPS = Layout(backstops.NAME, backstops.BACKSTOP, (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
-                   "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2)
+BACKSTOPS = Layout(
+    backstops.NAME,
+    backstops.BACKSTOP,
+    (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+    "side",
+    "side",
+    tuple(_SIDES["liquidations"].items()),
+    ("price",),
+    ("qty",),
+    format=2,
+)
 LAYOUT = {layout.name: layout for layout in (*LAYOUTS, BACKSTOPS)}
 OF_KIND = {layout.kind: layout for layout in LAYOUT.values()}
 KINDS = tuple(LAYOUT)

@@ -16,7 +16,7 @@ from liqshell.store.grid import STEPS_MIN, Grid
 from liqshell.store.partition import Content, Key
 
 FIELDS = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional", "completeness")
-THROTTLED_MIN = 200             # liquidations from which on "never two in a second" means a throttle
+THROTTLED_MIN = 200  # liquidations from which on "never two in a second" means a throttle
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ def effective(venue: str, symbol: str, stated: Mapping[str, Any], contents: Mapp
 def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
     """Prices: quotes and trades tell the grid, and liquidations where these are few, because bankruptcy and average prices stand beside it.
     Quantities: the finest of all three, because a liquidation stands on the lots that trades stand on, and may be smaller than any of them."""
-    market, forced = (Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
-                      for kinds in (("quotes", "trades"), ("liquidations",)))
+    market, forced = (
+        Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
+        for kinds in (("quotes", "trades"), ("liquidations",))
+    )
     what, whose = ("prices" if of == "price" else "quantities"), "quotes and trades"
     if of == "qty":
         step = market.step()

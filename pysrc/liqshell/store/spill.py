@@ -19,7 +19,7 @@ from liqshell.store.partition import Key
 from liqshell.store.rows import DAY_NS, OF_KIND, canonical, day_text, storable
 
 BUFFER_BYTES = 448 << 20
-SLICE_ROWS = 1 << 17             # of each cursor that are merged at once, and all others of their last moment
+SLICE_ROWS = 1 << 17  # of each cursor that are merged at once, and all others of their last moment
 FILE = "columns"
 _ALIGN = 8
 
@@ -38,9 +38,9 @@ class Part:
     """What a source gives to one partition."""
 
     rows: int = 0
-    first: int = 0              # ts_recv
+    first: int = 0  # ts_recv
     last: int = 0
-    ordered: bool = True        # no chunk begins before the one in front of it ends
+    ordered: bool = True  # no chunk begins before the one in front of it ends
     chunks: list[Chunk] = field(default_factory=list)
 
 
@@ -49,16 +49,16 @@ class Spill:
 
     def __init__(self, folder: Path, buffer: int = 0):
         private.folder(folder.parent)
-        folder.mkdir(private.FOLDER)            # never one that is there: its file would be appended to
+        folder.mkdir(private.FOLDER)  # never one that is there: its file would be appended to
         folder.chmod(private.FOLDER)
         self.folder = folder
         self.parts: dict[Key, Part] = {}
         self.spans: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self.unusable: Counter[str] = Counter()         # rows that no partition can hold, by kind
+        self.unusable: Counter[str] = Counter()  # rows that no partition can hold, by kind
         self.rows = 0
-        self.held = 0                                   # bytes in memory
+        self.held = 0  # bytes in memory
         self._buffer = buffer or BUFFER_BYTES
-        self._end = 0                                   # of the file
+        self._end = 0  # of the file
 
     @property
     def bytes(self) -> int:
@@ -128,16 +128,18 @@ class Spill:
         if value is not None:
             return -1, value
         at, size = self._end, column.nbytes
-        file.write(np.ascontiguousarray(column).data)               # type: ignore[attr-defined]
-        file.write(bytes(-size % _ALIGN))                           # type: ignore[attr-defined]
+        file.write(np.ascontiguousarray(column).data)  # type: ignore[attr-defined]
+        file.write(bytes(-size % _ALIGN))  # type: ignore[attr-defined]
         self._end += size + -size % _ALIGN
         return at, None
 
     def _read(self, chunk: Chunk) -> EventColumns:
         if chunk.events is not None:
             return chunk.events
-        found = {name: value if at < 0 else np.memmap(self.folder / FILE, EVENT_DTYPE[name], "r", at, (chunk.rows,)).view(np.ndarray)
-                 for name, (at, value) in chunk.columns.items()}
+        found = {
+            name: value if at < 0 else np.memmap(self.folder / FILE, EVENT_DTYPE[name], "r", at, (chunk.rows,)).view(np.ndarray)
+            for name, (at, value) in chunk.columns.items()
+        }
         return EventColumns(chunk.rows, **found)
 
 
@@ -177,8 +179,8 @@ class Cursor:
         out: list[Events] = []
         while (ts := self.next) is not None and ts < end:
             column = self._held["ts_recv"]
-            stop = len(column) if column[-1] < end else self._at + int(np.searchsorted(column[self._at:], end, "left"))
-            out.append(self._held[self._at:stop])
+            stop = len(column) if column[-1] < end else self._at + int(np.searchsorted(column[self._at :], end, "left"))
+            out.append(self._held[self._at : stop])
             self._at = stop
         return joined(out) if out else EventColumns(0)
 

@@ -20,18 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqcore.event import EVENT_DTYPE
 from liqcore.kernels.first_passage import Passage
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell import private
 
 MAGIC = b"liqcore strip\0\0\1"
 HEADER_BYTES = 8192
 ALIGN = 64
 CGROUP = Path("/sys/fs/cgroup")
-BLOCK_ROWS = 1 << 20            # of one column that are copied at once
-_TABLES: dict[str, dict[str, np.dtype[Any]]] = {"trades": TRADE_COLUMNS, "quotes": QUOTE_COLUMNS,
-                                                "rare": {"event": EVENT_DTYPE, "place": PLACE_DTYPE}}
+BLOCK_ROWS = 1 << 20  # of one column that are copied at once
+_TABLES: dict[str, dict[str, np.dtype[Any]]] = {
+    "trades": TRADE_COLUMNS,
+    "quotes": QUOTE_COLUMNS,
+    "rare": {"event": EVENT_DTYPE, "place": PLACE_DTYPE},
+}
 
 
 class Stale(Exception):
@@ -58,7 +61,7 @@ class StripWriter:
         self._path = path
         self._aside = path.with_name(f".{path.name}.{os.getpid()}")
         self._file = private.descriptor(self._aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        self._columns: dict[str, list[Any]] = {}            # name -> [dtype, offset, rows, crc]
+        self._columns: dict[str, list[Any]] = {}  # name -> [dtype, offset, rows, crc]
         self._room = {"trades": trades_max, "quotes": quotes_max, "rare": rare_max}
         self.rows = {"trades": 0, "quotes": 0, "rare": 0}
         at = HEADER_BYTES
@@ -74,7 +77,7 @@ class StripWriter:
         for table, columns in (("trades", trades), ("quotes", quotes)):
             for name in _TABLES[table]:
                 for start in range(0, len(columns[name]), BLOCK_ROWS):
-                    block = columns[name][start:start + BLOCK_ROWS]
+                    block = columns[name][start : start + BLOCK_ROWS]
                     self._write(f"{table}.{name}", block + before if name == "trades_before" else block)
             self._count(table, len(columns["ts"]))
         shifted = np.array(place)
@@ -154,7 +157,7 @@ def free_memory() -> int:
         line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
         found.append(int(line.split()[1]) << 10)
     for folder, limit, used in (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
-        with contextlib.suppress(OSError, ValueError):          # "max": without a limit
+        with contextlib.suppress(OSError, ValueError):  # "max": without a limit
             found.append(max(0, int((CGROUP / folder / limit).read_text()) - int((CGROUP / folder / used).read_text())))
     return min(found, default=0)
 
@@ -179,7 +182,7 @@ def open_strip(path: Path, key: str) -> Strip:
     except OSError:
         raise Stale("missing") from None
     length = int.from_bytes(head[16:20], "little")
-    raw = head[24:24 + length]
+    raw = head[24 : 24 + length]
     if head[:16] != MAGIC or len(raw) != length or zlib.crc32(raw) != int.from_bytes(head[20:24], "little"):
         raise Stale("its header is damaged or of another version")
     about = json.loads(raw)
@@ -192,7 +195,7 @@ def open_strip(path: Path, key: str) -> Strip:
     for name, (dtype, offset, rows, _) in about["columns"].items():
         table, _, column = name.partition(".")
         kind = np.dtype([tuple(field) for field in dtype] if isinstance(dtype, list) else dtype)
-        values = buffer[offset:offset + rows * kind.itemsize].view(np.ndarray).view(kind)
+        values = buffer[offset : offset + rows * kind.itemsize].view(np.ndarray).view(kind)
         if column.startswith("index."):
             found[table].setdefault("index", {})[column.removeprefix("index.")] = values
         else:
@@ -204,10 +207,10 @@ def verify(path: Path) -> str:
     """Read a strip through; '' or the name of the first column that is not what was written."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
-        about = json.loads(head[24:24 + int.from_bytes(head[16:20], "little")])
+        about = json.loads(head[24 : 24 + int.from_bytes(head[16:20], "little")])
     buffer = np.memmap(path, np.uint8, "r")
     for name, (dtype, offset, rows, crc) in about["columns"].items():
         size = rows * np.dtype([tuple(field) for field in dtype] if isinstance(dtype, list) else dtype).itemsize
-        if zlib.crc32(buffer[offset:offset + size].data) != crc:
+        if zlib.crc32(buffer[offset : offset + size].data) != crc:
             return str(name)
     return ""

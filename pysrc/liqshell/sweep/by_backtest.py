@@ -16,17 +16,17 @@ from liqcore.audit import view
 from liqshell.backtest.past_judge import asker
 from liqshell.backtest.spread import spread
 from liqshell.backtest.sweep_kernel import days_of
-from liqshell.run.tape_driver import drive
-from liqshell.run.pipeline import make_paper
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.study import funding_of
+from liqshell.run.pipeline import make_paper
+from liqshell.run.tape_driver import drive
 from liqshell.sweep.work import kept_dtype
 
 DATA = tuple(int(r) for r in (Reason.UNCERTAIN, Reason.STALE_EVENT, Reason.NO_PRICE, Reason.RISK_STALE_DATA, Reason.QUOTE_ENDED))
 NO_ENTRY = tuple(int(r) for r in (Reason.NO_TRADE, Reason.PHASE, Reason.ASK_LATER, Reason.POLICY_LEAVE))
 ENDS = {int(Reason.END_TARGET): "targets", int(Reason.END_STOP): "stops", int(Reason.END_MAX_HOLD): "max_holds", int(Reason.END_PHASE): "phases"}
 UNFILLED = {int(Reason.END_TTL): "unfilled_ttl", int(Reason.END_POST_ONLY): "unfilled_post_only"}
-FLAT = 0                             # BracketState
+FLAT = 0  # BracketState
 
 
 def rows_of(audit: np.ndarray, instruments: Sequence[lc.Instrument], dtype: np.dtype[Any], start_ns: int, end_ns: int) -> np.ndarray:
@@ -105,7 +105,7 @@ class Walks:
         assert self.tape is not None
         dtype = kept_dtype(days_of(*self.span))
         parts = []
-        for cell in self.cells[unit.first:unit.last]:
+        for cell in self.cells[unit.first : unit.last]:
             audit = drive(lc.Walk(make_paper(cell, trust=True), self.tape, asker(cell, self.tape.instruments)), self.span[1])
             parts.append(rows_of(audit, self.tape.instruments, dtype, *self.span))
         return np.concatenate(parts)

@@ -22,8 +22,8 @@ from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.sweep.by_backtest import Walks
 from liqshell.sweep.work import Unit, Work
 
-IN_FLIGHT = 2                       # tasks a processor: enough that none is idle
-_held: dict[tuple[Origin, int | None], lc.Tape] = {}             # in a process of the cluster: what it opened last
+IN_FLIGHT = 2  # tasks a processor: enough that none is idle
+_held: dict[tuple[Origin, int | None], lc.Tape] = {}  # in a process of the cluster: what it opened last
 
 
 def connect(address: str) -> Any:
@@ -31,13 +31,18 @@ def connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise ConfigError("--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'",
-                          "Without --cluster the sweep uses all cores of this machine") from None
+        raise ConfigError(
+            "--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'", "Without --cluster the sweep uses all cores of this machine"
+        ) from None
     try:
         ray.init(address=address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, OSError, ValueError) as why:
-        raise ConfigError("--cluster", f"no cluster at {address or 'this machine'} ({why})", "the address of a running Ray cluster",
-                          "`ray start --head` starts one and prints its address") from None
+        raise ConfigError(
+            "--cluster",
+            f"no cluster at {address or 'this machine'} ({why})",
+            "the address of a running Ray cluster",
+            "`ray start --head` starts one and prints its address",
+        ) from None
     return ray
 
 
@@ -47,12 +52,17 @@ def compute(origin: Origin, contract: int | None, work: Work | Walks, units: lis
         if version != lc.__version__:
             raise DataError("liqcore", f"version {lc.__version__}", version)
         if (origin, contract) not in _held:
-            _held.clear()                       # before the next is opened: there may be room for one
+            _held.clear()  # before the next is opened: there may be room for one
             _held[origin, contract] = origin.open(contract)
         work.tape = _held[origin, contract]
     except LiqshellError as why:
-        return DataError(f"worker {socket.gethostname()}", str(why), "", "Each worker opens the data itself: give every node the same data under the "
-                         "same path (a shared file system or a copy) and the same liqcore, or leave out --cluster")
+        return DataError(
+            f"worker {socket.gethostname()}",
+            str(why),
+            "",
+            "Each worker opens the data itself: give every node the same data under the "
+            "same path (a shared file system or a copy) and the same liqcore, or leave out --cluster",
+        )
     return [work.compute(unit, threads=1) for unit in units]
 
 
@@ -61,7 +71,7 @@ def tasks_of(work: Work | Walks, units: list[Unit], processors: int) -> Iterator
     settings do: two processors open one only where others would be idle."""
     if isinstance(work, Walks):
         for unit in units:
-            yield None, Walks(None, work.cells[unit.first:unit.last], work.span), [[replace(unit, first=0, last=unit.last - unit.first)]]
+            yield None, Walks(None, work.cells[unit.first : unit.last], work.span), [[replace(unit, first=0, last=unit.last - unit.first)]]
         return
     contracts = sorted({unit.instrument for unit in units})
     pieces = -(-processors // len(contracts))
@@ -77,8 +87,9 @@ def run(work: Work | Walks, units: list[Unit], origin: Origin, keep: Callable[[U
     try:
         remote = ray.remote(num_cpus=1, max_retries=3)(compute)
         processors = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting = ((contract, shared, task) for contract, own, tasks in tasks_of(work, units, processors)
-                   for shared in [ray.put(own)] for task in tasks)
+        waiting = (
+            (contract, shared, task) for contract, own, tasks in tasks_of(work, units, processors) for shared in [ray.put(own)] for task in tasks
+        )
         flying: dict[Any, list[Unit]] = {}
 
         def launch() -> None:

@@ -27,18 +27,23 @@ from liqshell.sweep.rows import command, place
 from liqshell.sweep.run import KERNEL, Swept
 from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
 
-PICTURES = 6                             # pairs of parameters drawn
-LINES = 60                               # values of one parameter that are shown
+PICTURES = 6  # pairs of parameters drawn
+LINES = 60  # values of one parameter that are shown
 NUMBERS = ("net", "net_low", "net_high", "mean_bps", "trades", "win_rate", "gross", "fees", "drawdown_max", "sharpe", "hold_s")
 SPAN = ">95 %"
 Row = Mapping[str, Any]
-Column = tuple[str, Callable[[Row], str]]                # title, a cell of it
+Column = tuple[str, Callable[[Row], str]]  # title, a cell of it
 
 
 def of_net(row: Row) -> Measured:
     """The net result of a row."""
-    return Measured(row["net"], row["net_low"], row["net_high"], row["trades"],
-                    why=f"{FEW} trades on {CLUSTERS_MIN} days are needed" if row["net_low"] is None else "")
+    return Measured(
+        row["net"],
+        row["net_low"],
+        row["net_high"],
+        row["trades"],
+        why=f"{FEW} trades on {CLUSTERS_MIN} days are needed" if row["net_low"] is None else "",
+    )
 
 
 def _shown(key: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
@@ -46,10 +51,17 @@ def _shown(key: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
 
 
 SHOWN: tuple[Column, ...] = (
-    (">net", lambda row: coloured(of_net(row), money(row["net"], True))), (SPAN, lambda row: interval(row["net_low"], row["net_high"], money)),
-    (">bps a trade", _shown("mean_bps", number)), (">trades", _shown("trades", lambda v: f"{v:,}")), (">won", _shown("win_rate", percent)),
-    (">gross", _shown("gross", money)), (">fees", _shown("fees", money)), (">drawdown", _shown("drawdown_max", money)),
-    (">Sharpe (daily)", _shown("sharpe", number)), (">held", _shown("hold_s", seconds)))
+    (">net", lambda row: coloured(of_net(row), money(row["net"], True))),
+    (SPAN, lambda row: interval(row["net_low"], row["net_high"], money)),
+    (">bps a trade", _shown("mean_bps", number)),
+    (">trades", _shown("trades", lambda v: f"{v:,}")),
+    (">won", _shown("win_rate", percent)),
+    (">gross", _shown("gross", money)),
+    (">fees", _shown("fees", money)),
+    (">drawdown", _shown("drawdown_max", money)),
+    (">Sharpe (daily)", _shown("sharpe", number)),
+    (">held", _shown("hold_s", seconds)),
+)
 
 
 def summarise(swept: Swept) -> dict[str, Any]:
@@ -60,23 +72,40 @@ def summarise(swept: Swept) -> dict[str, Any]:
     offset = int(np.flatnonzero(columns["symbol"] == total)[0])
     value = columns[OBJECTIVES[objective]]
     top = []
-    for row in rows[:swept.config.sweep.top].tolist():
+    for row in rows[: swept.config.sweep.top].tolist():
         around = [float(value[n]) for n in (offset + k for k in neighbours(swept.settings, axes, row - offset)) if math.isfinite(value[n])]
-        top.append(_of_row(swept, row) | {"row": row - offset, "neighbours_median": float(np.median(around)) if around else None,
-                                          "neighbours_worst": min(around) if around else None})
+        top.append(
+            _of_row(swept, row)
+            | {
+                "row": row - offset,
+                "neighbours_median": float(np.median(around)) if around else None,
+                "neighbours_worst": min(around) if around else None,
+            }
+        )
     low, high = columns["net_low"][rows], columns["net_high"][rows]
     out: dict[str, Any] = {
-        "objective": objective, "symbol": total, "settings": len(rows), "traded": int((columns["trades"][rows] > 0).sum()),
-        "gains": int((columns["net"][rows] > 0).sum()), "judged": int(np.isfinite(low).sum()), "gains_beyond_chance": int((low > 0).sum()),
-        "losses_beyond_chance": int((high < 0).sum()), "trades_max": int(columns["trades"][rows].max(initial=0)), "best": top,
-        "signals": int(columns["signals"][rows].max(initial=0)), "median_net": _plain(np.median(columns["net"][rows])), "luck": luck(swept),
-        "per_symbol": [_of_row(swept, best(columns, objective, symbol)[0]) | {"symbol": symbol} for symbol in swept.symbols]}
+        "objective": objective,
+        "symbol": total,
+        "settings": len(rows),
+        "traded": int((columns["trades"][rows] > 0).sum()),
+        "gains": int((columns["net"][rows] > 0).sum()),
+        "judged": int(np.isfinite(low).sum()),
+        "gains_beyond_chance": int((low > 0).sum()),
+        "losses_beyond_chance": int((high < 0).sum()),
+        "trades_max": int(columns["trades"][rows].max(initial=0)),
+        "best": top,
+        "signals": int(columns["signals"][rows].max(initial=0)),
+        "median_net": _plain(np.median(columns["net"][rows])),
+        "luck": luck(swept),
+        "per_symbol": [_of_row(swept, best(columns, objective, symbol)[0]) | {"symbol": symbol} for symbol in swept.symbols],
+    }
     return out | {"contaminated": swept.contaminated, "verdict": warned(swept.contaminated) + verdict(out, swept)}
 
 
 def _of_row(swept: Swept, row: int) -> dict[str, Any]:
-    return {"setting": {name: _plain(swept.table[name][row]) for name in swept.config.sweep.axes}} | {name: _plain(swept.table[name][row])
-                                                                                                 for name in NUMBERS}
+    return {"setting": {name: _plain(swept.table[name][row]) for name in swept.config.sweep.axes}} | {
+        name: _plain(swept.table[name][row]) for name in NUMBERS
+    }
 
 
 def luck(swept: Swept) -> dict[str, Any]:
@@ -87,25 +116,28 @@ def luck(swept: Swept) -> dict[str, Any]:
     setting = None if found["best"] is None else {name: _plain(swept.table[name][offset + found["best"]]) for name in swept.config.sweep.axes}
     # a log that lost lines counts too few; a model that knows what happened needs no luck
     unknown = found["edge"] and (swept.problems or swept.contaminated)
-    return found | {"edge": None if unknown else found["edge"], "trials": found["tried"], "setting": setting,
-                    "problem": " ".join(swept.problems)}
+    return found | {"edge": None if unknown else found["edge"], "trials": found["tried"], "setting": setting, "problem": " ".join(swept.problems)}
 
 
 def luck_sentence(found: dict[str, Any]) -> str:
     """The same in sentences."""
     if found["p_superior"] is None:
-        return (f"The data cannot show whether the best row is more than luck: {plural(found['days'], 'whole day')} of results, at least {DAYS_MIN} "
-                "are needed.")
+        return (
+            f"The data cannot show whether the best row is more than luck: {plural(found['days'], 'whole day')} of results, at least {DAYS_MIN} "
+            "are needed."
+        )
     where = ", ".join(f"{name.partition('.')[2]} {value}" for name, value in found["setting"].items())
     text = f"More than luck: {where}." if found["edge"] else "No row is shown to be more than luck."
     text += f" {found['problem']}." if found["problem"] else ""
     if found["worst"] > found["worst_all"]:
         text += " No day of this row was as bad as the worst of others, so the cost of such a day is not known."
-    return (f"{text} The largest t of a mean day is {number(found['t'])} ({where}). If no setting had an edge, the best of {found['settings']:,} "
-            f"settings over {found['days']} whole days would do as well in {percent(found['p_superior'], 1)} of resamples of these (Hansen's SPA), "
-            f"and the best of {found['tried']:,} settings with the shape of all days in {percent(found['p_shape'], 1)} of draws; an edge needs both "
-            f"below {percent(LEVEL, 0)}. Deflated Sharpe {percent(found['deflated'], 1)} over {found['independent']:,} independent trials"
-            + (f"; such a ratio needs {math.ceil(found['days_needed']):,} days to be significant." if found["days_needed"] else "."))
+    return (
+        f"{text} The largest t of a mean day is {number(found['t'])} ({where}). If no setting had an edge, the best of {found['settings']:,} "
+        f"settings over {found['days']} whole days would do as well in {percent(found['p_superior'], 1)} of resamples of these (Hansen's SPA), "
+        f"and the best of {found['tried']:,} settings with the shape of all days in {percent(found['p_shape'], 1)} of draws; an edge needs both "
+        f"below {percent(LEVEL, 0)}. Deflated Sharpe {percent(found['deflated'], 1)} over {found['independent']:,} independent trials"
+        + (f"; such a ratio needs {math.ceil(found['days_needed']):,} days to be significant." if found["days_needed"] else ".")
+    )
 
 
 def verdict(s: dict[str, Any], swept: Swept) -> str:
@@ -115,12 +147,16 @@ def verdict(s: dict[str, Any], swept: Swept) -> str:
     top = s["best"][0]
     gains = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees"
     if not s["judged"]:
-        text = (f"No setting has enough trades for a verdict: the most active one closed {plural(s['trades_max'], 'trade')} in {span(swept)}; {FEW} "
-                f"on {CLUSTERS_MIN} days are needed. {gains}, all after the same few events, which is no evidence for or against any. ")
+        text = (
+            f"No setting has enough trades for a verdict: the most active one closed {plural(s['trades_max'], 'trade')} in {span(swept)}; {FEW} "
+            f"on {CLUSTERS_MIN} days are needed. {gains}, all after the same few events, which is no evidence for or against any. "
+        )
     else:
-        text = (f"{s['judged']:,} of {s['settings']:,} settings have {FEW} trades or more on {CLUSTERS_MIN} days or more. Taken one by one, "
-                f"{s['gains_beyond_chance']:,} of these gain beyond chance and {s['losses_beyond_chance']:,} lose beyond chance; without an edge, "
-                f"2.5 % would do each. {gains}; the median setting makes {money(s['median_net'], True)}. ")
+        text = (
+            f"{s['judged']:,} of {s['settings']:,} settings have {FEW} trades or more on {CLUSTERS_MIN} days or more. Taken one by one, "
+            f"{s['gains_beyond_chance']:,} of these gain beyond chance and {s['losses_beyond_chance']:,} lose beyond chance; without an edge, "
+            f"2.5 % would do each. {gains}; the median setting makes {money(s['median_net'], True)}. "
+        )
     text += f"The best makes {of_net(top).describe(lambda v: money(v, True))}"
     near = top["neighbours_median"]
     if near is not None and s["objective"] == "net":
@@ -154,10 +190,22 @@ def _plain(value: Any) -> Any:
 def write_sweep(swept: Swept) -> dict[str, Any]:
     """sweep.html and summary.json; the summary."""
     summary = summarise(swept)
-    stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
-             "synthetic": swept.synthetic, "market_seeds": list(swept.market_seeds), "seconds": swept.seconds,
-             "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()}, "by": swept.by, "why": swept.why,
-             "data_problems": list(swept.lacking), "quoted": swept.quoted, "half_spread": swept.half_spread}
+    stamp = {
+        "version": lc.__version__,
+        "data": swept.fingerprint,
+        "symbols": list(swept.symbols),
+        "days": swept.days,
+        "trials": swept.tried,
+        "synthetic": swept.synthetic,
+        "market_seeds": list(swept.market_seeds),
+        "seconds": swept.seconds,
+        "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()},
+        "by": swept.by,
+        "why": swept.why,
+        "data_problems": list(swept.lacking),
+        "quoted": swept.quoted,
+        "half_spread": swept.half_spread,
+    }
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     private.write(swept.folder / "summary.json", text)
     private.write(swept.folder / "sweep.html", page(swept, summary))
@@ -170,19 +218,33 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     badges = [data_badge(swept.synthetic, swept.market_seeds)]
     badges += [("", "sweep"), ("", plural(swept.tried, "trial") + " on this data")]
     body = sub(way(swept)) + sub(spreads(swept)) + Markup().join(sub(line) for line in lacking(swept))
-    body += section("Best rows and their neighbours", _top_table(swept, summary) + sub(luck_sentence(summary["luck"])),
-                    "A neighbour differs by one step of one parameter. A reliable row has similar neighbours. 95 %: of the net result, by "
-                    f"day; none below {FEW} trades or {CLUSTERS_MIN} days with a result.", "best")
+    body += section(
+        "Best rows and their neighbours",
+        _top_table(swept, summary) + sub(luck_sentence(summary["luck"])),
+        "A neighbour differs by one step of one parameter. A reliable row has similar neighbours. 95 %: of the net result, by "
+        f"day; none below {FEW} trades or {CLUSTERS_MIN} days with a result.",
+        "best",
+    )
     body += _pictures(swept, summary["objective"])
     if len(swept.symbols) > 1:
         lead: list[Column] = [("symbol", lambda row: row["symbol"]), *_axes(swept)]
-        body += section("Best row of each symbol", table(*_cells(summary["per_symbol"], [*lead, *SHOWN])),
-                        "Each is the best of all settings for its symbol: the more symbols, the better the luckiest one looks.", "symbols")
+        body += section(
+            "Best row of each symbol",
+            table(*_cells(summary["per_symbol"], [*lead, *SHOWN])),
+            "Each is the best of all settings for its symbol: the more symbols, the better the luckiest one looks.",
+            "symbols",
+        )
     took = ", ".join(f"{name} {seconds(value)}" for name, value in swept.seconds.items())
-    return document(f"Sweep: {summary['settings']:,} settings", body, marks=badges, verdict=summary["verdict"], script=Markup(HOVER),
-                    span=f"{what}, {span(swept)}; {plural(summary['signals'], 'signal')}; fills {swept.config.paper.fills}",
-                    notices=[(f"{CONTAMINATED}.", WHY)] * swept.contaminated + ([weak] if (weak := unquoted(swept)) else []),
-                    foot=f"liqcore {lc.__version__}, data {swept.fingerprint[:16]}; {took}. Every row: sweep.parquet.")
+    return document(
+        f"Sweep: {summary['settings']:,} settings",
+        body,
+        marks=badges,
+        verdict=summary["verdict"],
+        script=Markup(HOVER),
+        span=f"{what}, {span(swept)}; {plural(summary['signals'], 'signal')}; fills {swept.config.paper.fills}",
+        notices=[(f"{CONTAMINATED}.", WHY)] * swept.contaminated + ([weak] if (weak := unquoted(swept)) else []),
+        foot=f"liqcore {lc.__version__}, data {swept.fingerprint[:16]}; {took}. Every row: sweep.parquet.",
+    )
 
 
 def unquoted(swept: Swept) -> tuple[str, str] | None:
@@ -191,8 +253,10 @@ def unquoted(swept: Swept) -> tuple[str, str] | None:
         return None
     if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
         return "NO QUOTES.", "The spread that takers pay is an estimate, so no row can show a profit."
-    return (cover(swept.quoted), f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row can show a "
-            "profit. " + " ".join(f"{line}." for line in swept.said[:3]))
+    return (
+        cover(swept.quoted),
+        f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row can show a profit. " + " ".join(f"{line}." for line in swept.said[:3]),
+    )
 
 
 def lacking(swept: Swept) -> list[str]:
@@ -210,8 +274,10 @@ def spreads(swept: Swept) -> str:
 def way(swept: Swept) -> str:
     """How the rows were computed, and what that leaves out."""
     if swept.by == KERNEL:
-        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol is computed alone, without "
-                "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute).")
+        return (
+            "Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol is computed alone, without "
+            "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute)."
+        )
     why = f" because the kernel does not support {swept.why}" if swept.why else " as asked ([sweep] by)"
     return f"Computed by one backtest for each setting,{why}: the symbols share an account with all its limits, and net is after funding."
 
@@ -226,6 +292,7 @@ def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], l
 def _axes(swept: Swept) -> list[Column]:
     def cell(name: str) -> Callable[[Row], str]:
         return lambda row: row["setting"][name]
+
     return [(name.partition(".")[2], cell(name)) for name in swept.config.sweep.axes]
 
 
@@ -241,14 +308,13 @@ def _pictures(swept: Swept, objective: str) -> Markup:
     """Heatmaps over pairs of parameters, those of [sweep] heatmap first."""
     varied = [name for name, values in swept.config.sweep.axes.items() if len(values) > 1 and not isinstance(values[0], str)]
     wanted = [tuple(swept.config.sweep.heatmap)] if len(swept.config.sweep.heatmap) == 2 else []
-    pairs = wanted + [(a, b) for k, a in enumerate(varied) for b in varied[k + 1:] if {a, b} != set(*wanted)]
+    pairs = wanted + [(a, b) for k, a in enumerate(varied) for b in varied[k + 1 :] if {a, b} != set(*wanted)]
     rows = swept.table["symbol"] == swept.total
     columns = {name: column[rows] for name, column in swept.table.items()}
     if not pairs:
         return Markup() if not varied else _line(columns, varied[0], objective)
     few = int((~np.isfinite(columns["net_low"])).sum())
-    note = (f"{few:,} of {len(columns['trades']):,} settings behind these cells have fewer than {FEW} trades or {CLUSTERS_MIN} days." if few
-           else "")
+    note = f"{few:,} of {len(columns['trades']):,} settings behind these cells have fewer than {FEW} trades or {CLUSTERS_MIN} days." if few else ""
     if few == len(columns["trades"]):
         note += " None of them allows a verdict: colours and frames show what happened, not a region to trade in."
     conclude = few < len(columns["trades"])
@@ -268,19 +334,30 @@ def _line(columns: dict[str, np.ndarray], name: str, objective: str) -> Markup:
 def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     """The best rows in the terminal."""
     from rich.console import Console
+
     from liqshell.fitted import Table
 
-    console = Console(markup=False)             # names of sections and of folders have brackets
-    rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})", title_justify="left", box=None,
-                 pad_edge=False)
+    console = Console(markup=False)  # names of sections and of folders have brackets
+    rich = Table(
+        title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     rich.add_column("setting")
     show = money if summary["objective"] == "net" else number
     for title in ("net", "95 %", "neighbours", "trades", "won"):
         rich.add_column(title, justify="right", no_wrap=True)
     for row in summary["best"]:
         setting = "  ".join(f"{name.partition('.')[2]} {value}" for name, value in row["setting"].items())
-        rich.add_row(setting, money(row["net"]), interval(row["net_low"], row["net_high"], money), show(row["neighbours_median"]),
-                     f"{row['trades']:,}", percent(row["win_rate"]))
+        rich.add_row(
+            setting,
+            money(row["net"]),
+            interval(row["net_low"], row["net_high"], money),
+            show(row["neighbours_median"]),
+            f"{row['trades']:,}",
+            percent(row["win_rate"]),
+        )
     console.print(rich)
     if swept.contaminated:
         console.print(WHY, style="bold red")

@@ -1,7 +1,7 @@
 """What a sweep has finished so far, on disk: one file a unit of work, written whole or not at all, so that a killed sweep goes on where it was.
 
-    folder/sweep.json      what is computed (plan) and its fingerprint
-    folder/parts/N.npy     results of unit N
+folder/sweep.json      what is computed (plan) and its fingerprint
+folder/parts/N.npy     results of unit N
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ class Parts:
             before = self._plan_of_before()
             if before is not None and (restart or before != self.fingerprint):
                 if not restart:
-                    raise ConfigError(str(self.folder), "holds another sweep (other settings, data or version)", "the same sweep, or a new folder",
-                                      "Choose another --out, or give --restart to replace it")
+                    raise ConfigError(
+                        str(self.folder),
+                        "holds another sweep (other settings, data or version)",
+                        "the same sweep, or a new folder",
+                        "Choose another --out, or give --restart to replace it",
+                    )
                 shutil.rmtree(self.folder / PARTS, ignore_errors=True)
             elif before is None and self.folder.exists() and any(self.folder.iterdir()):
                 raise ConfigError(str(self.folder), "not empty, and not a sweep", "a new folder, or one with an unfinished sweep")
             private.folder(self.folder / PARTS)
-            for torn in (self.folder / PARTS).glob("*.new"):       # a write that a kill cut short
+            for torn in (self.folder / PARTS).glob("*.new"):  # a write that a kill cut short
                 torn.unlink()
             _replace(self.folder / PLAN, json.dumps({"fingerprint": self.fingerprint, "units": units, "plan": plan}, default=str).encode())
         except OSError as why:
@@ -56,7 +60,7 @@ class Parts:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
-            return ""                      # something that is not a plan: only --restart may replace it
+            return ""  # something that is not a plan: only --restart may replace it
 
     def path(self, unit: int) -> Path:
         return self.folder / PARTS / f"{unit:06d}.npy"
@@ -76,8 +80,12 @@ class Parts:
         except OSError as why:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise DataError(str(target), f"cannot be written: {why.strerror or why}", "free space for the results",
-                            "Finished results are kept: free some space and run the same command again") from None
+            raise DataError(
+                str(target),
+                f"cannot be written: {why.strerror or why}",
+                "free space for the results",
+                "Finished results are kept: free some space and run the same command again",
+            ) from None
 
     def load(self, unit: int, dtype: np.dtype[Any], rows: int) -> np.ndarray:
         """The results of a unit; DataError names the file where it is damaged."""
@@ -87,8 +95,7 @@ class Parts:
         except (OSError, ValueError, EOFError) as why:
             raise DataError(str(path), f"cannot be read ({why})", "results of this sweep", "Remove the file and run the same command again") from None
         if found.dtype != dtype or found.shape != (rows,):
-            raise DataError(str(path), f"{found.shape} of {found.dtype}", f"{rows} rows of results",
-                            "Remove the file and run the same command again")
+            raise DataError(str(path), f"{found.shape} of {found.dtype}", f"{rows} rows of results", "Remove the file and run the same command again")
         return found
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from liqshell import private
-from liqshell.recording import journal
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.pages import link
+from liqshell.recording import journal
 from liqshell.sweep.parts import PLAN
 from liqshell.sweep.table import shown
 
@@ -64,8 +64,11 @@ def setting_of(config: Config, sweep: Path, row: int) -> tuple[Config, dict[str,
     found = pq.read_table(sweep / TABLE)
     symbols = found["symbol"].to_pylist()
     if symbols.count(symbols[0]) != len(cells) or not set(names) <= set(found.column_names) or not row < len(cells):
-        raise ConfigError(f"--row {sweep}:{row}", f"the sweep has {symbols.count(symbols[0])} settings, [sweep] of the configuration {len(cells)}",
-                          "the configuration of that sweep and one of its rows")
+        raise ConfigError(
+            f"--row {sweep}:{row}",
+            f"the sweep has {symbols.count(symbols[0])} settings, [sweep] of the configuration {len(cells)}",
+            "the configuration of that sweep and one of its rows",
+        )
     if any(found[name][row].as_py() != shown(name, cells[row].named[name]) for name in names):
         raise ConfigError(f"--row {sweep}:{row}", "a setting that differs from the configuration's grid", "the configuration of that sweep")
     at = len(symbols) - len(cells) + row

@@ -18,17 +18,17 @@ from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
 from liqshell.backtest.origin import Origin
 from liqshell.backtest.past_judge import asks_anew, contaminated, refuse_model
-from liqshell.backtest.sweep_kernel import days_of, grids_of, answers_for, parts_of, venue_of, why_not
+from liqshell.backtest.sweep_kernel import answers_for, days_of, grids_of, parts_of, venue_of, why_not
 from liqshell.config.load import Config
+from liqshell.config.study_sections import Setting
 from liqshell.errors import ConfigError
 from liqshell.report.coverage import DAY_NS, calendar, whole
 from liqshell.report.quotes import by_contract, coverage
-from liqshell.config.study_sections import Setting
 from liqshell.sweep import cluster
-from liqshell.sweep.parts import Parts
-from liqshell.sweep.table import ALL, columns, write_parquet
 from liqshell.sweep.by_backtest import Walks
 from liqshell.sweep.by_backtest import run as run_walks
+from liqshell.sweep.parts import Parts
+from liqshell.sweep.table import ALL, columns, write_parquet
 from liqshell.sweep.work import Unit, Work, kept_dtype, units_of
 
 KERNEL, BACKTEST = "kernel", "backtest"
@@ -77,8 +77,9 @@ class Swept:
         return ALL if len(self.symbols) > 1 else self.symbols[0]
 
 
-def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None,
-              notify: Notify | None = None) -> Swept:
+def run_sweep(
+    config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None, notify: Notify | None = None
+) -> Swept:
     """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine,
     else a running cluster. notify(what, share done) is called now and then."""
     notify = notify or (lambda what, done: None)
@@ -104,17 +105,23 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     missing = parts.missing()
     lap("plan")
     if missing:
-        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify, first) if kernel else \
-            walks_of(config, history, cells)
+        work = (
+            make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify, first)
+            if kernel
+            else walks_of(config, history, cells)
+        )
         lap("signals")
         compute(config, history, work, [units[n] for n in missing], parts, address, notify)
     lap("sweep")
     days = days_of(history.start_ns, history.end_ns)
     dtype = kept_dtype(days)
     if kernel:
-        found = [np.concatenate([parts.load(u.number, dtype, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
-                 for n in range(count) for d in range(deciders)]
-        by_symbol = [np.concatenate(found[n * deciders:(n + 1) * deciders]) for n in range(count)]
+        found = [
+            np.concatenate([parts.load(u.number, dtype, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
+            for n in range(count)
+            for d in range(deciders)
+        ]
+        by_symbol = [np.concatenate(found[n * deciders : (n + 1) * deciders]) for n in range(count)]
     else:
         each = np.stack([parts.load(u.number, dtype, count) for u in units])
         by_symbol = [each[:, n] for n in range(count)]
@@ -126,19 +133,42 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     lap("table")
     each = trials.identities(config, history, cells)
     known = trials.log_trials(config, history, "sweep", each, trials.grid_of(config), daily)
-    return Swept(parts.folder, config, cells, table, daily, symbols, seconds, counted, history.fingerprint, known.n, len(missing), history.synthetic,
-                 plan["by"], plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
-                 ([told] if (told := by_contract(history.parts)) else []) + [line for part in history.parts for line in part["said"]],
-                 known.daily[:, ~np.isin(known.each, each)], known.problems, history.market_seeds, history.problems,
-                 asks_anew(config, symbols) and contaminated(config))
+    return Swept(
+        parts.folder,
+        config,
+        cells,
+        table,
+        daily,
+        symbols,
+        seconds,
+        counted,
+        history.fingerprint,
+        known.n,
+        len(missing),
+        history.synthetic,
+        plan["by"],
+        plan["why"],
+        coverage(history.parts),
+        [one.as_dict() for one in of_history(config.paper, history)],
+        ([told] if (told := by_contract(history.parts)) else []) + [line for part in history.parts for line in part["said"]],
+        known.daily[:, ~np.isin(known.each, each)],
+        known.problems,
+        history.market_seeds,
+        history.problems,
+        asks_anew(config, symbols) and contaminated(config),
+    )
 
 
 def grid_of(config: Config) -> list[Setting]:
     """All cells; ConfigError where there are none or too many."""
     size = config.sweep.size
     if not config.sweep.axes:
-        raise ConfigError("[sweep]", "nothing is varied", "lists of values in [sweep.policy] or [sweep.detector]",
-                          "For example: [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
+        raise ConfigError(
+            "[sweep]",
+            "nothing is varied",
+            "lists of values in [sweep.policy] or [sweep.detector]",
+            "For example: [sweep.policy] take_profit = [0.001, 0.0015, 0.002]",
+        )
     if size > config.sweep.settings_max:
         raise ConfigError("[sweep]", f"{size:,} settings", f"at most sweep.settings_max ({config.sweep.settings_max:,})", "Make the grid coarser")
     return list(config.sweep.settings())
@@ -152,7 +182,7 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dic
     values = settings_of(config, history)
     why = why_not(config, values, [i.symbol for i in history.instruments])
     if not why and config.sweep.by != BACKTEST:
-        for policy in (policies[0], policies[-1]):          # the first and the last bracket: a policy might look at its own numbers
+        for policy in (policies[0], policies[-1]):  # the first and the last bracket: a policy might look at its own numbers
             found, why = answers_for(config, history, dataclasses.replace(deciders[0], policy=policy))
             if not why and first and any(not np.array_equal(one.sides, other.sides) for one, other in zip(first, found, strict=True)):
                 why = "a policy whose entry depends on the numbers of its own bracket"
@@ -162,12 +192,20 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dic
     if why and config.sweep.by == KERNEL:
         raise ConfigError("sweep.by", f"'kernel', which does not support {why}", "'auto' or 'backtest'")
     by = BACKTEST if why or config.sweep.by == BACKTEST else KERNEL
-    return {"settings": values, "data": history.fingerprint, "deciders": [d.named for d in deciders], "policies": policies, "unit": config.sweep.unit,
-            "by": by, "why": why}, first if by == KERNEL else []
+    return {
+        "settings": values,
+        "data": history.fingerprint,
+        "deciders": [d.named for d in deciders],
+        "policies": policies,
+        "unit": config.sweep.unit,
+        "by": by,
+        "why": why,
+    }, first if by == KERNEL else []
 
 
-def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], notify: Notify,
-              first: list[Answers]) -> Work:
+def make_work(
+    config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], notify: Notify, first: list[Answers]
+) -> Work:
     """Signals and answers of the wanted deciders, and the grid of each symbol. first: answers of the first decider, as far as they are known."""
     answers: list[list[Answers]] = []
     deciders, policies = parts_of(cells)
@@ -175,8 +213,9 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
         notify(f"signals of detector {n + 1} of {len(deciders)}", n / len(deciders))
         found, why = (first, "") if first and n == 0 else answers_for(config, history, decider) if n in wanted else ([], "")
         if why:
-            raise ConfigError("sweep.by", f"with {decider.named}, {why}", "a policy that always answers with the bracket of [policy]",
-                              "Set [sweep] by = 'backtest'")
+            raise ConfigError(
+                "sweep.by", f"with {decider.named}, {why}", "a policy that always answers with the bracket of [policy]", "Set [sweep] by = 'backtest'"
+            )
         answers.append(found)
     grids = [grid.rows for grid in grids_of(config, [i.symbol for i in history.instruments], policies)]
     return Work(history.tape, grids, answers, venue_of(plan["settings"], history.end_ns), history.start_ns)

@@ -12,17 +12,40 @@ import numpy as np
 
 from liqshell import private
 from liqshell.arrow_column import arrow_column
-from liqshell.report.statistics import CLUSTERS_MIN, FEW, t_quantile
 from liqshell.config.study_sections import Setting
 from liqshell.fields import SCALE
+from liqshell.report.statistics import CLUSTERS_MIN, FEW, t_quantile
 
-ALL = "ALL"                              # the symbol of the rows that sum over symbols
+ALL = "ALL"  # the symbol of the rows that sum over symbols
 FRACTIONS = {"policy.entry_offset", "policy.take_profit", "policy.stop_loss", "policy.trail", "detector.quantile", "detector.fall"}
-DAY_ROOT = 365.0 ** 0.5
+DAY_ROOT = 365.0**0.5
 #: sums over symbols; what is not listed is a largest value
-SUMMED = ("signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
-          "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "gross", "fees", "net",
-          "net_squares", "notional")
+SUMMED = (
+    "signals",
+    "refused_open",
+    "refused_cooldown",
+    "refused_data",
+    "refused_risk",
+    "entries",
+    "filled",
+    "trades",
+    "wins",
+    "targets",
+    "stops",
+    "max_holds",
+    "phases",
+    "others",
+    "unfilled_ttl",
+    "unfilled_post_only",
+    "unfilled_other",
+    "entry_makers",
+    "hold_ns",
+    "gross",
+    "fees",
+    "net",
+    "net_squares",
+    "notional",
+)
 
 
 def shown(name: str, value: Any) -> Any:
@@ -54,7 +77,8 @@ def _fields(rows: np.ndarray) -> dict[str, np.ndarray]:
     names = rows.dtype.names
     assert names is not None
     return {name: rows[name] for name in names if not name.startswith("open_") and name not in ("lost", "days", "runaways", "daily")} | {
-        "left_open": (rows["open_lots"] != 0).astype(np.int64)}
+        "left_open": (rows["open_lots"] != 0).astype(np.int64)
+    }
 
 
 def _derived(t: Mapping[str, np.ndarray], daily: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:
@@ -69,9 +93,15 @@ def _derived(t: Mapping[str, np.ndarray], daily: np.ndarray, whole: np.ndarray) 
         deviation = counted.std(axis=1, ddof=1) if counted.shape[1] > 1 else np.full(len(n), np.nan)
         enough = (n >= FEW) & ((daily != 0.0).sum(axis=1) >= CLUSTERS_MIN)
         half = np.where(enough, t_quantile(days - 1) * spread * math.sqrt(days), np.nan)
-        return {"win_rate": t["wins"] / n, "mean_bps": t["net"] / (t["notional"] / 2.0) * 1e4, "hold_s": t["hold_ns"] / n / 1e9,
-                "net_low": t["net"] - half, "net_high": t["net"] + half, "net_t": np.where(enough, mean / spread * math.sqrt(days), np.nan),
-                "sharpe": np.where(deviation > 0.0, counted.sum(axis=1) / max(1, counted.shape[1]) / deviation * DAY_ROOT, np.nan)}
+        return {
+            "win_rate": t["wins"] / n,
+            "mean_bps": t["net"] / (t["notional"] / 2.0) * 1e4,
+            "hold_s": t["hold_ns"] / n / 1e9,
+            "net_low": t["net"] - half,
+            "net_high": t["net"] + half,
+            "net_t": np.where(enough, mean / spread * math.sqrt(days), np.nan),
+            "sharpe": np.where(deviation > 0.0, counted.sum(axis=1) / max(1, counted.shape[1]) / deviation * DAY_ROOT, np.nan),
+        }
 
 
 OBJECTIVES = {"net": "net", "mean_bps": "mean_bps", "sharpe": "sharpe"}

@@ -33,7 +33,7 @@ class Work:
 
     def __init__(self, tape: lc.Tape | None, grids: list[np.ndarray], answers: list[list[Answers]], venue: dict[str, Any], start_ns: int):
         self.tape, self.grids, self.answers, self.venue, self.start_ns = tape, grids, answers, venue, start_ns
-        self._task: tuple[tuple[int, int], Task] | None = None       # of the last unit: the next one is mostly of the same signals
+        self._task: tuple[tuple[int, int], Task] | None = None  # of the last unit: the next one is mostly of the same signals
 
     def alone(self, instrument: int) -> Work:
         """The work of one contract, as of a tape that holds no other."""
@@ -44,7 +44,7 @@ class Work:
         """Rows of a unit, of kept_dtype()."""
         task = self._task_of(unit.detector, unit.instrument)
         daily = np.zeros((unit.last - unit.first, task.days))
-        rows = task.sweep(Grid(self.grids[unit.instrument][unit.first:unit.last]), threads=threads, daily=daily)
+        rows = task.sweep(Grid(self.grids[unit.instrument][unit.first : unit.last]), threads=threads, daily=daily)
         return kept(rows, daily)
 
     def _task_of(self, detector: int, instrument: int) -> Task:
@@ -52,8 +52,19 @@ class Work:
         if self._task is None or self._task[0] != (detector, instrument):
             assert self.tape is not None
             found = self.answers[detector][instrument]
-            self._task = (detector, instrument), Task(self.tape, instrument, found.signals, found.sides, places=found.places, closed=found.closed,
-                                                      start=self.start_ns, **of_contract(self.venue, instrument))
+            self._task = (
+                (detector, instrument),
+                Task(
+                    self.tape,
+                    instrument,
+                    found.signals,
+                    found.sides,
+                    places=found.places,
+                    closed=found.closed,
+                    start=self.start_ns,
+                    **of_contract(self.venue, instrument),
+                ),
+            )
         return self._task[1]
 
 
@@ -75,4 +86,3 @@ def units_of(detectors: int, instruments: int, rows: int, chunk: int) -> list[Un
     """All units, in the order of the table: by detector, instrument, row."""
     cells = [(d, n, first, min(first + chunk, rows)) for d in range(detectors) for n in range(instruments) for first in range(0, rows, chunk)]
     return [Unit(number, *cell) for number, cell in enumerate(cells)]
-

@@ -85,7 +85,7 @@ class Limits:
     connect_interval_s: float = 0.0
     connections_max: int = 0
     life_s: float = 0.0
-    subscriptions_max: int = 0           # of one connection: args, streams
+    subscriptions_max: int = 0  # of one connection: args, streams
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _after(keys: Sequence[str], value: bytes) -> re.Pattern[bytes]:
     return re.compile(rb'"(?:%s)"\s*:\s*"(%s)"' % ("|".join(keys).encode(), value))
 
 
-ALL_STREAMS = sum(Stream)         # a bit each
-GAP_S = 12.0                      # where nothing else is said: OKX's slowest sign of life is a mark after 10 s
+ALL_STREAMS = sum(Stream)  # a bit each
+GAP_S = 12.0  # where nothing else is said: OKX's slowest sign of life is a mark after 10 s
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ class Adapter:
     limits: Limits = Limits()
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()
     liquidations: bool = True
-    symbol: str = r"[A-Z0-9]{2,30}"        # what its contract names look like
-    gap_s: float = GAP_S                   # silence of the whole venue, or of what is sure on a connection, that means missing data
+    symbol: str = r"[A-Z0-9]{2,30}"  # what its contract names look like
+    gap_s: float = GAP_S  # silence of the whole venue, or of what is sure on a connection, that means missing data
     streams: Callable[[str, Sequence[str]], tuple[Sequence[str], int]] = lambda arg, symbols: (symbols, ALL_STREAMS)
     private_path: str = ""
     trade_path: str = ""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from liqshell import plugins
 from liqshell.errors import ConfigError
+from liqshell.venues.adapter import GAP_S, Adapter
 from liqshell.venues.binance import decoder as binance
 from liqshell.venues.bybit import adapter as bybit_public
 from liqshell.venues.hyperliquid import decoder as hyperliquid
 from liqshell.venues.okx import decoder as okx
-from liqshell.venues.adapter import GAP_S, Adapter
 
 ADAPTERS: Mapping[str, Adapter] = {one.venue: one for one in (bybit_public.ADAPTER, binance.ADAPTER, okx.ADAPTER, hyperliquid.ADAPTER)}
 #: the same by every name that a configuration or a capture has for them
@@ -32,7 +32,7 @@ class OwnVenue:
     sha256: str
 
 
-OWN_VENUES: dict[str, OwnVenue] = {}     # of this process, by name; use_venue adds to it
+OWN_VENUES: dict[str, OwnVenue] = {}  # of this process, by name; use_venue adds to it
 
 
 def use_venue(name: str, code: str, sha256: str | None = None) -> OwnVenue:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 class Channel(IntEnum):
     """A websocket of the account."""
 
-    PRIVATE = 1                 # the venue's reports
-    ORDERS = 2                  # order entry
+    PRIVATE = 1  # the venue's reports
+    ORDERS = 2  # order entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Level(IntEnum):
 
     INFO = 1
     WARNING = 2
-    ALARM = 3                   # a person should look now
+    ALARM = 3  # a person should look now
 
 
 @dataclass(frozen=True, slots=True)

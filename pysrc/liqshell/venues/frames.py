@@ -15,31 +15,35 @@ from typing import Any
 import numpy as np
 import orjson
 
-from liqcore.event import EVENT_DTYPE, Kind, PoolFlag, Statement, Stream
 from liqcore.codec.decode import Decoder
 from liqcore.codec.shape import Shape
+from liqcore.event import EVENT_DTYPE, Kind, PoolFlag, Statement, Stream
 
-FRAME_BYTES_MAX = 1 << 20        # larger frames are not market data of ours
-MILLIS_MAX = 9_223_372_036_854   # ns must fit in int64
-INTEGER_MAX = 2 ** 63 - 1
+FRAME_BYTES_MAX = 1 << 20  # larger frames are not market data of ours
+MILLIS_MAX = 9_223_372_036_854  # ns must fit in int64
+INTEGER_MAX = 2**63 - 1
 # what a ticker may state: field of an event row -> its Stream. A funding rate of 0 is a rate; the others are unknown where they are 0
-TICKER = {"price": int(Stream.STREAM_MARK), "qty": int(Stream.STREAM_OPEN_INTEREST), "aux_price": int(Stream.STREAM_INDEX),
-          "aux_qty": int(Stream.STREAM_FUNDING)}
-_NO_BALANCE, _NO_DRAWDOWN, _NO_DISTANCE = (int(flag) for flag in PoolFlag)     # plain numbers: a frame may hold a whole market
+TICKER = {
+    "price": int(Stream.STREAM_MARK),
+    "qty": int(Stream.STREAM_OPEN_INTEREST),
+    "aux_price": int(Stream.STREAM_INDEX),
+    "aux_qty": int(Stream.STREAM_FUNDING),
+}
+_NO_BALANCE, _NO_DRAWDOWN, _NO_DISTANCE = (int(flag) for flag in PoolFlag)  # plain numbers: a frame may hold a whole market
 _POOL = int(Statement.STATES_POOL)
-OFF_BOOK = "trade off the market"      # a price that was agreed on, or set: a block trade, the insurance fund, deleveraging
+OFF_BOOK = "trade off the market"  # a price that was agreed on, or set: a block trade, the insurance fund, deleveraging
 
 
 class FrameKind(IntEnum):
     """What a frame turned out to be."""
 
-    EVENTS = 1      # market data; possibly no event (a ticker of which nothing of ours changed, an empty book side)
-    ACK = 2         # a subscribe, unsubscribe or auth request succeeded
+    EVENTS = 1  # market data; possibly no event (a ticker of which nothing of ours changed, an empty book side)
+    ACK = 2  # a subscribe, unsubscribe or auth request succeeded
     ACK_FAILED = 3
     PONG = 4
-    OTHER = 5       # well-formed and not for us: kline, deeper books, contracts not subscribed, other operations
+    OTHER = 5  # well-formed and not for us: kline, deeper books, contracts not subscribed, other operations
     MALFORMED = 6
-    RECONNECT = 7   # the venue will close this connection: open another one now
+    RECONNECT = 7  # the venue will close this connection: open another one now
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ def stated(row: dict, key: str) -> float | None:
         return signed(row, key)
     if type(value) is not int:
         raise Refused("bad number", f"{key}: expected a number, got {shown(value)}")
-    return float(value)          # a longer one than 64 bits is none in JSON as it is read here
+    return float(value)  # a longer one than 64 bits is none in JSON as it is read here
 
 
 def integer(row: dict, key: str, maximum: int = INTEGER_MAX) -> int:
@@ -168,7 +172,7 @@ class FrameDecoder:
         self.symbols = tuple(symbols)
         self.first = first
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE)
-        self.carries = any(shape.carry for shape in shapes)        # whether what a frame gives depends on those before it
+        self.carries = any(shape.carry for shape in shapes)  # whether what a frame gives depends on those before it
         self.scan = Decoder(shapes, self.symbols, self.carried, first=first, envelope=envelope)
         self._index = {s: i for i, s in enumerate(self.symbols)}
 
@@ -185,14 +189,17 @@ class FrameDecoder:
         if len(result.events) > len(out):
             raise ValueError(f"out: {len(result.events)} events in one frame, room for {len(out)}")
         if result.events:
-            out[:len(result.events)] = result.events
+            out[: len(result.events)] = result.events
         return result
 
     def read(self, frame: bytes | bytearray | memoryview | str, ts_recv: int) -> Frame:
         """Any frame, by the general path. Never raises for what a frame holds; ts_recv in ns UTC."""
         if isinstance(frame, str) or len(frame) > FRAME_BYTES_MAX:
-            return Frame(FrameKind.MALFORMED, reason="too large" if not isinstance(frame, str) else "not bytes",
-                         detail=f"{len(frame)} bytes, the limit is {FRAME_BYTES_MAX}")
+            return Frame(
+                FrameKind.MALFORMED,
+                reason="too large" if not isinstance(frame, str) else "not bytes",
+                detail=f"{len(frame)} bytes, the limit is {FRAME_BYTES_MAX}",
+            )
         if len(frame) < 16 and (plain := self.plain(bytes(frame))) is not None:
             return plain
         try:
@@ -237,22 +244,38 @@ class FrameDecoder:
             raise Unwanted("other contract", f"{shown(symbol)}: not among the {len(self.symbols)} symbols subscribed")
         return found
 
-    def event(self, kind: Kind, index: int, ts_event: int, ts_recv: int, price: float, qty: float, aux_price: float = 0.0, aux_qty: float = 0.0, *,
-              number: int = 0, side: int = 0, flags: int = 0, code: int = 0) -> tuple:
+    def event(
+        self,
+        kind: Kind,
+        index: int,
+        ts_event: int,
+        ts_recv: int,
+        price: float,
+        qty: float,
+        aux_price: float = 0.0,
+        aux_qty: float = 0.0,
+        *,
+        number: int = 0,
+        side: int = 0,
+        flags: int = 0,
+        code: int = 0,
+    ) -> tuple:
         return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, flags, code
 
     def limits(self, index: int, ts_event: int, ts_recv: int, buy_max: float | None, sell_min: float | None) -> list[tuple]:
         """The prices beyond which the venue takes no order; None = it states none."""
         return [self.event(Kind.VENUE_STATE, index, ts_event, ts_recv, buy_max or 0.0, 0.0, sell_min or 0.0, code=int(Statement.STATES_LIMITS))]
 
-    def pool(self, index: int, ts_event: int, ts_recv: int, balance: float | None, drawdown: float | None = None,
-             distance: float | None = None) -> list[tuple]:
+    def pool(
+        self, index: int, ts_event: int, ts_recv: int, balance: float | None, drawdown: float | None = None, distance: float | None = None
+    ) -> list[tuple]:
         """The insurance pool behind a contract, see event.STATES_POOL; None = not stated. Nothing came: no event."""
         flags = _NO_BALANCE * (balance is None) | _NO_DRAWDOWN * (drawdown is None) | _NO_DISTANCE * (distance is None)
         if flags == _NO_BALANCE | _NO_DRAWDOWN | _NO_DISTANCE:
             return []
-        return [self.event(Kind.VENUE_STATE, index, ts_event, ts_recv, 0.0, balance or 0.0, distance or 0.0, drawdown or 0.0, flags=flags,
-                           code=_POOL)]
+        return [
+            self.event(Kind.VENUE_STATE, index, ts_event, ts_recv, 0.0, balance or 0.0, distance or 0.0, drawdown or 0.0, flags=flags, code=_POOL)
+        ]
 
     def ticker(self, index: int, ts_event: int, ts_recv: int, values: dict[str, float], number: int = 0) -> list[tuple]:
         """The event of a ticker that states these values ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate) and no
@@ -274,7 +297,7 @@ class FrameDecoder:
         if not values:
             return []
         known = {name: float(last[name]) for name, bit in TICKER.items() if last["kind"] and not last["flags"] & bit}
-        event, = self.ticker(index, ts_event, ts_recv, known | values, number)
+        (event,) = self.ticker(index, ts_event, ts_recv, known | values, number)
         self.carried[index] = event
         self.carried[index]["id"] = largest
         return [event]

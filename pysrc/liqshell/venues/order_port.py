@@ -18,8 +18,8 @@ class NoticeKind(IntEnum):
     AUTHENTICATED = 1
     SUBSCRIBED = 2
     PONG = 3
-    REFUSED = 4                 # authentication or subscription refused; text says why
-    LOST_ROWS = 5               # rows of a report could not be read: what they said has to be asked for
+    REFUSED = 4  # authentication or subscription refused; text says why
+    LOST_ROWS = 5  # rows of a report could not be read: what they said has to be asked for
     MALFORMED = 6
     OTHER = 7
 
@@ -79,8 +79,8 @@ class Listing:
 class Port(Protocol):
     """A venue's language. `sent` is what Dispatch says of a request (liqshell.run.dispatch.Sent). now_ms: our clock."""
 
-    has_order_socket: bool              # False: every order goes by REST (demo trading)
-    attaches_stops: bool                # False: the stop of an entry is set once it is filled
+    has_order_socket: bool  # False: every order goes by REST (demo trading)
+    attaches_stops: bool  # False: the stop of an entry is set once it is filled
 
     def auth(self, channel: Channel, now_ms: int) -> bytes: ...
     def subscribe(self) -> bytes: ...

@@ -10,12 +10,12 @@ from enum import IntEnum
 class Standing(IntEnum):
     """Where an order stands."""
 
-    WAITING = 1                 # conditional, its trigger has not been reached
-    LIVE = 2                    # resting, perhaps partly executed
-    TRIGGERED = 3               # conditional, on its way into the book
+    WAITING = 1  # conditional, its trigger has not been reached
+    LIVE = 2  # resting, perhaps partly executed
+    TRIGGERED = 3  # conditional, on its way into the book
     FILLED = 4
-    CANCELLED = 5               # may have executions
-    REJECTED = 6                # may have executions, too: seen in the wild
+    CANCELLED = 5  # may have executions
+    REJECTED = 6  # may have executions, too: seen in the wild
 
 
 ENDED = (Standing.FILLED, Standing.CANCELLED, Standing.REJECTED)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from liqshell.formats.deep_book import DeepBook
 
 MS = 1_722_816_000_000

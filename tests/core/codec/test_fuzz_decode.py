@@ -10,8 +10,8 @@ import random
 import numpy as np
 import orjson
 import pytest
-from campaigns import cases, seed
 
+from campaigns import cases, seed
 from liqcore.event import EVENT_DTYPE
 from liqshell.venues.bybit.decoder import FrameKind, PublicDecoder
 
@@ -19,8 +19,32 @@ SEED = seed()
 SYMBOLS = ["BTCUSDT", "ROSEUSDT", "1000PEPEUSDT", "A", "LONGESTSYMBOLOFTHIRTYONECHARSXX"]
 ROOM = 32
 CANARY = 0xA5
-HUGE = [b"9" * 400, b"1e309", b"-0", b"-1", b"0.0", b"18446744073709551616", b"9007199254740993", b"1" + b"0" * 30, b"NaN", b"Infinity", b"null", b"true",
-        b"[]", b"{}", b'""', b"\\u0000", b"\\", b"\xff", b"\xc3\xa9", b"0.30000000000000004", b"00", b"1.", b".1", b"+1"]
+HUGE = [
+    b"9" * 400,
+    b"1e309",
+    b"-0",
+    b"-1",
+    b"0.0",
+    b"18446744073709551616",
+    b"9007199254740993",
+    b"1" + b"0" * 30,
+    b"NaN",
+    b"Infinity",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b'""',
+    b"\\u0000",
+    b"\\",
+    b"\xff",
+    b"\xc3\xa9",
+    b"0.30000000000000004",
+    b"00",
+    b"1.",
+    b".1",
+    b"+1",
+]
 
 
 def seeds(rng: random.Random) -> list[bytes]:
@@ -28,19 +52,55 @@ def seeds(rng: random.Random) -> list[bytes]:
     frames = []
     for name in SYMBOLS:
         for count in (1, 2, 5, 40):
-            rows = [{"T": 1739502302929 + i, "s": name, "S": rng.choice(["Buy", "Sell"]), "v": str(rng.randrange(1, 10**6)), "p": f"{rng.random():.5f}"}
-                    for i in range(count)]
+            rows = [
+                {"T": 1739502302929 + i, "s": name, "S": rng.choice(["Buy", "Sell"]), "v": str(rng.randrange(1, 10**6)), "p": f"{rng.random():.5f}"}
+                for i in range(count)
+            ]
             frames.append(orjson.dumps({"topic": f"allLiquidation.{name}", "type": "snapshot", "ts": 1739502303204, "data": rows}))
-            frames.append(orjson.dumps({"topic": f"publicTrade.{name}", "type": "snapshot", "ts": 1, "data": [
-                {**r, "L": "PlusTick", "i": "2290000001189048101", "BT": False, "RPI": True, "seq": 753843954913} for r in rows]}))
-        frames.append(orjson.dumps({"topic": f"orderbook.1.{name}", "ts": 1, "type": "snapshot", "data": {
-            "s": name, "b": [["28552.00", "0.047"]], "a": [["28552.10", "25.433"]], "u": 7003305, "seq": 50193540681}, "cts": 2}))
+            frames.append(
+                orjson.dumps(
+                    {
+                        "topic": f"publicTrade.{name}",
+                        "type": "snapshot",
+                        "ts": 1,
+                        "data": [{**r, "L": "PlusTick", "i": "2290000001189048101", "BT": False, "RPI": True, "seq": 753843954913} for r in rows],
+                    }
+                )
+            )
+        frames.append(
+            orjson.dumps(
+                {
+                    "topic": f"orderbook.1.{name}",
+                    "ts": 1,
+                    "type": "snapshot",
+                    "data": {"s": name, "b": [["28552.00", "0.047"]], "a": [["28552.10", "25.433"]], "u": 7003305, "seq": 50193540681},
+                    "cts": 2,
+                }
+            )
+        )
         for kind in ("snapshot", "delta"):
-            frames.append(orjson.dumps({"topic": f"tickers.{name}", "type": kind, "data": {
-                "symbol": name, "lastPrice": "65114.30", "markPrice": "65117.44", "openInterest": "59891.732", "fundingRate": "-0.0001",
-                "bid1Price": ""}, "cs": 753843900397, "ts": 1786310817583}))
+            frames.append(
+                orjson.dumps(
+                    {
+                        "topic": f"tickers.{name}",
+                        "type": kind,
+                        "data": {
+                            "symbol": name,
+                            "lastPrice": "65114.30",
+                            "markPrice": "65117.44",
+                            "openInterest": "59891.732",
+                            "fundingRate": "-0.0001",
+                            "bid1Price": "",
+                        },
+                        "cs": 753843900397,
+                        "ts": 1786310817583,
+                    }
+                )
+            )
     frames.append(b'{"success":true,"ret_msg":"","conn_id":"x","req_id":"1","op":"subscribe"}')
-    frames.append(b'{"data":{"price":"0.03803","side":"Buy","size":"1637","symbol":"ROSEUSDT","updatedTime":1673251091822},"topic":"liquidation.ROSEUSDT","ts":1}')
+    frames.append(
+        b'{"data":{"price":"0.03803","side":"Buy","size":"1637","symbol":"ROSEUSDT","updatedTime":1673251091822},"topic":"liquidation.ROSEUSDT","ts":1}'
+    )
     return frames
 
 
@@ -55,15 +115,15 @@ def mutate(frame: bytes, others: list[bytes], rng: random.Random) -> bytes:
         elif kind == 3 and at < len(out):
             out[at] = rng.randrange(256)
         elif kind == 4:
-            del out[at:at + rng.randrange(1, 20)]
+            del out[at : at + rng.randrange(1, 20)]
         elif kind == 5:
-            out[at:at] = out[at:at + rng.randrange(1, 60)]
+            out[at:at] = out[at : at + rng.randrange(1, 60)]
         elif kind == 6:
             other = rng.choice(others)
             cut = rng.randrange(len(other))
-            out[at:at + rng.randrange(40)] = other[cut:cut + rng.randrange(80)]
+            out[at : at + rng.randrange(40)] = other[cut : cut + rng.randrange(80)]
         elif kind == 7:
-            out[at:at + rng.randrange(8)] = rng.choice(HUGE)
+            out[at : at + rng.randrange(8)] = rng.choice(HUGE)
         elif kind == 8:
             del out[at:]
         else:
@@ -76,10 +136,10 @@ class Room:
 
     def __init__(self):
         self.memory = np.full((ROOM + 64) * EVENT_DTYPE.itemsize, CANARY, "u1")
-        self.out = self.memory[32 * 64:(32 + ROOM) * 64].view(EVENT_DTYPE)
+        self.out = self.memory[32 * 64 : (32 + ROOM) * 64].view(EVENT_DTYPE)
 
     def intact(self) -> bool:
-        return bool((self.memory[:32 * 64] == CANARY).all() and (self.memory[(32 + ROOM) * 64:] == CANARY).all())
+        return bool((self.memory[: 32 * 64] == CANARY).all() and (self.memory[(32 + ROOM) * 64 :] == CANARY).all())
 
 
 def says_twice(frame: bytes) -> bool:
@@ -89,6 +149,7 @@ def says_twice(frame: bytes) -> bool:
     def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found.append(len(dict(pairs)) < len(pairs))
         return dict(pairs)
+
     json.loads(frame, object_pairs_hook=members)
     return any(found)
 
@@ -123,7 +184,7 @@ def test_campaign():
         for _ in range(500):
             base = rng.choice(good)
             if rng.random() < 0.2:
-                check(decoder, base, room)   # so that layouts are there to be confused
+                check(decoder, base, room)  # so that layouts are there to be confused
             taken += check(decoder, mutate(base, good, rng), room)
             frames += 1
         assert room.intact(), f"seed={SEED} frames={frames}: a byte outside the output array was written"
@@ -131,11 +192,26 @@ def test_campaign():
     assert taken > 0 and frames >= 500
 
 
-@pytest.mark.parametrize("frame", [
-    b"", b"\0", b"\0" * 31, b"\0" * 64, bytes(range(256)), b"{" * 10_000_000, b"[" * 10_000_000, b'{"topic":"allLiquidation.BTCUSDT","data":' + b"[" * 100_000,
-    b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":' + b"9" * 1_000_000 + b"}", b'{"topic":"allLiquidation.' + b"A" * 10_000_000,
-    b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1,"data":[{"i":"' + b"a" * 2_000_000, b" " * 10_000_000,
-    b'{"topic":"tickers.A","type":"delta","data":{"symbol":"A","lastPrice":"' + b"\\" * 100, os.urandom(100_000)], ids=range(14))
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\0",
+        b"\0" * 31,
+        b"\0" * 64,
+        bytes(range(256)),
+        b"{" * 10_000_000,
+        b"[" * 10_000_000,
+        b'{"topic":"allLiquidation.BTCUSDT","data":' + b"[" * 100_000,
+        b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":' + b"9" * 1_000_000 + b"}",
+        b'{"topic":"allLiquidation.' + b"A" * 10_000_000,
+        b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1,"data":[{"i":"' + b"a" * 2_000_000,
+        b" " * 10_000_000,
+        b'{"topic":"tickers.A","type":"delta","data":{"symbol":"A","lastPrice":"' + b"\\" * 100,
+        os.urandom(100_000),
+    ],
+    ids=range(14),
+)
 def test_monsters(frame):
     decoder, room = PublicDecoder(SYMBOLS), Room()
     assert not check(decoder, frame, room)

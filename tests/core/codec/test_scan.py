@@ -10,21 +10,54 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from liqcore.codec.decode import Decoder
 from liqcore.codec.encode import Hole, OrderEncoder
+from liqcore.codec.shape import Shape, decimal, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
 from liqcore.event import EVENT_DTYPE, REQUEST_DTYPE, Kind
 from liqcore.instrument import Instrument
-from liqcore.codec.decode import Decoder
-from liqcore.codec.shape import Shape, decimal, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
 
 pytestmark = pytest.mark.core
 
-ROWS = Shape(Kind.TRADE, {"channel": topic("prints/"), "rows": rows({
-    "s": symbol(), "way": side({"up": 1, "down": -1}), "px": decimal("price"), "sz": decimal("qty"), "t": millis("ts_event"),
-    "note": optional(text()), "ok": optional(flag()), "n": optional(integer("id"))})})
-ONE = Shape(Kind.BBO, {"channel": topic("quote/"), "v": literal("2"), "q": record({"b": level("price", "qty"), "a": level("aux_price", "aux_qty")}),
-                       "t": millis("ts_fallback"), "e": optional(millis("ts_event"))}, fixed_side=1)
-LAST = Shape(Kind.TICKER, {"channel": topic("mark/"), "m": mode({"all": True, "some": False}), "mark": optional(decimal("price")),
-                           "rate": optional(decimal("aux_qty", signed=True, may_be_empty=True)), "t": millis("ts_event")}, carry=True)
+ROWS = Shape(
+    Kind.TRADE,
+    {
+        "channel": topic("prints/"),
+        "rows": rows(
+            {
+                "s": symbol(),
+                "way": side({"up": 1, "down": -1}),
+                "px": decimal("price"),
+                "sz": decimal("qty"),
+                "t": millis("ts_event"),
+                "note": optional(text()),
+                "ok": optional(flag()),
+                "n": optional(integer("id")),
+            }
+        ),
+    },
+)
+ONE = Shape(
+    Kind.BBO,
+    {
+        "channel": topic("quote/"),
+        "v": literal("2"),
+        "q": record({"b": level("price", "qty"), "a": level("aux_price", "aux_qty")}),
+        "t": millis("ts_fallback"),
+        "e": optional(millis("ts_event")),
+    },
+    fixed_side=1,
+)
+LAST = Shape(
+    Kind.TICKER,
+    {
+        "channel": topic("mark/"),
+        "m": mode({"all": True, "some": False}),
+        "mark": optional(decimal("price")),
+        "rate": optional(decimal("aux_qty", signed=True, may_be_empty=True)),
+        "t": millis("ts_event"),
+    },
+    carry=True,
+)
 SYMBOLS = ["AB", "ABC", "LONG-SYMBOL_WITH.31/CHARACTERSX", "x"]
 
 
@@ -44,9 +77,15 @@ PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.one_of(
-    st.tuples(st.text("0123456789", min_size=1, max_size=20), st.text("0123456789", max_size=20)).map(lambda t: f"{t[0]}.{t[1]}" if t[1] else t[0]),
-    st.floats(min_value=0, allow_infinity=False, allow_nan=False).map(lambda x: format(x, ".17g")), st.text("0123456789.eE+-_ ", max_size=20)))
+@given(
+    st.one_of(
+        st.tuples(st.text("0123456789", min_size=1, max_size=20), st.text("0123456789", max_size=20)).map(
+            lambda t: f"{t[0]}.{t[1]}" if t[1] else t[0]
+        ),
+        st.floats(min_value=0, allow_infinity=False, allow_nan=False).map(lambda x: format(x, ".17g")),
+        st.text("0123456789.eE+-_ ", max_size=20),
+    )
+)
 @example("9007199254740992").via("2**53 is exact")
 @example("9007199254740993")
 @example("900719925474099.3")
@@ -139,11 +178,30 @@ def test_carried_values():
     assert out[0]["aux_qty"] == 0.0, "a snapshot starts anew, wherever its keys stand"
 
 
-@pytest.mark.parametrize("change", [
-    ('"AB","way"', '"ABC","way"'), ("prints/AB", "prints/ABC"), ("prints/AB", "prints/ZZ"), ('"up"', '"UP"'), ('"px"', '"p\\u0078"'), ('"1"', "1"),
-    ('"note":"n"', '"note":"a\\"b"'), ('"note":"n"', '"note":"\\t"'), ('"note":"n"', '"note":"é"'), ('"note":"n"', '"note":"n","note":"n"'),
-    ('"note":"n"', '"note":null'), ('"ok":true', '"ok":tru'), ('"ok":true', '"ok":1'), ('"t":5,', ""), ("}]}", "}],}"),
-    ("}]}", "}]},"), ("}]}", "},]}"), ("}]}", "}]"), ('"rows":[', '"rows":[[')])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"AB","way"', '"ABC","way"'),
+        ("prints/AB", "prints/ABC"),
+        ("prints/AB", "prints/ZZ"),
+        ('"up"', '"UP"'),
+        ('"px"', '"p\\u0078"'),
+        ('"1"', "1"),
+        ('"note":"n"', '"note":"a\\"b"'),
+        ('"note":"n"', '"note":"\\t"'),
+        ('"note":"n"', '"note":"é"'),
+        ('"note":"n"', '"note":"n","note":"n"'),
+        ('"note":"n"', '"note":null'),
+        ('"ok":true', '"ok":tru'),
+        ('"ok":true', '"ok":1'),
+        ('"t":5,', ""),
+        ("}]}", "}],}"),
+        ("}]}", "}]},"),
+        ("}]}", "},]}"),
+        ("}]}", "}]"),
+        ('"rows":[', '"rows":[['),
+    ],
+)
 def test_anything_odd_is_handed_back(change):
     good = prints(row(note="n", ok=True)).decode()
     assert change[0] in good
@@ -155,14 +213,36 @@ def test_anything_odd_is_handed_back(change):
         assert d.decode(good.replace(*change).encode(), 1, out) == -1
 
 
-@pytest.mark.parametrize("value", [
-    '"text"', '""', "0", "-0", "12", "-1.5", "1e5", "1.25E-7", "true", "false", "null", "[]", "{}", "[1,2]", '["a",null]', '{"a":1}',
-    '{"a":{"b":[{"c":"d"},[[]]]},"e":0}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"text"',
+        '""',
+        "0",
+        "-0",
+        "12",
+        "-1.5",
+        "1e5",
+        "1.25E-7",
+        "true",
+        "false",
+        "null",
+        "[]",
+        "{}",
+        "[1,2]",
+        '["a",null]',
+        '{"a":1}',
+        '{"a":{"b":[{"c":"d"},[[]]]},"e":0}',
+    ],
+)
 @pytest.mark.parametrize("where", ["first", "last", "row"])
 def test_an_unknown_key_is_read_over_and_counted(value, where):
     good = prints(row(note="n"), row("3", "4", 6)).decode()
-    odd = {"first": "{" + f'"new":{value},' + good[1:], "last": good[:-1] + f',"new":{value}' + "}",
-           "row": good.replace('"note":"n"', f'"note":"n","new":{value}')}[where].encode()
+    odd = {
+        "first": "{" + f'"new":{value},' + good[1:],
+        "last": good[:-1] + f',"new":{value}' + "}",
+        "row": good.replace('"note":"n"', f'"note":"n","new":{value}'),
+    }[where].encode()
     assert orjson.loads(odd)
     out, want, d = np.zeros(4, EVENT_DTYPE), np.zeros(4, EVENT_DTYPE), decoder()
     assert d.decode(good.encode(), 1, want) == 2 and d.unknown == 0 and d.unknown_key == ""
@@ -175,18 +255,57 @@ def test_an_unknown_key_is_read_over_and_counted(value, where):
         assert d.decode(good.encode(), 1, out) == 2 and (out[:2] == want[:2]).all()
 
 
-@pytest.mark.parametrize("value", [
-    "", "+1", "01", "1.", ".5", "1e", "--1", "1.2.3", "nul", "nulll", "truefalse", '"a', '"a\\u0041"', '"é"', "[1,]", "[,1]", "{,}", '{"a"}', '{"a":}',
-    '{"a":1,}', "{1:2}", "[1 ]", "1 ", "[1}", '{"a":1]', "1" * 30, "[" * 12 + "]" * 12, "NaN", "Infinity", "0x1", "'a'"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "+1",
+        "01",
+        "1.",
+        ".5",
+        "1e",
+        "--1",
+        "1.2.3",
+        "nul",
+        "nulll",
+        "truefalse",
+        '"a',
+        '"a\\u0041"',
+        '"é"',
+        "[1,]",
+        "[,1]",
+        "{,}",
+        '{"a"}',
+        '{"a":}',
+        '{"a":1,}',
+        "{1:2}",
+        "[1 ]",
+        "1 ",
+        "[1}",
+        '{"a":1]',
+        "1" * 30,
+        "[" * 12 + "]" * 12,
+        "NaN",
+        "Infinity",
+        "0x1",
+        "'a'",
+    ],
+)
 def test_an_unknown_key_with_an_odd_value_is_handed_back(value):
     odd = prints(row(note="n")).decode().replace('"note":"n"', f'"note":"n","new":{value}').encode()
     out, d = np.zeros(4, EVENT_DTYPE), decoder()
     assert d.decode(odd, 1, out) == -1
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-10 ** 12, 10 ** 12) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4), max_leaves=12),
-       st.text("abcxyz_0", min_size=1, max_size=40), st.integers(0, 3))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+        max_leaves=12,
+    ),
+    st.text("abcxyz_0", min_size=1, max_size=40),
+    st.integers(0, 3),
+)
 def test_what_is_read_over_changes_nothing(value, key, place):
     base = orjson.loads(prints(row(note="n"), row("3", "4", 6)))
     holder = base if place < 2 else base["rows"][place - 2]
@@ -207,7 +326,7 @@ def test_a_symbol_that_is_not_plain_goes_to_the_general_parser():
 
 def test_long_skipped_text_and_long_frames():
     out, d = np.zeros(300, EVENT_DTYPE), decoder()
-    for size in [*range(0, 200), 1000, 70_000]:
+    for size in [*range(200), 1000, 70_000]:
         for _ in range(2):
             assert d.decode(prints(row(note="z" * size), row(note="")), 1, out) == 2
     frame = prints(*[row(str(i + 1), note="n" * (i % 50)) for i in range(300)])
@@ -243,11 +362,20 @@ def test_many_symbols():
         assert d.decode(prints(row(name=stranger), name=stranger), 1, out) == -1
 
 
-@pytest.mark.parametrize(("shapes", "symbols", "message"), [
-    ([ROWS], ["A", "A"], "given twice"), ([ROWS], ["a" * 65], "symbol"), ([ROWS], [""], "symbol"), ([ROWS], ['a"b'], "symbol"),
-    ([Shape(2, {"a": literal("x")})], ["A"], "a topic or a symbol"), ([Shape(2, {"c": topic("x"), "t": millis("ts_event"), "r": rows({"p": decimal("price")})})], ["A"], "rows"),
-    ([Shape(2, {"c": topic("x")})], ["A"], "nothing tells frames apart"), ([Shape(2, {"c": topic("prints/"), "k" * 40: text()})], ["A"], "32 bytes"),
-    ([Shape(4, {"c": topic("prints/"), "r": rows({"s": symbol()})}, carry=True)], ["A"], "carry")])
+@pytest.mark.parametrize(
+    ("shapes", "symbols", "message"),
+    [
+        ([ROWS], ["A", "A"], "given twice"),
+        ([ROWS], ["a" * 65], "symbol"),
+        ([ROWS], [""], "symbol"),
+        ([ROWS], ['a"b'], "symbol"),
+        ([Shape(2, {"a": literal("x")})], ["A"], "a topic or a symbol"),
+        ([Shape(2, {"c": topic("x"), "t": millis("ts_event"), "r": rows({"p": decimal("price")})})], ["A"], "rows"),
+        ([Shape(2, {"c": topic("x")})], ["A"], "nothing tells frames apart"),
+        ([Shape(2, {"c": topic("prints/"), "k" * 40: text()})], ["A"], "32 bytes"),
+        ([Shape(4, {"c": topic("prints/"), "r": rows({"s": symbol()})}, carry=True)], ["A"], "carry"),
+    ],
+)
 def test_bad_shapes_are_errors(shapes, symbols, message):
     with pytest.raises(ValueError, match=message):
         Decoder(shapes, symbols)
@@ -267,7 +395,7 @@ def test_predicted_layout_is_counted():
     for _ in range(5):
         d.decode(prints(row()), 1, out)
     assert (d.scanned, d.predicted) == (1, 4)
-    d.decode(orjson.dumps({"rows": [row()], "channel": "prints/AB"}), 1, out)   # another order of keys does not unlearn
+    d.decode(orjson.dumps({"rows": [row()], "channel": "prints/AB"}), 1, out)  # another order of keys does not unlearn
     d.decode(prints(row()), 1, out)
     assert (d.scanned, d.predicted) == (2, 5)
 
@@ -276,8 +404,10 @@ def test_encoder_template_errors_and_text():
     instrument = Instrument("AB", tick_size="0.5", lot_size="1")
     request = np.zeros(1, REQUEST_DTYPE)
     request[0] = (0, 255, 3, 4, 0, 16, 0, 1, 1, 1, 0, 0)
-    encoder = OrderEncoder(lambda v: ["<", Hole.ID, "|", Hole.SYMBOL, "|", Hole.PRICE, "|", Hole.QTY, "|", Hole.STOP, "|", Hole.CAUSE, "|", Hole.NOW_MS, ">"],
-                           [instrument])
+    encoder = OrderEncoder(
+        lambda v: ["<", Hole.ID, "|", Hole.SYMBOL, "|", Hole.PRICE, "|", Hole.QTY, "|", Hole.STOP, "|", Hole.CAUSE, "|", Hole.NOW_MS, ">"],
+        [instrument],
+    )
     assert encoder.encode(request, 42) == b"<ff|AB|1.5|4|0.0|10|42>"
     assert encoder.encode(request.tobytes(), 42) == encoder.encode(request[0], 42)
     with pytest.raises(ValueError, match="64 bytes"):
@@ -298,12 +428,17 @@ def test_keys_of_pongs_and_acknowledgements_are_not_unknown_and_those_of_data_ar
 
     out = np.zeros(8, EVENT_DTYPE)
     control = {
-        bybit.PublicDecoder: (b'{"success":true,"ret_msg":"pong","conn_id":"d8bu1olkndm7crnfs1e0-j6akw","req_id":"17","op":"ping"}',
-                              b'{"success":true,"ret_msg":"","conn_id":"d8bu1olkndm7crnfs1e0-j6akw","req_id":"","op":"subscribe"}',
-                              b'{"topic":"kline.1.BTCUSDT","data":[{"start":1,"end":2}],"ts":1786310818440,"type":"snapshot"}'),
+        bybit.PublicDecoder: (
+            b'{"success":true,"ret_msg":"pong","conn_id":"d8bu1olkndm7crnfs1e0-j6akw","req_id":"17","op":"ping"}',
+            b'{"success":true,"ret_msg":"","conn_id":"d8bu1olkndm7crnfs1e0-j6akw","req_id":"","op":"subscribe"}',
+            b'{"topic":"kline.1.BTCUSDT","data":[{"start":1,"end":2}],"ts":1786310818440,"type":"snapshot"}',
+        ),
         binance.PublicDecoder: (b'{"result":null,"id":1,"and":"more","than":"that","so":1}',),
         okx.PublicDecoder: (b'{"event":"subscribe","arg":{"channel":"trades","instId":"BTC-USDT-SWAP"},"connId":"a4d3ae55"}',),
-        hyperliquid.PublicDecoder: (b'{"channel":"subscriptionResponse","data":{"method":"subscribe","subscription":{"type":"trades","coin":"BTC"}}}',)}
+        hyperliquid.PublicDecoder: (
+            b'{"channel":"subscriptionResponse","data":{"method":"subscribe","subscription":{"type":"trades","coin":"BTC"}}}',
+        ),
+    }
     for kind, frames in control.items():
         d = kind(("BTCUSDT",))
         for frame in frames:

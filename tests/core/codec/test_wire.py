@@ -10,9 +10,9 @@ import picows
 import pytest
 from picows import WSCloseCode, WSMsgType
 
-from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqcore.codec.decode import Decoder
 from liqcore.codec.shape import Shape, decimal, integer, literal, millis, rows, side, symbol, topic
+from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.recording.frames import FrameBuffer, FrameTap
 from liqshell.run.feed_listener import EventSink, FeedListener, WireClock
 
@@ -24,16 +24,34 @@ def frame(*liquidations, ts=1739502303204):
     return f'{{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":{ts},"data":[{data}]}}'.encode()
 
 
-GOLDEN = frame((1739502302929, "Sell", "20000", "0.04499"))      # the sample of Bybit's documentation
+GOLDEN = frame((1739502302929, "Sell", "20000", "0.04499"))  # the sample of Bybit's documentation
 BATCH = frame((1739502302929, "Buy", "1.5", "0.045"), (1739502303000, "Sell", "2", "0.046"))
 ACK = b'{"success":true,"ret_msg":"","conn_id":"1","req_id":"","op":"subscribe"}'
 
 
 def decoder():
-    return Decoder([Shape(Kind.LIQUIDATION, {
-        "topic": topic("allLiquidation."), "type": literal("snapshot"), "ts": integer(),
-        "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side({"Buy": Side.LONG, "Sell": Side.SHORT}), "v": decimal("qty"),
-                      "p": decimal("price")})})], ["BTCUSDT", "ROSEUSDT"])
+    return Decoder(
+        [
+            Shape(
+                Kind.LIQUIDATION,
+                {
+                    "topic": topic("allLiquidation."),
+                    "type": literal("snapshot"),
+                    "ts": integer(),
+                    "data": rows(
+                        {
+                            "T": millis("ts_event"),
+                            "s": symbol(),
+                            "S": side({"Buy": Side.LONG, "Sell": Side.SHORT}),
+                            "v": decimal("qty"),
+                            "p": decimal("price"),
+                        }
+                    ),
+                },
+            )
+        ],
+        ["BTCUSDT", "ROSEUSDT"],
+    )
 
 
 class Sink(EventSink):
@@ -78,9 +96,14 @@ def conversation(sends, *, raise_at=None, finish=True, **options):
         server = await picows.ws_create_server(lambda request: Server(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         held.listener = FeedListener(
-            decoder(), Sink(log, raise_at), lambda raw, ts: log.append(("other", raw, ts)), tap=Tap(log),
+            decoder(),
+            Sink(log, raise_at),
+            lambda raw, ts: log.append(("other", raw, ts)),
+            tap=Tap(log),
             on_connected=lambda transport: log.append(("connected",)),
-            on_disconnected=lambda transport: log.append(("disconnected",)), **options)
+            on_disconnected=lambda transport: log.append(("disconnected",)),
+            **options,
+        )
         transport, _ = await picows.ws_connect(lambda: held.listener, f"ws://127.0.0.1:{port}/", enable_auto_pong=False)
         assert held.listener.transport is transport
         transport.send(WSMsgType.TEXT, b"go")
@@ -115,7 +138,12 @@ def test_frames_reach_the_sink_as_the_decoder_reads_them():
     event = first[1][0]
     assert first[1].dtype == EVENT_DTYPE
     assert (event["ts_event"], event["price"], event["qty"], event["side"], event["kind"]) == (
-        1739502302929 * 10**6, 0.04499, 20000.0, Side.SHORT, Kind.LIQUIDATION)
+        1739502302929 * 10**6,
+        0.04499,
+        20000.0,
+        Side.SHORT,
+        Kind.LIQUIDATION,
+    )
     assert event["instrument"] == 1
     assert second[1]["side"].tolist() == [Side.LONG, Side.SHORT]
     for _, events, raw, ts_recv in (first, second):
@@ -129,15 +157,17 @@ def test_frames_reach_the_sink_as_the_decoder_reads_them():
 def test_messages_in_fragments_and_binary():
     def sends(transport):
         transport.send(WSMsgType.TEXT, GOLDEN[:40], fin=False)
-        transport.send_ping(b"between")                          # control frames may come between fragments
+        transport.send_ping(b"between")  # control frames may come between fragments
         transport.send(WSMsgType.CONTINUATION, GOLDEN[40:90], fin=False)
         transport.send(WSMsgType.CONTINUATION, GOLDEN[90:])
         transport.send(WSMsgType.BINARY, BATCH)
         transport.send(WSMsgType.TEXT, BATCH)
 
     control = []
-    log, listener = conversation(sends, on_control=lambda transport, kind, payload: (
-        control.append((kind, payload)), transport.disconnect() if kind == WSMsgType.CLOSE else None))
+    log, listener = conversation(
+        sends,
+        on_control=lambda transport, kind, payload: (control.append((kind, payload)), transport.disconnect() if kind == WSMsgType.CLOSE else None),
+    )
     assert [e[2] for e in log if e[0] == "events"] == [GOLDEN, BATCH, BATCH]
     assert control[0] == (WSMsgType.PING, b"between")
     assert control[1][0] == WSMsgType.CLOSE
@@ -148,7 +178,7 @@ def test_messages_in_fragments_and_binary():
 def test_fragments_out_of_place_end_the_connection(first):
     def sends(transport):
         transport.send(first, GOLDEN[:40], fin=False)
-        transport.send(WSMsgType.TEXT, GOLDEN)                   # a new message inside an unfinished one
+        transport.send(WSMsgType.TEXT, GOLDEN)  # a new message inside an unfinished one
 
     log, listener = conversation(sends, finish=False)
     assert listener.broken and "events" not in kinds(log)
@@ -206,10 +236,10 @@ def test_wire_clock_after_a_backward_step_neither_goes_back_nor_stands_still():
     clock, s = WireClock(), 10**9
     assert clock.read(100 * s, 7 * s) == 100 * s and clock.monotonic_at(101 * s) is None
     assert clock.read(85 * s, 7 * s) == 100 * s and clock.backsteps == 1
-    assert clock.read(95 * s, 17 * s) == 109 * s                           # ten seconds later
+    assert clock.read(95 * s, 17 * s) == 109 * s  # ten seconds later
     due = clock.monotonic_at(118 * s)
     assert 118 * s <= clock.read(due - 7 * s + 85 * s, due) <= 118 * s + 2
-    assert clock.read(235 * s, 157 * s) == 235 * s and clock.backsteps == 1     # after 150 s both say the same: 85 + 150, 100 + 135
+    assert clock.read(235 * s, 157 * s) == 235 * s and clock.backsteps == 1  # after 150 s both say the same: 85 + 150, 100 + 135
     assert clock.read(236 * s, 158 * s) == 236 * s and clock.monotonic_at(237 * s) is None
     said = [clock.read(236 * s + n - 10**6 * (n > 500), 158 * s + n) for n in range(0, 20_000_000, 1000)]
     assert said == sorted(said) and clock.backsteps == 2

@@ -5,12 +5,11 @@ import random
 
 import numpy as np
 import pytest
-from captures import large_streams, market, needs_data, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import SignalFlag
 from oracle.detect import CascadeOracle
 
+from captures import large_streams, market, needs_data, streams
 from liqcore import (
     LONG,
     SECOND,
@@ -21,6 +20,7 @@ from liqcore import (
     Instrument,
     Phase,
 )
+from liqcore.event import SignalFlag
 
 pytestmark = pytest.mark.core
 
@@ -51,8 +51,19 @@ def expected(stream, options: dict) -> list:
 def exact(said) -> tuple:
     """What must agree to the last bit; of an oracle's Said or of the engine's Signal."""
     phase = said.phase if isinstance(said.phase, str) else said.phase.name
-    return (said.ts, phase, int(said.side), said.count, said.long_notional, said.short_notional, said.threshold, said.sequence, said.price,
-            said.rolling, said.score)
+    return (
+        said.ts,
+        phase,
+        int(said.side),
+        said.count,
+        said.long_notional,
+        said.short_notional,
+        said.threshold,
+        said.sequence,
+        said.price,
+        said.rolling,
+        said.score,
+    )
 
 
 def assert_same(signals, oracle_says):
@@ -166,16 +177,26 @@ def generated(shape: str, seed: int, count: int) -> tuple[list[int], list[int], 
         notional[r.random(count) < 0.01] = 1e9
         gaps[r.random(count) < 0.01] = 86_400 * SECOND * int(r.integers(1, 40))
     sides = r.choice([1, -1], count, p=(p := r.random(), 1.0 - p))
-    notional = np.clip(notional, 0.001, 2.0 ** 40)          # below 2**-12 the rolling notional loses what is below 2**-64 (window.pxd)
+    notional = np.clip(notional, 0.001, 2.0**40)  # below 2**-12 the rolling notional loses what is below 2**-64 (window.pxd)
     return (1_700_000_000 * SECOND + np.cumsum(gaps)).tolist(), sides.tolist(), notional.tolist()
 
 
-OPTIONS = st.fixed_dictionaries({
-    "mode": st.sampled_from(["chain", "anchored"]), "refresh_s": st.sampled_from([0.0, 0.0, 60.0, 3600.0]),
-    "quantile": st.sampled_from([0.05, 0.5, 0.8, 0.95, 0.999]), "floor": st.sampled_from([0.0, 0.0, 1000.0, 1e6]),
-    "min_events": st.integers(1, 4), "warmup": st.sampled_from([1, 2, 30, 100]), "window_events": st.sampled_from([2, 3, 17, 100, 1000]),
-    "window_s": st.sampled_from([0.001, 1.0, 15.0, 60.0]), "decay_s": st.sampled_from([0.5, 10.0, 90.0]),
-    "fall": st.sampled_from([0.0, 0.3, 0.6, 1.0]), "segment_s": st.sampled_from([1.0, 60.0]), "baseline": st.sampled_from([2, 40])})
+OPTIONS = st.fixed_dictionaries(
+    {
+        "mode": st.sampled_from(["chain", "anchored"]),
+        "refresh_s": st.sampled_from([0.0, 0.0, 60.0, 3600.0]),
+        "quantile": st.sampled_from([0.05, 0.5, 0.8, 0.95, 0.999]),
+        "floor": st.sampled_from([0.0, 0.0, 1000.0, 1e6]),
+        "min_events": st.integers(1, 4),
+        "warmup": st.sampled_from([1, 2, 30, 100]),
+        "window_events": st.sampled_from([2, 3, 17, 100, 1000]),
+        "window_s": st.sampled_from([0.001, 1.0, 15.0, 60.0]),
+        "decay_s": st.sampled_from([0.5, 10.0, 90.0]),
+        "fall": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+        "segment_s": st.sampled_from([1.0, 60.0]),
+        "baseline": st.sampled_from([2, 40]),
+    }
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -208,6 +229,7 @@ def test_a_burst_denser_than_the_decay_window_remembers_only_its_newest_events()
 
 # ---- the rules, one by one ----
 
+
 def warm(config: CascadeConfig, count: int = 100) -> Cascade:
     """A detector that has learnt `count` liquidations of 100, an hour apart from what follows: its threshold is 100."""
     detector = Cascade(config)
@@ -238,16 +260,15 @@ def test_thresholds_scale_with_the_data_so_none_is_hard_coded():
         detector = Cascade(CascadeConfig(warmup=30))
         return [s for row in zip(ts, side, [x * factor for x in notional], strict=True) for s in detector.push(*row)]
 
-    base, scaled = run(1.0), run(2.0 ** -13)
+    base, scaled = run(1.0), run(2.0**-13)
     assert len(base) > 10
-    assert [(s.ts, s.phase, s.side, s.count, s.threshold) for s in base] == \
-        [(s.ts, s.phase, s.side, s.count, s.threshold * 2.0 ** 13) for s in scaled]
+    assert [(s.ts, s.phase, s.side, s.count, s.threshold) for s in base] == [(s.ts, s.phase, s.side, s.count, s.threshold * 2.0**13) for s in scaled]
 
 
 def test_the_threshold_is_read_before_the_event_enters():
     detector = warm(CascadeConfig(quantile=0.5))
     before = detector.threshold
-    signal, = detector.push(3600 * SECOND, SHORT, 1e9)
+    (signal,) = detector.push(3600 * SECOND, SHORT, 1e9)
     assert signal.threshold == before
     assert detector.threshold > before
 
@@ -260,6 +281,7 @@ def test_an_event_equal_to_the_threshold_is_large_and_one_just_below_is_not():
 
 def test_chain_and_anchored_differ_when_a_run_outlives_the_window():
     """S2-04 against its own code (C14): the text opens one fixed 60 s window, the code chains any gap of at most 60 s."""
+
     def run(mode):
         detector = warm(CascadeConfig(mode=mode))
         out = []
@@ -268,8 +290,7 @@ def test_chain_and_anchored_differ_when_a_run_outlives_the_window():
         return [(s.ts // SECOND - 3600, s.phase.name, s.sequence, s.count) for s in out if s.phase != Phase.DECELERATING]
 
     assert run("chain") == [(0, "BUILDING", 1, 1), (40, "ACTIVE", 1, 2), (80, "ACTIVE", 1, 3), (120, "ACTIVE", 1, 4)]
-    assert run("anchored") == [(0, "BUILDING", 1, 1), (40, "ACTIVE", 1, 2), (60, "EXHAUSTED", 1, 2), (80, "BUILDING", 2, 1),
-                               (120, "ACTIVE", 2, 2)]
+    assert run("anchored") == [(0, "BUILDING", 1, 1), (40, "ACTIVE", 1, 2), (60, "EXHAUSTED", 1, 2), (80, "BUILDING", 2, 1), (120, "ACTIVE", 2, 2)]
 
 
 @pytest.mark.parametrize(("gap", "belongs"), [(60 * SECOND, True), (60 * SECOND + 1, False)])
@@ -300,7 +321,7 @@ def test_side_and_imbalance_follow_the_liquidated_side(side):
     """C3, C4: the side is that of the position closed by force; imbalance = (short - long) / total."""
     detector = warm(CascadeConfig())
     detector.push(3600 * SECOND, side, 3e6)
-    signal, = detector.push(3601 * SECOND, -side, 1e6)
+    (signal,) = detector.push(3601 * SECOND, -side, 1e6)
     assert signal.side == side
     assert signal.imbalance == (-0.5 if side == LONG else 0.5)
     assert (signal.long_notional, signal.short_notional) == ((3e6, 1e6) if side == LONG else (1e6, 3e6))
@@ -319,7 +340,7 @@ def test_a_refreshed_threshold_waits_for_its_hour(refresh_s):
     detector = Cascade(CascadeConfig(warmup=10, refresh_s=refresh_s, quantile=0.5))
     for n in range(10):
         detector.push(n * SECOND, LONG, 100.0)
-    detector.push(20 * SECOND, LONG, 10.0)                  # learns the first threshold: 100
+    detector.push(20 * SECOND, LONG, 10.0)  # learns the first threshold: 100
     for n in range(40):
         detector.push((30 + n) * SECOND, LONG, 10.0)
     at = 20 * SECOND + 3600 * SECOND
@@ -330,10 +351,28 @@ def test_a_refreshed_threshold_waits_for_its_hour(refresh_s):
 
 # ---- settings and snapshots ----
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("quantile", 0.0), ("quantile", 1.0), ("quantile", math.nan), ("window_s", 0.0), ("window_s", math.nan), ("refresh_s", -1.0),
-    ("decay_s", math.inf), ("segment_s", 0.0), ("fall", 1.1), ("floor", -1.0), ("window_events", 1), ("min_events", 0), ("warmup", 0),
-    ("baseline", 1), ("mode", "both"), ("notional", "fair")])
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quantile", 0.0),
+        ("quantile", 1.0),
+        ("quantile", math.nan),
+        ("window_s", 0.0),
+        ("window_s", math.nan),
+        ("refresh_s", -1.0),
+        ("decay_s", math.inf),
+        ("segment_s", 0.0),
+        ("fall", 1.1),
+        ("floor", -1.0),
+        ("window_events", 1),
+        ("min_events", 0),
+        ("warmup", 0),
+        ("baseline", 1),
+        ("mode", "both"),
+        ("notional", "fair"),
+    ],
+)
 def test_settings_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=name):
         CascadeConfig(**{name: value})
@@ -344,7 +383,7 @@ def test_settings_recreate_themselves(options):
     config = CascadeConfig(**options)
     again = CascadeConfig(**config.as_dict())
     assert again == config and hash(again) == hash(config) and repr(again) == repr(config)
-    assert eval(repr(config)) == config    # noqa: S307 - what repr promises
+    assert eval(repr(config)) == config
 
 
 @pytest.mark.parametrize("bad", [b"", b"x" * 7, b"\x08" + b"\0" * 7 + b"x" * 8, b"\xff" * 64])
@@ -366,7 +405,7 @@ def test_a_snapshot_of_other_kernel_settings_is_refused_and_changes_nothing(othe
     assert detector.snapshot() == before
 
 
-@pytest.mark.parametrize("bad", [(0, 1.0), (1, 0.0), (1, -1.0), (1, math.nan), (1, math.inf), (1, 2.0 ** 41), (2, 5.0)])
+@pytest.mark.parametrize("bad", [(0, 1.0), (1, 0.0), (1, -1.0), (1, math.nan), (1, math.inf), (1, 2.0**41), (2, 5.0)])
 def test_the_detector_alone_refuses_what_the_door_would(bad):
     detector = warm(CascadeConfig())
     before = detector.snapshot()
@@ -377,12 +416,15 @@ def test_the_detector_alone_refuses_what_the_door_would(bad):
 
 def test_the_signal_says_what_it_was_made_from():
     from liqcore import Completeness
-    for basis, completeness, flags in (("reported", Completeness.COMPLETENESS_FULL, 0),
-                                       ("reported", Completeness.COMPLETENESS_CENSORED, SignalFlag.SIGNAL_CENSORED),
-                                       ("mark", Completeness.COMPLETENESS_FULL, SignalFlag.SIGNAL_MARK_NOTIONAL)):
+
+    for basis, completeness, flags in (
+        ("reported", Completeness.COMPLETENESS_FULL, 0),
+        ("reported", Completeness.COMPLETENESS_CENSORED, SignalFlag.SIGNAL_CENSORED),
+        ("mark", Completeness.COMPLETENESS_FULL, SignalFlag.SIGNAL_MARK_NOTIONAL),
+    ):
         engine = Engine([Instrument("BTCUSDT", completeness=completeness)], CascadeConfig(warmup=1, min_events=1, notional=basis))
         engine.on_liquidation(0, 0, 0, LONG, 100.0, 1.0)
-        signal, = engine.on_liquidation(SECOND, SECOND, 0, LONG, 100.0, 1.0)
+        (signal,) = engine.on_liquidation(SECOND, SECOND, 0, LONG, 100.0, 1.0)
         assert signal.flags == flags
 
 
@@ -392,6 +434,6 @@ def test_the_notional_is_taken_at_the_configured_price(basis, price):
     engine.on_liquidation(0, 0, 0, LONG, 100.0, 0.001)
     engine.on_ticker(1, 1, 0, 90.0)
     engine.on_trade(1, 1, 0, LONG, 95.0, 1.0)
-    signal, = engine.on_liquidation(SECOND, SECOND, 0, LONG, 100.0, 2.0)
+    (signal,) = engine.on_liquidation(SECOND, SECOND, 0, LONG, 100.0, 2.0)
     assert signal.long_notional == 2.0 * price
     assert signal.price == 95.0

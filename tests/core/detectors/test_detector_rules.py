@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+
 from captures import large_streams, market, needs_data
 from detector_rig import LOUD, ORACLES, START, alone
-from liqcore.event import SIGNAL_DTYPE, SignalFlag
-from liqcore.detectors.registry import make_detector
-
 from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, FeedState, Instrument, Kind, Standalone
+from liqcore.detectors.registry import make_detector
+from liqcore.event import SIGNAL_DTYPE, SignalFlag
 
 KINDS = sorted(ORACLES)
 MINUTE = 60 * SECOND
@@ -20,10 +20,11 @@ def names(signals) -> list[str]:
 
 # ---- anomaly ----
 
+
 def learnt(count: int = 20, side: int = LONG, **options):
     """Segments of 300 s with 10,000 and 12,000 in turn: mean 11,000, population deviation 1,000."""
     d = alone("anomaly", options)
-    d.push(BASE - 1, side, 1e9)                                     # of the segment that we came into: not learnt
+    d.push(BASE - 1, side, 1e9)  # of the segment that we came into: not learnt
     for n in range(count):
         assert d.push(BASE + n * 300 * SECOND, side, 10_000.0 if n % 2 else 12_000.0) == []
     return d, BASE + count * 300 * SECOND
@@ -34,12 +35,12 @@ def test_a_segment_that_stands_out_is_said_at_its_end(side):
     """S1-06, S1-07: judged once a segment, against the population deviation of the segments before it, itself not among them; both sides."""
     d, at = learnt()
     assert d.push(at, side, 60_000.0) == [] and d.push(at + SECOND, -side, 5_000.0) == []
-    active, = d.advance(at + 300 * SECOND)
+    (active,) = d.advance(at + 300 * SECOND)
     assert (active.ts, active.ts_start, active.phase.name, active.side, active.count) == (at + 300 * SECOND, at, "ACTIVE", side, 2)
     assert active.z == pytest.approx((65_000 - 11_000) / 1_000) and active.notional == active.rolling == 65_000.0
     assert d.push(at + 301 * SECOND, side, 40_000.0) == []
-    assert d.advance(at + 600 * SECOND) == []                       # goes on: z is above z_normal, the same side
-    over, = d.advance(at + 900 * SECOND)
+    assert d.advance(at + 600 * SECOND) == []  # goes on: z is above z_normal, the same side
+    (over,) = d.advance(at + 900 * SECOND)
     assert (over.ts, over.phase.name, over.count, over.sequence) == (at + 900 * SECOND, "EXHAUSTED", 0, 1) and over.z < 0.0
 
 
@@ -57,13 +58,13 @@ def test_without_deviation_history_or_floor_nothing_is_an_anomaly():
     for n in range(30):
         d.push(BASE + n * 300 * SECOND, LONG, 10_000.0)
     d.push(BASE + 30 * 300 * SECOND, LONG, 1e9)
-    assert d.advance(BASE + 31 * 300 * SECOND) == []                # std = 0: z = 0
+    assert d.advance(BASE + 31 * 300 * SECOND) == []  # std = 0: z = 0
     d, at = learnt(10)
     d.push(at, LONG, 1e9)
-    assert d.advance(at + 300 * SECOND) == []                       # ten segments are no history
+    assert d.advance(at + 300 * SECOND) == []  # ten segments are no history
     d, at = learnt()
     d.push(at, LONG, 49_999.0)
-    assert d.advance(at + 300 * SECOND) == []                       # z = 39, but below the floor
+    assert d.advance(at + 300 * SECOND) == []  # z = 39, but below the floor
 
 
 def test_a_turn_of_side_ends_one_anomaly_and_begins_another():
@@ -78,34 +79,35 @@ def test_a_segment_that_a_gap_has_cut_is_neither_judged_nor_learnt():
     d, at = learnt()
     d.push(at, LONG, 1e6)
     d.uncertain(at + 10 * SECOND)
-    d.push(at + 20 * SECOND, LONG, 1e6)                             # of the same segment: it is not whole
+    d.push(at + 20 * SECOND, LONG, 1e6)  # of the same segment: it is not whole
     assert d.advance(at + 300 * SECOND) == []
     d.push(at + 300 * SECOND, LONG, 60_000.0)
-    active, = d.advance(at + 600 * SECOND)
-    assert active.z == pytest.approx(49.0)                          # against the twenty learnt before the gap
+    (active,) = d.advance(at + 600 * SECOND)
+    assert active.z == pytest.approx(49.0)  # against the twenty learnt before the gap
 
 
 def test_the_segment_that_a_start_falls_into_is_neither_judged_nor_learnt():
     """It holds what came after the start only: a baseline of it is too low, and what stands out in it is half seen."""
-    for before in (299, 1):                                         # s into the segment
+    for before in (299, 1):  # s into the segment
         d = alone("anomaly", {"min_segments": 2, "z_min": 1.0})
-        for n in range(50):                                         # as a whole it would be the largest of all
+        for n in range(50):  # as a whole it would be the largest of all
             d.push(BASE - before * SECOND + n, LONG, 1e6)
         assert d.next_deadline is None
-        for n in range(1, 20):                                      # the first whole segment is empty, and is learnt: 0, then 12,000 and 10,000
+        for n in range(1, 20):  # the first whole segment is empty, and is learnt: 0, then 12,000 and 10,000
             d.push(BASE + n * 300 * SECOND, LONG, 10_000.0 if n % 2 else 12_000.0)
         d.push(BASE + 20 * 300 * SECOND, LONG, 60_000.0)
-        active, = d.advance(BASE + 21 * 300 * SECOND)
+        (active,) = d.advance(BASE + 21 * 300 * SECOND)
         values = np.array([0.0, *(10_000.0 if n % 2 else 12_000.0 for n in range(1, 20))])
         assert active.z == pytest.approx((60_000 - values.mean()) / values.std())
 
 
 # ---- rate ----
 
+
 def calm(minutes: int = 40, **options):
     """One and three liquidations a minute in turn: mean 2, deviation 1."""
     d = alone("rate", options)
-    d.push(BASE - 1, LONG, 1000.0)                                  # of the segment that we came into: not learnt
+    d.push(BASE - 1, LONG, 1000.0)  # of the segment that we came into: not learnt
     for minute in range(minutes):
         for n in range(3 if minute % 2 else 1):
             assert d.push(BASE + minute * MINUTE + n * SECOND, LONG, 1000.0) == []
@@ -116,13 +118,13 @@ def calm(minutes: int = 40, **options):
 def test_a_rate_above_three_sigma_is_a_spike_until_it_is_normal(side):
     """S4-13: mean 2 + 3 x 1 = 5 a minute; above it, at the sixth."""
     d, at = calm()
-    at += MINUTE // 2                                               # an empty half minute between
+    at += MINUTE // 2  # an empty half minute between
     said = [s for n in range(10) for s in d.push(at + n * SECOND, side, 1000.0)]
-    active, = said
+    (active,) = said
     assert (active.ts, active.phase.name, active.side, active.count) == (at + 5 * SECOND, "ACTIVE", side, 6)
     assert active.threshold == pytest.approx(5.0) and active.z == pytest.approx(4.0) and active.ts_start == at
-    over, = d.advance(at + 600 * SECOND)
-    assert (over.phase.name, over.count) == ("EXHAUSTED", 3) and over.ts == at + 6 * SECOND + MINUTE + 1    # 3 = mean + 1 sigma: normal
+    (over,) = d.advance(at + 600 * SECOND)
+    assert (over.phase.name, over.count) == ("EXHAUSTED", 3) and over.ts == at + 6 * SECOND + MINUTE + 1  # 3 = mean + 1 sigma: normal
 
 
 def test_the_rate_needs_its_floor_and_its_history():
@@ -154,20 +156,21 @@ def test_a_rate_is_heard_though_its_bound_is_beyond_the_window(room, side):
     hour = 3600 * SECOND
     assert said == []
     burst = [s for k in range(36_000) for s in d.push(at + k * hour // 36_000, side, 1.0)]
-    active, = burst
+    (active,) = burst
     assert active.phase.name == "ACTIVE" and active.count > 2050 + 3 * 50 and active.threshold * 60 == pytest.approx(2100 + 3 * 100)
     assert active.ts < at + hour // 8 and (made.dropped > 0) == (room == 1024)
-    over, = [s for n in (1, 2) for k in range(2000) for s in d.push(at + n * hour + k * hour // 2000, side, 1.0)]
+    (over,) = [s for n in (1, 2) for k in range(2000) for s in d.push(at + n * hour + k * hour // 2000, side, 1.0)]
     assert over.phase.name == "EXHAUSTED" and over.count <= 2100 + 100 and at + hour < over.ts <= at + 2 * hour
     assert over.ts == at + 2 * hour or room == 65_536
 
 
 # ---- bars ----
 
+
 def test_bars_end_at_multiples_of_the_period_and_carry_what_was_liquidated():
     """S4-14a; and a policy that looks at bars is asked though nothing happened."""
     d = alone("bars", {"period_s": 60.0})
-    assert d.advance(BASE) == [] and d.next_deadline is None        # nothing was ever heard of it
+    assert d.advance(BASE) == [] and d.next_deadline is None  # nothing was ever heard of it
     d.push(BASE + 10 * SECOND, LONG, 100.0, 5.0)
     d.push(BASE + 20 * SECOND, SHORT, 300.0, 6.0)
     first, second, third = d.advance(BASE + 3 * MINUTE)
@@ -185,6 +188,7 @@ def test_a_ticker_starts_the_bars_of_an_instrument_without_liquidations():
 
 
 # ---- side by side ----
+
 
 @needs_data
 def test_side_by_side_in_an_engine_each_says_what_it_says_alone():
@@ -211,7 +215,10 @@ def test_side_by_side_in_an_engine_each_says_what_it_says_alone():
 
 @pytest.mark.parametrize("kind", ["dollar", "imbalance"])
 def test_after_a_gap_a_detector_is_uncertain_for_as_long_as_it_looks_back(kind):
-    options = {"dollar": {"min_usd": 0.0, "trigger_usd": 1000.0, "window_s": 90.0}, "imbalance": {"floor_usd": 0.0, "min_events": 1, "window_s": 90.0}}[kind]
+    options = {
+        "dollar": {"min_usd": 0.0, "trigger_usd": 1000.0, "window_s": 90.0},
+        "imbalance": {"floor_usd": 0.0, "min_events": 1, "window_s": 90.0},
+    }[kind]
     for after, uncertain in ((89 * SECOND, True), (90 * SECOND, False)):
         engine = Engine(["AUSDT"], detectors=[make_detector(kind, **options)])
         engine.on_liquidation(BASE, BASE, 0, LONG, 10.0, 1.0)
@@ -220,7 +227,7 @@ def test_after_a_gap_a_detector_is_uncertain_for_as_long_as_it_looks_back(kind):
         said = engine.on_liquidation(at, at, 0, LONG, 10.0, 1e4)
         assert names(said)[-1] == "ACTIVE"
         assert {bool(s.flags & SignalFlag.SIGNAL_UNCERTAIN) for s in said} == {uncertain}
-        assert said[-1].long_notional == 1e5                        # what was seen before the gap is not in it
+        assert said[-1].long_notional == 1e5  # what was seen before the gap is not in it
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,15 +3,15 @@
 import random
 
 import pytest
-from captures import needs_data, streams
-from detector_rig import LOUD, OPTIONS, ORACLES, SHAPES, START, alone, assert_same, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import SignalFlag
-from liqcore.detectors.registry import KINDS, make_detector, parameters
-from liqcore.snapshot import pack, unpack
 
+from captures import needs_data, streams
+from detector_rig import LOUD, OPTIONS, ORACLES, SHAPES, START, alone, assert_same, generated
 from liqcore import LONG, SECOND, SHORT, Completeness, Instrument, Standalone
+from liqcore.detectors.registry import KINDS, make_detector, parameters
+from liqcore.event import SignalFlag
+from liqcore.snapshot import pack, unpack
 
 pytestmark = pytest.mark.core
 
@@ -26,17 +26,17 @@ def test_generated_streams_equal_the_oracle(kind, data, shape, seed, count, wher
     ts, side, notional = generated(shape, seed, count)
     oracle, detector = ORACLES[kind](**options), alone(kind, options)
     for n in range(count):
-        if n == where % count:                        # a restart in between changes nothing
+        if n == where % count:  # a restart in between changes nothing
             other = alone(kind, options)
             other.restore(detector.snapshot())
             detector = other
-        if n == where * 7 % count:                    # and a gap is forgotten alike
+        if n == where * 7 % count:  # and a gap is forgotten alike
             until = ts[n] + data.draw(st.sampled_from([0, SECOND, 600 * SECOND]))
             assert_same(detector.advance(ts[n]), oracle.advance(ts[n]))
             detector.uncertain(until)
             oracle.uncertain(until)
         says = oracle.push(ts[n], side[n], notional[n], 1.0 + n)
-        if getattr(oracle, "ambiguous", False):       # it hangs on the last bit of a mean or a deviation
+        if getattr(oracle, "ambiguous", False):  # it hangs on the last bit of a mean or a deviation
             return
         assert_same(detector.push(ts[n], side[n], notional[n], 1.0 + n), says)
     end = ts[-1] + 4000 * SECOND
@@ -105,8 +105,9 @@ def test_both_sides_are_one_another_mirrored(kind):
     long_says = [s for row in zip(ts, side, notional, strict=True) for s in one.push(*row)]
     short_says = [s for t, sd, x in zip(ts, side, notional, strict=True) for s in other.push(t, -sd, x)]
     assert long_says and {int(s.side) for s in long_says} <= ({0} if kind == "bars" else {LONG, SHORT})
-    assert [(s.ts, s.phase, s.side, s.long_notional, s.short_notional, s.imbalance) for s in long_says] == \
-        [(s.ts, s.phase, -int(s.side), s.short_notional, s.long_notional, -s.imbalance) for s in short_says]
+    assert [(s.ts, s.phase, s.side, s.long_notional, s.short_notional, s.imbalance) for s in long_says] == [
+        (s.ts, s.phase, -int(s.side), s.short_notional, s.long_notional, -s.imbalance) for s in short_says
+    ]
 
 
 @pytest.mark.parametrize("kind", KIND)
@@ -129,9 +130,9 @@ def test_a_snapshot_of_another_layout_is_refused_and_changes_nothing(kind):
     detector = alone(kind, {})
     detector.push(0, LONG, 1000.0, 10.0)
     before = detector.snapshot()
-    outside = before[:before.index(b"\n") + 1]
+    outside = before[: before.index(b"\n") + 1]
     now, market, inner = unpack(outside, before, "")
-    name = inner[:inner.index(b"\n") + 1]
+    name = inner[: inner.index(b"\n") + 1]
     parts = unpack(name, inner, "")
     for bad in ([], parts[:1], parts[:-1], [*parts, b"x"], [parts[0], *(part + b"x" for part in parts[1:])]):
         with pytest.raises(ValueError, match="snapshot"):
@@ -210,6 +211,7 @@ def test_a_burst_of_thousands_of_small_prints_is_heard_where_there_is_room(side)
 
 # ---- the registry ----
 
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_table_and_recreates_itself(kind):
     made = make_detector(kind, "mine")
@@ -244,7 +246,7 @@ def test_unknown_kinds_parameters_and_names_say_what_there_is():
         make_detector("imbalance", share=0.6, normal=0.65)
 
 
-@pytest.mark.parametrize("bad", [(1, 0.0), (1, -1.0), (1, float("nan")), (1, float("inf")), (1, 2.0 ** 41), (2, 5.0), (1, 5.0, -1.0)])
+@pytest.mark.parametrize("bad", [(1, 0.0), (1, -1.0), (1, float("nan")), (1, float("inf")), (1, 2.0**41), (2, 5.0), (1, 5.0, -1.0)])
 def test_a_detector_alone_refuses_what_the_door_would(bad):
     detector = alone("dollar", {})
     with pytest.raises(ValueError, match="side"):
@@ -258,6 +260,7 @@ def test_a_detector_alone_refuses_what_the_door_would(bad):
 
 # ---- the rules, one by one ----
 
+
 def row(s) -> tuple:
     return (s.ts // SECOND, s.phase.name, s.side.name, s.sequence, s.count)
 
@@ -268,16 +271,16 @@ def test_dollar_long_flush_and_short_squeeze_by_the_numbers_of_s3(side):
     not fire again at every event, and both sides are seen."""
     d = alone("dollar", {})
     assert d.push(0, side, 49_999.99) == []
-    building, = d.push(10 * SECOND, side, 50_000.0)
+    (building,) = d.push(10 * SECOND, side, 50_000.0)
     assert row(building) == (10, "BUILDING", side.name, 1, 1)
-    assert d.push(12 * SECOND, side, 4_950_000.0) == []            # 5,000,000 is not above
-    active, = d.push(13 * SECOND, side, 50_000.0)
+    assert d.push(12 * SECOND, side, 4_950_000.0) == []  # 5,000,000 is not above
+    (active,) = d.push(13 * SECOND, side, 50_000.0)
     assert row(active) == (13, "ACTIVE", side.name, 1, 3)
     assert (active.ts_start, active.rolling, active.z, active.threshold) == (10 * SECOND, 5_050_000.0, 1.01, 5e6)
     assert active.imbalance == (-1.0 if side == LONG else 1.0)
     for n in range(20):
-        assert d.push((14 + n) * SECOND, side, 50_000.0) == []     # no fire again
-    slow, = d.advance(102 * SECOND + 1)
+        assert d.push((14 + n) * SECOND, side, 50_000.0) == []  # no fire again
+    (slow,) = d.advance(102 * SECOND + 1)
     assert row(slow) == (93, "EXHAUSTED", side.name, 1, 23)
 
 
@@ -285,19 +288,19 @@ def test_dollar_decelerates_at_sixty_percent_and_speeds_up_above_its_peak_only()
     d = alone("dollar", {"silence_s": 300.0, "rearm": 0.2})
     d.push(0, LONG, 6e6)
     d.push(60 * SECOND, LONG, 1e6)
-    slow, = d.advance(100 * SECOND)
+    (slow,) = d.advance(100 * SECOND)
     assert (slow.ts, slow.phase.name, slow.rolling) == (90 * SECOND + 1, "DECELERATING", 1e6)
-    assert d.push(101 * SECOND, LONG, 5.9e6) == []                 # 6.9 M: the peak was 7 M
-    again, = d.push(102 * SECOND, LONG, 2e5)
+    assert d.push(101 * SECOND, LONG, 5.9e6) == []  # 6.9 M: the peak was 7 M
+    (again,) = d.push(102 * SECOND, LONG, 2e5)
     assert (again.phase.name, again.sequence, again.rolling) == ("ACTIVE", 1, 7.1e6)
 
 
 def test_dollar_is_armed_again_when_the_volume_has_fallen():
     d = alone("dollar", {"silence_s": 10.0})
     assert [s.phase.name for s in d.push(0, SHORT, 6e6)] == ["BUILDING", "ACTIVE"]
-    assert [s.phase.name for s in d.push(20 * SECOND, SHORT, 1e6)] == ["EXHAUSTED"]     # 6 M inside: spent
-    assert d.push(95 * SECOND, SHORT, 6e6) != []                   # 1 M inside: armed
-    assert d.push(96 * SECOND, LONG, 6e6)[0].sequence == 3         # the other side never was spent
+    assert [s.phase.name for s in d.push(20 * SECOND, SHORT, 1e6)] == ["EXHAUSTED"]  # 6 M inside: spent
+    assert d.push(95 * SECOND, SHORT, 6e6) != []  # 1 M inside: armed
+    assert d.push(96 * SECOND, LONG, 6e6)[0].sequence == 3  # the other side never was spent
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
@@ -308,7 +311,7 @@ def test_dollar_hears_a_larger_flush_right_after_one(side):
     assert [s.phase.name for s in d.advance(61 * SECOND)] == ["EXHAUSTED"]
     signals = [s for n in range(60) for s in d.push((74 + n) * SECOND, side, 5e6)]
     assert [s.phase.name for s in signals] == ["BUILDING", "ACTIVE"] and signals[0].side == side and signals[1].rolling > 6e6
-    assert signals[1].ts == 75 * SECOND                            # with the second print: 10 M since the first ended
+    assert signals[1].ts == 75 * SECOND  # with the second print: 10 M since the first ended
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
@@ -322,8 +325,14 @@ def test_dollar_small_prints_do_not_keep_an_episode_for_ever(side):
             said += d.push((start + minute * 60) * SECOND, side, 100.0)
             said += d.push((start + minute * 60 + 30) * SECOND, -side, 100.0)
     found = [(s.ts // SECOND, s.phase.name) for s in said if s.side == side and s.phase.name != "BUILDING"]
-    assert found == [(1, "ACTIVE"), (91, "DECELERATING"), (92, "EXHAUSTED"),                   # 9 M, 3 M, nothing: 2.5 M is half the trigger
-                     (1801, "ACTIVE"), (1891, "DECELERATING"), (1891, "EXHAUSTED")]             # 6 M, then 60 % and half the trigger at once
+    assert found == [
+        (1, "ACTIVE"),
+        (91, "DECELERATING"),
+        (92, "EXHAUSTED"),  # 9 M, 3 M, nothing: 2.5 M is half the trigger
+        (1801, "ACTIVE"),
+        (1891, "DECELERATING"),
+        (1891, "EXHAUSTED"),
+    ]  # 6 M, then 60 % and half the trigger at once
 
 
 def test_dollar_forgets_a_slow_start():
@@ -331,27 +340,27 @@ def test_dollar_forgets_a_slow_start():
     d = alone("dollar", {})
     for n in range(5):
         d.push(n * 60 * SECOND, LONG, 60_000.0)
-    active, = d.push(241 * SECOND, LONG, 6e6)
+    (active,) = d.push(241 * SECOND, LONG, 6e6)
     assert (active.ts_start // SECOND, active.count, active.long_notional) == (180, 3, 6.12e6)
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_imbalance_needs_more_than_seventy_percent_and_a_floor(side):
     d = alone("imbalance", {"min_events": 2})
-    assert d.push(0, -side, 60_000.0) == []                        # one-sided, but below the floor and alone
-    assert d.push(SECOND, side, 140_000.0) == []                   # exactly 70 %
-    active, = d.push(2 * SECOND, side, 1.0)
+    assert d.push(0, -side, 60_000.0) == []  # one-sided, but below the floor and alone
+    assert d.push(SECOND, side, 140_000.0) == []  # exactly 70 %
+    (active,) = d.push(2 * SECOND, side, 1.0)
     assert row(active) == (2, "ACTIVE", side.name, 1, 3)
     assert abs(active.imbalance) > 0.4 and active.imbalance < 0 if side == LONG else active.imbalance > 0.4
-    assert d.push(3 * SECOND, -side, 33_000.0) == []               # 60.09 %: not normal yet
-    normal, = d.push(4 * SECOND, -side, 1000.0)
+    assert d.push(3 * SECOND, -side, 33_000.0) == []  # 60.09 %: not normal yet
+    (normal,) = d.push(4 * SECOND, -side, 1000.0)
     assert row(normal) == (4, "EXHAUSTED", side.name, 1, 5) and normal.z <= 0.6
 
 
 def test_imbalance_ends_when_the_window_is_empty_or_turns():
     d = alone("imbalance", {"min_events": 1})
     d.push(0, LONG, 1e6)
-    over, = d.advance(1000 * SECOND)
+    (over,) = d.advance(1000 * SECOND)
     assert (over.ts, over.phase.name, over.rolling, over.z) == (300 * SECOND + 1, "EXHAUSTED", 0.0, 0.5)
     d.push(1001 * SECOND, LONG, 1e6)
     assert [(s.phase.name, s.side) for s in d.push(1002 * SECOND, SHORT, 9e6)] == [("EXHAUSTED", LONG), ("ACTIVE", SHORT)]
@@ -361,6 +370,7 @@ def test_imbalance_ends_when_the_window_is_empty_or_turns():
 def test_imbalance_and_long_share_convert_into_one_another(imbalance):
     """C4: (short - long) / total against longRatio."""
     from liqcore.detectors.imbalance import imbalance_of, long_share_of
+
     assert long_share_of(-0.4) == pytest.approx(0.7) and long_share_of(0.5) == 0.25
     assert imbalance_of(0.75) == -0.5 and imbalance_of(0.3) == pytest.approx(0.4)
     assert imbalance_of(long_share_of(imbalance)) == pytest.approx(imbalance, abs=1e-15)

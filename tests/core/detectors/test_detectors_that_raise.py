@@ -78,7 +78,7 @@ def test_what_the_others_say_is_done(order, side):
     signals, expected = (a[a["kind"] == lc.AuditKind.AUDIT_SIGNAL][["ts", "phase"]].tolist() for a in (audit, whole))
     assert signals == expected and len(signals) == 2
     trades, alone = (a[a["kind"] == lc.AuditKind.AUDIT_TRADE] for a in (audit, whole))
-    assert len(trades) == len(alone) == 1 and trades["ts"] == alone["ts"] and trades["x"][0, 5] == alone["x"][0, 5]          # out by phase, as without it
+    assert len(trades) == len(alone) == 1 and trades["ts"] == alone["ts"] and trades["x"][0, 5] == alone["x"][0, 5]  # out by phase, as without it
     assert [str(why) for why in raised] == ["mine"] and raised[0].liqcore_owner == "detector faulty (Faulty), on_event"
     assert (audit["kind"] == lc.AuditKind.AUDIT_ALARM).sum() == 1
 
@@ -108,8 +108,16 @@ def test_a_gap_that_raises_is_heard_at_once():
     assert why.value.liqcore_owner == "detector deaf (DeafToGaps), on_gap" and engine.risk.halted
 
 
-@pytest.mark.parametrize("answer", ["PhaseChange(lc.Phase.ACTIVE, 1, count=10 ** 12)", "PhaseChange(lc.Phase.ACTIVE, 1, count=-5)",
-                                    "PhaseChange(lc.Phase.ACTIVE, 1, score=99.0)", "PhaseChange(lc.Phase.ACTIVE, 1, z=float('nan'))", "True"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "PhaseChange(lc.Phase.ACTIVE, 1, count=10 ** 12)",
+        "PhaseChange(lc.Phase.ACTIVE, 1, count=-5)",
+        "PhaseChange(lc.Phase.ACTIVE, 1, score=99.0)",
+        "PhaseChange(lc.Phase.ACTIVE, 1, z=float('nan'))",
+        "True",
+    ],
+)
 def test_what_is_no_answer_names_the_detector(answer):
     made = type("Odd", (Healthy,), {"on_event": lambda self, event: eval(answer)})
     engine = lc.Engine(["X"], detectors=[lc.make_detector(made, "odd")])

@@ -2,24 +2,35 @@
 
 import numpy as np
 import pytest
-from captures import large_streams, needs_data
-from detector_rig import SHAPES, START, alone, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.excited import ExcitedOracle, shared_kernel
 
+from captures import large_streams, needs_data
+from detector_rig import SHAPES, START, alone, generated
 from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, Instrument, Kind, Standalone
-from liqcore.event import Phase, SignalFlag
 from liqcore.detectors.registry import make_detector, parameters
+from liqcore.event import Phase, SignalFlag
 
 pytestmark = pytest.mark.core
 
 LOUD = {"times": 20.0, "back": 5.0, "percentile": 0.0}
-options = st.fixed_dictionaries({"times": st.sampled_from([3.0, 20.0, 100.0]), "back": st.sampled_from([1.0, 3.0])}, optional={
-    "percentile": st.sampled_from([0.0, 0.3]), "estimate": st.sampled_from(["fit", "counts"]), "horizon_s": st.sampled_from([1.0, 15.0]),
-    "floor_usd": st.sampled_from([0.0, 20_000.0]), "check_s": st.sampled_from([0.1, 0.5, 10.0]), "slow": st.sampled_from([0.1, 0.25]),
-    "size_power": st.sampled_from([0.0, 0.5]), "history_min_s": st.sampled_from([0.0, 600.0]), "bin_s": st.just(5.0), "history_s": st.just(86_400.0),
-    "fit_events": st.just(20.0)})
+options = st.fixed_dictionaries(
+    {"times": st.sampled_from([3.0, 20.0, 100.0]), "back": st.sampled_from([1.0, 3.0])},
+    optional={
+        "percentile": st.sampled_from([0.0, 0.3]),
+        "estimate": st.sampled_from(["fit", "counts"]),
+        "horizon_s": st.sampled_from([1.0, 15.0]),
+        "floor_usd": st.sampled_from([0.0, 20_000.0]),
+        "check_s": st.sampled_from([0.1, 0.5, 10.0]),
+        "slow": st.sampled_from([0.1, 0.25]),
+        "size_power": st.sampled_from([0.0, 0.5]),
+        "history_min_s": st.sampled_from([0.0, 600.0]),
+        "bin_s": st.just(5.0),
+        "history_s": st.just(86_400.0),
+        "fit_events": st.just(20.0),
+    },
+)
 
 
 def defaults():
@@ -29,9 +40,18 @@ def defaults():
 def row(s):
     """Everything that a signal says; of an oracle's Said too."""
     plain = isinstance(s.phase, str)
-    return ((s.ts, s.ts_start, s.phase if plain else s.phase.name, int(s.side), s.count, s.sequence,
-             s.uncertain if plain else bool(s.flags & SignalFlag.SIGNAL_UNCERTAIN)),
-            (s.long_notional, s.short_notional, s.price, s.threshold, s.z, s.rolling))
+    return (
+        (
+            s.ts,
+            s.ts_start,
+            s.phase if plain else s.phase.name,
+            int(s.side),
+            s.count,
+            s.sequence,
+            s.uncertain if plain else bool(s.flags & SignalFlag.SIGNAL_UNCERTAIN),
+        ),
+        (s.long_notional, s.short_notional, s.price, s.threshold, s.z, s.rolling),
+    )
 
 
 def assert_same(signals, says):
@@ -47,7 +67,7 @@ def test_the_detector_equals_its_oracle(chosen, shape, seed, count, where):
     ts, side, notional = generated(shape, seed, count)
     oracle, detector = ExcitedOracle(**defaults() | chosen), alone("hawkes", chosen)
     for n in range(count):
-        if n == where % count:                        # a restart in between changes nothing
+        if n == where % count:  # a restart in between changes nothing
             other = alone("hawkes", chosen)
             other.restore(detector.snapshot())
             assert other.snapshot() == detector.snapshot()
@@ -55,7 +75,7 @@ def test_the_detector_equals_its_oracle(chosen, shape, seed, count, where):
         assert_same(detector.push(ts[n], side[n], notional[n], 1.0 + n), oracle.push(ts[n], side[n], notional[n], 1.0 + n))
     end = ts[-1] + 4000 * SECOND
     assert_same(detector.advance(end), oracle.advance(end))
-    assert detector.next_deadline is None             # back to usual
+    assert detector.next_deadline is None  # back to usual
 
 
 @settings(max_examples=12, deadline=None)
@@ -69,16 +89,16 @@ def test_the_instruments_of_a_venue_equal_their_oracles(shape, seed):
     events["ts_recv"], events["side"], events["instrument"] = ts, side, r.integers(0, 5, count)
     events["ts_event"] = events["ts_recv"] - r.choice([0, 3 * SECOND], count, p=[0.9, 0.1])
     events["kind"] = r.choice([int(Kind.LIQUIDATION), int(Kind.TRADE)], count, p=[0.8, 0.2])
-    events["price"], events["qty"] = 100.0 + r.integers(0, 5, count), np.minimum(notional, 2.0 ** 30) / 100.0
+    events["price"], events["qty"] = 100.0 + r.integers(0, 5, count), np.minimum(notional, 2.0**30) / 100.0
     chosen = {**LOUD, "cross": 0.15, "slow": 0.2, "times": 5.0, "back": 2.0, "check_s": 3.0}
     engine = Engine(instruments, detectors=[make_detector("hawkes", **chosen)])
-    signals = [s for n in range(count) for s in engine.run(events[n:n + 1])]
+    signals = [s for n in range(count) for s in engine.run(events[n : n + 1])]
     kernels = {venue: shared_kernel(venues.count(venue), **defaults() | chosen) for venue in set(venues)}
     oracles = [ExcitedOracle(kernels[venue], venues[:n].count(venue), **defaults() | chosen) for n, venue in enumerate(venues)]
     says, last = [[] for _ in oracles], [0.0] * len(oracles)
     for e in events:
         now, n = int(e["ts_recv"]), int(e["instrument"])
-        for k, oracle in enumerate(oracles):                       # who waits looks before anything comes that excites it
+        for k, oracle in enumerate(oracles):  # who waits looks before anything comes that excites it
             says[k] += oracle.advance(now)
         if e["kind"] == Kind.TRADE:
             last[n] = float(e["price"])
@@ -142,6 +162,7 @@ def test_an_unknown_percentile_is_not_passed():
 
 def test_instruments_of_one_venue_hear_each_other():
     """A burst of BTC makes more events of ETH to be expected where both are of one venue; across venues it changes nothing."""
+
     def expected(venue, burst):
         detector = make_detector("hawkes", **LOUD, cross=0.3, fast=0.3, slow=0.2)
         engine = Engine([Instrument("BTCUSDT", venue="bybit"), Instrument("ETHUSDT", venue=venue)], detectors=[detector])
@@ -152,6 +173,7 @@ def test_instruments_of_one_venue_hear_each_other():
         for n in range(burst):
             engine.on_liquidation(ts + n, ts + n, 0, LONG, 100.0, 10.0)
         return detector.kernel.expected(ts + SECOND, LONG, 15.0, 1)
+
     assert expected("bybit", 20) > 2 * expected("bybit", 0)
     assert expected("okx", 20) == expected("okx", 0)
 
@@ -186,8 +208,15 @@ def test_alarms_on_the_full_captures():
 
 
 def test_bad_parameters_and_snapshots():
-    for bad, what in (({"times": 0.5}, "times"), ({"back": 200.0}, "back"), ({"fast": 0.9}, "fast"), ({"estimate": "best"}, "estimate"),
-                      ({"slow_s": 0.01}, "fast_s"), ({"frobnicate": 1}, "frobnicate"), ({"percentile": 1.5}, "percentile")):
+    for bad, what in (
+        ({"times": 0.5}, "times"),
+        ({"back": 200.0}, "back"),
+        ({"fast": 0.9}, "fast"),
+        ({"estimate": "best"}, "estimate"),
+        ({"slow_s": 0.01}, "fast_s"),
+        ({"frobnicate": 1}, "frobnicate"),
+        ({"percentile": 1.5}, "percentile"),
+    ):
         with pytest.raises(ValueError, match=f"hawkes.*{what}"):
             make_detector("hawkes", **bad)
     one, other = alone("hawkes", LOUD), alone("hawkes", {})

@@ -5,13 +5,13 @@ import threading
 
 import numpy as np
 import pytest
-from captures import large_streams, market, needs_data
-from detector_rig import LOUD, OPTIONS, ORACLES, SHAPES, START, alone, assert_same, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.detectors.registry import KINDS, make_detector
 
+from captures import large_streams, market, needs_data
+from detector_rig import LOUD, OPTIONS, ORACLES, SHAPES, START, alone, assert_same, generated
 from liqcore import EVENT_DTYPE, SECOND, Instrument, Kind, Standalone
+from liqcore.detectors.registry import KINDS, make_detector
 
 
 def feed(shape: str, seed: int, count: int, instruments: int) -> np.ndarray:
@@ -68,9 +68,14 @@ def test_all_captures_at_once():
         assert said == [alone(kind, {}, i).run(own(events, n)) for n, i in enumerate(instruments)] and any(said)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (("instrument", 3), r"events\[70\]: expected a market event of instrument 0 to 2, got kind 1 of instrument 3"),
-    (("instrument", -1), "got kind 1 of instrument -1"), (("kind", Kind.FEED), "got kind 6")])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("instrument", 3), r"events\[70\]: expected a market event of instrument 0 to 2, got kind 1 of instrument 3"),
+        (("instrument", -1), "got kind 1 of instrument -1"),
+        (("kind", Kind.FEED), "got kind 6"),
+    ],
+)
 def test_events_of_others_are_named_and_nothing_is_taken(change, says):
     events, streams = feed("calm", 1, 100, 3), [alone("dollar", {}) for _ in range(3)]
     events[change[0]][70] = change[1]
@@ -87,7 +92,7 @@ def test_time_that_goes_back_is_named(threads):
     place = int(np.flatnonzero(events["ts_recv"] < START)[0])
     with pytest.raises(ValueError, match=rf"events\[{place}\], .*BUSDT.*time does not go back"):
         Standalone.run_all(streams, events, threads)
-    assert streams[1].take() == alone("imbalance", LOUD["imbalance"]).run(own(events[:place], 1)) != []      # and is not lost
+    assert streams[1].take() == alone("imbalance", LOUD["imbalance"]).run(own(events[:place], 1)) != []  # and is not lost
 
 
 def test_streams_must_be_of_their_own():
@@ -109,8 +114,9 @@ def test_a_stream_that_runs_in_another_thread_is_left_alone():
         stream, said, refused = Standalone(make_detector("cascade")), [], set()
 
         def run(stream=stream, said=said):
-            with contextlib.suppress(RuntimeError):         # this thread was in it at the moment: once more
+            with contextlib.suppress(RuntimeError):  # this thread was in it at the moment: once more
                 said.extend(stream.run(events))
+
         thread = threading.Thread(target=run)
         thread.start()
         while thread.is_alive() and len(refused) < 2:

@@ -4,26 +4,46 @@ import math
 
 import numpy as np
 import pytest
-from detector_rig import START, alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.zone import ZoneOracle
 from test_excited import row
 
+from detector_rig import START, alone
 from liqcore import LONG, SECOND, SHORT, Engine, Instrument, Standalone
-from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind, Phase, SignalFlag
 from liqcore.detectors.registry import make_detector, parameters
+from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind, Phase, SignalFlag
 
 pytestmark = pytest.mark.core
 
 LOUD = {"half_life_s": 0.0, "quantile": 0.6, "refresh_s": 0.0, "occupied_min": 2, "away_s": 10.0, "bin_bps": 50.0, "cells": 256}
-options = st.fixed_dictionaries({"occupied_min": st.sampled_from([1, 2, 4]), "bin_bps": st.sampled_from([20.0, 100.0]), "cells": st.just(256)}, optional={
-    "half_life_s": st.sampled_from([0.0, 3600.0]), "quantile": st.sampled_from([0.3, 0.8]), "refresh_s": st.sampled_from([0.0, 60.0]),
-    "sides": st.sampled_from(["matching", "any"]), "away_s": st.sampled_from([0.0, 10.0]), "leave_bps": st.sampled_from([0.0, 50.0]),
-    "cascade_share": st.sampled_from([0.1, 0.5]), "stay_s": st.sampled_from([60.0, 3600.0]), "zone_usd": st.sampled_from([0.0, 20_000.0]),
-    "floor_usd": st.sampled_from([0.0, 5000.0]), "step": st.sampled_from([0.0, 0.5])})
-moves = st.lists(st.tuples(st.sampled_from(["trade", "trade", "trade", "liquidation"]), st.sampled_from([0, SECOND, 20 * SECOND, 400 * SECOND]),
-                           st.integers(-8, 8), st.sampled_from([1, -1]), st.floats(100.0, 1e5)), min_size=1, max_size=120)
+options = st.fixed_dictionaries(
+    {"occupied_min": st.sampled_from([1, 2, 4]), "bin_bps": st.sampled_from([20.0, 100.0]), "cells": st.just(256)},
+    optional={
+        "half_life_s": st.sampled_from([0.0, 3600.0]),
+        "quantile": st.sampled_from([0.3, 0.8]),
+        "refresh_s": st.sampled_from([0.0, 60.0]),
+        "sides": st.sampled_from(["matching", "any"]),
+        "away_s": st.sampled_from([0.0, 10.0]),
+        "leave_bps": st.sampled_from([0.0, 50.0]),
+        "cascade_share": st.sampled_from([0.1, 0.5]),
+        "stay_s": st.sampled_from([60.0, 3600.0]),
+        "zone_usd": st.sampled_from([0.0, 20_000.0]),
+        "floor_usd": st.sampled_from([0.0, 5000.0]),
+        "step": st.sampled_from([0.0, 0.5]),
+    },
+)
+moves = st.lists(
+    st.tuples(
+        st.sampled_from(["trade", "trade", "trade", "liquidation"]),
+        st.sampled_from([0, SECOND, 20 * SECOND, 400 * SECOND]),
+        st.integers(-8, 8),
+        st.sampled_from([1, -1]),
+        st.floats(100.0, 1e5),
+    ),
+    min_size=1,
+    max_size=120,
+)
 
 
 def event(kind, ts, side, price, notional):
@@ -49,7 +69,7 @@ def test_the_detector_equals_its_oracle(walk, chosen, cut):
             assert other.snapshot() == lone.snapshot()
             lone = other
         ts += gap
-        price = 100.0 * math.exp(0.0037 * level)      # a small grid: prices come back
+        price = 100.0 * math.exp(0.0037 * level)  # a small grid: prices come back
         got = tell(lone, what, ts, side, price, notional)
         want = oracle.trade(ts, price) if what == "trade" else oracle.liquidation(ts, side, price, notional)
         if oracle.map.ambiguous:
@@ -75,11 +95,11 @@ def test_a_feed_of_several_in_an_engine_and_in_streams_of_their_own(seed):
     chosen = {**LOUD, "sides": "any", "step": [0.0, 0.5][seed % 2], "bin_bps": 30.0, "quantile": 0.8, "half_life_s": [0.0, 3600.0][seed // 2 % 2]}
     instruments = [Instrument("A"), Instrument("B", venue="okx", multiplier=0.01, completeness=2), Instrument("C")]
     engine = Engine(instruments, detectors=[make_detector("zone", **chosen)])
-    signals = [s for n in range(count) for s in engine.run(events[n:n + 1])]
+    signals = [s for n in range(count) for s in engine.run(events[n : n + 1])]
     alone = Standalone.run_all([Standalone(make_detector("zone", **chosen), i) for i in instruments], events)
     assert engine.refused == {} and len(signals) > 30
     fields = [name for name in SIGNAL_DTYPE.names if name not in ("instrument", "flags")]
-    for n, said in enumerate(alone):                  # which event was late is the engine's to say
+    for n, said in enumerate(alone):  # which event was late is the engine's to say
         own = [s for s in signals if s.instrument == n]
         assert [[getattr(s, name) for name in fields] for s in own] == [[getattr(s, name) for name in fields] for s in said]
         assert [s.flags & ~SignalFlag.SIGNAL_STALE for s in own] == [s.flags for s in said]
@@ -89,8 +109,9 @@ def flushed(side):
     """100 -> 96 (or 104) with heavy liquidations there, small ones elsewhere, and back to 100: a zone of liquidated longs below, or of shorts above."""
     lone, ts = alone("zone", LOUD), START
     far = 100.0 - 4.0 * side
-    for n, (price, notional) in enumerate([(100.0, 200.0), (99.0 if side > 0 else 101.0, 300.0), (far, 50_000.0), (far, 60_000.0),
-                                           (98.0 if side > 0 else 102.0, 100.0), (100.0, 100.0)]):
+    for n, (price, notional) in enumerate(
+        [(100.0, 200.0), (99.0 if side > 0 else 101.0, 300.0), (far, 50_000.0), (far, 60_000.0), (98.0 if side > 0 else 102.0, 100.0), (100.0, 100.0)]
+    ):
         ts += SECOND
         assert not tell(lone, "trade", ts, -side, price)
         assert not tell(lone, "liquidation", ts, side if n != 5 else -side, price, notional)
@@ -138,8 +159,8 @@ def test_it_says_nothing_while_the_market_makes_the_zone_nor_of_the_wrong_side(s
     """Trades at the zone while it forms are no return to it (flushed() asserts that); nor is a zone of longs one when the price comes up to it."""
     lone, ts, far = flushed(side)
     beyond = far * (1 - 0.03 * side)
-    assert not tell(lone, "trade", ts + SECOND, -side, beyond)                 # jumped over it
-    assert not tell(lone, "trade", ts + 600 * SECOND, side, far)               # back up to a zone of liquidated longs
+    assert not tell(lone, "trade", ts + SECOND, -side, beyond)  # jumped over it
+    assert not tell(lone, "trade", ts + 600 * SECOND, side, far)  # back up to a zone of liquidated longs
     for n in range(5):
         assert not tell(lone, "trade", ts + (601 + n) * SECOND, side, far)
     assert lone.next_deadline is None
@@ -155,7 +176,7 @@ def test_an_episode_ends_by_itself_and_a_gap_ends_it_silently():
     assert tell(lone, "trade", ts + SECOND, SHORT, far)
     lone.uncertain(ts + 60 * SECOND)
     assert lone.next_deadline is None
-    assert not tell(lone, "trade", ts + 100 * SECOND, SHORT, far)              # where it came from is not known
+    assert not tell(lone, "trade", ts + 100 * SECOND, SHORT, far)  # where it came from is not known
 
 
 def test_bad_parameters_and_snapshots():

@@ -15,13 +15,12 @@ pytestmark = pytest.mark.core
 
 DAY = 86_400 * lc.SECOND
 
-fills = st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 10 ** 7), st.integers(1, 10 ** 6),
-                           st.floats(-10.0, 10.0)), min_size=1, max_size=40)
+fills = st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 10**7), st.integers(1, 10**6), st.floats(-10.0, 10.0)), min_size=1, max_size=40)
 instruments = st.sampled_from([("0.01", "0.001", 1.0), ("0.5", "1", 0.01), ("0.00001", "10", 1.0), ("0.05", "0.1", 10.0)])
 
 
 @settings(max_examples=200, deadline=None)
-@given(fills, instruments, st.integers(1, 10 ** 7))
+@given(fills, instruments, st.integers(1, 10**7))
 def test_fills_are_fraction_arithmetic(fills, spec, mark):
     tick, lot, multiplier = spec
     instrument = lc.Instrument("X", tick_size=tick, lot_size=lot, multiplier=multiplier)
@@ -36,7 +35,7 @@ def test_fills_are_fraction_arithmetic(fills, spec, mark):
     account.on_mark(0, instrument.price(mark))
     oracle.mark = Fraction(mark)
     turnover += mark * abs(oracle.lots) * oracle.unit
-    bound = float(turnover) * 1e-12             # doubles: a few roundings a fill, relative to what was moved
+    bound = float(turnover) * 1e-12  # doubles: a few roundings a fill, relative to what was moved
     position = account.position(0)
     assert position["unrealized"] == pytest.approx(float(oracle.unrealized), abs=bound)
     assert position["realized"] == pytest.approx(float(oracle.realized), abs=bound)
@@ -53,7 +52,7 @@ def test_unrealized_sign(side):
     account.on_fill(0, side, 250_000, 2000, 0.5)
     account.on_mark(0, 2510.0)
     assert account.position(0)["unrealized"] == pytest.approx(20.0 * side) and account.equity == pytest.approx(1000.0 + 20.0 * side - 0.5)
-    account.on_fill(0, -side, 251_000, 5000, 0.0)          # through zero: 2 closed at +-20, 3 opened the other way
+    account.on_fill(0, -side, 251_000, 5000, 0.0)  # through zero: 2 closed at +-20, 3 opened the other way
     position = account.position(0)
     assert position["qty"] == -3.0 * side and position["entry_price"] == pytest.approx(2510.0) and position["realized"] == pytest.approx(20.0 * side)
 
@@ -70,7 +69,7 @@ def test_days_and_weeks_are_utc(times):
 
 
 def test_day_boundary_to_the_nanosecond():
-    monday = 1_700_438_400 * lc.SECOND                     # 2023-11-20 00:00 UTC
+    monday = 1_700_438_400 * lc.SECOND  # 2023-11-20 00:00 UTC
     account = lc.Account([lc.Instrument("X")], 1000.0)
     account.on_time(monday - 1)
     account.on_fill(0, 1, 100, 1, 7.0)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desk import LONG, SHORT, T0, both, limits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle.answers import Wish, settled
-from script import QUICK, Play, S, Script, bracket
 
 import liqcore as lc
+from desk import LONG, SHORT, T0, both, limits
 from liqcore.audit import AuditKind
+from script import QUICK, Play, S, Script, bracket
 
 MINUTE = 60 * S
 START = T0 // MINUTE * MINUTE
@@ -26,11 +26,12 @@ def at_one_moment(count, wishes, policies=1, risk=None):
         return lambda signal, market: wishes[p].get(signal.instrument)
 
     scripts = [Script(answer_of(p)) for p in range(policies)]
-    engine = lc.Engine(names, policy=scripts, risk=risk or limits(positions_max=1000), equity=1e6,
-                       detectors=[lc.make_detector("bars", period_s=60.0)])
+    engine = lc.Engine(
+        names, policy=scripts, risk=risk or limits(positions_max=1000), equity=1e6, detectors=[lc.make_detector("bars", period_s=60.0)]
+    )
     for n in range(count):
         engine.on_trade(START + n + 1, START + n + 1, n, 1, 2500.0, 1.0)
-        engine.on_ticker(START + n + 1, START + n + 1, n, 2500.0)          # bars begin with it
+        engine.on_ticker(START + n + 1, START + n + 1, n, 2500.0)  # bars begin with it
     engine.audit.drain()
     engine.advance(START + MINUTE)
     return engine, engine.audit.drain(), engine.drain()
@@ -48,8 +49,11 @@ def test_seven_signals_of_one_moment_and_room_for_five(side):
     assert [r.instrument.symbol for r in requests] == ["C1USDT", "C6USDT", "C3USDT", "C4USDT", "C0USDT"] and {r.side for r in requests} == {side}
 
 
-WISHES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from([LONG, SHORT]), st.integers(-3, 3), st.integers(1, 40)),
-                  unique_by=lambda w: w[:2], max_size=12)
+WISHES = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from([LONG, SHORT]), st.integers(-3, 3), st.integers(1, 40)),
+    unique_by=lambda w: w[:2],
+    max_size=12,
+)
 
 
 @settings(deadline=None, max_examples=150)
@@ -71,7 +75,7 @@ def test_order_and_netting_are_the_oracles(drawn):
         first.setdefault(w.instrument, w)
     assert [(r.instrument.symbol, r.side) for r in requests] == [(f"C{w.instrument}USDT", w.side) for w in first.values()]
     for r, w in zip(requests, first.values()):
-        assert abs(r.qty * r.price - w.notional) <= 0.001 * r.price + 1e-6        # whole lots of what is left
+        assert abs(r.qty * r.price - w.notional) <= 0.001 * r.price + 1e-6  # whole lots of what is left
 
 
 @both
@@ -79,8 +83,11 @@ def test_who_listens_to_what(side):
     """`detectors` and `symbols` limit what a policy hears; a signal says which detector it is of, and so does the audit."""
     eth = lc.Instrument("ETHUSDT", venue="bybit")
     scripts = [Script(), Script(detectors=("slow",)), Script(symbols=("bybit:ETHUSDT",)), Script(symbols=("BTCUSDT",))]
-    engine = lc.Engine([eth, "BTCUSDT", lc.Instrument("ETHUSDT", venue="okx")], policy=scripts,
-                       detectors=[lc.CascadeDetector(**QUICK), lc.CascadeDetector(name="slow", **(QUICK | {"warmup": 3}))])
+    engine = lc.Engine(
+        [eth, "BTCUSDT", lc.Instrument("ETHUSDT", venue="okx")],
+        policy=scripts,
+        detectors=[lc.CascadeDetector(**QUICK), lc.CascadeDetector(name="slow", **(QUICK | {"warmup": 3}))],
+    )
     for n in range(6):
         engine.on_liquidation(T0 + n * S, T0 + n * S, n % 3, side, 2500.0, 1.0)
         engine.on_liquidation(T0 + n * S + 1, T0 + n * S + 1, n % 3, side, 2500.0, 2.0)
@@ -93,7 +100,7 @@ def test_who_listens_to_what(side):
     assert len(heard[2]) == len(heard[3]) == len(heard[0]) / 3
     assert engine.phase("BTCUSDT", "slow") == lc.Phase.IDLE and engine.threshold("okx:ETHUSDT", 2) > 0
     with pytest.raises(KeyError, match="bybit:ETHUSDT"):
-        engine.phase("ETHUSDT")                                        # two venues: the symbol alone is not enough
+        engine.phase("ETHUSDT")  # two venues: the symbol alone is not enough
 
 
 def test_misuse_is_named():
@@ -135,7 +142,7 @@ def test_asked_again_at_the_exact_moment(side):
     started = desk.now
     desk.wait(8.0)
     desk.trade(2600.0)
-    entry, = desk.wait(20.0)
+    (entry,) = desk.wait(20.0)
     assert due == [started, started + 7 * S, started + 14 * S] and entry.ts == started + 14 * S
     assert entry.price == pytest.approx(2600.0 * (1 - side * 0.0015), abs=0.011)
     assert desk.reasons(AuditKind.AUDIT_POLICY)[-4:].count("ASK_LATER") == 2
@@ -159,18 +166,18 @@ def test_a_gap_makes_what_waits_uncertain(side):
     desk.liquidate()
     desk.engine.on_feed(desk.now + 1, desk.now + 1, lc.FeedState.FEED_GAP)
     assert desk.wait(2.0) == [] and desk.reasons()[-1] == "UNCERTAIN"
-    assert script.heard[-1][3] & 1                         # SIGNAL_UNCERTAIN: the policy is told
+    assert script.heard[-1][3] & 1  # SIGNAL_UNCERTAIN: the policy is told
 
 
 @both
 def test_leave_closes_what_this_policy_opened_and_nothing_else(side):
     mine, other = Script(detectors=("cascade",)), Script()
     desk = Play(side, mine, other)
-    entry, = desk.wish(bracket(side), 0)
+    (entry,) = desk.wish(bracket(side), 0)
     desk.order(entry.id, lc.OrderStatus.ORDER_NEW)
     desk.order(entry.stop_id, lc.OrderStatus.ORDER_NEW)
     desk.fill(entry.id, entry.price, entry.qty)
-    assert desk.wish(lc.Leave(), 1) == []                  # not its bracket
+    assert desk.wish(lc.Leave(), 1) == []  # not its bracket
     closing = desk.wish(lc.Leave(), 0)
     close = [r for r in closing if r.role == lc.Role.ROLE_CLOSE]
     assert len(close) == 1 and close[0].side == -side and close[0].qty == entry.qty
@@ -184,6 +191,7 @@ def test_leave_closes_what_this_policy_opened_and_nothing_else(side):
 @pytest.mark.parametrize("other", [False, True], ids=["its own", "another's"])
 def test_leave_takes_back_what_the_policy_has_asked_for_at_this_moment(other):
     """Two detectors speak at one moment: enter, then leave. The later word holds, for this policy and this instrument only."""
+
     def says(signal, market):
         return bracket(LONG, notional=1000.0) if market.detector == "first" else lc.Leave() if signal.instrument == 0 else None
 
@@ -245,7 +253,9 @@ def test_when_one_policy_raises_the_wishes_of_the_moment_meet_the_halt():
         raise RuntimeError("broken")
 
     names = ["A", "B"]
-    engine = lc.Engine(names, policy=[Script(lambda s, m: bracket(LONG)), Script(broken)], risk=limits(), detectors=[lc.make_detector("bars", period_s=60.0)])
+    engine = lc.Engine(
+        names, policy=[Script(lambda s, m: bracket(LONG)), Script(broken)], risk=limits(), detectors=[lc.make_detector("bars", period_s=60.0)]
+    )
     for n in range(2):
         engine.on_trade(START + 1, START + 1, n, 1, 2500.0, 1.0)
         engine.on_ticker(START + 1, START + 1, n, 2500.0)
@@ -253,6 +263,6 @@ def test_when_one_policy_raises_the_wishes_of_the_moment_meet_the_halt():
         engine.advance(START + MINUTE)
     records = engine.audit.drain()
     assert engine.drain() == [] and np.isin(records[records["kind"] == AuditKind.AUDIT_RISK]["reason"], [lc.Reason.HALTED]).all()
-    with pytest.raises(RuntimeError, match="broken"):      # the second instrument's signal of that moment
+    with pytest.raises(RuntimeError, match="broken"):  # the second instrument's signal of that moment
         engine.advance(START + MINUTE)
-    assert engine.next_deadline > START + MINUTE           # time goes on
+    assert engine.next_deadline > START + MINUTE  # time goes on

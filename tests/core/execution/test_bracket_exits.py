@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from desk import ALARM, CANCELLED, NEW, REFUSED, REJECTED, STATE, TRIGGERED, Desk, S, both
-from model_venue import CLOSE, ENTRY, TARGET
 
 import liqcore as lc
+from desk import ALARM, CANCELLED, NEW, REFUSED, REJECTED, STATE, TRIGGERED, Desk, S, both
 from liqcore.audit import AuditKind
 from liqcore.event import Action
+from model_venue import CLOSE, ENTRY, TARGET
 
 pytestmark = pytest.mark.core
 
@@ -28,7 +28,7 @@ def test_stop_cancelled_by_the_venue_is_closed_within_two_seconds(side):
 def test_a_stop_that_nobody_confirms_is_no_stop(side):
     """L7: the entry is filled and the venue is silent about its attached stop: closed at market a second after the fill, not later and not before."""
     desk = Desk(side)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)
     filled = desk.fill(entry.id, entry.price, entry.qty)
     assert [r.role for r in filled] == [TARGET]
@@ -40,7 +40,7 @@ def test_a_stop_that_nobody_confirms_is_no_stop(side):
 def test_stop_confirmation_older_than_its_end_protects_nobody(side):
     """CANCELLED overtakes NEW: believing the NEW would leave the position naked."""
     desk = Desk(side)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)
     desk.fill(entry.id, entry.price, entry.qty)
     early = desk.now + 1
@@ -81,7 +81,7 @@ def test_what_a_fired_stop_leaves_over_is_closed(side):
 @both
 def test_stop_rejected_flattens_at_once(side):
     desk = Desk(side)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.fill(entry.id, entry.price, entry.qty)
     close = desk.order(entry.stop_id, REJECTED, lc.Reason.END_VENUE)
     assert CLOSE in [r.role for r in close] and ALARM.ALARM_UNPROTECTED in desk.alarms()
@@ -118,7 +118,7 @@ def test_partly_executed_close_goes_on_at_once(side):
     entry = desk.enter()
     close = [r for r in desk.wait(60.0) if r.role == CLOSE][0]
     desk.fill(close.id, entry.price, 0.1, maker=False)
-    again, = desk.order(close.id, CANCELLED, filled=0.1)
+    (again,) = desk.order(close.id, CANCELLED, filled=0.1)
     assert again.role == CLOSE and again.qty == pytest.approx(entry.qty - 0.1) and again.id != close.id
 
 
@@ -149,11 +149,11 @@ def test_refused_amend_of_a_trailing_stop_is_tried_again(side):
     desk = Desk(side, take_profit=0, trail="0.01", stop_loss="0.02")
     entry = desk.enter()
     far = entry.price * (1 + side * 0.05)
-    amend, = desk.trade(far)
+    (amend,) = desk.trade(far)
     assert desk.order(amend.id, REFUSED, lc.Reason.END_VENUE) == []
-    assert desk.trade(far) == []                                # not at once
+    assert desk.trade(far) == []  # not at once
     desk.wait(0.2)
-    again, = desk.trade(far)
+    (again,) = desk.trade(far)
     assert again.price == amend.price and (again.price - entry.stop) * side > 0
 
 
@@ -162,7 +162,7 @@ def test_target_that_would_cross_is_placed_as_a_plain_limit(side):
     desk = Desk(side)
     desk.enter()
     first = desk.requests[-1]
-    second, = desk.order(first.id, REJECTED, lc.Reason.END_POST_ONLY)
+    (second,) = desk.order(first.id, REJECTED, lc.Reason.END_POST_ONLY)
     assert first.post_only and not second.post_only and second.reduce_only and second.price == first.price and second.id != first.id
 
 
@@ -187,19 +187,19 @@ def test_flatten_while_entry_and_target_are_out(side):
     desk.engine.on_control(desk.now, lc.Control.CONTROL_FLATTEN)
     sent = {(r.role, r.action) for r in desk.collect()}
     assert (ENTRY, Action.ACTION_CANCEL) in sent and (CLOSE, Action.ACTION_CREATE) in sent
-    desk.fill(entry.id, entry.price, 0.1)                       # the entry is filled once more on its way out
+    desk.fill(entry.id, entry.price, 0.1)  # the entry is filled once more on its way out
     close = [r for r in desk.requests if r.role == CLOSE][-1]
-    again, = desk.fill(close.id, entry.price, 0.1, maker=False)
+    (again,) = desk.fill(close.id, entry.price, 0.1, maker=False)
     assert again.role == CLOSE and again.qty == pytest.approx(0.1)
 
 
 @both
 def test_cooldown_runs_from_flat_and_only_after_a_trade(side):
     desk = Desk(side, entry_ttl_s=10, cooldown_s=300)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.wait(10.0)
     desk.order(entry.id, CANCELLED)
-    entry = desk.enter()                                        # at once: what never filled is not a trade
+    entry = desk.enter()  # at once: what never filled is not a trade
     desk.wait(100.0)
     target = [r for r in desk.requests if r.role == TARGET][-1]
     desk.fill(target.id, target.price, entry.qty)
@@ -216,9 +216,9 @@ def test_cooldown_runs_from_flat_and_only_after_a_trade(side):
 @both
 def test_no_new_requote_than_allowed(side):
     desk = Desk(side, requotes=1)
-    first, = desk.liquidate()
+    (first,) = desk.liquidate()
     desk.trade(2490.0)
-    second, = desk.order(first.id, REJECTED, lc.Reason.END_POST_ONLY)
+    (second,) = desk.order(first.id, REJECTED, lc.Reason.END_POST_ONLY)
     assert second.role == ENTRY and second.id != first.id and second.price == pytest.approx(2486.26 if side > 0 else 2493.74, abs=0.011)
     assert desk.order(second.id, REJECTED, lc.Reason.END_POST_ONLY) == []
     assert desk.state == STATE.BRACKET_FLAT and desk.engine.bracket(0)["end"] == lc.Reason.END_POST_ONLY
@@ -237,5 +237,5 @@ def test_a_bracket_that_asks_without_end_halts_entries(side):
         for r in sent:
             desk.order(r.id, NEW)
     assert asked > 650 and desk.held > 0
-    latched, = desk.kinds(AuditKind.AUDIT_LIMIT)
+    (latched,) = desk.kinds(AuditKind.AUDIT_LIMIT)
     assert lc.Reason(latched["reason"]) == lc.Reason.RISK_PER_SIGNAL and (latched["x"][0], latched["x"][1]) == (601.0, 600.0)

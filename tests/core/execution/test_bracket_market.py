@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model_venue import CLOSE, ENTRY, STOP, TARGET, ModelVenue
-from desk import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TRIGGERED, UNKNOWN, Desk, S, limits
 
 import liqcore as lc
+from desk import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TRIGGERED, UNKNOWN, Desk, S, limits
 from liqcore.event import Action
+from model_venue import CLOSE, ENTRY, STOP, TARGET, ModelVenue
 
 pytestmark = pytest.mark.core
 
@@ -27,15 +27,31 @@ class Market(RuleBasedStateMachine):
         self.delivered = []
         self.best_stop = {}
         self.fills_seen = 0
-        self.waking_until = 0           # after a restart the venue is asked first
-        self.image = None               # the trades as they stood when something was sent last
+        self.waking_until = 0  # after a restart the venue is asked first
+        self.image = None  # the trades as they stood when something was sent last
 
-    @initialize(side=st.sampled_from([LONG, SHORT]), tell=st.booleans(), entry=st.sampled_from(["post_only", "market"]),
-                trail=st.sampled_from([0, "0.002"]), requotes=st.integers(0, 2), hold=st.sampled_from([5, 1800]), cooldown=st.sampled_from([0, 60]))
+    @initialize(
+        side=st.sampled_from([LONG, SHORT]),
+        tell=st.booleans(),
+        entry=st.sampled_from(["post_only", "market"]),
+        trail=st.sampled_from([0, "0.002"]),
+        requotes=st.integers(0, 2),
+        hold=st.sampled_from([5, 1800]),
+        cooldown=st.sampled_from([0, 60]),
+    )
     def start(self, side, tell, entry, trail, requotes, hold, cooldown):
         offset = "0.0015" if entry == "post_only" else 0
-        self.desk = Desk(side, entry=entry, entry_offset=offset, trail=trail, requotes=requotes, max_hold_s=hold, entry_ttl_s=20,
-                         cooldown_s=cooldown, notional=100.0)
+        self.desk = Desk(
+            side,
+            entry=entry,
+            entry_offset=offset,
+            trail=trail,
+            requotes=requotes,
+            max_hold_s=hold,
+            entry_ttl_s=20,
+            cooldown_s=cooldown,
+            notional=100.0,
+        )
         self.venue = ModelVenue(ETH, tell)
         self.venue.now = T0
         self.take(self.desk.requests)
@@ -109,8 +125,11 @@ class Market(RuleBasedStateMachine):
         self.take(self.desk.liquidate())
 
     @precondition(lambda self: self.venue.inbox)
-    @rule(k=st.integers(0, 9), verdict=st.sampled_from(["accept", "accept", "accept", "reject"]),
-          reason=st.sampled_from([lc.Reason.END_POST_ONLY, lc.Reason.END_VENUE]))
+    @rule(
+        k=st.integers(0, 9),
+        verdict=st.sampled_from(["accept", "accept", "accept", "reject"]),
+        reason=st.sampled_from([lc.Reason.END_POST_ONLY, lc.Reason.END_VENUE]),
+    )
     def request_arrives(self, k, verdict, reason):
         self.venue.now = max(self.venue.now, self.desk.now)
         self.venue.process(k % len(self.venue.inbox), verdict, reason)
@@ -189,7 +208,7 @@ class Market(RuleBasedStateMachine):
         self.waking_until, self.exposed_since = desk.now + 3 * S, None
         self.take(desk.trade(2500.0))
         self.venue.now = max(self.venue.now, desk.now)
-        if stale:                       # the gateway asks for executions, and for every order that is believed in
+        if stale:  # the gateway asks for executions, and for every order that is believed in
             for report in [report for report in self.delivered if report[0] == "fill"]:
                 self.deliver(report)
             assert desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"]
@@ -264,7 +283,7 @@ class Market(RuleBasedStateMachine):
 
     def reconcile(self):
         """What a gateway does with an order of unknown outcome: ask, and report what is true."""
-        on_its_way = {r.id for r in self.venue.inbox}           # of such a one an absence says nothing
+        on_its_way = {r.id for r in self.venue.inbox}  # of such a one an absence says nothing
         for order in self.desk.engine.orders():
             if order["id"] not in self.venue.orders and order["id"] not in on_its_way and order["status"] == "sent":
                 self.venue.truth(order["id"])

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from campaigns import cases
-from campaigns import seed as campaign_seed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from campaigns import cases
+from campaigns import seed as campaign_seed
+from liqcore import EVENT_DTYPE, LONG, SECOND, AuditKind, Engine, Reason
 from liqcore.event import Kind
 from markets import EAGER, START, Fade, market, paper, state
-
-from liqcore import EVENT_DTYPE, LONG, SECOND, AuditKind, Engine, Reason
 
 pytestmark = pytest.mark.core
 
@@ -48,40 +48,69 @@ PRICED = (Kind.LIQUIDATION, Kind.TRADE, Kind.BBO, Kind.FILL, Kind.FUNDING)
 BAD = [(kind, {"price": price}, Reason.BAD_PRICE) for kind in PRICED for price in (math.nan, math.inf, -math.inf, 0.0, -1.0)]
 BAD += [(kind, {"price": price}, Reason.BAD_PRICE) for kind in PRICED[1:] for price in (1e-9, 1e300)]
 BAD += [(Kind.TICKER, {"price": price}, Reason.BAD_PRICE) for price in (math.nan, math.inf, -1.0)]
-BAD += [(kind, {"qty": qty}, reason) for kind in (Kind.LIQUIDATION, Kind.TRADE)
-        for qty, reason in ((math.nan, Reason.BAD_PRICE), (math.inf, Reason.BAD_PRICE), (0.0, Reason.BAD_QTY), (-1.0, Reason.BAD_QTY), (1e16, Reason.BAD_QTY))]
+BAD += [
+    (kind, {"qty": qty}, reason)
+    for kind in (Kind.LIQUIDATION, Kind.TRADE)
+    for qty, reason in (
+        (math.nan, Reason.BAD_PRICE),
+        (math.inf, Reason.BAD_PRICE),
+        (0.0, Reason.BAD_QTY),
+        (-1.0, Reason.BAD_QTY),
+        (1e16, Reason.BAD_QTY),
+    )
+]
 BAD += [(kind, {"price": price}, Reason.BAD_BAND) for kind in (Kind.LIQUIDATION, Kind.TRADE) for price in (2_000_000.0, 20_001.0, 199.0, 2.0)]
 BAD += [(kind, {"side": side}, Reason.BAD_SIDE) for kind in (Kind.LIQUIDATION, Kind.TRADE, Kind.FUNDING) for side in (0, 2, -2, 127)]
 BAD += [(kind, {"instrument": n}, Reason.BAD_INSTRUMENT) for kind in (*PRICED, Kind.TICKER, Kind.ORDER) for n in (2, -1, -2, 2**31 - 1)]
 BAD += [(kind, {"instrument": n, "code": 1}, Reason.BAD_INSTRUMENT) for kind in (Kind.FEED, Kind.CONTROL) for n in (2, -2, 2**31 - 1)]
 BAD += [(kind, {"code": code, "instrument": 0}, Reason.BAD_CODE) for kind in (Kind.FEED, Kind.CONTROL, Kind.ORDER) for code in (0, 99, 255)]
 BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 14, 200, 255)]
-BAD += [(Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT), (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 5}, Reason.BAD_CODE),
-        (Kind.VERDICT, {"instrument": -1, "id": 0, "code": 1}, Reason.BAD_CODE)]
-BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -2**63, 2**62, 2**63 - 1)]
-BAD += [(kind, {"ts_event": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (-1, -2**63, 2**62, 2**63 - 1)]
+BAD += [
+    (Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT),
+    (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 5}, Reason.BAD_CODE),
+    (Kind.VERDICT, {"instrument": -1, "id": 0, "code": 1}, Reason.BAD_CODE),
+]
+BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -(2**63), 2**62, 2**63 - 1)]
+BAD += [(kind, {"ts_event": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (-1, -(2**63), 2**62, 2**63 - 1)]
 BAD += [(Kind.BBO, {"aux_price": ask}, Reason.BAD_BOOK) for ask in (2000.0, 1999.0, 0.0, -1.0)]
-BAD += [(Kind.BBO, {"aux_price": 1e300}, Reason.BAD_PRICE), (Kind.BBO, {"aux_price": math.nan}, Reason.BAD_PRICE),
-        (Kind.BBO, {"aux_price": 2_000_000.0}, Reason.BAD_BAND), (Kind.BBO, {"price": 2_000_000.0, "aux_price": 2_000_001.0}, Reason.BAD_BAND),
-        (Kind.BBO, {"qty": -1.0}, Reason.BAD_QTY), (Kind.BBO, {"aux_qty": -1.0}, Reason.BAD_QTY)]
-BAD += [(Kind.TICKER, {"price": 2_000_000.0}, Reason.BAD_BAND), (Kind.TICKER, {"qty": -1.0}, Reason.BAD_QTY),
-        (Kind.TICKER, {"aux_price": -1.0}, Reason.BAD_PRICE), (Kind.TICKER, {"aux_qty": math.nan}, Reason.BAD_PRICE)]
-BAD += [(Kind.LIQUIDATION, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 41)]
+BAD += [
+    (Kind.BBO, {"aux_price": 1e300}, Reason.BAD_PRICE),
+    (Kind.BBO, {"aux_price": math.nan}, Reason.BAD_PRICE),
+    (Kind.BBO, {"aux_price": 2_000_000.0}, Reason.BAD_BAND),
+    (Kind.BBO, {"price": 2_000_000.0, "aux_price": 2_000_001.0}, Reason.BAD_BAND),
+    (Kind.BBO, {"qty": -1.0}, Reason.BAD_QTY),
+    (Kind.BBO, {"aux_qty": -1.0}, Reason.BAD_QTY),
+]
+BAD += [
+    (Kind.TICKER, {"price": 2_000_000.0}, Reason.BAD_BAND),
+    (Kind.TICKER, {"qty": -1.0}, Reason.BAD_QTY),
+    (Kind.TICKER, {"aux_price": -1.0}, Reason.BAD_PRICE),
+    (Kind.TICKER, {"aux_qty": math.nan}, Reason.BAD_PRICE),
+]
+BAD += [(Kind.LIQUIDATION, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0**41)]
 BAD += [(Kind.LIQUIDATION, {"qty": 1e12}, Reason.BAD_QTY)]
-BAD += [(Kind.FILL, {"aux_qty": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 53)]
+BAD += [(Kind.FILL, {"aux_qty": x}, Reason.BAD_QTY) for x in (-1.0, 2.0**53)]
 BAD += [(kind, {"aux_price": math.nan}, Reason.BAD_PRICE) for kind in (Kind.FILL, Kind.FUNDING)]
 # what a venue says of itself: a winner's position, price limits (code 1), a pool (code 2)
-BAD += [(kind, {"code": code, field: x}, Reason.BAD_PRICE) for kind, code in ((Kind.DELEVERAGE, 0), (Kind.VENUE_STATE, 1), (Kind.VENUE_STATE, 2))
-        for field in ("price", "qty", "aux_price", "aux_qty") for x in (math.nan, math.inf, -math.inf)]
+BAD += [
+    (kind, {"code": code, field: x}, Reason.BAD_PRICE)
+    for kind, code in ((Kind.DELEVERAGE, 0), (Kind.VENUE_STATE, 1), (Kind.VENUE_STATE, 2))
+    for field in ("price", "qty", "aux_price", "aux_qty")
+    for x in (math.nan, math.inf, -math.inf)
+]
 BAD += [(kind, {"code": 1, "instrument": n}, Reason.BAD_INSTRUMENT) for kind in (Kind.DELEVERAGE, Kind.VENUE_STATE) for n in (2, -1, -2, 2**31 - 1)]
-BAD += [(Kind.DELEVERAGE, {"price": x}, Reason.BAD_PRICE) for x in (0.0, -1.0)] + [(Kind.DELEVERAGE, {"side": x}, Reason.BAD_SIDE) for x in (0, 2, -2, 127)]
+BAD += [(Kind.DELEVERAGE, {"price": x}, Reason.BAD_PRICE) for x in (0.0, -1.0)] + [
+    (Kind.DELEVERAGE, {"side": x}, Reason.BAD_SIDE) for x in (0, 2, -2, 127)
+]
 BAD += [(Kind.DELEVERAGE, {"qty": x}, Reason.BAD_QTY) for x in (0.0, -1.0, 1e16, 1e12)]
-BAD += [(Kind.DELEVERAGE, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 41)]
+BAD += [(Kind.DELEVERAGE, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0**41)]
 BAD += [(Kind.VENUE_STATE, {"code": code}, Reason.BAD_CODE) for code in (0, 3, 255)]
 BAD += [(Kind.VENUE_STATE, {"code": 1, field: -1.0}, Reason.BAD_PRICE) for field in ("price", "aux_price")]
 BAD += [(Kind.VENUE_STATE, {"code": 1, "aux_price": 2000.01}, Reason.BAD_BOOK)]
 BAD += [(Kind.VENUE_STATE, {"code": 2, "flags": bits}, Reason.BAD_CODE) for bits in (7, 8, 255)]
-BAD += [(Kind.VENUE_STATE, {"code": 2, "aux_price": x}, Reason.BAD_QTY) for x in (-0.01, 1.01)] + [(Kind.VENUE_STATE, {"code": 2, "aux_qty": -0.1}, Reason.BAD_QTY)]
+BAD += [(Kind.VENUE_STATE, {"code": 2, "aux_price": x}, Reason.BAD_QTY) for x in (-0.01, 1.01)] + [
+    (Kind.VENUE_STATE, {"code": 2, "aux_qty": -0.1}, Reason.BAD_QTY)
+]
 BAD += [(Kind.FUNDING, {"qty": qty}, Reason.BAD_QTY) for qty in (0.0, -1.0)] + [(Kind.FUNDING, {"aux_qty": math.inf}, Reason.BAD_PRICE)]
 
 
@@ -98,7 +127,7 @@ def test_rubbish_is_refused_counted_audited_and_changes_nothing(kind, fields, re
     assert state(e) == before
     assert e.events == events
     assert e.refused == counted | {reason: counted.get(reason, 0) + 1}
-    record, = e.audit.drain()
+    (record,) = e.audit.drain()
     assert (record["kind"], record["reason"], record["phase"], record["ts"]) == (AuditKind.AUDIT_REFUSED, reason, int(kind), NOW)
     assert (record["instrument"], record["id"], record["side"]) == (row["instrument"][0], row["ts_event"][0], row["side"][0])
     x = record["x"]
@@ -109,13 +138,28 @@ def test_rubbish_is_refused_counted_audited_and_changes_nothing(kind, fields, re
     assert e.events == events + 1
 
 
-@pytest.mark.parametrize(("kind", "fields"), [
-    (Kind.LIQUIDATION, {"ts_event": NOW + 3600 * SECOND}), (Kind.LIQUIDATION, {"ts_event": 0}), (Kind.TRADE, {"ts_event": NOW - 500 * SECOND}),
-    (Kind.LIQUIDATION, {"price": 19_999.0}), (Kind.TRADE, {"price": 200.0}), (Kind.TICKER, {"price": 0.0}), (Kind.BBO, {"qty": 0.0}),
-    (Kind.LIQUIDATION, {"aux_price": 1e9}), (Kind.LIQUIDATION, {"ts_recv": NOW}), (Kind.FEED, {"code": 3, "flags": 255, "instrument": 0}),
-    (Kind.DELEVERAGE, {}), (Kind.DELEVERAGE, {"price": 2e7, "qty": 0.001}), (Kind.VENUE_STATE, {"code": 1, "price": 0.0}),
-    (Kind.VENUE_STATE, {"code": 1, "price": 0.0, "aux_price": 5e6}), (Kind.VENUE_STATE, {"code": 2, "qty": -5421.3, "aux_qty": 1.5}),
-    (Kind.VENUE_STATE, {"code": 2, "flags": 6}), (Kind.TIMER, {"instrument": 77, "price": math.nan})])
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (Kind.LIQUIDATION, {"ts_event": NOW + 3600 * SECOND}),
+        (Kind.LIQUIDATION, {"ts_event": 0}),
+        (Kind.TRADE, {"ts_event": NOW - 500 * SECOND}),
+        (Kind.LIQUIDATION, {"price": 19_999.0}),
+        (Kind.TRADE, {"price": 200.0}),
+        (Kind.TICKER, {"price": 0.0}),
+        (Kind.BBO, {"qty": 0.0}),
+        (Kind.LIQUIDATION, {"aux_price": 1e9}),
+        (Kind.LIQUIDATION, {"ts_recv": NOW}),
+        (Kind.FEED, {"code": 3, "flags": 255, "instrument": 0}),
+        (Kind.DELEVERAGE, {}),
+        (Kind.DELEVERAGE, {"price": 2e7, "qty": 0.001}),
+        (Kind.VENUE_STATE, {"code": 1, "price": 0.0}),
+        (Kind.VENUE_STATE, {"code": 1, "price": 0.0, "aux_price": 5e6}),
+        (Kind.VENUE_STATE, {"code": 2, "qty": -5421.3, "aux_qty": 1.5}),
+        (Kind.VENUE_STATE, {"code": 2, "flags": 6}),
+        (Kind.TIMER, {"instrument": 77, "price": math.nan}),
+    ],
+)
 def test_what_is_only_unusual_comes_in(kind, fields):
     e = engine()
     events = e.events
@@ -180,9 +224,9 @@ def test_an_absurd_ask_fills_nothing():
 def test_a_refused_event_never_reaches_the_simulated_venue():
     """A report delivered in the same step once made a refused event look accepted: the venue matched rubbish prices, or crashed."""
     p = paper(size=1, order_latency_s=0.0, ack_latency_s=1.0)
-    rows = market(5, 600, 1)               # a market in which a buy of an entry rests while a report is on its way
+    rows = market(5, 600, 1)  # a market in which a buy of an entry rests while a report is on its way
     for n in range(len(rows)):
-        p.run(rows[n:n + 1])
+        p.run(rows[n : n + 1])
         resting = [o for o in p.venue.orders(0) if o["side"] == 1 and o["type"] == 1]
         if resting and p.next_deadline is not None and p.next_deadline <= p.engine.now + SECOND:
             break
@@ -199,11 +243,12 @@ def test_a_refused_event_never_reaches_the_simulated_venue():
 
 # ---- fuzz ----
 
+
 def garbage(r: np.random.Generator, count: int, now: int) -> np.ndarray:
     """Random bytes in every field, some fields of every second row made sensible so that all depths are reached."""
     e = np.frombuffer(r.bytes(count * EVENT_DTYPE.itemsize), EVENT_DTYPE).copy()
     sane = r.random(count) < 0.5
-    specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 5e-324, 1e-310, 1.7e308, 2.0 ** 53, 2.0 ** 63, 2000.0, 1999.99, 0.01])
+    specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 5e-324, 1e-310, 1.7e308, 2.0**53, 2.0**63, 2000.0, 1999.99, 0.01])
     for name, typical in (("price", 2000.0), ("qty", 1.0), ("aux_price", 2001.0), ("aux_qty", 1.0)):
         e[name] = np.where(r.random(count) < 0.6, typical * np.exp(r.normal(0, 0.02, count)), np.where(sane, r.choice(specials, count), e[name]))
     e["kind"] = np.where(r.random(count) < 0.95, r.integers(0, 14, count), e["kind"])
@@ -217,7 +262,7 @@ def garbage(r: np.random.Generator, count: int, now: int) -> np.ndarray:
     control = (e["kind"] == Kind.CONTROL) & (r.random(count) < 0.9)
     e["code"] = np.where(control, 2, e["code"])
     # a time near the end of time is possible, and would end the test: everything after it is late
-    e["ts_recv"] = np.where((e["ts_recv"] > now + 10 ** 6 * SECOND) & (e["ts_recv"] < 2 ** 62), -1, e["ts_recv"])
+    e["ts_recv"] = np.where((e["ts_recv"] > now + 10**6 * SECOND) & (e["ts_recv"] < 2**62), -1, e["ts_recv"])
     return e
 
 
@@ -230,7 +275,7 @@ def feed_garbage(seed: int, count: int, through_paper: bool) -> int:
     accepted, refused = engine.events, sum(engine.refused.values())
     rows = garbage(r, count, engine.now)
     reports = np.isin(rows["kind"], (Kind.ORDER, Kind.FILL))
-    if through_paper:      # the simulated venue makes the reports itself
+    if through_paper:  # the simulated venue makes the reports itself
         rows = rows[~reports]
     target.run(rows)
     engine.drain()

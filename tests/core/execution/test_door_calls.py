@@ -30,13 +30,26 @@ def test_a_time_in_another_unit_is_refused_with_that_unit(unit, factor):
         assert told.text == f"LIQUIDATION refused, BAD_TIME: {name} = {ts} looks like {unit}; expected nanoseconds UTC: multiply by {factor:,}"
 
 
-FIRST = {"on_liquidation": lambda ts: (ts, ts, *LIQUIDATION[2:]), "on_bbo": lambda ts: (ts, ts, 0, 1.0, 1.0, 2.0, 1.0),
-         "on_control": lambda ts: (ts, lc.Control.CONTROL_HALT), "on_limit": lambda ts: (ts, lc.Limit.LIMIT_POSITIONS, 1.0), "advance": lambda ts: (ts,)}
+FIRST = {
+    "on_liquidation": lambda ts: (ts, ts, *LIQUIDATION[2:]),
+    "on_bbo": lambda ts: (ts, ts, 0, 1.0, 1.0, 2.0, 1.0),
+    "on_control": lambda ts: (ts, lc.Control.CONTROL_HALT),
+    "on_limit": lambda ts: (ts, lc.Limit.LIMIT_POSITIONS, 1.0),
+    "advance": lambda ts: (ts,),
+}
 
 
 @pytest.mark.parametrize("method", FIRST)
-@pytest.mark.parametrize(("ts", "unit"), [(1_700_000_000, "seconds"), (1_900_000_000, "seconds"), (1_500_000_000, "seconds"),
-                                          (1_700_000_000_000, "milliseconds"), (1_700_000_000_000_000, "microseconds")])
+@pytest.mark.parametrize(
+    ("ts", "unit"),
+    [
+        (1_700_000_000, "seconds"),
+        (1_900_000_000, "seconds"),
+        (1_500_000_000, "seconds"),
+        (1_700_000_000_000, "milliseconds"),
+        (1_700_000_000_000_000, "microseconds"),
+    ],
+)
 def test_a_round_time_in_another_unit_is_refused_by_every_call(method, ts, unit):
     told = getattr(lc.Engine(["ETHUSDT"]), method)(*FIRST[method](ts))
     assert told.reason == lc.Reason.BAD_TIME and f"ts_recv = {ts} looks like {unit}" in told.text
@@ -55,7 +68,7 @@ def test_a_time_that_is_missing_is_refused_beside_one_that_is_there():
         told = refused(*times, *LIQUIDATION[2:])
         assert told.reason == lc.Reason.BAD_TIME and "expected" in told.text and "nanoseconds UTC" in told.text
     engine = lc.Engine(["ETHUSDT"], strict=True)
-    engine.on_feed(0, NS, lc.FeedState.FEED_UP)              # nothing has been good yet
+    engine.on_feed(0, NS, lc.FeedState.FEED_UP)  # nothing has been good yet
     with pytest.raises(ValueError, match="ts_event = 0 beside ts_recv"):
         engine.on_funding(0, NS, 0, lc.LONG, 2500.0, 1.0, 0.1)
 
@@ -66,8 +79,9 @@ def test_a_market_of_ones_own_does_not_go_on_today(first):
     engine = lc.Engine(["ETHUSDT"])
     engine.on_liquidation(first, first, *LIQUIDATION[2:])
     told = engine.on_liquidation(*LIQUIDATION)
-    assert told.reason == lc.Reason.BAD_TIME and told.text.endswith(f"while an earlier call said that it is {first}; expected all times in "
-                                                                    "nanoseconds UTC")
+    assert told.reason == lc.Reason.BAD_TIME and told.text.endswith(
+        f"while an earlier call said that it is {first}; expected all times in nanoseconds UTC"
+    )
     assert engine.now == first and engine.on_liquidation(first + lc.SECOND, first + lc.SECOND, *LIQUIDATION[2:]) == ()
 
 
@@ -81,7 +95,14 @@ def test_paper_refuses_them_too():
     with pytest.raises(ValueError, match="looks like milliseconds"):
         paper.advance(NS // 10**6)
     rows = np.zeros(1, lc.EVENT_DTYPE)
-    rows["kind"], rows["side"], rows["price"], rows["qty"], rows["ts_event"], rows["ts_recv"] = int(lc.Kind.TRADE), 1, 2500.0, 1.0, 1_700_000_000, 1_700_000_000
+    rows["kind"], rows["side"], rows["price"], rows["qty"], rows["ts_event"], rows["ts_recv"] = (
+        int(lc.Kind.TRADE),
+        1,
+        2500.0,
+        1.0,
+        1_700_000_000,
+        1_700_000_000,
+    )
     for run in (lc.Engine([instrument]).run, lc.Paper(lc.Engine([instrument]), lc.SimVenue([instrument])).run):
         with pytest.raises(ValueError, match="row 0: ts_recv = 1700000000 looks like seconds"):
             run(rows)
@@ -120,27 +141,38 @@ def test_an_array_in_another_unit_is_an_error_and_strict_names_the_row():
     assert engine.run(rows) == [] and engine.refused == {lc.Reason.BAD_PRICE: 1} and engine.events == 2
 
 
-@pytest.mark.parametrize(("changed", "reason", "says"), [
-    ({2: "BTCUSDT"}, lc.Reason.BAD_INSTRUMENT, "expected ETHUSDT, or an index from 0 to 0"), ({2: 1}, lc.Reason.BAD_INSTRUMENT, "no such instrument"),
-    ({3: 0}, lc.Reason.BAD_SIDE, "side 0; expected LONG (1) or SHORT (-1)"), ({3: 1000}, lc.Reason.BAD_SIDE, "side 0"),
-    ({4: -1.0}, lc.Reason.BAD_PRICE, "price -1"), ({4: float("nan")}, lc.Reason.BAD_PRICE, "price nan"), ({5: 0}, lc.Reason.BAD_QTY, "qty 0"),
-    ({0: -1}, lc.Reason.BAD_TIME, "ts_event = -1; expected nanoseconds UTC from 1970 to 2116"),
-])
+@pytest.mark.parametrize(
+    ("changed", "reason", "says"),
+    [
+        ({2: "BTCUSDT"}, lc.Reason.BAD_INSTRUMENT, "expected ETHUSDT, or an index from 0 to 0"),
+        ({2: 1}, lc.Reason.BAD_INSTRUMENT, "no such instrument"),
+        ({3: 0}, lc.Reason.BAD_SIDE, "side 0; expected LONG (1) or SHORT (-1)"),
+        ({3: 1000}, lc.Reason.BAD_SIDE, "side 0"),
+        ({4: -1.0}, lc.Reason.BAD_PRICE, "price -1"),
+        ({4: float("nan")}, lc.Reason.BAD_PRICE, "price nan"),
+        ({5: 0}, lc.Reason.BAD_QTY, "qty 0"),
+        ({0: -1}, lc.Reason.BAD_TIME, "ts_event = -1; expected nanoseconds UTC from 1970 to 2116"),
+    ],
+)
 def test_every_reason_has_words(changed, reason, says):
     told = refused(*[changed.get(n, value) for n, value in enumerate(LIQUIDATION)])
     assert told.reason == reason and says in told.text
 
 
-CALLS = [("on_liquidation", LIQUIDATION, ("ts_event", "ts_recv", "instrument", "side", "price", "qty")),
-         ("on_trade", LIQUIDATION, ("ts_event", "ts_recv", "instrument", "side", "price", "qty")),
-         ("on_bbo", (NS, NS, 0, 1.0, 1.0, 2.0, 1.0), ("ts_event", "ts_recv", "instrument", "bid", "bid_qty", "ask", "ask_qty")),
-         ("on_ticker", (NS, NS, 0, 1.0, 1.0, 2.0, 0.0), ("ts_event", "ts_recv", "instrument", "mark", "index", "open_interest", "funding")),
-         ("on_feed", (NS, NS, 1, 0, 0), ("ts_event", "ts_recv", "state", "instrument", "streams")),
-         ("on_control", (NS, 1, 0, 0), ("ts_recv", "control", "gate", "instrument")), ("on_limit", (NS, 1, 5.0), ("ts_recv", "limit", "value")),
-         ("on_order", (NS, NS, 1, 1, 0, 1.0, 1.0, 0.0), ("ts_event", "ts_recv", "order", "status", "reason", "qty", "price", "filled")),
-         ("on_fill", (NS, NS, 1, 1.0, 1.0, 0.0, 1), ("ts_event", "ts_recv", "order", "price", "qty", "fee", "execution")),
-         ("on_funding", (NS, NS, 0, 1, 1.0, 1.0, 0.0, 0.0), ("ts_event", "ts_recv", "instrument", "side", "mark", "qty", "paid", "rate")),
-         ("on_verdict", (NS, 1, 1), ("ts_recv", "question", "judgment")), ("advance", (NS,), ("ts",))]
+CALLS = [
+    ("on_liquidation", LIQUIDATION, ("ts_event", "ts_recv", "instrument", "side", "price", "qty")),
+    ("on_trade", LIQUIDATION, ("ts_event", "ts_recv", "instrument", "side", "price", "qty")),
+    ("on_bbo", (NS, NS, 0, 1.0, 1.0, 2.0, 1.0), ("ts_event", "ts_recv", "instrument", "bid", "bid_qty", "ask", "ask_qty")),
+    ("on_ticker", (NS, NS, 0, 1.0, 1.0, 2.0, 0.0), ("ts_event", "ts_recv", "instrument", "mark", "index", "open_interest", "funding")),
+    ("on_feed", (NS, NS, 1, 0, 0), ("ts_event", "ts_recv", "state", "instrument", "streams")),
+    ("on_control", (NS, 1, 0, 0), ("ts_recv", "control", "gate", "instrument")),
+    ("on_limit", (NS, 1, 5.0), ("ts_recv", "limit", "value")),
+    ("on_order", (NS, NS, 1, 1, 0, 1.0, 1.0, 0.0), ("ts_event", "ts_recv", "order", "status", "reason", "qty", "price", "filled")),
+    ("on_fill", (NS, NS, 1, 1.0, 1.0, 0.0, 1), ("ts_event", "ts_recv", "order", "price", "qty", "fee", "execution")),
+    ("on_funding", (NS, NS, 0, 1, 1.0, 1.0, 0.0, 0.0), ("ts_event", "ts_recv", "instrument", "side", "mark", "qty", "paid", "rate")),
+    ("on_verdict", (NS, 1, 1), ("ts_recv", "question", "judgment")),
+    ("advance", (NS,), ("ts",)),
+]
 
 
 @pytest.mark.parametrize(("method", "arguments", "names"), CALLS, ids=[call[0] for call in CALLS])

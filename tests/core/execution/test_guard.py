@@ -6,12 +6,12 @@ import random
 
 import numpy as np
 import pytest
-from desk import ETH, Desk, both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import guard as oracle
 
 import liqcore as lc
+from desk import ETH, Desk, both
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, Reason, RequestFlag, Role
 from liqcore.guard import Breach
 
@@ -21,8 +21,16 @@ S, LONG, SHORT = lc.SECOND, 1, -1
 T0 = 1_700_000_000 * S
 NAMES = [lc.Instrument(name, tick_size="1", lot_size="1") for name in ("A", "B", "C")]
 LAST = 1000.0
-WIDE = {"order_notional_max": 1e9, "total_notional_max": 1e9, "collar": 0.5, "orders_per_minute_max": 256, "orders_per_signal_max": 16,
-        "rate_max": 256, "rate_reserve": 1, "entry_age_s": 4e9}
+WIDE = {
+    "order_notional_max": 1e9,
+    "total_notional_max": 1e9,
+    "collar": 0.5,
+    "orders_per_minute_max": 256,
+    "orders_per_signal_max": 16,
+    "rate_max": 256,
+    "rate_reserve": 1,
+    "entry_age_s": 4e9,
+}
 PASS, LATER = (lc.Verdict.PASS, Reason.OK), (lc.Verdict.LATER, Reason.RISK_RATE)
 
 
@@ -30,8 +38,23 @@ def refused(reason: Reason) -> tuple:
     return lc.Verdict.REFUSE, reason
 
 
-def request(role=Role.ROLE_ENTRY, action=Action.ACTION_CREATE, *, instrument=0, sequence=1, attempt=0, side=LONG, price=1000, qty=1, stop=None,
-            flags=None, type=OrderType.ORDER_LIMIT, id=None, ts=T0, sized=0):
+def request(
+    role=Role.ROLE_ENTRY,
+    action=Action.ACTION_CREATE,
+    *,
+    instrument=0,
+    sequence=1,
+    attempt=0,
+    side=LONG,
+    price=1000,
+    qty=1,
+    stop=None,
+    flags=None,
+    type=OrderType.ORDER_LIMIT,
+    id=None,
+    ts=T0,
+    sized=0,
+):
     row = np.zeros((), REQUEST_DTYPE)
     row["ts"], row["reserved"] = ts, sized
     row["id"] = instrument << 40 | sequence << 12 | attempt << 4 | role if id is None else id
@@ -47,6 +70,7 @@ def guard(**over) -> lc.Guard:
 
 # ---- what an engine really asks for ----
 
+
 @both
 @pytest.mark.parametrize("entry", ["post_only", "market"])
 def test_everything_that_an_engine_asks_for_passes(side, entry):
@@ -60,8 +84,12 @@ def test_everything_that_an_engine_asks_for_passes(side, entry):
     desk.wait(60.0)
     asked = desk.requests
     roles = {(r.role, r.action) for r in asked}
-    assert {(Role.ROLE_ENTRY, Action.ACTION_CREATE), (Role.ROLE_TARGET, Action.ACTION_AMEND), (Role.ROLE_STOP, Action.ACTION_AMEND),
-            (Role.ROLE_CLOSE, Action.ACTION_CREATE)} <= roles
+    assert {
+        (Role.ROLE_ENTRY, Action.ACTION_CREATE),
+        (Role.ROLE_TARGET, Action.ACTION_AMEND),
+        (Role.ROLE_STOP, Action.ACTION_AMEND),
+        (Role.ROLE_CLOSE, Action.ACTION_CREATE),
+    } <= roles
     second_line = lc.Guard([ETH])
     second_line.follow(desk.engine)
     for n, r in enumerate(asked):
@@ -72,18 +100,26 @@ def test_everything_that_an_engine_asks_for_passes(side, entry):
 
 #: what no engine in good health asks for: arguments of request(), the breach, and the two numbers that are said of it (long side)
 WRONG = [
-    ({"instrument": 3}, Breach.BREACH_ADDRESS, 3, 3), ({"instrument": -1}, Breach.BREACH_ADDRESS, -1, 3),
-    ({"id": 1 << 40 | 1 << 12 | 1}, Breach.BREACH_ADDRESS, 0, 3), ({"action": 0}, Breach.BREACH_ADDRESS, 0, 3), ({"action": 4}, Breach.BREACH_ADDRESS, 0, 3),
-    ({"qty": 0}, Breach.BREACH_QTY, 0, 1), ({"price": -1, "stop": 5}, Breach.BREACH_QTY, 1, 1), ({"side": 0}, Breach.BREACH_QTY, 1, 1),
+    ({"instrument": 3}, Breach.BREACH_ADDRESS, 3, 3),
+    ({"instrument": -1}, Breach.BREACH_ADDRESS, -1, 3),
+    ({"id": 1 << 40 | 1 << 12 | 1}, Breach.BREACH_ADDRESS, 0, 3),
+    ({"action": 0}, Breach.BREACH_ADDRESS, 0, 3),
+    ({"action": 4}, Breach.BREACH_ADDRESS, 0, 3),
+    ({"qty": 0}, Breach.BREACH_QTY, 0, 1),
+    ({"price": -1, "stop": 5}, Breach.BREACH_QTY, 1, 1),
+    ({"side": 0}, Breach.BREACH_QTY, 1, 1),
     ({"flags": RequestFlag.REDUCE_ONLY}, Breach.BREACH_EXIT, Role.ROLE_ENTRY, 0),
     ({"flags": 0, "role": Role.ROLE_TARGET}, Breach.BREACH_ENTRY, Role.ROLE_TARGET, Role.ROLE_ENTRY),
     ({"flags": 0, "role": Role.ROLE_CLOSE}, Breach.BREACH_ENTRY, Role.ROLE_CLOSE, Role.ROLE_ENTRY),
     ({"action": Action.ACTION_AMEND}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
     ({"price": 0}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
     ({"type": OrderType.ORDER_MARKET}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
-    ({"stop": 0}, Breach.BREACH_NO_STOP, 0, 1), ({"stop": -5}, Breach.BREACH_NO_STOP, -5, 1),
-    ({"stop": 1010}, Breach.BREACH_STOP_SIDE, 1010, 1000), ({"stop": 1000}, Breach.BREACH_STOP_SIDE, 1000, 1000),
-    ({"stop": 1010, "price": 0, "type": OrderType.ORDER_MARKET, "sized": 1000}, Breach.BREACH_STOP_SIDE, 1010, 1000)]
+    ({"stop": 0}, Breach.BREACH_NO_STOP, 0, 1),
+    ({"stop": -5}, Breach.BREACH_NO_STOP, -5, 1),
+    ({"stop": 1010}, Breach.BREACH_STOP_SIDE, 1010, 1000),
+    ({"stop": 1000}, Breach.BREACH_STOP_SIDE, 1000, 1000),
+    ({"stop": 1010, "price": 0, "type": OrderType.ORDER_MARKET, "sized": 1000}, Breach.BREACH_STOP_SIDE, 1010, 1000),
+]
 
 
 @both
@@ -117,12 +153,15 @@ def test_the_first_breach_is_kept():
 
 # ---- an entry that is late, and a market that has moved: refused, and no more ----
 
+
 @both
 @pytest.mark.parametrize("market", [False, True])
 def test_a_stop_that_the_market_has_passed_is_a_plain_refusal(side, market):
     """The entry waited for the rate budget, or the line was down. Nothing is wrong with the engine: the next one passes."""
     g = guard()
-    entry = request(side=side, price=0 if market else 1000, stop=1000 - 10 * side, sized=1000, type=OrderType.ORDER_MARKET if market else OrderType.ORDER_LIMIT)
+    entry = request(
+        side=side, price=0 if market else 1000, stop=1000 - 10 * side, sized=1000, type=OrderType.ORDER_MARKET if market else OrderType.ORDER_LIMIT
+    )
     for last in (1000.0 - 10 * side, 1000.0 - 30 * side):
         assert g.check(entry, T0 + S, last) == refused(Reason.STOP_PASSED)
     assert not g.latched and g.breach is None
@@ -144,7 +183,7 @@ def test_a_market_order_whose_price_moved_is_refused_at_the_collar_and_never_lat
     g = guard(order_notional_max=5000.0, collar=0.02)
     entry = request(side=side, qty=5, price=0, type=OrderType.ORDER_MARKET, sized=1000, stop=1000 - 50 * side)
     assert g.check(entry, T0, 975.0) == refused(Reason.RISK_COLLAR) and g.check(entry, T0, 1025.0) == refused(Reason.RISK_COLLAR)
-    assert not g.latched and g.check(entry, T0, 1015.0) == PASS         # sized at the limit; what the market did since is no breach of it
+    assert not g.latched and g.check(entry, T0, 1015.0) == PASS  # sized at the limit; what the market did since is no breach of it
 
 
 def test_used_up_budgets_are_plain_refusals():
@@ -162,11 +201,12 @@ def test_a_limit_that_went_down_meanwhile_latches_nothing():
     g.lower({"order_notional_max": 4000.0, "orders_per_signal_max": 1}, T0 + 1)
     assert g.check(second, T0 + 2, LAST) == refused(Reason.RISK_NOTIONAL)
     assert g.check(request(qty=1, attempt=1, ts=T0 + 1), T0 + 2, LAST) == refused(Reason.RISK_PER_SIGNAL) and not g.latched
-    assert g.check(request(qty=5, attempt=2, ts=T0 + 2), T0 + 2, LAST) == refused(Reason.RISK_NOTIONAL)        # decided under the new limit
+    assert g.check(request(qty=5, attempt=2, ts=T0 + 2), T0 + 2, LAST) == refused(Reason.RISK_NOTIONAL)  # decided under the new limit
     assert g.breach == (Breach.BREACH_NOTIONAL, 0, 5000.0, 4000.0)
 
 
 # ---- limits, each at its edge ----
+
 
 @both
 def test_one_order(side):
@@ -176,7 +216,7 @@ def test_one_order(side):
     assert g.breach == (Breach.BREACH_NOTIONAL, 0, 6000.0, 5000.0)
     g.lift()
     market = {"side": side, "price": 0, "type": OrderType.ORDER_MARKET, "sequence": 3}
-    assert g.check(request(qty=5, **market), T0, 1000.1) == refused(Reason.RISK_NOTIONAL) and not g.latched     # sized by nothing: at the last price
+    assert g.check(request(qty=5, **market), T0, 1000.1) == refused(Reason.RISK_NOTIONAL) and not g.latched  # sized by nothing: at the last price
     assert g.check(request(qty=6, sized=1000, **market), T0, LAST) == refused(Reason.RISK_NOTIONAL) and g.breach[0] == Breach.BREACH_NOTIONAL
 
 
@@ -187,7 +227,7 @@ def test_all_orders_as_sent():
     g.release(0)
     assert g.check(request(instrument=2, qty=4, attempt=1), T0, LAST) == PASS
     assert [g.as_sent(n)["notional"] for n in range(3)] == [0.0, 4000.0, 4000.0]
-    assert g.check(request(instrument=1, sequence=2, qty=6), T0, LAST) == PASS         # its first bracket is over: the engine has a new one
+    assert g.check(request(instrument=1, sequence=2, qty=6), T0, LAST) == PASS  # its first bracket is over: the engine has a new one
 
 
 def test_a_following_guard_forgets_what_is_over():
@@ -195,7 +235,7 @@ def test_a_following_guard_forgets_what_is_over():
     g = lc.Guard([ETH], total_notional_max=150.0)
     g.follow(desk.engine)
     for n in range(1, 4):
-        entry, = desk.liquidate()
+        (entry,) = desk.liquidate()
         assert g.check(entry, T0 + n, 2500.0) == PASS
         desk.order(entry.id, lc.OrderStatus.ORDER_REJECTED, Reason.END_VENUE)
         desk.wait(1.0)
@@ -207,7 +247,7 @@ def test_the_second_order_of_a_retry_that_nobody_answered_counts_twice():
     """The classic: no answer, so it is sent again under another id. As sent, both are exposure."""
     g = guard(total_notional_max=15_000.0)
     assert g.check(request(qty=10), T0, LAST) == PASS
-    assert g.check(request(qty=10), T0 + S, LAST) == PASS                              # the same id could not be sent: still one order
+    assert g.check(request(qty=10), T0 + S, LAST) == PASS  # the same id could not be sent: still one order
     assert g.as_sent(0) == {"sequence": 1, "entries": 1, "requests": 2, "notional": 10_000.0}
     assert g.check(request(qty=10, attempt=1), T0 + 2 * S, LAST) == refused(Reason.RISK_EXPOSURE)
 
@@ -225,8 +265,8 @@ def test_entries_of_one_signal_and_of_one_minute():
 def test_an_old_bracket_does_not_enter_again():
     g = guard()
     assert g.check(request(sequence=7), T0, LAST) == PASS
-    assert g.check(request(sequence=6), T0 + 1, LAST) == refused(Reason.STALE_EVENT) and not g.latched      # it waited while the next one entered
-    assert g.check(request(sequence=6, ts=T0 + 1), T0 + 1, LAST) == refused(Reason.RISK_GUARD)             # decided just now: no
+    assert g.check(request(sequence=6), T0 + 1, LAST) == refused(Reason.STALE_EVENT) and not g.latched  # it waited while the next one entered
+    assert g.check(request(sequence=6, ts=T0 + 1), T0 + 1, LAST) == refused(Reason.RISK_GUARD)  # decided just now: no
     assert g.breach == (Breach.BREACH_OLD_BRACKET, 0, 6, 7)
 
 
@@ -246,11 +286,15 @@ def test_collar_and_price_do_not_latch(side):
         assert g.check(request(side=side, price=price), T0, LAST) == refused(Reason.RISK_COLLAR)
     for last in (0.0, float("nan"), -1.0):
         assert g.check(request(side=side), T0, last) == refused(Reason.NO_PRICE)
-    assert g.latched == Reason.OK and [g.check(request(side=side, price=p, attempt=p, stop=1000 - 50 * side), T0, LAST) for p in (980, 1020)] == [PASS] * 2
+    assert (
+        g.latched == Reason.OK
+        and [g.check(request(side=side, price=p, attempt=p, stop=1000 - 50 * side), T0, LAST) for p in (980, 1020)] == [PASS] * 2
+    )
     assert g.refused == {Reason.RISK_COLLAR: 2, Reason.NO_PRICE: 3}
 
 
 # ---- the kill word ----
+
 
 def test_kill_word_is_read_each_time():
     g, word = guard(), np.zeros(1, np.int64)
@@ -276,6 +320,7 @@ def test_entries_off():
 
 
 # ---- the venue's budget ----
+
 
 def test_budget_slides_and_keeps_a_reserve():
     g = guard(rate_max=5, rate_reserve=2, rate_window_s=1.0)
@@ -309,20 +354,52 @@ def test_no_window_ever_holds_more_than_the_budget(steps, most, data):
 
 # ---- lowering, snapshots ----
 
+
 def test_limits_go_down_only():
     g = guard(order_notional_max=1000.0, rate_max=10, rate_reserve=3)
-    said = g.lower({"order_notional_max": 500, "total_notional_max": 2e9, "rate_reserve": 2, "rate_max": 3, "collar": float("nan"), "nonsense": 1,
-                    "orders_per_minute_max": 2.5, "orders_per_signal_max": True, "entries_off": False})
-    assert [line.split(":")[0] for line in said] == ["total_notional_max", "rate_reserve", "rate_max", "collar", "nonsense", "orders_per_minute_max",
-                                                     "orders_per_signal_max", "entries_off"]
-    wide = {name: value for name, value in WIDE.items() if name != "entry_age_s"}       # of the process, not of the trader: not reloaded
+    said = g.lower(
+        {
+            "order_notional_max": 500,
+            "total_notional_max": 2e9,
+            "rate_reserve": 2,
+            "rate_max": 3,
+            "collar": float("nan"),
+            "nonsense": 1,
+            "orders_per_minute_max": 2.5,
+            "orders_per_signal_max": True,
+            "entries_off": False,
+        }
+    )
+    assert [line.split(":")[0] for line in said] == [
+        "total_notional_max",
+        "rate_reserve",
+        "rate_max",
+        "collar",
+        "nonsense",
+        "orders_per_minute_max",
+        "orders_per_signal_max",
+        "entries_off",
+    ]
+    wide = {name: value for name, value in WIDE.items() if name != "entry_age_s"}  # of the process, not of the trader: not reloaded
     assert g.limits_now == wide | {"order_notional_max": 500.0, "rate_max": 10, "rate_reserve": 3, "requests_per_bracket_max": 700}
     assert g.lower({"rate_max": 6, "rate_reserve": 5, "entries_off": True}) == [] and g.entries_off
     assert g.check(request(), T0, LAST) == refused(Reason.HALTED)
 
 
-@pytest.mark.parametrize(("name", "value"), [("order_notional_max", 0.0), ("collar", 1.5), ("rate_max", 0), ("rate_max", 257), ("rate_reserve", 10),
-                                             ("orders_per_signal_max", 17), ("total_notional_max", float("inf")), ("rate_window_s", 0.0), ("entry_age_s", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("order_notional_max", 0.0),
+        ("collar", 1.5),
+        ("rate_max", 0),
+        ("rate_max", 257),
+        ("rate_reserve", 10),
+        ("orders_per_signal_max", 17),
+        ("total_notional_max", float("inf")),
+        ("rate_window_s", 0.0),
+        ("entry_age_s", 0.0),
+    ],
+)
 def test_bad_limits_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name}: expected"):
         guard(**({"rate_max": 10} | {name: value}))
@@ -358,11 +435,11 @@ def test_latches_survive_another_list_of_contracts():
     other.lift()
     assert other.check(request(instrument=0, sequence=5, attempt=2), T0 + 2, LAST) == refused(Reason.RISK_PER_SIGNAL)
     other.lift()
-    assert other.check(request(instrument=1, qty=4), T0 + 2, LAST) == refused(Reason.RISK_EXPOSURE)        # 2000 and 4000 were sent
+    assert other.check(request(instrument=1, qty=4), T0 + 2, LAST) == refused(Reason.RISK_EXPOSURE)  # 2000 and 4000 were sent
     less = lc.Guard(NAMES[1:2], **(WIDE | limits))
     less.restore(g.snapshot())
     assert less.latched == Reason.RISK_PER_SIGNAL and less.as_sent(0)["notional"] == 0.0
-    twice = [lc.Instrument("A", venue=venue, tick_size="1", lot_size="1") for venue in "xy"]                              # one symbol at two venues
+    twice = [lc.Instrument("A", venue=venue, tick_size="1", lot_size="1") for venue in "xy"]  # one symbol at two venues
     one, two = (lc.Guard(twice, **WIDE) for _ in range(2))
     one.check(request(instrument=1, qty=3), T0, LAST)
     two.restore(one.snapshot())
@@ -370,6 +447,7 @@ def test_latches_survive_another_list_of_contracts():
 
 
 # ---- the oracle ----
+
 
 def random_request(draw: random.Random, sequences: list[int]):
     """Mostly what an engine would ask for, now and then what only a broken one would."""
@@ -381,18 +459,34 @@ def random_request(draw: random.Random, sequences: list[int]):
     action = Action.ACTION_CREATE if entry and not rare else draw.choice(list(Action))
     market = {"price": 0, "type": OrderType.ORDER_MARKET, "sized": draw.choice([1000, 1000, 990, 0])}
     priced = market if entry and draw.random() < 0.3 else {"price": draw.choice([1000] * 8 + [985, 1010, 1020, 900])}
-    return request(role, action, instrument=instrument, sequence=sequences[instrument] - (draw.random() < 0.03), attempt=draw.randrange(4),
-                   side=0 if rare and draw.random() < 0.1 else draw.choice([1, -1]), qty=draw.choice([1, 1, 2, 5, 10, 11] if entry else [1, 500]),
-                   flags=draw.choice([None] * 9 + [0, 2]) if rare else None, **priced)
+    return request(
+        role,
+        action,
+        instrument=instrument,
+        sequence=sequences[instrument] - (draw.random() < 0.03),
+        attempt=draw.randrange(4),
+        side=0 if rare and draw.random() < 0.1 else draw.choice([1, -1]),
+        qty=draw.choice([1, 1, 2, 5, 10, 11] if entry else [1, 500]),
+        flags=draw.choice([None] * 9 + [0, 2]) if rare else None,
+        **priced,
+    )
 
 
 def test_guard_is_its_oracle():
     met, breaches = set(), set()
     for seed in range(150):
         draw, sequences = random.Random(seed), [1, 1, 1]
-        limits = {"order_notional_max": 10_000.0, "total_notional_max": draw.choice([16_000.0, 60_000.0]), "collar": 0.02,
-                  "orders_per_minute_max": draw.choice([5, 12]), "orders_per_signal_max": draw.choice([2, 3]),
-                  "requests_per_bracket_max": draw.choice([6, 40]), "rate_max": draw.randrange(3, 9), "rate_reserve": 2, "entry_age_s": 3.0}
+        limits = {
+            "order_notional_max": 10_000.0,
+            "total_notional_max": draw.choice([16_000.0, 60_000.0]),
+            "collar": 0.02,
+            "orders_per_minute_max": draw.choice([5, 12]),
+            "orders_per_signal_max": draw.choice([2, 3]),
+            "requests_per_bracket_max": draw.choice([6, 40]),
+            "rate_max": draw.randrange(3, 9),
+            "rate_reserve": 2,
+            "entry_age_s": 3.0,
+        }
         g, word, now = lc.Guard(NAMES, **limits), np.zeros(1, np.int64), T0
         twin = oracle.Guard(3, 1.0, limits | {"window": 1_050_000_000, "entry_age": 3 * S})
         g.watch(word.ctypes.data, word)
@@ -410,7 +504,7 @@ def test_guard_is_its_oracle():
                 g.release(0)
                 twin.release(0)
             elif event == "restart":
-                now += 2 * S                                      # longer than the budget's window, which is not part of a snapshot
+                now += 2 * S  # longer than the budget's window, which is not part of a snapshot
                 data, g = g.snapshot(), lc.Guard(NAMES, **limits)
                 g.restore(data)
                 g.watch(word.ctypes.data, word)
@@ -422,8 +516,20 @@ def test_guard_is_its_oracle():
             assert g.latched == twin.latched and (g.breach or [Breach.BREACH_NONE])[0].name == f"BREACH_{twin.breach}", f"{seed=} step {n}"
             met.add(expected)
             breaches.add(Breach[f"BREACH_{twin.breach}"])
-    assert met == {Reason.OK, oracle.LATER, Reason.HALTED, Reason.NO_PRICE, Reason.RISK_COLLAR, Reason.RISK_NOTIONAL, Reason.RISK_GUARD,
-                   Reason.RISK_PER_SIGNAL, Reason.RISK_RATE, Reason.RISK_EXPOSURE, Reason.STALE_EVENT, Reason.STOP_PASSED}
+    assert met == {
+        Reason.OK,
+        oracle.LATER,
+        Reason.HALTED,
+        Reason.NO_PRICE,
+        Reason.RISK_COLLAR,
+        Reason.RISK_NOTIONAL,
+        Reason.RISK_GUARD,
+        Reason.RISK_PER_SIGNAL,
+        Reason.RISK_RATE,
+        Reason.RISK_EXPOSURE,
+        Reason.STALE_EVENT,
+        Reason.STOP_PASSED,
+    }
     assert breaches >= set(Breach) - {Breach.BREACH_NO_STOP, Breach.BREACH_STOP_SIDE, Breach.BREACH_ADDRESS}
 
 

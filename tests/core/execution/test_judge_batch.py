@@ -9,15 +9,15 @@ import zlib
 from pathlib import Path
 
 import pytest
-from desk import LONG, T0, both, limits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle.answers import Asked, entered
-from script import Play, S, Script, bracket
 
 import liqcore as lc
+from desk import LONG, T0, both, limits
 from liqcore.audit import AuditKind, view
 from liqcore.event import Judgment
+from script import Play, S, Script, bracket
 
 MINUTE = 60 * S
 START = T0 // MINUTE * MINUTE
@@ -29,10 +29,17 @@ WORDS = {"CONFIRM": Judgment.JUDGE_CONFIRM, "VETO": Judgment.JUDGE_VETO, "HOLD":
 def engine_of(side, batch, **risk):
     """An engine whose policy asks about all of the batch at one nanosecond, ASKED."""
     names = [lc.Instrument(f"C{n}USDT", tick_size="0.01", lot_size="0.001") for n in range(len(batch))]
-    wishes = {q.instrument: bracket(side, confidence=q.confidence, judge_s=(q.deadline - ASKED) / S, with_news=q.gives[0], without_news=q.gives[1])
-              for q in batch}
-    engine = lc.Engine(names, policy=Script(lambda signal, market: wishes.get(signal.instrument)), risk=limits(**{"positions_max": 1000} | risk),
-                       equity=1e6, detectors=[lc.make_detector("bars", period_s=60.0)])
+    wishes = {
+        q.instrument: bracket(side, confidence=q.confidence, judge_s=(q.deadline - ASKED) / S, with_news=q.gives[0], without_news=q.gives[1])
+        for q in batch
+    }
+    engine = lc.Engine(
+        names,
+        policy=Script(lambda signal, market: wishes.get(signal.instrument)),
+        risk=limits(**{"positions_max": 1000} | risk),
+        equity=1e6,
+        detectors=[lc.make_detector("bars", period_s=60.0)],
+    )
     for n in range(len(names)):
         engine.on_trade(START + n + 1, START + n + 1, n, 1, 2500.0, 1.0)
         engine.on_ticker(START + n + 1, START + n + 1, n, 2500.0)
@@ -57,8 +64,12 @@ def judged(side, batch, said, **risk):
 
 GIVES = st.sampled_from(["enter", "enter", 1, 2, 3, "hold", "don't enter"])
 BATCH = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([5, 5, 8]), GIVES, GIVES), min_size=1, max_size=5)
-SAID = st.lists(st.tuples(st.integers(1, 10 * S), st.integers(0, 4), st.sampled_from(["CONFIRM", "CONFIRM", "CONFIRM", "VETO", "HOLD", "FAILED"]),
-                          st.integers(0, 3)), max_size=10)
+SAID = st.lists(
+    st.tuples(
+        st.integers(1, 10 * S), st.integers(0, 4), st.sampled_from(["CONFIRM", "CONFIRM", "CONFIRM", "VETO", "HOLD", "FAILED"]), st.integers(0, 3)
+    ),
+    max_size=10,
+)
 
 
 @settings(deadline=None, max_examples=250)
@@ -107,8 +118,9 @@ def test_a_snapshot_between_the_words_changes_nothing(drawn, words, cut):
 def test_the_last_place_goes_to_the_highest_confidence_not_to_the_first_word(side):
     """S1-14: signals are sorted by confidence, high first. All want 3; the judge says low first, high last."""
     batch = [Asked(n, 3, ASKED + 5 * S) for n in range(3)]
-    records, engine = judged(side, batch, [(ASKED + 1 * S, 0, "CONFIRM", 1), (ASKED + 2 * S, 1, "CONFIRM", 2), (ASKED + 3 * S, 2, "CONFIRM", 3)],
-                             positions_max=1)
+    records, engine = judged(
+        side, batch, [(ASKED + 1 * S, 0, "CONFIRM", 1), (ASKED + 2 * S, 1, "CONFIRM", 2), (ASKED + 3 * S, 2, "CONFIRM", 3)], positions_max=1
+    )
     risk = records[records["kind"] == AuditKind.AUDIT_RISK]
     assert risk["instrument"].tolist() == [2, 1, 0] and (risk["ts"] == ASKED + 3 * S).all()
     assert [lc.Reason(int(r)).name for r in risk["reason"]] == ["OK", "RISK_POSITIONS", "RISK_POSITIONS"]
@@ -119,7 +131,7 @@ def test_the_last_place_goes_to_the_highest_confidence_not_to_the_first_word(sid
 def test_confidence_only_falls(side):
     for wish, stated, left in ((1, 3, 1), (3, 1, 1), (2, 2, 2), (3, 3, 3), (70, 2, 2), (0, 3, 0)):
         records, _ = judged(side, [Asked(0, wish, ASKED + 5 * S)], [(ASKED + S, 0, "CONFIRM", stated)])
-        confirmed, = view(records, AuditKind.AUDIT_JUDGE)
+        (confirmed,) = view(records, AuditKind.AUDIT_JUDGE)
         assert confirmed["confidence"] == left
         opened = [r for r in view(records, AuditKind.AUDIT_RISK) if r["reason"] == lc.Reason.OK]
         assert len(opened) == 1
@@ -133,7 +145,7 @@ def test_a_question_that_is_taken_back_lets_the_others_go(side):
     engine.on_verdict(ASKED + S, first["id"], Judgment.JUDGE_CONFIRM, 3)
     assert engine.drain() == []
     engine.on_control(ASKED + 2 * S, lc.Control.CONTROL_PAUSE, lc.Gate.GATE_SYMBOL, 1)
-    entry, = engine.drain()
+    (entry,) = engine.drain()
     assert entry.instrument.symbol == "C0USDT" and entry.ts == ASKED + 2 * S
 
 
@@ -158,7 +170,7 @@ def test_who_only_looks_on_takes_nothing_off_another_wish(side):
     scripts = (Script(), Script())
     desk = Play(side, *scripts)
     scripts[1].says = lambda signal, market: bracket(side, notional=1000.0) if signal.phase == lc.Phase.ACTIVE else None
-    entry, = desk.wish(hold)
+    (entry,) = desk.wish(hold)
     assert entry.side == side and entry.qty * entry.price == pytest.approx(1000.0, rel=0.01) and len(desk.engine.questions()) == 1
 
 
@@ -178,8 +190,13 @@ def test_what_the_policy_tells_is_carried_as_it_was_at_the_moment(side):
     assert asked["outcomes"] == {"supports": ("enter", 3), "none": ("enter", 2), "contradicts": ("don't enter", 0)}
     desk.trade(2600.0)
     assert desk.engine.questions()[0]["content"] == told
-    again = lc.Engine([desk.instrument], lc.CascadeConfig(warmup=1, min_events=1, window_events=2, window_s=0.001, decay_s=0.001), Telling(), limits(),
-                      equity=100_000.0)
+    again = lc.Engine(
+        [desk.instrument],
+        lc.CascadeConfig(warmup=1, min_events=1, window_events=2, window_s=0.001, decay_s=0.001),
+        Telling(),
+        limits(),
+        equity=100_000.0,
+    )
     again.restore(desk.engine.snapshot())
     assert again.questions()[0]["content"] == told
 
@@ -193,9 +210,15 @@ def test_what_is_no_json_stops_the_policy(told):
     assert desk.engine.risk.halted == lc.Reason.HALTED
 
 
-@pytest.mark.parametrize(("terms", "message"), [
-    ({"judge_s": 1.0, "with_news": 4}, "with_news: expected"), ({"judge_s": 1.0, "without_news": "yes"}, "without_news: expected"),
-    ({"judge_s": 1.0, "without_news": True}, "without_news: expected"), ({"without_news": 2}, "judge_s must be above 0")])
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"judge_s": 1.0, "with_news": 4}, "with_news: expected"),
+        ({"judge_s": 1.0, "without_news": "yes"}, "without_news: expected"),
+        ({"judge_s": 1.0, "without_news": True}, "without_news: expected"),
+        ({"without_news": 2}, "judge_s must be above 0"),
+    ],
+)
 def test_a_bracket_says_what_is_wrong_with_its_grades(terms, message):
     with pytest.raises(ValueError, match=message):
         bracket(LONG, **terms)
@@ -209,8 +232,13 @@ def test_words_and_snapshots_of_before_there_were_batches(side, restored):
     that it gave for the words below, which state no confidence: each is entered at once, the first takes the last place."""
     found = json.loads(OLD.read_text())[str(side)]
     names = [lc.Instrument(f"C{n}USDT", tick_size="0.01", lot_size="0.001") for n in range(3)]
-    engine = lc.Engine(names, policy=Script(lambda signal, market: bracket(side, confidence=signal.instrument + 1, judge_s=5.0)),
-                       risk=limits(positions_max=1), equity=1e6, detectors=[lc.make_detector("bars", period_s=60.0)])
+    engine = lc.Engine(
+        names,
+        policy=Script(lambda signal, market: bracket(side, confidence=signal.instrument + 1, judge_s=5.0)),
+        risk=limits(positions_max=1),
+        equity=1e6,
+        detectors=[lc.make_detector("bars", period_s=60.0)],
+    )
     if restored:
         engine.restore(zlib.decompress(base64.b64decode(found["snapshot"])))
     else:

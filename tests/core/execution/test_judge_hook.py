@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desk import T0, both, limits
-from hypothesis import strategies as st
 from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from script import Play, S, Script, bracket
 
 import liqcore as lc
+from desk import T0, both, limits
 from liqcore.audit import AuditKind
 from liqcore.event import EVENT_DTYPE, Kind
+from script import Play, S, Script, bracket
 
 CONFIRM, VETO = lc.Judgment.JUDGE_CONFIRM, lc.Judgment.JUDGE_VETO
 ENTRY = lc.Role.ROLE_ENTRY
@@ -22,7 +22,7 @@ def asked(side, risk=None, **over):
     """A desk with one open question."""
     desk = Play(side, Script(), risk=risk)
     assert desk.wish(bracket(side, judge_s=10.0, **over)) == []
-    question, = desk.engine.questions()
+    (question,) = desk.engine.questions()
     return desk, question
 
 
@@ -35,7 +35,15 @@ def say(desk, question, judgment):
 @both
 def test_a_question_says_what_is_wanted(side):
     desk, q = asked(side, confidence=70, notional=2000.0)
-    assert (q["symbol"], q["instrument"], q["side"], q["confidence"], q["notional"], q["policy"], q["detector"]) == ("ETHUSDT", 0, side, 70, 2000.0, 0, "cascade")
+    assert (q["symbol"], q["instrument"], q["side"], q["confidence"], q["notional"], q["policy"], q["detector"]) == (
+        "ETHUSDT",
+        0,
+        side,
+        70,
+        2000.0,
+        0,
+        "cascade",
+    )
     assert q["deadline"] == q["ts"] + 10 * S and q["signal"].phase == lc.Phase.ACTIVE and q["id"] == q["ts"] // 1000
     record = desk.kinds(AuditKind.AUDIT_JUDGE)[-1]
     assert (record["reason"], record["x"][0], record["x"][2]) == (lc.Reason.JUDGING, q["id"], 10.0) and desk.engine.verdicts["asked"] == 1
@@ -46,13 +54,15 @@ def test_a_confirmation_enters_at_the_price_of_its_moment(side):
     desk, q = asked(side)
     desk.wait(4.0)
     desk.trade(2600.0)
-    entry, = say(desk, q, CONFIRM)
+    (entry,) = say(desk, q, CONFIRM)
     assert entry.side == side and entry.ts == desk.now and entry.price == pytest.approx(2600.0 * (1 - side * 0.0015), abs=0.011)
     assert desk.engine.questions() == [] and desk.reasons(AuditKind.AUDIT_JUDGE) == ["JUDGING", "OK"] and desk.engine.verdicts["confirmed"] == 1
 
 
 @both
-@pytest.mark.parametrize(("how", "reason"), [("veto", "VETOED"), ("silence", "UNJUDGED"), ("halt", "HALTED"), ("gate", "NOT_READY"), ("leave", "POLICY_LEAVE")])
+@pytest.mark.parametrize(
+    ("how", "reason"), [("veto", "VETOED"), ("silence", "UNJUDGED"), ("halt", "HALTED"), ("gate", "NOT_READY"), ("leave", "POLICY_LEAVE")]
+)
 def test_everything_else_is_no_entry(side, how, reason):
     desk, q = asked(side)
     if how == "veto":
@@ -69,12 +79,14 @@ def test_everything_else_is_no_entry(side, how, reason):
         desk.collect()
     assert desk.engine.questions() == [] and desk.reasons(AuditKind.AUDIT_JUDGE)[-1] == reason
     ignored = desk.engine.verdicts["ignored"]
-    assert say(desk, q, CONFIRM) == [] and desk.engine.verdicts["ignored"] == ignored + 1        # too late now
+    assert say(desk, q, CONFIRM) == [] and desk.engine.verdicts["ignored"] == ignored + 1  # too late now
     assert not [r for r in desk.requests if r.role == ENTRY]
 
 
 @both
-@pytest.mark.parametrize(("what", "reason"), [("gap", "UNCERTAIN"), ("stale", "RISK_STALE_DATA"), ("open", "BRACKET_OPEN"), ("collar", "RISK_COLLAR")])
+@pytest.mark.parametrize(
+    ("what", "reason"), [("gap", "UNCERTAIN"), ("stale", "RISK_STALE_DATA"), ("open", "BRACKET_OPEN"), ("collar", "RISK_COLLAR")]
+)
 def test_hurdle_and_risk_are_asked_at_the_moment_of_the_verdict(side, what, reason):
     desk, q = asked(side, risk=limits(data_age_max_s=3.0, collar=0.01), reference=250_000 if what == "collar" else 0)
     if what == "gap":
@@ -108,19 +120,26 @@ def test_nobody_is_asked_about_what_could_not_be_entered(side, why, reason):
 def test_a_verdict_first_then_the_place(side):
     """judge_s and replaces together: the weaker bracket stays until the judge has confirmed."""
     desk = Play(side, Script())
-    old, = desk.wish(bracket(side, confidence=1))
+    (old,) = desk.wish(bracket(side, confidence=1))
     desk.order(old.id, lc.OrderStatus.ORDER_NEW)
     assert desk.wish(bracket(side, confidence=2, judge_s=5.0, replaces=True)) == []
-    cancel, = say(desk, desk.engine.questions()[0], CONFIRM)
+    (cancel,) = say(desk, desk.engine.questions()[0], CONFIRM)
     assert cancel.id == old.id and desk.reasons()[-1] == "REPLACING"
-    new, = desk.order(old.id, lc.OrderStatus.ORDER_CANCELLED)
+    (new,) = desk.order(old.id, lc.OrderStatus.ORDER_CANCELLED)
     assert new.role == ENTRY and desk.ended() == ["END_REPLACED"]
 
 
 def test_the_door_refuses_what_is_no_verdict():
     engine = lc.Engine(["A"])
     row = np.zeros(5, EVENT_DTYPE)
-    row["kind"], row["ts_event"], row["ts_recv"], row["id"], row["instrument"], row["code"] = Kind.VERDICT, T0, T0, [0, 5, 5, 5, 5], [-1, -1, 0, -1, -1], [1, 5, 1, 1, 1]
+    row["kind"], row["ts_event"], row["ts_recv"], row["id"], row["instrument"], row["code"] = (
+        Kind.VERDICT,
+        T0,
+        T0,
+        [0, 5, 5, 5, 5],
+        [-1, -1, 0, -1, -1],
+        [1, 5, 1, 1, 1],
+    )
     row["aux_qty"] = [0, 0, 0, 0, 4]
     engine.run(row)
     assert engine.refused == {lc.Reason.BAD_CODE: 2, lc.Reason.BAD_INSTRUMENT: 1, lc.Reason.BAD_QTY: 1} and engine.verdicts["ignored"] == 1
@@ -134,7 +153,7 @@ class Judged(RuleBasedStateMachine):
     def start(self, side):
         self.side = side
         self.desk = Play(side, Script())
-        self.open, self.done, self.ignored = [], [], 0         # (id, deadline)
+        self.open, self.done, self.ignored = [], [], 0  # (id, deadline)
         self.allowed = 0
         self.log = []
 
@@ -230,7 +249,9 @@ def test_recorded_verdicts_replay_to_the_byte():
     draw = np.random.default_rng(3)
 
     def make():
-        policy = Script(lambda signal, market: bracket(signal.side, judge_s=2.0, cooldown_s=0, entry_ttl_s=1) if signal.phase == lc.Phase.ACTIVE else None)
+        policy = Script(
+            lambda signal, market: bracket(signal.side, judge_s=2.0, cooldown_s=0, entry_ttl_s=1) if signal.phase == lc.Phase.ACTIVE else None
+        )
         engine = lc.Engine(["A"], lc.CascadeConfig(warmup=1, min_events=1, window_events=2, window_s=0.001, decay_s=0.001), policy, limits())
         return lc.Paper(engine, lc.SimVenue(engine.instruments))
 

@@ -3,9 +3,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Action, Role
-from markets import EAGER, START, Fade, market, paper
-from scene import PRICE, SIDES, Scene
 
 from liqcore import (
     LONG,
@@ -20,19 +17,25 @@ from liqcore import (
     Reason,
     Risk,
 )
+from liqcore.event import Action, Role
+from markets import EAGER, START, Fade, market, paper
+from scene import PRICE, SIDES, Scene
 
 
 @SIDES
-@pytest.mark.parametrize(("reason", "policy", "limits"), [
-    (Reason.RISK_NOTIONAL, {}, {"order_notional_max": 990.0}),
-    (Reason.RISK_EXPOSURE, {}, {"exposure_max": 990.0}),
-    (Reason.RISK_LEVERAGE, {}, {"leverage_max": 0.09}),
-    (Reason.RISK_QTY, {"notional": 1.0}, {}),
-    (Reason.RISK_QTY, {"notional": 9e14}, {}),
-    (Reason.RISK_COLLAR, {"entry_offset": 0.03}, {}),
-    (Reason.RISK_COLLAR, {"reference": 220_000}, {}),
-    (Reason.RISK_COLLAR, {"reference": 180_000}, {}),
-])
+@pytest.mark.parametrize(
+    ("reason", "policy", "limits"),
+    [
+        (Reason.RISK_NOTIONAL, {}, {"order_notional_max": 990.0}),
+        (Reason.RISK_EXPOSURE, {}, {"exposure_max": 990.0}),
+        (Reason.RISK_LEVERAGE, {}, {"leverage_max": 0.09}),
+        (Reason.RISK_QTY, {"notional": 1.0}, {}),
+        (Reason.RISK_QTY, {"notional": 9e14}, {}),
+        (Reason.RISK_COLLAR, {"entry_offset": 0.03}, {}),
+        (Reason.RISK_COLLAR, {"reference": 220_000}, {}),
+        (Reason.RISK_COLLAR, {"reference": 180_000}, {}),
+    ],
+)
 def test_a_limit_refuses_the_entry_and_says_which(side, reason, policy, limits):
     s = Scene(Fade(**policy), Risk(**limits))
     s.cascade(side)
@@ -102,7 +105,7 @@ def test_halt_flatten_and_resume(side):
     s.pass_time(100)
     s.records()
     s.enter(side)
-    target, = s.engine.drain()
+    (target,) = s.engine.drain()
     s.engine.on_control(s.now, Control.CONTROL_FLATTEN)
     requests = s.engine.drain()
     assert {(r.action.name, r.role) for r in requests} == {("ACTION_CANCEL", Role.ROLE_TARGET), ("ACTION_CREATE", Role.ROLE_CLOSE)}
@@ -114,10 +117,10 @@ def test_halt_flatten_and_resume(side):
 def test_halting_cancels_entries_that_wait(side):
     s = Scene()
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.engine.on_control(s.now, Control.CONTROL_HALT)
-    cancel, = s.engine.drain()
+    (cancel,) = s.engine.drain()
     assert (cancel.action.name, cancel.id) == ("ACTION_CANCEL", entry.id)
 
 
@@ -125,13 +128,13 @@ def test_halting_cancels_entries_that_wait(side):
 def test_halting_takes_back_the_rest_of_an_entry_and_keeps_what_is_held(side):
     s = Scene()
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
     s.fill(entry, qty=entry.qty / 2)
-    target, = s.engine.drain()
+    (target,) = s.engine.drain()
     s.engine.on_control(s.now, Control.CONTROL_HALT)
-    cancel, = s.engine.drain()
+    (cancel,) = s.engine.drain()
     assert (cancel.action.name, cancel.id, target.role) == ("ACTION_CANCEL", entry.id, Role.ROLE_TARGET)
     assert s.engine.bracket(0)["state"] == BracketState.BRACKET_HOLDING and s.engine.bracket(0)["held"] > 0
 
@@ -140,7 +143,7 @@ def test_halting_takes_back_the_rest_of_an_entry_and_keeps_what_is_held(side):
 def test_a_loss_limit_takes_back_the_resting_entries_of_other_instruments(side):
     s = Scene(Fade(notional=10_000.0, cooldown_s=1), Risk(daily_loss_max=0.01, weekly_loss_max=0.5))
     s.cascade(side, index=1)
-    resting, = s.engine.drain()
+    (resting,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, resting.id, OrderStatus.ORDER_NEW)
     s.lose(side, PRICE * (1 - 0.02 * side))
     assert s.engine.risk.halted == Reason.RISK_DAILY_LOSS
@@ -153,7 +156,7 @@ def test_what_was_executed_but_not_yet_reported_counts_as_exposure(side):
     """L8: the venue says that a cancelled entry had executed everything; until the fills come, the other instrument sees it as exposure."""
     s = Scene(None, Risk(exposure_max=1500.0))
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_CANCELLED, filled=entry.qty)
     s.records()
@@ -161,7 +164,7 @@ def test_what_was_executed_but_not_yet_reported_counts_as_exposure(side):
     assert s.verdict() == Reason.RISK_EXPOSURE
     s = Scene(None, Risk(exposure_max=1500.0))
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_CANCELLED)
     s.records()
@@ -181,7 +184,7 @@ def test_the_daily_loss_limit_latches_and_ends_with_the_day(side):
     s.cascade(side)
     assert s.verdict() == Reason.RISK_DAILY_LOSS
     s.pass_time(86_400)
-    lifted, = s.only(AuditKind.AUDIT_LIMIT)
+    (lifted,) = s.only(AuditKind.AUDIT_LIMIT)
     assert (lifted["reason"], lifted["phase"]) == (Reason.RISK_DAILY_LOSS, Control.CONTROL_RESUME)
     assert lifted["ts"] % (86_400 * SECOND) == 0
     s.cascade(side)
@@ -226,9 +229,10 @@ def test_an_open_loss_counts_before_an_entry(side):
 @SIDES
 def test_a_requote_passes_risk_like_any_entry(side):
     """A post-only reject is answered by a new entry at a new price: only while every limit allows it."""
+
     def reject(s):
         s.cascade(side)
-        entry, = s.engine.drain()
+        (entry,) = s.engine.drain()
         s.records()
         s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_REJECTED, Reason.END_POST_ONLY)
         return [r["reason"] for r in s.only(AuditKind.AUDIT_RISK)], s.engine.drain()
@@ -241,7 +245,7 @@ def test_a_requote_passes_risk_like_any_entry(side):
     assert reasons == [] and again == []
     s = Scene(Fade(requotes=2))
     s.cascade(side)
-    entry, = s.engine.drain()
+    (entry,) = s.engine.drain()
     s.pass_time(2)
     s.records()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_REJECTED, Reason.END_POST_ONLY)
@@ -254,7 +258,7 @@ def test_no_requote_while_the_feed_is_down_or_was_since_the_entry(side):
     for states in ((), (FeedState.FEED_DOWN,), (FeedState.FEED_DOWN, FeedState.FEED_UP), (FeedState.FEED_GAP,)):
         s = Scene(Fade(requotes=2))
         s.cascade(side)
-        entry, = s.engine.drain()
+        (entry,) = s.engine.drain()
         s.records()
         for state in states:
             s.now += 1_000_000
@@ -278,11 +282,22 @@ def test_nothing_is_entered_while_nobody_takes_the_requests():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.fixed_dictionaries({
-    "order_notional_max": st.sampled_from([300.0, 999.0, 5000.0]), "exposure_max": st.sampled_from([500.0, 1500.0, 4000.0]),
-    "leverage_max": st.sampled_from([0.05, 0.15, 10.0]), "positions_max": st.integers(1, 3), "orders_per_minute_max": st.integers(1, 4),
-    "orders_per_signal_max": st.integers(1, 4), "data_age_max_s": st.sampled_from([0.5, 5.0]), "collar": st.sampled_from([0.0004, 0.02])}),
-    st.sampled_from([250.0, 900.0, 3000.0]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.fixed_dictionaries(
+        {
+            "order_notional_max": st.sampled_from([300.0, 999.0, 5000.0]),
+            "exposure_max": st.sampled_from([500.0, 1500.0, 4000.0]),
+            "leverage_max": st.sampled_from([0.05, 0.15, 10.0]),
+            "positions_max": st.integers(1, 3),
+            "orders_per_minute_max": st.integers(1, 4),
+            "orders_per_signal_max": st.integers(1, 4),
+            "data_age_max_s": st.sampled_from([0.5, 5.0]),
+            "collar": st.sampled_from([0.0004, 0.02]),
+        }
+    ),
+    st.sampled_from([250.0, 900.0, 3000.0]),
+)
 def test_no_request_leaves_that_breaks_a_limit(seed, limits, notional):
     p = paper(Fade(notional=notional, requotes=3, cooldown_s=0), size=3, risk=limits)
     p.run(market(seed, 2500, 3, feed=True))

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from markets import EAGER, START, instruments
 
 import liqcore as lc
 from liqcore import (
@@ -19,6 +18,7 @@ from liqcore import (
     Policy,
     Reason,
 )
+from markets import EAGER, START, instruments
 
 pytestmark = pytest.mark.core
 
@@ -85,9 +85,24 @@ def test_an_answer_of_another_type_is_named():
         fed(Odd())
 
 
-@pytest.mark.parametrize("bad", [
-    {"stop_loss": 0}, {"stop_loss": 0.6}, {"stop_loss": -0.1}, {"stop_loss": 1e-9}, {"entry": "twap"}, {"notional": 0.0}, {"entry_ttl_s": 0},
-    {"max_hold_s": 0}, {"cooldown_s": -1}, {"take_profit": float("nan")}, {"requotes": 4}, {"exit_phase": 5}, {"reference": -1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"stop_loss": 0},
+        {"stop_loss": 0.6},
+        {"stop_loss": -0.1},
+        {"stop_loss": 1e-9},
+        {"entry": "twap"},
+        {"notional": 0.0},
+        {"entry_ttl_s": 0},
+        {"max_hold_s": 0},
+        {"cooldown_s": -1},
+        {"take_profit": float("nan")},
+        {"requotes": 4},
+        {"exit_phase": 5},
+        {"reference": -1},
+    ],
+)
 def test_a_bracket_that_contradicts_itself_is_refused_where_it_is_made(bad):
     with pytest.raises((ValueError, OverflowError)):
         Bracket(LONG, **({"stop_loss": 0.0025, "notional": 100.0} | bad))
@@ -95,13 +110,17 @@ def test_a_bracket_that_contradicts_itself_is_refused_where_it_is_made(bad):
         Bracket(0, stop_loss=0.01, notional=1.0)
 
 
-@pytest.mark.parametrize(("instrument", "side", "options", "reference", "prices"), [
-    ("0.01", LONG, {}, 2500.0, ("2496.25", "2500.00", "2490.01")),
-    ("0.01", SHORT, {}, 180.0, ("180.27", "180.00", "180.72")),
-])
+@pytest.mark.parametrize(
+    ("instrument", "side", "options", "reference", "prices"),
+    [
+        ("0.01", LONG, {}, 2500.0, ("2496.25", "2500.00", "2490.01")),
+        ("0.01", SHORT, {}, 180.0, ("180.27", "180.00", "180.72")),
+    ],
+)
 def test_golden_prices_of_the_written_system(instrument, side, options, reference, prices):
     """S2-12, exact to the tick."""
     from liqcore import Instrument
+
     bracket = Bracket(side, entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=1000.0, **options)
     got = bracket.prices(Instrument("X", tick_size=instrument), reference)
     assert (got["entry"], got["take_profit"], got["stop_loss"]) == prices
@@ -109,11 +128,17 @@ def test_golden_prices_of_the_written_system(instrument, side, options, referenc
 
 # ---- why not ----
 
+
 class Choosy(lc.Policy):
     """Declines in each way that there is, in turn."""
 
     def __init__(self):
-        self.answers = [self.decline("notional at least", 7.5, 100.0), lc.Declined("über 32 B wäre zu viel"), None, self.decline("mood above", threshold=1.0)]
+        self.answers = [
+            self.decline("notional at least", 7.5, 100.0),
+            lc.Declined("über 32 B wäre zu viel"),
+            None,
+            self.decline("mood above", threshold=1.0),
+        ]
         self.asked = 0
 
     def on_signal(self, signal, market):
@@ -133,7 +158,7 @@ class Wrapped(lc.Policy):
 def test_the_condition_that_was_not_met_stands_in_the_audit(policy):
     """Name, value and threshold of each declined question; nothing where the policy said nothing; nan = not known, or no threshold."""
     engine = fed(policy)
-    for round_ in range(1, 4):                                  # a cascade every ten minutes: two questions each, and those of its end
+    for round_ in range(1, 4):  # a cascade every ten minutes: two questions each, and those of its end
         for n in range(4):
             ts = START + round_ * 600 * lc.SECOND + n
             engine.on_liquidation(ts, ts, 0, LONG, 1999.0, 30.0 + n)

@@ -6,9 +6,9 @@ from itertools import cycle, islice
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
 
 import liqcore as lc
+from captures import DATA, needs_data
 from liqcore import Engine, Instrument
 from liqcore.event import EVENT_DTYPE, Kind, Reason
 from liqcore.execution.order_state import Alarm
@@ -42,8 +42,11 @@ def misread(prints):
 def of_three_venues(name):
     """(side, price, 0, mark) as a collector of three venues had them."""
     with open(DATA / "liq-3venue-ethusdt-2026-04" / "liquidation_events.csv", newline="") as file:
-        return [(1 if row["side"] == "long" else -1, float(row["price"]), 0.0, float(row["mark_price"])) for row in csv.DictReader(file)
-                if row["exchange"] == name]
+        return [
+            (1 if row["side"] == "long" else -1, float(row["price"]), 0.0, float(row["mark_price"]))
+            for row in csv.DictReader(file)
+            if row["exchange"] == name
+        ]
 
 
 @needs_data
@@ -59,7 +62,7 @@ def test_binance_as_it_was_recorded():
     assert told("binance_um", prints) == ([], False)
     shares, halted = told("binance_um", misread(prints))
     assert halted and len(shares) == len(prints) // SAMPLE and set(shares) == {0.0}
-    assert told("binance_um", misread(prints)[:SAMPLE - 1]) == ([], False) and told("binance_um", misread(prints)[:SAMPLE])[1]
+    assert told("binance_um", misread(prints)[: SAMPLE - 1]) == ([], False) and told("binance_um", misread(prints)[:SAMPLE])[1]
 
 
 @needs_data
@@ -87,7 +90,7 @@ def test_the_limit_of_a_recorded_frame_comes_with_it():
     decoder, out = adapter_of("binance").decoder(["BTCUSDT"]), np.zeros(1, EVENT_DTYPE)
     assert decoder.decode(frame, START, out) == 1
     assert out[["side", "price", "aux_qty"]][0].tolist() == (-1, 4706.04, 4793.91)
-    event, = decoder.read(frame, START).events
+    (event,) = decoder.read(frame, START).events
     assert event == out[0].tolist()
 
 
@@ -104,7 +107,7 @@ def test_what_counts_and_what_does_not(side, stated):
     assert told("okx", [wrong] * SAMPLE) == ([0.0], True)
     assert told("okx", ([right] * 7 + [wrong]) * 16) == ([0.875], False), "fewer than 90 %: an alarm; a halt below 50 %"
     assert told("okx", [wrong, near] * (SAMPLE - 1)) == ([], False) and told("okx", [wrong, near] * SAMPLE) == ([0.0], True)
-    if stated:                                        # the mark has no say where the order's own limit is known
+    if stated:  # the mark has no say where the order's own limit is known
         assert told("okx", [of(35.0, -80.0)] * 500) == ([], False)
         assert told("okx", [(side, price, limit, 0.0) for side, price, limit, _ in [wrong] * SAMPLE])[1]
     else:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from captures import DATA
+from liqcore import EVENT_DTYPE, LONG, SECOND, CascadeConfig, Engine, Instrument
 from liqcore.event import Kind, Reason
+from liqshell import formats
 from liqshell.cli import main
 from liqshell.errors import DataError
 from liqshell.formats.validate import SIZES_KEPT, Findings, Limits, Sizes, Validator
-
-from liqcore import EVENT_DTYPE, LONG, SECOND, CascadeConfig, Engine, Instrument
-from liqshell import formats
 
 T0 = 1_772_452_800 * SECOND
 ETH = 2500.0
@@ -77,6 +77,7 @@ def test_what_was_refused_is_not_what_others_are_judged_by():
 @pytest.mark.parametrize("kind", [Kind.TRADE, Kind.LIQUIDATION])
 def test_an_import_refuses_and_counts_it(kind):
     from liqshell.formats.validate import Block
+
     found = Findings("some.csv")
     validator = Validator(found, Limits())
     rows = prints(np.append(usual(200), 1e7), kind)
@@ -88,9 +89,19 @@ def test_an_import_refuses_and_counts_it(kind):
     assert len(np.concatenate([*validator.push(Block(rows, 2)), *validator.finish()])) == 201 and sum(kept.counts.values()) == 1
 
 
-CAPTURES = ("liq-okx-hyperliquid", "liq-binance-btcusdt-2024-12", "liq-3venue-ethusdt-2026-04", "liq-binance-allmarket-2024-08", "liq-hyperliquid-2023",
-            "liq-hyperliquid-oct10-2025", "liq-aster-2025-10", "liq-binance-bursts-2023-01", pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow),
-            "market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021")
+CAPTURES = (
+    "liq-okx-hyperliquid",
+    "liq-binance-btcusdt-2024-12",
+    "liq-3venue-ethusdt-2026-04",
+    "liq-binance-allmarket-2024-08",
+    "liq-hyperliquid-2023",
+    "liq-hyperliquid-oct10-2025",
+    "liq-aster-2025-10",
+    "liq-binance-bursts-2023-01",
+    pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow),
+    "market-bybit-v5-rawws-2026-08",
+    "market-cryptofeed-rawws-2021",
+)
 
 
 @pytest.mark.parametrize("folder", CAPTURES)
@@ -121,8 +132,17 @@ def test_detect_makes_no_signal_of_it(tmp_path: Path, capsys):
         return ["ts_ms,symbol,position,price,qty_base,notional_usd"] + [f"{1_772_452_800_000 + 700 * n},ETHUSDT,long,{ETH},{q},0" for n, q in sizes]
 
     def frames(sizes):
-        return [json.dumps({"topic": "allLiquidation.ETHUSDT", "type": "snapshot", "ts": 1_772_452_800_000 + 700 * n, "data": [
-            {"T": 1_772_452_800_000 + 700 * n, "s": "ETHUSDT", "S": "Buy", "v": str(q), "p": str(ETH)}]}) for n, q in sizes]
+        return [
+            json.dumps(
+                {
+                    "topic": "allLiquidation.ETHUSDT",
+                    "type": "snapshot",
+                    "ts": 1_772_452_800_000 + 700 * n,
+                    "data": [{"T": 1_772_452_800_000 + 700 * n, "s": "ETHUSDT", "S": "Buy", "v": str(q), "p": str(ETH)}],
+                }
+            )
+            for n, q in sizes
+        ]
 
     clean, dirty = list(enumerate(sizes)), [*list(enumerate(sizes))[:300], (300, 1e7), *list(enumerate(sizes))[301:]]
     for make, name in ((lines, "t.csv"), (frames, "f.jsonl")):
@@ -140,8 +160,10 @@ def test_detect_makes_no_signal_of_it(tmp_path: Path, capsys):
 
 
 def live_engine(max_qty=None):
-    return Engine([Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01", max_qty=max_qty)],
-                  CascadeConfig(warmup=1, min_events=1, window_events=2, floor=1000.0))
+    return Engine(
+        [Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01", max_qty=max_qty)],
+        CascadeConfig(warmup=1, min_events=1, window_events=2, floor=1000.0),
+    )
 
 
 def liquidate(engine, qty, at=1):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desk import ALARM, CANCELLED, ETH, NEW, REJECTED, STATE, Answer, Desk, S, both, limits
-from model_venue import CLOSE, ENTRY, TARGET
 
 import liqcore as lc
+from desk import ALARM, CANCELLED, ETH, NEW, REJECTED, STATE, Answer, Desk, S, both, limits
 from liqcore.audit import AuditKind
 from liqcore.event import Action
+from model_venue import CLOSE, ENTRY, TARGET
 
 pytestmark = pytest.mark.core
 
@@ -28,8 +28,9 @@ def verdicts(desk: Desk) -> list:
 
 # ---- gates ----
 
+
 @both
-@pytest.mark.parametrize("gate", [gate for gate in lc.Gate if gate not in (lc.Gate.GATE_HOURS, lc.Gate.GATE_BLACKOUT)])      # those follow from the time
+@pytest.mark.parametrize("gate", [gate for gate in lc.Gate if gate not in (lc.Gate.GATE_HOURS, lc.Gate.GATE_BLACKOUT)])  # those follow from the time
 def test_any_closed_gate_refuses_entries_and_says_which(side, gate):
     desk = Desk(side, cooldown_s=0)
     control(desk, PAUSE, gate)
@@ -50,7 +51,7 @@ def test_every_gate_must_open(side):
     assert desk.liquidate() == [] and desk.engine.gates(0) == (lc.Gate.GATE_CLOCK,)
     changes = [(int(r["phase"]), lc.Reason(int(r["reason"])), *r["x"][3:5]) for r in desk.kinds(AuditKind.AUDIT_LIMIT)]
     assert changes == [(PAUSE, lc.Reason.NOT_READY, 1.0, 2.0), (PAUSE, lc.Reason.NOT_READY, 6.0, 66.0), (READY, lc.Reason.NOT_READY, 1.0, 64.0)]
-    control(desk, READY, lc.Gate.GATE_START)                     # open already: no record
+    control(desk, READY, lc.Gate.GATE_START)  # open already: no record
     assert len(desk.kinds(AuditKind.AUDIT_LIMIT)) == 3
 
 
@@ -74,11 +75,11 @@ def test_the_door_knows_codes_and_gates(code, gate):
 @both
 def test_gates_touch_neither_what_rests_nor_what_is_held(side):
     desk = Desk(side, entry_ttl_s=20, max_hold_s=60)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)
     assert control(desk, PAUSE, lc.Gate.GATE_PRIVATE) == []
     desk.order(entry.stop_id, NEW)
-    target, = desk.fill(entry.id, entry.price, 0.1)             # exits go on
+    (target,) = desk.fill(entry.id, entry.price, 0.1)  # exits go on
     assert target.role == TARGET
     desk.order(target.id, NEW)
     assert [(r.role, r.action) for r in desk.wait(20.0)] == [(ENTRY, Action.ACTION_CANCEL)]
@@ -89,7 +90,7 @@ def test_gates_touch_neither_what_rests_nor_what_is_held(side):
 @both
 def test_a_requote_is_an_entry(side):
     desk = Desk(side, requotes=2)
-    first, = desk.liquidate()
+    (first,) = desk.liquidate()
     control(desk, PAUSE, lc.Gate.GATE_UNKNOWN)
     assert desk.order(first.id, REJECTED, lc.Reason.END_POST_ONLY) == [] and desk.state == STATE.BRACKET_FLAT
 
@@ -103,6 +104,7 @@ def test_gates_are_part_of_a_snapshot():
 
 # ---- patience ----
 
+
 @both
 @pytest.mark.parametrize("patience", [1.0, 50.0])
 def test_patience_stretches_what_measures_the_machine(side, patience):
@@ -111,7 +113,7 @@ def test_patience_stretches_what_measures_the_machine(side, patience):
     engine.restore(lc.Engine([ETH], desk.engine.config, patience=patience).snapshot())
     desk.engine = engine
     desk.trade(2500.0), desk.liquidate(), desk.wait(1.0)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)
     desk.fill(entry.id, entry.price, entry.qty)
     assert CLOSE not in [r.role for r in desk.wait(patience - 1e-6)]
@@ -131,30 +133,49 @@ def test_patience_is_part_of_the_identity():
 
 # ---- orders ----
 
+
 @both
 def test_orders_say_what_is_believed(side):
     desk = Desk(side)
     assert desk.engine.orders() == []
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     asked = desk.now
-    only, = desk.engine.orders("ETHUSDT")
-    assert only == {"id": entry.id, "role": lc.Role.ROLE_ENTRY, "instrument": 0, "symbol": "ETHUSDT", "side": side, "status": "sent", "asked": "",
-                    "unknown": False, "price": entry.price, "stop_price": entry.stop, "qty": entry.qty, "filled": 0.0, "executed": 0.0,
-                    "attempt": 0, "ts_asked": asked}
+    (only,) = desk.engine.orders("ETHUSDT")
+    assert only == {
+        "id": entry.id,
+        "role": lc.Role.ROLE_ENTRY,
+        "instrument": 0,
+        "symbol": "ETHUSDT",
+        "side": side,
+        "status": "sent",
+        "asked": "",
+        "unknown": False,
+        "price": entry.price,
+        "stop_price": entry.stop,
+        "qty": entry.qty,
+        "filled": 0.0,
+        "executed": 0.0,
+        "attempt": 0,
+        "ts_asked": asked,
+    }
     desk.order(entry.id, NEW)
     desk.order(entry.stop_id, NEW)
-    target, = desk.fill(entry.id, entry.price, 0.1)
+    (target,) = desk.fill(entry.id, entry.price, 0.1)
     desk.order(target.id, NEW)
-    desk.fill(entry.id, entry.price, 0.1)                       # the target is to be amended
+    desk.fill(entry.id, entry.price, 0.1)  # the target is to be amended
     told = {order["role"]: order for order in desk.engine.orders()}
     assert [(role.name, o["status"], o["asked"], o["side"]) for role, o in told.items()] == [
-        ("ROLE_ENTRY", "live", "", side), ("ROLE_STOP", "live", "", -side), ("ROLE_TARGET", "live", "amend", -side)]
+        ("ROLE_ENTRY", "live", "", side),
+        ("ROLE_STOP", "live", "", -side),
+        ("ROLE_TARGET", "live", "amend", -side),
+    ]
     assert (told[lc.Role.ROLE_ENTRY]["filled"], told[lc.Role.ROLE_TARGET]["qty"]) == (0.2, 0.2)
     desk.wait(6.0)
     assert [o["unknown"] for o in desk.engine.orders()] == [False, False, True]
 
 
 # ---- trade snapshots ----
+
 
 def later(desk: Desk, seconds: float, symbols=(ETH,)) -> Desk:
     """The same desk after a kill and a restart: another process, another engine, only the trades survived."""
@@ -185,7 +206,7 @@ def test_a_trade_goes_on_after_a_restart(side):
     held, equity = desk.held, desk.engine.account.equity
     later(desk, 30.0)
     assert desk.held == held and desk.engine.account.equity == equity and desk.wait(5.0) == [] and desk.alarms() == []
-    desk.fill(entry.id, entry.price, entry.qty, execution=1)    # the venue repeats what was counted before the kill
+    desk.fill(entry.id, entry.price, entry.qty, execution=1)  # the venue repeats what was counted before the kill
     assert desk.held == held
     desk.fill(target.id, target.price, held, execution=2)
     assert desk.state == STATE.BRACKET_FLAT and desk.engine.account.position(0)["qty"] == 0.0
@@ -195,23 +216,23 @@ def test_a_trade_goes_on_after_a_restart(side):
 @both
 def test_ids_go_on_after_a_restart(side):
     desk = Survivor(side, cooldown_s=0)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.order(entry.id, REJECTED, lc.Reason.END_VENUE)
     later(desk, 5.0)
-    desk.liquidate(), desk.wait(1.0)                            # the detector warms up anew
-    again, = desk.liquidate()
+    desk.liquidate(), desk.wait(1.0)  # the detector warms up anew
+    (again,) = desk.liquidate()
     assert again.id >> 12 == (entry.id >> 12) + 1
 
 
 @both
 def test_what_was_outstanding_is_unknown_and_not_sent_again(side):
     desk = Survivor(side, entry_ttl_s=1800)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     later(desk, 3.0)
-    order, = desk.engine.orders()
+    (order,) = desk.engine.orders()
     assert order["unknown"] and order["status"] == "sent" and desk.alarms() == [ALARM.ALARM_UNKNOWN]
     assert desk.wait(60.0) == []
-    desk.order(entry.id, REJECTED, lc.Reason.END_VENUE)         # asked: it never existed
+    desk.order(entry.id, REJECTED, lc.Reason.END_VENUE)  # asked: it never existed
     assert desk.state == STATE.BRACKET_FLAT
 
 
@@ -235,7 +256,7 @@ def test_max_hold_passed_while_nobody_was_there(side, gone):
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_a_fill_whose_stop_was_not_confirmed_before_the_kill(side, confirmed):
     desk = Survivor(side)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     desk.fill(entry.id, entry.price, entry.qty)
     later(desk, 600.0)
     assert desk.wait(1.5) == []
@@ -273,7 +294,7 @@ def test_instruments_may_be_added_at_the_end_only():
             engine.trade_restore(data)
         assert engine.trade_snapshot() == before
     more = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001", min_qty=0.01, max_qty=5.0)
-    lc.Engine([more]).trade_restore(data)                       # what the venue allows may change
+    lc.Engine([more]).trade_restore(data)  # what the venue allows may change
 
 
 def test_damage_is_refused():

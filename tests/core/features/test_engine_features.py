@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 
 import pytest
-from markets import EAGER, instruments, market
 
 import liqcore as lc
+from markets import EAGER, instruments, market
 
-NAMES = ("flow.trade_imbalance@30s", "flow.spread_bps", "liquidations.liq_imbalance@1m", "liquidations.liq_volume@60s", "price.last", "oi.oi",
-         "liquidations.liq_rate@1m:mean")
+NAMES = (
+    "flow.trade_imbalance@30s",
+    "flow.spread_bps",
+    "liquidations.liq_imbalance@1m",
+    "liquidations.liq_volume@60s",
+    "price.last",
+    "oi.oi",
+    "liquidations.liq_rate@1m:mean",
+)
 
 
 class Reader(lc.Policy):
@@ -39,9 +46,9 @@ def test_a_policy_reads_what_a_features_object_says(seed):
             for name, value in seen.items():
                 wanted = alone.read(name, i, now)
                 same, checked = same + (value == wanted or (math.isnan(value) and math.isnan(wanted))), checked + 1
-        engine.run(events[n:n + 1])
+        engine.run(events[n : n + 1])
         if engine.events > accepted:
-            alone.push(events[n:n + 1])
+            alone.push(events[n : n + 1])
         for now, i, seen in reader.read[timed:]:
             for name, value in seen.items():
                 wanted = alone.read(name, i, now)
@@ -64,7 +71,7 @@ def test_only_what_is_declared_can_be_read():
         def on_signal(self, signal, market):
             assert market.feature("price.last") == 100.0
             with pytest.raises(KeyError, match="expected one of price.last"):
-                market.feature("flow.spread_bps")                      # another policy's
+                market.feature("flow.spread_bps")  # another policy's
 
     class Other(lc.Policy):
         features = ("flow.spread_bps", "liquidations.liq_volume@60s")
@@ -80,7 +87,7 @@ def test_only_what_is_declared_can_be_read():
         engine.on_liquidation(now + n, now + n, 0, 1, 100.0, 1.0)
     assert engine.features.names == ("price.last", "flow.spread_bps", "liquidations.liq_volume@1m")
     engine.advance(now + 120 * lc.SECOND)
-    assert engine.feature("liquidations.liq_volume@60s", "A") == engine.feature("liquidations.liq_volume@1m", "A") == 0.0     # either spelling
+    assert engine.feature("liquidations.liq_volume@60s", "A") == engine.feature("liquidations.liq_volume@1m", "A") == 0.0  # either spelling
     with pytest.raises(KeyError, match="expected one of price.last"):
         engine.feature("price.first", "A")
     with pytest.raises(ValueError, match="price.first"):

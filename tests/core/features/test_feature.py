@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import liqcore as lc
 from feature_streams import (
     INSTRUMENTS,
     LATEST,
@@ -12,10 +16,6 @@ from feature_streams import (
     events,
     same,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-import liqcore as lc
 from liqcore.event import Kind
 
 pytestmark = pytest.mark.core
@@ -49,7 +49,7 @@ def test_stream_equals_the_definition(seed):
             expected = twin.read(r, n, ts)
             assert same(got[n, r], expected), (names[r], n, ts, got[n, r], expected)
     assert features.refused == {}
-    assert np.array_equal(features.table(ts), idle.table(ts), equal_nan=True)      # reading on the way changed nothing
+    assert np.array_equal(features.table(ts), idle.table(ts), equal_nan=True)  # reading on the way changed nothing
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -76,10 +76,11 @@ def test_every_feature_is_known_at_last(seed):
 
 # ---- nothing that comes later changes what was known ----
 
+
 def noise(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     """Rows that a venue or a bug may send and the door refuses and forgets: late, broken, of nobody, far off."""
     bad = rows[rng.integers(0, len(rows), 8)].copy()
-    bad["kind"] = rng.choice([1, 2], 8)                # no quotes: one that nobody can trade against ends the quote before it
+    bad["kind"] = rng.choice([1, 2], 8)  # no quotes: one that nobody can trade against ends the quote before it
     bad["side"] = 1
     bad["aux_price"] = bad["price"] + 1
     for row, how in zip(bad, ("late", "nan", "price", "qty", "instrument", "far", "side", "kind"), strict=True):
@@ -103,7 +104,7 @@ def noise(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 2 ** 32), st.integers(100, 500))
+@given(st.integers(0, 2**32), st.integers(100, 500))
 def test_the_future_does_not_reach_back(seed, cut):
     """Whatever follows the first k events (other prices, late and broken rows, corrections of what was said), the answers about them stand."""
     rng = np.random.default_rng(seed)
@@ -113,14 +114,14 @@ def test_the_future_does_not_reach_back(seed, cut):
     rows["ts_recv"][cut:] = moment + np.sort(rng.integers(0, SECOND, len(rows) - cut))
     short, long = lc.Features(names, INSTRUMENTS), lc.Features(names, INSTRUMENTS)
     short.push(rows[:cut])
-    for k in range(0, cut, 50):                        # refused rows in between, each of a time that is no later than the last good one
-        long.push(rows[k:min(k + 50, cut)])
-        bad = noise(rng, rows[:min(k + 50, cut)])
+    for k in range(0, cut, 50):  # refused rows in between, each of a time that is no later than the last good one
+        long.push(rows[k : min(k + 50, cut)])
+        bad = noise(rng, rows[: min(k + 50, cut)])
         long.push(bad)
     assert sum(long.refused.values()) >= cut // 50
     known = long.table(moment)
     assert np.array_equal(short.table(moment), known, equal_nan=True)
-    other = rows[cut:].copy()                          # two different futures of one second; what was known before them is read after them
+    other = rows[cut:].copy()  # two different futures of one second; what was known before them is read after them
     other["price"], other["qty"] = other["price"] * 1.01, other["qty"] * 3 + 1
     assert short.push(rows[cut:]) > 0 and long.push(other) > 0
     lags = [n for n, name in enumerate(short.names) if ":lag(3s)" in name]
@@ -128,7 +129,7 @@ def test_the_future_does_not_reach_back(seed, cut):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 def test_reading_early_or_late_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     names = names_of(seed % 5)
@@ -136,7 +137,7 @@ def test_reading_early_or_late_changes_nothing(seed):
     read, idle = lc.Features(names, INSTRUMENTS), lc.Features(names, INSTRUMENTS)
     idle.push(rows)
     for k in range(len(rows)):
-        read.push(rows[k:k + 1])
+        read.push(rows[k : k + 1])
         if rng.random() < 0.3:
             room = int(rows["ts_recv"][min(k + 1, len(rows) - 1)]) - int(rows["ts_recv"][k])
             r, n = int(rng.integers(0, len(names))), int(rng.integers(0, len(INSTRUMENTS)))
@@ -146,12 +147,12 @@ def test_reading_early_or_late_changes_nothing(seed):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2 ** 32), st.integers(0, 500))
+@given(st.integers(0, 2**32), st.integers(0, 500))
 def test_a_snapshot_continues_exactly(seed, cut):
     rng = np.random.default_rng(seed)
     names = names_of(seed % 5)
     rows = events(rng, 500, feed=0.004)
-    rows["price"][rng.integers(0, 500)] = -1.0         # a refused one is counted, there too
+    rows["price"][rng.integers(0, 500)] = -1.0  # a refused one is counted, there too
     whole, first, second = (lc.Features(names, INSTRUMENTS) for _ in range(3))
     whole.push(rows)
     first.push(rows[:cut])
@@ -170,8 +171,14 @@ def test_bad_snapshots_change_nothing():
     image = features.snapshot()
     damaged = bytearray(image)
     damaged[len(image) // 2] ^= 1
-    for bad in (b"", b"x" * 100, image[:-1], bytes(damaged), lc.Features(names_of(1), INSTRUMENTS).snapshot(),
-                lc.Features(names_of(0), INSTRUMENTS[:2]).snapshot()):
+    for bad in (
+        b"",
+        b"x" * 100,
+        image[:-1],
+        bytes(damaged),
+        lc.Features(names_of(1), INSTRUMENTS).snapshot(),
+        lc.Features(names_of(0), INSTRUMENTS[:2]).snapshot(),
+    ):
         with pytest.raises(ValueError, match="features snapshot"):
             features.restore(bad)
         assert features.snapshot() == image
@@ -185,7 +192,7 @@ def test_a_snapshot_that_fails_halfway_changes_nothing():
     rows = events(np.random.default_rng(3), 600)
     features, other = lc.Features(MAPS, INSTRUMENTS), Hawkes([0, 0, 1, 1], HawkesConfig(fast=0.5))
     features.push(rows[:300])
-    name = features.snapshot()[:features.snapshot().index(b"\n") + 1]
+    name = features.snapshot()[: features.snapshot().index(b"\n") + 1]
     parts = unpack(name, features.snapshot(), "features")
     features.push(rows[300:])
     image = features.snapshot()
@@ -213,17 +220,37 @@ def test_a_snapshot_of_the_past_takes_all_of_it_back():
 
 # ---- kernels with a life of their own ----
 
-MAPS = ["hawkes.intensity_long", "hawkes.intensity_short", "hawkes.branching", "hawkes.next_large", "hawkes.next_large@1m", "map.pending_below@3pct",
-        "map.pending_above@3pct", "map.realised_below@2pct", "map.realised_above@2pct", "map.realised_long_below@2pct", "map.realised_long_above@2pct",
-        "map.realised_short_below@2pct", "map.realised_short_above@2pct"]
-MAPS_SAMPLED = [*MAPS, "hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)", "map.realised_above@1.5pct:lag(30s)",
-                "map.pending_above@3pct:change(7s)", "hawkes.intensity_long:lag(9s)", "hawkes.next_large@1m:lag(9s)", "hawkes.branching:lag(1m)"]
+MAPS = [
+    "hawkes.intensity_long",
+    "hawkes.intensity_short",
+    "hawkes.branching",
+    "hawkes.next_large",
+    "hawkes.next_large@1m",
+    "map.pending_below@3pct",
+    "map.pending_above@3pct",
+    "map.realised_below@2pct",
+    "map.realised_above@2pct",
+    "map.realised_long_below@2pct",
+    "map.realised_long_above@2pct",
+    "map.realised_short_below@2pct",
+    "map.realised_short_above@2pct",
+]
+MAPS_SAMPLED = [
+    *MAPS,
+    "hawkes.intensity_long:zscore(40m)",
+    "map.pending_below@3pct:max(5m)",
+    "map.realised_above@1.5pct:lag(30s)",
+    "map.pending_above@3pct:change(7s)",
+    "hawkes.intensity_long:lag(9s)",
+    "hawkes.next_large@1m:lag(9s)",
+    "hawkes.branching:lag(1m)",
+]
 
 
 def test_excitation_and_maps_are_those_of_their_own_classes():
-    from liqcore.kernels.realised_map import RealisedDensity
-    from liqcore.kernels.hawkes import Hawkes
     from liqcore.kernels.estimated_map import EstimatedPending
+    from liqcore.kernels.hawkes import Hawkes
+    from liqcore.kernels.realised_map import RealisedDensity
 
     features, kernel, pending, density = lc.Features(MAPS, INSTRUMENTS), Hawkes([0, 0, 1, 1]), EstimatedPending(), RealisedDensity()
     last, known = None, 0
@@ -245,7 +272,7 @@ def test_excitation_and_maps_are_those_of_their_own_classes():
         assert got[0] == 60.0 * kernel.intensity(ts, 1, 1) and got[1] == 60.0 * kernel.intensity(ts, -1, 1)
         assert got[3] == kernel.next_large(ts, instrument=1) and got[4] == kernel.next_large(ts, horizon_s=60.0, instrument=1)
         assert same(got[2], kernel.percentile(instrument=1))
-        if e["kind"] == Kind.TICKER and qty > 0 and not e["flags"] & 64 and last:          # the map is as of now
+        if e["kind"] == Kind.TICKER and qty > 0 and not e["flags"] & 64 and last:  # the map is as of now
             assert got[5] == pending.between(last * 0.97, last, 1) and got[6] == pending.between(last, last * 1.03, -1)
             known += got[5] > 0
         if e["kind"] == Kind.LIQUIDATION and last:
@@ -264,7 +291,7 @@ def test_reading_and_snapshots_of_excitation_and_maps():
     read, idle, back = (lc.Features(MAPS_SAMPLED, INSTRUMENTS) for _ in range(3))
     idle.push(rows)
     for k in range(0, len(rows), 7):
-        read.push(rows[k:k + 7])
+        read.push(rows[k : k + 7])
         read.table()
         if k == 1400:
             back.restore(read.snapshot())
@@ -283,7 +310,13 @@ def test_histories_of_excitation_and_maps_equal_the_definition(seed):
     """At moments of a stream with gaps and feeds that are down, contracts with multipliers among it."""
     rng = np.random.default_rng(200 + seed)
     rows = events(rng, 3000, pace_s=[0.2, 20.0][seed % 2], feed=0.002 if seed > 1 else 0.0)
-    features, twin, ts, known, at = lc.Features(MAPS_SAMPLED, INSTRUMENTS), Twin(MAPS_SAMPLED), rows["ts_recv"].astype(int), np.zeros(len(MAPS_SAMPLED), bool), 0
+    features, twin, ts, known, at = (
+        lc.Features(MAPS_SAMPLED, INSTRUMENTS),
+        Twin(MAPS_SAMPLED),
+        rows["ts_recv"].astype(int),
+        np.zeros(len(MAPS_SAMPLED), bool),
+        0,
+    )
     for stop in range(20, len(rows) + 1, 20):
         features.push(rows[at:stop])
         for e in rows[at:stop]:
@@ -299,14 +332,20 @@ def test_histories_of_excitation_and_maps_equal_the_definition(seed):
             expected = twin.read(r, n, now)
             assert same(got[n, r], expected), (MAPS_SAMPLED[r], n, now, got[n, r], expected)
     unknown = [name for name, is_known in zip(MAPS_SAMPLED, known, strict=True) if not is_known]
-    assert set(unknown) <= {"hawkes.branching", "hawkes.branching:lag(1m)"} | ({"hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)"} if seed % 2 == 0 else set())
-    assert seed % 2 == 0 or not unknown                # six hours and more are enough for all of them
+    assert set(unknown) <= {"hawkes.branching", "hawkes.branching:lag(1m)"} | (
+        {"hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)"} if seed % 2 == 0 else set()
+    )
+    assert seed % 2 == 0 or not unknown  # six hours and more are enough for all of them
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_liquidation_is_seen_where_the_market_was_not_at_its_bankruptcy_price(side):
     """C6. A long is closed at 100 with 98 reported; at 99.5 that lies above, though its reported price lies below. Mirrored for a short."""
-    names = [f"map.realised_{of}{where}@2pct" for of in ("", "long_" if side > 0 else "short_", "short_" if side > 0 else "long_") for where in ("below", "above")]
+    names = [
+        f"map.realised_{of}{where}@2pct"
+        for of in ("", "long_" if side > 0 else "short_", "short_" if side > 0 else "long_")
+        for where in ("below", "above")
+    ]
     features = lc.Features(names, ["BTCUSDT"])
     rows = np.zeros(3, lc.EVENT_DTYPE)
     rows["ts_event"] = rows["ts_recv"] = 1_700_000_000 * SECOND + np.arange(3) * SECOND
@@ -327,20 +366,26 @@ def test_open_interest_is_in_base_units():
     features.push(rows)
     known = features.table()[2]
     assert known[0] == 3.0 and known[1] == 150_000.0
-    assert 50_000.0 < known[2] < 100_000.0             # two bitcoins of longs, their levels up to 20 % below
+    assert 50_000.0 < known[2] < 100_000.0  # two bitcoins of longs, their levels up to 20 % below
 
 
 def test_an_engine_and_a_stream_of_ones_own_know_the_same():
     """What a policy reads at a signal is what Features reads that was fed the same rows, whatever else the engine does."""
-    names = ["liquidations.liq_imbalance@6s:zscore(40s,min=4)", "flow.ofi@2s", "price.return@1s", "funding.funding_avg@6s", "BTC/liquidations.liq_volume@1s:lag(30s)",
-             "hawkes.intensity_long"]
+    names = [
+        "liquidations.liq_imbalance@6s:zscore(40s,min=4)",
+        "flow.ofi@2s",
+        "price.return@1s",
+        "funding.funding_avg@6s",
+        "BTC/liquidations.liq_volume@1s:lag(30s)",
+        "hawkes.intensity_long",
+    ]
     instruments = [lc.Instrument(i.symbol, venue=i.venue, multiplier=i.multiplier, tick_size="0.01") for i in INSTRUMENTS]
     engine, features = lc.Engine(instruments, lc.CascadeConfig(warmup=10), features=names), lc.Features(names, instruments)
     rows = events(np.random.default_rng(21), 2000, feed=0.0)
     known = 0
     for k in range(0, len(rows), 40):
-        engine.run(rows[k:k + 40])
-        features.push(rows[k:k + 40])
+        engine.run(rows[k : k + 40])
+        features.push(rows[k : k + 40])
         for r, name in enumerate(names):
             n = (k // 40 + r) % 4
             assert same(engine.feature(name, instruments[n].key), features.read(name, n))
@@ -364,7 +409,7 @@ def test_what_a_feature_says_does_not_depend_on_what_else_is_asked_for(seed):
     assert len({part.wants for part in parts}) >= 3 and all(part.wants != whole.wants for part in parts)
     for at in range(0, len(rows), 50):
         for features in (whole, *parts):
-            features.push(rows[at:at + 50])
+            features.push(rows[at : at + 50])
         for features, found in zip(parts, groups, strict=True):
             assert features.refused == whole.refused
             got, expected = features.table(), whole.table()[:, [whole.names.index(name) for name in features.names]]

@@ -5,19 +5,59 @@ import json
 
 import numpy as np
 import pytest
+
+import liqcore as lc
 from captures import DATA, large_streams, needs_data
 from feature_streams import Twin, same
 
-import liqcore as lc
-
 pytestmark = needs_data
-LIQUIDATIONS = [f"liquidations.{name}" for name in (
-    "liq_volume@1s", "liq_volume@5s", "liq_volume@1m", "liq_buy_volume@1m", "liq_sell_volume@1m", "liq_count@5m", "liq_rate@1m", "liq_max@15m",
-    "liq_imbalance@15m", "liq_long_share@1h", "liq_cascade_flag", "liq_cascade_size", "liq_imbalance@15m:zscore", "liq_rate@1m:zscore",
-    "liq_volume@5s:mean(5m)", "liq_volume@5s:std(15m)", "liq_volume@5s:max(1h)", "liq_volume@1s:lag(30s)", "liq_correlation@5m")]
-MARKET = ["flow.ofi@30s", "flow.ofi@5s:zscore(3m,min=20)", "flow.trade_imbalance@30s", "flow.volume@10s", "flow.trade_count@1s", "flow.spread_bps", "price.last",
-          "price.mark", "price.return@20s", "price.range@30s", "price.close@5s", "price.high@10s", "volatility.realised@1m", "volatility.atr@3s",
-          "volatility.natr@2s", "funding.funding", "oi.oi", "oi.oi_change@1m", "price.basis", "flow.buy_volume@5s:max(30s)", "price.last:change(30s)"]
+LIQUIDATIONS = [
+    f"liquidations.{name}"
+    for name in (
+        "liq_volume@1s",
+        "liq_volume@5s",
+        "liq_volume@1m",
+        "liq_buy_volume@1m",
+        "liq_sell_volume@1m",
+        "liq_count@5m",
+        "liq_rate@1m",
+        "liq_max@15m",
+        "liq_imbalance@15m",
+        "liq_long_share@1h",
+        "liq_cascade_flag",
+        "liq_cascade_size",
+        "liq_imbalance@15m:zscore",
+        "liq_rate@1m:zscore",
+        "liq_volume@5s:mean(5m)",
+        "liq_volume@5s:std(15m)",
+        "liq_volume@5s:max(1h)",
+        "liq_volume@1s:lag(30s)",
+        "liq_correlation@5m",
+    )
+]
+MARKET = [
+    "flow.ofi@30s",
+    "flow.ofi@5s:zscore(3m,min=20)",
+    "flow.trade_imbalance@30s",
+    "flow.volume@10s",
+    "flow.trade_count@1s",
+    "flow.spread_bps",
+    "price.last",
+    "price.mark",
+    "price.return@20s",
+    "price.range@30s",
+    "price.close@5s",
+    "price.high@10s",
+    "volatility.realised@1m",
+    "volatility.atr@3s",
+    "volatility.natr@2s",
+    "funding.funding",
+    "oi.oi",
+    "oi.oi_change@1m",
+    "price.basis",
+    "flow.buy_volume@5s:max(30s)",
+    "price.last:change(30s)",
+]
 
 EXCITED = ["hawkes.intensity_long", "hawkes.intensity_short:max(1h)", "hawkes.branching", "hawkes.next_large", "hawkes.next_large@5m"]
 MAPS = ["map.pending_below@1pct", "map.pending_above@5pct", "map.pending_above@5pct:change(5m)"]
@@ -39,9 +79,9 @@ def compare(names, rows, instruments, moments=40, defined=6, known=0.5):
         times.append(int(rows["ts_recv"][stop - 1]))
         got.append(features.table(times[-1]))
     refused = sum(features.refused.values())
-    if refused:                                   # the definition is given what the door lets in
+    if refused:  # the definition is given what the door lets in
         door = lc.Features(names[:1], instruments)
-        accepted = np.array([door.push(rows[k:k + 1]) for k in range(len(rows))], bool)
+        accepted = np.array([door.push(rows[k : k + 1]) for k in range(len(rows))], bool)
         rows = rows[accepted]
     unknown = np.isnan(got).all((0, 1))
     assert np.mean(~unknown) >= known, [n for n, bad in zip(names, unknown, strict=True) if bad]
@@ -76,9 +116,9 @@ def test_a_binance_capture_with_book_and_trades():
                 continue
             data = json.loads(text)["data"]
             if data["e"] == "trade":
-                fields.append((int(data["T"]) * 10 ** 6, int(received), float(data["p"]), float(data["q"]), 0.0, 0.0, 2, -1 if data["m"] else 1))
+                fields.append((int(data["T"]) * 10**6, int(received), float(data["p"]), float(data["q"]), 0.0, 0.0, 2, -1 if data["m"] else 1))
             else:
-                fields.append((int(data["T"]) * 10 ** 6, int(received), *(float(data[k]) for k in "bBaA"), 3, 0))
+                fields.append((int(data["T"]) * 10**6, int(received), *(float(data[k]) for k in "bBaA"), 3, 0))
             if len(fields) == 60_000:
                 break
     rows = np.zeros(len(fields), lc.EVENT_DTYPE)
@@ -97,7 +137,8 @@ def test_hyperliquid_ticks():
                 if n == most:
                     break
                 row = json.loads(line)
-                fields.append((row["ts"] * 10 ** 6, *make(row)))
+                fields.append((row["ts"] * 10**6, *make(row)))
+
     read("trades_SOL_20260620", 15_000, lambda r: (r["px"], r["sz"], 0.0, 0.0, 2, 1 if r["side"] == "B" else -1))
     end = fields[-1][0]
     read("l2_SOL_20260620", 8_000, lambda r: (*r["bids"][0], *r["asks"][0], 3, 0))
@@ -116,8 +157,24 @@ def test_bybit_raw_frames():
 
     data = feature_rows.open_data([DATA / "market-bybit-v5-rawws-2026-08" / "BYBIT_BTC_SOL.jsonl.gz"])
     rows = np.concatenate(list(data.parts))
-    short = [f"{name}" for name in ("flow.ofi@1s", "flow.volume@2s", "flow.trade_imbalance@1s", "flow.spread_bps", "price.last", "price.mark", "funding.funding",
-                                    "price.return@1s", "liquidations.liq_volume@1s", "oi.oi", "price.basis", "oi.oi_change@1s", "price.range@2s")]
+    short = [
+        f"{name}"
+        for name in (
+            "flow.ofi@1s",
+            "flow.volume@2s",
+            "flow.trade_imbalance@1s",
+            "flow.spread_bps",
+            "price.last",
+            "price.mark",
+            "funding.funding",
+            "price.return@1s",
+            "liquidations.liq_volume@1s",
+            "oi.oi",
+            "price.basis",
+            "oi.oi_change@1s",
+            "price.range@2s",
+        )
+    ]
     compare(short, rows, list(data.instruments), moments=30, known=0.4)
     # the file has neither liquidations nor marks of their feed: only the map of open interest is known
     assert not np.isin(rows["kind"], (lc.Kind.LIQUIDATION, lc.Kind.FEED)).any()

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from feature_streams import INSTRUMENTS, SECOND
 
 import liqcore as lc
+from feature_streams import INSTRUMENTS, SECOND
 from liqcore.event import Kind
 
 # ---- what the numbers are ----
+
 
 def rows_of(*fields) -> np.ndarray:
     """(second, kind, instrument, side, price, qty, aux_price, aux_qty)"""
@@ -91,19 +92,24 @@ def test_order_flow_imbalance_of_the_best_quotes():
 
 def test_trades_candles_and_volatility():
     trade = [(600 + 10 * k, Kind.TRADE, 0, 1 if k % 3 else -1, price, 2.0, 0.0, 0.0) for k, price in enumerate((100, 104, 98, 101, 102, 103, 90))]
-    names = [f"price.{name}@1m" for name in ("open", "high", "low", "close")] + ["flow.trade_imbalance@1m", "flow.volume@1m", "price.return@30s", "price.last"]
+    names = [f"price.{name}@1m" for name in ("open", "high", "low", "close")] + [
+        "flow.trade_imbalance@1m",
+        "flow.volume@1m",
+        "price.return@30s",
+        "price.last",
+    ]
     features = lc.Features(names, "BTCUSDT")
     features.push(rows_of(*trade))
-    assert features.table(665 * SECOND)[0, :4].tolist() == [100, 104, 98, 103]        # the candle of the trade at 90 is not complete
+    assert features.table(665 * SECOND)[0, :4].tolist() == [100, 104, 98, 103]  # the candle of the trade at 90 is not complete
     assert features.read("price.close@1m", 0, 725 * SECOND) == 90
-    assert features.table(785 * SECOND)[0, :4].tolist() == [90] * 4                    # a candle without a trade
+    assert features.table(785 * SECOND)[0, :4].tolist() == [90] * 4  # a candle without a trade
     fresh = lc.Features(names, "BTCUSDT")
     fresh.push(rows_of(*trade))
     bought = 2.0 * (104 + 98 + 102 + 103)
     total = 2.0 * (100 + 104 + 98 + 101 + 102 + 103 + 90)
     assert fresh.read("flow.volume@1m", 0, 660 * SECOND) == total
     assert fresh.read("flow.trade_imbalance@1m", 0) == (bought - (total - bought)) / total
-    assert fresh.read("price.return@30s", 0) == 90 / 98 - 1                           # the trade of 630 s is in the window, what stood before is 98
+    assert fresh.read("price.return@30s", 0) == 90 / 98 - 1  # the trade of 630 s is in the window, what stood before is 98
 
 
 def test_funding_is_averaged_over_time_and_then_over_venues():
@@ -115,7 +121,7 @@ def test_funding_is_averaged_over_time_and_then_over_venues():
     features.push(rows_of(ticker(0.5, 0, 0.0001), ticker(0.5, 1, 0.0003), ticker(60.5, 0, -0.0001)))
     got = features.table(121 * SECOND)[:, 0]
     assert got[0] == got[1] and abs(got[0] - (0.0 + 0.0003) / 2) < 2e-6 and np.isnan(got[2])
-    features.push(rows_of((122, Kind.FEED, 1, 0, 0, 0, 0, 0)))                          # code 0 is refused
+    features.push(rows_of((122, Kind.FEED, 1, 0, 0, 0, 0, 0)))  # code 0 is refused
     down = rows_of((123, Kind.FEED, 1, 0, 0, 0, 0, 0))
     down["code"] = int(lc.FeedState.FEED_DOWN)
     features.push(down)
@@ -132,17 +138,18 @@ def test_a_gap_makes_what_spans_it_unknown():
     gap = rows_of((21, Kind.FEED, 0, 0, 0, 0, 0, 0))
     gap["code"] = int(lc.FeedState.FEED_GAP)
     features.push(gap)
-    assert np.isnan(features.table(25 * SECOND)[0]).all() and np.isnan(features.read(names[0], "ETHUSDT"))      # of which nothing was heard
+    assert np.isnan(features.table(25 * SECOND)[0]).all() and np.isnan(features.read(names[0], "ETHUSDT"))  # of which nothing was heard
     assert features.read(names[0], 0, 26 * SECOND) == 0.0 and np.isnan(features.read("price.last", 0)) and features.read(names[2], 0) == 0.0
     gap["ts_recv"], gap["code"] = 28 * SECOND, int(lc.FeedState.FEED_DOWN)
     features.push(gap)
-    assert np.isnan(features.read(names[0], 0, 90 * SECOND))                           # however long it lasts
+    assert np.isnan(features.read(names[0], 0, 90 * SECOND))  # however long it lasts
     gap["ts_recv"], gap["code"] = 100 * SECOND, int(lc.FeedState.FEED_UP)
     features.push(gap)
     assert np.isnan(features.read(names[0], 0, 104 * SECOND)) and features.read(names[0], 0, 105 * SECOND) == 0.0
 
 
 # ---- a feed of liquidations that may not exist ----
+
 
 def mark(second, code, streams=0):
     return {"ts_recv": second * SECOND, "ts_event": second * SECOND, "kind": Kind.FEED, "instrument": 0, "code": int(code), "flags": int(streams)}
@@ -185,7 +192,7 @@ def test_nothing_is_said_of_liquidations_that_nobody_was_heard_to_publish():
     assert observed(FULL, *TRADES) == observed(CENSORED, *TRADES) == [13]
     assert observed(UNKNOWN, *in_order(*TRADES, FORCED_AT_55)) == [67] and observed(FULL, *in_order(*TRADES, FORCED_AT_55)) == [13]
     assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP))) == observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, FORCED | TRADED))) == [43]
-    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, TRADED))) == []             # its liquidations are not subscribed to
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, TRADED))) == []  # its liquidations are not subscribed to
     assert observed(UNKNOWN, *in_order(*TRADES, mark(31, UP, TRADED), FORCED_AT_55)) == [67]
 
 
@@ -193,10 +200,10 @@ def test_what_is_missing_does_not_say_that_there_were_liquidations():
     """A hole in data without liquidations ends, and there are none behind it either; where they were received, they are again."""
     assert observed(UNKNOWN, *in_order(*TRADES, mark(31, GAP))) == observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP))) == []
     assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP, FORCED))) == [63]
-    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), mark(71, UP, FORCED))) == [71]      # whole since 51
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), mark(71, UP, FORCED))) == [71]  # whole since 51
     assert observed(UNKNOWN, *in_order(*TRADES, FORCED_AT_55, mark(81, DOWN), mark(101, UP))) == [67, 81, 113]
     assert observed(FULL, *in_order(*TRADES, mark(31, DOWN), mark(51, UP))) == [13, 31, 63]
-    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), FORCED_AT_55)) == [63]       # it speaks, and was up since 51
+    assert observed(UNKNOWN, *in_order(*TRADES, mark(31, DOWN), mark(51, UP), FORCED_AT_55)) == [63]  # it speaks, and was up since 51
 
 
 def test_an_engine_and_a_reading_of_its_events_say_the_same_of_an_unknown_feed():
@@ -219,6 +226,7 @@ def test_an_engine_and_a_reading_of_its_events_say_the_same_of_an_unknown_feed()
 
 
 # ---- the class ----
+
 
 def test_what_is_asked_for_must_exist():
     features = lc.Features(["liq_volume_5s", "BTC/flow.volume@1m"], INSTRUMENTS)
@@ -257,8 +265,10 @@ def test_a_symbol_of_two_venues_is_not_read_by_chance():
 
 
 def test_completeness_travels():
-    instruments = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
-                   lc.Instrument("ETHUSDT", venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL)]
+    instruments = [
+        lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
+        lc.Instrument("ETHUSDT", venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL),
+    ]
     volume, price, lead = lc.Features(["liq_volume_5s", "price.last", "liq_btc_lead"], instruments).describe()
     assert volume["instruments"]["binance_um:BTCUSDT"] == {"source": "binance_um:BTCUSDT", "completeness": "censored"}
     assert lead["instruments"]["bybit:ETHUSDT"] == {"source": "binance_um:BTCUSDT", "completeness": "censored"}
@@ -267,8 +277,15 @@ def test_completeness_travels():
 
 def test_five_hundred_symbols_on_three_venues_fit():
     instruments = [lc.Instrument(f"A{n}USDT", venue=venue) for venue in ("binance_um", "bybit", "okx") for n in range(500)]
-    names = ["liquidations.liq_imbalance@15m:zscore", "flow.ofi@5m:zscore", "funding.funding_avg@1h", "liq_volume_1m", "liq_rate_zscore", "price.return@1m",
-             "volatility.realised@1h"]
+    names = [
+        "liquidations.liq_imbalance@15m:zscore",
+        "flow.ofi@5m:zscore",
+        "funding.funding_avg@1h",
+        "liq_volume_1m",
+        "liq_rate_zscore",
+        "price.return@1m",
+        "volatility.realised@1h",
+    ]
     features = lc.Features(names, instruments)
     assert features.nbytes < 150e6
     features.push(rows_of(liquidation(100, 1, 5.0, 1499)))

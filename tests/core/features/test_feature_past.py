@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from feature_streams import INSTRUMENTS, LAGGED, SECOND, T0, Twin, events, same
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_feature_meaning import liquidation, rows_of
 
 import liqcore as lc
-from liqcore.features import spec as feature_spec
+from captures import DATA, needs_data
+from feature_streams import INSTRUMENTS, LAGGED, SECOND, T0, Twin, events, same
 from liqcore.event import FeedState, Kind, Stream
+from liqcore.features import spec as feature_spec
 
 MINUTE = 60 * SECOND
 MAPS = ("map.pending_below@3pct:lag(9s)", "map.realised_above@1.5pct:change(7s)", "hawkes.intensity_long:lag(9s)", "hawkes.next_large:lag(4s)")
@@ -46,7 +46,7 @@ def compare(names, rows, rng, asked=1.0, pace=0.85):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 def test_a_lag_is_what_was_known_then(seed):
     """In stream and definition, for every kind of feature, with gaps of some streams and tickers that do not say everything."""
     rng = np.random.default_rng(seed)
@@ -63,12 +63,12 @@ def test_every_lag_is_known_at_last(seed):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 def test_rows_are_what_pushes_and_reads_give(seed):
     """Events in one call: before the first time, between times, at that very ns, after the last; none at all; broken ones among them."""
     rng = np.random.default_rng(seed)
-    names, rows = [*LAGGED, *MAPS], events(rng, int(rng.integers(0, 400)), feed=.004)
-    rows["price"][rng.random(len(rows)) < .03] = -1.0
+    names, rows = [*LAGGED, *MAPS], events(rng, int(rng.integers(0, 400)), feed=0.004)
+    rows["price"][rng.random(len(rows)) < 0.03] = -1.0
     span = rows["ts_recv"].astype(int).tolist() or [T0]
     times = np.sort(np.concatenate([rng.integers(span[0], span[-1] + 20 * SECOND, 40), rng.choice(span, 10)]))
     whose, asked = rng.integers(0, len(INSTRUMENTS), len(times)), rng.permutation(names)[:7].tolist()
@@ -88,8 +88,12 @@ def test_rows_say_what_is_wrong_and_change_nothing():
     last = int(rows["ts_recv"][-1])
     features.push(rows)
     before = features.snapshot()
-    for times, whose, names, why in (([last - 1], [0], ["price.last"], f"ts: expected rising times from {last} ns on"), ([last + 9, last + 8], [0, 0], [], "ts: expected rising"),
-                                     ([last], [4], ["price.last"], "instruments: expected 0 to 3, got 4 to 4"), ([last], [0, 0], ["oi.oi"], "one of each for a row")):
+    for times, whose, names, why in (
+        ([last - 1], [0], ["price.last"], f"ts: expected rising times from {last} ns on"),
+        ([last + 9, last + 8], [0, 0], [], "ts: expected rising"),
+        ([last], [4], ["price.last"], "instruments: expected 0 to 3, got 4 to 4"),
+        ([last], [0, 0], ["oi.oi"], "one of each for a row"),
+    ):
         with pytest.raises(ValueError, match=why):
             features.rows(rows[:0], times, whose, names)
     with pytest.raises(KeyError, match="price.mark"):
@@ -98,7 +102,7 @@ def test_rows_say_what_is_wrong_and_change_nothing():
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 def test_what_is_forgotten_is_unknown_never_wrong(seed):
     """More has come since than is remembered: nan in both, and known again once it is quiet."""
     rng, before = np.random.default_rng(seed), (feature_spec.ROOM_MIN, feature_spec.ROOM_MAX)
@@ -113,7 +117,7 @@ def test_what_is_forgotten_is_unknown_never_wrong(seed):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2 ** 32), st.sampled_from([1, 3, 6, 12]))
+@given(st.integers(0, 2**32), st.sampled_from([1, 3, 6, 12]))
 @example(8524, 3)
 def test_no_lag_is_unknown_for_what_was_forgotten_and_not_counted(seed, many):
     """Beside a stream that remembers everything."""
@@ -125,8 +129,8 @@ def test_no_lag_is_unknown_for_what_was_forgotten_and_not_counted(seed, many):
     finally:
         feature_spec.ROOM_MIN, feature_spec.ROOM_MAX = before
     for at in range(len(rows)):
-        whole.push(rows[at:at + 1])
-        short.push(rows[at:at + 1])
+        whole.push(rows[at : at + 1])
+        short.push(rows[at : at + 1])
         if at + 1 == len(rows) or rows["ts_recv"][at + 1] > rows["ts_recv"][at]:
             unknown = np.isnan(short.table()) & ~np.isnan(whole.table())
             assert short.lost > 0 or not unknown.any(), at
@@ -140,13 +144,13 @@ def test_a_change_is_forgotten_once_more_have_come_than_are_remembered():
     rows["kind"], rows["side"], rows["qty"] = Kind.TRADE, 1, 1.0
     rows["ts_recv"][0], rows["ts_recv"][1:] = T0, ts + np.repeat(np.arange(4100), 2) * SECOND // 100
     rows["ts_event"], rows["price"] = rows["ts_recv"], 100.0 + np.arange(len(rows))
-    for part, lost, known in ((rows[:1 + 2 * 4000], 0, True), (rows[1 + 2 * 4000:], 100, False)):
+    for part, lost, known in ((rows[: 1 + 2 * 4000], 0, True), (rows[1 + 2 * 4000 :], 100, False)):
         features.push(part)
         assert features.lost == lost and np.isfinite(features.read("price.last:lag(1m)", 0)) == known
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2 ** 32), st.integers(0, 500))
+@given(st.integers(0, 2**32), st.integers(0, 500))
 def test_a_snapshot_holds_the_past(seed, cut):
     rng = np.random.default_rng(seed)
     names, rows = [*LAGGED, *MAPS], events(rng, 500, feed=0.004)
@@ -166,6 +170,7 @@ def test_a_snapshot_holds_the_past(seed, cut):
 
 # ---- candles ----
 
+
 def test_an_open_of_some_minutes_ago_is_that_candle_whenever_it_is_read():
     """At 12:05:00 and until 12:06, four minutes ago the last complete candle was that of 12:00."""
     features = lc.Features(["price.open@1m:lag(4m)"], "BTCUSDT")
@@ -174,7 +179,7 @@ def test_an_open_of_some_minutes_ago_is_that_candle_whenever_it_is_read():
     rows["kind"], rows["side"], rows["qty"], rows["price"] = Kind.TRADE, 1, 1.0, 100.0 + np.arange(80)
     rows["ts_recv"] = rows["ts_event"] = start + 7 * SECOND * np.arange(80)
     for k, row in enumerate(rows):
-        features.push(rows[k:k + 1])
+        features.push(rows[k : k + 1])
         minute = (int(row["ts_recv"]) - start) // MINUTE - 5
         opened = rows["price"][np.searchsorted(rows["ts_recv"], start + minute * MINUTE)] if minute >= 0 else np.nan
         assert same(features.read("price.open@1m:lag(4m)"), float(opened)), k
@@ -185,16 +190,23 @@ def test_an_open_of_some_minutes_ago_is_that_candle_whenever_it_is_read():
 def test_the_candles_of_trend_begin_with_its_segments(day):
     """S1-09: the candles of the five minutes that a segment lasts, on real days: first price of its first minute, last price of its last."""
     with gzip.open(DATA / "market-hyperliquid-ticks-2026-06" / f"trades_{day}.jsonl.gz", "rt") as lines:
-        told = sorted((row["ts"] * 10 ** 6, row["px"], row["sz"], 1 if row["side"] == "B" else -1) for row in map(json.loads, lines))
+        told = sorted((row["ts"] * 10**6, row["px"], row["sz"], 1 if row["side"] == "B" else -1) for row in map(json.loads, lines))
     rows = np.zeros(len(told), lc.EVENT_DTYPE)
     for name, column in zip(("ts_recv", "price", "qty", "side"), zip(*told, strict=True), strict=True):
         rows[name] = column
     rows["ts_event"], rows["kind"] = rows["ts_recv"], Kind.TRADE
     preset = tomllib.loads((Path(__file__).parents[3] / "pysrc/liqshell/policies/trend.toml").read_text())["policy"]["parameters"]
     names = [preset["feature_open"], preset["feature_close"]]
-    features, ts, segment, at, wrong, seen = lc.Features(names, [lc.Instrument("X", tick_size="0.1" if day.startswith("BTC") else "0.000001")]), rows["ts_recv"], 300 * SECOND, 0, [], 0
+    features, ts, segment, at, wrong, seen = (
+        lc.Features(names, [lc.Instrument("X", tick_size="0.1" if day.startswith("BTC") else "0.000001")]),
+        rows["ts_recv"],
+        300 * SECOND,
+        0,
+        [],
+        0,
+    )
     for end in range((int(ts[0]) // segment + 2) * segment, int(ts[-1]), segment):
-        stop = int(np.searchsorted(ts, end))         # a deadline is served before what comes at its very moment
+        stop = int(np.searchsorted(ts, end))  # a deadline is served before what comes at its very moment
         features.push(rows[at:stop])
         at = stop
         first, last = np.searchsorted(ts, (end - segment, end - segment + MINUTE))
@@ -207,10 +219,16 @@ def test_the_candles_of_trend_begin_with_its_segments(day):
 
 # ---- how many samples ----
 
+
 def test_a_z_score_stands_on_windows_that_do_not_overlap():
     """After two hours a window of 15 minutes, looked at every minute, is known 106 times, 8 of them anew."""
-    names = ["liquidations.liq_volume@15m:n", "liquidations.liq_volume@15m:n_eff", "liquidations.liq_volume@15m:zscore",
-             "liquidations.liq_volume@15m:zscore(min=7)", "liquidations.liq_volume@15m:zscore(min=8)"]
+    names = [
+        "liquidations.liq_volume@15m:n",
+        "liquidations.liq_volume@15m:n_eff",
+        "liquidations.liq_volume@15m:zscore",
+        "liquidations.liq_volume@15m:zscore(min=7)",
+        "liquidations.liq_volume@15m:zscore(min=8)",
+    ]
     features = lc.Features(names, "BTCUSDT")
     start = 1000 * MINUTE
     features.push(rows_of(*(liquidation((start + k * 7 * SECOND) / SECOND, 1 if k % 3 else -1, 5.0 + k % 11) for k in range(1028))))
@@ -233,9 +251,26 @@ def test_what_repeats_itself_is_one_sample():
 
 # ---- what was not said ----
 
-ALONE = ["liquidations.liq_volume@1m", "liquidations.liq_rate@1m", "liquidations.liq_imbalance@1m", "flow.volume@1m", "flow.trade_imbalance@1m",
-         "flow.ofi@1m", "price.last", "price.mark", "price.basis", "funding.funding", "oi.oi", "oi.oi_value", "flow.spread_bps", "price.close@1m",
-         "hawkes.intensity_long", "map.realised_below@2pct", "liquidations.liq_volume@1m:lag(5s)", "liquidations.liq_rate@1m:n"]
+ALONE = [
+    "liquidations.liq_volume@1m",
+    "liquidations.liq_rate@1m",
+    "liquidations.liq_imbalance@1m",
+    "flow.volume@1m",
+    "flow.trade_imbalance@1m",
+    "flow.ofi@1m",
+    "price.last",
+    "price.mark",
+    "price.basis",
+    "funding.funding",
+    "oi.oi",
+    "oi.oi_value",
+    "flow.spread_bps",
+    "price.close@1m",
+    "hawkes.intensity_long",
+    "map.realised_below@2pct",
+    "liquidations.liq_volume@1m:lag(5s)",
+    "liquidations.liq_rate@1m:n",
+]
 
 
 def test_nothing_is_known_before_a_contract_speaks():
@@ -246,7 +281,7 @@ def test_nothing_is_known_before_a_contract_speaks():
         assert np.isnan(features.table(second * SECOND)[1:]).all(), second
     features.push(rows_of((6000, Kind.BBO, 1, 0, 100.0, 1.0, 100.1, 1.0), (6100, Kind.TRADE, 0, 1, 100.0, 1.0, 0.0, 0.0)))
     now = dict(zip(ALONE, features.table(6120 * SECOND)[1].tolist(), strict=True))
-    assert now["liquidations.liq_volume@1m"] == now["liquidations.liq_imbalance@1m"] == now["flow.ofi@1m"] == 0.0      # quiet, and listened to for 2 min
+    assert now["liquidations.liq_volume@1m"] == now["liquidations.liq_imbalance@1m"] == now["flow.ofi@1m"] == 0.0  # quiet, and listened to for 2 min
     assert all(np.isnan(now[name]) for name in ("flow.volume@1m", "flow.trade_imbalance@1m", "price.last", "price.mark", "oi.oi", "flow.spread_bps"))
     assert features.read("flow.volume@1m", 0) == 100.0
     assert np.isnan(features.table(6120 * SECOND)[2]).all()
@@ -262,17 +297,26 @@ def test_a_feed_that_is_up_is_listened_to():
     """From then on silence is a fact about liquidations; of trades it is none until the first one has come."""
     features = lc.Features(["liquidations.liq_volume@1m", "flow.volume@1m"], "BTCUSDT")
     features.push(feed(600, FeedState.FEED_UP))
-    assert np.isnan(features.read("liquidations.liq_volume@1m", 0, 659 * SECOND)) and features.read("liquidations.liq_volume@1m", 0, 660 * SECOND) == 0.0
+    assert (
+        np.isnan(features.read("liquidations.liq_volume@1m", 0, 659 * SECOND)) and features.read("liquidations.liq_volume@1m", 0, 660 * SECOND) == 0.0
+    )
     assert np.isnan(features.read("flow.volume@1m", 0, 700 * SECOND))
     features.push(rows_of((700, Kind.TRADE, 0, 1, 100.0, 2.0, 0.0, 0.0)))
-    assert features.read("flow.volume@1m", 0) == 200.0         # it was up for the minute before
+    assert features.read("flow.volume@1m", 0) == 200.0  # it was up for the minute before
 
 
 def test_a_gap_of_some_streams_concerns_what_is_made_of_them():
     names = ["liquidations.liq_volume@1m", "flow.volume@1m", "price.last", "price.mark", "funding.funding", "flow.spread_bps"]
     features = lc.Features(names, "BTCUSDT")
-    features.push(rows_of(*((second, kind, 0, 1 if kind < 3 else 0, 100.0, 1.0, 100.1 if kind > 2 else 0.0, 1.0 if kind == 3 else 1e-4 if kind == 4 else 0.0)
-                            for second in range(600, 700) for kind in (1, 2, 3, 4))))
+    features.push(
+        rows_of(
+            *(
+                (second, kind, 0, 1 if kind < 3 else 0, 100.0, 1.0, 100.1 if kind > 2 else 0.0, 1.0 if kind == 3 else 1e-4 if kind == 4 else 0.0)
+                for second in range(600, 700)
+                for kind in (1, 2, 3, 4)
+            )
+        )
+    )
     assert not np.isnan(features.table()[0]).any()
     features.push(feed(700, FeedState.FEED_GAP, Stream.STREAM_TRADE | Stream.STREAM_MARK, 0))
     unknown = dict(zip(names, np.isnan(features.table()[0]).tolist(), strict=True))
@@ -300,10 +344,12 @@ def test_a_quote_that_has_ended_has_no_spread():
     quote = (600, Kind.BBO, 0, 0, 100.0, 1.0, 100.02, 1.0)
     features.push(rows_of(quote))
     assert features.read("flow.spread_bps", 0, 610 * SECOND) == 0.02 / 100.01 * 1e4 or abs(features.read("flow.spread_bps") - 2.0) < 0.01
-    assert np.isnan(features.read("flow.spread_bps", 0, 610 * SECOND + 1))             # 10 s old
-    assert np.isfinite(features.read("flow.spread_bps:lag(5s)", 0, 615 * SECOND)) and np.isnan(features.read("flow.spread_bps:lag(5s)", 0, 615 * SECOND + 1))
+    assert np.isnan(features.read("flow.spread_bps", 0, 610 * SECOND + 1))  # 10 s old
+    assert np.isfinite(features.read("flow.spread_bps:lag(5s)", 0, 615 * SECOND)) and np.isnan(
+        features.read("flow.spread_bps:lag(5s)", 0, 615 * SECOND + 1)
+    )
     features.push(rows_of((620, *quote[1:]), (621, Kind.TRADE, 0, 1, 100.04, 1.0, 0.0, 0.0)))
-    assert np.isfinite(features.read("flow.spread_bps"))                              # as far beyond as the spread is usual
+    assert np.isfinite(features.read("flow.spread_bps"))  # as far beyond as the spread is usual
     features.push(rows_of((622, Kind.TRADE, 0, 1, 100.05, 1.0, 0.0, 0.0)))
     assert np.isnan(features.read("flow.spread_bps"))
 
@@ -321,8 +367,8 @@ def test_an_engine_listens_as_a_stream_of_ones_own():
             image, twin = engine.snapshot(), lc.Engine(instruments, features=names)
             twin.restore(image)
             engine = twin
-        engine.run(rows[k:k + 10])
-        features.push(rows[k:k + 10])
+        engine.run(rows[k : k + 10])
+        features.push(rows[k : k + 10])
         for name in names:
             for n in range(4):
                 assert same(engine.feature(name, instruments[n].key), features.read(name, n)), (k, name, n)

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from captures import needs_data, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import hawkes as oracle
 
+from captures import needs_data, streams
 from liqcore.kernels.hawkes import Hawkes, HawkesConfig
 
 pytestmark = pytest.mark.core
@@ -22,12 +22,25 @@ ESTIMATES = ("counts", "fit")
 
 gaps = st.sampled_from([0, 0, 10**6, 5 * 10**7, 2 * 10**8, SECOND, 3 * SECOND, 40 * SECOND, 700 * SECOND, 4000 * SECOND, 3 * 86_400 * SECOND])
 rows = st.lists(st.tuples(gaps, st.sampled_from([1, 1, 1, -1]), st.floats(1.0, 1e7), st.integers(0, 2)), min_size=1, max_size=80)
-configs = st.fixed_dictionaries({}, optional={
-    "fast": st.sampled_from([0.05, 0.3, 0.59]), "slow": st.sampled_from([0.0, 0.25, 0.3]), "cross": st.sampled_from([0.0, 0.05]),
-    "fast_s": st.sampled_from([0.01, 0.06, 1.0]), "slow_s": st.sampled_from([1.5, 60.0]), "size_power": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
-    "mark_max": st.sampled_from([1.0, 10.0]), "base_s": st.sampled_from([60.0, 21_600.0]), "prior_events": st.sampled_from([1.0, 10.0]),
-    "bin_s": st.sampled_from([2.0, 60.0]), "branching_s": st.sampled_from([30.0, 7200.0]), "fit_events": st.sampled_from([10.0, 300.0]),
-    "history_s": st.sampled_from([1800.0, 86_400.0]), "history_min_s": st.sampled_from([0.0, 600.0])})
+configs = st.fixed_dictionaries(
+    {},
+    optional={
+        "fast": st.sampled_from([0.05, 0.3, 0.59]),
+        "slow": st.sampled_from([0.0, 0.25, 0.3]),
+        "cross": st.sampled_from([0.0, 0.05]),
+        "fast_s": st.sampled_from([0.01, 0.06, 1.0]),
+        "slow_s": st.sampled_from([1.5, 60.0]),
+        "size_power": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+        "mark_max": st.sampled_from([1.0, 10.0]),
+        "base_s": st.sampled_from([60.0, 21_600.0]),
+        "prior_events": st.sampled_from([1.0, 10.0]),
+        "bin_s": st.sampled_from([2.0, 60.0]),
+        "branching_s": st.sampled_from([30.0, 7200.0]),
+        "fit_events": st.sampled_from([10.0, 300.0]),
+        "history_s": st.sampled_from([1800.0, 86_400.0]),
+        "history_min_s": st.sampled_from([0.0, 600.0]),
+    },
+)
 
 
 def same(a, b, error=1e-9):
@@ -42,7 +55,7 @@ def test_the_kernel_equals_sums_over_all_events(steps, options, instruments, cut
     times, marked = [], []
     for n, (gap, side, notional, who) in enumerate(steps):
         who %= instruments
-        if n == cut:                 # continue in another instance
+        if n == cut:  # continue in another instance
             image = kernel.snapshot()
             kernel = Hawkes(instruments, config)
             kernel.restore(image)
@@ -64,11 +77,13 @@ def test_the_kernel_equals_sums_over_all_events(steps, options, instruments, cut
     whole = Hawkes(instruments, config)
     arrays = [np.array(column) for column in zip(*steps, strict=True)]
     got = whole.run(np.array(times), arrays[1].astype(np.int8), arrays[2], (arrays[3] % instruments).astype(np.int32))
-    assert np.array_equal(got, np.array(marked), equal_nan=True)      # whole arrays: bit for bit
+    assert np.array_equal(got, np.array(marked), equal_nan=True)  # whole arrays: bit for bit
     assert whole.snapshot() == kernel.snapshot()
 
 
-@pytest.mark.parametrize("bad", [{"side": [1, 0]}, {"ts": [START + 2, START + 1]}, {"notional": [1.0, math.nan]}, {"notional": [1.0]}, {"instrument": [0, 1]}])
+@pytest.mark.parametrize(
+    "bad", [{"side": [1, 0]}, {"ts": [START + 2, START + 1]}, {"notional": [1.0, math.nan]}, {"notional": [1.0]}, {"instrument": [0, 1]}]
+)
 def test_bad_arrays_are_refused_whole(bad):
     kernel = Hawkes(1)
     before = kernel.snapshot()
@@ -102,7 +117,7 @@ def test_exact_after_a_million_updates():
 
 FAST, SLOW = 0.5, 0.3
 DECAY = (math.log(2) / 0.06, math.log(2) / 3.0)
-RATE = 0.05                                                       # events / s, all told
+RATE = 0.05  # events / s, all told
 TRUE = {"fast": FAST, "slow": SLOW, "cross": 0.0, "size_power": 0.0}
 
 
@@ -124,8 +139,14 @@ def compensators(times, config):
         ts = START + round(t * SECOND)
         if last is not None:
             edges = [x for x in (0.0, 0.1, 0.4, 1.5, 6.0, 25.0) if x < (ts - last) / SECOND] + [(ts - last) / SECOND]
-            out.append(sum(0.5 * (b - a) * sum(w * kernel.intensity(last + round((a + 0.5 * (b - a) * (x + 1)) * SECOND), 1)
-                                                for x, w in zip(nodes, weights, strict=True)) for a, b in itertools.pairwise(edges)))
+            out.append(
+                sum(
+                    0.5
+                    * (b - a)
+                    * sum(w * kernel.intensity(last + round((a + 0.5 * (b - a) * (x + 1)) * SECOND), 1) for x, w in zip(nodes, weights, strict=True))
+                    for a, b in itertools.pairwise(edges)
+                )
+            )
         kernel.push(ts, 1, 1.0)
         last = ts
     return np.array(out)
@@ -152,14 +173,22 @@ def test_expected_events_solve_the_linear_system(horizon):
         ts += gap
         kernel.push(ts, 1, 100.0, who)
     truth = oracle.Hawkes(2, **config.as_dict())
-    truth.events = [(START, 0, 1, 1.0), (START + 1, 1, 1, 1.0), (START + 3, 0, 1, 1.0), (START + 3 + 10**7, 0, 1, 1.0),
-                    (START + 3 + 10**7 + SECOND, 1, 1, 1.0), (START + 3 + 10**7 + SECOND, 0, 1, 1.0), (ts, 0, 1, 1.0)]
+    truth.events = [
+        (START, 0, 1, 1.0),
+        (START + 1, 1, 1, 1.0),
+        (START + 3, 0, 1, 1.0),
+        (START + 3 + 10**7, 0, 1, 1.0),
+        (START + 3 + 10**7 + SECOND, 1, 1, 1.0),
+        (START + 3 + 10**7 + SECOND, 0, 1, 1.0),
+        (ts, 0, 1, 1.0),
+    ]
     sums = {i: [truth.total(ts, 1, i, d, True) for d in (truth.fast_decay, truth.slow_decay)] for i in (0, 1, None)}
     own, everything, seconds = truth.counted(ts, 1, 0)
     base = (1 - truth.n) * truth.rate(ts, 1, 0)
     group_base = (1 - truth.n) * (everything + 20.0) / (seconds + 10.0 / (0.5 / 60.0))
-    want = oracle.mean_horizon(0.5, 0.25, 0.1, truth.fast_decay, truth.slow_decay, horizon, base, sums[0], (own + 10) / (everything + 20), group_base,
-                               sums[None])
+    want = oracle.mean_horizon(
+        0.5, 0.25, 0.1, truth.fast_decay, truth.slow_decay, horizon, base, sums[0], (own + 10) / (everything + 20), group_base, sums[None]
+    )
     assert kernel.expected(ts, 1, horizon) == pytest.approx(want, rel=2e-5)
     assert kernel.expected_notional(ts, 1, horizon) == pytest.approx(100.0 * want, rel=2e-5)
 
@@ -189,8 +218,8 @@ def test_the_next_large_event_comes_as_often_as_promised():
     p = kernel.next_large(now, 1, 15.0, 0.2)
     assert abs(hits / trials - p) < 4 * math.sqrt(p * (1 - p) / trials), (hits / trials, p)
     assert events / trials == pytest.approx(kernel.expected(now, 1, 15.0), rel=0.1)
-    assert p < 1 - math.exp(-0.2 * kernel.expected(now, 1, 15.0))              # clustering: less than if the expected events came independently
-    assert kernel.next_large(now, 0, 15.0, 0.2) > p                            # either side
+    assert p < 1 - math.exp(-0.2 * kernel.expected(now, 1, 15.0))  # clustering: less than if the expected events came independently
+    assert kernel.next_large(now, 0, 15.0, 0.2) > p  # either side
     assert kernel.next_large(now, 1, 15.0, 0.05) < p and kernel.next_large(now, 1, 1.0, 0.2) < p
 
 
@@ -202,8 +231,8 @@ def test_both_estimates_find_the_branching_ratio(branching):
     ts = START + (np.array(times) * SECOND).astype(np.int64)
     config = HawkesConfig(**TRUE, branching_s=20_000.0, fit_events=2000.0, base_s=30_000.0)
     got = Hawkes(1, config).run(ts, np.ones(len(ts), np.int8), np.ones(len(ts)))
-    assert got[-1, 2] == pytest.approx(branching, abs=0.1)                     # the fit
-    assert got[-1, 3] == pytest.approx(branching, abs=0.12)                    # the counts
+    assert got[-1, 2] == pytest.approx(branching, abs=0.1)  # the fit
+    assert got[-1, 3] == pytest.approx(branching, abs=0.12)  # the counts
 
 
 def test_the_fit_finds_the_parameters():
@@ -214,14 +243,24 @@ def test_the_fit_finds_the_parameters():
     assert found.branching == pytest.approx((0.5, 0.35), abs=0.06) and found.half_life_s == pytest.approx((0.06, 3.0), rel=0.15)
     assert found.base_per_s == pytest.approx(0.02, rel=0.15) and found.log_likelihood > found.log_likelihood_poisson + 1000
     assert kolmogorov(residuals(found, times, marks))[1] > 0.01
-    for bad in ({"ts": times[:20]}, {"ts": times[::-1]}, {"ts": times, "end_s": 5.0}, {"ts": times, "marks": marks[:-1]}, {"ts": times, "half_life_s": ()}):
+    for bad in (
+        {"ts": times[:20]},
+        {"ts": times[::-1]},
+        {"ts": times, "end_s": 5.0},
+        {"ts": times, "marks": marks[:-1]},
+        {"ts": times, "half_life_s": ()},
+    ):
         with pytest.raises(ValueError, match="expected"):
             fit(**bad)
 
 
 #: data.md part 2: base per minute, branching fast and slow, half-lives; one kernel: branching, half-life
-TABLE = {"BTC-USDT-SWAP": (0.21, 0.61, 0.29, 0.056, 1.5, 0.84, 0.20), "SOL-USDT-SWAP": (0.09, 0.59, 0.29, 0.10, 4.5, 0.79, 0.32),
-         "DOGE-USDT-SWAP": (0.13, 0.57, 0.31, 0.09, 3.6, 0.77, 0.32), "BTCUSDT": (0.29, 0.66, 0.20, 5.8, 64.0, 0.79, 7.7)}
+TABLE = {
+    "BTC-USDT-SWAP": (0.21, 0.61, 0.29, 0.056, 1.5, 0.84, 0.20),
+    "SOL-USDT-SWAP": (0.09, 0.59, 0.29, 0.10, 4.5, 0.79, 0.32),
+    "DOGE-USDT-SWAP": (0.13, 0.57, 0.31, 0.09, 3.6, 0.77, 0.32),
+    "BTCUSDT": (0.29, 0.66, 0.20, 5.8, 64.0, 0.79, 7.7),
+}
 
 
 @needs_data
@@ -240,6 +279,7 @@ def test_the_fit_reproduces_the_table_of_the_captures(symbol):
 
 # ---- what is particular ----
 
+
 def test_a_group_shares_out_what_crosses():
     """An event raises everybody's intensity by the same total however many instruments there are; another group hears nothing of it."""
     for count in (1, 2, 50):
@@ -250,7 +290,7 @@ def test_a_group_shares_out_what_crosses():
         kernel.push(START, 1, 100.0, 0)
         after = [kernel.intensity(START, 1, n) for n in range(count + 1)]
         jump = sum(after[:count]) - sum(before[:count])
-        assert jump == pytest.approx(0.4 * math.log(2) / 3.0, rel=0.02)        # the rest: its own baseline has risen
+        assert jump == pytest.approx(0.4 * math.log(2) / 3.0, rel=0.02)  # the rest: its own baseline has risen
         assert after[count] == before[count]
 
 
@@ -273,7 +313,7 @@ def test_size_counts():
             kernel.push(START + n * 100 * SECOND, 1, 100.0)
         kernel.push(START + 20_000 * SECOND, 1, last)
     now = START + 20_000 * SECOND
-    assert large.intensity(now, 1) == pytest.approx(10.0 * small.intensity(now, 1), rel=1e-3)          # sqrt(100), which is also mark_max
+    assert large.intensity(now, 1) == pytest.approx(10.0 * small.intensity(now, 1), rel=1e-3)  # sqrt(100), which is also mark_max
 
 
 def test_the_percentile_is_of_thirty_days_and_its_memory_constant():
@@ -281,18 +321,18 @@ def test_the_percentile_is_of_thirty_days_and_its_memory_constant():
     size = sys.getsizeof(kernel)
     assert size < 40_000
     calm, ts = [], START
-    for n in range(4000):                                                      # 55 days of lone events
+    for n in range(4000):  # 55 days of lone events
         ts += 20 * 60 * SECOND
         kernel.push(ts, 1, 100.0)
         if n == 50:
             assert math.isnan(kernel.percentile("fit"))
         calm.append(kernel.percentile("fit"))
-    for _ in range(60):                                                        # and one burst
+    for _ in range(60):  # and one burst
         ts += SECOND // 50
         kernel.push(ts, 1, 100.0)
     assert kernel.percentile("fit") > 0.99 and kernel.branching("fit") > kernel.branching("counts")
     assert calm[-1] < 0.9 and sys.getsizeof(kernel) == size
-    for _ in range(31 * 72):                                                   # a month later the burst is history
+    for _ in range(31 * 72):  # a month later the burst is history
         ts += 20 * 60 * SECOND
         kernel.push(ts, 1, 100.0)
     assert kernel.branching("fit") == pytest.approx(0.0, abs=0.1)
@@ -302,19 +342,43 @@ def test_bad_input_changes_nothing():
     kernel = Hawkes(2)
     kernel.push(START, 1, 10.0)
     image = kernel.snapshot()
-    for ts, side, x, who in ((START, 0, 1.0, 0), (START - 1, 1, 1.0, 0), (START, 1, math.nan, 0), (START, 1, 0.0, 0), (START, 1, 2.0**41, 0),
-                             (START, 1, 1.0, 2), (START, 1, 1.0, -1), (2**62, 1, 1.0, 0)):
+    for ts, side, x, who in (
+        (START, 0, 1.0, 0),
+        (START - 1, 1, 1.0, 0),
+        (START, 1, math.nan, 0),
+        (START, 1, 0.0, 0),
+        (START, 1, 2.0**41, 0),
+        (START, 1, 1.0, 2),
+        (START, 1, 1.0, -1),
+        (2**62, 1, 1.0, 0),
+    ):
         with pytest.raises(ValueError, match="expected"):
             kernel.push(ts, side, x, who)
     with pytest.raises(ValueError, match="event 1"):
         kernel.run([START, START + 1], [1, 1], [1.0, math.inf])
     with pytest.raises(ValueError, match="expected"):
         kernel.branching("best")
-    for bad in (b"", b"x" * 60, image[:-1], image + b"\0", Hawkes(2, HawkesConfig(fast=0.1)).snapshot(), Hawkes(3).snapshot(), Hawkes([0, 1]).snapshot()):
+    for bad in (
+        b"",
+        b"x" * 60,
+        image[:-1],
+        image + b"\0",
+        Hawkes(2, HawkesConfig(fast=0.1)).snapshot(),
+        Hawkes(3).snapshot(),
+        Hawkes([0, 1]).snapshot(),
+    ):
         with pytest.raises(ValueError, match="snapshot"):
             kernel.restore(bad)
     assert kernel.snapshot() == image
-    for options in ({"fast": 0.9}, {"fast": 0.0, "slow": 0.0, "cross": 0.0}, {"fast": -0.1}, {"slow_s": 0.01}, {"size_power": 2.0}, {"bin_s": 0.1, "history_s": 9e8}, {"mark_max": math.nan}):
+    for options in (
+        {"fast": 0.9},
+        {"fast": 0.0, "slow": 0.0, "cross": 0.0},
+        {"fast": -0.1},
+        {"slow_s": 0.01},
+        {"size_power": 2.0},
+        {"bin_s": 0.1, "history_s": 9e8},
+        {"mark_max": math.nan},
+    ):
         with pytest.raises(ValueError, match="expected"):
             HawkesConfig(**options)
     for groups in (0, [], [0, 2], [-1]):

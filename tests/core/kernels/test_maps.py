@@ -5,14 +5,14 @@ import sys
 
 import numpy as np
 import pytest
-from captures import needs_data, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import density as realised
 from oracle import pending as estimated
 
-from liqcore.kernels.realised_map import DensityConfig, RealisedDensity
+from captures import needs_data, streams
 from liqcore.kernels.estimated_map import TIERS, EstimatedPending, PendingConfig, liquidation_price
+from liqcore.kernels.realised_map import DensityConfig, RealisedDensity
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -22,14 +22,29 @@ def close(a, b, error=1e-9, least=1e-6):
     return abs(a - b) <= error * max(abs(a), abs(b)) + least
 
 
-steps = st.lists(st.tuples(
-    st.sampled_from(["trade", "trade", "trade", "price", "interest", "interest", "advance"]),
-    st.sampled_from([0, 1, SECOND, 60 * SECOND, 3600 * SECOND, 5 * 86_400 * SECOND]),
-    st.floats(-0.02, 0.02), st.floats(0.5, 2.0), st.sampled_from([1, -1])), min_size=1, max_size=80)
-pending_options = st.fixed_dictionaries({}, optional={
-    "tiers": st.sampled_from([TIERS, ((20.0, 1.0),), ((100.0, 3.0), (2.0, 1.0))]), "maintenance": st.sampled_from([0.0, 0.005]),
-    "split": st.sampled_from(["flow", "even"]), "bin_bps": st.sampled_from([1.0, 10.0, 100.0]), "cells": st.sampled_from([128, 2048]),
-    "half_life_s": st.sampled_from([0.0, 3600.0, 259_200.0]), "credit_half_life_s": st.sampled_from([1.0, 60.0])})
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["trade", "trade", "trade", "price", "interest", "interest", "advance"]),
+        st.sampled_from([0, 1, SECOND, 60 * SECOND, 3600 * SECOND, 5 * 86_400 * SECOND]),
+        st.floats(-0.02, 0.02),
+        st.floats(0.5, 2.0),
+        st.sampled_from([1, -1]),
+    ),
+    min_size=1,
+    max_size=80,
+)
+pending_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "tiers": st.sampled_from([TIERS, ((20.0, 1.0),), ((100.0, 3.0), (2.0, 1.0))]),
+        "maintenance": st.sampled_from([0.0, 0.005]),
+        "split": st.sampled_from(["flow", "even"]),
+        "bin_bps": st.sampled_from([1.0, 10.0, 100.0]),
+        "cells": st.sampled_from([128, 2048]),
+        "half_life_s": st.sampled_from([0.0, 3600.0, 259_200.0]),
+        "credit_half_life_s": st.sampled_from([1.0, 60.0]),
+    },
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -63,12 +78,29 @@ def test_the_estimated_map_equals_its_oracle(walk, options, cut):
     assert sum(x for _, x in made.levels(1)) == pytest.approx(made.between(1e-9, 1e15, 1))
 
 
-density_options = st.fixed_dictionaries({}, optional={
-    "step": st.sampled_from([0.0, 0.25, 100.0]), "bin_bps": st.sampled_from([10.0, 100.0]), "cells": st.sampled_from([128, 2048]),
-    "half_life_s": st.sampled_from([0.0, 3600.0, 604_800.0]), "quantile": st.sampled_from([0.5, 0.9]), "floor": st.sampled_from([0.0, 5000.0]),
-    "refresh_s": st.sampled_from([0.0, 60.0]), "occupied_min": st.sampled_from([1, 5])})
-pushes = st.lists(st.tuples(st.sampled_from([0, SECOND, 30 * SECOND, 600 * SECOND, 86_400 * SECOND]), st.sampled_from([1, -1]),
-                            st.floats(-0.05, 0.05), st.floats(1.0, 1e6)), min_size=1, max_size=80)
+density_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "step": st.sampled_from([0.0, 0.25, 100.0]),
+        "bin_bps": st.sampled_from([10.0, 100.0]),
+        "cells": st.sampled_from([128, 2048]),
+        "half_life_s": st.sampled_from([0.0, 3600.0, 604_800.0]),
+        "quantile": st.sampled_from([0.5, 0.9]),
+        "floor": st.sampled_from([0.0, 5000.0]),
+        "refresh_s": st.sampled_from([0.0, 60.0]),
+        "occupied_min": st.sampled_from([1, 5]),
+    },
+)
+pushes = st.lists(
+    st.tuples(
+        st.sampled_from([0, SECOND, 30 * SECOND, 600 * SECOND, 86_400 * SECOND]),
+        st.sampled_from([1, -1]),
+        st.floats(-0.05, 0.05),
+        st.floats(1.0, 1e6),
+    ),
+    min_size=1,
+    max_size=80,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -107,7 +139,7 @@ def test_liquidation_prices():
     """Isolated margin, by hand: 100x long from 100 with 0.5 % maintenance has 1 of margin and is liquidated where 100 - L + 1 = ... = 0.5 % of L."""
     for side, leverage, rate in ((1, 100, 0.005), (-1, 100, 0.005), (1, 5, 0.01), (-1, 5, 0.01)):
         at = liquidation_price(100.0, side, leverage, rate)
-        margin = 100.0 / leverage + side * (at - 100.0)                       # per unit: what is left of it
+        margin = 100.0 / leverage + side * (at - 100.0)  # per unit: what is left of it
         assert margin == pytest.approx(rate * at)
     # second tier of a margin schedule: maintenance 1 %, deduction 50 for 10 units (5 a unit), entry 1000, 20x
     at = liquidation_price(1000.0, 1, 20, 0.01, 5.0)
@@ -122,7 +154,7 @@ def test_a_level_is_consumed_once_and_explains_the_fall_of_open_interest(side):
     made = EstimatedPending(PendingConfig(tiers=((50.0, 0.5), (10.0, 0.5)), half_life_s=0.0))
     made.price(START, 100.0)
     made.interest(START, 1000.0)
-    made.trade(START + 1, 100.0, 5.0, side)                                   # takers of this side only
+    made.trade(START + 1, 100.0, 5.0, side)  # takers of this side only
     made.interest(START + 2, 1100.0)
     assert made.totals(side)["present"] == pytest.approx(100.0) and made.totals(-side)["added"] == 0.0
     near, far = (liquidation_price(100.0, side, leverage) for leverage in (50.0, 10.0))
@@ -130,11 +162,11 @@ def test_a_level_is_consumed_once_and_explains_the_fall_of_open_interest(side):
     made.price(START + 3, near * (1 - 0.002 * side))
     assert made.totals(side) == pytest.approx({"added": 100.0, "consumed": 50.0, "decayed": 0.0, "forgotten": 0.0, "present": 50.0})
     made.price(START + 4, 100.0)
-    made.price(START + 5, near * (1 - 0.002 * side))                          # crossing again finds nothing
+    made.price(START + 5, near * (1 - 0.002 * side))  # crossing again finds nothing
     assert made.totals(side)["consumed"] == pytest.approx(50.0)
-    made.interest(START + 6, 1050.0)                                          # the fall that the liquidations explain takes nothing from the others
+    made.interest(START + 6, 1050.0)  # the fall that the liquidations explain takes nothing from the others
     assert made.totals(side)["present"] == pytest.approx(50.0, abs=1e-3)
-    made.interest(START + 7, 525.0)                                           # the next one does: half of the positions were closed
+    made.interest(START + 7, 525.0)  # the next one does: half of the positions were closed
     assert made.totals(side)["present"] == pytest.approx(25.0, rel=1e-3)
     assert made.between(far * 0.99, far * 1.01, side) == pytest.approx(25.0 * far, rel=2e-3)
 
@@ -207,20 +239,40 @@ def test_bad_input_changes_nothing():
     made.interest(START, 200.0)
     density.push(START, 1, 100.0, 1000.0)
     images = made.snapshot(), density.snapshot()
-    for call, arguments in ((made.trade, (START, 0.0, 1.0, 1)), (made.trade, (START, 1.0, math.nan, 1)), (made.trade, (START, 1.0, 1.0, 0)),
-                            (made.price, (START - 1, 1.0)), (made.interest, (START, -1.0)), (made.advance, (0,)),
-                            (density.push, (START, 2, 1.0, 1.0)), (density.push, (START, 1, math.inf, 1.0)), (density.push, (START, 1, 1.0, 0.0)),
-                            (density.push, (START - 1, 1, 1.0, 1.0)), (density.advance, (-1,))):
+    for call, arguments in (
+        (made.trade, (START, 0.0, 1.0, 1)),
+        (made.trade, (START, 1.0, math.nan, 1)),
+        (made.trade, (START, 1.0, 1.0, 0)),
+        (made.price, (START - 1, 1.0)),
+        (made.interest, (START, -1.0)),
+        (made.advance, (0,)),
+        (density.push, (START, 2, 1.0, 1.0)),
+        (density.push, (START, 1, math.inf, 1.0)),
+        (density.push, (START, 1, 1.0, 0.0)),
+        (density.push, (START - 1, 1, 1.0, 1.0)),
+        (density.advance, (-1,)),
+    ):
         with pytest.raises(ValueError, match="expected"):
             call(*arguments)
-    for map_, image, other in ((made, images[0], EstimatedPending(PendingConfig(cells=128))), (density, images[1], RealisedDensity(DensityConfig(cells=128)))):
+    for map_, image, other in (
+        (made, images[0], EstimatedPending(PendingConfig(cells=128))),
+        (density, images[1], RealisedDensity(DensityConfig(cells=128))),
+    ):
         for bad in (b"", image[:-1], image + b"\0", other.snapshot(), bytes(len(image))):
             with pytest.raises(ValueError, match="snapshot"):
                 map_.restore(bad)
     assert (made.snapshot(), density.snapshot()) == images
     assert made.between(200.0, 100.0) == 0.0 == density.between(math.nan, 1.0)
-    for options in ({"tiers": ()}, {"tiers": ((10.0, -1.0),)}, {"tiers": ((1.0, 1.0),)}, {"maintenance": 0.5}, {"maintenance": (0.1,)}, {"split": "odd"},
-                    {"cells": 100}, {"bin_bps": 0.0}):
+    for options in (
+        {"tiers": ()},
+        {"tiers": ((10.0, -1.0),)},
+        {"tiers": ((1.0, 1.0),)},
+        {"maintenance": 0.5},
+        {"maintenance": (0.1,)},
+        {"split": "odd"},
+        {"cells": 100},
+        {"bin_bps": 0.0},
+    ):
         with pytest.raises(ValueError, match="expected"):
             PendingConfig(**options)
     for options in ({"quantile": 1.0}, {"cells": 129}, {"step": -1.0}, {"occupied_min": 0}):
@@ -235,7 +287,7 @@ def test_prices_that_no_market_has_are_answered(step):
     """Beyond every cell number: the lowest and the highest zone are still the nearest, and nothing runs for ever."""
     made = RealisedDensity(DensityConfig(step=step, occupied_min=1, half_life_s=0.0, quantile=0.1))
     for n in range(30):
-        made.push(START + n, 1, 50_000.0 * 1.01 ** n, 1e6)
+        made.push(START + n, 1, 50_000.0 * 1.01**n, 1e6)
     made.refresh()
     for far in (1e9, 1e30, 1e300, math.inf):
         assert made.below(far) == made.below(1e6) is not None and made.above(far) is None and made.zone(far) is None
@@ -246,7 +298,7 @@ def test_prices_that_no_market_has_are_answered(step):
 def test_cells_too_small_for_their_prices_are_kept_apart_from_the_rest():
     """1e-9 wide, at prices up to the largest there is: counted, and a snapshot continues."""
     made, back = (RealisedDensity(DensityConfig(step=1e-9, occupied_min=1)) for _ in range(2))
-    for n, price in enumerate((1e7, 2.0 ** 40, 1e-3, 2.0 ** 40)):
+    for n, price in enumerate((1e7, 2.0**40, 1e-3, 2.0**40)):
         made.push(START + n, 1, price, 1e6)
         totals = made.totals(1)
         assert totals["added"] == pytest.approx(totals["faded"] + totals["dropped"] + totals["present"])
@@ -257,11 +309,11 @@ def test_cells_too_small_for_their_prices_are_kept_apart_from_the_rest():
 def test_the_threshold_is_what_a_cell_must_hold():
     made = RealisedDensity(DensityConfig(occupied_min=1, half_life_s=0.0, floor=5000.0))
     for n in range(30):
-        made.push(START + n, 1, 100.0 * 1.01 ** n, 1000.0 * (1 + n % 2 * 5))
+        made.push(START + n, 1, 100.0 * 1.01**n, 1000.0 * (1 + n % 2 * 5))
     made.refresh()
     assert made.threshold == 6000.0 and made.zone(101.0) and not made.zone(100.0)
     made = RealisedDensity(DensityConfig(occupied_min=1, half_life_s=0.0, floor=50_000.0))
     for n in range(30):
-        made.push(START + n, 1, 100.0 * 1.01 ** n, 6000.0)
+        made.push(START + n, 1, 100.0 * 1.01**n, 6000.0)
     made.refresh()
     assert made.threshold == 50_000.0 and not made.zone(101.0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.kernels.first_passage import offsets_of, rows_before_ts
 from oracle import passage as oracle
 
 from liqcore import Passage
+from liqcore.kernels.first_passage import offsets_of, rows_before_ts
 
 pytestmark = pytest.mark.core
 
@@ -77,13 +77,13 @@ def test_a_large_column_has_every_level():
     assert p.first_outside(0, len(column), 499, 501) == len(column)
 
 
-@pytest.mark.parametrize("level", [-2**40, -2**31 - 1, -2**31, TOP, TOP + 1, 2**40])
+@pytest.mark.parametrize("level", [-(2**40), -(2**31) - 1, -(2**31), TOP, TOP + 1, 2**40])
 def test_levels_beyond_int32(level):
-    column = np.array([-2**31, 0, TOP], np.int32)
+    column = np.array([-(2**31), 0, TOP], np.int32)
     p = Passage(column)
     assert p.first_below(0, 3, level) == oracle.first_below(column.tolist(), 0, 3, level)
     assert p.first_above(0, 3, level) == oracle.first_above(column.tolist(), 0, 3, level)
-    for other in (-2**40, 5, 2**40):
+    for other in (-(2**40), 5, 2**40):
         assert p.first_outside(0, 3, level, other) == oracle.first_outside(column.tolist(), column.tolist(), 0, 3, level, other)
         assert p.first_outside(0, 3, other, level) == oracle.first_outside(column.tolist(), column.tolist(), 0, 3, other, level)
 
@@ -101,8 +101,10 @@ def test_a_saved_index_is_used_and_checked():
         Passage(column, index={"low": built.index["low"], "high": built.index["high"]})
 
 
-@pytest.mark.parametrize(("column", "error"), [(np.zeros(3), TypeError), (np.zeros((2, 2), np.int32), TypeError), ([1, 2], TypeError),
-                                               (np.zeros(9, np.int32)[::2], TypeError)])
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [(np.zeros(3), TypeError), (np.zeros((2, 2), np.int32), TypeError), ([1, 2], TypeError), (np.zeros(9, np.int32)[::2], TypeError)],
+)
 def test_columns_of_another_kind_are_refused(column, error):
     with pytest.raises(error, match="int32"):
         Passage(column)

@@ -26,11 +26,22 @@ def streams(n, seed=7):
     spiked[::97] = 1e9
     steps = np.where(np.arange(n) % 400 < 200, 1.0, 1e6)
     return {
-        "heavy": heavy, "drift": np.exp(rng.normal(8, 1, n) + np.linspace(0, 12, n)), "decay": np.exp(rng.normal(8, 1, n) - np.linspace(0, 12, n)),
-        "burst": burst, "spiked": spiked, "rise": np.linspace(1, 1e6, n), "fall": np.linspace(1e6, 1, n), "constant": np.full(n, 7.0),
-        "ties": rng.integers(1, 5, n) * 100.0, "near ties": np.nextafter(rng.integers(1, 4, n) * 100.0, rng.choice([0, np.inf], n)),
-        "narrow": 1000 + rng.random(n), "tiny": 1e-12 * (rng.random(n) + 0.01), "wild": np.exp(rng.normal(0, 100, n)),
-        "steps": steps * (1 + 1e-6 * rng.random(n)), "huge": 1e300 * (1 + rng.random(n)), "subnormal": 5e-324 * rng.integers(1, 50, n),
+        "heavy": heavy,
+        "drift": np.exp(rng.normal(8, 1, n) + np.linspace(0, 12, n)),
+        "decay": np.exp(rng.normal(8, 1, n) - np.linspace(0, 12, n)),
+        "burst": burst,
+        "spiked": spiked,
+        "rise": np.linspace(1, 1e6, n),
+        "fall": np.linspace(1e6, 1, n),
+        "constant": np.full(n, 7.0),
+        "ties": rng.integers(1, 5, n) * 100.0,
+        "near ties": np.nextafter(rng.integers(1, 4, n) * 100.0, rng.choice([0, np.inf], n)),
+        "narrow": 1000 + rng.random(n),
+        "tiny": 1e-12 * (rng.random(n) + 0.01),
+        "wild": np.exp(rng.normal(0, 100, n)),
+        "steps": steps * (1 + 1e-6 * rng.random(n)),
+        "huge": 1e300 * (1 + rng.random(n)),
+        "subnormal": 5e-324 * rng.integers(1, 50, n),
     }
 
 
@@ -42,7 +53,7 @@ def test_equals_numpy_to_the_bit(name, window):
     for q in QUANTILES:
         got = RollingQuantile(q, window).run(x)
         for i in range(0, n, max(1, n // 60)):
-            assert got[i] == np.quantile(x[max(0, i - window + 1):i + 1], q), (name, window, q, i)
+            assert got[i] == np.quantile(x[max(0, i - window + 1) : i + 1], q), (name, window, q, i)
 
 
 @pytest.mark.parametrize("name", streams(1))
@@ -57,7 +68,7 @@ def test_decision_is_exact(name):
             if i:
                 for probe in (v, truth.value, math.nextafter(truth.value, 0), math.nextafter(truth.value, math.inf)):
                     assert silent.reached(probe) == (probe >= truth.value), (name, window, q, i)
-            if i % 37 == 0:      # a fresh instance has no sorted run: its buckets decide
+            if i % 37 == 0:  # a fresh instance has no sorted run: its buckets decide
                 silent.restore(silent.snapshot())
             silent.push(v)
             assert reading.push(v) == truth.push(v), (name, window, q, i)
@@ -76,7 +87,7 @@ def test_three_implementations_agree(xs, q, window, cut):
     expected = [truth.push(x) for x in xs]
     got = []
     for i, x in enumerate(xs):
-        if i == cut:             # continue in another instance
+        if i == cut:  # continue in another instance
             image = kernel.snapshot()
             kernel = RollingQuantile(q, window)
             kernel.restore(image)
@@ -99,7 +110,7 @@ def test_a_million_values(window):
     kernel = RollingQuantile(0.95, window)
     got = kernel.run(x)
     for i in rng.integers(0, n, 40).tolist() + [window - 1, window, n - 1]:
-        assert got[i] == np.quantile(x[max(0, i - window + 1):i + 1], 0.95)
+        assert got[i] == np.quantile(x[max(0, i - window + 1) : i + 1], 0.95)
     assert np.array_equal(kernel.values(), x[-window:])
     kernel.reset()
     assert kernel.count == 0 and math.isnan(kernel.value)
@@ -128,7 +139,7 @@ def test_bad_snapshots_change_nothing():
     other = RollingQuantile(0.9, 10)
     other.push(1.0)
     damaged = bytearray(image)
-    damaged[-1] = 0xFF       # the sign of the last value
+    damaged[-1] = 0xFF  # the sign of the last value
     for bad in (b"", b"x" * 40, image[:-1], image + b"\0", other.snapshot(), RollingQuantile(0.95, 11).snapshot(), bytes(damaged)):
         with pytest.raises(ValueError, match="snapshot"):
             kernel.restore(bad)
@@ -150,7 +161,7 @@ def test_approximation_keeps_its_error(name, window):
     for q in QUANTILES:
         got = rolling_quantile_approximate(x, q, window)
         for i in range(0, n, max(1, n // 60)):
-            inside = np.sort(x[max(0, i - window + 1):i + 1])
+            inside = np.sort(x[max(0, i - window + 1) : i + 1])
             assert abs(got[i] / inside[int((len(inside) - 1) * q)] - 1) <= 1 / 256, (name, window, q, i)
 
 
@@ -191,7 +202,7 @@ events = st.lists(st.tuples(st.integers(0, 60), st.floats(3e-4, 1e12)), min_size
 @settings(max_examples=200, deadline=None)
 @given(events, st.sampled_from([0.0, 0.5, 0.95, 1.0]), st.sampled_from([0.001, 0.01, 0.1]))
 def test_sketch_keeps_its_error(pairs, q, error):
-    sketch, truth, ts = QuantileSketch(error, 5, 100), oracle.Sketch(5, 100), -500      # also before 1970
+    sketch, truth, ts = QuantileSketch(error, 5, 100), oracle.Sketch(5, 100), -500  # also before 1970
     for step, x in pairs:
         ts += step
         sketch.push(ts, x)
@@ -217,7 +228,7 @@ def test_sketches_add_up_in_any_order(pairs, order):
     assert merged.snapshot() == whole.snapshot()
     assert [p.snapshot() for p in parts] == images
     back = QuantileSketch(0.01, 4, 100)
-    back.push(123456, 5.0)       # replaced, not added to
+    back.push(123456, 5.0)  # replaced, not added to
     back.restore(whole.snapshot())
     assert back.snapshot() == whole.snapshot() and back.count == whole.count
 
@@ -237,7 +248,7 @@ def test_sketch_refuses_rubbish():
             with pytest.raises(ValueError, match="sketch snapshot"):
                 method(bad)
     assert sketch.snapshot() == image
-    for _ in range(2000):        # a damaged image is refused or means another valid content; it never breaks the instance
+    for _ in range(2000):  # a damaged image is refused or means another valid content; it never breaks the instance
         damaged = bytearray(image)
         damaged[rng.integers(len(image))] ^= 1 << rng.integers(8)
         victim = QuantileSketch(0.01, 4, 100)

@@ -18,7 +18,7 @@ def row(w):
     return [w.long, w.short, w.total, w.long_count, w.short_count, w.long_max, w.short_max, w.dropped]
 
 
-notionals = st.one_of(st.floats(2.0 ** -12, 2.0 ** 40), st.sampled_from([1.0, 1e9, 0.1, 100.0]))
+notionals = st.one_of(st.floats(2.0**-12, 2.0**40), st.sampled_from([1.0, 1e9, 0.1, 100.0]))
 entries = st.lists(st.tuples(st.sampled_from([0, 0, 1, 3, 10, 40, 41, 1000]), st.sampled_from([1, -1]), notionals), min_size=1, max_size=150)
 
 
@@ -30,7 +30,7 @@ def test_three_implementations_agree(steps, horizon, capacity, cut):
     truth, kernel, ts, expected = oracle.Window(horizon, capacity), Window(horizon, capacity), -100, []
     times = []
     for i, (step, side, x) in enumerate(steps):
-        if i == cut:             # continue in another instance
+        if i == cut:  # continue in another instance
             image = kernel.snapshot()
             kernel = Window(horizon, capacity)
             kernel.restore(image)
@@ -47,7 +47,7 @@ def test_three_implementations_agree(steps, horizon, capacity, cut):
         assert kernel.imbalance == (kernel.short - kernel.long) / kernel.total
     got = batch.window_sums(times, [s for _, s, _ in steps], [x for *_, x in steps], horizon, capacity)
     assert got.tolist() == expected
-    while kernel.count:          # what next_expiry promises: not one ns earlier
+    while kernel.count:  # what next_expiry promises: not one ns earlier
         at, before = kernel.next_expiry, kernel.count
         kernel.advance(at - 1)
         assert kernel.count == before
@@ -107,7 +107,7 @@ def test_exact_after_a_million_updates():
             assert row(kernel) == expected
             naive_worst = max(naive_worst, abs(naive - expected[2]))
     assert kernel.dropped == 0
-    assert naive_worst > 1e-7    # the test would notice a float sum
+    assert naive_worst > 1e-7  # the test would notice a float sum
 
 
 def test_tiny_notionals():
@@ -115,27 +115,36 @@ def test_tiny_notionals():
     w = Window(10, 64)
     for ts in range(100_000):
         w.push(ts, 1, 1e-12 / (1 + ts % 7))
-    assert w.long == pytest.approx(math.fsum(1e-12 / (1 + ts % 7) for ts in range(100_000 - 11, 100_000)), abs=11 * 2.0 ** -64)
+    assert w.long == pytest.approx(math.fsum(1e-12 / (1 + ts % 7) for ts in range(100_000 - 11, 100_000)), abs=11 * 2.0**-64)
     w.push(200_000, 1, 5e-324)
     assert w.long == 0.0 and w.count == 1 and w.long_max == 5e-324
 
 
 def test_time_near_the_ends_of_int64():
-    w = Window(2 ** 63 - 1, 8)
-    w.push(-2 ** 63, 1, 1.0)
+    w = Window(2**63 - 1, 8)
+    w.push(-(2**63), 1, 1.0)
     w.push(-1, 1, 2.0)
     assert w.count == 2 and w.next_expiry == 0
-    w.advance(2 ** 63 - 1)       # 2**63 ns after the second: one more than the horizon
+    w.advance(2**63 - 1)  # 2**63 ns after the second: one more than the horizon
     assert w.count == 0
-    w.push(2 ** 63 - 1, -1, 1.0)
-    assert w.next_expiry == 2 ** 63 - 1
+    w.push(2**63 - 1, -1, 1.0)
+    assert w.next_expiry == 2**63 - 1
 
 
 def test_bad_input_changes_nothing():
     w = Window(100, 8)
     w.push(50, 1, 10.0)
     image = w.snapshot()
-    for ts, side, x in ((50, 0, 1.0), (50, 2, 1.0), (49, 1, 1.0), (50, 1, math.nan), (50, 1, math.inf), (50, 1, 0.0), (50, 1, -1.0), (50, 1, 2.0 ** 41)):
+    for ts, side, x in (
+        (50, 0, 1.0),
+        (50, 2, 1.0),
+        (49, 1, 1.0),
+        (50, 1, math.nan),
+        (50, 1, math.inf),
+        (50, 1, 0.0),
+        (50, 1, -1.0),
+        (50, 1, 2.0**41),
+    ):
         with pytest.raises(ValueError, match="expected"):
             w.push(ts, side, x)
     with pytest.raises(ValueError, match="ts"):
@@ -145,7 +154,7 @@ def test_bad_input_changes_nothing():
         with pytest.raises(ValueError, match="expected"):
             Window(horizon, capacity)
     w.reset()
-    w.push(0, 1, 1.0)            # time starts anew
+    w.push(0, 1, 1.0)  # time starts anew
     assert w.count == 1
 
 
@@ -155,7 +164,7 @@ def test_bad_snapshots_change_nothing():
         w.push(i, 1 if i % 3 else -1, 10.0 + i)
     image = w.snapshot()
     damaged = bytearray(image)
-    damaged[-16] = 99            # the last ts: later than now
+    damaged[-16] = 99  # the last ts: later than now
     for bad in (b"", b"x" * 60, image[:-1], image + b"\0", Window(101, 8).snapshot(), Window(100, 16).snapshot(), bytes(damaged)):
         with pytest.raises(ValueError, match="snapshot"):
             w.restore(bad)
@@ -167,8 +176,16 @@ def test_batch_refuses_what_the_stream_refuses():
 
     good = {"ts": [1, 2, 3], "side": [1, -1, 1], "notional": [1.0, 2.0, 3.0], "horizon_ns": 10, "capacity": 8}
     assert batch.window_sums(**good).shape == (3, len(batch.WINDOW_COLUMNS))
-    for bad in ({"ts": [1, 3, 2]}, {"side": [1, 0, 1]}, {"notional": [1.0, math.nan, 1.0]}, {"notional": [1.0, 2.0 ** 41, 1.0]}, {"horizon_ns": 0},
-                {"capacity": 6}, {"side": [1, 1]}, {"notional": np.ones((3, 1))}):
+    for bad in (
+        {"ts": [1, 3, 2]},
+        {"side": [1, 0, 1]},
+        {"notional": [1.0, math.nan, 1.0]},
+        {"notional": [1.0, 2.0**41, 1.0]},
+        {"horizon_ns": 0},
+        {"capacity": 6},
+        {"side": [1, 1]},
+        {"notional": np.ones((3, 1))},
+    ):
         with pytest.raises(ValueError, match="expected"):
             batch.window_sums(**(good | bad))
 

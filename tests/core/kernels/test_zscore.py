@@ -18,8 +18,11 @@ def same_z(got, expected, z):
     return abs(got - expected) <= 1e-12 * max(1.0, abs(expected), z)
 
 
-steps = st.lists(st.tuples(st.sampled_from([0, 0, 1, 7, 10, 25, 300]), st.one_of(st.integers(0, 1000), st.sampled_from([1e9, 0.5, -3.25]))), min_size=1,
-                 max_size=150)
+steps = st.lists(
+    st.tuples(st.sampled_from([0, 0, 1, 7, 10, 25, 300]), st.one_of(st.integers(0, 1000), st.sampled_from([1e9, 0.5, -3.25]))),
+    min_size=1,
+    max_size=150,
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -30,7 +33,7 @@ def test_three_implementations_agree(events, baseline, cut, origin):
     least = min(3, baseline)
     truth, kernel, ts, got, times = oracle.SegmentZ(10, baseline, least), SegmentZ(10, baseline, least), origin, [], []
     for i, (step, x) in enumerate(events):
-        if i == cut:             # continue in another instance
+        if i == cut:  # continue in another instance
             image = kernel.snapshot()
             kernel = SegmentZ(10, baseline, least)
             kernel.restore(image)
@@ -56,7 +59,7 @@ def test_spikes_leave_no_trace():
     x[::5000] = 1e9
     means, stds = RollingZ(288).run(x)
     for i in list(range(287, 30_000, 997)) + [5000, 5287, 5288, 5289, 10_288]:
-        mean, std = oracle.moments(x[max(0, i - 287):i + 1].tolist())
+        mean, std = oracle.moments(x[max(0, i - 287) : i + 1].tolist())
         assert abs(means[i] / mean - 1) <= 1e-12 and abs(stds[i] / std - 1) <= 1e-12, i
 
 
@@ -64,8 +67,13 @@ def test_spikes_leave_no_trace():
 def test_hard_streams(name):
     rng = np.random.default_rng(9)
     n = 4000
-    x = {"offset": 1e9 + rng.normal(size=n), "silence": np.where(np.arange(n) < 2000, 1e6 * rng.random(n), 0.0), "drift": np.exp(np.linspace(-20, 20, n)),
-         "tiny": 1e-12 * rng.random(n), "ties": rng.integers(1, 3, n) * 1.0}[name]
+    x = {
+        "offset": 1e9 + rng.normal(size=n),
+        "silence": np.where(np.arange(n) < 2000, 1e6 * rng.random(n), 0.0),
+        "drift": np.exp(np.linspace(-20, 20, n)),
+        "tiny": 1e-12 * rng.random(n),
+        "ties": rng.integers(1, 3, n) * 1.0,
+    }[name]
     for window in (2, 3, 50, 288):
         means, stds = RollingZ(window).run(x)
         stream = RollingZ(window)
@@ -73,7 +81,7 @@ def test_hard_streams(name):
             z = stream.push(x[i])
             assert stream.mean == means[i] and stream.std == stds[i] and stream.value == z
             if i % 41 == 0:
-                inside = x[max(0, i - window + 1):i + 1]
+                inside = x[max(0, i - window + 1) : i + 1]
                 mean, std = oracle.moments(inside.tolist())
                 assert abs(means[i] - mean) <= 1e-14 * abs(inside).max()
                 assert abs(stds[i] - std) <= 1e-14 * abs(inside).max()
@@ -116,23 +124,23 @@ def test_a_gap_costs_and_counts_at_most_the_baseline():
     for i in range(100):
         z.push(i * 10, 5.0 + i % 3)
     assert z.std > 0
-    z.advance(10 ** 18)          # 10**17 empty segments
+    z.advance(10**18)  # 10**17 empty segments
     assert z.count == 20 and z.mean == 0.0 and z.std == 0.0 and z.value == 0.0
-    z.push(10 ** 18, 7.0)
-    assert z.value == 0.0        # no variation, no z
-    z.push(10 ** 18 + 10, 7.0)
+    z.push(10**18, 7.0)
+    assert z.value == 0.0  # no variation, no z
+    z.push(10**18 + 10, 7.0)
     assert abs(z.mean - 7.0 / 20) < 1e-15 and z.value > 0
     z.reset()
     assert z.count == 0 and z.next_boundary is None
-    z.push(0, 1.0)               # time starts anew
-    z.advance(2 ** 63 - 1)
-    assert z.next_boundary == 2 ** 63 - 1
+    z.push(0, 1.0)  # time starts anew
+    z.advance(2**63 - 1)
+    assert z.next_boundary == 2**63 - 1
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.01, 1e4)), min_size=1, max_size=80))
 def test_exponentially_weighted(events):
-    truth, kernel, ts = oracle.EwZ(50, 4), EwZ(50, 4), 10 ** 12
+    truth, kernel, ts = oracle.EwZ(50, 4), EwZ(50, 4), 10**12
     for step, x in events:
         ts += step
         expected, got = truth.push(ts, x), kernel.push(ts, x)
@@ -168,7 +176,16 @@ def test_bad_input_changes_nothing():
     with pytest.raises(ValueError, match=r"values\[1\]"):
         rolling.run([1.0, math.inf])
     assert rolling.snapshot() == image
-    for make in (lambda: SegmentZ(0), lambda: SegmentZ(10, 1), lambda: SegmentZ(10, 5, 6), lambda: SegmentZ(10, 5, 0), lambda: EwZ(0),
-                 lambda: EwZ(1, 0), lambda: RollingZ(1), lambda: batch.segment_z([2, 1], [1.0, 1.0], 10), lambda: batch.segment_z([1], [math.nan], 10)):
+    for make in (
+        lambda: SegmentZ(0),
+        lambda: SegmentZ(10, 1),
+        lambda: SegmentZ(10, 5, 6),
+        lambda: SegmentZ(10, 5, 0),
+        lambda: EwZ(0),
+        lambda: EwZ(1, 0),
+        lambda: RollingZ(1),
+        lambda: batch.segment_z([2, 1], [1.0, 1.0], 10),
+        lambda: batch.segment_z([1], [math.nan], 10),
+    ):
         with pytest.raises(ValueError, match="expected"):
             make()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from test_paper import Floor, both
-from test_simulate import S, T0
+from test_simulate import T0, S
 
 import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import FeedState, FillFlag, FillReason, Reason, Role, Stream
 
-OWN, OTHER = +1, -1             # aggressors: of the side that we enter with, and of the other
+OWN, OTHER = +1, -1  # aggressors: of the side that we enter with, and of the other
 ASK, PRINT, MOVED = 0, int(FillFlag.FILL_PRINT), int(FillFlag.FILL_MOVED)
 TAKES = {"entry": "market", "entry_offset": 0, "take_profit": 0}
 
@@ -24,7 +24,7 @@ def verdict(floor: Floor) -> int:
     """What risk says of an entry now."""
     before = len(floor.kinds(AuditKind.AUDIT_RISK))
     floor.liquidate()
-    found, = floor.kinds(AuditKind.AUDIT_RISK)[before:]
+    (found,) = floor.kinds(AuditKind.AUDIT_RISK)[before:]
     return int(found["reason"])
 
 
@@ -35,7 +35,7 @@ def feed(floor: Floor, state: FeedState, streams: int = 0, instrument: int = 0) 
 def arriving_late(side: int, **venue) -> Floor:
     """A market entry that was decided on a live quote and arrives 20 ms after it has ended."""
     floor = Floor(side, venue=venue, **TAKES)
-    floor.wait((T0 + 10 * S - 3 * 10 ** 7 - floor.now) / S)
+    floor.wait((T0 + 10 * S - 3 * 10**7 - floor.now) / S)
     assert verdict(floor) == Reason.OK
     floor.wait(0.1)
     assert floor.fills() == [] and len(floor.paper.venue.orders(0)) == 1
@@ -55,24 +55,27 @@ def holding(side: int, **options) -> Floor:
 
 # ---- when a quote ends ----
 
+
 @both
 @pytest.mark.parametrize(("age_ns", "expected"), [(10 * S, Reason.OK), (10 * S + 1, Reason.QUOTE_ENDED)])
 def test_a_quote_holds_through_its_age(side, age_ns, expected):
     floor = Floor(side)
     floor.quote(2499.99, 2500.01)
-    floor.now += age_ns - 1             # the next event is a nanosecond later
+    floor.now += age_ns - 1  # the next event is a nanosecond later
     assert verdict(floor) == expected
 
 
 @both
-@pytest.mark.parametrize(("price", "expected"), [(2500.03, Reason.OK), (2500.04, Reason.QUOTE_ENDED), (2499.97, Reason.OK), (2499.96, Reason.QUOTE_ENDED)])
+@pytest.mark.parametrize(
+    ("price", "expected"), [(2500.03, Reason.OK), (2500.04, Reason.QUOTE_ENDED), (2499.97, Reason.OK), (2499.96, Reason.QUOTE_ENDED)]
+)
 def test_a_print_beyond_it_by_more_than_the_usual_spread_ends_it(side, price, expected):
-    floor = Floor(side)                 # bid and ask are two ticks apart
+    floor = Floor(side)  # bid and ask are two ticks apart
     floor.trade(price)
-    floor.wait(1.1)                     # for so long, a quote that follows may still explain it
+    floor.wait(1.1)  # for so long, a quote that follows may still explain it
     assert verdict(floor) == expected
     floor.quote(2499.99, 2500.01)
-    floor.wait(0.01)                    # the next cascade
+    floor.wait(0.01)  # the next cascade
     assert verdict(floor) == (Reason.OK if expected else Reason.BRACKET_OPEN), "the next quote holds again"
 
 
@@ -82,7 +85,7 @@ def test_such_a_print_is_a_doubt_for_a_second_and_the_quote_is_met_by_nobody(sid
     """Trades of a flush are heard of before the quote that follows them: entries may be decided, and meet what comes, not the quote that was."""
     floor = Floor(side, **TAKES)
     floor.trade(2495.0)
-    floor.now += after_ns - 1           # the next event is a nanosecond later
+    floor.now += after_ns - 1  # the next event is a nanosecond later
     assert verdict(floor) == expected
     floor.wait(0.1)
     assert floor.fills() == []
@@ -114,10 +117,16 @@ def test_the_usual_spread_is_the_mean_of_the_last_sixteen(side):
 
 
 @both
-@pytest.mark.parametrize(("state", "streams", "ended"), [
-    (FeedState.FEED_GAP, Stream.STREAM_QUOTE, True), (FeedState.FEED_DOWN, Stream.STREAM_QUOTE | Stream.STREAM_TRADE, True),
-    (FeedState.FEED_GAP, Stream.STREAM_TRADE, False), (FeedState.FEED_DOWN, Stream.STREAM_MARK | Stream.STREAM_FUNDING, False),
-    (FeedState.FEED_UP, Stream.STREAM_QUOTE, False)])
+@pytest.mark.parametrize(
+    ("state", "streams", "ended"),
+    [
+        (FeedState.FEED_GAP, Stream.STREAM_QUOTE, True),
+        (FeedState.FEED_DOWN, Stream.STREAM_QUOTE | Stream.STREAM_TRADE, True),
+        (FeedState.FEED_GAP, Stream.STREAM_TRADE, False),
+        (FeedState.FEED_DOWN, Stream.STREAM_MARK | Stream.STREAM_FUNDING, False),
+        (FeedState.FEED_UP, Stream.STREAM_QUOTE, False),
+    ],
+)
 def test_an_interruption_of_its_own_connection_ends_it(side, state, streams, ended):
     for instrument in (0, -1):
         floor = Floor(side)
@@ -125,7 +134,7 @@ def test_an_interruption_of_its_own_connection_ends_it(side, state, streams, end
         assert verdict(floor) == (Reason.QUOTE_ENDED if ended else Reason.OK)
         if ended:
             feed(floor, FeedState.FEED_UP, int(streams), instrument)
-            floor.wait(0.01)            # the next cascade
+            floor.wait(0.01)  # the next cascade
             assert verdict(floor) == Reason.QUOTE_ENDED, "a connection that is back has said nothing yet"
             floor.quote(2499.99, 2500.01)
             floor.wait(0.01)
@@ -145,6 +154,7 @@ def test_a_feed_mark_without_streams_is_about_all_of_them(side):
 
 
 # ---- what takes without a live quote ----
+
 
 @both
 def test_a_market_order_waits_for_somebody_of_its_own_side(side):
@@ -166,7 +176,7 @@ def test_where_nobody_comes_it_fills_a_spread_away_from_the_other_sides_last_tra
     floor.wait(4.8)
     assert floor.fills() == []
     floor.wait(0.3)
-    (role, at, flags), = fills(floor)
+    ((role, at, flags),) = fills(floor)
     assert (role, flags) == (Role.ROLE_ENTRY, MOVED) and at == pytest.approx(price, abs=0.0201 if venue.get("half_spread") else 1e-9)
     assert int(floor.kinds(AuditKind.AUDIT_FILL)[0]["ts"]) == int(floor.kinds(AuditKind.AUDIT_REQUEST)[0]["ts"]) + 5 * S + S // 10
 
@@ -185,7 +195,7 @@ def test_data_of_trades_alone_are_traded_by_prints_and_by_a_tick(side):
     for own, expected in ((True, (Role.ROLE_ENTRY, 2500.20, PRINT)), (False, (Role.ROLE_ENTRY, 2500.12, MOVED))):
         floor = Floor(side, quotes=False, **TAKES)
         assert verdict(floor) == Reason.OK
-        floor.trade(2500.15, aggressor=OWN)             # it is still on its way: a print that has passed
+        floor.trade(2500.15, aggressor=OWN)  # it is still on its way: a print that has passed
         floor.wait(0.2)
         floor.trade(2500.10, aggressor=OTHER)
         if own:
@@ -226,7 +236,7 @@ def test_walking_takes_of_own_prints_what_they_traded_and_the_rest_is_moved(side
 @both
 def test_a_stop_that_fires_without_a_quote_waits_as_well(side):
     floor = holding(side)
-    floor.trade(2490.0, aggressor=OTHER)                # beyond the trigger: it fires here, and the print itself has passed
+    floor.trade(2490.0, aggressor=OTHER)  # beyond the trigger: it fires here, and the print itself has passed
     floor.trade(2485.0, aggressor=OWN)
     assert floor.paper.venue.orders(0)[0]["triggered"]
     floor.trade(2484.0, aggressor=OTHER)
@@ -239,7 +249,7 @@ def test_a_wait_that_ends_while_a_quote_holds_goes_on_until_it_does_not(side):
     floor = holding(side)
     floor.quote(2490.00, 2490.02)
     quoted = floor.now
-    floor.trade(2490.0)                                 # fires; no event after it
+    floor.trade(2490.0)  # fires; no event after it
     floor.wait(9.9)
     assert len(fills(floor)) == 1
     floor.wait(1.0)
@@ -269,20 +279,23 @@ def test_max_hold_without_a_quote(side):
 
 # ---- what rests without a live quote ----
 
+
 @both
 def test_a_target_is_neither_crossed_nor_filled_by_a_dead_quote(side):
     """The quote of long ago lies beyond the target: it neither crosses it nor fills it."""
-    floor = holding(side, take_profit="0.0005")         # 2497.50; the quote that has ended: 2499.99 to 2500.01
+    floor = holding(side, take_profit="0.0005")  # 2497.50; the quote that has ended: 2499.99 to 2500.01
     order = [o for o in floor.paper.venue.orders(0) if o["id"] & 15 == Role.ROLE_TARGET]
     assert len(order) == 1 and len(fills(floor)) == 1
     floor.trade(2497.60, aggressor=OWN)
     floor.wait(1.0)
-    (role, price, flags), = fills(floor)[1:]
+    ((role, price, flags),) = fills(floor)[1:]
     assert (role, flags) == (Role.ROLE_TARGET, FillFlag.FILL_MAKER) and price == pytest.approx(2497.50, abs=0.0101)
 
 
 @both
-@pytest.mark.parametrize(("last", "aggressor", "refused"), [(2496.24, OTHER, False), (2496.23, OTHER, True), (2496.25, OWN, False), (2496.24, OWN, True)])
+@pytest.mark.parametrize(
+    ("last", "aggressor", "refused"), [(2496.24, OTHER, False), (2496.23, OTHER, True), (2496.25, OWN, False), (2496.24, OWN, True)]
+)
 def test_post_only_is_judged_by_the_last_trade_and_the_spread(side, last, aggressor, refused):
     """Buy at 2496.25, half a spread is a tick: the ask is thought to be a spread above what a seller got, and a tick above what a buyer paid."""
     floor = Floor(side, quotes=False)
@@ -298,8 +311,8 @@ def test_a_requote_is_an_entry_and_needs_a_live_quote(side):
     floor = Floor(side, requotes=1)
     floor.liquidate()
     floor.quote(2490.0, 2490.02)
-    floor.wait(0.06)                                    # refused on arrival
-    feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))         # and the quote has ended by the time this is known
+    floor.wait(0.06)  # refused on arrival
+    feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))  # and the quote has ended by the time this is known
     floor.wait(1.0)
     assert len([r for r in floor.kinds(AuditKind.AUDIT_ORDER) if r["reason"] == Reason.END_POST_ONLY]) == 1
     assert floor.kinds(AuditKind.AUDIT_RISK)[-1]["reason"] == Reason.QUOTE_ENDED and floor.paper.venue.orders(0) == []
@@ -316,11 +329,12 @@ def test_the_queue_behind_an_ended_quote_is_not_to_be_seen(side, hidden, expecte
     floor.liquidate()
     feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))
     floor.wait(0.2)
-    order, = floor.paper.venue.orders(0)
+    (order,) = floor.paper.venue.orders(0)
     assert order["ahead"] == expected
 
 
 # ---- marks ----
+
 
 @both
 @pytest.mark.parametrize("how", ["old", "broken"])
@@ -348,7 +362,7 @@ def test_a_ticker_that_does_not_state_a_mark_judges_nothing(side):
 def test_funding_is_settled_at_a_price_that_holds(side):
     hour = 3600 * S
     moment = (T0 // hour + 1) * hour
-    for wait_s, price in ((30, 2510.0), (90, 2496.5)):          # how old the mark is
+    for wait_s, price in ((30, 2510.0), (90, 2496.5)):  # how old the mark is
         floor = holding(side, venue={"funding_interval_s": 3600.0}, stop_loss="0.1", max_hold_s=40_000)
         floor.wait((moment - floor.now) / S - wait_s)
         floor.ticker(2510.0, 0.001)

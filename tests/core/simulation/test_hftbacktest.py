@@ -11,17 +11,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import captures
 import liqcore as lc
 from benches import market
 from benches.parity import LATENCIES_S, Scene, difference
 from benches.simulators import ours
-import captures
 
 
 @pytest.fixture(scope="module")
 def twin():
     pytest.importorskip("hftbacktest", reason="hftbacktest is not installed: pip install 'liqcore[bench]'")
     from benches.simulators import hftbacktest_resident
+
     return hftbacktest_resident
 
 
@@ -42,8 +43,9 @@ def with_changing_sizes(day: market.Day, seed: int) -> market.Day:
     ts = ts[~np.isin(ts, day.trades["ts"])]
     at = np.searchsorted(q["ts"], ts) - 1
     rows = [np.concatenate([q["ts"], ts])] + [np.concatenate([q[k], q[k][at]]) for k in ("bid", "ask")]
-    rows += [np.concatenate([q[k], np.maximum(q[k][at] * r.choice([0.1, 0.5, 0.9, 2.0], len(at)), 1).astype(np.int32)])
-             for k in ("bid_lots", "ask_lots")]
+    rows += [
+        np.concatenate([q[k], np.maximum(q[k][at] * r.choice([0.1, 0.5, 0.9, 2.0], len(at)), 1).astype(np.int32)]) for k in ("bid_lots", "ask_lots")
+    ]
     order = np.argsort(rows[0], kind="stable")
     quotes = dict(zip(("ts", "bid", "ask", "bid_lots", "ask_lots"), (x[order] for x in rows), strict=True))
     quotes["trades_before"] = np.searchsorted(day.trades["ts"], quotes["ts"])
@@ -52,9 +54,8 @@ def with_changing_sizes(day: market.Day, seed: int) -> market.Day:
 
 def generated(settings, trades=500_000):
     scene = Scene(with_changing_sizes(market.day(trades), 1), ours.instrument(), ours.config(market.Detector()), ours.NOTIONAL)
-    fills = [compare(scene, s, latency_s, touch)
-             for s in settings for latency_s in LATENCIES_S for touch in (True, False)]
-    assert min(fills) >= 20, fills          # nobody can be right by not trading
+    fills = [compare(scene, s, latency_s, touch) for s in settings for latency_s in LATENCIES_S for touch in (True, False)]
+    assert min(fills) >= 20, fills  # nobody can be right by not trading
 
 
 def test_on_generated_ticks(twin):
@@ -88,19 +89,23 @@ def recorded(name: str, tick: float, lot: float, seed: int) -> market.Day:
     order = np.argsort(received, kind="stable")
     slot, room = (received[order] - received.min()) // 14, np.arange(len(received))
     grid = np.empty(len(received), np.int64)
-    grid[order] = market.START + 14 * (np.maximum.accumulate(slot - room) + room)    # every second slot: room for the quotes of consistent()
+    grid[order] = market.START + 14 * (np.maximum.accumulate(slot - room) + room)  # every second slot: room for the quotes of consistent()
     bid, ask = (np.round(q[:, k] / tick).astype(np.int32) for k in (1, 2))
     lots = [np.maximum(np.round(x / lot), 1).astype(np.int32) for x in (q[:, 3], q[:, 4], t[:, 2])]
-    quotes = {"ts": grid[:len(q)], "bid": bid, "ask": ask, "bid_lots": lots[0], "ask_lots": lots[1]}
-    trades = {"ts": grid[len(q):], "price": np.round(t[:, 1] / tick).astype(np.int32), "lots": lots[2], "side": t[:, 3].astype(np.int8)}
+    quotes = {"ts": grid[: len(q)], "bid": bid, "ask": ask, "bid_lots": lots[0], "ask_lots": lots[1]}
+    trades = {"ts": grid[len(q) :], "price": np.round(t[:, 1] / tick).astype(np.int32), "lots": lots[2], "side": t[:, 3].astype(np.int8)}
     first = np.searchsorted(trades["ts"], quotes["ts"][0])
     trades = {k: v[first:] for k, v in trades.items()}
     end = int(max(quotes["ts"][-1], trades["ts"][-1]))
     r = np.random.default_rng(seed)
     ts = np.unique(r.integers(trades["ts"][10], end - 60 * 10**9, 600) // 7 * 7 + 1)
     price = trades["price"][np.searchsorted(trades["ts"], ts) - 1] * tick
-    forced = {"ts": ts, "side": np.repeat(r.choice([1, -1], len(ts) // 6 + 1), 6)[:len(ts)].astype(np.int8), "price": np.round(price, 8),
-              "notional": np.round(np.exp(r.normal(7, 2, len(ts))), 2)}
+    forced = {
+        "ts": ts,
+        "side": np.repeat(r.choice([1, -1], len(ts) // 6 + 1), 6)[: len(ts)].astype(np.int8),
+        "price": np.round(price, 8),
+        "notional": np.round(np.exp(r.normal(7, 2, len(ts))), 2),
+    }
     return market.Day(trades, quotes, forced, tick, lot)
 
 

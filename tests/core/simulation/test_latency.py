@@ -18,9 +18,9 @@ NS = [round(x * 1e9) for x in SAMPLES]
 
 
 def test_draws_equal_the_oracle_and_the_constants_their_arguments():
-    for seed in (0, 1, -1, 2 ** 62, -2 ** 63):
+    for seed in (0, 1, -1, 2**62, -(2**63)):
         drawn = lc.Latency(order_samples=SAMPLES, ack_samples=np.array(SAMPLES), seed=seed)
-        for order in (1, 4097, 2 ** 40 + 17, 2 ** 62):
+        for order in (1, 4097, 2**40 + 17, 2**62):
             for what in (0, 1, 2, 3, 250):
                 assert drawn.order_ns(order, what) == delay(NS, seed, order, what, 1)
                 assert drawn.ack_ns(order, what) == delay(NS, seed, order, what, 2)
@@ -61,7 +61,7 @@ def test_reports_and_requests_never_overtake(side):
     rng = np.random.default_rng(1)
     latency = lc.Latency(order_samples=rng.exponential(0.2, 500), ack_samples=rng.exponential(0.2, 500), seed=5)
     floor = Floor(side, "touch", venue={"latency": latency}, trail="0.001", cooldown_s=0, max_hold_s=20, entry_ttl_s=5, quote_age_s=1e6)
-    floor.quote(2493.0, 2507.0)                         # no print contradicts it
+    floor.quote(2493.0, 2507.0)  # no print contradicts it
     for n in range(900):
         floor.trade(2500.0 + 6 * np.sin(n / 7), qty=0.05)
         floor.wait(0.05)
@@ -72,29 +72,43 @@ def test_reports_and_requests_never_overtake(side):
     first = {}
     for r in orders:
         first.setdefault(int(r["id"]), r)
-    assert all(r["kind"] == AuditKind.AUDIT_ORDER for r in first.values())      # NEW or a rejection comes before the order's fill
+    assert all(r["kind"] == AuditKind.AUDIT_ORDER for r in first.values())  # NEW or a rejection comes before the order's fill
 
 
 def test_another_seed_is_another_run_and_another_order_is_not():
     """A run with one order more: the latencies of the others stay what they were."""
+
     def answered(seed, early):
-        floor = Floor(LONG, venue={"latency": lc.Latency(order_samples=SAMPLES[:3], ack_samples=SAMPLES[:3], seed=seed)}, entry_ttl_s=4, cooldown_s=0,
-                      quote_age_s=1e6)
+        floor = Floor(
+            LONG,
+            venue={"latency": lc.Latency(order_samples=SAMPLES[:3], ack_samples=SAMPLES[:3], seed=seed)},
+            entry_ttl_s=4,
+            cooldown_s=0,
+            quote_age_s=1e6,
+        )
         for n in range(8):
             if n or early:
                 floor.liquidate()
             floor.wait(10.0)
         asked = {int(r["id"]): int(r["ts"]) for r in floor.kinds(AuditKind.AUDIT_REQUEST) if r["phase"] == 1}
         return [int(r["ts"]) - asked[int(r["id"])] for r in floor.kinds(AuditKind.AUDIT_ORDER) if int(r["phase"]) == 1]
+
     assert answered(1, True) == answered(1, True) != answered(2, True)
     # ids count brackets, so the one bracket less comes from the end
     assert answered(1, False) == answered(1, True)[:7]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"order_s": -0.1}, "order_s: expected seconds"), ({"ack_s": float("nan")}, "ack_s: expected seconds"),
-    ({"order_samples": []}, "order_samples: expected 1 to"), ({"ack_samples": [[0.1]]}, r"ack_samples: expected .* shape \(1, 1\)"),
-    ({"order_samples": [0.1, -1.0]}, r"order_samples\[1\]: expected seconds"), ({"ack_samples": [0.1, 0.2, float("inf")]}, r"ack_samples\[2\]")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order_s": -0.1}, "order_s: expected seconds"),
+        ({"ack_s": float("nan")}, "ack_s: expected seconds"),
+        ({"order_samples": []}, "order_samples: expected 1 to"),
+        ({"ack_samples": [[0.1]]}, r"ack_samples: expected .* shape \(1, 1\)"),
+        ({"order_samples": [0.1, -1.0]}, r"order_samples\[1\]: expected seconds"),
+        ({"ack_samples": [0.1, 0.2, float("inf")]}, r"ack_samples\[2\]"),
+    ],
+)
 def test_bad_latencies_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         lc.Latency(**options)
@@ -103,6 +117,7 @@ def test_bad_latencies_are_named(options, message):
 def test_snapshots_know_the_samples():
     def venue(**options):
         return lc.SimVenue([lc.Instrument("X")], latency=lc.Latency(**options))
+
     data = venue(order_samples=SAMPLES, seed=1).snapshot()
     venue(order_samples=SAMPLES, seed=1).restore(data)
     for other in ({"order_samples": SAMPLES, "seed": 2}, {"order_samples": SAMPLES[::-1], "seed": 1}, {}):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import instruments, market
 
 import liqcore as lc
 from liqcore.simulation.matcher import Matcher, Watch
+from markets import instruments, market
 
 pytestmark = pytest.mark.core
 
@@ -49,9 +49,9 @@ def run(events, orders, model, taker, *, every=False):
     """What is told of orders (name, at event, instrument, side, price, lots, watch, direction, trail)."""
     host = Host()
     host.matcher = m = Matcher(instruments(), host, fills=model, taker=taker)
-    if every:                                        # an order that every trade and quote would fill, and that never takes any
+    if every:  # an order that every trade and quote would fill, and that never takes any
         for n in range(2):
-            watcher = m.place(n, 1, 10 ** 9)
+            watcher = m.place(n, 1, 10**9)
             host.left[watcher], host.name[watcher] = 0, "watcher"
     start = 0
     for name, at, n, side, price, lots, watch, direction, trail in orders:
@@ -61,7 +61,7 @@ def run(events, orders, model, taker, *, every=False):
         host.left[slot], host.name[slot] = lots, name
         if watch >= 0 and m.reached(slot):
             host.on_trigger(slot, m.now)
-        elif watch < 0 and (price == 0 or 0 < m.touch(n, side) and (m.touch(n, side) - price) * side <= 0):
+        elif watch < 0 and (price == 0 or m.touch(n, side) > 0 and (m.touch(n, side) - price) * side <= 0):
             m.arrive(slot, m.now)
     m.on_events(events[start:])
     return host.told
@@ -111,6 +111,7 @@ def test_what_is_skipped_could_not_have_mattered(model, taker, seed):
 
 def test_orders_may_come_and_go_in_a_callback():
     """A fill that removes its neighbours and puts others into their places: the new ones wait for the next event."""
+
     class Busy(Host):
         def on_fill(self, slot, price, lots, maker, ts):
             self.told.append(self.name[slot])

@@ -28,11 +28,21 @@ def test_the_merge_is_a_stable_sort_by_time_and_instrument(given_runs):
         runs.append((events, place, instrument, trades, quotes))
         for event, at in zip(events, place, strict=True):
             own = int(event["instrument"]) if instrument is None else instrument
-            expected.append((int(event["ts_recv"]), own, k, float(event["price"]), int(at["trades_before"]) + trades, int(at["quotes_before"]) + quotes))
+            expected.append(
+                (int(event["ts_recv"]), own, k, float(event["price"]), int(at["trades_before"]) + trades, int(at["quotes_before"]) + quotes)
+            )
     rare, place = np.zeros(len(expected), EVENT_DTYPE), np.zeros(len(expected), PLACE_DTYPE)
     merge_rare(runs, rare, place)
-    found = list(zip(rare["ts_recv"].tolist(), rare["instrument"].tolist(), rare["price"].tolist(), place["trades_before"].tolist(),
-                     place["quotes_before"].tolist(), strict=True))
+    found = list(
+        zip(
+            rare["ts_recv"].tolist(),
+            rare["instrument"].tolist(),
+            rare["price"].tolist(),
+            place["trades_before"].tolist(),
+            place["quotes_before"].tolist(),
+            strict=True,
+        )
+    )
     assert found == [(ts, own, price, trades, quotes) for ts, own, _, price, trades, quotes in sorted(expected, key=lambda row: row[:3])]
 
 

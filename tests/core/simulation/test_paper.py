@@ -13,18 +13,34 @@ from liqcore.event import Action
 pytestmark = pytest.mark.core
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
-ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")     # 1002 are 0.40 at the entry of either side
+ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")  # 1002 are 0.40 at the entry of either side
 
 
 class Floor:
     """Paper trading by hand: prices are given for a long and mirrored about 2500 for a short."""
 
-    def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, venue: dict | None = None,
-                 instrument: lc.Instrument = ETH, quotes: bool = True, quote_age_s: float = 10.0, **bracket):
+    def __init__(
+        self,
+        side: int = LONG,
+        fills: str = "through",
+        latency_s: float = 0.05,
+        risk: dict | None = None,
+        venue: dict | None = None,
+        instrument: lc.Instrument = ETH,
+        quotes: bool = True,
+        quote_age_s: float = 10.0,
+        **bracket,
+    ):
         self.side, self.now = side, T0
         bracket = {"stop_loss": "0.0025", "take_profit": "0.0015", "entry_offset": "0.0015", "notional": 1002.0, "cooldown_s": 300} | bracket
-        engine = lc.Engine([instrument], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5,
-                           quote_age_s=quote_age_s)
+        engine = lc.Engine(
+            [instrument],
+            detector(0.001 if not bracket.get("exit_phase") else 60.0),
+            Answer(**bracket),
+            lc.Risk(**(BIG | (risk or {}))),
+            equity=1e5,
+            quote_age_s=quote_age_s,
+        )
         self.paper = lc.Paper(engine, lc.SimVenue([instrument], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s, **(venue or {})))
         self.records = []
         if quotes:
@@ -69,15 +85,19 @@ class Floor:
 
     def fills(self):
         """(role, price as for a long, qty, maker, reason)"""
-        return [(int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(int(r["x"][3]) & 1), int(r["phase"])) for r in self.kinds(AuditKind.AUDIT_FILL)]
+        return [
+            (int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(int(r["x"][3]) & 1), int(r["phase"]))
+            for r in self.kinds(AuditKind.AUDIT_FILL)
+        ]
 
     @property
     def trades(self):
         return self.kinds(AuditKind.AUDIT_TRADE)
 
 
-@pytest.mark.parametrize(("side", "reference", "tick", "expected"), [(LONG, 2500.0, "0.01", (2496.25, 2500.0, 2490.01)),
-                                                                     (SHORT, 180.0, "0.01", (180.27, 180.0, 180.72))])
+@pytest.mark.parametrize(
+    ("side", "reference", "tick", "expected"), [(LONG, 2500.0, "0.01", (2496.25, 2500.0, 2490.01)), (SHORT, 180.0, "0.01", (180.27, 180.0, 180.72))]
+)
 @pytest.mark.parametrize("exit_by", ["target", "stop"])
 def test_golden_prices_through_paper(side, reference, tick, expected, exit_by):
     """S2-12 through the whole engine: what is asked for, and what the fills are."""
@@ -86,8 +106,14 @@ def test_golden_prices_through_paper(side, reference, tick, expected, exit_by):
     desk = lc.Paper(lc.Engine([instrument], detector(), policy, lc.Risk(**BIG)), lc.SimVenue([instrument]))
     entry, target, stop = (instrument.ticks(price) for price in expected)
     beyond = target + side if exit_by == "target" else stop
-    events = [(T0, "trade", instrument.ticks(reference), 9), (T0 + 1, "signal", side, 0), (T0 + 10 * S, "signal", side, 0),
-              (T0 + 11 * S, "trade", entry - side, 9), (T0 + 12 * S, "trade", beyond, 9), (T0 + 13 * S, "trade", beyond - side, 9, -side)]
+    events = [
+        (T0, "trade", instrument.ticks(reference), 9),
+        (T0 + 1, "signal", side, 0),
+        (T0 + 10 * S, "signal", side, 0),
+        (T0 + 11 * S, "trade", entry - side, 9),
+        (T0 + 12 * S, "trade", beyond, 9),
+        (T0 + 13 * S, "trade", beyond - side, 9, -side),
+    ]
     rows_ = table(instrument, events)
     rows_["price"][1:3] = reference
     desk.run(rows_)
@@ -104,7 +130,7 @@ def test_nothing_fills_before_arrival_or_on_arrival(side):
     floor = Floor(side, latency_s=0.5)
     floor.liquidate()
     floor.wait(0.4)
-    floor.trade(2490.0)             # far beyond the entry while it is on its way
+    floor.trade(2490.0)  # far beyond the entry while it is on its way
     floor.trade(2500.0)
     assert floor.fills() == [] and floor.paper.venue.orders(0) == []
     floor.wait(0.2)
@@ -126,7 +152,7 @@ def test_through_needs_a_price_strictly_beyond(side):
         floor.wait(1.0)
         assert sum(fill[2] for fill in floor.fills() if fill[0] == 1) == pytest.approx(0.4)
         targets = [r for r in floor.kinds(AuditKind.AUDIT_REQUEST) if int(r["id"]) & 15 == 3]
-        assert [round(r["x"][1], 3) for r in targets] == ([0.4] if fills == "through" else [0.1, 0.4])     # amended to what was filled
+        assert [round(r["x"][1], 3) for r in targets] == ([0.4] if fills == "through" else [0.1, 0.4])  # amended to what was filled
 
 
 @both
@@ -134,7 +160,7 @@ def test_post_only_is_judged_on_arrival_and_requoted_within_bounds(side):
     for requotes in (0, 1, 2):
         floor = Floor(side, requotes=requotes)
         floor.liquidate()
-        for n in range(6):                              # the market falls faster than the quotes follow
+        for n in range(6):  # the market falls faster than the quotes follow
             floor.quote(2490.0 - 10 * n, 2490.01 - 10 * n)
             floor.trade(2490.0 - 10 * n)
             floor.wait(0.1)
@@ -152,12 +178,12 @@ def test_stop_fills_at_the_next_price_through_a_jump(side):
     floor.trade(2496.0)
     floor.wait(1.0)
     floor.quote(2460.0, 2471.0)
-    floor.trade(2470.0)             # the jump: trigger
+    floor.trade(2470.0)  # the jump: trigger
     assert len(floor.paper.venue.orders(0)) == 2
-    floor.trade(2465.0)             # the next price is worse than the trigger, and so is the bid
+    floor.trade(2465.0)  # the next price is worse than the trigger, and so is the bid
     floor.wait(1.0)
     assert floor.fills()[-1] == (2, 2460.0, 0.4, False, int(lc.FillReason.FILL_STOP))
-    trade, = floor.trades
+    (trade,) = floor.trades
     assert trade["reason"] == lc.Reason.END_STOP and trade["x"][3] == pytest.approx(0.4 * (2460.0 - 2496.25))
 
 
@@ -167,13 +193,13 @@ def test_a_sweep_through_entry_and_stop_takes_both(side):
     floor = Floor(side)
     floor.liquidate()
     floor.wait(1.0)
-    floor.trade(2480.0)             # entry 2496.25, stop 2490.01
+    floor.trade(2480.0)  # entry 2496.25, stop 2490.01
     assert floor.paper.venue.orders(0)[0]["triggered"]
     floor.trade(2485.0)
     floor.wait(1.0)
     assert [fill[0] for fill in floor.fills()] == [1, 2] and floor.fills()[1][1] == 2485.0
     entered, left = (int(r["ts"]) for r in floor.kinds(AuditKind.AUDIT_FILL))
-    assert left > entered           # not from the same event
+    assert left > entered  # not from the same event
 
 
 @both
@@ -203,7 +229,7 @@ def test_market_entry_keeps_its_stop_and_anchors_it_at_the_fill(side):
     floor.liquidate()
     floor.wait(1.0)
     assert floor.fills() == [(1, 2505.0, 0.4, False, int(lc.FillReason.FILL_CROSS))]
-    stop, = floor.paper.venue.orders(0)
+    (stop,) = floor.paper.venue.orders(0)
     assert floor.price(stop["price"]) == pytest.approx(2498.74 if side > 0 else 2498.77, abs=0.001) and stop["type"] == 3
     assert not floor.kinds(AuditKind.AUDIT_ALARM)
 
@@ -211,22 +237,22 @@ def test_market_entry_keeps_its_stop_and_anchors_it_at_the_fill(side):
 @both
 def test_ttl_max_hold_and_cooldown(side):
     floor = Floor(side, entry_ttl_s=10, max_hold_s=20, cooldown_s=300, quote_age_s=1e6)
-    floor.quote(2496.0, 2500.01)                        # holds throughout: no print contradicts it
+    floor.quote(2496.0, 2500.01)  # holds throughout: no print contradicts it
     floor.liquidate()
     sent = floor.now
     floor.wait(11.0)
     assert floor.paper.engine.bracket(0)["end"] == lc.Reason.END_TTL and floor.paper.venue.orders(0) == []
     cancel = [r for r in floor.kinds(AuditKind.AUDIT_REQUEST) if r["phase"] == Action.ACTION_CANCEL]
     assert [int(r["ts"]) - sent for r in cancel] == [10 * S]
-    floor.liquidate()                                   # no cooldown after an entry that never filled
+    floor.liquidate()  # no cooldown after an entry that never filled
     floor.wait(1.0)
     floor.trade(2496.0)
     floor.trade(2499.0)
     floor.wait(30.0)
     assert floor.fills()[-1][0] == 4 and floor.fills()[-1][4] == lc.FillReason.FILL_TIMEOUT
-    trade, = floor.trades
+    (trade,) = floor.trades
     entry, close = (int(r["ts"]) for r in floor.kinds(AuditKind.AUDIT_FILL))
-    assert trade["reason"] == lc.Reason.END_MAX_HOLD and close - entry == 20 * S + 10 ** 8      # to the venue and back
+    assert trade["reason"] == lc.Reason.END_MAX_HOLD and close - entry == 20 * S + 10**8  # to the venue and back
     floor.now = close + 299 * S
     floor.trade(2500.0)
     floor.liquidate()
@@ -252,7 +278,7 @@ def test_c10_fees_per_leg_and_role():
         floor.trade(exit_price)
         floor.trade(exit_price)
         floor.wait(1.0)
-        trade, = floor.trades
+        (trade,) = floor.trades
         out = floor.fills()[-1][1]
         assert trade["reason"] == name and trade["x"][4] == pytest.approx(0.4 * (2496.25 * 2e-4 + out * exit_fee), rel=1e-12)
         assert trade["x"][5] == trade["x"][3] - trade["x"][4] and trade["x"][4] > 1.9 * 0.4 * 2496.25 * one_leg
@@ -265,8 +291,8 @@ def test_refused_events_never_reach_the_venue(side):
     floor = Floor(side)
     floor.liquidate()
     floor.wait(1.0)
-    floor.trade(2496.0)             # the fill's report is under way
-    floor.now += 10 ** 9
+    floor.trade(2496.0)  # the fill's report is under way
+    floor.now += 10**9
     floor.put(kind=lc.Kind.TRADE, side=1, price=2.5 if side > 0 else 2.5e6, qty=1.0)
     floor.put(kind=lc.Kind.TRADE, side=1, price=float("nan"), qty=1.0)
     assert sum(floor.paper.engine.refused.values()) == 2

@@ -19,11 +19,24 @@ pytestmark = pytest.mark.core
 S = lc.SECOND
 T0 = 1_700_000_000 * S
 LONG, SHORT = int(lc.LONG), int(lc.SHORT)
-BIG = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "data_age_max_s": 1e6,
-       "collar": 1.0, "daily_loss_max": 1.0, "weekly_loss_max": 1.0, "event_age_max_s": 1e6}
-INSTRUMENTS = [lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001"), lc.Instrument("OKX", tick_size="0.1", lot_size="1", multiplier=0.01),
-               lc.Instrument("DOGEUSDT", tick_size="0.00001", lot_size="1"), lc.Instrument("COARSE", tick_size="1", lot_size="0.001")]
-MASKS = [0, 0, 4, 4, 4 | 2, 8, 8 | 32, 1, 1 | 2]       # of streams
+BIG = {
+    "order_notional_max": 1e9,
+    "exposure_max": 1e9,
+    "leverage_max": 1000.0,
+    "orders_per_minute_max": 1000,
+    "data_age_max_s": 1e6,
+    "collar": 1.0,
+    "daily_loss_max": 1.0,
+    "weekly_loss_max": 1.0,
+    "event_age_max_s": 1e6,
+}
+INSTRUMENTS = [
+    lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001"),
+    lc.Instrument("OKX", tick_size="0.1", lot_size="1", multiplier=0.01),
+    lc.Instrument("DOGEUSDT", tick_size="0.00001", lot_size="1"),
+    lc.Instrument("COARSE", tick_size="1", lot_size="0.001"),
+]
+MASKS = [0, 0, 4, 4, 4 | 2, 8, 8 | 32, 1, 1 | 2]  # of streams
 PRICES = {"ETHUSDT": 2500.0, "OKX": 60000.0, "DOGEUSDT": 0.25, "COARSE": 2500.0}
 
 
@@ -44,12 +57,12 @@ def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility
     streams, instrument). Bursts, equal times, jumps, silences; quotes that never come, come late, are cut, are few, are contradicted by prints."""
     ts, mid, sizes = T0, instrument.ticks(PRICES[instrument.symbol]), random.Random(count)
     few, first, last = rng.choice([1.0, 1.0, 1.0, 0.1]), rng.choice([0, 0, 0, 0, count // 3, count]), rng.choice([count, count, count, count // 2])
-    wide = rng.choice([1, round(mid * volatility) + 1, 4 * round(mid * volatility) + 1])        # else most prints contradict the quote
+    wide = rng.choice([1, round(mid * volatility) + 1, 4 * round(mid * volatility) + 1])  # else most prints contradict the quote
     wild, silent, broken = rng.choice([0.0, 0.0, 0.05]), rng.choice([0.0, 0.0, 0.01]), rng.choice([0.0, 0.0, 0.01])
-    odd = sizes.choice([0.0, 0.0, 0.1])         # quotes that are crossed, locked or have one side only
+    odd = sizes.choice([0.0, 0.0, 0.1])  # quotes that are crossed, locked or have one side only
     out, down = [(ts, "trade", mid, 5, LONG)], 0
     for n in range(count):
-        ts += rng.choice([0, 1, 10 ** 6, rng.randrange(10 ** 8), rng.randrange(10 ** 9), 7 * 10 ** 7])
+        ts += rng.choice([0, 1, 10**6, rng.randrange(10**8), rng.randrange(10**9), 7 * 10**7])
         ts += rng.randrange(100 * S) if rng.random() < silent else 0
         mid = max(1000, mid + round(mid * rng.gauss(0.0, volatility) * (12 if rng.random() < 0.02 else 1)))
         what = rng.random()
@@ -108,22 +121,32 @@ def table(instrument, events) -> np.ndarray:
 
 
 def share(rng, low, high) -> Fraction:
-    return Fraction(rng.randrange(low, high), 10 ** 6)
+    return Fraction(rng.randrange(low, high), 10**6)
 
 
 def draw(seed: int, coarse: bool = False):
     rng = random.Random(seed)
-    ms = 10 ** 6
+    ms = 10**6
     g = Settings(
-        notional=rng.choice([100.0, 1000.0, 5000.0]), market=rng.random() < 0.3, profit=rng.choice([Fraction(0), share(rng, 100, 3000), share(rng, 500, 2500)]),
-        loss=share(rng, 300, 5000), trail=rng.choice([Fraction(0), share(rng, 500, 4000)]), ttl=rng.choice([1, 5, 30]) * S,
-        hold=rng.choice([1, 10, 60]) * S, cooldown=rng.choice([0, 0, 5]) * S, requotes=rng.choice([0, 1, 2]), exit_phase=rng.choice([0, 0, 3, 4]),
-        fills=rng.random() < 0.5 and "touch" or "through", order_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
-        ack_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]), maker_fee=rng.choice([0.0002, 0.0, -0.0001]))
+        notional=rng.choice([100.0, 1000.0, 5000.0]),
+        market=rng.random() < 0.3,
+        profit=rng.choice([Fraction(0), share(rng, 100, 3000), share(rng, 500, 2500)]),
+        loss=share(rng, 300, 5000),
+        trail=rng.choice([Fraction(0), share(rng, 500, 4000)]),
+        ttl=rng.choice([1, 5, 30]) * S,
+        hold=rng.choice([1, 10, 60]) * S,
+        cooldown=rng.choice([0, 0, 5]) * S,
+        requotes=rng.choice([0, 1, 2]),
+        exit_phase=rng.choice([0, 0, 3, 4]),
+        fills=rng.random() < 0.5 and "touch" or "through",
+        order_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
+        ack_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
+        maker_fee=rng.choice([0.0002, 0.0, -0.0001]),
+    )
     g.offset = Fraction(0) if g.market or rng.random() < 0.2 else share(rng, 1, 2000)
     if g.trail and seed % 3 == 0:
         g.basis, g.trail = "profit", g.trail * 150
-    g.quote_age = rng.choice([200 * ms, 2 * S, 10 * S, 10 * S, 10 ** 6 * S])
+    g.quote_age = rng.choice([200 * ms, 2 * S, 10 * S, 10 * S, 10**6 * S])
     g.print_wait = rng.choice([1 * ms, 100 * ms, 1 * S, 5 * S, 5 * S])
     g.half_spread = rng.choice([None, None, share(rng, 0, 500)])
     instrument = rng.choice(INSTRUMENTS)
@@ -134,21 +157,42 @@ def draw(seed: int, coarse: bool = False):
 
 
 def paper(g: Settings, instrument) -> lc.Paper:
-    policy = Answer(stop_loss=decimal(g.loss), take_profit=decimal(g.profit), trail=decimal(g.trail), trail_basis=g.basis, entry_offset=decimal(g.offset),
-                    entry="market" if g.market else "post_only", entry_ttl_s=g.ttl / S, max_hold_s=g.hold / S, cooldown_s=g.cooldown / S,
-                    requotes=g.requotes, exit_phase=g.exit_phase, notional=g.notional)
+    policy = Answer(
+        stop_loss=decimal(g.loss),
+        take_profit=decimal(g.profit),
+        trail=decimal(g.trail),
+        trail_basis=g.basis,
+        entry_offset=decimal(g.offset),
+        entry="market" if g.market else "post_only",
+        entry_ttl_s=g.ttl / S,
+        max_hold_s=g.hold / S,
+        cooldown_s=g.cooldown / S,
+        requotes=g.requotes,
+        exit_phase=g.exit_phase,
+        notional=g.notional,
+    )
     engine = lc.Engine([instrument], detector(), policy, lc.Risk(**BIG), equity=1e6, quote_age_s=g.quote_age / S)
     there, back = (("_s", g_ns / S) if isinstance(g_ns, int) else ("_samples", np.array(g_ns) / S) for g_ns in (g.order_latency, g.ack_latency))
     latency = lc.Latency(**{"order" + there[0]: there[1], "ack" + back[0]: back[1], "seed": g.seed})
-    venue = lc.SimVenue([instrument], fills=g.fills, taker="walk" if g.walk else "next", hidden="wait" if g.hidden else "none", maker_fee=g.maker_fee,
-                        taker_fee=g.taker_fee, latency=latency, funding_interval_s=g.funding / S, leverage=g.leverage,
-                        maintenance_margin=float(g.maintenance), print_wait_s=g.print_wait / S,
-                        half_spread=None if g.half_spread is None else float(g.half_spread))
+    venue = lc.SimVenue(
+        [instrument],
+        fills=g.fills,
+        taker="walk" if g.walk else "next",
+        hidden="wait" if g.hidden else "none",
+        maker_fee=g.maker_fee,
+        taker_fee=g.taker_fee,
+        latency=latency,
+        funding_interval_s=g.funding / S,
+        leverage=g.leverage,
+        maintenance_margin=float(g.maintenance),
+        print_wait_s=g.print_wait / S,
+        half_spread=None if g.half_spread is None else float(g.half_spread),
+    )
     return lc.Paper(engine, venue)
 
 
 def decimal(fraction: Fraction) -> str:
-    return f"{round(fraction * 10 ** 6)}e-6"
+    return f"{round(fraction * 10**6)}e-6"
 
 
 def told(g: Settings, instrument, events) -> PaperOracle:
@@ -182,15 +226,16 @@ def contrast(seed: int, g: Settings, instrument: lc.Instrument, events: list[tup
     desk.run(table(instrument, events))
     desk.advance(events[-1][0] + 3600 * S)
     records = desk.engine.audit.drain()
-    fills = [(int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], int(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)]
+    fills = [
+        (int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], int(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)
+    ]
     trades = [(int(r["ts"]), int(r["reason"]), *r["x"][3:7]) for r in rows(records, AuditKind.AUDIT_TRADE)]
     for n, (mine, theirs) in enumerate(zip(oracle.fills, fills)):
         assert mine == theirs, f"seed={seed}: fill {n}: oracle {mine}, paper {theirs}"
     assert len(oracle.fills) == len(fills), f"seed={seed}"
     assert oracle.trades == trades, f"seed={seed}"
     assert desk.venue.lost == 0 and desk.engine.audit.lost == 0
-    names = {int(lc.Alarm.ALARM_LIQUIDATED): "liquidated", int(lc.Alarm.ALARM_UNPROTECTED): "unprotected",
-             int(lc.Alarm.ALARM_STUCK): "stuck"}
+    names = {int(lc.Alarm.ALARM_LIQUIDATED): "liquidated", int(lc.Alarm.ALARM_UNPROTECTED): "unprotected", int(lc.Alarm.ALARM_STUCK): "stuck"}
     alarms = [(int(r["ts"]), names.get(int(r["phase"]), lc.Alarm(r["phase"]).name)) for r in rows(records, AuditKind.AUDIT_ALARM)]
     assert oracle.alarms == alarms, f"seed={seed}"
     funded = [(int(r["ts"]), int(r["id"]) >> 12, int(r["side"]), *r["x"][:4]) for r in rows(records, AuditKind.AUDIT_FUNDING)]
@@ -224,13 +269,13 @@ def test_paper_equals_oracle(block):
         trades += len(oracle.trades)
         met += oracle.venue.met + Counter(FillFlag(flags) for _, _, _, _, _, flags, _ in oracle.fills if flags)
     assert met["refused: age"] and met["refused: print"] and met["moved: next"] and met[FillFlag.FILL_PRINT], met
-    assert trades > 50 and {60, 61, 62, 63} <= reasons and len(roles) >= 6      # the comparison was about something
+    assert trades > 50 and {60, 61, 62, 63} <= reasons and len(roles) >= 6  # the comparison was about something
 
 
 def test_paper_equals_oracle_in_partial_fills():
     """Fills by touch on a coarse grid: entries and targets are filled piece by piece, and amended in a race with their fills."""
     touched, amended = 0, 0
-    for seed in (*range(3000, 3030), 10362):      # 10362: a position comes back after its max hold
+    for seed in (*range(3000, 3030), 10362):  # 10362: a position comes back after its max hold
         oracle, records = compare(seed, coarse=True)
         touched += sum(fill[-1] == lc.FillReason.FILL_TOUCH for fill in oracle.fills)
         amended += sum((r["phase"] == Action.ACTION_AMEND) and int(r["id"]) & 15 == 3 for r in rows(records, AuditKind.AUDIT_REQUEST))
@@ -248,7 +293,7 @@ def test_snapshot_anywhere_continues_byte_for_byte(block):
         rng, got, at, desk = random.Random(seed), b"", 0, paper(g, instrument)
         while at < len(rows_):
             step = rng.randrange(1, 60)
-            desk.run(rows_[at:at + step])
+            desk.run(rows_[at : at + step])
             at += step
             got += desk.engine.audit.drain().tobytes()
             data, desk = desk.snapshot(), paper(g, instrument)
@@ -269,7 +314,7 @@ def test_cutting_and_waking_change_nothing(seed):
             before, after = int(rows_["ts_recv"][n - 1]), int(rows_["ts_recv"][n])
             if after > before:
                 cut.advance(rng.randrange(before, after))
-        cut.run(rows_[n:n + 1])
+        cut.run(rows_[n : n + 1])
     assert whole.engine.audit.drain().tobytes() == cut.engine.audit.drain().tobytes()
 
 
@@ -284,8 +329,12 @@ def test_bad_arguments_and_snapshots():
     for call in (venue.orders, venue.position):
         with pytest.raises(IndexError, match="instrument 7"):
             call(7)
-    for data, message in ((b"", "damaged"), (b"x" * 10_000, "damaged"), (venue.snapshot()[:-1], "expected"),
-                          (lc.SimVenue([INSTRUMENTS[0]], fills="touch").snapshot(), "other instruments or settings")):
+    for data, message in (
+        (b"", "damaged"),
+        (b"x" * 10_000, "damaged"),
+        (venue.snapshot()[:-1], "expected"),
+        (lc.SimVenue([INSTRUMENTS[0]], fills="touch").snapshot(), "other instruments or settings"),
+    ):
         with pytest.raises(ValueError, match=message):
             venue.restore(data)
     with pytest.raises(ValueError, match="same instruments"):

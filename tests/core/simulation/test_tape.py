@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from liqcore.event import FeedState, Kind, Reason, Stream
-from markets import EAGER, START, instruments, market
 
 import liqcore as lc
 from liqcore import EVENT_DTYPE, SECOND, SIGNAL_DTYPE, CascadeConfig, Engine, Instrument, Tape, TapeBuilder
+from liqcore.event import FeedState, Kind, Reason, Stream
+from markets import EAGER, START, instruments, market
 
 pytestmark = pytest.mark.core
 
@@ -18,7 +18,7 @@ MARKETS = st.tuples(st.integers(0, 10_000), st.integers(0, 1500), st.integers(1,
 def events_of(case, ties: bool = True) -> np.ndarray:
     seed, count, size, rubbish, feed = case
     events = market(seed, count, size, rubbish=rubbish, feed=feed and count > 0)
-    if ties:                                  # several events of one moment, also of different instruments
+    if ties:  # several events of one moment, also of different instruments
         events["ts_recv"] -= events["ts_recv"] % (SECOND // 4)
     return events
 
@@ -29,12 +29,17 @@ def canonical(events: np.ndarray, count: int, band: float = 10.0) -> np.ndarray:
     engine, kept = Engine(instruments(count), band=band), []
     for n in range(len(events)):
         before, now = engine.events, engine.now
-        engine.run(events[n:n + 1])
+        engine.run(events[n : n + 1])
         e = events[n].copy()
         if engine.events > before:
             kept.append(e)
-        elif e["kind"] == Kind.BBO and 0 <= e["instrument"] < count and now <= e["ts_recv"] < 2 ** 62 and 0 <= e["ts_event"] < 2 ** 62 \
-                and not 0 < e["price"] < e["aux_price"]:
+        elif (
+            e["kind"] == Kind.BBO
+            and 0 <= e["instrument"] < count
+            and now <= e["ts_recv"] < 2**62
+            and 0 <= e["ts_event"] < 2**62
+            and not 0 < e["price"] < e["aux_price"]
+        ):
             mark = np.zeros(1, EVENT_DTYPE)[0]
             mark["ts_event"], mark["ts_recv"], mark["instrument"] = e["ts_event"], e["ts_recv"], e["instrument"]
             mark["kind"], mark["code"], mark["flags"] = Kind.FEED, FeedState.FEED_GAP, Stream.STREAM_QUOTE
@@ -95,14 +100,24 @@ def test_between(case, first, last):
     if len(piece.trades(0)["ts"]):
         assert np.shares_memory(piece.trades(0)["price"], tape.trades(0)["price"])
     # it also stands the checks that it was spared, with the indexes that it made
-    parts = {"strips": [{"trades": piece.trades(n) | {"index": piece.index(n)["trades"]},
-                         "quotes": piece.quotes(n) | {"index": piece.index(n)["quotes"]}} for n in range(case[2])],
-             "rare": piece.rare, "place": piece.place}
+    parts = {
+        "strips": [
+            {"trades": piece.trades(n) | {"index": piece.index(n)["trades"]}, "quotes": piece.quotes(n) | {"index": piece.index(n)["quotes"]}}
+            for n in range(case[2])
+        ],
+        "rare": piece.rare,
+        "place": piece.place,
+    }
     assert same(Tape(instruments(case[2]), parts).events(), piece.events())
 
 
-CONFIGS = st.sampled_from([EAGER, CascadeConfig(warmup=5, min_events=1, window_events=20, quantile=0.3, window_s=3.0, decay_s=1.0, notional="last"),
-                           CascadeConfig(warmup=20, refresh_s=30.0, mode="anchored", quantile=0.5, window_s=10.0, notional="mark", floor=100.0)])
+CONFIGS = st.sampled_from(
+    [
+        EAGER,
+        CascadeConfig(warmup=5, min_events=1, window_events=20, quantile=0.3, window_s=3.0, decay_s=1.0, notional="last"),
+        CascadeConfig(warmup=20, refresh_s=30.0, mode="anchored", quantile=0.5, window_s=10.0, notional="mark", floor=100.0),
+    ]
+)
 
 
 def as_array(signals) -> np.ndarray:
@@ -113,9 +128,9 @@ def as_array(signals) -> np.ndarray:
 @given(MARKETS, CONFIGS, st.sampled_from([1.5, 10.0]), st.booleans(), st.sampled_from([0.25, 2.0, 10.0]), st.integers(-600, 60))
 def test_signals_are_the_engines(case, config, band, jump, age, later):
     events = events_of(case)
-    if jump:                                 # a relisting: the door of a band of 1.5 doubts what one of 10 lets in
-        events["price"][len(events) // 2:] *= 3.0
-        events["aux_price"][len(events) // 2:] *= 3.0
+    if jump:  # a relisting: the door of a band of 1.5 doubts what one of 10 lets in
+        events["price"][len(events) // 2 :] *= 3.0
+        events["aux_price"][len(events) // 2 :] *= 3.0
     tape = Tape.of(instruments(case[2]), events)
     engine, end = Engine(instruments(case[2]), config, None, lc.Risk(event_age_max_s=age), band=band), tape.end + later * SECOND
     told, expected = told_with_places(engine, tape.events(), end)
@@ -131,7 +146,7 @@ def told_with_places(engine, events, end):
     for n in np.flatnonzero(events["ts_recv"] <= end):
         e = events[n]
         late = list(engine.advance(int(e["ts_recv"])))
-        caused = list(engine.run(events[n:n + 1]))
+        caused = list(engine.run(events[n : n + 1]))
         own = rows[int(e["instrument"])]
         signals += late + caused
         places += [(-1, -1, -1)] * len(late) + [tuple(own)] * len(caused)
@@ -180,7 +195,7 @@ def test_other_liquidations_on_the_same_market(case, seed):
     assert same(whole[rest], others[others["kind"] != Kind.LIQUIDATION])
     assert sorted(map(bytes, whole[~rest])) == sorted(map(bytes, moved))
     assert (np.diff(whole["ts_recv"]) >= 0).all()
-    for n in np.flatnonzero(~rest):          # it comes before what was received at its own time
+    for n in np.flatnonzero(~rest):  # it comes before what was received at its own time
         same_time = (whole["ts_recv"] == whole["ts_recv"][n]) & (whole["instrument"] == whole["instrument"][n]) & rest
         assert n < np.flatnonzero(same_time).min(initial=len(whole))
     if len(tape.trades(0)["ts"]):
@@ -220,6 +235,7 @@ def test_mapped_files_are_used_as_they_are(tmp_path):
 
 # ---- the builder ----
 
+
 def table(*rows) -> np.ndarray:
     """Rows of (seconds, kind, fields...)."""
     out = np.zeros(len(rows), EVENT_DTYPE)
@@ -244,8 +260,16 @@ def quote(seconds, bid, ask, bid_qty=1.0, ask_qty=1.0):
 
 def test_what_is_not_on_the_grid_is_rounded_and_counted():
     builder = TapeBuilder(ONE)
-    builder.push(table(trade(0, 2000.004, 0.0014), trade(1, 2000.006, 0.0001), trade(2, 2000.01, 0.001), trade(3, 0.1 + 0.2 + 1999.7, 0.1 * 3),
-                       quote(4, 1999.996, 2000.016, 0.0, 3e9), trade(5, 2000.0, 1e12)))
+    builder.push(
+        table(
+            trade(0, 2000.004, 0.0014),
+            trade(1, 2000.006, 0.0001),
+            trade(2, 2000.01, 0.001),
+            trade(3, 0.1 + 0.2 + 1999.7, 0.1 * 3),
+            quote(4, 1999.996, 2000.016, 0.0, 3e9),
+            trade(5, 2000.0, 1e12),
+        )
+    )
     tape = Tape(ONE, builder.take())
     assert tape.trades(0)["price"].tolist() == [200000, 200001, 200001, 200000, 200000]
     assert tape.trades(0)["lots"].tolist() == [1, 1, 1, 300, 2**31 - 1]
@@ -255,11 +279,32 @@ def test_what_is_not_on_the_grid_is_rounded_and_counted():
 
 def test_what_the_door_refuses_is_counted():
     builder = TapeBuilder(ONE)
-    builder.push(table(trade(0, 2000.0), trade(1, float("nan")), trade(2, 2000.0, 0.0), trade(3, 2000.0, side=0), trade(4, 90_000.0), trade(5, 0.004),
-                       quote(6, 2000.0, 2000.004), quote(7, 2000.0, 30_000.0), trade(3, 2000.0), trade(8, 2000.0, instrument=7), (9, 77, {}),
-                       trade(10, 2000.0)))
-    assert builder.refused == {Reason.BAD_PRICE: 2, Reason.BAD_QTY: 1, Reason.BAD_SIDE: 1, Reason.BAD_BAND: 2, Reason.BAD_BOOK: 1, Reason.BAD_TIME: 1,
-                               Reason.BAD_INSTRUMENT: 1, Reason.BAD_KIND: 1}
+    builder.push(
+        table(
+            trade(0, 2000.0),
+            trade(1, float("nan")),
+            trade(2, 2000.0, 0.0),
+            trade(3, 2000.0, side=0),
+            trade(4, 90_000.0),
+            trade(5, 0.004),
+            quote(6, 2000.0, 2000.004),
+            quote(7, 2000.0, 30_000.0),
+            trade(3, 2000.0),
+            trade(8, 2000.0, instrument=7),
+            (9, 77, {}),
+            trade(10, 2000.0),
+        )
+    )
+    assert builder.refused == {
+        Reason.BAD_PRICE: 2,
+        Reason.BAD_QTY: 1,
+        Reason.BAD_SIDE: 1,
+        Reason.BAD_BAND: 2,
+        Reason.BAD_BOOK: 1,
+        Reason.BAD_TIME: 1,
+        Reason.BAD_INSTRUMENT: 1,
+        Reason.BAD_KIND: 1,
+    }
     assert Tape(ONE, builder.take()).trades(0)["ts"].tolist() == [START, START + 10 * SECOND]
 
 
@@ -269,7 +314,7 @@ def test_the_doors_memory_goes_on_over_take():
     builder.take()
     builder.push(table(trade(1, 90_000.0)))
     assert builder.refused == {Reason.BAD_BAND: 1}
-    builder.push(table(*(trade(2 + n, 90_000.0) for n in range(4))))        # five that agree are the new truth
+    builder.push(table(*(trade(2 + n, 90_000.0) for n in range(4))))  # five that agree are the new truth
     assert builder.refused == {Reason.BAD_BAND: 4} and len(builder.take()["strips"][0]["trades"]["ts"]) == 1
 
 
@@ -279,7 +324,7 @@ def test_reports_of_a_venue_do_not_belong_to_a_market():
             TapeBuilder(ONE).push(table(trade(0, 2000.0), (1, kind, {})))
     builder = TapeBuilder(ONE)
     builder.push(table(trade(0, 2000.0), (5, Kind.TIMER, {}), trade(1, 2000.0)))
-    assert builder.refused == {Reason.BAD_TIME: 1}       # a timer moves the time, and leaves nothing
+    assert builder.refused == {Reason.BAD_TIME: 1}  # a timer moves the time, and leaves nothing
 
 
 def test_a_tick_size_that_cannot_be_right():
@@ -290,12 +335,13 @@ def test_a_tick_size_that_cannot_be_right():
 
 # ---- refusals of Tape ----
 
+
 def parts_of(**over) -> dict:
     tape = Tape.of(ONE, table(trade(0, 2000.0), quote(1, 1999.99, 2000.0), trade(2, 2000.01), (3, Kind.TICKER, {"price": 2000.0}), trade(4, 2000.0)))
     trades, quotes = dict(tape.trades(0)), dict(tape.quotes(0))
     for name, value in over.items():
         table_, column = name.split("__") if "__" in name else (name, "")
-        for columns in ((trades,) if table_ == "trades" else (quotes,) if table_ == "quotes" else ()):
+        for columns in (trades,) if table_ == "trades" else (quotes,) if table_ == "quotes" else ():
             columns[column] = np.asarray(value, columns[column].dtype) if isinstance(value, list) else value
     return {"strips": [{"trades": trades, "quotes": quotes}], "rare": over.get("rare", tape.rare), "place": over.get("place", tape.place)}
 
@@ -303,49 +349,58 @@ def parts_of(**over) -> dict:
 NOWHERE = np.zeros(1, [("trades_before", "<i8"), ("quotes_before", "<i8")])
 
 
-@pytest.mark.parametrize(("over", "message"), [
-    ({"trades__ts": [START, START - 1, START + SECOND * 9]}, "trades, row 1: ts: expected ns since 1970 that do not fall"),
-    ({"trades__ts": [-1, START, START]}, "trades, row 0: ts"),
-    ({"trades__ts": [START, START, 2**62]}, "trades, row 2: ts"),
-    ({"trades__price": [200000, 0, 200000]}, "trades, row 1: price"),
-    ({"trades__lots": [1, 1, -5]}, "trades, row 2: lots"),
-    ({"trades__side": [1, 1, 0]}, "trades, row 2: side"),
-    ({"trades__side": [1, 1]}, "columns of different lengths"),
-    ({"trades__price": np.array([1.0, 2.0, 3.0])}, "column price: expected a one-dimensional NumPy array of int32, got float64"),
-    ({"quotes__ask": [199999]}, "quotes, row 0: expected a bid of at least one tick and an ask above it"),
-    ({"quotes__bid_lots": [-1]}, "quotes, row 0: expected quantities"),
-    ({"quotes__trades_before": [4]}, "quotes, row 0: trades_before: expected counts from 0 to 3"),
-    ({"quotes__trades_before": [-1]}, "quotes, row 0: trades_before: expected counts"),
-    ({"quotes__trades_before": [0]}, "quotes, row 0: trades_before: the trades at that place"),
-    ({"quotes__trades_before": [2]}, "quotes, row 0: trades_before: the trades at that place"),
-    ({"place": np.array([(1, 1)], [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "rare events, row 0"),
-    ({"place": np.array([(2, 0)], [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "rare events, row 0"),
-    ({"place": np.zeros(0, [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "place: expected 1 rows"),
-    ({"rare": table(trade(3, 2000.0))}, "rare events, row 0"),
-    ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": 1}))}, "rare events, row 0"),
-    ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
-    ({"rare": table((3, Kind.LIQUIDATION, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
-    ({"rare": table((3, Kind.DELEVERAGE, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
-])
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"trades__ts": [START, START - 1, START + SECOND * 9]}, "trades, row 1: ts: expected ns since 1970 that do not fall"),
+        ({"trades__ts": [-1, START, START]}, "trades, row 0: ts"),
+        ({"trades__ts": [START, START, 2**62]}, "trades, row 2: ts"),
+        ({"trades__price": [200000, 0, 200000]}, "trades, row 1: price"),
+        ({"trades__lots": [1, 1, -5]}, "trades, row 2: lots"),
+        ({"trades__side": [1, 1, 0]}, "trades, row 2: side"),
+        ({"trades__side": [1, 1]}, "columns of different lengths"),
+        ({"trades__price": np.array([1.0, 2.0, 3.0])}, "column price: expected a one-dimensional NumPy array of int32, got float64"),
+        ({"quotes__ask": [199999]}, "quotes, row 0: expected a bid of at least one tick and an ask above it"),
+        ({"quotes__bid_lots": [-1]}, "quotes, row 0: expected quantities"),
+        ({"quotes__trades_before": [4]}, "quotes, row 0: trades_before: expected counts from 0 to 3"),
+        ({"quotes__trades_before": [-1]}, "quotes, row 0: trades_before: expected counts"),
+        ({"quotes__trades_before": [0]}, "quotes, row 0: trades_before: the trades at that place"),
+        ({"quotes__trades_before": [2]}, "quotes, row 0: trades_before: the trades at that place"),
+        ({"place": np.array([(1, 1)], [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "rare events, row 0"),
+        ({"place": np.array([(2, 0)], [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "rare events, row 0"),
+        ({"place": np.zeros(0, [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "place: expected 1 rows"),
+        ({"rare": table(trade(3, 2000.0))}, "rare events, row 0"),
+        ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": 1}))}, "rare events, row 0"),
+        ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
+        ({"rare": table((3, Kind.LIQUIDATION, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
+        ({"rare": table((3, Kind.DELEVERAGE, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
+    ],
+)
 def test_columns_that_contradict_each_other_are_refused_by_name(over, message):
     with pytest.raises((ValueError, TypeError), match=message.replace("+", r"\+")):
         Tape(ONE, parts_of(**over))
 
 
-WILD = st.one_of(st.integers(-2, 6), st.integers(-2**63, 2**63 - 1), st.sampled_from([2**62, 2**63 - 1, -2**63, -2**63 + 5, -1]))
+WILD = st.one_of(st.integers(-2, 6), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**62, 2**63 - 1, -(2**63), -(2**63) + 5, -1]))
 
 
-@given(times=st.lists(st.integers(0, 20), min_size=0, max_size=6).map(sorted), before=st.lists(WILD, min_size=1, max_size=6), spread=st.lists(st.integers(0, 3), max_size=6))
-@example(times=[], before=[0, 2**62, -2**63 + 5, -1, 0], spread=[])
-@example(times=[3, 3, 4], before=[0, 2**62, 2**63 - 1, -2**63, -1, 2], spread=[0, 3])
+@given(
+    times=st.lists(st.integers(0, 20), min_size=0, max_size=6).map(sorted),
+    before=st.lists(WILD, min_size=1, max_size=6),
+    spread=st.lists(st.integers(0, 3), max_size=6),
+)
+@example(times=[], before=[0, 2**62, -(2**63) + 5, -1, 0], spread=[])
+@example(times=[3, 3, 4], before=[0, 2**62, 2**63 - 1, -(2**63), -1, 2], spread=[0, 3])
 def test_places_of_quotes_among_trades_are_checked_as_their_definition_says(times, before, spread):
     """A quote stands behind `before` trades: counts do not fall, none of the trades behind it is earlier, none of those before it is later."""
-    ts = np.cumsum([*spread, *[1] * len(before)][:len(before)])
+    ts = np.cumsum([*spread, *[1] * len(before)][: len(before)])
     parts = parts_of()
     trades, quotes = parts["strips"][0]["trades"], parts["strips"][0]["quotes"]
     parts["strips"][0]["trades"] = {name: np.resize(column[:1], len(times)) for name, column in trades.items()} | {"ts": np.array(times, np.int64)}
     parts["strips"][0]["quotes"] = {name: np.resize(column[:1], len(before)) for name, column in quotes.items()} | {
-        "ts": ts.astype(np.int64), "trades_before": np.array(before, np.int64)}
+        "ts": ts.astype(np.int64),
+        "trades_before": np.array(before, np.int64),
+    }
     counts = all(0 <= k <= len(times) for k in before) and before == sorted(before)
     sound = counts and all((k == 0 or times[k - 1] <= t) and (k == len(times) or times[k] >= t) for k, t in zip(before, ts.tolist(), strict=True))
     parts["rare"], parts["place"] = parts["rare"][:0], parts["place"][:0]

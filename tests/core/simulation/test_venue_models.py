@@ -21,7 +21,7 @@ from liqcore.event import FillFlag, FillReason, Reason, Role
 pytestmark = pytest.mark.core
 
 MINIMUM = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001", min_qty="0.01", max_qty="1.5", min_notional=998.0)
-MS = 10 ** 6
+MS = 10**6
 
 
 def samples(rng: random.Random) -> list[int]:
@@ -40,7 +40,7 @@ def with_tickers(rng: random.Random, instrument: lc.Instrument, events: list[tup
             mark = instrument.price(last) * (1 + rng.gauss(0, 0.0003)) if marks and rng.random() < 0.8 else 0.0
             out.append((event[0], "ticker", mark, rng.choice([0.0, 0.0001, -0.0003, 0.001]), rng.choice([0, 0, 0, 8, 32])))
     for n in range(1, 12):
-        out.append((events[-1][0] + n * 100 * S, "trade", last + n % 3, 10 ** 7, rng.choice([LONG, SHORT])))
+        out.append((events[-1][0] + n * 100 * S, "trade", last + n % 3, 10**7, rng.choice([LONG, SHORT])))
     return out
 
 
@@ -48,13 +48,13 @@ def draw_models(seed: int, **fixed):
     g, instrument, _ = draw(seed)
     rng = random.Random(seed)
     g.fills, g.walk, g.hidden = rng.choice(["through", "touch", "queue", "queue"]), rng.random() < 0.5, rng.random() < 0.5
-    g.seed = rng.randrange(-10, 10 ** 12)
+    g.seed = rng.randrange(-10, 10**12)
     if rng.random() < 0.5:
         g.order_latency, g.ack_latency = samples(rng), rng.choice([samples(rng), 10 * MS])
     g.funding = rng.choice([0, 60 * S, 61 * S])
     g.leverage = rng.choice([0, 20, 150, 190])
     if rng.random() < 0.4:
-        g.loss, g.trail = share(rng, 8_000, 90_000), Fraction(0)      # the venue is quicker than our own stop
+        g.loss, g.trail = share(rng, 8_000, 90_000), Fraction(0)  # the venue is quicker than our own stop
     if rng.random() < 0.2:
         instrument, g.notional = MINIMUM, rng.choice([1000.0, 998.1, 5000.0])
     for name, value in fixed.items():
@@ -67,10 +67,23 @@ def draw_models(seed: int, **fixed):
 
 
 #: what must be met: a quote ends in each way, and every kind of order in each state of it
-WITHOUT_QUOTES = ["refused: age", "refused: print", "refused: feed", "post-only by estimate: refused", "post-only by estimate: rests",
-                  "market order without a quote", "limit without a quote", "waits for a live quote", "funding at the mark", "funding at the last trade",
-                  *((role, flag) for role in (Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_CLOSE, Role.ROLE_LIQUIDATION)
-                    for flag in (FillFlag.FILL_PRINT, FillFlag.FILL_MOVED))]
+WITHOUT_QUOTES = [
+    "refused: age",
+    "refused: print",
+    "refused: feed",
+    "post-only by estimate: refused",
+    "post-only by estimate: rests",
+    "market order without a quote",
+    "limit without a quote",
+    "waits for a live quote",
+    "funding at the mark",
+    "funding at the last trade",
+    *(
+        (role, flag)
+        for role in (Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_CLOSE, Role.ROLE_LIQUIDATION)
+        for flag in (FillFlag.FILL_PRINT, FillFlag.FILL_MOVED)
+    ),
+]
 
 
 @pytest.mark.parametrize("walk", [False, True], ids=["next", "walk"])
@@ -86,15 +99,26 @@ def test_paper_equals_oracle_in_every_model(fills, walk):
         seen.update(("end", reason) for _, reason, *_ in oracle.trades)
         seen.update(("funded", np.sign(paid)) for *_, paid, _ in oracle.funded)
     maker = {"through": FillReason.FILL_THROUGH, "touch": FillReason.FILL_TOUCH, "queue": FillReason.FILL_QUEUE}[fills]
-    for what in (("funded", 1.0), ("funded", -1.0), (Role.ROLE_ENTRY, maker), (Role.ROLE_TARGET, maker), (Role.ROLE_STOP, FillReason.FILL_STOP),
-                 (Role.ROLE_LIQUIDATION, FillReason.FILL_LIQUIDATED), (Role.ROLE_CLOSE, FillReason.FILL_TIMEOUT), (Role.ROLE_CLOSE, FillReason.FILL_CLOSE),
-                 ("end", Reason.END_LIQUIDATED), ("end", Reason.END_STOP), ("end", Reason.END_TARGET), *WITHOUT_QUOTES,
-                 f"moved: {'walk' if walk else 'next'}"):
+    for what in (
+        ("funded", 1.0),
+        ("funded", -1.0),
+        (Role.ROLE_ENTRY, maker),
+        (Role.ROLE_TARGET, maker),
+        (Role.ROLE_STOP, FillReason.FILL_STOP),
+        (Role.ROLE_LIQUIDATION, FillReason.FILL_LIQUIDATED),
+        (Role.ROLE_CLOSE, FillReason.FILL_TIMEOUT),
+        (Role.ROLE_CLOSE, FillReason.FILL_CLOSE),
+        ("end", Reason.END_LIQUIDATED),
+        ("end", Reason.END_STOP),
+        ("end", Reason.END_TARGET),
+        *WITHOUT_QUOTES,
+        f"moved: {'walk' if walk else 'next'}",
+    ):
         assert seen[what], f"the comparison was about something: {what} in {seen}"
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(10 ** 6, 2 ** 40))
+@given(st.integers(10**6, 2**40))
 def test_paper_equals_oracle_whatever_the_seed(seed):
     contrast(seed, *draw_models(seed))
 
@@ -107,7 +131,7 @@ def test_snapshot_anywhere_continues_byte_for_byte(seed):
     whole.run(rows_)
     while at < len(rows_):
         step = rng.randrange(1, 60)
-        desk.run(rows_[at:at + step])
+        desk.run(rows_[at : at + step])
         at += step
         got += desk.engine.audit.drain().tobytes()
         data, desk = desk.snapshot(), paper(g, instrument)
@@ -125,7 +149,7 @@ def test_cutting_and_waking_change_nothing(seed):
         before, after = int(rows_["ts_recv"][max(n - 1, 0)]), int(rows_["ts_recv"][n])
         if after > before and rng.random() < 0.5:
             cut.advance(rng.randrange(before, after))
-        cut.run(rows_[n:n + 1])
+        cut.run(rows_[n : n + 1])
     assert whole.engine.audit.drain().tobytes() == cut.engine.audit.drain().tobytes()
 
 
@@ -142,10 +166,10 @@ def test_what_is_out_of_reach_changes_nothing(fills):
             before = desk.venue.position(0), desk.venue.orders(0)
             row = rows_[n]
             down, up = (row["price"],) * 2 if event[1] == "trade" else (row["aux_price"], row["price"])
-            desk.run(rows_[n:n + 1])
+            desk.run(rows_[n : n + 1])
             after = desk.venue.position(0), desk.venue.orders(0)
             if event[1] in ("signal", "ticker") or due is not None and due <= event[0]:
-                continue                # no event of the market, or requests that take no time arrive with it
+                continue  # no event of the market, or requests that take no time arrive with it
             if not every and down > low and up < high:
                 assert after == before, (seed, n, event, low, high)
                 skipped += bool(before[1])
@@ -221,6 +245,7 @@ def test_takers_never_fill_better_than_the_market_was(walk):
 
 # ---- by hand: the entry of either side rests at 2496.25, 0.40 (as for a long) ----
 
+
 def resting(side: int, **options) -> Floor:
     """An entry on its way; the venue's arguments in `venue`."""
     floor = Floor(side, options.pop("fills", "queue"), **options)
@@ -230,7 +255,7 @@ def resting(side: int, **options) -> Floor:
 
 
 def ahead(floor: Floor):
-    order, = floor.paper.venue.orders(0)
+    (order,) = floor.paper.venue.orders(0)
     return order["ahead"]
 
 
@@ -242,18 +267,18 @@ def entered(floor: Floor) -> list:
 @both
 def test_queue_is_joined_consumed_and_then_fills_piece_by_piece(side):
     floor = resting(side)
-    assert ahead(floor) is None                         # behind the best: nobody shows us
+    assert ahead(floor) is None  # behind the best: nobody shows us
     floor.trade(2496.25, 5.0)
     assert entered(floor) == []
     floor.quote(2496.25, 2496.27, bid_qty=2.0)
     assert ahead(floor) == 2.0
-    floor.quote(2496.25, 2496.27, bid_qty=9.0)          # those who come later stand behind us
+    floor.quote(2496.25, 2496.27, bid_qty=9.0)  # those who come later stand behind us
     assert ahead(floor) == 2.0
     floor.trade(2496.25, 0.5)
     assert ahead(floor) == 1.5
-    floor.trade(2496.25, 0.5, aggressor=+1)             # from our own side: it takes from the other book
+    floor.trade(2496.25, 0.5, aggressor=+1)  # from our own side: it takes from the other book
     assert ahead(floor) == 1.5
-    floor.quote(2496.25, 2496.27, bid_qty=0.7)          # some have left
+    floor.quote(2496.25, 2496.27, bid_qty=0.7)  # some have left
     assert ahead(floor) == 0.7
     floor.trade(2496.25, 0.7)
     assert ahead(floor) == 0.0 and entered(floor) == []
@@ -274,11 +299,11 @@ def test_one_trade_consumes_the_queue_and_fills_with_what_is_left(side):
 @both
 def test_where_nobody_stands_before_us(side):
     floor = resting(side)
-    floor.quote(2496.20, 2496.27)                       # the best is worse than our price: we are it
+    floor.quote(2496.20, 2496.27)  # the best is worse than our price: we are it
     assert ahead(floor) == 0.0
-    floor.quote(2496.20, 2496.25)                       # nobody can offer at our price while we stand there
+    floor.quote(2496.20, 2496.25)  # nobody can offer at our price while we stand there
     assert entered(floor) == [(2496.25, 0.4, FillReason.FILL_QUEUE)]
-    empty = resting(side, venue={"hidden": "none"})     # a book made of best quotes: deeper levels are empty
+    empty = resting(side, venue={"hidden": "none"})  # a book made of best quotes: deeper levels are empty
     assert ahead(empty) == 0.0
     empty.trade(2496.25, 0.25)
     assert entered(empty) == [(2496.25, 0.25, FillReason.FILL_QUEUE)]
@@ -314,17 +339,17 @@ def test_a_taker_walks_through_what_is_shown_and_traded(side):
     floor = resting(side, fills="through", venue={"taker": "walk"}, take_profit=0)
     floor.trade(2496.0)
     floor.wait(1.0)
-    floor.quote(2480.0, 2486.0, bid_qty=0.1)            # so wide that no print contradicts it
-    floor.trade(2485.0, 0.01)                           # triggers (2490.01); never in the same event
+    floor.quote(2480.0, 2486.0, bid_qty=0.1)  # so wide that no print contradicts it
+    floor.trade(2485.0, 0.01)  # triggers (2490.01); never in the same event
     assert len(floor.fills()) == 1
     floor.trade(2479.0, 0.05)
     floor.quote(2478.0, 2484.0, bid_qty=0.2)
     floor.quote(2477.0, 2483.0, bid_qty=0.0)
-    floor.trade(2478.5, 3.0)                            # worse of the two: the quote
+    floor.trade(2478.5, 3.0)  # worse of the two: the quote
     floor.wait(1.0)
     out = [(price, qty, reason) for role, price, qty, _, reason in floor.fills() if role == Role.ROLE_STOP]
     assert out == [(price, qty, FillReason.FILL_STOP) for price, qty in ((2479.0, 0.05), (2478.0, 0.2), (2477.0, 0.15))]
-    trade, = floor.trades
+    (trade,) = floor.trades
     assert trade["reason"] == Reason.END_STOP and not floor.kinds(AuditKind.AUDIT_ALARM)
 
 
@@ -360,7 +385,9 @@ def test_a_market_entry_takes_what_is_shown_and_its_stop_counts_from_the_mean(si
 
 
 @both
-@pytest.mark.parametrize(("rules", "reason"), [({"max_qty": "0.39"}, None), ({"min_notional": 1100.0}, Reason.RISK_QTY), ({"min_qty": "0.5"}, Reason.RISK_QTY)])
+@pytest.mark.parametrize(
+    ("rules", "reason"), [({"max_qty": "0.39"}, None), ({"min_notional": 1100.0}, Reason.RISK_QTY), ({"min_qty": "0.5"}, Reason.RISK_QTY)]
+)
 def test_size_rules(side, rules, reason):
     """Risk keeps an entry from leaving that the venue would refuse; what is too large is cut."""
     floor = Floor(side, instrument=lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01", **rules))
@@ -392,11 +419,20 @@ def test_the_venue_judges_the_smallest_order_on_arrival_and_lets_everyone_out():
         assert floor.paper.venue.position(0) == 0.0 and [(role, qty) for role, _, qty, *_ in floor.fills()] == [(1, 0.01), (4, 0.01)]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"fills": "magic"}, "fills: expected 'through' or 'touch' or 'queue'"), ({"taker": "x"}, "taker: expected"), ({"hidden": "x"}, "hidden: expected"),
-    ({"funding_interval_s": 1.0}, "funding_interval_s"), ({"funding_interval_s": float("nan")}, "funding_interval_s"), ({"leverage": 0.5}, "leverage"),
-    ({"leverage": float("nan")}, "leverage"), ({"leverage": 100.0, "maintenance_margin": 0.01}, "maintenance_margin"),
-    ({"maintenance_margin": -0.1}, "maintenance_margin")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fills": "magic"}, "fills: expected 'through' or 'touch' or 'queue'"),
+        ({"taker": "x"}, "taker: expected"),
+        ({"hidden": "x"}, "hidden: expected"),
+        ({"funding_interval_s": 1.0}, "funding_interval_s"),
+        ({"funding_interval_s": float("nan")}, "funding_interval_s"),
+        ({"leverage": 0.5}, "leverage"),
+        ({"leverage": float("nan")}, "leverage"),
+        ({"leverage": 100.0, "maintenance_margin": 0.01}, "maintenance_margin"),
+        ({"maintenance_margin": -0.1}, "maintenance_margin"),
+    ],
+)
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         lc.SimVenue([INSTRUMENTS[0]], **options)

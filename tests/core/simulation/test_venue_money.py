@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desk import ALARM, CANCELLED, NEW, REJECTED, STATE, Desk
 from test_paper import Floor, both
 from test_simulate import LONG, SHORT, T0, S
 
 import liqcore as lc
+from desk import ALARM, CANCELLED, NEW, REJECTED, STATE, Desk
 from liqcore.audit import AuditKind
 from liqcore.event import FillReason, Reason, Role
 
@@ -35,6 +35,7 @@ def funded(floor: Floor) -> list:
 
 # ---- funding ----
 
+
 @both
 @pytest.mark.parametrize("rate", [0.0003, -0.0002])
 def test_funding_is_settled_at_multiples_on_what_is_held(side, rate):
@@ -45,10 +46,10 @@ def test_funding_is_settled_at_multiples_on_what_is_held(side, rate):
     assert funded(floor) == [] and floor.paper.next_deadline == first
     for n in range(3):
         floor.wait((first + n * HOUR - floor.now) / 1e9 - 0.001)
-        floor.ticker(2510.0, rate)                      # a mark holds for a minute
+        floor.ticker(2510.0, rate)  # a mark holds for a minute
     floor.wait(1.0)
     mark = floor.price(2510.0)
-    paid = round(0.4 * mark * rate * side, 9)           # longs pay when the rate is positive
+    paid = round(0.4 * mark * rate * side, 9)  # longs pay when the rate is positive
     assert funded(floor) == [(first + n * HOUR + S // 20, side, mark, 0.4, paid, rate) for n in range(3)]
     assert {int(r["id"]) for r in floor.kinds(AuditKind.AUDIT_FUNDING)} == {1 << 12 | Role.ROLE_ENTRY}
     assert {int(r["phase"]) for r in floor.kinds(AuditKind.AUDIT_FUNDING)} == {int(side > 0)}
@@ -61,7 +62,7 @@ def test_funding_is_settled_at_multiples_on_what_is_held(side, rate):
 def test_funding_without_a_ticker_says_rate_0_and_values_at_the_last_trade(side):
     floor = holding(side, {"funding_interval_s": 3600.0})
     floor.wait(3600.0)
-    (_, who, price, qty, paid, rate), = funded(floor)
+    ((_, who, price, qty, paid, rate),) = funded(floor)
     assert (who, price, qty, paid, rate) == (side, floor.price(2496.0), 0.4, 0.0, 0.0)
 
 
@@ -72,7 +73,7 @@ def test_at_the_very_moment_arrivals_come_before_funding_and_decisions_after_it(
     for latency, arrives, expected in ((0.05, moment - 1, 0), (0.05, moment, 0), (0.05, moment + 1, 1), (0.0, moment, 1)):
         known = holding(side, {"funding_interval_s": 3600.0}, latency_s=latency)
         known.wait(1.0)
-        entry, = known.kinds(AuditKind.AUDIT_FILL)
+        (entry,) = known.kinds(AuditKind.AUDIT_FILL)
         hold = arrives - round(latency * 1e9) - int(entry["ts"])
         floor = holding(side, {"funding_interval_s": 3600.0}, latency_s=latency, max_hold_s=hold / 1e9)
         floor.ticker(2500.0, 0.001)
@@ -87,7 +88,7 @@ def test_who_opens_at_the_very_moment_pays_the_next_time(side):
     floor = Floor(side, venue={"funding_interval_s": 3600.0}, latency_s=0.0, **WIDE)
     floor.liquidate()
     floor.wait((moment - floor.now - 1) / 1e9)
-    floor.trade(2496.0)                                 # at the moment itself
+    floor.trade(2496.0)  # at the moment itself
     assert floor.now == moment
     floor.wait(1.0)
     assert funded(floor) == [] and floor.paper.next_deadline == moment + HOUR
@@ -99,7 +100,7 @@ def test_funding_off_and_its_loss_is_seen_by_risk():
     floor.wait(9 * 3600.0)
     assert funded(floor) == []
     floor = holding(LONG, {"funding_interval_s": 3600.0}, risk={"daily_loss_max": 0.00005})
-    floor.ticker(2500.0, 0.01)                          # 10 a settlement, the limit is 5
+    floor.ticker(2500.0, 0.01)  # 10 a settlement, the limit is 5
     floor.wait(3600.0)
     assert floor.paper.engine.risk.halted == Reason.RISK_DAILY_LOSS
 
@@ -121,6 +122,7 @@ def test_a_settlement_is_counted_once(side):
 
 # ---- liquidation at the venue ----
 
+
 def level(side: int, leverage: float, maintenance: float, entry: float = 2496.25) -> float:
     return entry * (1 - 1 / leverage + maintenance) if side > 0 else 5000 - (5000 - entry) * (1 + 1 / leverage - maintenance)
 
@@ -132,26 +134,28 @@ def test_liquidated_by_the_mark_and_closed_at_the_next_price(side, leverage, mai
     floor.ticker(2496.0)
     floor.wait(1.0)
     at = floor.price(floor.paper.venue.liquidation_price(0))
-    assert 0.0 <= at - level(side, leverage, maintenance) < 0.0101              # towards the entry: never later than stated
-    floor.trade(at - 50.0)                                                      # the last trade does not decide where a mark is known
+    assert 0.0 <= at - level(side, leverage, maintenance) < 0.0101  # towards the entry: never later than stated
+    floor.trade(at - 50.0)  # the last trade does not decide where a mark is known
     floor.ticker(at + 0.02)
     assert floor.fills()[-1][0] == Role.ROLE_ENTRY and len(floor.paper.venue.orders(0)) == 1
     floor.ticker(at)
-    forced, = floor.paper.venue.orders(0)
+    (forced,) = floor.paper.venue.orders(0)
     assert forced["id"] & 15 == FORCED and floor.paper.venue.position(0) == 0.4 * side
     floor.wait(0.3)
     floor.quote(at - 3.0, at - 2.98)
     floor.wait(1.0)
     assert floor.fills()[-1] == (FORCED, round(at - 3.0, 2), 0.4, False, FillReason.FILL_LIQUIDATED)
-    trade, = floor.trades
+    (trade,) = floor.trades
     account = floor.paper.engine.account
     assert trade["reason"] == Reason.END_LIQUIDATED and floor.paper.engine.bracket(0)["end"] == Reason.END_LIQUIDATED
     assert trade["x"][3] == pytest.approx(0.4 * (at - 3.0 - 2496.25)) and account.equity == pytest.approx(1e5 + trade["x"][5])
-    alarm, = floor.kinds(AuditKind.AUDIT_ALARM)
+    (alarm,) = floor.kinds(AuditKind.AUDIT_ALARM)
     assert alarm["phase"] == ALARM.ALARM_LIQUIDATED and int(alarm["id"]) >> 12 == 1
-    assert floor.paper.venue.liquidation_price(0) == 0.0 and floor.paper.venue.orders(0) == [] and floor.paper.engine.account.position(0)["qty"] == 0.0
+    assert (
+        floor.paper.venue.liquidation_price(0) == 0.0 and floor.paper.venue.orders(0) == [] and floor.paper.engine.account.position(0)["qty"] == 0.0
+    )
     floor.wait(400.0)
-    floor.liquidate()                                                           # it trades on
+    floor.liquidate()  # it trades on
     floor.wait(1.0)
     assert len(floor.paper.venue.orders(0)) == 1
 
@@ -161,21 +165,21 @@ def test_liquidated_by_the_last_trade_where_no_mark_is_known(side):
     floor = holding(side, {"leverage": 50.0, "funding_interval_s": 0.0})
     floor.wait(1.0)
     at = floor.price(floor.paper.venue.liquidation_price(0))
-    floor.quote(at - 5.0, at + 2.0)                     # quotes do not decide
+    floor.quote(at - 5.0, at + 2.0)  # quotes do not decide
     floor.trade(at + 0.01)
     assert [o["id"] & 15 for o in floor.paper.venue.orders(0)] == [Role.ROLE_STOP]
     floor.trade(at)
     assert [o["id"] & 15 for o in floor.paper.venue.orders(0)] == [FORCED]
     floor.trade(at + 1.0)
     floor.wait(1.0)
-    assert floor.fills()[-1][:2] == (FORCED, round(at - 5.0, 2))        # never better than the quote
+    assert floor.fills()[-1][:2] == (FORCED, round(at - 5.0, 2))  # never better than the quote
 
 
 @both
 def test_a_stop_that_has_fired_goes_before_the_liquidation(side):
     floor = holding(side, {"leverage": 50.0, "funding_interval_s": 0.0}, stop_loss="0.01")
     floor.wait(1.0)
-    floor.trade(2400.0)                                 # beyond both: 2471.29 and 2458.81
+    floor.trade(2400.0)  # beyond both: 2471.29 and 2458.81
     assert [o["id"] & 15 for o in floor.paper.venue.orders(0)] == [Role.ROLE_STOP]
     floor.trade(2399.0)
     floor.wait(1.0)
@@ -214,8 +218,13 @@ def test_a_liquidation_that_walks_takes_what_is_there(side):
 
 @both
 def test_the_average_entry_decides(side):
-    floor = Floor(side, entry="market", entry_offset=0, venue={"taker": "walk", "leverage": 20.0, "funding_interval_s": 0.0, "maintenance_margin": 0.01},
-                  **(WIDE | {"stop_loss": "0.2"}))
+    floor = Floor(
+        side,
+        entry="market",
+        entry_offset=0,
+        venue={"taker": "walk", "leverage": 20.0, "funding_interval_s": 0.0, "maintenance_margin": 0.01},
+        **(WIDE | {"stop_loss": "0.2"}),
+    )
     floor.quote(2499.99, 2500.01, ask_qty=0.1)
     floor.liquidate()
     assert floor.paper.venue.liquidation_price(0) == 0.0
@@ -238,6 +247,7 @@ def test_long_and_short_level_are_as_far():
 
 # ---- reports of a liquidation at the engine, as a real venue may send them ----
 
+
 @both
 @pytest.mark.parametrize("told", ["orders first", "fill first", "fill only"])
 def test_reports_of_a_liquidation_in_any_order_and_twice(side, told):
@@ -252,7 +262,7 @@ def test_reports_of_a_liquidation_in_any_order_and_twice(side, told):
         for end in ends:
             desk.order(*end)
         assert not [r for r in desk.requests if r.role == Role.ROLE_CLOSE]
-    for execution in (70, 71, 70, 71, 71):                      # two pieces, repeated
+    for execution in (70, 71, 70, 71, 71):  # two pieces, repeated
         desk.fill(forced, price, 0.1 if execution == 70 else round(entry.qty - 0.1, 3), maker=False, fee=0.5, execution=execution)
     if told == "fill first":
         for end in ends * 2:
@@ -260,12 +270,12 @@ def test_reports_of_a_liquidation_in_any_order_and_twice(side, told):
     if told == "fill only":
         desk.order(target.id, CANCELLED, Reason.END_REDUCE_ONLY)
     assert desk.state == STATE.BRACKET_FLAT and desk.held == 0.0 and desk.alarms() == [ALARM.ALARM_LIQUIDATED]
-    trade, = desk.kinds(AuditKind.AUDIT_TRADE)
+    (trade,) = desk.kinds(AuditKind.AUDIT_TRADE)
     assert trade["reason"] == Reason.END_LIQUIDATED and trade["x"][4] == 1.0
     assert trade["x"][3] == pytest.approx(entry.qty * (price - entry.price) * side)
     position = desk.engine.account.position(0)
     assert position["qty"] == 0.0 and position["fees"] == 1.0 and position["realized"] == pytest.approx(trade["x"][3])
-    desk.fill(forced, price, round(entry.qty - 0.1, 3), maker=False, execution=71)      # and once more, long after
+    desk.fill(forced, price, round(entry.qty - 0.1, 3), maker=False, execution=71)  # and once more, long after
     assert desk.engine.account.position(0)["qty"] == 0.0 and desk.alarms() == [ALARM.ALARM_LIQUIDATED]
 
 
@@ -278,7 +288,7 @@ def test_what_a_partial_liquidation_leaves_is_closed_by_ourselves(side):
     desk.order(entry.stop_id, CANCELLED, Reason.END_LIQUIDATED)
     desk.fill(entry.id & ~0xFFF | FORCED, desk.price * (1 - 0.02 * side), 0.1, maker=False)
     assert desk.state == STATE.BRACKET_LEAVING and [r.role for r in desk.wait(0.9)] == []
-    close, = desk.wait(0.2)
+    (close,) = desk.wait(0.2)
     assert close.role == Role.ROLE_CLOSE and close.reduce_only and close.qty == pytest.approx(entry.qty - 0.1)
     again = desk.order(close.id, REJECTED, Reason.END_LIQUIDATED) + desk.wait(1.1)
     assert [r.role for r in again] == [Role.ROLE_CLOSE]

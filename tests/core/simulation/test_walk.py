@@ -9,12 +9,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from captures import ABSENT, DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Kind
-from markets import EAGER, START, Fade, instruments, market, paper
 
+from captures import ABSENT, DATA
 from liqcore import (
     AUDIT_DTYPE,
     EVENT_DTYPE,
@@ -35,6 +33,8 @@ from liqcore import (
     TapeBuilder,
     Walk,
 )
+from liqcore.event import Kind
+from markets import EAGER, START, Fade, instruments, market, paper
 
 pytestmark = pytest.mark.core
 
@@ -70,7 +70,7 @@ def same_run(tape: Tape, make, until: int | None = None) -> tuple[bytes, Walk]:
     if actual != expected:
         a, b = np.frombuffer(actual, AUDIT_DTYPE), np.frombuffer(expected, AUDIT_DTYPE)
         n = next((k for k in range(min(len(a), len(b))) if a[k].tobytes() != b[k].tobytes()), min(len(a), len(b)))
-        raise AssertionError(f"record {n}: walked {a[n:n + 3]}, stepped {b[n:n + 3]}")
+        raise AssertionError(f"record {n}: walked {a[n : n + 3]}, stepped {b[n : n + 3]}")
     assert fast.snapshot() == slow.snapshot()
     return actual, walk
 
@@ -79,20 +79,46 @@ def kinds(stream: bytes) -> np.ndarray:
     return np.bincount(np.frombuffer(stream, AUDIT_DTYPE)["kind"], minlength=32)
 
 
-BRACKETS = st.fixed_dictionaries({}, optional={
-    "trail": st.sampled_from([0.0003, 0.001, 0.004]), "entry_offset": st.sampled_from([0.0, 0.0002, 0.002]), "stop_loss": st.sampled_from([0.0004, 0.002, 0.02]),
-    "take_profit": st.sampled_from([0.0, 0.0003, 0.003]), "requotes": st.integers(1, 2), "exit_phase": st.sampled_from([Phase.DECELERATING, Phase.EXHAUSTED]),
-    "entry": st.just("market"), "entry_ttl_s": st.sampled_from([0.5, 20.0, 600.0]), "max_hold_s": st.sampled_from([1.0, 60.0, 3600.0]),
-    "cooldown_s": st.sampled_from([0.0, 30.0])})
+BRACKETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "trail": st.sampled_from([0.0003, 0.001, 0.004]),
+        "entry_offset": st.sampled_from([0.0, 0.0002, 0.002]),
+        "stop_loss": st.sampled_from([0.0004, 0.002, 0.02]),
+        "take_profit": st.sampled_from([0.0, 0.0003, 0.003]),
+        "requotes": st.integers(1, 2),
+        "exit_phase": st.sampled_from([Phase.DECELERATING, Phase.EXHAUSTED]),
+        "entry": st.just("market"),
+        "entry_ttl_s": st.sampled_from([0.5, 20.0, 600.0]),
+        "max_hold_s": st.sampled_from([1.0, 60.0, 3600.0]),
+        "cooldown_s": st.sampled_from([0.0, 30.0]),
+    },
+)
 LATENCIES = st.sampled_from([0.0, 1e-9, 0.05, 0.7])
 DRAWN = Latency(order_samples=np.array([0.0, 0.004, 0.3, 2.0]), ack_samples=np.array([0.0, 0.01, 1.5]), seed=5)
-VENUES = st.fixed_dictionaries({"fills": st.sampled_from(["through", "touch", "queue"]), "taker": st.sampled_from(["next", "walk"]),
-                                "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES,
-                                "hidden": st.sampled_from(["none", "wait"]), "latency": st.sampled_from([None, None, DRAWN]), "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
-                                "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0]), "print_wait_s": st.sampled_from([0.01, 1.0, 5.0]),
-                                "half_spread": st.sampled_from([None, None, 0.0, 0.0003])})
-MARKETS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(),
-                    st.sampled_from([0.01, 2.0, 10.0]))
+VENUES = st.fixed_dictionaries(
+    {
+        "fills": st.sampled_from(["through", "touch", "queue"]),
+        "taker": st.sampled_from(["next", "walk"]),
+        "order_latency_s": LATENCIES,
+        "ack_latency_s": LATENCIES,
+        "hidden": st.sampled_from(["none", "wait"]),
+        "latency": st.sampled_from([None, None, DRAWN]),
+        "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
+        "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0]),
+        "print_wait_s": st.sampled_from([0.01, 1.0, 5.0]),
+        "half_spread": st.sampled_from([None, None, 0.0, 0.0003]),
+    }
+)
+MARKETS = st.tuples(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 1500),
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.01, 2.0, 10.0]),
+)
 AGES = st.sampled_from([0.2, 3.0, 10.0, 1e6])
 
 
@@ -127,7 +153,7 @@ def test_liquidations_beside_a_tape_are_walked_as_if_they_stood_on_it(case, brac
     joined, beside = tape.with_liquidations(moved), tape.with_liquidations(moved)
     slow, fast = (paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue) for _ in range(2))
     expected = stepped(slow, joined.events())
-    again = Tape(tape.instruments, joined.parts())               # measured anew, from one table
+    again = Tape(tape.instruments, joined.parts())  # measured anew, from one table
     assert walked(Walk(fast, beside)) == expected and fast.snapshot() == slow.snapshot()
     assert (len(beside), beside.start, beside.end) == (len(again), again.start, again.end)
     assert walked(Walk(paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue), again)) == expected
@@ -139,7 +165,7 @@ def test_skipping_equals_stepping_in_every_state_of_a_quote():
     for n, (spread, age, taker, market_order) in enumerate(itertools.product((0.01, 2.0, 10.0), (0.2, 10.0, 1e6), ("next", "walk"), (False, True))):
         tape = tape_of((n, 2500, 2, n % 3 == 0, n % 4 == 0, n % 2 == 0, spread))
         fade = {"cooldown_s": 0, "entry_ttl_s": 60} | ({"entry": "market", "entry_offset": 0} if market_order else {})
-        stream, _ = same_run(tape, lambda: paper(Fade(**fade), quote_age_s=age, taker=taker, leverage=150.0 * (n % 4 < 2)))   # noqa: B023
+        stream, _ = same_run(tape, lambda: paper(Fade(**fade), quote_age_s=age, taker=taker, leverage=150.0 * (n % 4 < 2)))  # noqa: B023
         records = np.frombuffer(stream, AUDIT_DTYPE)
         fills = records[records["kind"] == AuditKind.AUDIT_FILL]["x"]
         seen.update((int(role), int(flags)) for flags, role in fills[:, [3, 7]])
@@ -233,9 +259,9 @@ def test_a_policy_sees_the_same_market_and_may_raise():
     raised, events, n = [[], []], tape.events(), 0
     while n < len(events):
         try:
-            slow.advance(int(events["ts_recv"][n]))         # a deadline may raise too: then the event is still to come
+            slow.advance(int(events["ts_recv"][n]))  # a deadline may raise too: then the event is still to come
             n += 1
-            slow.run(events[n - 1:n])
+            slow.run(events[n - 1 : n])
         except RuntimeError as error:
             raised[0].append(str(error))
     walk, done = Walk(fast, tape), False
@@ -294,11 +320,22 @@ def test_refusals():
 # ---- markets that are like real ones ----
 
 # the preset: S2-03 to S2-18
-PRESET = {"entry_offset": 0.0015, "take_profit": 0.0015, "stop_loss": 0.0025, "entry_ttl_s": 1800, "max_hold_s": 1800, "cooldown_s": 300,
-          "notional": 2000.0, "requotes": 1}
+PRESET = {
+    "entry_offset": 0.0015,
+    "take_profit": 0.0015,
+    "stop_loss": 0.0025,
+    "entry_ttl_s": 1800,
+    "max_hold_s": 1800,
+    "cooldown_s": 300,
+    "notional": 2000.0,
+    "requotes": 1,
+}
 CLOSE = PRESET | {"entry_offset": 0.0001, "take_profit": 0.0002, "stop_loss": 0.0002, "trail": 0.0002, "cooldown_s": 5, "requotes": 2}
-REAL_VENUES = [{"fills": "queue", "taker": "walk", "hidden": "none", "leverage": 20.0}, {"fills": "touch", "order_latency_s": 0.0, "ack_latency_s": 0.0},
-               {"fills": "through", "order_latency_s": 0.2, "ack_latency_s": 0.01}]
+REAL_VENUES = [
+    {"fills": "queue", "taker": "walk", "hidden": "none", "leverage": 20.0},
+    {"fills": "touch", "order_latency_s": 0.0, "ack_latency_s": 0.0},
+    {"fills": "through", "order_latency_s": 0.2, "ack_latency_s": 0.01},
+]
 
 
 def desk_for(names, bracket, config, band=10.0, **venue) -> Paper:
@@ -311,14 +348,18 @@ def desk_for(names, bracket, config, band=10.0, **venue) -> Paper:
 def synthetic() -> Tape:
     """The emulator's agents: two contracts for four hours."""
     pytest.importorskip("orjson")
-    from liqshell.emulator.market.contracts import BY_SYMBOL
     from liqshell.emulator.market import Market
+    from liqshell.emulator.market.contracts import BY_SYMBOL
 
     source = Market(symbols=("BTCUSDT", "SOLUSDT"))
     records = source.take(4.0)
     contracts = [BY_SYMBOL[name] for name in source.parameters.symbols]
-    names = [Instrument(c.symbol, tick_size=f"{1 / c.tick_power:.{len(str(c.tick_power)) - 1}f}",
-                        lot_size=f"{1 / c.lot_power:.{len(str(c.lot_power)) - 1}f}") for c in contracts]
+    names = [
+        Instrument(
+            c.symbol, tick_size=f"{1 / c.tick_power:.{len(str(c.tick_power)) - 1}f}", lot_size=f"{1 / c.lot_power:.{len(str(c.lot_power)) - 1}f}"
+        )
+        for c in contracts
+    ]
     tick, lot = (np.array([getattr(c, name) for c in contracts], float)[records["symbol"]] for name in ("tick_power", "lot_power"))
     events = np.zeros(len(records), EVENT_DTYPE)
     ticker = records["kind"] == Kind.TICKER
@@ -383,5 +424,5 @@ def test_recorded_ticks(recorded, bracket, venue):
     assert kinds(stream)[AuditKind.AUDIT_BRACKET] > 0
     if bracket is not PRESET:
         assert kinds(stream)[AuditKind.AUDIT_TRADE] > 5
-    elif venue["fills"] != "queue":         # or all of the above would hold for a loop over everything
+    elif venue["fills"] != "queue":  # or all of the above would hold for a loop over everything
         assert walk.stops < 2 * len(recorded.rare) < len(recorded) / 40

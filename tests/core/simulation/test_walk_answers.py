@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from markets import instruments, market
 from test_walk import MARKETS, VENUES, kinds, same_run, stepped, tape_of
 
 import liqcore as lc
 from liqcore import AuditKind, Engine, Paper, Policy, Risk, SimVenue, Tape
 from liqcore.event import EVENT_DTYPE, Judgment, Kind
+from markets import instruments, market
 
 FLOW = ("flow.trade_imbalance@30s", "flow.spread_bps", "liquidations.liq_imbalance@1m", "price.return@1m:zscore")
-CASCADES = (dict(kind="cascade", warmup=20, window_s=20.0, quantile=0.8), dict(kind="cascade", name="quick", warmup=5, min_events=1, quantile=0.5, window_s=2.0))
+CASCADES = (
+    dict(kind="cascade", warmup=20, window_s=20.0, quantile=0.8),
+    dict(kind="cascade", name="quick", warmup=5, min_events=1, quantile=0.5, window_s=2.0),
+)
 OTHERS = (dict(kind="bars", period_s=15.0), dict(kind="imbalance"), dict(kind="dollar", window_s=60.0, trigger_usd=2000.0, min_usd=10.0))
 
 
@@ -35,21 +38,46 @@ class Busy(Policy):
             return None
         if draw < 8:
             return self.decline(f"seen {draw}", seen[0], threshold=market.last)
-        return lc.Bracket(lc.LONG if draw % 2 else lc.SHORT, entry="market" if draw == 12 else "post_only", entry_offset=0 if draw == 12 else "0.0002",
-                          take_profit="0.001", stop_loss="0.002", notional=500.0 * draw, confidence=draw, replaces=draw > 9, cooldown_s=1, max_hold_s=30,
-                          entry_ttl_s=10, judge_s=8.0 if self.judge and draw % 3 else 0.0, trail=self.bracket.get("trail", 0),
-                          trail_basis=self.bracket.get("trail_basis", "price"), trail_from=self.bracket.get("trail_from", 0))
+        return lc.Bracket(
+            lc.LONG if draw % 2 else lc.SHORT,
+            entry="market" if draw == 12 else "post_only",
+            entry_offset=0 if draw == 12 else "0.0002",
+            take_profit="0.001",
+            stop_loss="0.002",
+            notional=500.0 * draw,
+            confidence=draw,
+            replaces=draw > 9,
+            cooldown_s=1,
+            max_hold_s=30,
+            entry_ttl_s=10,
+            judge_s=8.0 if self.judge and draw % 3 else 0.0,
+            trail=self.bracket.get("trail", 0),
+            trail_basis=self.bracket.get("trail_basis", "price"),
+            trail_from=self.bracket.get("trail_from", 0),
+        )
 
 
 def busy(size, venue, detectors, features=(), judge=False, **bracket):
     limits = {"data_age_max_s": 60.0, "orders_per_minute_max": 1000, "daily_loss_max": 0.5, "weekly_loss_max": 0.5, "positions_max": 2}
-    engine = Engine(instruments(size), policy=[Busy(1, judge, features, **bracket), Busy(2, judge, (), **bracket)], risk=Risk(**limits), audit_capacity=1 << 17,
-                    detectors=[lc.make_detector(**d) for d in detectors])
+    engine = Engine(
+        instruments(size),
+        policy=[Busy(1, judge, features, **bracket), Busy(2, judge, (), **bracket)],
+        risk=Risk(**limits),
+        audit_capacity=1 << 17,
+        detectors=[lc.make_detector(**d) for d in detectors],
+    )
     return Paper(engine, SimVenue(engine.instruments, **venue))
 
 
-TRAILS = st.sampled_from([{}, {"trail": 0.001}, {"trail": 0.3, "trail_basis": "profit"}, {"trail": 0.9, "trail_basis": "profit"},
-                          {"trail": 0.5, "trail_basis": "profit", "trail_from": 0.0005}])
+TRAILS = st.sampled_from(
+    [
+        {},
+        {"trail": 0.001},
+        {"trail": 0.3, "trail_basis": "profit"},
+        {"trail": 0.9, "trail_basis": "profit"},
+        {"trail": 0.5, "trail_basis": "profit", "trail_from": 0.0005},
+    ]
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -84,7 +112,7 @@ def test_it_is_not_an_empty_proof(seed):
     declined = [lc.audit.declined(x) for x in records["x"][(records["kind"] == AuditKind.AUDIT_POLICY) & (records["reason"] == lc.Reason.NO_TRADE)]]
     assert {found and found[0] for found in declined} == {None, "seen 6", "seen 7"}
     assert {"NETTED", "ASK_LATER", "POLICY_LEAVE", "REPLACING", "WEAKER", "END_REPLACED", "END_POLICY"} <= reasons
-    assert walk.stops >= np.isin(tape.events()["kind"], [Kind.TRADE, Kind.BBO]).sum()      # features and detectors want all of them
+    assert walk.stops >= np.isin(tape.events()["kind"], [Kind.TRADE, Kind.BBO]).sum()  # features and detectors want all of them
 
 
 @settings(deadline=None, max_examples=25)

@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_sweep
-from campaigns import cases
-from campaigns import seed as campaign_seed
-from captures import ABSENT, streams
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numba_sweep import numba_sweep, prepared
 from test_simulate import detector, table
 from test_sweep_markets import VENUES, draw_settings
 from test_walk import recorded  # noqa: F401
 
 import liqcore as lc
+from campaigns import cases
+from campaigns import seed as campaign_seed
+from captures import ABSENT, streams
 from liqcore.event import Kind
 from liqcore.sweep import Grid, fade, signals_of
+from numba_sweep import numba_sweep, prepared
 
 S, MS = lc.SECOND, lc.SECOND // 1000
 HALF = Fraction(1, 2)
@@ -33,6 +33,7 @@ HALF = Fraction(1, 2)
 
 def around(g, rng: random.Random) -> dict:
     """A setting beside the drawn one: mostly of the kind whose outcomes are shared, and near enough that they are."""
+
     def times(x: Fraction, *factors: int) -> Fraction:
         return min(HALF, Fraction(int(x * 10**6 * rng.choice(factors) // 2), 10**6))
 
@@ -54,9 +55,14 @@ def around(g, rng: random.Random) -> dict:
         g = replace(g, requotes=rng.choice([0, 1, 3]), notional=g.notional * rng.choice([0.3, 1, 3]))
     if rng.random() < 0.3:
         g = replace(g, cooldown=rng.choice([0, 1, g.cooldown, S]))
-    if rng.random() < 0.2:                      # over while the answer to its target is still on its way, and near enough for a stop by then
-        g = replace(g, hold=max(1, g.order_latency + int(g.ack_latency * rng.random() * 1.2) + rng.choice([-1, 0, 1])), cooldown=rng.choice([0, 1]),
-                    profit=rng.choice([g.profit, Fraction(1, 10**6), Fraction(1, 10**4)]), loss=rng.choice([g.loss, Fraction(1, 10**6), Fraction(1, 10**4)]))
+    if rng.random() < 0.2:  # over while the answer to its target is still on its way, and near enough for a stop by then
+        g = replace(
+            g,
+            hold=max(1, g.order_latency + int(g.ack_latency * rng.random() * 1.2) + rng.choice([-1, 0, 1])),
+            cooldown=rng.choice([0, 1]),
+            profit=rng.choice([g.profit, Fraction(1, 10**6), Fraction(1, 10**4)]),
+            loss=rng.choice([g.loss, Fraction(1, 10**6), Fraction(1, 10**4)]),
+        )
     return test_sweep.bracket_options(replace(g, loss=min(g.loss, HALF), profit=min(g.profit, HALF)))
 
 
@@ -66,7 +72,7 @@ def drawn(seed: int, count: int = 12):
     make = (test_sweep.hard, test_sweep.tied, lambda seed: test_sweep.draw(seed, feeds=True, coarse=seed % 4 == 0))[seed % 3]
     g, instrument, events = make(seed)
     if rng.random() < 0.3:
-        events = events[:max(2, int(len(events) * rng.random()))]
+        events = events[: max(2, int(len(events) * rng.random()))]
     if rng.random() < 0.3:
         g = replace(g, order_latency=rng.choice([0, 1, MS, 50 * MS, 2 * S]), ack_latency=rng.choice([0, 1, MS, 50 * MS, 2 * S]))
     end = events[-1][0] + rng.choice([1, MS, S, 3600 * S])
@@ -74,8 +80,11 @@ def drawn(seed: int, count: int = 12):
     signals, places = signals_of(tape, 0, detector(), event_age_max_s=test_sweep.LIMITS["event_age_max_s"], end=end)
     options = {"places": places, "end": end} | test_sweep.venue_options(g) | test_sweep.FREE
     if rng.random() < 0.4:
-        options |= {"data_age_max_s": rng.choice([0.03, 0.3, 60.0]), "collar": rng.choice([0.0005, 0.002, 1.0]),
-                    "orders_per_signal_max": rng.choice([1, 2, 3, 4])}
+        options |= {
+            "data_age_max_s": rng.choice([0.03, 0.3, 60.0]),
+            "collar": rng.choice([0.0005, 0.002, 1.0]),
+            "orders_per_signal_max": rng.choice([1, 2, 3, 4]),
+        }
     if rng.random() < 0.2:
         stamps = np.unique(table(instrument, events)["ts_recv"])
         options["closed"] = np.array(sorted(rng.sample(stamps.tolist(), min(12, len(stamps) // 2 * 2))), np.int64)
@@ -105,15 +114,26 @@ def same(arguments, options, label: object, by_numba: bool = False) -> np.ndarra
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-@example(404)                               # a stop fires, the hold is over, and only then it is heard that the target was rejected
+@example(404)  # a stop fires, the hold is over, and only then it is heard that the target was rejected
 def test_shared_outcomes_are_those_of_each_bracket(seed):
     same(*drawn(seed), seed)
 
 
 def test_every_end_of_a_bracket_is_among_those_compared():
     found = np.concatenate([same(*drawn(seed), seed) for seed in range(90)])
-    for column in ("refused_open", "refused_cooldown", "refused_data", "refused_risk", "targets", "stops", "max_holds", "phases", "unfilled_ttl",
-                   "unfilled_post_only", "open_side"):
+    for column in (
+        "refused_open",
+        "refused_cooldown",
+        "refused_data",
+        "refused_risk",
+        "targets",
+        "stops",
+        "max_holds",
+        "phases",
+        "unfilled_ttl",
+        "unfilled_post_only",
+        "open_side",
+    ):
         assert np.count_nonzero(found[column]) > 20, column
 
 
@@ -127,7 +147,7 @@ def test_shared_outcomes_campaign():
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_recorded_ticks(recorded, venue):  # noqa: F811
+def test_recorded_ticks(recorded, venue):
     config = lc.CascadeConfig(window_events=200, warmup=50, quantile=0.8, window_s=5.0, decay_s=2.0)
     signals, places = signals_of(recorded, 0, config)
     grid = Grid.of(draw_settings(5, 150, small=True))
@@ -135,14 +155,16 @@ def test_recorded_ticks(recorded, venue):  # noqa: F811
     assert found["trades"].sum() > 500
 
 
-def test_more_settings_and_calls_than_go_through_at_a_time(recorded):  # noqa: F811
+def test_more_settings_and_calls_than_go_through_at_a_time(recorded):
     """Many settings of one entry, whose exits are made in a row, and many entries with few: levels and places of one call are not those of another."""
     config = lc.CascadeConfig(window_events=200, warmup=50, quantile=0.5, window_s=5.0, decay_s=2.0)
     signals, places = signals_of(recorded, 0, config)
     near = {"notional": 1000.0, "entry_ttl_s": 20.0, "max_hold_s": 30.0, "cooldown_s": 1.0}
     steps = [n / 10_000 for n in range(1, 34)]
-    grids = [Grid.product(entry_offset=2e-4, take_profit=steps, stop_loss=steps, **near),
-             Grid.product(entry_offset=steps, take_profit=[2e-4, 1e-3], stop_loss=[5e-4, 2e-3], **near)]
+    grids = [
+        Grid.product(entry_offset=2e-4, take_profit=steps, stop_loss=steps, **near),
+        Grid.product(entry_offset=steps, take_profit=[2e-4, 1e-3], stop_loss=[5e-4, 2e-3], **near),
+    ]
     for grid in grids:
         arguments = (recorded, 0, signals, fade(signals), Grid(np.concatenate([grid.rows, grid.rows[:7]])))
         found = same(arguments, {"places": places, "data_age_max_s": 60.0, "fills": "touch", "order_latency_s": 0.005}, len(grid))
@@ -170,9 +192,17 @@ def test_recorded_liquidations():
 
 def test_a_sweep_imports_no_compiler():
     """What a sweep needs is compiled in the wheel: its first run on a machine is as fast as its second."""
-    code = ("import sys\nfrom test_shared import drawn\nfrom liqcore.sweep import sweep, trades_of\nimport liqshell.commands.sweep, liqshell.sweep.run\n"
-            "arguments, options = drawn(4)\nassert len(sweep(*arguments, **options)) == 12\ntrades_of(*arguments, 3, **options)\n"
-            "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[3],
-                          env={"PYTHONPATH": ":".join(path or "." for path in sys.path), "PATH": ""})
+    code = (
+        "import sys\nfrom test_shared import drawn\nfrom liqcore.sweep import sweep, trades_of\nimport liqshell.commands.sweep, liqshell.sweep.run\n"
+        "arguments, options = drawn(4)\nassert len(sweep(*arguments, **options)) == 12\ntrades_of(*arguments, 3, **options)\n"
+        "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[3],
+        env={"PYTHONPATH": ":".join(path or "." for path in sys.path), "PATH": ""},
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -45,27 +45,46 @@ def draw(seed: int, feeds: bool = False, **how):
     g, instrument, events = test_simulate.draw(seed, **how)
     events = [event for event in events if event[1] != "feed" or feeds and event[3] and not event[3] & Stream.STREAM_LIQUIDATION]
     if any(event[1] == "feed" for event in events):
-        g = replace(g, exit_phase=0)        # with marks, the kernel's signals end with the tape
+        g = replace(g, exit_phase=0)  # with marks, the kernel's signals end with the tape
     return (replace(g, basis="price", trail=g.trail / 150) if g.basis == "profit" else g), instrument, events
 
 
 def bracket_options(g) -> dict:
-    return {"stop_loss": decimal(g.loss), "take_profit": decimal(g.profit), "trail": decimal(g.trail), "entry_offset": decimal(g.offset),
-            "entry": "market" if g.market else "post_only", "entry_ttl_s": g.ttl / S, "max_hold_s": g.hold / S, "cooldown_s": g.cooldown / S,
-            "requotes": g.requotes, "exit_phase": g.exit_phase, "notional": g.notional}
+    return {
+        "stop_loss": decimal(g.loss),
+        "take_profit": decimal(g.profit),
+        "trail": decimal(g.trail),
+        "entry_offset": decimal(g.offset),
+        "entry": "market" if g.market else "post_only",
+        "entry_ttl_s": g.ttl / S,
+        "max_hold_s": g.hold / S,
+        "cooldown_s": g.cooldown / S,
+        "requotes": g.requotes,
+        "exit_phase": g.exit_phase,
+        "notional": g.notional,
+    }
 
 
 def venue_options(g) -> dict:
-    return {"fills": g.fills, "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
-            "ack_latency_s": g.ack_latency / S, "print_wait_s": g.print_wait / S, "quote_age_s": g.quote_age / S,
-            "half_spread": None if g.half_spread is None else float(g.half_spread)}
+    return {
+        "fills": g.fills,
+        "maker_fee": g.maker_fee,
+        "taker_fee": g.taker_fee,
+        "order_latency_s": g.order_latency / S,
+        "ack_latency_s": g.ack_latency / S,
+        "print_wait_s": g.print_wait / S,
+        "quote_age_s": g.quote_age / S,
+        "half_spread": None if g.half_spread is None else float(g.half_spread),
+    }
 
 
-def stepped(instruments, events, policy, config, *, end: int, limits: dict, quote_age_s: float, timetable: lc.Timetable | None = None,
-            **venue) -> tuple[np.ndarray, lc.Paper]:
+def stepped(
+    instruments, events, policy, config, *, end: int, limits: dict, quote_age_s: float, timetable: lc.Timetable | None = None, **venue
+) -> tuple[np.ndarray, lc.Paper]:
     """The audit stream of Paper.run, and the machine as it was left."""
-    engine = lc.Engine(instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17, quote_age_s=quote_age_s,
-                       timetable=timetable)
+    engine = lc.Engine(
+        instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17, quote_age_s=quote_age_s, timetable=timetable
+    )
     desk = lc.Paper(engine, lc.SimVenue(engine.instruments, **venue))
     desk.run(events)
     desk.advance(end)
@@ -75,16 +94,36 @@ def stepped(instruments, events, policy, config, *, end: int, limits: dict, quot
 
 def step_trades(records, instrument: int = 0) -> list[tuple]:
     """(ts flat, reason, side, entry, exit, qty, gross, fees, net, hold s, entry is maker) of every trade."""
-    return [(int(r["ts"]), int(r["reason"]), int(r["side"]), *r["x"].tolist()) for r in rows(records, AuditKind.AUDIT_TRADE) if r["instrument"] == instrument]
+    return [
+        (int(r["ts"]), int(r["reason"]), int(r["side"]), *r["x"].tolist())
+        for r in rows(records, AuditKind.AUDIT_TRADE)
+        if r["instrument"] == instrument
+    ]
 
 
 def sweep_trades(trades, instrument) -> list[tuple]:
-    return [(int(t["ts_flat"]), int(t["reason"]), int(t["side"]), t["entry_price"].item(), t["exit_price"].item(), instrument.qty(int(t["lots"])),
-             t["gross"].item(), t["fees"].item(), t["net"].item(), int(t["ts_exit"] - t["ts_open"]) / 1e9, float(t["entry_is_maker"]))
-            for t in trades if not t["open"]]
+    return [
+        (
+            int(t["ts_flat"]),
+            int(t["reason"]),
+            int(t["side"]),
+            t["entry_price"].item(),
+            t["exit_price"].item(),
+            instrument.qty(int(t["lots"])),
+            t["gross"].item(),
+            t["fees"].item(),
+            t["net"].item(),
+            int(t["ts_exit"] - t["ts_open"]) / 1e9,
+            float(t["entry_is_maker"]),
+        )
+        for t in trades
+        if not t["open"]
+    ]
 
 
-def agree(g, instrument, events, *, end: int, config=None, reference=None, limits=LIMITS, free=FREE, label="", timetable=None) -> tuple[int, np.ndarray]:
+def agree(
+    g, instrument, events, *, end: int, config=None, reference=None, limits=LIMITS, free=FREE, label="", timetable=None
+) -> tuple[int, np.ndarray]:
     """One setting by step and by sweep: every trade, what was left open, and the row of results. Returns the trades and the step's records."""
     events = table(instrument, events)
     config = detector() if config is None else config
@@ -131,7 +170,7 @@ def check_result(r, trades, records, desk, instrument, label) -> None:
 
 
 def share(rng, low, high) -> Fraction:
-    return Fraction(rng.randrange(low, high), 10 ** 6)
+    return Fraction(rng.randrange(low, high), 10**6)
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -153,30 +192,36 @@ def tied(seed: int):
     quotes: where one stands between two liquidations of one moment, the columns do not say which of both it came before."""
     rng = random.Random(seed)
     g, instrument, events = draw(seed, coarse=rng.random() < 0.3)
-    grid = 10 ** 7
+    grid = 10**7
     events = [(ts // grid * grid, kind, *rest) for ts, kind, *rest in events if kind != "quote" or 0 < rest[0] < rest[1]]
-    g = replace(g, order_latency=rng.choice([0, grid, 5 * grid]), ack_latency=rng.choice([0, grid, 5 * grid]), ttl=rng.choice([1, 5, 50]) * grid * 10,
-                hold=rng.choice([1, 3, 20]) * grid * 10, cooldown=rng.choice([0, 0, 10 * grid]),
-                exit_phase=rng.choice([0, 2, 3, 4]))
+    g = replace(
+        g,
+        order_latency=rng.choice([0, grid, 5 * grid]),
+        ack_latency=rng.choice([0, grid, 5 * grid]),
+        ttl=rng.choice([1, 5, 50]) * grid * 10,
+        hold=rng.choice([1, 3, 20]) * grid * 10,
+        cooldown=rng.choice([0, 0, 10 * grid]),
+        exit_phase=rng.choice([0, 2, 3, 4]),
+    )
     return g, instrument, events
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1))
+@given(st.integers(0, 2**32 - 1))
 def test_sweep_equals_step_where_everything_falls_on_the_same_moments(seed):
     g, instrument, events = tied(seed)
     agree(g, instrument, events, end=events[-1][0] + 3600 * S, label=f"seed={seed}")
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.floats(0.02, 1.0))
-@example(384819, 0.0625)         # two quotes that are refused at the moment of a liquidation, one before it and one after it
-@example(4719, 1.0)              # the attached stop ends with a position, an amend of it on its way, and lives again with the next fill
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 1.0))
+@example(384819, 0.0625)  # two quotes that are refused at the moment of a liquidation, one before it and one after it
+@example(4719, 1.0)  # the attached stop ends with a position, an amend of it on its way, and lives again with the next fill
 def test_sweep_leaves_open_what_step_leaves_open(seed, part):
     """The data end anywhere; what is due by then is served, no more."""
     g, instrument, events = draw(seed, coarse=seed % 3 == 0)
-    events = events[:max(2, int(len(events) * part))]
-    agree(g, instrument, events, end=events[-1][0] + random.Random(seed).choice([1, 10 ** 6, S]), label=f"seed={seed}")
+    events = events[: max(2, int(len(events) * part))]
+    agree(g, instrument, events, end=events[-1][0] + random.Random(seed).choice([1, 10**6, S]), label=f"seed={seed}")
 
 
 def hard(seed: int):
@@ -184,54 +229,91 @@ def hard(seed: int):
     rng = random.Random(seed)
     instrument = rng.choice(INSTRUMENTS)
     ts, mid, events = 1_700_000_000 * S, instrument.ticks(PRICES[instrument.symbol]), []
-    quotes, pace, step = rng.random() < 0.5, rng.choice([10 ** 6, 10 ** 8, S]), rng.choice([0.00005, 0.0005, 0.003])
+    quotes, pace, step = rng.random() < 0.5, rng.choice([10**6, 10**8, S]), rng.choice([0.00005, 0.0005, 0.003])
     thin = rng.random() < 0.5
     for _ in range(rng.choice([200, 1500])):
         ts += rng.choice([0, 0, 1, rng.randrange(2 * pace)])
         mid = max(50, mid + round(mid * rng.gauss(0.0, step) * (20 if rng.random() < 0.01 else 1)))
         what = rng.random()
         if what < 0.5 or what < 0.9 and not quotes:
-            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), rng.choice([1, -1])))
+            events.append(
+                (
+                    ts,
+                    "trade",
+                    max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])),
+                    rng.choice([1, 1, 2] if thin else [1, 1000, 10**6]),
+                    rng.choice([1, -1]),
+                )
+            )
         elif what < 0.9:
             events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4), 1, 1))
         else:
             events.append((ts, "signal", rng.choice([1, -1]), 0))
-    ms = 10 ** 6
+    ms = 10**6
     wide = [share(rng, 1, 50), share(rng, 50, 5000), share(rng, 5000, 400_000)]
     g = draw(seed)[0]
-    g = replace(g, fills=rng.choice(["through", "touch"]), offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]), profit=rng.choice([Fraction(0), *wide]),
-                loss=rng.choice(wide), trail=rng.choice([Fraction(0), Fraction(0), *wide]), ttl=rng.choice([1, 50 * ms, S, 60 * S]),
-                hold=rng.choice([1, 50 * ms, S, 60 * S]), cooldown=rng.choice([0, 1, S]), requotes=rng.choice([0, 1, 3]), exit_phase=rng.randrange(5),
-                order_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]), ack_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]),
-                notional=rng.choice([5.0, 1000.0, 1e6]))
+    g = replace(
+        g,
+        fills=rng.choice(["through", "touch"]),
+        offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]),
+        profit=rng.choice([Fraction(0), *wide]),
+        loss=rng.choice(wide),
+        trail=rng.choice([Fraction(0), Fraction(0), *wide]),
+        ttl=rng.choice([1, 50 * ms, S, 60 * S]),
+        hold=rng.choice([1, 50 * ms, S, 60 * S]),
+        cooldown=rng.choice([0, 1, S]),
+        requotes=rng.choice([0, 1, 3]),
+        exit_phase=rng.randrange(5),
+        order_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]),
+        ack_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]),
+        notional=rng.choice([5.0, 1000.0, 1e6]),
+    )
     return g, instrument, events
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1))
-@example(222605401)         # two liquidations of one nanosecond with a refused quote between them
+@given(st.integers(0, 2**32 - 1))
+@example(222605401)  # two liquidations of one nanosecond with a refused quote between them
 def test_sweep_equals_step_on_hard_markets(seed):
     g, instrument, events = hard(seed)
     agree(g, instrument, events, end=events[-1][0] + 3600 * S, label=f"seed={seed}")
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1))
+@given(st.integers(0, 2**32 - 1))
 def test_the_rules_about_one_order_are_those_of_risk(seed):
     """Small collars, old data, large minima, a limit on the notional and on new tries, stale liquidations, a reference of the policy's own."""
     rng = random.Random(seed)
     g, instrument, events = draw(seed)
-    instrument = lc.Instrument(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size, multiplier=instrument.multiplier,
-                               min_qty=instrument.qty(rng.choice([1, 40, 400])), max_qty=instrument.qty(rng.choice([400, 10 ** 6])),
-                               min_notional=rng.choice([0.0, g.notional * 0.9995, g.notional]))
+    instrument = lc.Instrument(
+        instrument.symbol,
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
+        multiplier=instrument.multiplier,
+        min_qty=instrument.qty(rng.choice([1, 40, 400])),
+        max_qty=instrument.qty(rng.choice([400, 10**6])),
+        min_notional=rng.choice([0.0, g.notional * 0.9995, g.notional]),
+    )
     g = replace(g, requotes=3, ttl=30 * S, market=rng.random() < 0.3, offset=rng.choice([Fraction(0), Fraction(1, 10_000), Fraction(1, 1000)]))
-    rules = {"data_age_max_s": rng.choice([0.03, 0.3, 60.0]), "collar": rng.choice([0.0005, 0.002, 1.0]), "orders_per_signal_max": rng.choice([1, 2, 3, 4]),
-             "order_notional_max": rng.choice([g.notional * 0.9999, g.notional * 2])}
+    rules = {
+        "data_age_max_s": rng.choice([0.03, 0.3, 60.0]),
+        "collar": rng.choice([0.0005, 0.002, 1.0]),
+        "orders_per_signal_max": rng.choice([1, 2, 3, 4]),
+        "order_notional_max": rng.choice([g.notional * 0.9999, g.notional * 2]),
+    }
     reference = rng.choice([None, events[0][2]])
-    if rng.random() < 0.5:          # no exits by time, so that no signal after the last trade matters; the tape's own detector
+    if rng.random() < 0.5:  # no exits by time, so that no signal after the last trade matters; the tape's own detector
         g = replace(g, exit_phase=0)
-    agree(g, instrument, events, end=events[-1][0] + 3600 * S, reference=reference, limits=LIMITS | rules | {"event_age_max_s": 2.0},
-          free=FREE | rules, label=f"seed={seed}")
+    agree(
+        g,
+        instrument,
+        events,
+        end=events[-1][0] + 3600 * S,
+        reference=reference,
+        limits=LIMITS | rules | {"event_age_max_s": 2.0},
+        free=FREE | rules,
+        label=f"seed={seed}",
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

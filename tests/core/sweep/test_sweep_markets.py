@@ -6,8 +6,6 @@ import random
 
 import numpy as np
 import pytest
-from markets import EAGER, Fade, instruments
-from markets import market as generated
 from test_sweep import FREE, step_trades, sweep_trades
 from test_walk import recorded, synthetic  # noqa: F401
 
@@ -36,10 +34,20 @@ from liqcore.sweep import (
     sweep_detectors,
     trades_of,
 )
+from markets import EAGER, Fade, instruments
+from markets import market as generated
 
 T0 = 1_772_452_800 * SECOND
-RISK = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "daily_loss_max": 1.0, "weekly_loss_max": 1.0,
-        "positions_max": 100, "orders_per_signal_max": 4}
+RISK = {
+    "order_notional_max": 1e9,
+    "exposure_max": 1e9,
+    "leverage_max": 1000.0,
+    "orders_per_minute_max": 1000,
+    "daily_loss_max": 1.0,
+    "weekly_loss_max": 1.0,
+    "positions_max": 100,
+    "orders_per_signal_max": 4,
+}
 
 
 def draw_settings(seed: int, count: int, small: bool) -> list[dict]:
@@ -50,14 +58,27 @@ def draw_settings(seed: int, count: int, small: bool) -> list[dict]:
     def share(low: int, high: int) -> str:
         return f"{rng.randrange(low * unit, high * unit)}e-6"
 
-    return [{"entry": "market" if rng.random() < 0.3 else "post_only", "entry_offset": share(0, 200), "take_profit": rng.choice([0, share(20, 300)]),
-             "stop_loss": share(50, 400), "trail": rng.choice([0, 0, share(50, 300)]), "entry_ttl_s": rng.choice([1, 30, 600]),
-             "max_hold_s": rng.choice([2, 60, 1800]), "cooldown_s": rng.choice([0, 5, 300]), "exit_phase": rng.choice([0, 0, 3, 4]),
-             "requotes": rng.choice([0, 2]), "notional": rng.choice([200.0, 2000.0])} for _ in range(count)]
+    return [
+        {
+            "entry": "market" if rng.random() < 0.3 else "post_only",
+            "entry_offset": share(0, 200),
+            "take_profit": rng.choice([0, share(20, 300)]),
+            "stop_loss": share(50, 400),
+            "trail": rng.choice([0, 0, share(50, 300)]),
+            "entry_ttl_s": rng.choice([1, 30, 600]),
+            "max_hold_s": rng.choice([2, 60, 1800]),
+            "cooldown_s": rng.choice([0, 5, 300]),
+            "exit_phase": rng.choice([0, 0, 3, 4]),
+            "requotes": rng.choice([0, 2]),
+            "notional": rng.choice([200.0, 2000.0]),
+        }
+        for _ in range(count)
+    ]
 
 
 def by_walk(tape, instrument: int, config, setting: dict, rules: dict, venue: dict) -> list[tuple]:
     """The trades of one setting by the walk, all but one instrument silent."""
+
     class Only(Fade):
         def on_signal(self, signal, market):
             return super().on_signal(signal, market) if signal.instrument == instrument else None
@@ -82,20 +103,25 @@ def same_grid(tape, instrument: int, config, settings: list[dict], rules: dict, 
     return results
 
 
-VENUES = [{"fills": "through", "order_latency_s": 0.05, "ack_latency_s": 0.05}, {"fills": "touch", "order_latency_s": 0.0, "ack_latency_s": 0.0},
-          {"fills": "through", "order_latency_s": 0.2, "ack_latency_s": 0.01, "maker_fee": -0.0001}]
+VENUES = [
+    {"fills": "through", "order_latency_s": 0.05, "ack_latency_s": 0.05},
+    {"fills": "touch", "order_latency_s": 0.0, "ack_latency_s": 0.0},
+    {"fills": "through", "order_latency_s": 0.2, "ack_latency_s": 0.01, "maker_fee": -0.0001},
+]
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_the_generators_market(synthetic, venue):  # noqa: F811
+def test_the_generators_market(synthetic, venue):
     config = CascadeConfig(window_events=200, warmup=50, refresh_s=600.0, quantile=0.9)
     for instrument in range(2):
-        results = same_grid(synthetic, instrument, config, draw_settings(instrument, 12, small=False), {"data_age_max_s": 60.0, "collar": 0.02}, venue)
+        results = same_grid(
+            synthetic, instrument, config, draw_settings(instrument, 12, small=False), {"data_age_max_s": 60.0, "collar": 0.02}, venue
+        )
         assert results["trades"].sum() > 10
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_recorded_ticks(recorded, venue):  # noqa: F811
+def test_recorded_ticks(recorded, venue):
     """Real trades and quotes, many of them at one moment."""
     config = CascadeConfig(window_events=200, warmup=50, quantile=0.8, window_s=5.0, decay_s=2.0)
     results = same_grid(recorded, 0, config, draw_settings(7, 25, small=True), {"data_age_max_s": 60.0, "collar": 0.02}, venue)
@@ -139,18 +165,22 @@ def test_a_feed_with_gaps():
 
 def rejected_once(side: int, feed: list[tuple]) -> np.ndarray:
     """One flush of `side`; the post-only entry that answers it would take when it arrives, because the market has gone on. feed: marks (s, state, streams)."""
+
     def event(at, kind, way, price, qty, ask=0.0, code=0, flags=0):
         return (T0 + round(at * SECOND),) * 2 + (price, qty, ask, 5.0 * (ask > 0), 0, 0, int(kind), way, flags, code)
 
-    def level(points):                                  # so far below 100 where longs are flushed, above it where shorts are
+    def level(points):  # so far below 100 where longs are flushed, above it where shorts are
         return round(100.0 - side * points, 2)
 
     def quote(at, points):
         low, high = sorted((level(points - 0.1), level(points + 0.1)))
         return event(at, Kind.BBO, 0, low, 5.0, high)
+
     out = [quote(0.0, 0.0), event(0.1, Kind.TRADE, side, 100.0, 1.0), *(event(1 + k / 1000, Kind.LIQUIDATION, side, 100.0, 1.0) for k in range(3))]
     out += [quote(1.02, 1.0), event(1.03, Kind.TRADE, -side, level(1.0), 1.0)]
-    out += [quote(1.15 + 0.5 * k, 1.0 + 0.1 * k) for k in range(6)] + [event(1.3 + 0.5 * k, Kind.TRADE, -side, level(1.1 + 0.1 * k), 1.0) for k in range(6)]
+    out += [quote(1.15 + 0.5 * k, 1.0 + 0.1 * k) for k in range(6)] + [
+        event(1.3 + 0.5 * k, Kind.TRADE, -side, level(1.1 + 0.1 * k), 1.0) for k in range(6)
+    ]
     out += [quote(30.0, 0.4), event(30.5, Kind.TRADE, side, level(0.4), 1.0)]
     out += [event(at, Kind.FEED, 0, 0.0, 0.0, code=state, flags=streams) for at, state, streams in feed]
     events = np.array(out, EVENT_DTYPE)
@@ -161,16 +191,26 @@ def rejected_once(side: int, feed: list[tuple]) -> np.ndarray:
 @pytest.mark.parametrize("streams", [0, Stream.STREAM_LIQUIDATION, Stream.STREAM_QUOTE | Stream.STREAM_TRADE, Stream.STREAM_MARK])
 def test_an_entry_goes_out_again_only_if_the_feed_was_whole_since_the_try_before(side, streams):
     """The signal comes at 1.001 s, the order reaches the venue at 1.051, its rejection is received at 1.101."""
-    setting = {"entry": "post_only", "entry_offset": "0.001", "take_profit": "0.003", "stop_loss": "0.02", "requotes": 1, "notional": 1000.0,
-               "max_hold_s": 20, "cooldown_s": 300}
+    setting = {
+        "entry": "post_only",
+        "entry_offset": "0.001",
+        "take_profit": "0.003",
+        "stop_loss": "0.02",
+        "requotes": 1,
+        "notional": 1000.0,
+        "max_hold_s": 20,
+        "cooldown_s": 300,
+    }
     config, venue = CascadeConfig(warmup=1, min_events=1, quantile=0.5, window_events=10, window_s=60.0), VENUES[0]
     entered = {}
     for at in (None, 1.0005, 1.001, 1.0010001, 1.04, 1.051, 1.06, 1.1009999, 1.101, 1.1010001, 1.12):
         for state in (FeedState.FEED_GAP, FeedState.FEED_DOWN, FeedState.FEED_UP):
             feed = [] if at is None else [(at, state, streams)] + [(1.13, FeedState.FEED_UP, streams)] * (state == FeedState.FEED_DOWN)
             tape = Tape.of(instruments(1), rejected_once(side, feed))
-            for more in ({}, {"exit_phase": 4}):        # shared with others, and alone
-                results = same_grid(tape, 0, config, [setting | more, setting | more | {"requotes": 0}], {"data_age_max_s": 60.0, "collar": 0.5}, venue)
+            for more in ({}, {"exit_phase": 4}):  # shared with others, and alone
+                results = same_grid(
+                    tape, 0, config, [setting | more, setting | more | {"requotes": 0}], {"data_age_max_s": 60.0, "collar": 0.5}, venue
+                )
                 entered[at, state, bool(more)] = int(results["filled"][0])
                 assert results["filled"][1] == 0
     kept = {at for (at, state, _), filled in entered.items() if filled and state != FeedState.FEED_UP}
@@ -180,12 +220,20 @@ def test_an_entry_goes_out_again_only_if_the_feed_was_whole_since_the_try_before
 
 # ---- what a caller sees ----
 
+
 @pytest.fixture(scope="module")
 def small():
     tape = Tape.of(instruments(1), generated(11, 20_000, size=1))
     signals, places = signals_of(tape, 0, EAGER)
-    grid = Grid.product(stop_loss=[0.002, 0.004], notional=1000, take_profit=["0.001", "0.002", 0], entry_offset=[0.0005, 0.001, 0.002], trail=[0, 0.002],
-                        cooldown_s=5, max_hold_s=[30, 300])
+    grid = Grid.product(
+        stop_loss=[0.002, 0.004],
+        notional=1000,
+        take_profit=["0.001", "0.002", 0],
+        entry_offset=[0.0005, 0.001, 0.002],
+        trail=[0, 0.002],
+        cooldown_s=5,
+        max_hold_s=[30, 300],
+    )
     return tape, signals, places, grid
 
 
@@ -200,7 +248,7 @@ def test_results_do_not_depend_on_threads_or_chunks(small):
         assert got.tobytes() == whole.tobytes(), (threads, chunk)
     assert calls[:3] == [(1, len(grid)), (2, len(grid)), (3, len(grid))] and calls[-1] == (len(grid), len(grid))
     assert sweep(tape, 0, signals, sides, grid[5:9], places=places, **FREE).tobytes() == whole[5:9].tobytes()
-    assert sweep(tape, 0, signals, sides, grid, **FREE).tobytes() == whole.tobytes()       # places found by their times
+    assert sweep(tape, 0, signals, sides, grid, **FREE).tobytes() == whole.tobytes()  # places found by their times
 
 
 def test_statistics_follow_from_the_trades(small):
@@ -213,7 +261,7 @@ def test_statistics_follow_from_the_trades(small):
         days = np.zeros(tape.end // day - tape.start // day + 1)
         for t in trades:
             days[t["ts_flat"] // day - tape.start // day] += t["net"]
-        assert results["days"][n] == len(days) and results["daily_squares"][n] == pytest.approx((days ** 2).sum(), rel=1e-12)
+        assert results["days"][n] == len(days) and results["daily_squares"][n] == pytest.approx((days**2).sum(), rel=1e-12)
         if len(days) > 1:
             assert daily_sharpe(results)[n] == pytest.approx(days.mean() / days.std(ddof=1) * np.sqrt(365), rel=1e-9)
         turnover = (trades["lots"] * (trades["entry_price"] + trades["exit_price"])).sum() * 0.001
@@ -239,20 +287,41 @@ def test_grids():
     assert len(grid) == 8 and grid.rows.dtype == GRID_DTYPE
     assert grid.rows["stop_loss"].tolist() == [100_000] * 4 + [200_000] * 4 and grid.rows["entry_type"].tolist() == [2, 1] * 4
     assert grid.rows["max_hold_ns"][0] == 90 * SECOND and grid.rows["cooldown_ns"][0] == 300 * SECOND
-    assert grid.setting(3) == {"entry": "post_only", "entry_offset": "0e-8", "take_profit": "150000e-8", "stop_loss": "100000e-8", "trail": "0e-8",
-                               "entry_ttl_s": 1800.0, "max_hold_s": 90.0, "cooldown_s": 300.0, "exit_phase": 0, "requotes": 0, "notional": 200.0}
+    assert grid.setting(3) == {
+        "entry": "post_only",
+        "entry_offset": "0e-8",
+        "take_profit": "150000e-8",
+        "stop_loss": "100000e-8",
+        "trail": "0e-8",
+        "entry_ttl_s": 1800.0,
+        "max_hold_s": 90.0,
+        "cooldown_s": 300.0,
+        "exit_phase": 0,
+        "requotes": 0,
+        "notional": 200.0,
+    }
     assert Grid.of([grid.setting(n) for n in range(len(grid))]).rows.tobytes() == grid.rows.tobytes()
     assert grid[2:4].rows.tobytes() == grid.rows[2:4].tobytes()
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"stop_loss": 0.6}, "stop_loss: expected a fraction from 0 to 0.5"), ({"stop_loss": 0}, "row 0: stop_loss: expected 1 to"),
-    ({"stop_loss": 0.001, "trail": 0.0000000001}, "trail: expected a fraction"), ({"stop_loss": 0.001, "entry": "limit"}, "entry: expected 'post_only'"),
-    ({"stop_loss": 0.001, "max_hold_s": 0}, "max_hold_ns: expected"), ({"stop_loss": 0.001, "exit_phase": 7}, "exit_phase: expected a Phase"),
-    ({"stop_loss": 0.001, "requotes": [0, 9]}, "row 1: requotes"), ({"stop_loss": 0.001, "colour": 1}, "unknown option colour"),
-    ({"stop_loss": []}, "stop_loss is an empty list"), ({}, "stop_loss is required"), ({"stop_loss": "many"}, "stop_loss: expected a fraction"),
-    ({"stop_loss": 0.001, "notional": -1}, "notional: expected an amount"), ({"stop_loss": 0.001, "entry_ttl_s": "x"}, "entry_ttl_s: expected seconds"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stop_loss": 0.6}, "stop_loss: expected a fraction from 0 to 0.5"),
+        ({"stop_loss": 0}, "row 0: stop_loss: expected 1 to"),
+        ({"stop_loss": 0.001, "trail": 0.0000000001}, "trail: expected a fraction"),
+        ({"stop_loss": 0.001, "entry": "limit"}, "entry: expected 'post_only'"),
+        ({"stop_loss": 0.001, "max_hold_s": 0}, "max_hold_ns: expected"),
+        ({"stop_loss": 0.001, "exit_phase": 7}, "exit_phase: expected a Phase"),
+        ({"stop_loss": 0.001, "requotes": [0, 9]}, "row 1: requotes"),
+        ({"stop_loss": 0.001, "colour": 1}, "unknown option colour"),
+        ({"stop_loss": []}, "stop_loss is an empty list"),
+        ({}, "stop_loss is required"),
+        ({"stop_loss": "many"}, "stop_loss: expected a fraction"),
+        ({"stop_loss": 0.001, "notional": -1}, "notional: expected an amount"),
+        ({"stop_loss": 0.001, "entry_ttl_s": "x"}, "entry_ttl_s: expected seconds"),
+    ],
+)
 def test_grids_that_make_no_sense(options, message):
     with pytest.raises(ValueError, match=message):
         Grid.product(**{"notional": 100} | options)
@@ -261,9 +330,16 @@ def test_grids_that_make_no_sense(options, message):
 def test_errors_name_what_is_wrong(small):
     tape, signals, places, grid = small
     sides = fade(signals)
-    for change, message in (({"fills": "queue"}, "use a backtest"), ({"maker_fee": 0.5}, "maker_fee: expected"), ({"order_latency_s": [0.1]}, "constant"),
-                            ({"collar": 0.0}, "collar"), ({"threads": 0}, "threads"), ({"chunk": 0}, "chunk"), ({"places": places[1:]}, "places: expected shape"),
-                            ({"reference": sides * 0.5}, "reference: expected")):
+    for change, message in (
+        ({"fills": "queue"}, "use a backtest"),
+        ({"maker_fee": 0.5}, "maker_fee: expected"),
+        ({"order_latency_s": [0.1]}, "constant"),
+        ({"collar": 0.0}, "collar"),
+        ({"threads": 0}, "threads"),
+        ({"chunk": 0}, "chunk"),
+        ({"places": places[1:]}, "places: expected shape"),
+        ({"reference": sides * 0.5}, "reference: expected"),
+    ):
         with pytest.raises(ValueError, match=message):
             sweep(tape, 0, signals, sides, grid, **{"places": places} | change)
     with pytest.raises(ValueError, match="instrument: expected 0 to 0"):
@@ -297,7 +373,7 @@ def test_places_that_times_do_not_tell():
     assert active.any() and (places[active, 0] % 2 == 1).all()
     with pytest.raises(ValueError, match="give places="):
         locate(tape, 0, signals)
-    rows["kind"][1], rows["code"][1] = Kind.FEED, FeedState.FEED_GAP         # a trade fewer: the places behind it are even
+    rows["kind"][1], rows["code"][1] = Kind.FEED, FeedState.FEED_GAP  # a trade fewer: the places behind it are even
     signals, places = signals_of(Tape.of(instruments(1), rows), 0, config)
     active = signals["phase"] == Phase.ACTIVE
     assert active.any() and (places[active, 0] % 2 == 0).all()

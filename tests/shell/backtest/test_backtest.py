@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_run import SETTINGS, audit_of, of_kind, record_run, study_of
 from test_cli import run
 
 import liqcore as lc
-from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest, variants
 from liqshell.backtest.history import HALF_HOUR_NS
 from liqshell.backtest.run import claim, daily_returns
 from liqshell.config.load import load, loads
 from liqshell.errors import ConfigError, DataError
-from liqshell.run.pipeline import settings
+from liqshell.recording import journal
 from liqshell.report import make_report
 from liqshell.report.study import load_study, outcome_of
+from liqshell.run.pipeline import settings
+from recorded_run import SETTINGS, audit_of, of_kind, record_run, study_of
 
 COMMAND = [sys.executable, "-P", "-m", "liqshell"]
 QUICK = ("backtest.study=false",)
@@ -39,8 +39,10 @@ def recorded(tmp_path_factory):
 def written(recorded):
     """The configuration of the recorded run, with the data that it left."""
     file = recorded.parent / "fade.toml"
-    file.write_text(f'[run]\nname = "study"\nout = "{recorded.parent / "runs"}"\n{SETTINGS}\n[data]\nfiles = ["market"]\n'
-                    "[backtest]\nrandom_draws = 4\ndelays_s = [0, 1, 30]\n")
+    file.write_text(
+        f'[run]\nname = "study"\nout = "{recorded.parent / "runs"}"\n{SETTINGS}\n[data]\nfiles = ["market"]\n'
+        "[backtest]\nrandom_draws = 4\ndelays_s = [0, 1, 30]\n"
+    )
     return file
 
 
@@ -76,6 +78,7 @@ def wanted(audit):
 
 
 # ---- the run ----
+
 
 def test_a_backtest_of_a_recording_decides_what_the_run_decided(recorded, folder):
     live, made = audit_of(recorded), audit_of(folder)
@@ -115,14 +118,15 @@ def test_the_account_at_mark_ends_where_the_trades_lead(folder, history):
     trades = of_kind(audit, lc.AuditKind.AUDIT_TRADE)
     net = trades["x"][:, 5].sum()
     held = of_kind(audit, lc.AuditKind.AUDIT_FILL)["x"][:, 0] * of_kind(audit, lc.AuditKind.AUDIT_FILL)["x"][:, 1]
-    assert abs(equity["marked"][-1] - (10_000 + net)) <= 0.02 * held.max()          # the rest is what was still open
-    assert len(daily_returns(audit, history, 10_000.0)) == 0                        # four hours hold no whole day
+    assert abs(equity["marked"][-1] - (10_000 + net)) <= 0.02 * held.max()  # the rest is what was still open
+    assert len(daily_returns(audit, history, 10_000.0)) == 0  # four hours hold no whole day
 
 
 def test_a_cut_of_the_data_is_a_run_of_that_part(config, history):
     start = history.start_ns + 3600 * lc.SECOND
-    cut = dataclasses.replace(config, data=dataclasses.replace(config.data, start=start, symbols=("DOGEUSDT",)),
-                              backtest=dataclasses.replace(config.backtest, study=False))
+    cut = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, start=start, symbols=("DOGEUSDT",)), backtest=dataclasses.replace(config.backtest, study=False)
+    )
     part = load_history(cut)
     assert [i.symbol for i in part.instruments] == ["DOGEUSDT"] and part.start_ns == start and part.tape.start >= start
     assert part.fingerprint != history.fingerprint
@@ -133,12 +137,16 @@ def test_a_cut_of_the_data_is_a_run_of_that_part(config, history):
 
 
 def test_limits_act_as_live(config, history):
-    for change, reason in (({"positions_max": 1}, lc.Reason.RISK_POSITIONS), ({"order_notional_max": 1000.0}, lc.Reason.RISK_NOTIONAL),
-                           ({"exposure_max": 2500.0}, lc.Reason.RISK_EXPOSURE), ({"leverage_max": 0.1}, lc.Reason.RISK_LEVERAGE)):
+    for change, reason in (
+        ({"positions_max": 1}, lc.Reason.RISK_POSITIONS),
+        ({"order_notional_max": 1000.0}, lc.Reason.RISK_NOTIONAL),
+        ({"exposure_max": 2500.0}, lc.Reason.RISK_EXPOSURE),
+        ({"leverage_max": 0.1}, lc.Reason.RISK_LEVERAGE),
+    ):
         values = settings(dataclasses.replace(config, limits=dataclasses.replace(config.limits, **change)), history.instruments)
         verdicts = of_kind(variants.trade(values, history), lc.AuditKind.AUDIT_RISK)["reason"]
         assert int(reason) in verdicts, reason.name
-    latched = dataclasses.replace(config.limits, daily_loss_max=5_000, weekly_loss_max=2_000_000)       # 0.005 % of 10,000: half a unit
+    latched = dataclasses.replace(config.limits, daily_loss_max=5_000, weekly_loss_max=2_000_000)  # 0.005 % of 10,000: half a unit
     audit = variants.trade(settings(dataclasses.replace(config, limits=latched), history.instruments), history)
     limits = of_kind(audit, lc.AuditKind.AUDIT_LIMIT)
     assert (limits["reason"] == int(lc.Reason.RISK_DAILY_LOSS)).any()
@@ -151,6 +159,7 @@ def test_size_is_a_notional_or_a_share_of_equity(config, history):
         audit = variants.trade(settings(dataclasses.replace(config, policy=policy), history.instruments), history)
         verdicts = of_kind(audit, lc.AuditKind.AUDIT_RISK)
         return verdicts[verdicts["reason"] == 0]["x"]
+
     fixed, shared = sizes(notional=3000.0), sizes(equity_share=0.25)
     assert len(fixed) and (np.abs(fixed[:, 0] / 3000.0 - 1) < 0.01).all()
     # of the equity at that moment, and rounded down to lots
@@ -159,6 +168,7 @@ def test_size_is_a_notional_or_a_share_of_equity(config, history):
 
 
 # ---- delays and controls ----
+
 
 def test_delays_are_measured_on_the_same_events(config, history, folder):
     values = settings(config, history.instruments)
@@ -171,7 +181,7 @@ def test_delays_are_measured_on_the_same_events(config, history, folder):
     assert first[1]["ts"] - first[0]["ts"] == 30 * lc.SECOND and first[1]["x"].tolist()[:3] == first[0]["x"].tolist()[:3]
     assert found[2]["outcome"] == outcome_of(late, history.multipliers)
     orders = variants.delayed(values, history, 1.0, "orders")
-    assert orders["outcome"] != found[1]["outcome"]                 # late orders carry old prices; late signals do not
+    assert orders["outcome"] != found[1]["outcome"]  # late orders carry old prices; late signals do not
 
 
 def test_the_other_side_is_the_same_trade_turned(config, history):
@@ -179,15 +189,16 @@ def test_the_other_side_is_the_same_trade_turned(config, history):
     base, turned = variants.trade(values, history), variants.trade(values, history, variants.Turned)
     assert [(ts, n, -side) for ts, n, side in wanted(base)] == wanted(turned)
     assert entries(base)[0]["side"] == -entries(turned)[0]["side"]
-    for audit in (base, turned):                 # a buy rests below the market, a sell above it, whichever idea it serves
+    for audit in (base, turned):  # a buy rests below the market, a sell above it, whichever idea it serves
         assert (np.sign(entries(audit)["x"][:, 0] - entries(audit)["x"][:, 6]) == -entries(audit)["side"]).all()
 
 
 def test_a_bracket_is_turned_with_all_its_terms():
     long = lc.Bracket(lc.LONG, entry_offset="0.0015", take_profit="0.0015", stop_loss="0.0025", notional=1000)
     ethusdt = lc.Instrument("ETHUSDT", tick_size="0.01")
-    assert long.turned(lc.SHORT).prices(ethusdt, 2500.0) == lc.Bracket(lc.SHORT, entry_offset="0.0015", take_profit="0.0015", stop_loss="0.0025",
-                                                                       notional=1000).prices(ethusdt, 2500.0)
+    assert long.turned(lc.SHORT).prices(ethusdt, 2500.0) == lc.Bracket(
+        lc.SHORT, entry_offset="0.0015", take_profit="0.0015", stop_loss="0.0025", notional=1000
+    ).prices(ethusdt, 2500.0)
     assert long.side == 1 and long.turned(1).prices(ethusdt, 2500.0) == long.prices(ethusdt, 2500.0)
     with pytest.raises(ValueError, match="expected LONG"):
         long.turned(0)
@@ -198,6 +209,7 @@ def test_random_sides_follow_from_the_seed_alone(config, history):
 
     def sides(seed):
         return wanted(variants.trade(values, history, lambda inner: variants.RandomSide(inner, seed)))
+
     assert sides(1) == sides(1) and sides(1) != sides(2)
     assert [x[:2] for x in sides(1)] == [x[:2] for x in wanted(variants.trade(values, history))]
     drawn = np.array([side for seed in range(20) for _, _, side in sides(seed)])
@@ -260,12 +272,15 @@ def test_controls_are_in_the_study_with_their_seeds(folder):
 
 # ---- policies of one's own, sparse data ----
 
+
 def test_a_policy_in_a_file_beside_the_configuration(written, history):
     file = written.parent / "follow.py"
-    file.write_text("import liqcore as lc\n\n\nclass Follow(lc.Policy):\n    def __init__(self, default, brackets):\n"
-                    "        self.brackets = {s: lc.Bracket(s, **default) for s in (lc.LONG, lc.SHORT)}\n\n"
-                    "    def on_signal(self, signal, market):\n"
-                    "        return self.brackets[-signal.side] if signal.phase == lc.Phase.ACTIVE else None\n")
+    file.write_text(
+        "import liqcore as lc\n\n\nclass Follow(lc.Policy):\n    def __init__(self, default, brackets):\n"
+        "        self.brackets = {s: lc.Bracket(s, **default) for s in (lc.LONG, lc.SHORT)}\n\n"
+        "    def on_signal(self, signal, market):\n"
+        "        return self.brackets[-signal.side] if signal.phase == lc.Phase.ACTIVE else None\n"
+    )
     own = run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow", "policy.entry=market"]), history=history)
     base = run_backtest(load(written, [*QUICK, "policy.entry=market"]), history=history)
     assert [(ts, n, -side) for ts, n, side in wanted(audit_of(base))] == wanted(audit_of(own))
@@ -299,11 +314,14 @@ def _write(folder, text="", files='["market"]'):
     return file
 
 
-@pytest.mark.parametrize(("text", "error", "says"), [
-    ('symbols = ["BTCUSDT"]', DataError, r"no data of BTCUSDT; expected of SOLUSDT, DOGEUSDT"),
-    ("start = 2030-01-01", DataError, r"nothing between 2030-01-01T00:00:00Z and its end"),
-    ("end = 2020-01-01T00:00:00Z", DataError, r"nothing between its beginning and 2020"),
-])
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ('symbols = ["BTCUSDT"]', DataError, r"no data of BTCUSDT; expected of SOLUSDT, DOGEUSDT"),
+        ("start = 2030-01-01", DataError, r"nothing between 2030-01-01T00:00:00Z and its end"),
+        ("end = 2020-01-01T00:00:00Z", DataError, r"nothing between its beginning and 2020"),
+    ],
+)
 def test_data_that_is_not_there(recorded, text, error, says):
     with pytest.raises(error, match=says):
         run_backtest(load(_write(recorded.parent, text)))
@@ -321,6 +339,7 @@ def test_data_that_cannot_be_joined(recorded, tmp_path):
 
 
 # ---- the folder ----
+
 
 def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config, history):
     quick = dataclasses.replace(config, backtest=dataclasses.replace(config.backtest, study=False))
@@ -341,8 +360,9 @@ def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config, history)
 
 
 def test_a_policy_that_raises_ends_the_run_and_the_folder_says_why(written, history, tmp_path):
-    (written.parent / "raises.py").write_text("import liqcore as lc\n\n\nclass Raises(lc.Policy):\n    def on_signal(self, signal, market):\n"
-                                              "        raise KeyError('never mind')\n")
+    (written.parent / "raises.py").write_text(
+        "import liqcore as lc\n\n\nclass Raises(lc.Policy):\n    def on_signal(self, signal, market):\n        raise KeyError('never mind')\n"
+    )
     with pytest.raises(KeyError):
         run_backtest(load(written, [*QUICK, "policy.rule=raises.py:Raises"]), tmp_path / "run", history=history)
     found = journal.load_manifest(tmp_path / "run")
@@ -371,8 +391,9 @@ def test_a_killed_backtest_says_so_and_is_made_again(written, folder, tmp_path):
 
 
 def test_the_command(written, tmp_path, capsys):
-    status, out, err = run(capsys, "backtest", written, "--out", tmp_path / "a", "--quick", "--json", "--set", "policy.take_profit=0.003",
-                           "limits.positions_max=1")
+    status, out, err = run(
+        capsys, "backtest", written, "--out", tmp_path / "a", "--quick", "--json", "--set", "policy.take_profit=0.003", "limits.positions_max=1"
+    )
     assert status == 0, err
     summary = json.loads(out)
     assert summary["mode"] == "backtest" and summary["folder"] == str(tmp_path / "a")
@@ -390,8 +411,12 @@ def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path
     (tmp_path / "backtest.toml").write_text(text)
     assert load(file).sweep.size == 12
     for command in ("backtest", "forward"):
-        done = subprocess.run([*COMMAND, command, str(tmp_path / "backtest.toml"), "--set", f"run.out={tmp_path}", "backtest.random_draws=2"],
-                              capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [*COMMAND, command, str(tmp_path / "backtest.toml"), "--set", f"run.out={tmp_path}", "backtest.random_draws=2"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         assert "Can it be believed?" in done.stdout and ("Walk-forward" in done.stdout) == (command == "forward")
 

@@ -7,22 +7,22 @@ import sys
 
 import numpy as np
 import pytest
-from generated import generated
-from recorded_run import SETTINGS, record_run, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
-from liqshell.recording import journal
+from generated import generated
 from liqshell.backtest import sweep_kernel, variants
 from liqshell.backtest.forward import Result, choose, embargo_of, evaluate, part_of, plain, spans_of, walk_forward
 from liqshell.backtest.half_spread import settings_of
 from liqshell.config.load import loads
+from liqshell.config.study_sections import ForwardConfig
 from liqshell.errors import ConfigError
-from liqshell.run.pipeline import settings
+from liqshell.recording import journal
 from liqshell.report.overfit import overfitting
 from liqshell.report.study import load_study, outcome_of
-from liqshell.config.study_sections import ForwardConfig
+from liqshell.run.pipeline import settings
+from recorded_run import SETTINGS, record_run, study_of
 
 HOUR = 3600 * lc.SECOND
 GRID = """
@@ -62,6 +62,7 @@ def walked(config, history):
 
 # ---- spans ----
 
+
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 10), st.floats(0, 86_400), st.sampled_from(["rolling", "anchored"]))
 def test_spans_follow_each_other_and_never_touch(total, train, test, embargo_s, scheme):
     forward = ForwardConfig(train_days=train, test_days=test, scheme=scheme)
@@ -94,9 +95,25 @@ def test_the_embargo_outlives_every_trade_of_the_grid(config):
 
 # ---- choosing ----
 
+
 def result(value, trades=9):
-    return Result({"entries": 9, "trades": trades, "wins": 0, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": value or 0.0, "notional": 1.0,
-                   "mean_bps": value}, {"closed_ns": [], "net": [], "return_bps": []}, value, np.zeros(1), np.zeros(1))
+    return Result(
+        {
+            "entries": 9,
+            "trades": trades,
+            "wins": 0,
+            "gross": 0.0,
+            "fees": 0.0,
+            "funding": 0.0,
+            "net": value or 0.0,
+            "notional": 1.0,
+            "mean_bps": value,
+        },
+        {"closed_ns": [], "net": [], "return_bps": []},
+        value,
+        np.zeros(1),
+        np.zeros(1),
+    )
 
 
 def test_the_best_with_enough_trades_is_chosen_and_the_first_of_equals():
@@ -110,7 +127,7 @@ def test_folds_say_what_an_independent_run_says(config, history, walked):
     matrix = daily.net
     assert len(forward["folds"]) >= 2 and not problems and forward["embargo_s"] == 660.0
     cells = list(config.sweep.settings())
-    assert matrix.shape == (len(forward["folds"]), len(cells))           # test spans shorter than a day are a day of their own
+    assert matrix.shape == (len(forward["folds"]), len(cells))  # test spans shorter than a day are a day of their own
     for number, fold in enumerate(forward["folds"]):
         train, test = fold["train"], fold["test"]
         chosen = next(c for c in cells if {k: plain(k, v) for k, v in c.named.items()} == fold["chosen"])
@@ -148,7 +165,7 @@ def test_poison_in_the_test_span_changes_no_choice(config, history, walked):
         assert fold[key] == first[key], key
     assert fold["test_outcome"] != first["test_outcome"]
     later, _, _ = walk_forward(config, poisoned(history, first["train"][0] + HOUR), lambda what, done: None)
-    assert later["folds"][0]["train_outcome"] != first["train_outcome"]          # the poison works
+    assert later["folds"][0]["train_outcome"] != first["train_outcome"]  # the poison works
 
 
 def test_nothing_behind_the_embargo_is_even_read(config, history):
@@ -175,11 +192,14 @@ def test_other_objectives(objective, history):
         assert value == fold["train_outcome"]["mean_bps"] if objective == "mean_bps" else value is None or np.isfinite(value)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    (GRID.replace("[0.001, 0.002, 0.004]", "[0.001]").replace("[0.002, 0.004]", "[0.002]"), "a grid of one setting"),
-    (SETTINGS + "[forward]\ntrain_days = 0.1\ntest_days = 0.1\n", "no grid"),
-    (GRID.replace("train_days = 0.125", "train_days = 30"), r"spans 0.29 days; expected at least train_days \+ embargo \+ test_days = 30.07"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GRID.replace("[0.001, 0.002, 0.004]", "[0.001]").replace("[0.002, 0.004]", "[0.002]"), "a grid of one setting"),
+        (SETTINGS + "[forward]\ntrain_days = 0.1\ntest_days = 0.1\n", "no grid"),
+        (GRID.replace("train_days = 0.125", "train_days = 30"), r"spans 0.29 days; expected at least train_days \+ embargo \+ test_days = 30.07"),
+    ],
+)
 def test_what_cannot_be_walked(text, says, history):
     with pytest.raises(ConfigError, match=says):
         walk_forward(loads(text), history, lambda what, done: None)
@@ -194,7 +214,7 @@ LOOSE = GRID.replace("[limits]", "[paper]\nfunding_interval_s = 0\n[limits]\nexp
 def test_the_sweep_judges_as_the_engine_does():
     """Two symbols, limits of the account out of reach, no funding: every setting has the same outcome either way, so the same is chosen."""
     both = generated(7, ("SOLUSDT", "DOGEUSDT"), seed=3)
-    config = loads(LOOSE + '[sweep.detector]\nquantile = [0.9, 0.95]\n')
+    config = loads(LOOSE + "[sweep.detector]\nquantile = [0.9, 0.95]\n")
     embargo = embargo_of(config, ["SOLUSDT", "DOGEUSDT"])
     span = spans_of(both.start_ns, both.end_ns, config.forward, embargo)[0]
     cells = list(config.sweep.settings())
@@ -207,8 +227,8 @@ def test_the_sweep_judges_as_the_engine_does():
             assert {k: outcome[k] for k in ("entries", "trades", "wins")} == {k: by_engine[k] for k in ("entries", "trades", "wins")}
             for name in ("gross", "fees", "net"):
                 assert outcome[name] == pytest.approx(by_engine[name], rel=1e-12, abs=1e-9)
-            assert outcome["notional"] == pytest.approx(by_engine["notional"], rel=0.005)       # half of what was bought and sold
-            assert outcome["mean_bps"] == pytest.approx(by_engine["mean_bps"], abs=0.1)               # of the sums, and the mean over trades
+            assert outcome["notional"] == pytest.approx(by_engine["notional"], rel=0.005)  # half of what was bought and sold
+            assert outcome["mean_bps"] == pytest.approx(by_engine["mean_bps"], abs=0.1)  # of the sums, and the mean over trades
     assert sum(o["trades"] for o in found) > 20
     folds = [walk_forward(loads(LOOSE + f'by = "{by}"\n'), both, lambda what, done: None) for by in ("backtest", "sweep")]
     for a, b in zip(folds[0][0]["folds"], folds[1][0]["folds"], strict=True):
@@ -238,14 +258,18 @@ def test_the_sweep_keeps_the_days_that_the_engine_keeps():
 def test_two_pieces_of_a_day_are_one_day():
     """A span of two days from 18:00 touches three UTC days: 6 h, 24 h and 18 h. The pieces are one row; what ends behind the span is of its last piece."""
     day, start = 24 * HOUR, 10 * 24 * HOUR + 18 * HOUR
-    daily = np.array([[5.0, 1.0, 2.0, 4.0, 8.0]])           # one setting, UTC days 9 to 13; nothing of the span can end on day 9
+    daily = np.array([[5.0, 1.0, 2.0, 4.0, 8.0]])  # one setting, UTC days 9 to 13; nothing of the span can end on day 9
     assert sweep_kernel._by_day(daily[:, 1:], start, (start, start + 2 * day), 2).tolist() == [[1.0 + 4.0 + 8.0], [2.0]]
     aligned = 10 * day
     assert sweep_kernel._by_day(daily[:, 1:], aligned, (aligned, aligned + 2 * day), 2).tolist() == [[1.0], [2.0 + 4.0 + 8.0]]
 
 
 def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
-    for text, why in (("[paper]\nfills = 'queue'\n", "fills = 'queue'"), ("[paper]\nleverage = 5\n", "leverage"), ("[paper]\ntaker = 'walk'\n", "taker")):
+    for text, why in (
+        ("[paper]\nfills = 'queue'\n", "fills = 'queue'"),
+        ("[paper]\nleverage = 5\n", "leverage"),
+        ("[paper]\ntaker = 'walk'\n", "taker"),
+    ):
         with pytest.raises(ConfigError, match=f"forward.by: 'sweep', which does not support .*{why}"):
             walk_forward(loads(GRID + "by = 'sweep'\n" + text), history, lambda what, done: None)
     own = loads("[policy]\nequity_share = 0.1\n")
@@ -254,6 +278,7 @@ def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
 
 
 # ---- the command and the trial log ----
+
 
 @pytest.mark.slow
 def test_the_command_leaves_folds_returns_and_trials(tmp_path):
@@ -268,19 +293,21 @@ def test_the_command_leaves_folds_returns_and_trials(tmp_path):
     assert study is not None and len(study["forward"]["folds"]) >= 1 and study["trials"]["matrix"] == "returns.npy"
     matrix = np.load(f"{folder}/returns.npy")
     assert matrix.shape == (len(study["forward"]["folds"]), 6)
-    assert study["trials"]["n"] == 7                 # six of the grid, one configured
+    assert study["trials"]["n"] == 7  # six of the grid, one configured
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert study_of(tmp_path / "runs" / folder.rsplit("/", 1)[1])["trials"]["n"] == 7 and done.returncode == 0      # the same again is no new trial
+    assert study_of(tmp_path / "runs" / folder.rsplit("/", 1)[1])["trials"]["n"] == 7 and done.returncode == 0  # the same again is no new trial
     assert journal.load_manifest(folder)["finished"] is True
     done = subprocess.run([*command, "--set", "sweep.policy.take_profit=[0.001, 0.003]"], capture_output=True, text=True, timeout=300)
-    assert study_of(tmp_path / "runs" / json.loads(done.stdout)["folder"].rsplit("/", 1)[1])["trials"]["n"] == 7 + 2      # two of the four were tried before
+    assert (
+        study_of(tmp_path / "runs" / json.loads(done.stdout)["folder"].rsplit("/", 1)[1])["trials"]["n"] == 7 + 2
+    )  # two of the four were tried before
 
 
 def test_returns_of_every_setting_feed_the_probability_of_overfitting(walked):
     columns = walked[1].net.shape[1]
     assert walked[1].gross.shape == walked[1].net.shape and (walked[1].gross >= walked[1].net).all(), "fees, and no funding"
     found = overfitting(np.random.default_rng(1).normal(size=(40, columns)))
-    assert found["settings"] == columns              # the orientation that the report expects: days down, settings across
+    assert found["settings"] == columns  # the orientation that the report expects: days down, settings across
 
 
 def test_an_entry_outside_of_the_span_is_refused_for_that_reason():
@@ -297,5 +324,10 @@ def test_an_entry_outside_of_the_span_is_refused_for_that_reason():
     asked = engine.audit.drain()
     asked = asked[(asked["kind"] == int(lc.AuditKind.AUDIT_POLICY)) & (asked["phase"] == int(lc.Phase.ACTIVE))]
     told = {int(one["ts"]) // lc.SECOND - 1_700_000_000: lc.audit.declined(one) if one["reason"] == lc.Reason.NO_TRADE else "wanted" for one in asked}
-    assert told == {80: ("s into the span at least", -20.0, 0.0), 120: "wanted", 160: "wanted", 200: ("s left of the span more than", 0.0, 0.0),
-                    240: ("s left of the span more than", -40.0, 0.0)}
+    assert told == {
+        80: ("s into the span at least", -20.0, 0.0),
+        120: "wanted",
+        160: "wanted",
+        200: ("s left of the span more than", 0.0, 0.0),
+        240: ("s left of the span more than", -40.0, 0.0),
+    }

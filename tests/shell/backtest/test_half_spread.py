@@ -4,33 +4,37 @@ import json
 
 import numpy as np
 import pytest
-from recorded_run import SETTINGS, audit_of, record_run, study_of
 
 import liqcore as lc
-from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.half_spread import HalfSpread, of_history, shares
-from liqshell.backtest.trade_spread import MEASURED_MIN, from_trades
 from liqshell.backtest.history import History, described
+from liqshell.backtest.trade_spread import MEASURED_MIN, from_trades
 from liqshell.config.load import load, loads
+from liqshell.recording import journal
 from liqshell.sweep.page import write_sweep
 from liqshell.sweep.run import run_sweep
 from liqshell.sweep.table import shown
+from recorded_run import SETTINGS, audit_of, record_run, study_of
 
 TICK = 0.001
 START = 1_772_452_800 * lc.SECOND
 
 
-def bounce(half_bps: float, seed: int, *, count: int = 20_000, mean_gap_s: float = 0.5, sigma_bps: float = 0.5, tick: float = TICK,
-           persistence: float = 0.5) -> dict[str, np.ndarray]:
+def bounce(
+    half_bps: float, seed: int, *, count: int = 20_000, mean_gap_s: float = 0.5, sigma_bps: float = 0.5, tick: float = TICK, persistence: float = 0.5
+) -> dict[str, np.ndarray]:
     """Trades of a martingale: the middle walks by sigma_bps in the root of a second, buyers pay the ask, sellers get the bid. persistence: chance
     that an aggressor is followed by one of its own side."""
     r = np.random.default_rng(seed)
     gap = r.exponential(mean_gap_s, count)
     middle = 100.0 * np.exp(np.cumsum(r.normal(0.0, 1.0, count) * sigma_bps * 1e-4 * np.sqrt(gap)))
     side = np.cumprod(np.where(r.random(count) < persistence, 1, -1))
-    return {"ts": START + np.cumsum(gap * 1e9).astype(np.int64), "price": np.rint(middle * (1 + side * half_bps * 1e-4) / tick).astype(np.int32),
-            "side": side.astype(np.int8)}
+    return {
+        "ts": START + np.cumsum(gap * 1e9).astype(np.int64),
+        "price": np.rint(middle * (1 + side * half_bps * 1e-4) / tick).astype(np.int32),
+        "side": side.astype(np.int8),
+    }
 
 
 @pytest.mark.parametrize("half_bps", [1.0, 8.0])
@@ -62,10 +66,16 @@ def test_nothing_is_made_of_too_few_prints_or_of_prints_of_one_side():
 
 def history_of(trades: dict[str, np.ndarray], quotes: int = 0, half_bps: float = 3.0, symbol: str = "SOLUSDT") -> History:
     rows = np.zeros(len(trades["ts"]) + quotes, lc.EVENT_DTYPE)
-    t, q = rows[:len(trades["ts"])], rows[len(trades["ts"]):]
+    t, q = rows[: len(trades["ts"])], rows[len(trades["ts"]) :]
     t["ts_recv"], t["price"], t["side"], t["qty"], t["kind"] = trades["ts"], trades["price"] * TICK, trades["side"], 1.0, int(lc.Kind.TRADE)
     q["ts_recv"] = np.linspace(trades["ts"][0], trades["ts"][-1], quotes).astype(np.int64)
-    q["price"], q["aux_price"], q["qty"], q["aux_qty"], q["kind"] = 100 * (1 - half_bps * 1e-4), 100 * (1 + half_bps * 1e-4), 1.0, 1.0, int(lc.Kind.BBO)
+    q["price"], q["aux_price"], q["qty"], q["aux_qty"], q["kind"] = (
+        100 * (1 - half_bps * 1e-4),
+        100 * (1 + half_bps * 1e-4),
+        1.0,
+        1.0,
+        int(lc.Kind.BBO),
+    )
     rows["ts_event"] = rows["ts_recv"]
     rows = rows[np.argsort(rows["ts_recv"], kind="stable")]
     tape = lc.Tape.of([lc.Instrument(symbol, tick_size="0.001", lot_size="0.001")], rows)
@@ -110,10 +120,18 @@ def test_a_part_without_quotes_of_a_contract_that_has_some_goes_by_its_trades():
 
 def test_what_is_measured_is_plain_data():
     assert HalfSpread("X", "trades", 0.0004, 4.0, 120, "told").as_dict() == {
-        "symbol": "X", "source": "trades", "share": 0.0004, "bps": 4.0, "n": 120, "told": "told", "warning": ""}
+        "symbol": "X",
+        "source": "trades",
+        "share": 0.0004,
+        "bps": 4.0,
+        "n": 120,
+        "told": "told",
+        "warning": "",
+    }
 
 
 # ---- it reaches whoever trades ----
+
 
 @pytest.mark.slow
 def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
@@ -122,7 +140,8 @@ def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
     (tmp_path / "grid.toml").write_text(
         f'[run]\nname = "grid"\nout = "{tmp_path / "runs"}"\n{SETTINGS}order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\n'
         "positions_max = 100\norders_per_minute_max = 1000\ndaily_loss_max = 1\nweekly_loss_max = 1\n[data]\nfiles = ['market']\n[paper]\n"
-        "funding_interval_s = 0\nprint_wait_s = 0.3\n[backtest]\nstudy = false\n[sweep.policy]\ntake_profit = [0.001, 0.0025]\nentry_offset = [0.0005]\n")
+        "funding_interval_s = 0\nprint_wait_s = 0.3\n[backtest]\nstudy = false\n[sweep.policy]\ntake_profit = [0.001, 0.0025]\nentry_offset = [0.0005]\n"
+    )
     config = load(tmp_path / "grid.toml")
     history = load_history(config)
     spreads = shares(history)

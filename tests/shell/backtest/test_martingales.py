@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import campaigns
 import numpy as np
 import pytest
 from martingales import market as markets
@@ -12,6 +11,7 @@ from martingales.campaign import PLANTED_BPS, Case, Cell, campaign, configured, 
 from martingales.verdicts import problems, table, unlikely
 from test_report_study import outcome
 
+import campaigns
 from liqshell.backtest import run_backtest, variants
 from liqshell.backtest.half_spread import settings_of
 from liqshell.report import make_report
@@ -19,7 +19,6 @@ from liqshell.report.overfit import probabilistic_sharpe
 from liqshell.report.robust import controls
 from liqshell.report.statistics import spaced_mean
 from liqshell.report.study import trades_of
-
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def path():
 def test_the_market_knows_nothing(path):
     """The mid moves on without regard to who trades and who is closed; trades are at bid or ask; forced ones on the side of those who are closed."""
     assert (np.diff(path.ts) > markets.KNOWN_NS * 2).all() and len(path.ts) > 200_000
-    assert np.diff(path.ts).max() <= 5_100_000_000              # whole quotes have no silences
+    assert np.diff(path.ts).max() <= 5_100_000_000  # whole quotes have no silences
     forced = path.forced != 0
     assert (path.aggressor[forced] == -path.forced[forced]).all() and 6 * markets.CASCADES <= forced.sum() < 12 * markets.CASCADES
     seconds = path.ts / 1e9
@@ -79,14 +78,15 @@ def test_the_judge_is_the_report(case, edge, tmp_path):
     policy = "market fade"
     found = judge(case, policy)
     config = configured(policy, case.cell.fees, case.cell.half_bps)
-    config = dataclasses.replace(config, run=dataclasses.replace(config.run, out=str(tmp_path)),
-                                 backtest=dataclasses.replace(config.backtest, delays_s=(0.05,)))
+    config = dataclasses.replace(
+        config, run=dataclasses.replace(config.run, out=str(tmp_path)), backtest=dataclasses.replace(config.backtest, delays_s=(0.05,))
+    )
     history = market(case.seed, case.planted, case.cell.half_bps, case.cell.quotes)
     summary = make_report(run_backtest(config, history=history)).summary
     assert bool(summary["controls"]["edge"]) is found.edge is edge, summary["controls"]["verdict"]
     assert summary["per_trade"]["mean"] == pytest.approx(np.mean(found.bps)) and summary["per_trade"]["n"] == len(found.bps)
     days = summary["daily_sharpe"]
-    assert probabilistic_sharpe(days["value"] / 365 ** 0.5, days["days"], 0.0, 3.0) == pytest.approx(found.deflated, abs=1e-9)
+    assert probabilistic_sharpe(days["value"] / 365**0.5, days["days"], 0.0, 3.0) == pytest.approx(found.deflated, abs=1e-9)
 
 
 @pytest.mark.parametrize("half_spread", [None, 0.0008], ids=["measured", "configured"])
@@ -115,8 +115,15 @@ def test_controls_that_trade_more_than_the_run_do_not_make_an_edge_of_its_luck()
         own, turned = rng.normal(0.0, 12.0, 90) + 2.0, rng.normal(0.0, 12.0, 270) + 2.0
         draws = [np.concatenate([own[rng.random(90) < 0.5], turned[rng.random(270) < 0.5]]).mean() for _ in range(19)]
         real = spaced_mean(own.tolist(), (np.arange(90) * 3_600_000_000_000).tolist(), 60_000_000_000)
-        found = controls({"controls": [{"kind": kind, "seed": 1, "draws": [outcome(v) for v in values]}
-                                       for kind, values in (("random_side", draws), ("inverted_side", [turned.mean()]))]}, real | {"few": False})
+        found = controls(
+            {
+                "controls": [
+                    {"kind": kind, "seed": 1, "draws": [outcome(v) for v in values]}
+                    for kind, values in (("random_side", draws), ("inverted_side", [turned.mean()]))
+                ]
+            },
+            real | {"few": False},
+        )
         claimed += found["edge"]
     assert claimed <= 0.05 * 400 + 3 * np.sqrt(400 * 0.05 * 0.95), f"{claimed} of 400"
 

@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from rich.console import Console
+
+import liqcore as lc
 from generated import generated
 from liqcore.audit import AuditKind
 from liqshell import cli
@@ -40,9 +43,6 @@ from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
 from liqshell.sweep.page import print_sweep, write_sweep
 from liqshell.sweep.run import run_sweep
-from rich.console import Console
-
-import liqcore as lc
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT"]
 SETTINGS = """
@@ -76,8 +76,16 @@ class Turns:
         self.n += 1
         await asyncio.sleep(0.01 + 0.02 * turn)
         action, status = (("enter", "ok"), ("don't enter", "ok"), ("hold", "ok"), (None, "invalid"), ("enter", "ok"), (None, "timeout"))[turn]
-        return Answer(question.number, action, (3, 0, 0, 0, 1, 0)[turn], status, key_of(question, IDENTITY), self.clock.now_ns(), "none" if status == "ok" else None,
-                      {"judge": IDENTITY})
+        return Answer(
+            question.number,
+            action,
+            (3, 0, 0, 0, 1, 0)[turn],
+            status,
+            key_of(question, IDENTITY),
+            self.clock.now_ns(),
+            "none" if status == "ok" else None,
+            {"judge": IDENTITY},
+        )
 
     async def close(self):
         pass
@@ -106,8 +114,11 @@ def run(tmp_path_factory):
 def with_a_model(emulator):
     """Model, announcements and feed of the emulator's outside."""
     text, outside = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS)), emulator.outside.url
-    return text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
-                        f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
+    return text.replace(
+        'kind = "rules"',
+        f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
+        f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]',
+    )
 
 
 @pytest.mark.slow
@@ -118,7 +129,9 @@ def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypa
 
     async def main():
         async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
-            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            session = Session(
+                loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True}
+            )
             await session.run(emulator.feed.start_ns + 10 * 60 * lc.SECOND)
 
     asyncio.run(main())
@@ -148,16 +161,25 @@ def test_an_imported_recording_backtested_with_its_recorded_answers_gives_the_sa
 
     async def main():
         async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
-            session = Session(loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            session = Session(
+                loads(with_a_model(emulator), ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True}
+            )
             await session.run(emulator.feed.start_ns + 12 * 60 * lc.SECOND)
 
     asyncio.run(main())
     assert cli.main(["import", str(folder), "--store", str(tmp_path / "store")]) == 0
-    (tmp_path / "b.toml").write_text(SETTINGS.format(rest="", ws="", symbols=json.dumps(SYMBOLS)).replace('rest = ""\nws = ""\n', "").replace(
-        'kind = "rules"', f"kind = 'recorded'\nrecordings = ['{folder}']") + f"[data]\nstore = '{tmp_path / 'store'}'\n[backtest]\nstudy = false\n")
+    (tmp_path / "b.toml").write_text(
+        SETTINGS.format(rest="", ws="", symbols=json.dumps(SYMBOLS))
+        .replace('rest = ""\nws = ""\n', "")
+        .replace('kind = "rules"', f"kind = 'recorded'\nrecordings = ['{folder}']")
+        + f"[data]\nstore = '{tmp_path / 'store'}'\n[backtest]\nstudy = false\n"
+    )
     assert cli.main(["backtest", str(tmp_path / "b.toml"), "--out", str(tmp_path / "b")]) == 0
-    for kind, names in ((AuditKind.AUDIT_TRADE, ("qty", "entry_price", "exit_price", "fees", "net", "reason")),
-                        (AuditKind.AUDIT_REQUEST, ("qty", "price", "role")), (AuditKind.AUDIT_FILL, ("qty", "price", "fee"))):
+    for kind, names in (
+        (AuditKind.AUDIT_TRADE, ("qty", "entry_price", "exit_price", "fees", "net", "reason")),
+        (AuditKind.AUDIT_REQUEST, ("qty", "price", "role")),
+        (AuditKind.AUDIT_FILL, ("qty", "price", "fee")),
+    ):
         ours = rows_by_contract(folder, kind, *names)
         assert ours and rows_by_contract(tmp_path / "b", kind, *names) == ours, kind
     told, again = (list(rows_of([str(one)])) for one in (folder, tmp_path / "b"))
@@ -167,8 +189,10 @@ def test_an_imported_recording_backtested_with_its_recorded_answers_gives_the_sa
 def walked(folder, change=lambda rows: rows, kind="recorded", **more):
     """The run's own settings and data without its verdicts, with a judge of its own: audit and the asker."""
     found = read_events(folder / journal.FRAMES)
-    values = found.values | {"judge": {"kind": kind, "recordings": [str(folder)], "digest": str(more), "hosts": [], "age_max_s": 86_400.0,
-                                       "latency_s": 0.5, "names": {}} | more}
+    values = found.values | {
+        "judge": {"kind": kind, "recordings": [str(folder)], "digest": str(more), "hosts": [], "age_max_s": 86_400.0, "latency_s": 0.5, "names": {}}
+        | more
+    }
     paper = make_paper(values)
     events = found.events[found.events["kind"] != int(lc.Kind.VERDICT)]
     assert len(events) < len(found.events)
@@ -193,6 +217,7 @@ def test_the_backtest_with_recorded_answers_is_the_live_run(run):
 
 def test_an_unknown_question_is_unjudged_and_counted(run):
     """The same liquidations, a millisecond later: other moments, other questions."""
+
     def moved(events):
         events = events.copy()
         events["ts_recv"] += 1_000_000
@@ -206,7 +231,7 @@ def test_an_unknown_question_is_unjudged_and_counted(run):
 
 def test_rules_answer_after_their_declared_latency(run):
     audit, judge = walked(run, kind="rules", latency_s=2.5)
-    assert set(judge.counts) == {"ok"} and len(judge.told) >= 2          # a slow machine asks less
+    assert set(judge.counts) == {"ok"} and len(judge.told) >= 2  # a slow machine asks less
     asked = audit[(audit["kind"] == int(AuditKind.AUDIT_JUDGE)) & (audit["reason"] == int(lc.Reason.JUDGING))]
     heard = lc.audit.view(audit[audit["reason"] == int(lc.Reason.OK)], AuditKind.AUDIT_JUDGE)
     assert len(asked) >= len(heard) >= 2 and np.allclose(heard["waited_s"], 2.5)
@@ -228,9 +253,11 @@ def test_an_answer_is_the_same_for_every_size_and_confidence(run):
 
 
 def backtest(run, folder, judge, more=""):
-    text = (f"[run]\nname = 'b'\nout = '{folder.parent}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
-            f"[policy]\njudge_s = 60\n{more}[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n"
-            f"[backtest]\ndelays_s = [0, 1]\nrandom_draws = 2\n[judge]\n{judge}\n")
+    text = (
+        f"[run]\nname = 'b'\nout = '{folder.parent}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
+        f"[policy]\njudge_s = 60\n{more}[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n"
+        f"[backtest]\ndelays_s = [0, 1]\nrandom_draws = 2\n[judge]\n{judge}\n"
+    )
     return make_report(run_backtest(loads(text), folder))
 
 
@@ -314,11 +341,16 @@ def test_a_walk_forward_with_answers_of_such_a_model_says_so(run, tmp_path):
     lines = [json.dumps(row | {"contaminated": True}) for row in rows_of([str(run)])]
     (tmp_path / "asked").mkdir()
     (tmp_path / "asked" / FILE).write_text("\n".join(lines) + "\n")
-    more = ("[sweep.policy]\ntake_profit = [0.001, 0.003]\n[backtest]\ndelays_s = [0]\nrandom_draws = 1\n"
-            "[forward]\ntrain_days = 0.003\ntest_days = 0.001\ntrades_min = 1\n")
+    more = (
+        "[sweep.policy]\ntake_profit = [0.001, 0.003]\n[backtest]\ndelays_s = [0]\nrandom_draws = 1\n"
+        "[forward]\ntrain_days = 0.003\ntest_days = 0.001\ntrades_min = 1\n"
+    )
     settings = studied(run, tmp_path, more)
-    settings = replace(settings, judge=replace(settings.judge, recordings=(str(tmp_path / "asked"),)),
-                       policy=replace(settings.policy, max_hold_s=60.0, entry_ttl_s=30.0))
+    settings = replace(
+        settings,
+        judge=replace(settings.judge, recordings=(str(tmp_path / "asked"),)),
+        policy=replace(settings.policy, max_hold_s=60.0, entry_ttl_s=30.0),
+    )
     report = make_report(run_backtest(settings, tmp_path / "walked", forward=True))
     said = "CONTAMINATED: a live model answered questions about the past. "
     assert report.figures["forward"]["verdict"].startswith(said) and report.figures["verdict"].startswith(said)
@@ -329,8 +361,10 @@ def test_a_walk_forward_with_answers_of_such_a_model_says_so(run, tmp_path):
 
 
 def studied(run, folder, more):
-    return loads(f"[run]\nout = '{folder}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n[policy]\njudge_s = 60\n"
-                 f"[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n[judge]\nkind = 'recorded'\nrecordings = ['{run}']\n{more}")
+    return loads(
+        f"[run]\nout = '{folder}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n[policy]\njudge_s = 60\n"
+        f"[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n[judge]\nkind = 'recorded'\nrecordings = ['{run}']\n{more}"
+    )
 
 
 def test_a_sweep_asks_the_recorded_answers_for_every_cell(run, tmp_path):
@@ -351,9 +385,14 @@ def test_a_comparison_asks_too(run, tmp_path):
 CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
 
 
-@pytest.mark.parametrize(("judge", "verdicts", "where", "what"), [
-    ("", 0, "policy.judge_s", "names no judge"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
-    ("kind = 'command'\nprogram = ['x']", 0, "judge.kind", "may know what happened")])
+@pytest.mark.parametrize(
+    ("judge", "verdicts", "where", "what"),
+    [
+        ("", 0, "policy.judge_s", "names no judge"),
+        ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
+        ("kind = 'command'\nprogram = ['x']", 0, "judge.kind", "may know what happened"),
+    ],
+)
 def test_what_cannot_answer_about_the_past_is_refused(judge, verdicts, where, what):
     from liqshell.backtest.past_judge import judge_settings
 
@@ -392,14 +431,16 @@ class Refuses(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("caps", "asked", "rest"), [("questions_minute = 1000", 5, "breaker"), ("questions_minute = 1000\ntokens_day = 4000", 1, "budget"),
-                                                     ("questions_minute = 2", 5, "breaker")])
+@pytest.mark.parametrize(
+    ("caps", "asked", "rest"),
+    [("questions_minute = 1000", 5, "breaker"), ("questions_minute = 1000\ntokens_day = 4000", 1, "budget"), ("questions_minute = 2", 5, "breaker")],
+)
 def test_a_model_on_the_past_is_asked_within_caps_and_breaker(tmp_path, monkeypatch, caps, asked, rest):
     """One budget for the whole backtest, kept beside the runs: a day's cap ends it, a minute's is waited for, five failures end it."""
     from liqshell.backtest import past_judge
     from liqshell.judge import limits
 
-    monkeypatch.setattr(limits, "MINUTE_NS", lc.SECOND)                 # the cap of a minute, of a second here
+    monkeypatch.setattr(limits, "MINUTE_NS", lc.SECOND)  # the cap of a minute, of a second here
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
     server.asked = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -411,8 +452,13 @@ def test_a_model_on_the_past_is_asked_within_caps_and_breaker(tmp_path, monkeypa
         said = []
         for k in range(8):
             at = 1_792_241_400 * lc.SECOND + k * lc.SECOND
-            said.append(judge.answer_past(Question(k + 1, 1, "bybit:BTCUSDT", "BTC", "LONG", at, at + 5 * lc.SECOND,
-                                                   b'{"contract":"bybit:BTCUSDT","direction":"LONG"}', outcomes)).status)
+            said.append(
+                judge.answer_past(
+                    Question(
+                        k + 1, 1, "bybit:BTCUSDT", "BTC", "LONG", at, at + 5 * lc.SECOND, b'{"contract":"bybit:BTCUSDT","direction":"LONG"}', outcomes
+                    )
+                ).status
+            )
         judge.close()
         assert said == ["http_500"] * asked + [rest] * (8 - asked) and server.asked == asked
         assert json.loads((tmp_path / "judge-usage.json").read_text())["questions"] == asked
@@ -444,7 +490,7 @@ def test_the_whole_chain_on_nine_days_of_a_made_market():
     and of twenty coins at most two are taken for somebody who knows. A shadow is the same whatever was said."""
     history = generated(220.0, ("SOLUSDT",), seed=3)
     config = loads("[policy]\njudge_s=10\n[judge]\nkind='rules'\n[detector]\nrefresh_s=0\nwarmup=30\n")
-    values = shadows.alone(settings(config, history.instruments))        # a losing run is not to be halted in the middle
+    values = shadows.alone(settings(config, history.instruments))  # a losing run is not to be halted in the middle
 
     def judge_of(enters):
         asking = AskPast(Says(enters), history.instruments)
@@ -462,8 +508,10 @@ def test_the_whole_chain_on_nine_days_of_a_made_market():
     lies = judging.summarise(judge_of(lambda question: net.get(shadows.key_of(question), 0.0) < 0.0)[1])
     assert lies["adds"] is False
     assert "It did worse." in lies["verdict"]
-    coins = [judging.summarise(judge_of(lambda question, seed=seed: np.random.default_rng([seed, question.asked_ns]).random() < 0.5)[1])
-             for seed in range(20)]
+    coins = [
+        judging.summarise(judge_of(lambda question, seed=seed: np.random.default_rng([seed, question.asked_ns]).random() < 0.5)[1])
+        for seed in range(20)
+    ]
     assert sum(one["adds"] is True for one in coins) <= 2 and all("adds nothing" in one["verdict"] for one in coins if one["adds"] is False)
 
 

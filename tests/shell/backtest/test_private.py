@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_process import COMMAND, Live, Venue, environment, write_config
+
 from liqshell import private
 from liqshell.backtest.history import load_history
+from liqshell.backtest.trial_log import Market, TrialLog, Trials
 from liqshell.cli import main
 from liqshell.config.load import loads
 from liqshell.report import make_report
-from liqshell.backtest.trial_log import Market, TrialLog, Trials
+from live_process import COMMAND, Live, Venue, environment, write_config
 from recorded_run import record_run
 
 
@@ -34,8 +35,11 @@ def mode(path):
 
 def others(folder, but=()):
     """What below a folder, and the folder itself, is not 0700 or 0600."""
-    return {str(path.relative_to(folder)): oct(mode(path)) for path in [folder, *sorted(folder.rglob("*"))]
-            if path.name not in but and mode(path) != (0o700 if path.is_dir() else 0o600)}
+    return {
+        str(path.relative_to(folder)): oct(mode(path))
+        for path in [folder, *sorted(folder.rglob("*"))]
+        if path.name not in but and mode(path) != (0o700 if path.is_dir() else 0o600)
+    }
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o277])
@@ -80,7 +84,8 @@ def test_a_recorded_run_and_its_report(tmp_path, mask):
 
 
 TABLE = "ts_ms,symbol,position,price,qty_base,notional_usd\n" + "".join(
-    f"{1_772_452_800_000 + 1000 * n},ETHUSDT,long,2500,{1 + n % 7},0\n" for n in range(50))
+    f"{1_772_452_800_000 + 1000 * n},ETHUSDT,long,2500,{1 + n % 7},0\n" for n in range(50)
+)
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o277])
@@ -115,7 +120,9 @@ def test_a_live_process_and_the_kill_command(tmp_path, mask):
             live.wait_reconciled()
             time.sleep(2.0)
             while_running = others(tmp_path / "runs")
-            subprocess.run([*COMMAND, "kill", str(config), "--reason", "test"], check=True, capture_output=True, env=environment(**venue.keys()), timeout=60)
+            subprocess.run(
+                [*COMMAND, "kill", str(config), "--reason", "test"], check=True, capture_output=True, env=environment(**venue.keys()), timeout=60
+            )
             assert live.end() == 0, live.words()
     state = {path.name for path in Path(live.state).iterdir()}
     assert {"control", "store.sqlite", "image.bin", "rescue.json", "watchdog.log", "lock"} <= state

@@ -37,6 +37,7 @@ def plain(events, t, side, wait=5 * S, age=10 * S, share=None):
             return -(-last * round(share * 1e8) // 10**8)
         few = spreads[-16:]
         return -(-sum(few) // (2 * len(few))) if few else 1
+
     asked = False
     for e in events:
         ts = int(e["ts_recv"])
@@ -62,7 +63,9 @@ def plain(events, t, side, wait=5 * S, age=10 * S, share=None):
             until = 0
     if not asked and t < until:
         return (ask if side > 0 else bid), True
-    return (max(1, last + side * (1 if last_side == side else max(1, 2 * half()))), False) if last and t + wait - last_ts <= STALE_NS else (None, False)
+    return (
+        (max(1, last + side * (1 if last_side == side else max(1, 2 * half()))), False) if last and t + wait - last_ts <= STALE_NS else (None, False)
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -74,7 +77,11 @@ def test_prices_are_those_of_a_plain_reading_of_the_rule(seed, share):
     at = np.sort(at)
     kind = r.random(400)
     trades = [(int(t), int(p), int(r.choice([-1, 1]))) for t, p, k in zip(at, price, kind, strict=True) if k < 0.6]
-    quotes = [(int(t), int(p) - 3, int(p) + int(r.integers(0, 5))) for t, p, k in zip(at, price, kind, strict=True) if 0.6 <= k < (0.95 if seed % 2 else 0.7)]
+    quotes = [
+        (int(t), int(p) - 3, int(p) + int(r.integers(0, 5)))
+        for t, p, k in zip(at, price, kind, strict=True)
+        if 0.6 <= k < (0.95 if seed % 2 else 0.7)
+    ]
     marks = [(int(t), lc.FeedState.FEED_GAP, int(r.choice([0, 4, 2]))) for t, k in zip(at, kind, strict=True) if k >= 0.97]
     history = history_of(trades, quotes, marks)
     events = [dict(zip(lc.EVENT_DTYPE.names, e, strict=True)) for e in rows_of(trades, quotes, marks).tolist()]
@@ -93,16 +100,21 @@ def test_a_quote_that_has_ended_is_no_price():
     late = touch(history_of([(T0 + 12 * S, 10_050, 1), (T0 + 13 * S, 10_040, -1)], quotes), 0, np.array([T0 + 5 * S, T0 + 11 * S]))
     assert late.live.tolist() == [True, False] and late.ask == pytest.approx([100.1, 100.5]) and late.bid == pytest.approx([99.9, 100.4])
     beyond = touch(history_of([(T0 + S, 10_031, 1), (T0 + 3 * S, 10_020, -1)], quotes), 0, np.array([T0 + 2 * S]))
-    assert not beyond.live[0] and beyond.bid[0] == pytest.approx(100.2) and beyond.ask[0] == pytest.approx(100.2 + 0.2)    # the usual spread above a seller's
+    assert (
+        not beyond.live[0] and beyond.bid[0] == pytest.approx(100.2) and beyond.ask[0] == pytest.approx(100.2 + 0.2)
+    )  # the usual spread above a seller's
     near = touch(history_of([(T0 + S, 10_030, 1)], quotes), 0, np.array([T0 + 2 * S]))
-    assert near.live[0] and near.ask[0] == pytest.approx(100.1)                                                           # by no more than the usual spread
+    assert near.live[0] and near.ask[0] == pytest.approx(100.1)  # by no more than the usual spread
     for flags, live in ((0, False), (4, False), (2, True)):
         cut = touch(history_of([(T0, 10_000, 1)], quotes, [(T0 + S, lc.FeedState.FEED_GAP, flags)]), 0, np.array([T0 + 2 * S]))
         assert cut.live[0] == live
     nothing = touch(history_of([(T0, 10_000, 1)], end=T0 + 1000 * S), 0, np.array([T0 + 200 * S]))
     assert not nothing.known[0]
     never = touch(history_of([(T0, 10_000, 1)]), 0, np.array([T0 + S]))
-    assert (never.bid[0], never.ask[0]) == (pytest.approx(99.98), pytest.approx(100.01))                     # a buyer's print has passed: a tick; a seller gets a spread of two less
+    assert (never.bid[0], never.ask[0]) == (
+        pytest.approx(99.98),
+        pytest.approx(100.01),
+    )  # a buyer's print has passed: a tick; a seller gets a spread of two less
 
 
 @pytest.mark.parametrize("half_bps", [1.0, 8.0])
@@ -118,7 +130,7 @@ def test_without_quotes_nothing_is_won_or_lost_on_a_martingale(half_bps):
         side = np.where(r.random(count) < 0.5, 1, -1)
         burst = np.arange(400, count - 400, 200)
         for k in burst:
-            side[k - 5:k + 1] = -1                       # longs are sold out: six prints at the bid
+            side[k - 5 : k + 1] = -1  # longs are sold out: six prints at the bid
         half = half_bps * 1e-4
         trades = [(int(t), int(np.rint(m * (1 + s * half))), int(s)) for t, m, s in zip(at, middle, side, strict=True)]
         quotes = [(int(t) - 1, int(np.rint(m * (1 - half))), int(np.rint(m * (1 + half)))) for t, m in zip(at, middle, strict=True)]

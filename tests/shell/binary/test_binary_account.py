@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 import orjson
 import pytest
-from binary_frames import DOWN, HOUR, NOON, NS, UP, book, events, kline, klines, market
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binary_frames import DOWN, HOUR, NOON, NS, UP, book, events, kline, klines, market
 from liqshell import cli
 from liqshell.binary import account as accounts
 from liqshell.binary.account import Account, answer_of, fate
@@ -46,9 +46,15 @@ def live_run(tmp_path: Path, name: str, venue: BinaryVenue) -> BinaryRun:
     places = Places.at(venue.url)
     account = Account(places, KEY, lambda: run.desk.bets, lambda found: run.report(found))
     # a probability shifted far up: every fire is worth a bet
-    run = BinaryRun(Settings(paper=False, deviations=0.7, hours=1000, value_min=0.0), places, tmp_path / name, state=tmp_path / "state.json",
-                    clock=venue.clock, account=account)
-    run.follow = Fires(run)         # type: ignore[assignment]
+    run = BinaryRun(
+        Settings(paper=False, deviations=0.7, hours=1000, value_min=0.0),
+        places,
+        tmp_path / name,
+        state=tmp_path / "state.json",
+        clock=venue.clock,
+        account=account,
+    )
+    run.follow = Fires(run)  # type: ignore[assignment]
     return run
 
 
@@ -67,8 +73,17 @@ async def until(run: BinaryRun, *states: str) -> Bet:
     return run.desk.bets[0]
 
 
-@pytest.mark.parametrize(("fault", "end"), [(None, "confirmed"), ("lose_ack", "confirmed"), ("http_500", "confirmed"), ("fail_trade", "failed"),
-                                            ("reject", "killed"), ("post_only", "killed")])
+@pytest.mark.parametrize(
+    ("fault", "end"),
+    [
+        (None, "confirmed"),
+        ("lose_ack", "confirmed"),
+        ("http_500", "confirmed"),
+        ("fail_trade", "failed"),
+        ("reject", "killed"),
+        ("post_only", "killed"),
+    ],
+)
 def test_a_real_order_and_what_may_become_of_it(tmp_path, fault, end):
     faults = [{"kind": fault}] if fault else []
 
@@ -81,6 +96,7 @@ def test_a_real_order_and_what_may_become_of_it(tmp_path, fault, end):
             assert wallet.cash == run.desk.cash == 1000 - bet.cost - bet.fee and wallet.tokens.get(bet.token, 0) == bet.filled
             assert (bet.filled > 0) == (end == "confirmed") and bet.cost + bet.fee <= 20
             assert wallet.beat > 0, "heartbeats were sent"
+
     asyncio.run(main())
     assert difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".gz")
@@ -99,6 +115,7 @@ def others(trades: list[dict], count: int) -> list[dict]:
 @pytest.mark.parametrize("count", [99, 100, 250])
 def test_trades_are_read_to_their_last_page(tmp_path, count):
     """The account has traded more in this market than a page of its trades holds: the bet's own trade stands behind them."""
+
     async def main() -> None:
         async with BinaryVenue(5, [{"kind": "lose_ack"}], speed=20.0, start=START) as venue:
             run = live_run(tmp_path, "a", venue)
@@ -109,10 +126,12 @@ def test_trades_are_read_to_their_last_page(tmp_path, count):
                     await asyncio.sleep(0.01)
                 venue.exchange.trades[:0] = others(venue.exchange.trades, count)
                 await looks()
+
             run.account._looks = late
             bet = await until(run, "confirmed")
             (wallet,) = venue.exchange.wallets.values()
             assert wallet.cash == run.desk.cash == 1000 - bet.cost - bet.fee and wallet.tokens[bet.token] == bet.filled > 0
+
     asyncio.run(main())
 
 
@@ -124,6 +143,7 @@ def paged(pages: dict[str, tuple[list, object]]) -> tuple[Account, list[dict]]:
     async def call(method, path, body="", query=""):
         rows, cursor = pages[dict(parse_qsl(query)).get("next_cursor", "")]
         return Reply(200, orjson.dumps({"data": rows, "next_cursor": cursor}))
+
     account._call = call
     return account, told
 
@@ -137,9 +157,15 @@ def test_a_bet_whose_trades_lie_on_two_pages_is_told_of_once_and_in_whole(end):
     assert [(one["state"], D(one["filled"])) for one in told] == [("confirmed", D(15))]
 
 
-@pytest.mark.parametrize("pages", [{"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ([], "MTAw")}, {"": ([trade("CONFIRMED")], 7)},
-                                   {"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ("none", "LTE=")},
-                                   {"" if n == 0 else str(n): ([trade("CONFIRMED")], str(n + 1)) for n in range(1000)}])
+@pytest.mark.parametrize(
+    "pages",
+    [
+        {"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ([], "MTAw")},
+        {"": ([trade("CONFIRMED")], 7)},
+        {"": ([trade("CONFIRMED")], "MTAw"), "MTAw": ("none", "LTE=")},
+        {"" if n == 0 else str(n): ([trade("CONFIRMED")], str(n + 1)) for n in range(1000)},
+    ],
+)
 def test_half_of_a_list_of_trades_is_none(pages):
     """A cursor that goes round, one that is none, a page that is none, a list without an end: nothing is believed."""
     account, told = paged(pages)
@@ -151,7 +177,7 @@ def test_a_restart_asks_for_an_order_whose_answer_never_came(tmp_path):
     async def main() -> None:
         async with BinaryVenue(5, [{"kind": "lose_ack"}], speed=20.0, start=START) as venue:
             first = live_run(tmp_path, "a", venue)
-            first.account._looks = lambda: asyncio.sleep(1e6)            # it ends before it can ask
+            first.account._looks = lambda: asyncio.sleep(1e6)  # it ends before it can ask
             bet = await until(first, "sent")
             while not first.desk.bets[0].order:
                 await asyncio.sleep(0.01)
@@ -161,6 +187,7 @@ def test_a_restart_asks_for_an_order_whose_answer_never_came(tmp_path):
             # the first may have ended before the order had left: then the venue has nothing, which takes its time to be believed
             assert venue.exchange.posted <= 1 and after.number == bet.number
             assert after.state == "confirmed" or not venue.exchange.trades
+
     asyncio.run(main())
 
 
@@ -175,10 +202,12 @@ def test_a_trade_that_is_told_of_after_its_order_was_believed_gone_counts(tmp_pa
                     await asyncio.sleep(0.01)
                 run.report({"bet": run.desk.bets[0].number, "state": "killed"})
                 await looks()
+
             run.account._looks = late
             bet = await until(run, "confirmed")
             (wallet,) = venue.exchange.wallets.values()
             assert wallet.cash == run.desk.cash == 1000 - bet.cost - bet.fee and wallet.tokens[bet.token] == bet.filled > 0
+
     asyncio.run(main())
     told = [line for line in replay(tmp_path / "a")[1] if line["kind"] == "alarm"]
     assert [line["what"] for line in told] == ["an order that was believed gone has traded"], "a person is told, once"
@@ -190,6 +219,7 @@ def test_a_bet_without_an_order_was_never_sent(tmp_path):
             run = live_run(tmp_path, "a", venue)
             run.desk.bets = [Bet(**{**BET.__dict__, "order": "", "hour": START // HOUR * HOUR})]
             assert (await until(run, "killed")).state == "killed" and venue.exchange.posted == 0
+
     asyncio.run(main())
 
 
@@ -200,20 +230,33 @@ def test_a_wallet_that_the_venue_does_not_know_cannot_begin():
             await account.open()
         await account.close()
         assert KEY not in repr(account)
+
     asyncio.run(main())
     with pytest.raises(ConfigError):
-        Account(Places.at("http://example.com"), KEY, list, lambda found: None)          # nothing signed leaves without TLS
+        Account(Places.at("http://example.com"), KEY, list, lambda found: None)  # nothing signed leaves without TLS
 
 
 def reply(code: int, **body) -> Reply:
     return Reply(code, json.dumps(body).encode())
 
 
-@pytest.mark.parametrize(("found", "state"), [
-    (reply(200, success=True, orderID="0x1", status="delayed"), "delayed"), (reply(200, success=True, orderID="0x1", status="matched"), "delayed"),
-    (reply(200, success=True, orderID="", status=""), ""), (reply(200, success=True, orderID="0x2"), ""), (reply(500, error="x"), ""), (Reply(0, why="timeout"), ""),
-    (reply(200, success=False, errorMsg="no"), "killed"), (reply(400, error="not enough balance / allowance"), "killed"),
-    (reply(400, error="order already exists"), ""), (reply(429, error="slow down"), ""), (Reply(200, b"<html>"), ""), (Reply(200, b"[]"), "")])
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (reply(200, success=True, orderID="0x1", status="delayed"), "delayed"),
+        (reply(200, success=True, orderID="0x1", status="matched"), "delayed"),
+        (reply(200, success=True, orderID="", status=""), ""),
+        (reply(200, success=True, orderID="0x2"), ""),
+        (reply(500, error="x"), ""),
+        (Reply(0, why="timeout"), ""),
+        (reply(200, success=False, errorMsg="no"), "killed"),
+        (reply(400, error="not enough balance / allowance"), "killed"),
+        (reply(400, error="order already exists"), ""),
+        (reply(429, error="slow down"), ""),
+        (Reply(200, b"<html>"), ""),
+        (Reply(200, b"[]"), ""),
+    ],
+)
 def test_only_a_clear_word_ends_an_order(found, state):
     assert answer_of(found, "0x1")[0] == state
 
@@ -230,8 +273,14 @@ def test_fate_of_a_bet():
         assert fate(BET, [trade("CONFIRMED"), trade("CONFIRMED") | bad]) is None, "half an answer is none"
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["taker_order_id", "maker_orders", "status", "size", "price"]),
-                                st.one_of(st.none(), st.integers(), st.text(max_size=5), st.just("0xabc"), st.lists(st.integers(), max_size=2)))))
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["taker_order_id", "maker_orders", "status", "size", "price"]),
+            st.one_of(st.none(), st.integers(), st.text(max_size=5), st.just("0xabc"), st.lists(st.integers(), max_size=2)),
+        )
+    )
+)
 def test_trades_of_any_shape_never_raise(rows):
     found = fate(BET, rows)
     assert found is None or D(found["filled"]) >= 0
@@ -240,6 +289,7 @@ def test_trades_of_any_shape_never_raise(rows):
 def test_the_same_bet_is_the_same_order():
     from liqshell.binary.desk import Request
     from liqshell.venues.polymarket.market import parse_markets
+
     (one,), _ = parse_markets(events(market()))
     account = Account(Places.at("http://127.0.0.1:9"), KEY, list, lambda found: None)
     request = Request(7, one, UP, D("20.55"), D("0.46"), D("0.01"))
@@ -254,8 +304,12 @@ def test_the_same_bet_is_the_same_order():
 def paper(folder: Path, count: int, **meta) -> Path:
     """A recording of `count` hours with one settled bet each."""
     with Recorder(folder / "frames", exchange="polymarket") as out:
-        out.mark(NOON - NS, META, {"binary": 1, "settings": {"value_min": 0.0, "day_loss_max": 1.0}, "state": None, "place": "https://clob.polymarket.com",
-                                   "speed": 1.0} | meta)
+        out.mark(
+            NOON - NS,
+            META,
+            {"binary": 1, "settings": {"value_min": 0.0, "day_loss_max": 1.0}, "state": None, "place": "https://clob.polymarket.com", "speed": 1.0}
+            | meta,
+        )
         for n in range(count):
             start = NOON + n * HOUR
             now = start + 1800 * NS

@@ -16,9 +16,11 @@ START = (1_792_238_400 + 1200) * 10**9
 
 def at_the_venue(act) -> None:
     """act(venue) in a thread, as these clients wait for their answers."""
+
     async def main() -> None:
         async with BinaryVenue(5, speed=5.0, start=START) as venue:
             await asyncio.wait_for(asyncio.to_thread(act, venue), 60)
+
     asyncio.run(main())
 
 
@@ -46,6 +48,7 @@ def test_py_clob_client_v2_reads_orders_cancels_and_trades():
         taken = client.post_order(order, "FAK", defer_exec=True)
         assert taken["success"] and taken["status"] == "delayed" and taken["orderID"] in venue.exchange.orders
         import time
+
         time.sleep(0.5)
         (wallet,) = venue.exchange.wallets.values()
         assert wallet.tokens[up] > 10 and [one["taker_order_id"] for one in client.get_trades()] == [taken["orderID"]]
@@ -53,23 +56,37 @@ def test_py_clob_client_v2_reads_orders_cancels_and_trades():
         with pytest.raises(PolyApiException, match="lower than the minimum"):
             client.create_and_post_order(clob_types.OrderArgsV2(token_id=up, price=low, size=4.0, side="BUY"))
         helpers._http_client.close()
+
     at_the_venue(act)
 
 
 def test_polymarket_client_signs_orders_that_the_venue_takes():
     sdk = pytest.importorskip("polymarket", reason="pip install polymarket-client")
-    from polymarket._internal.actions.orders import typed_data, types
     from eth_account import Account
     from eth_account.messages import encode_typed_data
+    from polymarket._internal.actions.orders import typed_data, types
 
     from liqshell.venues.polymarket import signing
 
     wallet = Account.from_key(KEY).address
     for buy in (True, False):
         unsigned = types.UnsignedOrder(
-            builder=types.BYTES32_ZERO, chain_id=137, exchange_address=sdk.PRODUCTION._config.standard_exchange, expiration=0, maker=wallet,
-            maker_amount=1_000_000, metadata=types.BYTES32_ZERO, order_type="GTC", salt=7, side="BUY" if buy else "SELL", signature_type=0, signer=wallet,
-            taker_amount=500_000, timestamp=1_710_000_000_000, token_id="1234")
+            builder=types.BYTES32_ZERO,
+            chain_id=137,
+            exchange_address=sdk.PRODUCTION._config.standard_exchange,
+            expiration=0,
+            maker=wallet,
+            maker_amount=1_000_000,
+            metadata=types.BYTES32_ZERO,
+            order_type="GTC",
+            salt=7,
+            side="BUY" if buy else "SELL",
+            signature_type=0,
+            signer=wallet,
+            taker_amount=500_000,
+            timestamp=1_710_000_000_000,
+            token_id="1234",
+        )
         theirs = Account.sign_message(encode_typed_data(full_message=typed_data.build_order_typed_data(unsigned)), private_key=KEY)
         ours = signing.Order(7, wallet, wallet, "1234", 1_000_000, 500_000, buy, 1_710_000_000_000)
         assert signing.sign_order(ours, KEY) == "0x" + bytes(theirs.signature).hex()
@@ -89,4 +106,5 @@ def test_polymarket_client_reads_markets_and_books():
         assert max(level.price for level in book.bids) < min(level.price for level in book.asks)
         assert max(level.price for level in book.bids) < client.get_midpoint(token_id=hour.tokens[0]) < min(level.price for level in book.asks)
         client.close()
+
     at_the_venue(act)

@@ -22,8 +22,20 @@ def spawn(*arguments: object) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def venue():
     """Ten hours of market time in a minute, and the line that says where it is."""
-    process = spawn("emulate", "--binary", "--seed", 5, "--speed", 300, "--symbols", "BTCUSDT", "--binary-lag-s", 60, "--binary-faults",
-                    '{"kind": "drop", "after_s": 900, "seconds": 1}')
+    process = spawn(
+        "emulate",
+        "--binary",
+        "--seed",
+        5,
+        "--speed",
+        300,
+        "--symbols",
+        "BTCUSDT",
+        "--binary-lag-s",
+        60,
+        "--binary-faults",
+        '{"kind": "drop", "after_s": 900, "seconds": 1}',
+    )
     try:
         yield json.loads(process.stdout.readline())
     finally:
@@ -48,7 +60,18 @@ def test_record_report_and_replay(venue, tmp_path, capsys):
 def test_bet_follows_a_run(venue, tmp_path, capsys):
     values = settings(loads("[policy]\npreset = 'reversal'"), [lc.Instrument("BTCUSDT", venue="bybit")])
     Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()}).close()
-    arguments = ["bet", str(tmp_path / "run"), "--url", venue["binary"], "--out", str(tmp_path / "bets"), "--state", str(tmp_path / "s.json"), "--for-s", "3"]
+    arguments = [
+        "bet",
+        str(tmp_path / "run"),
+        "--url",
+        venue["binary"],
+        "--out",
+        str(tmp_path / "bets"),
+        "--state",
+        str(tmp_path / "s.json"),
+        "--for-s",
+        "3",
+    ]
     assert cli.main(arguments) == 0
     assert "0 bets" in capsys.readouterr().out and not [p for p in tmp_path.rglob("lock") if p.read_text()], "the state is free again"
     assert cli.main(arguments) == 2
@@ -56,11 +79,19 @@ def test_bet_follows_a_run(venue, tmp_path, capsys):
     assert cli.main(["bet", str(tmp_path)]) == 2
 
 
-@pytest.mark.parametrize(("arguments", "word"), [
-    (["record"], "--binary btc-1h"), (["record", "--binary", "eth-5m"], "btc-1h alone"), (["record", "--binary", "btc-1h", "--symbols", "BTCUSDT"], "btc-1h alone"),
-    (["emulate", "--binary", "--wait"], "excludes wait"), (["emulate", "--binary-faults", '{"kind": "x"}'], "faults of the binary venue"),
-    (["bet", "nowhere", "--kelly", "2"], "kelly"), (["bet", "nowhere", "--url", "file:///etc/passwd"], "the address of the venue: file:///etc/passwd;"),
-    (["bet", "nowhere", "--url", "127.0.0.1:80"], "such as http://")])
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["record"], "--binary btc-1h"),
+        (["record", "--binary", "eth-5m"], "btc-1h alone"),
+        (["record", "--binary", "btc-1h", "--symbols", "BTCUSDT"], "btc-1h alone"),
+        (["emulate", "--binary", "--wait"], "excludes wait"),
+        (["emulate", "--binary-faults", '{"kind": "x"}'], "faults of the binary venue"),
+        (["bet", "nowhere", "--kelly", "2"], "kelly"),
+        (["bet", "nowhere", "--url", "file:///etc/passwd"], "the address of the venue: file:///etc/passwd;"),
+        (["bet", "nowhere", "--url", "127.0.0.1:80"], "such as http://"),
+    ],
+)
 def test_wrong_usage_is_named(arguments, word, capsys):
     assert cli.main(arguments) == 2
     assert word in capsys.readouterr().err
@@ -76,17 +107,35 @@ def test_the_message_of_a_venue_that_does_not_answer_is_whole(tmp_path, capsys):
 def test_real_orders_at_an_emulated_venue_need_evidence_key_and_money(venue, tmp_path, capsys, monkeypatch):
     pytest.importorskip("eth_account", reason="orders need the extra liqcore[binary]")
     from test_binary_account import KEY, paper
+
     values = settings(loads("[policy]\npreset = 'reversal'"), [lc.Instrument("BTCUSDT", venue="bybit")])
     Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()}).close()
     evidence = paper(tmp_path / "paper", 200)
     monkeypatch.setenv("LIQCORE_POLYMARKET_KEY", KEY)
 
     def bet(name: str, *more: str) -> tuple[int, str]:
-        status = cli.main(["bet", str(tmp_path / "run"), "--url", venue["binary"], "--out", str(tmp_path / name), "--state", str(tmp_path / f"{name}.json"),
-                           "--for-s", "2", "--live", "--paper-runs", str(evidence), *more])
+        status = cli.main(
+            [
+                "bet",
+                str(tmp_path / "run"),
+                "--url",
+                venue["binary"],
+                "--out",
+                str(tmp_path / name),
+                "--state",
+                str(tmp_path / f"{name}.json"),
+                "--for-s",
+                "2",
+                "--live",
+                "--paper-runs",
+                str(evidence),
+                *more,
+            ]
+        )
         captured = capsys.readouterr()
         assert KEY[2:] not in captured.out + captured.err
         return status, captured.out + captured.err
+
     status, said = bet("a")
     assert status == 0 and "1000.00 pUSD at the venue" in said and "0 bets" in said
     status, said = bet("b", "--equity", "1001")

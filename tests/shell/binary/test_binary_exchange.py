@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqshell.emulator.binary.exchange import (CROSSES, HEARTBEAT_NS, HOUR, NO_MONEY, NOT_READY, NS, ONLY_POST, TAKER_DELAY_NS, BinaryExchange)
+from liqshell.emulator.binary.exchange import CROSSES, HEARTBEAT_NS, HOUR, NO_MONEY, NOT_READY, NS, ONLY_POST, TAKER_DELAY_NS, BinaryExchange
 from liqshell.emulator.binary.faults import FAULTS, BinaryFault
 from liqshell.emulator.binary.spot import Walk
 from liqshell.venues.polymarket.market import parse_markets, taker_fee
@@ -63,7 +63,7 @@ def test_a_bet_costs_its_price_and_fee_and_pays_one_or_nothing(side):
     venue.advance(me.hour.end + 31 * NS)
     won = me.hour.winner == side
     assert me.wallet.cash == cash + (shares if won else 0) and not me.wallet.tokens
-    (open_, close), = [(o, c) for s, o, c in venue.spot.candles(venue.now, 3) if s == me.hour.start]
+    ((open_, close),) = [(o, c) for s, o, c in venue.spot.candles(venue.now, 3) if s == me.hour.start]
     assert me.hour.winner == ("up" if close >= open_ else "down")
 
 
@@ -134,11 +134,12 @@ def test_heartbeats_that_stop_cancel_everything_and_those_never_begun_do_not():
 
 
 def test_the_double_hour_has_one_slug_and_two_markets():
-    first = 1_793_509_200 * NS                       # 2026-11-01 05:00Z: 1am in New York, and an hour later again
+    first = 1_793_509_200 * NS  # 2026-11-01 05:00Z: 1am in New York, and an hour later again
     venue = exchange(start=first + NS)
     rows = [venue.listed(one) for one in sorted(venue.hours.values(), key=lambda one: one.start)]
     assert rows[0]["slug"] == rows[1]["slug"] == "bitcoin-up-or-down-november-1-2026-1am-et" and rows[2]["slug"].endswith("2am-et")
     import orjson
+
     found, refused = parse_markets(orjson.dumps(rows))
     assert not refused and [one.start_ns for one in found] == [first, first + HOUR, first + 2 * HOUR]
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from binary_frames import NOON, events, market
 
 import liqcore as lc
+from binary_frames import NOON, events, market
 from liqshell import cli
 from liqshell.binary.desk import RULES, VENUE, Settings
 from liqshell.binary.fires import Event
@@ -40,9 +40,14 @@ class Fires:
 
 
 def bet(tmp_path: Path, name: str, venue: BinaryVenue, settings: Settings | None = None, every_s: float = 120.0) -> BinaryRun:
-    run = BinaryRun(settings or Settings(value_min=0.0, cap=0.02, kelly=1.0), Places.at(venue.url), tmp_path / name, state=tmp_path / "state.json",
-                    clock=venue.clock)
-    run.follow = Fires(run._now, every_s)           # type: ignore[assignment]
+    run = BinaryRun(
+        settings or Settings(value_min=0.0, cap=0.02, kelly=1.0),
+        Places.at(venue.url),
+        tmp_path / name,
+        state=tmp_path / "state.json",
+        clock=venue.clock,
+    )
+    run.follow = Fires(run._now, every_s)  # type: ignore[assignment]
     return run
 
 
@@ -54,6 +59,7 @@ def test_record_decide_bet_settle_and_the_replay_is_the_same(tmp_path):
     async def main() -> None:
         async with BinaryVenue(5, speed=2 * SPEED, start=START, lag_s=120.0) as venue:
             await bet(tmp_path, "a", venue).run(START + 2 * HOUR - 900 * NS)
+
     asyncio.run(asyncio.wait_for(main(), 110))
     said = lines_of(tmp_path / "a")
     bets = [line for line in said if line["kind"] == "bet"]
@@ -77,7 +83,7 @@ def test_whenever_it_is_killed_the_recording_has_what_the_log_says(tmp_path):
         async with BinaryVenue(5, speed=SPEED, start=START, lag_s=120.0) as venue:
             run = bet(tmp_path, "a", venue)
             task, seen = asyncio.create_task(run.run()), 0
-            while seen < 4:                         # markets, fires, bets
+            while seen < 4:  # markets, fires, bets
                 await asyncio.sleep(0.002)
                 said = said_by(tmp_path / "a") if (tmp_path / "a" / "bets.log").exists() else []
                 if len(said) > seen:
@@ -86,6 +92,7 @@ def test_whenever_it_is_killed_the_recording_has_what_the_log_says(tmp_path):
                 assert not task.done()
             run.stop()
             await task
+
     asyncio.run(asyncio.wait_for(main(), 110))
 
 
@@ -104,6 +111,7 @@ def test_a_restart_with_an_open_bet_keeps_it_and_settles_it(tmp_path):
             assert [one for one in second.desk.bets if one.state == "confirmed"] == held and second.desk.cash == first.desk.cash
             await second.run(held[0].hour + HOUR + 300 * NS)
             return [held[0], next(one for one in second.desk.bets if one.number == held[0].number), first.desk.cash, second.desk.cash]
+
     held, after, before, cash = asyncio.run(asyncio.wait_for(main(), 110))
     assert after.state == "settled" and (after.filled, after.cost) == (held.filled, held.cost)
     assert cash == before + (after.filled if after.won else 0)
@@ -113,8 +121,12 @@ def test_a_restart_with_an_open_bet_keeps_it_and_settles_it(tmp_path):
 
 @pytest.mark.slow
 def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
-    faults = [{"kind": "no_book", "after_s": 0, "seconds": 120}, {"kind": "drop", "after_s": 400, "seconds": 5},
-              {"kind": "silent", "after_s": 800, "seconds": 500}, {"kind": "unknown_rule", "after_s": 2000, "seconds": 300}]
+    faults = [
+        {"kind": "no_book", "after_s": 0, "seconds": 120},
+        {"kind": "drop", "after_s": 400, "seconds": 5},
+        {"kind": "silent", "after_s": 800, "seconds": 500},
+        {"kind": "unknown_rule", "after_s": 2000, "seconds": 300},
+    ]
 
     async def main() -> dict:
         async with BinaryVenue(6, faults, speed=SPEED, start=START) as venue:
@@ -122,6 +134,7 @@ def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
             found = await run.run(START + 2600 * NS)
             assert any(book.known for book in run.desk.books.values())
             return found
+
     found = asyncio.run(asyncio.wait_for(main(), 60))
     said = lines_of(tmp_path / "a")
     assert found["reconnects"] >= 1 and found["refused"] >= 1 and [line for line in said if line["kind"] == "down"]
@@ -141,6 +154,7 @@ def test_a_market_that_is_listed_before_its_book_does_not_cost_the_others(tmp_pa
                 await asyncio.sleep(0.2)
             found = await task
             assert 1 <= found["reconnects"] <= 4 and any(book.known for book in run.desk.books.values())
+
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
@@ -156,8 +170,13 @@ def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
     async def main() -> list:
         journal = Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()})
         async with BinaryVenue(5, speed=60.0, start=START, lag_s=0.0) as venue:
-            run = BinaryRun(Settings(deviations=2.0, hours=1000, value_min=0.0), Places.at(venue.url), tmp_path / "a", clock=venue.clock,
-                            follow=Follower(tmp_path / "run"))
+            run = BinaryRun(
+                Settings(deviations=2.0, hours=1000, value_min=0.0),
+                Places.at(venue.url),
+                tmp_path / "a",
+                clock=venue.clock,
+                follow=Follower(tmp_path / "run"),
+            )
             task = asyncio.create_task(run.run())
             await asyncio.sleep(0.6)
             assert not run.desk.bets and not task.done()
@@ -169,6 +188,7 @@ def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
             await task
             journal.close()
             return run.desk.bets
+
     (bet,) = asyncio.run(main())
     assert bet.side == "up" and bet.filled > 0
     (fire,) = (line for line in lines_of(tmp_path / "a") if line["kind"] == "fire")
@@ -183,7 +203,7 @@ def test_a_state_has_one_holder_and_one_kind_of_money(tmp_path):
     first.release()
     state.write_text(json.dumps(first.desk.snapshot()))
     with pytest.raises(DataError, match="of paper bets"):
-        BinaryRun(Settings(paper=False), places, tmp_path / "c", state=state, account=first)      # type: ignore[arg-type]
+        BinaryRun(Settings(paper=False), places, tmp_path / "c", state=state, account=first)  # type: ignore[arg-type]
     BinaryRun(Settings(), places, tmp_path / "d", state=state).release()
     state.write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
@@ -209,10 +229,11 @@ def test_hours_that_stay_unresolved_do_not_keep_others_from_being_asked_about(tm
 
     async def run():
         one = Asking(Settings(), Places.at("http://127.0.0.1:1"), tmp_path / "run", clock=Clock(market_ns=NOON + 9 * HOUR + 5 * NS))
-        one._gamma = None                           # nothing is asked
+        one._gamma = None  # nothing is asked
         one.desk.frame(NOON, VENUE, REST, events(*(market(NOON + n * HOUR, n) for n in range(9))))
         for _ in range(3):
             await one._closed()
+
     asyncio.run(run())
     assert sorted(asked) == list(range(9)) and asked[:3] == [8, 7, 6]
 
@@ -254,18 +275,28 @@ def test_a_winner_that_was_named_too_early_is_kept_over_a_restart_and_asked_abou
             named(one, NOON + HOUR + 60 * NS)
         await one._closed()
         ended(one)
+
     asyncio.run(run())
     assert len(asked) == (0 if confirmed else 1)
 
 
-@pytest.mark.parametrize(("rules", "same", "word"), [(RULES, True, ""), (RULES, False, "line 1: the run has"), (1, True, ""),
-                                                     (1, False, f"by rules 1 of another version of liqcore; this one has rules {RULES}"),
-                                                     (RULES + 1, False, f"by rules {RULES + 1} of another version")])
+@pytest.mark.parametrize(
+    ("rules", "same", "word"),
+    [
+        (RULES, True, ""),
+        (RULES, False, "line 1: the run has"),
+        (1, True, ""),
+        (1, False, f"by rules 1 of another version of liqcore; this one has rules {RULES}"),
+        (RULES + 1, False, f"by rules {RULES + 1} of another version"),
+    ],
+)
 def test_bets_of_other_rules_are_refused_by_name_where_they_differ(tmp_path, rules, same, word, capsys):
     """What an earlier version decided otherwise is no damage of the recording: what to do is said, by the replay and by the gate of real orders."""
     folder = tmp_path / "old"
     with Recorder(folder / "frames", exchange=VENUE, meta={"kind": "binary"}) as recorder:
-        recorder.mark(NOON, META, {"binary": rules, "version": "0.1.0", "settings": asdict(Settings()), "state": None, "place": Places().clob, "speed": 1.0})
+        recorder.mark(
+            NOON, META, {"binary": rules, "version": "0.1.0", "settings": asdict(Settings()), "state": None, "place": Places().clob, "speed": 1.0}
+        )
         recorder.mark(NOON + NS, BINARY, {"down": VENUE})
         recorder.mark(NOON + 2 * NS, END, {})
     lines = replay(folder)[1]

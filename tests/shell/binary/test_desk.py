@@ -4,10 +4,10 @@ import json
 from decimal import Decimal as D
 
 import pytest
-from binary_frames import DOWN, HOUR, NOON, NS, RULES, UP, book, change, events, iso, kline, klines, market
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from binary_frames import DOWN, HOUR, NOON, NS, RULES, UP, book, change, events, iso, kline, klines, market
 from liqshell.binary.book import TokenBook
 from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
 from liqshell.errors import DataError
@@ -23,7 +23,9 @@ def ready(spot: float = 64_000.0, state=None, asks=(("0.40", 1000),), bids=(("0.
     """Half an hour in, spot at the open but for what is said, 24 candles of 0.5 % behind it, a book."""
     desk = Desk(Settings(**settings), state)
     desk.frame(now - 5 * NS, VENUE, "rest", events(market(), market(NOON + HOUR, 1)))
-    desk.frame(now - 4 * NS, SPOT, "rest", klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, spot)]))
+    desk.frame(
+        now - 4 * NS, SPOT, "rest", klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, spot)])
+    )
     for token in (UP, DOWN):
         desk.frame(now - 3 * NS, VENUE, "ws", book(token, [(p, s) for p, s in bids], [(p, s) for p, s in asks]))
     desk.frame(now - 2 * NS, SPOT, "ws", kline(NOON, 64_000, spot, now))
@@ -40,13 +42,16 @@ def kinds(desk: Desk, kind: str) -> list[dict]:
     return [line for line in desk.lines if line["kind"] == kind]
 
 
-@pytest.mark.parametrize(("side", "token", "close", "won"), [(1, UP, 64_000.0, True), (1, UP, 63_999.99, False), (-1, DOWN, 63_999.99, True),
-                                                             (-1, DOWN, 64_000.0, False)])
+@pytest.mark.parametrize(
+    ("side", "token", "close", "won"), [(1, UP, 64_000.0, True), (1, UP, 63_999.99, False), (-1, DOWN, 63_999.99, True), (-1, DOWN, 64_000.0, False)]
+)
 def test_a_bet_from_fire_to_money(side, token, close, won):
     desk = ready(value_min=0.02)
     desk.fire(T, {"side": side})
     (bet,) = desk.bets
-    assert bet.token == token and bet.state == "sent" and desk.cash == 1000 and bet.limit == D("0.43"), "at 0.44 a fiftieth would be more than a quarter of Kelly"
+    assert bet.token == token and bet.state == "sent" and desk.cash == 1000 and bet.limit == D("0.43"), (
+        "at 0.44 a fiftieth would be more than a quarter of Kelly"
+    )
     desk.advance(T + 250 * MS)
     (bet,) = desk.bets
     fee = taker_fee(bet.filled, D("0.40"), D("0.07"))
@@ -58,8 +63,11 @@ def test_a_bet_from_fire_to_money(side, token, close, won):
     assert kinds(desk, "settled")[0]["winner"] == ("up" if close >= 64_000 else "down")
 
 
-@given(st.lists(st.tuples(st.integers(20, 60), st.integers(1, 400)), min_size=1, max_size=6, unique_by=lambda level: level[0]), st.sampled_from([0.02, 0.2, 1.0]),
-       st.sampled_from([1, -1]))
+@given(
+    st.lists(st.tuples(st.integers(20, 60), st.integers(1, 400)), min_size=1, max_size=6, unique_by=lambda level: level[0]),
+    st.sampled_from([0.02, 0.2, 1.0]),
+    st.sampled_from([1, -1]),
+)
 @example([(20, 6)], 0.02, 1)
 def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels, cap, side):
     """Money in whole shares by hand: what the order may cost at its limit is within Kelly's share there, and no other level of the book would gain more."""
@@ -78,6 +86,7 @@ def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels
             money -= some * cents / 100
             found += some * (0.5 - cents / 100 - rate * cents / 100 * (1 - cents / 100))
         return found
+
     best = max(gain(kelly(cents / 100) * equity / (1 + rate), cents) for cents, _ in levels)
     if not desk.bets:
         assert best < 5 * 0.3, "worth less than the venue's smallest order"
@@ -122,10 +131,17 @@ def test_the_book_moves_during_the_takers_delay():
     assert desk.policy.hour == NOON, "an order was out: the hour has had its bet"
 
 
-@pytest.mark.parametrize(("wrong", "why"), [
-    ({"now": T, "late": 60}, "the spot price or the hour's open is not known"), ({"drop": True}, "no book that could be relied on"),
-    ({"asks": ()}, "no book that could be relied on, or nobody offers"), ({"asks": (("0.40", 2),)}, "below the venue's minimum"),
-    ({"equity": 10.0}, "below the venue's minimum"), ({"bets": False}, "only recorded")])
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"now": T, "late": 60}, "the spot price or the hour's open is not known"),
+        ({"drop": True}, "no book that could be relied on"),
+        ({"asks": ()}, "no book that could be relied on, or nobody offers"),
+        ({"asks": (("0.40", 2),)}, "below the venue's minimum"),
+        ({"equity": 10.0}, "below the venue's minimum"),
+        ({"bets": False}, "only recorded"),
+    ],
+)
 def test_what_is_not_known_or_too_small_is_not_bet_on(wrong, why):
     late, drop = wrong.pop("late", 0), wrong.pop("drop", False)
     desk = ready(**wrong)
@@ -138,8 +154,21 @@ def test_what_is_not_known_or_too_small_is_not_bet_on(wrong, why):
 
 def test_a_tick_change_puts_the_book_in_doubt_until_a_whole_one_comes():
     desk = ready()
-    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "tick_size_change", "market": "0x1", "asset_id": UP, "old_tick_size": "0.01",
-                                                "new_tick_size": "0.001", "timestamp": "1703875210000"}).encode())
+    desk.frame(
+        T - NS,
+        VENUE,
+        "ws",
+        json.dumps(
+            {
+                "event_type": "tick_size_change",
+                "market": "0x1",
+                "asset_id": UP,
+                "old_tick_size": "0.01",
+                "new_tick_size": "0.001",
+                "timestamp": "1703875210000",
+            }
+        ).encode(),
+    )
     desk.frame(T - NS // 2, VENUE, "ws", change(UP, "0.40", "1000", "SELL"))
     desk.fire(T, {"side": 1})
     assert not desk.bets
@@ -160,8 +189,17 @@ def test_the_venues_word_pays_and_a_difference_is_an_alarm():
 
 
 def resolved(winner: str) -> bytes:
-    return json.dumps({"event_type": "market_resolved", "id": "1", "market": market()["conditionId"], "assets_ids": [UP, DOWN],
-                       "winning_asset_id": UP if winner == "up" else DOWN, "winning_outcome": winner.title(), "timestamp": "1"}).encode()
+    return json.dumps(
+        {
+            "event_type": "market_resolved",
+            "id": "1",
+            "market": market()["conditionId"],
+            "assets_ids": [UP, DOWN],
+            "winning_asset_id": UP if winner == "up" else DOWN,
+            "winning_outcome": winner.title(),
+            "timestamp": "1",
+        }
+    ).encode()
 
 
 def word(desk: Desk, ts: int, winner: str, way: str) -> None:
@@ -181,7 +219,7 @@ def test_a_winner_that_is_named_before_the_hour_is_over_is_paid_at_its_end(way, 
     desk.fire(T, {"side": 1})
     desk.advance(T + NS)
     (bet,), cash = desk.bets, desk.cash
-    for n in range(3):                              # said again and again, once in the log
+    for n in range(3):  # said again and again, once in the log
         word(desk, T + (60 + n) * NS, "up", way)
     assert desk.bets == [bet] and desk.cash == cash and not kinds(desk, "settled") and NOON not in desk.settled
     (alarm,) = kinds(desk, "alarm")
@@ -296,15 +334,34 @@ def level(price, size="10", **more) -> dict:
 
 
 UNREADABLE = {
-    "crossed": (book(UP, [("0.55", 10)], [("0.45", 10)]), False), "not a number": (book(UP, [("0.10", 1)], [("0.90", "nan")]), False),
-    "an ask of 1": (book(UP, [("0.99", 10)], [("1.00", 10)]), False), "cut": (book(UP, [("0.10", 1)], [("0.90", 1)])[:40], True),
-    "a field renamed": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [
-        {"asset_id": UP, "px": "0.95", "side": "SELL", "size": "0"}]}).encode(), False),
-    "a price with a letter": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [level("0.5o")]}).encode(), False),
+    "crossed": (book(UP, [("0.55", 10)], [("0.45", 10)]), False),
+    "not a number": (book(UP, [("0.10", 1)], [("0.90", "nan")]), False),
+    "an ask of 1": (book(UP, [("0.99", 10)], [("1.00", 10)]), False),
+    "cut": (book(UP, [("0.10", 1)], [("0.90", 1)])[:40], True),
+    "a field renamed": (
+        json.dumps(
+            {
+                "event_type": "price_change",
+                "market": "0x0",
+                "timestamp": "1",
+                "price_changes": [{"asset_id": UP, "px": "0.95", "side": "SELL", "size": "0"}],
+            }
+        ).encode(),
+        False,
+    ),
+    "a price with a letter": (
+        json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": [level("0.5o")]}).encode(),
+        False,
+    ),
     "a best price with a letter": (change(UP, "0.40", 1000, "SELL", best_bid="0.38", best_ask="x"), False),
     "changes of nobody": (json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": "none"}).encode(), True),
-    "a tick of 0": (json.dumps({"event_type": "tick_size_change", "market": "0x0", "asset_id": UP, "new_tick_size": "0", "timestamp": "1"}).encode(), False),
-    "no kind": (b'{"event_kind":"book"}', True), "no object": (b"[7]", True)}
+    "a tick of 0": (
+        json.dumps({"event_type": "tick_size_change", "market": "0x0", "asset_id": UP, "new_tick_size": "0", "timestamp": "1"}).encode(),
+        False,
+    ),
+    "no kind": (b'{"event_kind":"book"}', True),
+    "no object": (b"[7]", True),
+}
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -324,13 +381,21 @@ def test_what_cannot_be_read_puts_its_book_in_doubt_until_a_whole_one_comes(name
 
 def test_a_trade_that_cannot_be_read_says_nothing_of_the_book():
     desk = ready()
-    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "last_trade_price", "market": "0x0", "asset_id": UP, "price": "x", "timestamp": "1"}).encode())
+    desk.frame(
+        T - NS, VENUE, "ws", json.dumps({"event_type": "last_trade_price", "market": "0x0", "asset_id": UP, "price": "x", "timestamp": "1"}).encode()
+    )
     assert desk.malformed == 1 and desk.book_of(UP, T) is not None
 
 
-@pytest.mark.parametrize(("frame", "alive"), [(b"PONG", True), (json.dumps({"event_type": "best_bid_ask", "asset_id": UP}).encode(), True),
-                                              (json.dumps({"event_type": "last_trade_price", "asset_id": UP, "price": "x"}).encode(), False),
-                                              (json.dumps({"event_type": "price_delta", "asset_id": UP, "price": "0.9"}).encode(), False)])
+@pytest.mark.parametrize(
+    ("frame", "alive"),
+    [
+        (b"PONG", True),
+        (json.dumps({"event_type": "best_bid_ask", "asset_id": UP}).encode(), True),
+        (json.dumps({"event_type": "last_trade_price", "asset_id": UP, "price": "x"}).encode(), False),
+        (json.dumps({"event_type": "price_delta", "asset_id": UP, "price": "0.9"}).encode(), False),
+    ],
+)
 def test_only_what_is_understood_is_a_sign_of_life(frame, alive):
     desk = ready()
     for second in range(0, 60, 10):
@@ -338,10 +403,20 @@ def test_only_what_is_understood_is_a_sign_of_life(frame, alive):
     assert (desk.book_of(UP, T + 60 * NS) is not None) == alive
 
 
-@pytest.mark.parametrize(("best", "known"), [
-    ({"best_bid": "0.38", "best_ask": "0.40"}, True), ({"best_bid": "0.380", "best_ask": "0.4"}, True), ({}, True), ({"best_bid": "", "best_ask": None}, True),
-    ({"best_bid": "0.38", "best_ask": "0.95"}, False), ({"best_bid": "0.94", "best_ask": "0.40"}, False), ({"best_ask": "0.39"}, False),
-    ({"best_bid": "0"}, False), ({"best_ask": "1"}, False)])
+@pytest.mark.parametrize(
+    ("best", "known"),
+    [
+        ({"best_bid": "0.38", "best_ask": "0.40"}, True),
+        ({"best_bid": "0.380", "best_ask": "0.4"}, True),
+        ({}, True),
+        ({"best_bid": "", "best_ask": None}, True),
+        ({"best_bid": "0.38", "best_ask": "0.95"}, False),
+        ({"best_bid": "0.94", "best_ask": "0.40"}, False),
+        ({"best_ask": "0.39"}, False),
+        ({"best_bid": "0"}, False),
+        ({"best_ask": "1"}, False),
+    ],
+)
 def test_a_change_whose_best_prices_contradict_the_book_shows_that_something_was_missed(best, known):
     desk = ready()
     desk.frame(T - NS, VENUE, "ws", change(UP, "0.60", 5, "SELL", **best))
@@ -352,8 +427,11 @@ def test_a_change_whose_best_prices_contradict_the_book_shows_that_something_was
 
 def test_the_best_prices_of_a_change_are_those_after_all_changes_of_its_event():
     """Rows of one event come level by level: what the last one states is compared, and an empty side is 0 or the end of the range."""
-    rows = [level("0.40", "0", best_bid="0.38", best_ask="0.45"), level("0.45", best_bid="0.38", best_ask="0.45"), level("0.38", "0", side="BUY", best_bid="0",
-                                                                                                                         best_ask="0.45")]
+    rows = [
+        level("0.40", "0", best_bid="0.38", best_ask="0.45"),
+        level("0.45", best_bid="0.38", best_ask="0.45"),
+        level("0.38", "0", side="BUY", best_bid="0", best_ask="0.45"),
+    ]
     desk = ready()
     desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "price_change", "market": "0x0", "timestamp": "1", "price_changes": rows}).encode())
     found = desk.book_of(UP, T)
@@ -390,7 +468,14 @@ def test_a_restart_keeps_an_open_bet_its_hour_and_its_money():
     late = Desk(Settings(), kept)
     late.frame(NOON + 3 * HOUR, SPOT, "rest", klines(NOON, [(64_000, 64_001), (1, 1), (1, 1), (1, 1)]))
     assert late.bets[0].won is True, "its market need not be listed any more: the candle says it"
-    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}, kept | {"paper": False}, kept | {"said": []}, kept | {"settled": []}):
+    for bad in (
+        {},
+        {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}},
+        kept | {"bets": [{}]},
+        kept | {"paper": False},
+        kept | {"said": []},
+        kept | {"settled": []},
+    ):
         with pytest.raises(DataError, match="state of the hourly bets"):
             Desk(Settings(), bad or {"x": 1})
 
@@ -465,9 +550,14 @@ def test_unknown_rules_are_named_once_and_never_bet_on():
     assert len(kinds(desk, "refused")) == 1 and "Chainlink" in desk.lines[0]["why"] and not desk.markets
 
 
-WITHDRAWN = [{"resolutionSource": "https://data.chain.link/streams/btc-usd"}, {"description": RULES.replace("greater than or equal to", "less than")},
-             {"feeSchedule": {"exponent": 2, "rate": 0.07, "takerOnly": True}}, {"endDate": iso(NOON + 2 * HOUR)},
-             {"clobTokenIds": json.dumps([DOWN, UP])}, {"conditionId": "", "description": ""}]
+WITHDRAWN = [
+    {"resolutionSource": "https://data.chain.link/streams/btc-usd"},
+    {"description": RULES.replace("greater than or equal to", "less than")},
+    {"feeSchedule": {"exponent": 2, "rate": 0.07, "takerOnly": True}},
+    {"endDate": iso(NOON + 2 * HOUR)},
+    {"clobTokenIds": json.dumps([DOWN, UP])},
+    {"conditionId": "", "description": ""},
+]
 
 
 @pytest.mark.parametrize("changed", WITHDRAWN)
@@ -534,6 +624,7 @@ def test_a_taker_walks_the_ask_as_an_auctioneer_would(levels, money, limit):
 @given(st.lists(st.tuples(PRICES, st.decimals("0", "50", places=2), st.booleans()), max_size=40))
 def test_a_book_is_never_crossed(changes):
     from liqshell.venues.polymarket.decoder import Change
+
     book = TokenBook()
     book.replace(Book("0x1", UP, ((D("0.4"), D(5)),), ((D("0.6"), D(5)),), 1), 1)
     for n, (price, size, buy) in enumerate(changes):

@@ -28,6 +28,7 @@ def market(side: int = 1) -> np.ndarray:
 
     def put(ts, kind, price=0.0, qty=0.0, aux_price=0.0, aux_qty=0.0, which=0):
         rows.append((ts, ts, price, qty, aux_price, aux_qty, len(rows) + 1, 0, int(kind), which, 0, 0))
+
     for k in range(HOURS * 360):
         ts = T0 + k * 10 * SECOND
         since = (ts - FLUSH) / MINUTE
@@ -127,7 +128,9 @@ def test_the_fires_of_every_contract_count(rows, flushed, monkeypatch):
     assert fires_by_contract(data) == {keys[flushed]: alone, keys[1 - flushed]: []}
     monkeypatch.setattr("liqshell.research.feature_rows.open_data", lambda paths, symbols: data)
     found = report(["given"], (), None, "BTC", ())
-    assert len(found["fired"]) == len(alone) and any(f"{keys[flushed]} {len(alone)}" in note and f"are those of {keys[0]}" in note for note in found["notes"])
+    assert len(found["fired"]) == len(alone) and any(
+        f"{keys[flushed]} {len(alone)}" in note and f"are those of {keys[0]}" in note for note in found["notes"]
+    )
 
 
 def test_runs_that_cannot_be_followed_are_named(tmp_path):

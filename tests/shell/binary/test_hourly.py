@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from binary_frames import HOUR, NOON, NS, UP, book, events, kline, klines, market
 
 import liqcore as lc
+from binary_frames import HOUR, NOON, NS, UP, book, events, kline, klines, market
 from liqshell import cli
 from liqshell.binary.desk import SPOT, VENUE
 from liqshell.binary.run import BINARY
@@ -54,9 +54,15 @@ def season(n: int, edge: float, seed: int, side: int = 1) -> dict:
 
 
 def test_figures_by_hand():
-    candles = {NOON + k * HOUR: (100.0, 100.0 if k % 2 else 99.0) for k in range(10)}       # five ties, which are up
-    fires = [Fire(NOON + 60 * NS, 1, 0.5, 0.40, 0.39), Fire(NOON + 120 * NS, 1, 0.9, 0.1, 0.1), Fire(NOON + HOUR, 1, 0.6, 0.50, 0.48),
-             Fire(NOON + 3 * HOUR + 5, 1), Fire(NOON + 4 * HOUR, -1, 0.3, 0.3, 0.29), Fire(NOON + 99 * HOUR)]
+    candles = {NOON + k * HOUR: (100.0, 100.0 if k % 2 else 99.0) for k in range(10)}  # five ties, which are up
+    fires = [
+        Fire(NOON + 60 * NS, 1, 0.5, 0.40, 0.39),
+        Fire(NOON + 120 * NS, 1, 0.9, 0.1, 0.1),
+        Fire(NOON + HOUR, 1, 0.6, 0.50, 0.48),
+        Fire(NOON + 3 * HOUR + 5, 1),
+        Fire(NOON + 4 * HOUR, -1, 0.3, 0.3, 0.29),
+        Fire(NOON + 99 * HOUR),
+    ]
     found = evaluate(fires, candles)
     h, a, b = found["hit_rate"], found["against_ask"], found["brier"]
     assert (found["fires"], found["hours_with_fire"], found["unsettled"], h["n"], h["hits"]) == (6, 5, 1, 4, 3), "the first fire of an hour counts"
@@ -104,12 +110,16 @@ def test_bets_of_too_few_days_do_not_clear():
     assert found["verdict"] == OPEN and "bets of 3 days" in found["sentence"] and "too few" in found["sentence"]
 
 
-@pytest.mark.parametrize(("share", "hurdle"), [(0.6, 0.5175), (0.7, 0.6), (0.55, 0.5), (0.52, 0.51), (0.9, 0.89), (1.0, 0.95), (1.0, 0.2), (0.2, 0.1)])
+@pytest.mark.parametrize(
+    ("share", "hurdle"), [(0.6, 0.5175), (0.7, 0.6), (0.55, 0.5), (0.52, 0.51), (0.9, 0.89), (1.0, 0.95), (1.0, 0.2), (0.2, 0.1)]
+)
 def test_the_number_of_bets_that_would_show_it_is_the_first_that_does(share, hurdle):
     """By trying every number with Wilson's formula as it is printed (1927): the first at which the interval clears the hurdle, and 30 at least."""
+
     def low(n: int) -> float:
         z2 = 1.959963984540054**2
         return (share + z2 / (2 * n) - math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))) / (1 + z2 / n)
+
     assert bets_to_show(share, hurdle) == next(n for n in range(30, 100_000) if low(n) > hurdle)
 
 
@@ -223,7 +233,9 @@ def recording(folder: Path) -> Path:
     with Recorder(folder / "frames", exchange="polymarket") as out:
         out.mark(t - 10 * NS, META, {"binary": 1, "settings": {}, "state": None})
         out.append(t - 9 * NS, events(market()), VENUE, REST)
-        out.append(t - 8 * NS, klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, 64_000)]), SPOT, REST)
+        out.append(
+            t - 8 * NS, klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, 64_000)]), SPOT, REST
+        )
         for ms in range(0, 40_000, 500):
             now = t + ms * MS
             mid = 40 if ms < 20_000 else 49
@@ -257,7 +269,7 @@ def test_behind_a_damaged_place_nothing_is_known_until_it_is_said_again(tmp_path
         out.append(t - NS, b"PONG", VENUE, WS)
         out.mark(t, BINARY, {"fire": {"side": 1}})
         out.mark(t + NS, END, {})
-    file, = frame_files(folder / "frames")
+    (file,) = frame_files(folder / "frames")
     whole = b"".join(pieces(file)).splitlines(keepends=True)
     assert read_books(folder).fires[0].ask == 0.41 and read_books(folder).damage == []
     file.write_bytes(gzip.compress(b"".join([*whole[:3], b'{"ts": 1, half a line\n', *whole[4:]])))
@@ -289,7 +301,9 @@ def test_the_command_needs_data_and_names_what_is_wrong(tmp_path, capsys):
 def test_candles_of_a_file(tmp_path):
     path = tmp_path / "k.csv"
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("open_time", "open", "high", "low", "close"), (NOON // MS, 1, 2, 0.5, 1.5), ((NOON + HOUR) // 1000, 1.5, 2, 1, 1)])
+        csv.writer(file).writerows(
+            [("open_time", "open", "high", "low", "close"), (NOON // MS, 1, 2, 0.5, 1.5), ((NOON + HOUR) // 1000, 1.5, 2, 1, 1)]
+        )
     assert read_candles(path) == {NOON: (1.0, 1.5), NOON + HOUR: (1.5, 1.0)}
     for bad in ("1,2", f"{NOON // MS + 1},1,1,1,1", f"{NOON // MS},0,1,1,1"):
         path.write_text(f"{NOON // MS},1,1,1,1\n{bad}\n")

@@ -17,17 +17,27 @@ WALLET = "0x1111111111111111111111111111111111111111"
 
 def order(**changed):
     mine = signing.address_of(KEY)
-    values = {"salt": 479249096354, "maker": mine, "signer": mine, "token": "1234", "maker_amount": 100_000_000, "taker_amount": 50_000_000, "buy": True,
-              "timestamp": 1_710_000_000_000} | changed
+    values = {
+        "salt": 479249096354,
+        "maker": mine,
+        "signer": mine,
+        "token": "1234",
+        "maker_amount": 100_000_000,
+        "taker_amount": 50_000_000,
+        "buy": True,
+        "timestamp": 1_710_000_000_000,
+    } | changed
     return signing.Order(**values)
 
 
 def test_l1_of_the_venues_own_vector():
     assert signing.l1_headers(KEY, 10_000_000, 23, 80001)["POLY_SIGNATURE"] == (
-        "0xd91760ebcb14e814e9e12600b9bc7cd6bf13ebc175f6a28538b4925763f94f90012da34dd71290d441c28bc4f9b2281d3eb9ecfd1c9a63db1ce9ca85c89c914c1b")
+        "0xd91760ebcb14e814e9e12600b9bc7cd6bf13ebc175f6a28538b4925763f94f90012da34dd71290d441c28bc4f9b2281d3eb9ecfd1c9a63db1ce9ca85c89c914c1b"
+    )
     headers = signing.l1_headers(KEY, 10_000_000, 23, 80002)
     assert headers["POLY_SIGNATURE"] == (
-        "0xf62319a987514da40e57e2f4d7529f7bac38f0355bd88bb5adbb3768d80de6c1682518e0af677d5260366425f4361e7b70c25ae232aff0ab2331e2b164a1aedc1b")
+        "0xf62319a987514da40e57e2f4d7529f7bac38f0355bd88bb5adbb3768d80de6c1682518e0af677d5260366425f4361e7b70c25ae232aff0ab2331e2b164a1aedc1b"
+    )
     assert signing.l1_signer(headers, 80002) == signing.address_of(KEY) == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     for wrong in ({"POLY_NONCE": "24"}, {"POLY_ADDRESS": WALLET}, {"POLY_SIGNATURE": "0x00"}, {"POLY_TIMESTAMP": "x"}):
         with pytest.raises(ValueError, match="Invalid L1 Request headers"):
@@ -45,14 +55,18 @@ def test_l2_of_the_venues_own_vector():
 
 
 def test_order_hashes_and_signatures_of_the_venues_own_clients():
-    assert signing.order_hash(order(maker=WALLET, signer=WALLET, signature_type=3), 80002) == \
-        "0x2afca94626db91b2d556c351584a4cd93e13da32e377dc48c7983e43afa5ab47"
+    assert (
+        signing.order_hash(order(maker=WALLET, signer=WALLET, signature_type=3), 80002)
+        == "0x2afca94626db91b2d556c351584a4cd93e13da32e377dc48c7983e43afa5ab47"
+    )
     assert signing.order_hash(order(), 80002) == "0x962c97b18bea292cc94b9479272aa74fb59a905e84a621a40eb339131e9fb6ba"
     assert signing.sign_order(order(), KEY, 80002) == (
-        "0x518472f1b081f6bd713d638bb11d1bf0720ed577e93c52eb00ec9f5f325f7d510c65cbfdfe9130de2602185f4a500863d777d8b838cb28abc75ecc1b5330315d1c")
+        "0x518472f1b081f6bd713d638bb11d1bf0720ed577e93c52eb00ec9f5f325f7d510c65cbfdfe9130de2602185f4a500863d777d8b838cb28abc75ecc1b5330315d1c"
+    )
     assert signing.order_hash(order(buy=False)) == "0x16a0f09f7aa884818f4dc44ec7fe687f3d9455b7cd3f2f009ac813c0cdc9dfe8"
     assert signing.sign_order(order(buy=False), KEY) == (
-        "0xe72030764d6aa1a7ffa6a188245c11c19adc82b39d21f3123899d140aa2208d0115cc10e1f2a6ea0ca8e4dd264dc3a8ee363f16374a81af3993fa585fbb6f4581b")
+        "0xe72030764d6aa1a7ffa6a188245c11c19adc82b39d21f3123899d140aa2208d0115cc10e1f2a6ea0ca8e4dd264dc3a8ee363f16374a81af3993fa585fbb6f4581b"
+    )
 
 
 def test_a_body_gives_its_order_back_and_another_hand_is_seen():

@@ -30,8 +30,9 @@ def run(capsys, *arguments: object) -> tuple[int, str, str]:
 
 def spawn(*arguments: object, **keywords) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
-    return subprocess.Popen([sys.executable, "-m", "liqshell", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env=environment, **keywords)
+    return subprocess.Popen(
+        [sys.executable, "-m", "liqshell", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **keywords
+    )
 
 
 def size(n: int) -> float:
@@ -55,8 +56,15 @@ def table(path: Path, what: list[tuple]) -> Path:
 
 def frame(ts: int, symbol: str, position: str, price: float, qty: float) -> bytes:
     side = {"long": "Buy", "short": "Sell"}[position]
-    return json.dumps({"topic": f"allLiquidation.{symbol}", "type": "snapshot", "ts": ts,
-                       "data": [{"T": ts, "s": symbol, "S": side, "v": repr(qty), "p": f"{price:.9f}"}]}, separators=(",", ":")).encode()
+    return json.dumps(
+        {
+            "topic": f"allLiquidation.{symbol}",
+            "type": "snapshot",
+            "ts": ts,
+            "data": [{"T": ts, "s": symbol, "S": side, "v": repr(qty), "p": f"{price:.9f}"}],
+        },
+        separators=(",", ":"),
+    ).encode()
 
 
 def test_detect_finds_the_cascade_in_a_table(tmp_path, capsys):
@@ -66,7 +74,12 @@ def test_detect_finds_the_cascade_in_a_table(tmp_path, capsys):
     assert [s["phase"] for s in signals] == ["BUILDING", "ACTIVE", "DECELERATING", "EXHAUSTED"]
     assert all(s["flags"] == 0 for s in signals)
     active = signals[1]
-    assert (active["ts"], active["instrument"], active["detector"], active["side"]) == ((T0 + 120 * MINUTE + 5050) * 10**6, "ETHUSDT", "cascade", "long")
+    assert (active["ts"], active["instrument"], active["detector"], active["side"]) == (
+        (T0 + 120 * MINUTE + 5050) * 10**6,
+        "ETHUSDT",
+        "cascade",
+        "long",
+    )
     assert active["long_notional"] == 2500.0 * (50 + 51) and active["short_notional"] == 0.0 and active["count"] == 2
     notionals = [2500.0 * size(n) for n in range(120)] + [2500.0 * 50]
     assert active["threshold"] == pytest.approx(np.quantile(notionals, 0.95), rel=1e-12)
@@ -79,13 +92,24 @@ def test_recording_raw_frames_foreign_file_and_table_say_the_same(tmp_path, caps
     with Recorder(tmp_path / "run") as recorder:
         recorder.mark(T0 * 10**6, "liqcore.meta", {})
         for ts, symbol, position, price, qty, _ in what:
-            recorder.append((ts + 50) * 10**6, frame(ts, symbol, position, price, qty))      # what has one time only is taken to come 50 ms later
+            recorder.append((ts + 50) * 10**6, frame(ts, symbol, position, price, qty))  # what has one time only is taken to come 50 ms later
         recorder.append((ts + 50) * 10**6, b'{"success":true,"ret_msg":"","op":"subscribe"}')
     with gzip.open(tmp_path / "s4.jsonl.gz", "wt") as out:
         for ts, symbol, position, price, qty, _ in what:
             body = json.loads(frame(ts, symbol, position, price, qty))
-            out.write(json.dumps({"ts": ts + 50, "exchange": "bybit", "source": "ws", "stream": "liquidation", "symbol": symbol,
-                                  "result": {"ts": ts, "data": body["data"]}}) + "\n")
+            out.write(
+                json.dumps(
+                    {
+                        "ts": ts + 50,
+                        "exchange": "bybit",
+                        "source": "ws",
+                        "stream": "liquidation",
+                        "symbol": symbol,
+                        "result": {"ts": ts, "data": body["data"]},
+                    }
+                )
+                + "\n"
+            )
     (tmp_path / "raw.jsonl").write_bytes(b"".join(frame(*row[:5]) + b"\n" for row in what))
     from_table = [json.loads(line) for line in run(capsys, "detect", table(tmp_path / "a.csv", what))[1].splitlines()]
     assert len(from_table) == 4
@@ -102,12 +126,12 @@ def test_a_gap_in_the_recording_makes_the_signals_uncertain(tmp_path, capsys, ma
     what = rows()
     with Recorder(tmp_path / "run") as recorder:
         for n, (ts, symbol, position, price, qty, _) in enumerate(what):
-            if n == 120:                                     # just before the burst
+            if n == 120:  # just before the burst
                 recorder.mark(ts * 10**6, *mark)
             recorder.append(ts * 10**6, frame(ts, symbol, position, price, qty))
     _, out, _ = run(capsys, "detect", tmp_path / "run")
     flags = [json.loads(line)["flags"] for line in out.splitlines()]
-    assert [f & 1 for f in flags[:2]] == [1, 1]              # SIGNAL_UNCERTAIN; without the mark they are 0 (test above)
+    assert [f & 1 for f in flags[:2]] == [1, 1]  # SIGNAL_UNCERTAIN; without the mark they are 0 (test above)
 
 
 def test_detect_options_reach_the_detector(tmp_path, capsys):
@@ -130,25 +154,31 @@ def test_detect_reports_what_it_did_not_use(tmp_path, capsys):
     assert "refused events: 1: BAD_BAND" in run(capsys, "detect", path)[2]
 
 
-@pytest.mark.parametrize(("arguments", "part"), [
-    (("detect",), "requires an argument"),
-    (("detekt",), "Did you mean"),
-    (("detect", "x.csv", "--quantil", "1"), "Did you mean --quantile"),
-    (("detect", "absent.csv"), "absent.csv: no such file or folder; expected a recording, an event table or a store"),
-    (("detect", "{table}", "--quantile", "1.5"), "quantile: expected 1e-09 to 0.999999999 (share), got 1.5"),
-    (("detect", "{table}", "--window-events", "99999999999999999999"), "detect: "),
-    (("detect", "{table}", "--mode", "both"), "both"),
-    (("detect", "{table}", "-d", "cascade", "--quantile", "0.5", "--min-events", "2"), "--quantile, --min-events: given with --detector; expected neither "
-     "together with the options of the cascade. A cascade with these numbers is --detector cascade,quantile=0.5,min_events=2"),
-    (("detect", "{table}", "--preset", "cascade-fade", "--floor", "5"), "--floor: given with --preset"),
-    (("detect", "{other}"), "missing columns"),
-    (("detect", "{table}", "{lines}"), "a recording among event tables"),
-    (("detect", "{lines}"), "the exchange ftx, which has no decoder here"),
-    (("presets", "fadee"), "no preset is called 'fadee'; expected one of breakout, cascade-fade, fade, fade-btc, "),
-    (("emulate", "--host", "192.0.2.1"), "loopback"),
-    (("emulate", "--from", "absent"), "--from absent: no such file"),
-    (("emulate", "--speed", "0"), "speed"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("detect",), "requires an argument"),
+        (("detekt",), "Did you mean"),
+        (("detect", "x.csv", "--quantil", "1"), "Did you mean --quantile"),
+        (("detect", "absent.csv"), "absent.csv: no such file or folder; expected a recording, an event table or a store"),
+        (("detect", "{table}", "--quantile", "1.5"), "quantile: expected 1e-09 to 0.999999999 (share), got 1.5"),
+        (("detect", "{table}", "--window-events", "99999999999999999999"), "detect: "),
+        (("detect", "{table}", "--mode", "both"), "both"),
+        (
+            ("detect", "{table}", "-d", "cascade", "--quantile", "0.5", "--min-events", "2"),
+            "--quantile, --min-events: given with --detector; expected neither "
+            "together with the options of the cascade. A cascade with these numbers is --detector cascade,quantile=0.5,min_events=2",
+        ),
+        (("detect", "{table}", "--preset", "cascade-fade", "--floor", "5"), "--floor: given with --preset"),
+        (("detect", "{other}"), "missing columns"),
+        (("detect", "{table}", "{lines}"), "a recording among event tables"),
+        (("detect", "{lines}"), "the exchange ftx, which has no decoder here"),
+        (("presets", "fadee"), "no preset is called 'fadee'; expected one of breakout, cascade-fade, fade, fade-btc, "),
+        (("emulate", "--host", "192.0.2.1"), "loopback"),
+        (("emulate", "--from", "absent"), "--from absent: no such file"),
+        (("emulate", "--speed", "0"), "speed"),
+    ],
+)
 def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path, capsys, arguments, part):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "lines.jsonl").write_text('{"ts":1,"exchange":"ftx","stream":"forceOrder","result":{}}\n')
@@ -248,9 +278,18 @@ def test_real_capture_equals_the_engine_fed_row_by_row(capsys):
     expected = []
     for row in rows_:
         ts = int(row["ts_ms"]) * 10**6
-        expected += [(s.ts, engine.instruments[s.instrument].symbol, s.phase.name, s.count, s.threshold, s.long_notional, s.short_notional)
-                     for s in engine.on_liquidation(ts, ts + 50_000_000, row["symbol"], 1 if row["position"] == "long" else -1, float(row["price"]),
-                                                    float(row["qty_base"]), float(row["notional_usd"]))]
+        expected += [
+            (s.ts, engine.instruments[s.instrument].symbol, s.phase.name, s.count, s.threshold, s.long_notional, s.short_notional)
+            for s in engine.on_liquidation(
+                ts,
+                ts + 50_000_000,
+                row["symbol"],
+                1 if row["position"] == "long" else -1,
+                float(row["price"]),
+                float(row["qty_base"]),
+                float(row["notional_usd"]),
+            )
+        ]
     found = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and "refused" not in err and len(found) > 100
     assert [(s["ts"], s["instrument"], s["phase"], s["count"], s["threshold"], s["long_notional"], s["short_notional"]) for s in found] == expected

@@ -6,25 +6,29 @@ import subprocess
 import sys
 
 import pytest
-from generated import generated
 
 import liqcore as lc
+from generated import generated
 from liqshell import demo
-from liqshell.recording import journal
 from liqshell.commands.demo import demo as command
 from liqshell.config.load import presets
-from liqshell.run.tape_driver import drive
-from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.market import Market
+from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.errors import ConfigError
+from liqshell.recording import journal
 from liqshell.run.pipeline import make_paper, settings
+from liqshell.run.tape_driver import drive
 
 READY = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "symbols": ["BTCUSDT", "SOLUSDT"]}
 
 
 def run(folder, name, *more):
-    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", "demo", "--policy", name, "--json", "--out", str(folder / name), *more],
-                          capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "liqshell", "demo", "--policy", name, "--json", "--out", str(folder / name), *more],
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), json.loads((folder / name / "run.json").read_text())
 
@@ -41,7 +45,7 @@ def test_a_demo_of_a_preset_trades_its_numbers(name, tmp_path):
 def test_what_a_preset_waits_for_is_told_and_every_entry_is_a_preset():
     assert demo.NEEDS.keys() <= presets().keys() and all(needs.why for needs in demo.NEEDS.values())
     with pytest.raises(ConfigError, match="no preset of this name"):
-        command(**{"options": __import__("liqshell.commands.demo", fromlist=["Options"]).Options(policy="momentun")})
+        command(options=__import__("liqshell.commands.demo", fromlist=["Options"]).Options(policy="momentun"))
 
 
 @pytest.mark.slow
@@ -62,6 +66,7 @@ def test_a_preset_that_waits_for_millions_trades_on_a_larger_market(tmp_path):
 
 def test_where_the_crowd_is_short_it_is_shorts_that_are_liquidated():
     """And a flush of longs is unusual: what `reversal` waits for."""
+
     def longs(share):
         records = Market(seed=1, symbols=("SOLUSDT",), long_share=share, warmup_hours=1.0).take(1.0)
         return float((records["side"][records["kind"] == int(lc.Kind.LIQUIDATION)] > 0).mean())

@@ -40,5 +40,7 @@ def test_a_field_says_its_unit(cls):
         told = inspect.getattr_static(cls, name).__doc__
         if name.startswith("ts") or name == "now":
             assert "ns" in told, (cls, name)
-        elif "notional" in name or name in ("price", "bid", "ask", "mark", "last", "stop", "index", "equity", "threshold") and cls is not lc.Instrument:
+        elif (
+            "notional" in name or name in ("price", "bid", "ask", "mark", "last", "stop", "index", "equity", "threshold") and cls is not lc.Instrument
+        ):
             assert "quote currency" in told or "otional" in told, (cls, name, told)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from liqshell import log
 
-CANARY = 'cAnArY-"7\\f3a\'9é-secret'
+CANARY = "cAnArY-\"7\\f3a'9é-secret"
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +58,22 @@ def test_protected_values_never_appear(as_json):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-@pytest.mark.parametrize("text", [
-    "api_key=QX77sekret", "apiKey: QX77sekret", "Authorization: Bearer QX77sekret", '{"api_secret": "QX77sekret"}', "X-BAPI-SIGN=QX77sekret",
-    "https://me:QX77sekret@host/path", "{'password': 'QX77sekret'}", "signature=QX77sekret&x=1", "?token=QX77sekret", "my_secret_key = QX77sekret",
-    "bearer QX77sekret",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api_key=QX77sekret",
+        "apiKey: QX77sekret",
+        "Authorization: Bearer QX77sekret",
+        '{"api_secret": "QX77sekret"}',
+        "X-BAPI-SIGN=QX77sekret",
+        "https://me:QX77sekret@host/path",
+        "{'password': 'QX77sekret'}",
+        "signature=QX77sekret&x=1",
+        "?token=QX77sekret",
+        "my_secret_key = QX77sekret",
+        "bearer QX77sekret",
+    ],
+)
 def test_what_is_named_like_a_credential_is_masked(as_json, text):
     out = emitted(as_json, lambda logger: logger.info("request %s", text))
     assert "QX77sekret" not in out

@@ -38,8 +38,14 @@ def change(file, old, new):
 
 def outcome_of(folder):
     path = os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])
-    return subprocess.run([sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_template.py"], cwd=folder, capture_output=True,
-                          text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_template.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        check=False,
+    )
 
 
 def large(folder, least="5.0"):
@@ -52,15 +58,18 @@ def large(folder, least="5.0"):
 def test_a_copy_of_the_template_tests_its_own_decoder(venue):
     right = outcome_of(venue)
     assert right.returncode == 0 and "6 passed" in right.stdout, right.stdout
-    change(venue / "decoder.py", 'LIQUIDATED_SIDE = {"sell": Side.LONG, "buy": Side.SHORT}', 'LIQUIDATED_SIDE = {"buy": Side.LONG, "sell": Side.SHORT}')
+    change(
+        venue / "decoder.py", 'LIQUIDATED_SIDE = {"sell": Side.LONG, "buy": Side.SHORT}', 'LIQUIDATED_SIDE = {"buy": Side.LONG, "sell": Side.SHORT}'
+    )
     inverted = outcome_of(venue)
     assert inverted.returncode == 1 and "1 failed, 5 passed" in inverted.stdout, inverted.stdout
 
 
 def test_a_copy_of_the_template_is_a_venue_of_a_configuration(venue, tmp_path):
     change(venue / "instruments.py", 'VENUE = "template"', 'VENUE = "myv"')
-    (tmp_path / "run.toml").write_text('[venues]\nmyv = "myv/adapter.py:ADAPTER"\n[feed]\nvenue = "myv"\nsymbols = ["BTC-PERP"]\n'
-                                       '[policy]\npreset = "fade"\n')
+    (tmp_path / "run.toml").write_text(
+        '[venues]\nmyv = "myv/adapter.py:ADAPTER"\n[feed]\nvenue = "myv"\nsymbols = ["BTC-PERP"]\n[policy]\npreset = "fade"\n'
+    )
     try:
         assert load(tmp_path / "run.toml").feed.venue == "myv"
         own = OWN_VENUES["myv"]
@@ -78,7 +87,7 @@ def test_what_stands_beside_a_file_is_hashed_and_a_change_of_it_is_refused(tmp_p
     change(tmp_path / "a" / "helper.py", "5.0", "6.0")
     with pytest.raises(ConfigError, match=r"this file, or one of helper\.py beside it, has changed since the run"):
         plugins.load(name, DETECTOR, "kind", digest)
-    assert plugins.load(name, DETECTOR, "kind").PARAMETERS[0].default == 6.0             # each time anew
+    assert plugins.load(name, DETECTOR, "kind").PARAMETERS[0].default == 6.0  # each time anew
 
 
 def test_a_file_that_imports_none_has_the_digest_of_its_bytes():
@@ -101,10 +110,13 @@ def test_a_module_beside_may_import_others_and_the_file_itself(tmp_path):
     assert sys.modules[f"{found.__module__}.more"].back() is found
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("from helper import LEAST", r"No module named 'helper' \(line 2\).*Write `from \.helper import \.\.\.`: that is the file beside it"),
-    ("from .halper import LEAST", r"a file halper\.py in .*, imported by a statement `from \.halper import \.\.\.`"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("from helper import LEAST", r"No module named 'helper' \(line 2\).*Write `from \.helper import \.\.\.`: that is the file beside it"),
+        ("from .halper import LEAST", r"a file halper\.py in .*, imported by a statement `from \.halper import \.\.\.`"),
+    ],
+)
 def test_an_import_that_fails_says_what_to_write(tmp_path, line, message):
     name = large(tmp_path / "a")
     change(tmp_path / "a" / "large.py", "from .helper import LEAST", line)

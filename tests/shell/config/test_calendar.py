@@ -45,9 +45,20 @@ def test_a_users_file_of_events(tmp_path):
     assert "over" in next(_calendar(config, Facts(now_ns=ns("2027-01-01T00:00")))).text
 
 
-@pytest.mark.parametrize("row", ["CPI,tomorrow,UTC,1,1", "CPI,2026-12-10T08:30,Nowhere/City,1,1", ",2026-12-10T08:30,UTC,1,1", "CPI,2026-12-10T08:30,UTC,-1,1",
-                                 "CPI,2026-12-10T08:30,UTC,nan,1", "CPI,2026-12-10T08:30,../etc,1,1",
-                                 "CPI,2026-12-10T08:30Z,America/New_York,1,1", "CPI,0001-01-01T00:00,UTC,1,1", "CPI,1970-01-01T00:00,UTC,1,1"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "CPI,tomorrow,UTC,1,1",
+        "CPI,2026-12-10T08:30,Nowhere/City,1,1",
+        ",2026-12-10T08:30,UTC,1,1",
+        "CPI,2026-12-10T08:30,UTC,-1,1",
+        "CPI,2026-12-10T08:30,UTC,nan,1",
+        "CPI,2026-12-10T08:30,../etc,1,1",
+        "CPI,2026-12-10T08:30Z,America/New_York,1,1",
+        "CPI,0001-01-01T00:00,UTC,1,1",
+        "CPI,1970-01-01T00:00,UTC,1,1",
+    ],
+)
 def test_a_row_that_is_no_event_names_its_line(tmp_path, row):
     (tmp_path / "cpi.csv").write_text(f"name,at,tz,before_s,after_s\n{row}\n")
     with pytest.raises(ConfigError, match=r"cpi.csv:2") as why:
@@ -57,16 +68,27 @@ def test_a_row_that_is_no_event_names_its_line(tmp_path, row):
 
 def test_a_local_time_that_comes_twice_closes_around_both(tmp_path):
     """America/New_York goes back from 02:00 to 01:00 on 2026-11-01: 01:30 is 05:30 and 06:30 UTC. An offset that is the zone's own is fine."""
-    (tmp_path / "x.csv").write_text("name,at,tz,before_s,after_s\na,2026-11-01T01:30,America/New_York,60,120\nb,2026-12-10T08:30-05:00,America/New_York,60,60\n")
+    (tmp_path / "x.csv").write_text(
+        "name,at,tz,before_s,after_s\na,2026-11-01T01:30,America/New_York,60,120\nb,2026-12-10T08:30-05:00,America/New_York,60,60\n"
+    )
     twice, plain = read_windows(tmp_path / "x.csv")
     assert (twice.start, twice.end) == (ns("2026-11-01T05:29"), ns("2026-11-01T06:32"))
     assert (plain.start, plain.end) == (ns("2026-12-10T13:29"), ns("2026-12-10T13:31"))
 
 
-@pytest.mark.parametrize("text, key", [
-    ('[judge]\nkind = "openai"', "judge.model"), ('[judge]\nkind = "command"', "judge.program"), ('[judge]\nkind = "recorded"', "judge.recordings"),
-    ('[judge]\nkind = "openai"\nmodel = "m"\nusd_day = 1', "judge.prices"), ('[judge]\nkind = "oracle"', "judge.kind"),
-    ('[news]\nfeeds = ["ftp://x"]', "news.feeds"), ('[news]\nnames = {BTC = 1}', "news.names"), ('[judge]\napi_key = "x"', "judge.api_key")])
+@pytest.mark.parametrize(
+    "text, key",
+    [
+        ('[judge]\nkind = "openai"', "judge.model"),
+        ('[judge]\nkind = "command"', "judge.program"),
+        ('[judge]\nkind = "recorded"', "judge.recordings"),
+        ('[judge]\nkind = "openai"\nmodel = "m"\nusd_day = 1', "judge.prices"),
+        ('[judge]\nkind = "oracle"', "judge.kind"),
+        ('[news]\nfeeds = ["ftp://x"]', "news.feeds"),
+        ("[news]\nnames = {BTC = 1}", "news.names"),
+        ('[judge]\napi_key = "x"', "judge.api_key"),
+    ],
+)
 def test_a_judge_that_lacks_something_is_refused(tmp_path, text, key):
     with pytest.raises(ConfigError, match=key):
         configured(tmp_path, text)

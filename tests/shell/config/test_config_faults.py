@@ -42,8 +42,10 @@ def test_files_that_are_missing_stand_beside_all_else(tmp_path):
     assert found[3].startswith(f"9: policy.rule: {tmp_path}/gone.py does not exist; expected a Python file with a policy")
 
 
-@pytest.mark.parametrize("beside", ["", "[policy.parameters]\nwrong = 1\n", "[limits]\ncollarr = 0.1\n", "[blackout]\nfiles = [\"gone.csv\"]\n",
-                                    "[detectors.x]\nkind = \"nix\"\n"])
+@pytest.mark.parametrize(
+    "beside",
+    ["", "[policy.parameters]\nwrong = 1\n", "[limits]\ncollarr = 0.1\n", '[blackout]\nfiles = ["gone.csv"]\n', '[detectors.x]\nkind = "nix"\n'],
+)
 def test_unknown_parameters_of_a_sweep_are_said_once_whatever_else_is_wrong(tmp_path, beside):
     found = faults(tmp_path, f"[sweep.parameters]\nnope = [1, 2, 3]\nskip_unless_free = [true, false]\n{beside}")
     assert [why for why in found if "nope" in why] == [found[0]] and found[0].startswith("2: sweep.parameters.nope: unknown key. Known here: ")
@@ -58,7 +60,8 @@ def test_what_stops_a_run_does_not_need_its_files(tmp_path):
 @pytest.mark.parametrize("command", ["backtest", "sweep", "forward", "live"])
 def test_an_empty_file_is_named(tmp_path, command):
     (tmp_path / "empty.toml").touch()
-    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", command, str(tmp_path / "empty.toml")], capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "liqshell", command, str(tmp_path / "empty.toml")], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode in (1, 2) and f"{tmp_path}/empty.toml: [" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert "expected" in done.stderr

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from liqcore.event import Kind
-from stage import BOTH, PRICE, START, Stage
 from test_policies_dollar import SIZE_ONLY
 
 import liqcore as lc
 from liqcore import LONG, SECOND, SHORT
+from liqcore.event import Kind
 from liqshell.config.load import presets
+from liqshell.fields import plain
 from liqshell.policies.momentum import Momentum
 from liqshell.policies.momentum_terms import Parameters
-from liqshell.fields import plain
+from stage import BOTH, PRICE, START, Stage
 
 TESTS = Path(__file__).parents[2]
 NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 14, 16, 19, 20, 21, 22, 23, 24)
@@ -67,7 +67,7 @@ def test_c05_the_topic_is_the_one_that_is_alive():
     """S2's topic `liquidation.` errors since its end; `allLiquidation.` has every event, and all rows of a frame count."""
     from liqshell.venues.bybit import decoder as bybit
 
-    (_, asked), = bybit.subscribe_frames(["ETHUSDT"])
+    ((_, asked),) = bybit.subscribe_frames(["ETHUSDT"])
     assert re.findall(rb'"(\w*[lL]iquidation\.\w+)"', asked) == [b"allLiquidation.ETHUSDT"]
     decoder = bybit.PublicDecoder(["ETHUSDT"])
     rows = ",".join(f'{{"T":1700000000{k:03},"s":"ETHUSDT","S":"Buy","v":"{k + 1}","p":"2000"}}' for k in range(3))
@@ -82,7 +82,7 @@ def test_c06_liquidation_prices_are_bankruptcy_prices_and_no_market(side):
     s = Stage("cascade-fade", "[features]\nnames = ['price.last', 'price.return@1m']\n")
     s.wait(120)
     s.forced(side, 6_000_000.0, price=PRICE * (1 - 0.05 * side))
-    policy, = s.engine.policies
+    (policy,) = s.engine.policies
     seen, decide = [], policy.on_signal
 
     def look(signal, market):
@@ -112,12 +112,14 @@ def test_c07_a_sampled_feed_is_marked_wherever_it_goes():
 
 def test_c14_what_a_cascade_is_differs_and_every_detector_has_a_floor():
     """Side by side in one engine, each under its own name; what one calls a cascade the other need not. An absolute floor keeps trifles out."""
-    values = {name: presets()[preset].detectors[name] for name, preset in (
-        ("anomaly", "trend"), ("momentum", "momentum"), ("imbalance", "imbalance"), ("breakout", "breakout"))}
+    values = {
+        name: presets()[preset].detectors[name]
+        for name, preset in (("anomaly", "trend"), ("momentum", "momentum"), ("imbalance", "imbalance"), ("breakout", "breakout"))
+    }
     made = [lc.make_detector(name=name, **plain(told)) for name, told in values.items()]
     engine = lc.Engine([lc.Instrument("BTCUSDT")], detectors=[lc.make_detector("cascade", warmup=10), *made])
     said = set()
-    for k in range(400):                                        # trifles of one side, thick and fast
+    for k in range(400):  # trifles of one side, thick and fast
         ts = START + k * SECOND
         for signal in engine.on_liquidation(ts, ts, 0, LONG, PRICE, 0.0001 * (1 + k % 7)):
             if signal.phase == lc.Phase.ACTIVE:
@@ -126,7 +128,9 @@ def test_c14_what_a_cascade_is_differs_and_every_detector_has_a_floor():
 
 
 @BOTH
-@pytest.mark.parametrize(("use", "small", "large", "unknown"), [("obstacle", True, False, True), ("fuel", False, True, True), ("ignore", True, True, True)])
+@pytest.mark.parametrize(
+    ("use", "small", "large", "unknown"), [("obstacle", True, False, True), ("fuel", False, True, True), ("ignore", True, True, True)]
+)
 def test_c19_fuel_and_obstacle_are_two_objects_and_their_use_is_a_parameter(side, use, small, large, unknown):
     """One document calls a cluster fuel in its score and obstacle in its filter; another calls realised clusters bounce zones. Fuel is what is estimated
     to be pending on the burning side; an obstacle is where the other side was liquidated. A long flush looks below price, a short flush above."""
@@ -138,9 +142,12 @@ def test_c19_fuel_and_obstacle_are_two_objects_and_their_use_is_a_parameter(side
         known = {told[f"feature_{what}_{where}"]: 0.5 for what in ("fuel", "obstacle") for where in (here, there)}
         known |= {told[f"{looked}_{here}"]: rank, told["feature_count"]: 3.0, told["feature_funding"]: 0.0002 * side}
         found = Momentum.filters(None, numbers, SimpleNamespace(side=side), SimpleNamespace(feature=known.__getitem__))
-        assert [met for *_, met in found] == [True, True, passes][:2 + (use != "ignore")]
+        assert [met for *_, met in found] == [True, True, passes][: 2 + (use != "ignore")]
     burning, other = ("long", "short") if side == LONG else ("short", "long")
-    assert told[f"feature_fuel_{here}"] == f"map.pending_{here}@3pct:rank" and told[f"feature_obstacle_{here}"] == f"map.realised_{other}_{here}@3pct:rank"
+    assert (
+        told[f"feature_fuel_{here}"] == f"map.pending_{here}@3pct:rank"
+        and told[f"feature_obstacle_{here}"] == f"map.realised_{other}_{here}@3pct:rank"
+    )
     assert burning not in told[f"feature_obstacle_{here}"]
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desk import CANCELLED, NEW
-from markets import Fade, instruments
 
 import liqcore as lc
+from desk import CANCELLED, NEW
 from liqcore.event import Control, Limit
 from liqshell.config.load import loads
+from markets import Fade, instruments
 
 S = lc.SECOND
 DAY = 86_400 * S
-START = 1_772_409_600 * S                # a midnight UTC
+START = 1_772_409_600 * S  # a midnight UTC
 CONFIG = lc.CascadeConfig(warmup=12, quantile=0.6, window_events=50, window_s=20.0, decay_s=5.0)
 
 
@@ -21,7 +21,15 @@ class Month:
     """One contract; entries are asked for and filled, or not, by hand."""
 
     def __init__(self, **limits):
-        risk = lc.Risk(data_age_max_s=1e6, event_age_max_s=1e6, daily_loss_max=1.0, weekly_loss_max=1.0, orders_per_minute_max=1024, order_notional_max=1e6, **limits)
+        risk = lc.Risk(
+            data_age_max_s=1e6,
+            event_age_max_s=1e6,
+            daily_loss_max=1.0,
+            weekly_loss_max=1.0,
+            orders_per_minute_max=1024,
+            order_notional_max=1e6,
+            **limits,
+        )
         self.engine = lc.Engine(instruments(1), CONFIG, Fade(notional=1000.0, cooldown_s=0, take_profit=0.001), risk, equity=1e6)
         self.now, self.records = START, []
         self.number = 0
@@ -70,8 +78,11 @@ class Month:
         self.take()
 
     def said(self) -> list[tuple[float, float]]:
-        return [(float(r["x"][0]), float(r["x"][1])) for r in self.records
-                if r["kind"] == lc.AuditKind.AUDIT_LIMIT and r["phase"] == Control.CONTROL_LOWER and r["x"][5] == Limit.LIMIT_SIZE]
+        return [
+            (float(r["x"][0]), float(r["x"][1]))
+            for r in self.records
+            if r["kind"] == lc.AuditKind.AUDIT_LIMIT and r["phase"] == Control.CONTROL_LOWER and r["x"][5] == Limit.LIMIT_SIZE
+        ]
 
 
 @pytest.mark.parametrize(("filled", "cut"), [(7, True), (8, False)])
@@ -108,7 +119,7 @@ def test_after_a_month_the_old_entries_are_forgotten_and_the_size_is_whole_again
     assert desk.engine.risk.size == 0.5
     desk.night(29)
     assert desk.engine.risk.size == 0.5
-    desk.night()                         # the day of the entries is more than 30 days ago
+    desk.night()  # the day of the entries is more than 30 days ago
     assert desk.engine.risk.size == 1.0 and desk.said() == [(1.0, 0.5), (0.5, 1.0)]
     assert desk.engine.risk.fills(desk.now) == (0, 0)
 
@@ -134,4 +145,4 @@ def test_the_fade_has_it_and_the_others_have_not():
         limits = loads(f'[policy]\npreset = "{preset}"\n').limits.risk_arguments()
         assert (limits["fill_rate_min"], limits["fill_rate_size"]) == (share, 0.5)
         assert lc.Risk(**limits).limits_now["fill_rate_min"] == share
-    assert np.isclose(lc.Risk(**loads('[limits]\nfill_rate_min = 0.25\n').limits.risk_arguments()).limits_now["fill_rate_min"], 0.25)
+    assert np.isclose(lc.Risk(**loads("[limits]\nfill_rate_min = 0.25\n").limits.risk_arguments()).limits_now["fill_rate_min"], 0.25)

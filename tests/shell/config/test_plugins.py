@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from recorded_run import mark, record_run
 
 import liqcore as lc
 from liqshell.backtest import load_history
@@ -17,11 +16,12 @@ from liqshell.config.load import load
 from liqshell.errors import ConfigError
 from liqshell.recording.journal import Journal
 from liqshell.recording.recorder import END, META, Recorder
+from liqshell.report.run import load_run as open_run
 from liqshell.run.backtest_parity import prove_as_backtest
 from liqshell.run.pipeline import Pipeline, make_paper, settings
 from liqshell.run.replay import prove
-from liqshell.report.run import load_run as open_run
 from liqshell.venues.adapters import OWN_VENUES
+from recorded_run import mark, record_run
 
 ROOT = Path(__file__).parents[3]
 OWN = ROOT / "examples" / "own"
@@ -58,18 +58,19 @@ def push(stream, *rows):
 
 # ---- the detector alone ----
 
+
 def test_a_row_of_one_side_is_active_and_ends_with_the_other_side_or_with_time():
     stream = lc.Standalone(streak())
     assert push(stream, (0, lc.LONG, 5.0), (1, lc.LONG, 6.0)) == []
-    active, = push(stream, (2, lc.LONG, 7.0))
+    (active,) = push(stream, (2, lc.LONG, 7.0))
     assert (active.phase, active.side, active.count, active.long_notional, active.short_notional) == (lc.Phase.ACTIVE, lc.LONG, 3, 18.0, 0.0)
     assert (active.ts, active.ts_start, active.sequence, active.price) == (T0 + 2 * S, T0 + 2 * S, 1, 10.0)
-    ended, = push(stream, (3, lc.SHORT, 1.0))
+    (ended,) = push(stream, (3, lc.SHORT, 1.0))
     assert (ended.phase, ended.side, ended.sequence) == (lc.Phase.EXHAUSTED, lc.LONG, 1)
-    active, = push(stream, (4, lc.SHORT, 1.0), (5, lc.SHORT, 1.0))
+    (active,) = push(stream, (4, lc.SHORT, 1.0), (5, lc.SHORT, 1.0))
     assert active.sequence == 2
     assert stream.next_deadline == T0 + 125 * S
-    ended, = stream.advance(T0 + 200 * S)
+    (ended,) = stream.advance(T0 + 200 * S)
     assert (ended.phase, ended.ts) == (lc.Phase.EXHAUSTED, T0 + 125 * S) and stream.next_deadline is None
 
 
@@ -112,9 +113,17 @@ class Raises(lc.CustomDetector):
         return 5 if self.parameters["how"] == 5 else None
 
 
-@pytest.mark.parametrize(("how", "kind", "text"), [(0, ZeroDivisionError, "mine"), (1, TypeError, "a PhaseChange or at most 4"),
-                                                   (2, TypeError, "at most 4"), (3, ValueError, "a phase but IDLE"), (4, ValueError, "finite"),
-                                                   (5, ValueError, r"deadline\(\): expected None or a time after")])
+@pytest.mark.parametrize(
+    ("how", "kind", "text"),
+    [
+        (0, ZeroDivisionError, "mine"),
+        (1, TypeError, "a PhaseChange or at most 4"),
+        (2, TypeError, "at most 4"),
+        (3, ValueError, "a phase but IDLE"),
+        (4, ValueError, "finite"),
+        (5, ValueError, r"deadline\(\): expected None or a time after"),
+    ],
+)
 def test_what_goes_wrong_in_the_class_reaches_the_caller_and_halts_entries(how, kind, text):
     engine = lc.Engine(["X"], detectors=[lc.make_detector(Raises, "raises", how=how)])
     with pytest.raises(kind, match=text):
@@ -133,6 +142,7 @@ def test_state_that_cannot_be_kept_is_said_at_the_start():
 
 # ---- the feature alone ----
 
+
 def test_a_feature_of_ones_own_is_its_function_of_the_features_it_needs():
     @lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
     def share(liquidated, traded):
@@ -145,7 +155,7 @@ def test_a_feature_of_ones_own_is_its_function_of_the_features_it_needs():
     events["kind"] = [lc.Kind.TRADE, lc.Kind.TRADE, lc.Kind.LIQUIDATION]
     events["side"], events["price"], events["qty"] = 1, 10.0, [1.0, 4.0, 1.0]
     features.push(events[:1])
-    assert np.isnan(features.read("own.share"))                     # the minute is not known yet
+    assert np.isnan(features.read("own.share"))  # the minute is not known yet
     features.push(events[1:])
     volume, traded = features.read("liquidations.liq_volume@1m"), features.read("flow.volume@1m")
     assert (volume, traded) == (10.0, 40.0) and features.read("own.share") == 0.25
@@ -161,8 +171,11 @@ def test_a_feature_that_raises_or_is_none():
     engine.on_liquidation(T0, T0, 0, lc.LONG, 10.0, 1.0)
     with pytest.raises(ZeroDivisionError):
         engine.feature("own.wrong", 0)
-    for name, function, text in (("wrong", wrong, "a name such as own"), ("own.x", lambda: 1, "marked with at least one feature"),
-                                 ("own.x", lc.needs("liquidations.no")(lambda x: 1), "no 'no'")):
+    for name, function, text in (
+        ("wrong", wrong, "a name such as own"),
+        ("own.x", lambda: 1, "marked with at least one feature"),
+        ("own.x", lc.needs("liquidations.no")(lambda x: 1), "no 'no'"),
+    ):
         with pytest.raises(ValueError, match=text):
             lc.CustomFeature(name, function)
     with pytest.raises(ValueError, match="declared first"):
@@ -170,6 +183,7 @@ def test_a_feature_that_raises_or_is_none():
 
 
 # ---- in a run ----
+
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
@@ -217,16 +231,25 @@ def test_a_restart_of_the_engine_goes_on(own):
     assert [*said, *second.run(events[25:])] == list(expected) and len(expected) > 5
 
 
-@pytest.mark.parametrize(("file", "before", "after", "told"), [
-    ("own.toml", "length = 4", "lenght = 4", r"own\.toml:13: detectors\.streak\.lenght: unknown key\. Did you mean 'length'\?"),
-    ("own.toml", "length = 4", "length = 1", r"own\.toml:13: detectors\.streak\.length: found 1; expected a whole number 2 to 1000"),
-    ("own.toml", "py:Streak", "py:Strike", r"own\.toml:12: detectors\.streak\.kind: .*streak\.py:Strike: no detector of this name; expected one of"),
-    ("own.toml", "streak.py", "gone.py", r"own\.toml:12: detectors\.streak\.kind: .*gone\.py cannot be read"),
-    ("streak.py", "import liqcore as lc", "import liqcoree", r"streak\.py: cannot be run: ModuleNotFoundError: .*\(line 3\)"),
-    ("streak.py", "self.notional = 0.0", "self.notional = 1 / 0", r"Streak cannot be started: ZeroDivisionError.*\(line 14\)"),
-    ("own.toml", "py:forced_share", "py:share", r"own\.toml:16: features\.own\.forced_share: .*no feature of this name; expected one of"),
-    ("own.toml", "py:ADAPTER", "py:CLIENT", r"own\.toml:5: venues\.mirror: .*no venue of this name"),
-    ("own.toml", "mirror = \"", "lighter = \"", r"own\.toml:5: venues\.lighter: .* names its venue 'mirror'")])
+@pytest.mark.parametrize(
+    ("file", "before", "after", "told"),
+    [
+        ("own.toml", "length = 4", "lenght = 4", r"own\.toml:13: detectors\.streak\.lenght: unknown key\. Did you mean 'length'\?"),
+        ("own.toml", "length = 4", "length = 1", r"own\.toml:13: detectors\.streak\.length: found 1; expected a whole number 2 to 1000"),
+        (
+            "own.toml",
+            "py:Streak",
+            "py:Strike",
+            r"own\.toml:12: detectors\.streak\.kind: .*streak\.py:Strike: no detector of this name; expected one of",
+        ),
+        ("own.toml", "streak.py", "gone.py", r"own\.toml:12: detectors\.streak\.kind: .*gone\.py cannot be read"),
+        ("streak.py", "import liqcore as lc", "import liqcoree", r"streak\.py: cannot be run: ModuleNotFoundError: .*\(line 3\)"),
+        ("streak.py", "self.notional = 0.0", "self.notional = 1 / 0", r"Streak cannot be started: ZeroDivisionError.*\(line 14\)"),
+        ("own.toml", "py:forced_share", "py:share", r"own\.toml:16: features\.own\.forced_share: .*no feature of this name; expected one of"),
+        ("own.toml", "py:ADAPTER", "py:CLIENT", r"own\.toml:5: venues\.mirror: .*no venue of this name"),
+        ("own.toml", 'mirror = "', 'lighter = "', r"own\.toml:5: venues\.lighter: .* names its venue 'mirror'"),
+    ],
+)
 def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
     text = (own / file).read_text()
     assert before in text
@@ -238,14 +261,15 @@ def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
 
 # ---- the venue ----
 
+
 def test_a_venue_of_ones_own_reads_its_frames_live_and_in_replay(own):
     config = load(own / "own.toml")
     assert config.feed.ws_url == "ws://127.0.0.1:8091" and config.feed.venue == "mirror"
     instrument = lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")
     values = settings(config, [instrument])
-    told, = values["feeds"]
+    (told,) = values["feeds"]
     assert told["adapter"].endswith("mirror.py:ADAPTER") and len(told["sha256"]) == 64
-    OWN_VENUES.clear()                                   # another process
+    OWN_VENUES.clear()  # another process
     with pytest.raises(ConfigError, match=r"mirror\.py:ADAPTER"):
         Pipeline(values)
     signals: list[lc.Signal] = []
@@ -253,8 +277,9 @@ def test_a_venue_of_ones_own_reads_its_frames_live_and_in_replay(own):
     pipeline.feed(lc.FeedState.FEED_UP, T0, T0)
     for n in range(8):
         ms = (T0 // 1_000_000) + n * 1000
-        pipeline.frame(orjson.dumps({"channel": "liquidations", "symbol": "BTC-PERP", "ts": ms, "side": "sell", "price": "100", "qty": "1"}),
-                       T0 + n * S + 1)
+        pipeline.frame(
+            orjson.dumps({"channel": "liquidations", "symbol": "BTC-PERP", "ts": ms, "side": "sell", "price": "100", "qty": "1"}), T0 + n * S + 1
+        )
     assert [(s.phase, s.side) for s in signals] == [(lc.Phase.ACTIVE, lc.LONG)]
 
 
@@ -262,14 +287,33 @@ def record_mirror(folder, own):
     """A run of the example over frames of its own venue: trades, and liquidations in rows of one side."""
     values = settings(load(own / "own.toml"), [lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")])
     pipeline = Pipeline(values, trust=True)
-    book = Journal(folder, {"version": lc.__version__, "abi": lc.abi_version(), "mode": "paper", "synthetic": True, "venue": "mirror", "speed": 1.0,
-                            "settings": values, "instruments": values["instruments"], "started_ns": T0})
+    book = Journal(
+        folder,
+        {
+            "version": lc.__version__,
+            "abi": lc.abi_version(),
+            "mode": "paper",
+            "synthetic": True,
+            "venue": "mirror",
+            "speed": 1.0,
+            "settings": values,
+            "instruments": values["instruments"],
+            "started_ns": T0,
+        },
+    )
     with Recorder(folder / "frames") as recorder:
         recorder.mark(T0, META, values)
         mark(recorder, pipeline, lc.FeedState.FEED_UP, T0, T0)
         for n in range(200):
-            told = {"channel": "trades" if n % 3 else "liquidations", "symbol": "BTC-PERP", "ts": T0 // 1_000_000 + n * 1000, "id": n,
-                    "side": "sell" if n % 40 else "buy", "price": str(100 + n % 7), "qty": "1"}
+            told = {
+                "channel": "trades" if n % 3 else "liquidations",
+                "symbol": "BTC-PERP",
+                "ts": T0 // 1_000_000 + n * 1000,
+                "id": n,
+                "side": "sell" if n % 40 else "buy",
+                "price": str(100 + n % 7),
+                "qty": "1",
+            }
             frame, now = orjson.dumps(told), T0 + n * S + 1
             recorder.append(now, frame, "mirror")
             pipeline.frame(frame, now)
@@ -282,7 +326,7 @@ def record_mirror(folder, own):
 def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp_path):
     record_mirror(tmp_path / "run", own)
     assert len(open_run(tmp_path / "run").of_kind(lc.AuditKind.AUDIT_SIGNAL)) > 2
-    OWN_VENUES.clear()                                   # another process
+    OWN_VENUES.clear()  # another process
     with pytest.raises(ConfigError, match=r"Python code in .*mirror\.py:ADAPTER decodes this recording; expected your consent .*--trust-policy"):
         prove_as_backtest(tmp_path / "run")
     assert not OWN_VENUES
@@ -293,7 +337,7 @@ def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp
     (tmp_path / "plain.toml").write_text("[data]\nfiles = ['run']\n")
     with pytest.raises(ConfigError, match=r"mirror\.py:ADAPTER.*\[venues\]"):
         load_history(load(tmp_path / "plain.toml"))
-    history = load_history(load(own / "own.toml", [f'data.files=["{tmp_path / "run"}"]']))          # which names the venue
+    history = load_history(load(own / "own.toml", [f'data.files=["{tmp_path / "run"}"]']))  # which names the venue
     assert len(history.tape.trades(0)["ts"]) == 133
     (own / "mirror.py").write_text((own / "mirror.py").read_text() + "# changed\n")
     with pytest.raises(ConfigError, match="this file has changed since the run"):
@@ -301,8 +345,24 @@ def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp
 
 
 def test_the_template_passes_its_own_tests():
-    done = subprocess.run([sys.executable, "-P", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
-                           str(ROOT / "pysrc/liqshell/venues/_template/test_template.py")], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            str(ROOT / "pysrc/liqshell/venues/_template/test_template.py"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -321,4 +381,5 @@ def test_an_entry_point_names_a_detector(tmp_path, own, monkeypatch):
     made = make_paper(values, trust=True).engine.detectors[-1]
     assert made.as_dict() == {"kind": "row", "name": "mine", "length": 5, "window_s": 120.0}
     from liqshell.venues.adapters import adapter_of
+
     assert adapter_of("mirror").venue == "mirror"

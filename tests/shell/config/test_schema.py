@@ -8,21 +8,42 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import store_files
 
+import store_files
 from liqshell import cli
 from liqshell.config.load import Config, loads, presets
-from liqshell.errors import ConfigError
-from liqshell.config.template import text_of
 from liqshell.config.schema import schema
+from liqshell.config.template import text_of
+from liqshell.errors import ConfigError
 from liqshell.fields import decode
 from liqshell.store import importer
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = schema()
 KINDS = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "array": list, "object": dict}
-KEYWORDS = {"type", "enum", "const", "pattern", "minimum", "maximum", "exclusiveMinimum", "minItems", "maxItems", "minLength", "uniqueItems", "items",
-            "properties", "required", "patternProperties", "additionalProperties", "anyOf", "description", "default", "title", "$schema"}
+KEYWORDS = {
+    "type",
+    "enum",
+    "const",
+    "pattern",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "minItems",
+    "maxItems",
+    "minLength",
+    "uniqueItems",
+    "items",
+    "properties",
+    "required",
+    "patternProperties",
+    "additionalProperties",
+    "anyOf",
+    "description",
+    "default",
+    "title",
+    "$schema",
+}
 
 
 def is_a(value, kind: str) -> bool:
@@ -34,16 +55,26 @@ def valid(value, rule) -> bool:
     assert set(rule) <= KEYWORDS, set(rule) - KEYWORDS
     kinds = rule.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    checks = [not kinds or any(is_a(value, kind) for kind in kinds), "enum" not in rule or value in rule["enum"],
-              "const" not in rule or value == rule["const"], "anyOf" not in rule or any(valid(value, one) for one in rule["anyOf"])]
+    checks = [
+        not kinds or any(is_a(value, kind) for kind in kinds),
+        "enum" not in rule or value in rule["enum"],
+        "const" not in rule or value == rule["const"],
+        "anyOf" not in rule or any(valid(value, one) for one in rule["anyOf"]),
+    ]
     if is_a(value, "number"):
-        checks += [value >= rule.get("minimum", value), value <= rule.get("maximum", value),
-                   "exclusiveMinimum" not in rule or value > rule["exclusiveMinimum"]]
+        checks += [
+            value >= rule.get("minimum", value),
+            value <= rule.get("maximum", value),
+            "exclusiveMinimum" not in rule or value > rule["exclusiveMinimum"],
+        ]
     if is_a(value, "string"):
         checks += ["pattern" not in rule or bool(re.search(rule["pattern"], value)), len(value) >= rule.get("minLength", 0)]
     if is_a(value, "array"):
-        checks += [rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", len(value)), all(valid(v, rule.get("items", {})) for v in value),
-                   not rule.get("uniqueItems") or len(set(map(repr, value))) == len(value)]
+        checks += [
+            rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", len(value)),
+            all(valid(v, rule.get("items", {})) for v in value),
+            not rule.get("uniqueItems") or len(set(map(repr, value))) == len(value),
+        ]
     if is_a(value, "object"):
         checks.append(all(name in value for name in rule.get("required", ())))
         for key, inner in value.items():
@@ -92,17 +123,17 @@ def test_there_are_fields():
 def test_the_schema_refuses_and_takes_what_the_reader_does(path, rule):
     for value in VALUES:
         if rule.schema == {"type": "string"} and isinstance(value, str):
-            continue                                          # a date in text: the reader knows the calendar
+            continue  # a date in text: the reader knows the calendar
         problems: list[ConfigError] = []
         decode(Config, json.loads(json.dumps(put(path, value)), parse_float=Decimal), "f", "", problems)
         if path[-1] == "preset" and not problems:
-            continue                                          # the reader looks names up later, the schema at once
+            continue  # the reader looks names up later, the schema at once
         assert valid(put(path, value), SCHEMA) == (not problems), (value, list(map(str, problems)))
 
 
 @pytest.mark.parametrize("path", sorted({path[:-1] for path, _ in FIELDS if path[-2:-1] != ("parameters",)}), ids=".".join)
 def test_unknown_keys_are_refused_by_both(path):
-    if path in {("detectors",), ("sweep", "detectors")}:      # tables of the user's names
+    if path in {("detectors",), ("sweep", "detectors")}:  # tables of the user's names
         return
     problems: list[ConfigError] = []
     decode(Config, put((*path, "nosuchkey!"), 1), "f", "", problems)
@@ -152,11 +183,16 @@ def test_new_config_writes_both_files_and_asks_the_doctor(tmp_path, capsys):
     assert json.loads((tmp_path / "liqcore.schema.json").read_text()) == SCHEMA and file.read_text().startswith("#:schema ./liqcore.schema.json\n")
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["--symbols", "ETHUSDT", "--preset", "fad"], "no preset of this name"), ([], "--symbols: none"),
-    (["--symbols", "eth usdt"], "feed.symbols: found ['eth usdt']"), (["--symbols", "ETHUSDT", "--venue", "ftx"], "feed.venue: found 'ftx'"),
-    (["--store", "absent"], "absent: no such folder"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--symbols", "ETHUSDT", "--preset", "fad"], "no preset of this name"),
+        ([], "--symbols: none"),
+        (["--symbols", "eth usdt"], "feed.symbols: found ['eth usdt']"),
+        (["--symbols", "ETHUSDT", "--venue", "ftx"], "feed.venue: found 'ftx'"),
+        (["--store", "absent"], "absent: no such folder"),
+    ],
+)
 def test_new_config_refuses_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new-config", "new.toml", *arguments, "--offline"]) == 2
@@ -165,18 +201,21 @@ def test_new_config_refuses_and_leaves_nothing(tmp_path, monkeypatch, capsys, ar
     assert cli.main(["new-config", "there.toml", "--symbols", "ETHUSDT", "--offline"]) == 2 and (tmp_path / "there.toml").read_text() == "kept"
 
 
-@pytest.mark.parametrize(("held", "arguments", "venue", "symbols"), [
-    ("okx~BTC-USDT-SWAP okx~SOL-USDT-SWAP", [], "okx", ("BTC-USDT-SWAP", "SOL-USDT-SWAP")),
-    ("binance_um~BTCUSDT bybit~ETHUSDT", ["--venue", "binance"], "binance_um", ("BTCUSDT",)),
-    ("binance_um~BTCUSDT bybit~ETHUSDT", ["--symbols", "BTCUSDT"], "binance_um", ("BTCUSDT",)),
-    ("okx~BTC-USDT-SWAP", ["--symbols", "ETHUSDT"], "bybit", ("ETHUSDT",)),
-    ("binance_um~BTCUSDT bybit~ETHUSDT", [], "", "--venue: no venue, and STORE holds contracts of binance_um, bybit"),
-    ("okx~BTC-USDT-SWAP", ["--venue", "bybit"], "", "STORE holds no contracts of bybit; expected contracts of okx. Add --venue okx"),
-])
+@pytest.mark.parametrize(
+    ("held", "arguments", "venue", "symbols"),
+    [
+        ("okx~BTC-USDT-SWAP okx~SOL-USDT-SWAP", [], "okx", ("BTC-USDT-SWAP", "SOL-USDT-SWAP")),
+        ("binance_um~BTCUSDT bybit~ETHUSDT", ["--venue", "binance"], "binance_um", ("BTCUSDT",)),
+        ("binance_um~BTCUSDT bybit~ETHUSDT", ["--symbols", "BTCUSDT"], "binance_um", ("BTCUSDT",)),
+        ("okx~BTC-USDT-SWAP", ["--symbols", "ETHUSDT"], "bybit", ("ETHUSDT",)),
+        ("binance_um~BTCUSDT bybit~ETHUSDT", [], "", "--venue: no venue, and STORE holds contracts of binance_um, bybit"),
+        ("okx~BTC-USDT-SWAP", ["--venue", "bybit"], "", "STORE holds no contracts of bybit; expected contracts of okx. Add --venue okx"),
+    ],
+)
 def test_new_config_takes_venue_and_contracts_from_the_store(tmp_path, monkeypatch, capsys, held, arguments, venue, symbols):
     monkeypatch.chdir(tmp_path)
     rows = store_files.market(50)
-    file = store_files.save(tmp_path / "rows.npz", {name: rows for name in held.split()})
+    file = store_files.save(tmp_path / "rows.npz", dict.fromkeys(held.split(), rows))
     assert not importer.run(tmp_path / "STORE", [file], store_files.opener).broken
     left = cli.main(["new-config", "new.toml", "--store", "STORE", *arguments, "--offline"])
     if not venue:

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import EAGER, START, Fade, instruments, market
-from recorded_run import SETTINGS, record_run
 from test_walk import same_run
 
 import liqcore as lc
 from liqcore.event import Control, Gate
 from liqshell.backtest import load_history, run_backtest
 from liqshell.config.load import load, loads
+from liqshell.config.timetable import Span, make_timetable, places, read_windows, timetable_settings
 from liqshell.errors import ConfigError, DataError
 from liqshell.report import make_report
 from liqshell.sweep.run import run_sweep
-from liqshell.config.timetable import Span, make_timetable, places, read_windows, timetable_settings
+from markets import EAGER, START, Fade, instruments, market
+from recorded_run import SETTINGS, record_run
 
 S = lc.SECOND
 HOUR = 3600 * S
@@ -32,17 +32,24 @@ def ns(text: str) -> int:
 
 # ---- the kernel against the calendar of Python ----
 
+
 @settings(deadline=None, max_examples=200)
-@given(st.sets(st.integers(0, 23)), st.sets(st.integers(0, 6)), st.lists(st.tuples(st.integers(0, 200), st.integers(1, 50)), max_size=6),
-       st.integers(0, 60_000), st.integers(0, 3599))
+@given(
+    st.sets(st.integers(0, 23)),
+    st.sets(st.integers(0, 6)),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(1, 50)), max_size=6),
+    st.integers(0, 60_000),
+    st.integers(0, 3599),
+)
 def test_what_is_allowed_is_what_the_calendar_says(hours, weekdays, spans, at_hour, second):
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=at_hour * 8, seconds=second)
     now = int(at.timestamp()) * S
     base = now - 100 * HOUR if now > 100 * HOUR else 0
     windows = [(base + start * HOUR, base + (start + length) * HOUR) for start, length in spans]
     timetable = lc.Timetable(hours=tuple(hours), weekdays=tuple(weekdays), windows=windows)
-    expected = ((not hours or at.hour in hours) and (not weekdays or at.weekday() in weekdays)
-                and not any(start <= now < end for start, end in windows))
+    expected = (
+        (not hours or at.hour in hours) and (not weekdays or at.weekday() in weekdays) and not any(start <= now < end for start, end in windows)
+    )
     assert timetable.allows(now) == expected
     # the spans say the same as each of their moments
     closed = timetable.closed(-1, now, now + 200 * HOUR)
@@ -64,9 +71,11 @@ def test_what_makes_no_timetable_is_refused(wrong):
 
 # ---- the engine ----
 
+
 def desk(timetable: lc.Timetable | None, size: int = 2, **bracket) -> lc.Paper:
-    engine = lc.Engine(instruments(size), EAGER, Fade(**bracket), lc.Risk(data_age_max_s=1e6, event_age_max_s=1e6, collar=1.0), equity=1e6,
-                       timetable=timetable)
+    engine = lc.Engine(
+        instruments(size), EAGER, Fade(**bracket), lc.Risk(data_age_max_s=1e6, event_age_max_s=1e6, collar=1.0), equity=1e6, timetable=timetable
+    )
     return lc.Paper(engine, lc.SimVenue(engine.instruments))
 
 
@@ -105,11 +114,19 @@ def test_the_gates_stand_in_the_stream_with_their_window():
     assert engine.gates(0) == (Gate.GATE_HOURS,)
     assert engine.next_deadline == START + 60 * 60 * S
     engine.advance(START + 4 * HOUR)
-    told = [((int(r["ts"]) - START) // (60 * S), int(r["phase"]), int(r["x"][3]), int(r["x"][5])) for r in engine.audit.drain()
-            if r["kind"] == lc.AuditKind.AUDIT_LIMIT]
+    told = [
+        ((int(r["ts"]) - START) // (60 * S), int(r["phase"]), int(r["x"][3]), int(r["x"][5]))
+        for r in engine.audit.drain()
+        if r["kind"] == lc.AuditKind.AUDIT_LIMIT
+    ]
     pause, ready = int(Control.CONTROL_PAUSE), int(Control.CONTROL_READY)
-    assert told == [(0, pause, Gate.GATE_HOURS, 0), (60, ready, Gate.GATE_HOURS, 0), (90, pause, Gate.GATE_BLACKOUT, 1),
-                    (110, ready, Gate.GATE_BLACKOUT, 0), (180, pause, Gate.GATE_HOURS, 0)]
+    assert told == [
+        (0, pause, Gate.GATE_HOURS, 0),
+        (60, ready, Gate.GATE_HOURS, 0),
+        (90, pause, Gate.GATE_BLACKOUT, 1),
+        (110, ready, Gate.GATE_BLACKOUT, 0),
+        (180, pause, Gate.GATE_HOURS, 0),
+    ]
 
 
 def test_entries_only_what_is_held_goes_its_way():
@@ -144,7 +161,7 @@ def test_a_restored_engine_keeps_its_own_timetable():
     other.advance(START + 21 * S)
     assert other.gates(0) == ()
     traded = lc.Engine(["ETHUSDT"], timetable=lc.Timetable(windows=window))
-    traded.trade_restore(one.trade_snapshot())              # gates are not among the trades: closed at once by the clock
+    traded.trade_restore(one.trade_snapshot())  # gates are not among the trades: closed at once by the clock
     traded.resume(START + 22 * S)
     traded.advance(START + 22 * S)
     assert traded.gates(0) == (Gate.GATE_BLACKOUT,)
@@ -158,9 +175,10 @@ def test_no_event_may_set_these_gates():
 
 # ---- what the configuration says ----
 
+
 def test_hours_and_days_as_people_write_them():
     hours = [str(n) for n in range(24)]
-    assert places("13-18", hours, closed=False) == (13, 14, 15, 16, 17)          # S2-16a: 13:00 to 18:00 UTC
+    assert places("13-18", hours, closed=False) == (13, 14, 15, 16, 17)  # S2-16a: 13:00 to 18:00 UTC
     assert places("22-2,8", hours, closed=False) == (0, 1, 8, 22, 23)
     assert places("0-24", hours, closed=False) == places("all", hours, closed=False) == ()
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -185,19 +203,32 @@ def test_the_configuration_becomes_settings_and_a_timetable():
     config = loads(CONFIG)
     traded = [lc.Instrument("ETHUSDT", venue="bybit"), lc.Instrument("ETHUSDT", venue="binance_um")]
     found = timetable_settings(config.hours, config.blackout, traded)
-    assert found == {"hours": [13, 14, 15, 16, 17], "weekdays": [0, 1, 2, 3, 4],
-                     "windows": [[ns("2026-03-18T17:59:00"), ns("2026-03-18T20:00:00"), -1, "rate decision"],
-                                 [ns("2026-03-31T23:59:00"), ns("2026-04-02T00:00:00"), 1, ""]]}
+    assert found == {
+        "hours": [13, 14, 15, 16, 17],
+        "weekdays": [0, 1, 2, 3, 4],
+        "windows": [
+            [ns("2026-03-18T17:59:00"), ns("2026-03-18T20:00:00"), -1, "rate decision"],
+            [ns("2026-03-31T23:59:00"), ns("2026-04-02T00:00:00"), 1, ""],
+        ],
+    }
     timetable = make_timetable(found)
     assert timetable.allows(ns("2026-03-18T17:58:59"), 0) and not timetable.allows(ns("2026-03-18T17:59:00"), 0)
     assert timetable.allows(ns("2026-04-01T13:00:00"), 0) and not timetable.allows(ns("2026-04-01T13:00:00"), 1)
     assert timetable_settings(loads("").hours, loads("").blackout, traded) == {}
 
 
-@pytest.mark.parametrize(("text", "named"), [
-    ('[hours]\nutc = "13-25"', "hours.utc"), ('[hours]\nutc = 13', "hours.utc"), ('[hours]\nweekdays = "monday"', "hours.weekdays"),
-    ('[blackout]\nwindows = [{start = 2026-03-18}]', "blackout.windows"), ('[blackout]\nwindows = [{start = 2026-03-18, end = 2026-03-17}]', "after"),
-    ('[blackout]\nwindows = [{start = "soon", end = 2026-03-17}]', "soon"), ('[blackout]\nwindows = [{start = 2026-03-18, end = 2026-03-19, venue = "x"}]', "venue")])
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[hours]\nutc = "13-25"', "hours.utc"),
+        ("[hours]\nutc = 13", "hours.utc"),
+        ('[hours]\nweekdays = "monday"', "hours.weekdays"),
+        ("[blackout]\nwindows = [{start = 2026-03-18}]", "blackout.windows"),
+        ("[blackout]\nwindows = [{start = 2026-03-18, end = 2026-03-17}]", "after"),
+        ('[blackout]\nwindows = [{start = "soon", end = 2026-03-17}]', "soon"),
+        ('[blackout]\nwindows = [{start = 2026-03-18, end = 2026-03-19, venue = "x"}]', "venue"),
+    ],
+)
 def test_what_is_wrong_is_said_by_key(text, named):
     with pytest.raises(ConfigError, match=named):
         loads(text, "a.toml")
@@ -224,14 +255,24 @@ def test_files_of_windows(tmp_path):
     assert read_windows(table) == [Span(ns("2026-03-18T18:00"), ns("2026-03-18T20:00"), "upgrade", "bybit"), Span(ns("2026-04-01"), ns("2026-04-02"))]
     events = tmp_path / "news.ics"
     events.write_bytes(CALENDAR.encode())
-    assert read_windows(events) == [Span(ns("2026-03-18T18:00"), ns("2026-03-18T20:00"), "Rate decision, press conference"),
-                                    Span(ns("2026-04-01"), ns("2026-04-02"))]
+    assert read_windows(events) == [
+        Span(ns("2026-03-18T18:00"), ns("2026-03-18T20:00"), "Rate decision, press conference"),
+        Span(ns("2026-04-01"), ns("2026-04-02")),
+    ]
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("a,b\n1,2\n", "a.csv:1"), ("start,end\n2026-03-18\n", "a.csv:2"), ("start,end\n2026-03-18,2026-03-18\n", "after the start"), ("", "empty"),
-    (CALENDAR.replace("18T180000Z", "18T180000"), "UTC"), (CALENDAR.replace("SUMMARY", "RRULE"), "a repeated event"),
-    (CALENDAR.replace("DTEND;VALUE=DATE:20260402\r\n", ""), "DTEND")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "a.csv:1"),
+        ("start,end\n2026-03-18\n", "a.csv:2"),
+        ("start,end\n2026-03-18,2026-03-18\n", "after the start"),
+        ("", "empty"),
+        (CALENDAR.replace("18T180000Z", "18T180000"), "UTC"),
+        (CALENDAR.replace("SUMMARY", "RRULE"), "a repeated event"),
+        (CALENDAR.replace("DTEND;VALUE=DATE:20260402\r\n", ""), "DTEND"),
+    ],
+)
 def test_a_file_that_is_wrong_is_refused_as_a_whole(tmp_path, text, said):
     file = tmp_path / "a.csv"
     file.write_bytes(text.encode())
@@ -241,7 +282,9 @@ def test_a_file_that_is_wrong_is_refused_as_a_whole(tmp_path, text, said):
 
 # ---- studies ----
 
-STUDY = '[run]\nout = "{out}"\n' + SETTINGS + '[data]\nfiles = ["market"]\n[backtest]\nrandom_draws = 1\ncontrols = ["inverted_side"]\ndelays_s = [0]\n'
+STUDY = (
+    '[run]\nout = "{out}"\n' + SETTINGS + '[data]\nfiles = ["market"]\n[backtest]\nrandom_draws = 1\ncontrols = ["inverted_side"]\ndelays_s = [0]\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +301,9 @@ def test_a_backtest_says_what_was_refused_and_what_it_would_have_done(studied):
     """The first of the two hours is a blackout: nothing is entered in it, and the run without it is the run that knows no blackout."""
     folder, history = studied
     middle = history.start_ns + HOUR
-    window = "{start = %s, end = %s, reason = \"upgrade\"}" % tuple(
-        datetime.fromtimestamp(ts // S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for ts in (history.start_ns - 60 * S, middle))
+    window = '{start = %s, end = %s, reason = "upgrade"}' % tuple(
+        datetime.fromtimestamp(ts // S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for ts in (history.start_ns - 60 * S, middle)
+    )
     free = load(folder / "study.toml")
     shut = load(folder / "study.toml", [f"blackout.windows=[{window}]"])
     report = make_report(run_backtest(shut, folder / "shut", history=history), tape=history.tape)
@@ -275,8 +319,16 @@ def test_hours_are_an_axis_and_both_ways_of_a_sweep_agree(studied):
     folder, history = studied
     first = datetime.fromtimestamp(history.start_ns // S, UTC).hour
     axis = f'sweep.hours.utc=["all", "{first}", "{(first + 1) % 24}-{(first + 2) % 24 or 24}"]'
-    wide = ["limits.positions_max=100", "limits.exposure_max=1e9", "limits.daily_loss_max=1", "limits.weekly_loss_max=1", "limits.leverage_max=1000",
-            "limits.fill_rate_min=0", "paper.funding_interval_s=0", "limits.orders_per_minute_max=1024"]
+    wide = [
+        "limits.positions_max=100",
+        "limits.exposure_max=1e9",
+        "limits.daily_loss_max=1",
+        "limits.weekly_loss_max=1",
+        "limits.leverage_max=1000",
+        "limits.fill_rate_min=0",
+        "paper.funding_interval_s=0",
+        "limits.orders_per_minute_max=1024",
+    ]
     tables = {by: run_sweep(load(folder / "study.toml", [axis, f"sweep.by={by}", *wide]), folder / by).table for by in ("kernel", "backtest")}
     for name in ("symbol", "hours.utc", "trades", "entries", "refused_risk", "net", "fees"):
         assert tables["kernel"][name].tolist() == tables["backtest"][name].tolist(), name
@@ -286,8 +338,10 @@ def test_hours_are_an_axis_and_both_ways_of_a_sweep_agree(studied):
 
 def test_a_second_venue_goes_on_with_its_signals_when_the_first_falls_silent():
     """The same contract at two venues: while the feed of one is down its contract gets no entry, the other's signals are as they would be alone."""
-    both = [lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001"),
-            lc.Instrument("ETHUSDT", venue="binance_um", tick_size="0.01", lot_size="0.001")]
+    both = [
+        lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001"),
+        lc.Instrument("ETHUSDT", venue="binance_um", tick_size="0.01", lot_size="0.001"),
+    ]
     events = market(5, 1500, 2)
     engine = lc.Engine(both, EAGER)
     alone = [signal for signal in engine.run(events) if signal.instrument == 1]

@@ -13,15 +13,17 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import account_frames as af
 import pytest
 from aiohttp import web
-from desk import CANCELLED, DONE, Desk, both
-from relay import interface
 from test_state_image import ETH, SOL, saved
+
+import account_frames as af
+import liqcore as lc
+from desk import CANCELLED, DONE, Desk, both
+from liqcore.instrument import Instrument
 from liqshell import log
 from liqshell.config.load import load, loads
-from liqshell.doctor import examine, gather, describe_limits
+from liqshell.doctor import describe_limits, examine, gather
 from liqshell.doctor.checks import config_hash
 from liqshell.doctor.facts import Disk, Facts, Sample, offset
 from liqshell.doctor.limits_text import dead_man, exposure
@@ -36,9 +38,7 @@ from liqshell.state.sheet import state_folder
 from liqshell.venues.bybit.rest_responses import AccountInfo, FeeRate, KeyInfo
 from liqshell.venues.bybit.signing import Keys
 from liqshell.venues.reports import OrderState, Position, Standing, Wallet
-
-import liqcore as lc
-from liqcore.instrument import Instrument
+from relay import interface
 
 ROOT = Path(__file__).parents[3]
 KEY, SECRET = "Zk3xCanaryKey09aQp", "cAnArYsEcReT0123456789abcdefABCDEF77"
@@ -60,11 +60,22 @@ def samples(offset_ms: float = 3.0, rtt_ms: float = 20.0, count: int = 10) -> li
 
 def healthy(**changes) -> Facts:
     names = ("ETHUSDT", "SOLUSDT")
-    facts = Facts(rest="https://api.example", samples=samples(), with_keys=True, key=GOOD_KEY, account=AccountInfo("REGULAR_MARGIN", 6),
-                  wallet=Wallet(10_000.0, 9_000.0, 10_000.0, 1), positions=(), orders=(), dead_man={}, disks=[Disk("runs", 100 << 30, True)],
-                  instruments={s: Instrument(s, tick_size="0.01", lot_size="0.01", min_qty="0.01", max_qty="8000", min_notional=5.0) for s in names},
-                  prices=dict(zip(names, (2500.0, 180.0), strict=True)), fees={s: FeeRate(s, 0.0002, 0.00055) for s in names},
-                  modes={s: (dataclasses.replace(FLAT, symbol=s),) for s in names})
+    facts = Facts(
+        rest="https://api.example",
+        samples=samples(),
+        with_keys=True,
+        key=GOOD_KEY,
+        account=AccountInfo("REGULAR_MARGIN", 6),
+        wallet=Wallet(10_000.0, 9_000.0, 10_000.0, 1),
+        positions=(),
+        orders=(),
+        dead_man={},
+        disks=[Disk("runs", 100 << 30, True)],
+        instruments={s: Instrument(s, tick_size="0.01", lot_size="0.01", min_qty="0.01", max_qty="8000", min_notional=5.0) for s in names},
+        prices=dict(zip(names, (2500.0, 180.0), strict=True)),
+        fees={s: FeeRate(s, 0.0002, 0.00055) for s in names},
+        modes={s: (dataclasses.replace(FLAT, symbol=s),) for s in names},
+    )
     for name, value in changes.items():
         assert hasattr(facts, name)
         setattr(facts, name, value)
@@ -76,7 +87,7 @@ def verdicts(facts: Facts, text: str = CONFIG, live: bool = True) -> dict[str, s
     order = ["ok", "warn", "fail"]
     out: dict[str, str] = {}
     for check in examine(loads(text), facts, live=live):
-        assert check.verdict == "ok" or check.action, check           # whoever complains says what to do
+        assert check.verdict == "ok" or check.action, check  # whoever complains says what to do
         out[check.id] = max(out.get(check.id, "ok"), check.verdict, key=order.index)
     return out
 
@@ -88,17 +99,23 @@ def test_a_healthy_account_has_nothing_to_complain_about():
 BAD = [
     ({"samples": [], "missing": {"samples": "refused"}}, "venue", "fail"),
     ({"unsafe": ConfigError("http://api.example", "not encrypted", "https", "Use it")}, "transport", "fail"),
-    ({"samples": samples(300.0)}, "clock", "warn"), ({"samples": samples(-300.0)}, "clock", "warn"),
-    ({"samples": samples(1200.0)}, "clock", "fail"), ({"samples": samples(-1200.0)}, "clock", "fail"),
-    ({"samples": samples(255.0, 20.0)}, "clock", "ok"),                # within what the measurement can tell
+    ({"samples": samples(300.0)}, "clock", "warn"),
+    ({"samples": samples(-300.0)}, "clock", "warn"),
+    ({"samples": samples(1200.0)}, "clock", "fail"),
+    ({"samples": samples(-1200.0)}, "clock", "fail"),
+    ({"samples": samples(255.0, 20.0)}, "clock", "ok"),  # within what the measurement can tell
     ({"samples": samples(0.0, 3000.0)}, "clock", "warn"),
-    ({"samples": samples(0.0, 60.0)}, "latency", "warn"), ({"samples": samples(0.0, 1100.0)}, "latency", "fail"),
-    ({"disks": [Disk("runs", 499 << 20, True)]}, "disk", "fail"), ({"disks": [Disk("runs", 600 << 20, True)]}, "disk", "warn"),
+    ({"samples": samples(0.0, 60.0)}, "latency", "warn"),
+    ({"samples": samples(0.0, 1100.0)}, "latency", "fail"),
+    ({"disks": [Disk("runs", 499 << 20, True)]}, "disk", "fail"),
+    ({"disks": [Disk("runs", 600 << 20, True)]}, "disk", "warn"),
     ({"disks": [Disk("runs", 1 << 40, False)]}, "disk", "fail"),
     ({"instruments": {}, "missing": {"instruments.ETHUSDT": "delisted"}}, "symbols", "fail"),
-    ({"prices": {}}, "symbols", "warn"), ({"prices": {"ETHUSDT": 250_000.0, "SOLUSDT": 180.0}}, "symbols", "fail"),
+    ({"prices": {}}, "symbols", "warn"),
+    ({"prices": {"ETHUSDT": 250_000.0, "SOLUSDT": 180.0}}, "symbols", "fail"),
     ({"prices": {"ETHUSDT": 0.2, "SOLUSDT": 180.0}}, "symbols", "fail"),
-    ({"with_keys": False}, "keys", "fail"), ({"key": None}, "keys", "fail"),
+    ({"with_keys": False}, "keys", "fail"),
+    ({"key": None}, "keys", "fail"),
     ({"key": dataclasses.replace(GOOD_KEY, permissions={"ContractTrade": ("Order", "Position"), "Wallet": ("Withdraw",)})}, "keys.withdraw", "fail"),
     ({"key": dataclasses.replace(GOOD_KEY, read_only=True)}, "keys.trade", "fail"),
     ({"key": dataclasses.replace(GOOD_KEY, permissions={"Spot": ("SpotTrade",)})}, "keys.trade", "fail"),
@@ -106,21 +123,33 @@ BAD = [
     ({"key": dataclasses.replace(GOOD_KEY, ips=())}, "keys.address", "warn"),
     ({"key": dataclasses.replace(GOOD_KEY, expires="2026-12-01T00:00:00Z", days_left=9)}, "keys.expiry", "warn"),
     ({"key": dataclasses.replace(GOOD_KEY, expires="2026-12-01T00:00:00Z", days_left=0)}, "keys.expiry", "fail"),
-    ({"account": AccountInfo("REGULAR_MARGIN", 1)}, "account", "fail"), ({"account": AccountInfo("PORTFOLIO_MARGIN", 6)}, "account", "warn"),
-    ({"account": None}, "account", "fail"), ({"wallet": None}, "wallet", "fail"), ({"wallet": Wallet(100.0, 0.0, 100.0, 1)}, "wallet", "warn"),
+    ({"account": AccountInfo("REGULAR_MARGIN", 1)}, "account", "fail"),
+    ({"account": AccountInfo("PORTFOLIO_MARGIN", 6)}, "account", "warn"),
+    ({"account": None}, "account", "fail"),
+    ({"wallet": None}, "wallet", "fail"),
+    ({"wallet": Wallet(100.0, 0.0, 100.0, 1)}, "wallet", "warn"),
     ({"wallet": Wallet(0.0, 0.0, 0.0, 1)}, "wallet", "fail"),
     ({"fees": {s: FeeRate(s, 0.0004, 0.00055) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "warn"),
     ({"fees": {s: FeeRate(s, 0.0002, 0.0006) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "warn"),
-    ({"fees": {s: FeeRate(s, 0.00075, 0.00055) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "fail"), ({"fees": {}}, "fees", "warn"),
+    ({"fees": {s: FeeRate(s, 0.00075, 0.00055) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "fail"),
+    ({"fees": {}}, "fees", "warn"),
     ({"modes": {s: (dataclasses.replace(FLAT, index=1), dataclasses.replace(FLAT, index=2)) for s in ("ETHUSDT", "SOLUSDT")}}, "mode", "fail"),
     ({"modes": {}}, "mode", "fail"),
     ({"modes": {s: (dataclasses.replace(FLAT, leverage=25.0),) for s in ("ETHUSDT", "SOLUSDT")}}, "leverage", "warn"),
-    ({"modes": {s: (dataclasses.replace(FLAT, leverage=1.0),) for s in ("ETHUSDT", "SOLUSDT")}, "wallet": Wallet(10_000.0, 1_000.0, 1.0, 1)},
-     "leverage", "warn"),
-    ({"positions": (HELD,)}, "positions", "warn"), ({"positions": (dataclasses.replace(HELD, symbol="XRPUSDT"),)}, "positions", "warn"),
-    ({"positions": (FLAT,)}, "positions", "ok"), ({"positions": None}, "positions", "fail"),
-    ({"orders": (ORDER,)}, "orders", "warn"), ({"orders": None}, "orders", "fail"),
-    ({"dead_man": {"DERIVATIVES": 10.0}}, "dead_man", "warn"), ({"dead_man": None}, "dead_man", "warn"), ({"dead_man": {"SPOT": 10.0}}, "dead_man", "ok"),
+    (
+        {"modes": {s: (dataclasses.replace(FLAT, leverage=1.0),) for s in ("ETHUSDT", "SOLUSDT")}, "wallet": Wallet(10_000.0, 1_000.0, 1.0, 1)},
+        "leverage",
+        "warn",
+    ),
+    ({"positions": (HELD,)}, "positions", "warn"),
+    ({"positions": (dataclasses.replace(HELD, symbol="XRPUSDT"),)}, "positions", "warn"),
+    ({"positions": (FLAT,)}, "positions", "ok"),
+    ({"positions": None}, "positions", "fail"),
+    ({"orders": (ORDER,)}, "orders", "warn"),
+    ({"orders": None}, "orders", "fail"),
+    ({"dead_man": {"DERIVATIVES": 10.0}}, "dead_man", "warn"),
+    ({"dead_man": None}, "dead_man", "warn"),
+    ({"dead_man": {"SPOT": 10.0}}, "dead_man", "ok"),
 ]
 
 
@@ -133,15 +162,27 @@ def test_each_fault_is_found_and_only_it(changes, check, verdict):
         assert {name for name, value in found.items() if value == "fail"} <= {check, *also}
 
 
-@pytest.mark.parametrize("changes", [c for c, check, verdict in BAD if verdict == "fail" and check.split(".")[0] in
-                                     ("keys", "account", "wallet", "fees", "mode", "positions", "orders")])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        c
+        for c, check, verdict in BAD
+        if verdict == "fail" and check.split(".")[0] in ("keys", "account", "wallet", "fees", "mode", "positions", "orders")
+    ],
+)
 def test_on_paper_the_account_only_warns(changes):
     found = verdicts(healthy(**changes), live=False)
     assert "fail" not in found.values() and "warn" in found.values()
 
 
-@pytest.mark.parametrize(("policy", "limits", "limit"), [("notional = 30000", "", "order_notional_max (25,000)"), ("notional = 20000", "exposure_max = 15000", "exposure_max (15,000)"),
-                                                         ("equity_share = 2.0", "leverage_max = 1", "leverage_max (10,000)")])
+@pytest.mark.parametrize(
+    ("policy", "limits", "limit"),
+    [
+        ("notional = 30000", "", "order_notional_max (25,000)"),
+        ("notional = 20000", "exposure_max = 15000", "exposure_max (15,000)"),
+        ("equity_share = 2.0", "leverage_max = 1", "leverage_max (10,000)"),
+    ],
+)
 def test_a_trade_that_the_limits_would_always_refuse_is_found(policy, limits, limit):
     """Risk refuses an order above a limit, it does not make it smaller."""
     found = [c for c in examine(loads(f"{CONFIG}[policy]\n{policy}\n[limits]\n{limits}\n"), healthy()) if c.id == "symbols"]
@@ -161,7 +202,7 @@ def test_liquidation_before_the_stop_is_found_in_isolated_margin():
     tight = {s: (dataclasses.replace(FLAT, symbol=s, leverage=20.0),) for s in ("ETHUSDT", "SOLUSDT")}
     limits = "[limits]\nleverage_max = 20\n"
     assert verdicts(healthy(modes=tight, account=AccountInfo("ISOLATED_MARGIN", 6)), text + limits)["leverage"] == "fail"
-    assert verdicts(healthy(modes=tight), text + limits)["leverage"] == "ok"                                            # cross: the whole wallet stands behind it
+    assert verdicts(healthy(modes=tight), text + limits)["leverage"] == "ok"  # cross: the whole wallet stands behind it
 
 
 def test_the_leverage_that_a_live_start_sets_is_the_one_judged():
@@ -171,25 +212,49 @@ def test_the_leverage_that_a_live_start_sets_is_the_one_judged():
 
 
 def test_foreign_orders_are_told_from_ours():
-    orders = (ORDER, dataclasses.replace(ORDER, link_id="fade_k2x9-1a2"), dataclasses.replace(ORDER, link_id="by-hand"),
-              dataclasses.replace(ORDER, link_id=f"{make_prefix('first', 1_700_000_000_000_000_000)}-1a2"), dataclasses.replace(ORDER, stop_kind="StopLoss"))
+    orders = (
+        ORDER,
+        dataclasses.replace(ORDER, link_id="fade_k2x9-1a2"),
+        dataclasses.replace(ORDER, link_id="by-hand"),
+        dataclasses.replace(ORDER, link_id=f"{make_prefix('first', 1_700_000_000_000_000_000)}-1a2"),
+        dataclasses.replace(ORDER, stop_kind="StopLoss"),
+    )
     checks = [c for c in examine(loads(CONFIG), healthy(orders=orders, state=StateFolder("s", "first"))) if c.id == "orders"]
     assert sorted((c.verdict, c.text) for c in checks) == [
-        ("ok", "1 open order, ETHUSDT: ours"), ("warn", "1 open order, ETHUSDT: of another liqcore, run 'fade_k2x9'"),
-        ("warn", "1 open order, ETHUSDT: the stop of a position"), ("warn", "2 open orders, ETHUSDT: of another program or a person")]
+        ("ok", "1 open order, ETHUSDT: ours"),
+        ("warn", "1 open order, ETHUSDT: of another liqcore, run 'fade_k2x9'"),
+        ("warn", "1 open order, ETHUSDT: the stop of a position"),
+        ("warn", "2 open orders, ETHUSDT: of another program or a person"),
+    ]
 
 
-@pytest.mark.parametrize(("state", "verdict"), [
-    ({}, "ok"), ({"exists": True}, "ok"), ({"exists": True, "killed": "by hand"}, "fail"), ({"exists": True, "fault": "damaged"}, "fail"),
-    ({"exists": True, "running": "pid 7"}, "fail"), ({"exists": True, "halted": "RISK_DAILY_LOSS"}, "warn")])
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        ({}, "ok"),
+        ({"exists": True}, "ok"),
+        ({"exists": True, "killed": "by hand"}, "fail"),
+        ({"exists": True, "fault": "damaged"}, "fail"),
+        ({"exists": True, "running": "pid 7"}, "fail"),
+        ({"exists": True, "halted": "RISK_DAILY_LOSS"}, "warn"),
+    ],
+)
 def test_the_state_folder(state, verdict):
     assert verdicts(healthy(state=StateFolder("s", "first", **state)))["state"] == verdict
     assert verdicts(healthy(state=StateFolder("s", "first", **state)), live=False)["state"] == ("warn" if verdict == "fail" else verdict)
 
 
-@pytest.mark.parametrize(("believed", "position", "verdict"), [
-    ({"ETHUSDT": -0.5}, HELD, "ok"), ({"ETHUSDT": 0.5}, HELD, "warn"), ({"ETHUSDT": -0.4}, HELD, "warn"), ({}, HELD, "warn"),
-    ({"ETHUSDT": 0.5}, dataclasses.replace(HELD, side=1), "ok"), ({"ETHUSDT": -0.5}, dataclasses.replace(HELD, stop_loss=0.0), "warn")])
+@pytest.mark.parametrize(
+    ("believed", "position", "verdict"),
+    [
+        ({"ETHUSDT": -0.5}, HELD, "ok"),
+        ({"ETHUSDT": 0.5}, HELD, "warn"),
+        ({"ETHUSDT": -0.4}, HELD, "warn"),
+        ({}, HELD, "warn"),
+        ({"ETHUSDT": 0.5}, dataclasses.replace(HELD, side=1), "ok"),
+        ({"ETHUSDT": -0.5}, dataclasses.replace(HELD, stop_loss=0.0), "warn"),
+    ],
+)
 def test_a_position_that_the_state_folder_knows_is_no_stranger(believed, position, verdict):
     assert verdicts(healthy(positions=(position,), state=StateFolder("s", "first", True, believed)))["positions"] == verdict
 
@@ -208,14 +273,24 @@ def test_a_real_state_folder_is_read_and_not_touched(tmp_path):
         before = {file.name: file.read_bytes() for file in folder.iterdir()}
         found = read_state(config)
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-    assert found.killed == "looked odd, by anna" and str(os.getpid()) in found.running and found.believed == {} and not found.fault and not found.halted
+    assert (
+        found.killed == "looked odd, by anna" and str(os.getpid()) in found.running and found.believed == {} and not found.fault and not found.halted
+    )
     (folder / IMAGE).write_bytes(b"rubbish" * 1000)
     assert "state image" in read_state(config).fault and not read_state(config).running
 
 
-@pytest.mark.parametrize(("symbols", "unit", "why"), [
-    ("['ETHUSDT']", {}, ""), ("['ETHUSDT', 'SOLUSDT']", {}, ""), ("['SOLUSDT']", {}, "is not configured"),
-    ("['SOLUSDT', 'ETHUSDT']", {}, "as number 0 .* is now number 1"), ("['ETHUSDT']", {"tick_size": "0.05"}, "tick or lot"), ("'all'", {}, "")])
+@pytest.mark.parametrize(
+    ("symbols", "unit", "why"),
+    [
+        ("['ETHUSDT']", {}, ""),
+        ("['ETHUSDT', 'SOLUSDT']", {}, ""),
+        ("['SOLUSDT']", {}, "is not configured"),
+        ("['SOLUSDT', 'ETHUSDT']", {}, "as number 0 .* is now number 1"),
+        ("['ETHUSDT']", {"tick_size": "0.05"}, "tick or lot"),
+        ("'all'", {}, ""),
+    ],
+)
 def test_an_open_trade_that_a_start_cannot_go_on_with_is_said_and_ends_it(tmp_path, symbols, unit, why):
     """The image that the start would open, and the start's own refusal."""
     config = loads(f"[feed]\nsymbols = {symbols}\n[run]\nname = 'first'\nout = '{tmp_path}'\n")
@@ -242,8 +317,9 @@ def test_a_position_without_a_stop_is_said():
     assert "short 0.5 at 2500, and has no stop" in texts[0] and "no stop" not in texts[1]
 
 
-@pytest.mark.parametrize(("key", "value"), [("leverage_max", 11), ("daily_loss_max", 0.02), ("weekly_loss_max", 0.03), ("orders_per_signal_max", 4),
-                                            ("positions_max", 5)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("leverage_max", 11), ("daily_loss_max", 0.02), ("weekly_loss_max", 0.03), ("orders_per_signal_max", 4), ("positions_max", 5)]
+)
 def test_limits_above_the_written_system_are_said(key, value):
     assert verdicts(healthy(), f"{CONFIG}[limits]\n{key} = {value}\n")["limits.written"] == "warn"
 
@@ -258,7 +334,7 @@ def test_the_worst_case_by_hand():
     # one position at a time, and less room than two trades need
     assert exposure(loads(CONFIG + "[limits]\npositions_max = 1\n"), 10_000.0, 0.0, 0.0).open == 2000.0
     assert exposure(loads(CONFIG + "[limits]\nexposure_max = 3000\n"), 10_000.0, 0.0, 0.0).open == 3000.0
-    assert exposure(loads(CONFIG), 300.0, 0.0, 0.0).open == 3000.0                                                      # ten times the equity
+    assert exposure(loads(CONFIG), 300.0, 0.0, 0.0).open == 3000.0  # ten times the equity
     assert exposure(loads(CONFIG + "[policy]\nequity_share = 0.5\n"), 10_000.0, 0.0, 0.0).sizes == {"ETHUSDT": 5000.0, "SOLUSDT": 5000.0}
     assert exposure(loads(CONFIG + "[policy]\nentry = 'market'\n"), 1e4, 0.0002, 0.00055).trade == pytest.approx(2000 * (0.0025 + 2 * 0.00055))
 
@@ -312,11 +388,16 @@ class LoopbackVenue:
         symbol = request.query.get("symbol", "")
         if request.path.endswith("/time"):
             ns = int(self.now_ms() * 1e6)
-            return af.envelope({"timeSecond": str(ns // 10 ** 9), "timeNano": str(ns)})
+            return af.envelope({"timeSecond": str(ns // 10**9), "timeNano": str(ns)})
         if request.path.endswith("/tickers"):
             return af.listing({"symbol": symbol, "lastPrice": "2500.5"})
-        entry = {"symbol": symbol, "contractType": "LinearPerpetual", "status": "Trading", "priceFilter": {"tickSize": "0.01"},
-                 "lotSizeFilter": {"qtyStep": "0.01", "minOrderQty": "0.01", "maxOrderQty": "800", "minNotionalValue": "5"}}
+        entry = {
+            "symbol": symbol,
+            "contractType": "LinearPerpetual",
+            "status": "Trading",
+            "priceFilter": {"tickSize": "0.01"},
+            "lotSizeFilter": {"qtyStep": "0.01", "minOrderQty": "0.01", "maxOrderQty": "800", "minNotionalValue": "5"},
+        }
         return af.listing(*[entry] if symbol != "GONEUSDT" else [])
 
     def account(self, request):
@@ -324,13 +405,18 @@ class LoopbackVenue:
         if request.path == "/v5/position/list":
             if symbol:
                 return af.listing(af.POSITION_REST | {"side": "", "size": "0", "symbol": symbol, "avgPrice": "0"})
-            return af.listing(af.POSITION_REST, cursor="p%3D2") if not cursor else af.listing(af.POSITION_REST | {"symbol": "XRPUSDT", "side": "Sell"})
+            return (
+                af.listing(af.POSITION_REST, cursor="p%3D2") if not cursor else af.listing(af.POSITION_REST | {"symbol": "XRPUSDT", "side": "Sell"})
+            )
         return {
-            "/v5/user/query-api": af.envelope(af.KEY_INFO), "/v5/account/info": af.envelope({"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6}),
-            "/v5/account/wallet-balance": af.listing(af.WALLET), "/v5/order/realtime": af.listing(af.ORDER_REST),
+            "/v5/user/query-api": af.envelope(af.KEY_INFO),
+            "/v5/account/info": af.envelope({"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6}),
+            "/v5/account/wallet-balance": af.listing(af.WALLET),
+            "/v5/order/realtime": af.listing(af.ORDER_REST),
             "/v5/execution/list": af.listing(),
             "/v5/account/fee-rate": af.listing({"symbol": symbol, "makerFeeRate": "0.0002", "takerFeeRate": "0.00055"}),
-            "/v5/account/query-dcp-info": af.envelope({"dcpInfos": []})}[request.path]
+            "/v5/account/query-dcp-info": af.envelope({"dcpInfos": []}),
+        }[request.path]
 
 
 @asynccontextmanager
@@ -350,8 +436,11 @@ async def serving(venue: LoopbackVenue, host: str = "127.0.0.1"):
 def ask(venue: LoopbackVenue, tmp_path, keys=True, symbols="'ETHUSDT'", secret=SECRET, host="127.0.0.1", ws="") -> tuple[Facts, dict[str, str]]:
     async def main():
         async with serving(venue, host) as rest:
-            config = loads(f"[feed]\nsymbols = [{symbols}]\nrest = '{rest}'\nws = '{ws or rest.replace('http', 'ws', 1)}'\n[run]\nout = '{tmp_path}/runs'\n")
+            config = loads(
+                f"[feed]\nsymbols = [{symbols}]\nrest = '{rest}'\nws = '{ws or rest.replace('http', 'ws', 1)}'\n[run]\nout = '{tmp_path}/runs'\n"
+            )
             return config, await gather(config, Keys(KEY, secret) if keys else None, samples=5)
+
     config, facts = asyncio.run(main())
     out: dict[str, str] = {}
     for check in examine(config, facts):
@@ -364,9 +453,9 @@ def test_against_a_venue(tmp_path):
     venue = LoopbackVenue()
     facts, said = ask(venue, tmp_path)
     assert not facts.missing and len(facts.samples) == 5 and not [text for text in said.values() if text.startswith("fail")]
-    assert [p.symbol for p in facts.positions] == ["ETHUSDT", "XRPUSDT"]                # both pages
+    assert [p.symbol for p in facts.positions] == ["ETHUSDT", "XRPUSDT"]  # both pages
     assert ("GET", "/v5/position/list", "category=linear&settleCoin=USDT&limit=200&cursor=p%3D2") in venue.asked
-    assert {method for method, *_ in venue.asked} == {"GET"}                            # doctor changes nothing
+    assert {method for method, *_ in venue.asked} == {"GET"}  # doctor changes nothing
 
 
 @pytest.mark.parametrize("ahead_ms", [4000.0, -4000.0])
@@ -402,8 +491,15 @@ def test_nothing_is_signed_for_an_address_that_is_not_encrypted(tmp_path):
     assert not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
 
 
-@pytest.mark.parametrize("answer", [lambda: web.Response(status=502, text="<html>"), lambda: web.Response(text="{}"), lambda: web.Response(body=b"\xff" * 9),
-                                    lambda: web.HTTPFound("http://127.0.0.1:1/elsewhere")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(status=502, text="<html>"),
+        lambda: web.Response(text="{}"),
+        lambda: web.Response(body=b"\xff" * 9),
+        lambda: web.HTTPFound("http://127.0.0.1:1/elsewhere"),
+    ],
+)
 def test_a_venue_that_answers_rubbish(tmp_path, answer):
     venue = LoopbackVenue()
     for path in ("/v5/account/wallet-balance", "/v5/position/list", "/v5/market/instruments-info"):
@@ -426,13 +522,24 @@ def test_the_command(tmp_path):
             environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "PATH": "", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET}
             out = []
             for arguments in (["--samples", "3"], ["--samples", "3", "--json", "--live"], ["--json", "--set", "feed.symbols=['GONEUSDT']"]):
-                process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "liqshell", "doctor", str(config), *arguments, env=environment,
-                                                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "liqshell",
+                    "doctor",
+                    str(config),
+                    *arguments,
+                    env=environment,
+                    cwd=tmp_path,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
                 said, wrong = await asyncio.wait_for(process.communicate(), 60)
                 out.append((process.returncode, said.decode(), wrong.decode()))
             return out
 
-    known = log._known                      # of tests before this one
+    known = log._known  # of tests before this one
     (text_status, text, wrong), (json_status, answer, _), (bad_status, bad, _) = asyncio.run(main())
     assert text_status == 0 and not wrong and "It may start. Read the warnings." in text and "ok    clock" in text
     assert not [one for one in (text, answer, bad) if KEY in one or SECRET in one]
@@ -451,7 +558,7 @@ def test_an_entry_that_was_executed_and_not_yet_booked_is_ours(tmp_path, side, s
     folder = state_folder(tmp_path, "first")
     folder.mkdir(parents=True)
     desk = Desk(side)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     if stage != "sent":
         desk.order(entry.id, DONE if stage == "executed" else CANCELLED, filled=entry.qty if stage == "executed" else 0.0)
     prefix, now = make_prefix("first", 1_700_000_000_000_000_000), 1_700_000_000_000_000_000

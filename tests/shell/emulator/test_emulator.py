@@ -4,11 +4,10 @@ import asyncio
 import json
 
 from emulator_client import ALL, SYMBOLS, Client, drain, talk
-
-from liqshell.emulator.market.bybit_frames import liquidation_frame
 from liqshell.emulator.market import Market, Parameters
-from liqshell.emulator.server.public_sockets import message
+from liqshell.emulator.market.bybit_frames import liquidation_frame
 from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.emulator.server.public_sockets import message
 
 
 def test_requests_are_answered_as_the_venue_does() -> None:
@@ -23,8 +22,9 @@ def test_requests_are_answered_as_the_venue_does() -> None:
         assert not (await client.request("{not json"))["success"]
         assert not (await client.request({"op": "dance"}))["success"]
         assert not (await client.request([1, 2]))["success"]
-        await client.ws.ping(b"hello")               # RFC 6455: answered below the JSON, so the connection must simply live on
+        await client.ws.ping(b"hello")  # RFC 6455: answered below the JSON, so the connection must simply live on
         assert (await client.request({"op": "ping"}))["success"]
+
     talk(conversation)
 
 
@@ -33,18 +33,20 @@ def test_one_bad_topic_fails_the_whole_batch() -> None:
         refused = await client.request({"op": "subscribe", "req_id": 1, "args": ["publicTrade.BTCUSDT", "allLiquidation.PEPEUSDT"]})
         assert refused["success"] is False and refused["req_id"] == 1
         assert refused["ret_msg"] == "error:handler not found,topic:allLiquidation.PEPEUSDT"
-        await asyncio.sleep(0.2)                     # 40 s of market time
+        await asyncio.sleep(0.2)  # 40 s of market time
         assert client.emulator.hub.frames_sent == 0
         await client.subscribe(["publicTrade.BTCUSDT"])
         assert (await client.next())["topic"] == "publicTrade.BTCUSDT"
+
     talk(conversation)
 
 
 def test_frames_are_the_venues() -> None:
     async def conversation(client: Client) -> None:
         await client.subscribe(ALL)
-        while (sum(frame.get("topic", "").startswith("allLiquidation") for frame in client.frames) < 12
-               or not {frame.get("topic") for frame in client.frames}.issuperset(ALL)):
+        while sum(frame.get("topic", "").startswith("allLiquidation") for frame in client.frames) < 12 or not {
+            frame.get("topic") for frame in client.frames
+        }.issuperset(ALL):
             await client.next(lambda frame: frame.get("topic", "").startswith("allLiquidation"))
         by_topic: dict[str, list[dict]] = {}
         for frame in client.frames[1:]:
@@ -56,7 +58,8 @@ def test_frames_are_the_venues() -> None:
             check_books(by_topic[f"orderbook.1.{symbol}"], symbol)
             check_tickers(by_topic[f"tickers.{symbol}"], symbol)
         times = [frame["ts"] for frame in client.frames[1:]]
-        assert sum(b < a - 2 for a, b in zip(times, times[1:], strict=False)) <= len(ALL)      # first frames: time of the subscribe
+        assert sum(b < a - 2 for a, b in zip(times, times[1:], strict=False)) <= len(ALL)  # first frames: time of the subscribe
+
     talk(conversation)
 
 
@@ -95,7 +98,7 @@ def check_tickers(frames: list[dict], symbol: str) -> None:
     assert sum(frame["type"] == "snapshot" for frame in frames) == 1 and frames[0]["type"] == "snapshot"
     full = {"symbol", "lastPrice", "markPrice", "indexPrice", "openInterest", "openInterestValue", "fundingRate", "nextFundingTime"}
     assert full <= set(frames[0]["data"])
-    assert any(len(frame["data"]) < len(frames[0]["data"]) for frame in frames[1:])       # a delta leaves out what has not changed
+    assert any(len(frame["data"]) < len(frames[0]["data"]) for frame in frames[1:])  # a delta leaves out what has not changed
     assert all(frame["data"]["symbol"] == symbol for frame in frames)
 
 
@@ -119,9 +122,15 @@ def test_rest() -> None:
         assert len(trades) == 5 and [t["time"] for t in trades] == sorted((t["time"] for t in trades), reverse=True)
         bars = (await client.rest("/v5/market/kline?category=linear&symbol=BTCUSDT&interval=1"))["result"]["list"]
         assert len(bars) >= 1 and all(float(low) <= min(float(o), float(c)) <= float(h) for _, o, h, low, c, _, _ in bars)
-        for path in ("tickers?category=spot", "orderbook?category=linear&symbol=NOSUCH", "kline?category=linear&symbol=BTCUSDT&interval=7",
-                     "instruments-info?category=linear&limit=x", "instruments-info?category=nosuch"):
+        for path in (
+            "tickers?category=spot",
+            "orderbook?category=linear&symbol=NOSUCH",
+            "kline?category=linear&symbol=BTCUSDT&interval=7",
+            "instruments-info?category=linear&limit=x",
+            "instruments-info?category=nosuch",
+        ):
             assert (await client.rest("/v5/market/" + path))["retCode"] == 10001, path
+
     talk(conversation)
 
 
@@ -133,6 +142,7 @@ def collect(seed: int, speed: float) -> list[str]:
         await client.subscribe([topic for topic in ALL if topic.startswith("allLiq")])
         await drain(client)
         got.extend(json.dumps(frame) for frame in client.frames if "topic" in frame)
+
     talk(conversation, seed=seed, speed=speed, hours=0.2, wait_for_client=True)
     return got
 
@@ -152,16 +162,23 @@ def test_every_generated_liquidation_reaches_the_client() -> None:
     made = []
     for row in records[records["kind"] == 1]:
         c = market.contracts[row["symbol"]]
-        made.append((int(row["t"]) // 1_000_000, c.symbol, "Buy" if row["side"] == 1 else "Sell",
-                     f"{row['qty'] / c.lot_power:.{c.lot_decimals}f}", f"{row['price'] / c.tick_power:.{c.price_decimals}f}"))
-    last = records["t"][-1] // 1_000_000 - 500       # the batch that is open at the end is not sent by the last record
+        made.append(
+            (
+                int(row["t"]) // 1_000_000,
+                c.symbol,
+                "Buy" if row["side"] == 1 else "Sell",
+                f"{row['qty'] / c.lot_power:.{c.lot_decimals}f}",
+                f"{row['price'] / c.tick_power:.{c.price_decimals}f}",
+            )
+        )
+    last = records["t"][-1] // 1_000_000 - 500  # the batch that is open at the end is not sent by the last record
     assert [row for row in sent if row[0] < last] == [row for row in sorted(made) if row[0] < last] and len(sent) > 20
 
 
 def test_quote_is_sent_again_after_three_silent_seconds() -> None:
     feed = SyntheticFeed(Market(Parameters(seed=1, symbols=("BTCUSDT",), warmup_hours=0.1)))
     feed.wanted.add("orderbook.1.BTCUSDT")
-    lane, out = feed._lanes[0], []                   # the generator quotes far more often: silence has to be made
+    lane, out = feed._lanes[0], []  # the generator quotes far more often: silence has to be made
     second = 1_000_000_000
     lane.quote((100 * second, 10, 1, 11, 1, 0, 0, 3, 0), out)
     for at in range(101, 108):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from desk_client import ENTRY, MARKET, NS, T0, DeskClient
 
+from desk_client import ENTRY, MARKET, NS, T0, DeskClient
 from liqcore.event import EVENT_DTYPE, Kind
 from liqshell.emulator.api.account_api import Ending, Response
 from liqshell.emulator.api.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST, Fault
@@ -31,6 +31,7 @@ def silent(client: DeskClient, *order: Any, **fields: Any) -> None:
 
 # ---- requests
 
+
 @pytest.mark.parametrize(("kind", "booked"), [("lose_ack", True), ("lose_request", False)])
 @pytest.mark.parametrize("channel", ["trade", "rest"])
 def test_a_lost_answer_and_a_lost_request_look_the_same(kind: str, booked: bool, channel: str) -> None:
@@ -41,7 +42,7 @@ def test_a_lost_answer_and_a_lost_request_look_the_same(kind: str, booked: bool,
     else:
         assert client.request("POST", "/v5/order/create", CREATE, seconds=1.0) is None
     assert client.held() == (0.01 if booked else 0.0)
-    assert client.order(trade, "create", **MARKET)["retCode"] == 0           # once only
+    assert client.order(trade, "create", **MARKET)["retCode"] == 0  # once only
     assert client.faults.struck == {kind: 1}
 
 
@@ -64,8 +65,8 @@ def test_http_errors(status: int, booked: float) -> None:
     assert isinstance(answer, Response) and answer.status == status and client.held() == 0.01 * booked * (status != 403)
     with pytest.raises(json.JSONDecodeError):
         json.loads(answer.body)
-    assert client.order(client.open("/v5/trade"), "create", **MARKET)["retCode"] == 0     # no HTTP there
-    assert client.request("GET", "/v5/market/time", signed=False).status == 200           # type: ignore[union-attr]
+    assert client.order(client.open("/v5/trade"), "create", **MARKET)["retCode"] == 0  # no HTTP there
+    assert client.request("GET", "/v5/market/time", signed=False).status == 200  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("with_header", [True, False])
@@ -83,8 +84,8 @@ def test_a_slow_server_lets_the_window_pass() -> None:
     client = client_with("slow_server", delay_s=6.0, operation="create")
     trade = client.open("/v5/trade")
     assert client.order(trade, "create", seconds=7.0, **MARKET)["retCode"] == 10002
-    assert json.loads(client.request("POST", "/v5/order/create", CREATE, seconds=7.0).body)["retCode"] == 10002      # type: ignore[union-attr]
-    client.quote("BTCUSDT", 68_000.0)                                        # the one from the start has ended meanwhile
+    assert json.loads(client.request("POST", "/v5/order/create", CREATE, seconds=7.0).body)["retCode"] == 10002  # type: ignore[union-attr]
+    client.quote("BTCUSDT", 68_000.0)  # the one from the start has ended meanwhile
     wide = {"X-BAPI-TIMESTAMP": str(client.utc_ms()), "X-BAPI-RECV-WINDOW": "20000"}
     assert client.order(trade, "create", seconds=7.0, header=wide, **MARKET)["retCode"] == 0
     assert client.held() == 0.01
@@ -111,8 +112,14 @@ def test_a_stop_that_is_refused() -> None:
     trade = client.open("/v5/trade")
     assert client.order(trade, "create", **MARKET, stopLoss="67000")["retCode"] == 110017 and client.held() == 0.0
     assert client.order(trade, "create", **MARKET)["retCode"] == 0
-    assert client.rest("POST", "/v5/position/trading-stop", {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "67000", "tpslMode": "Full",
-                                                             "positionIdx": 0})["retCode"] == 110017
+    assert (
+        client.rest(
+            "POST",
+            "/v5/position/trading-stop",
+            {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "67000", "tpslMode": "Full", "positionIdx": 0},
+        )["retCode"]
+        == 110017
+    )
     conditional = MARKET | {"side": "Sell", "triggerPrice": "67000", "triggerDirection": 2, "reduceOnly": True}
     assert client.order(trade, "create", **conditional)["retCode"] == 110017
     assert client.orders() == []
@@ -122,9 +129,15 @@ def test_a_stop_that_is_forgotten() -> None:
     client = client_with("drop_stop")
     trade = client.open("/v5/trade")
     assert client.order(trade, "create", **MARKET, stopLoss="67000", tpslMode="Full")["retCode"] == 0
-    assert client.held() == 0.01 and client.orders() == []                   # in, and naked
-    assert client.rest("POST", "/v5/position/trading-stop", {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "67000", "tpslMode": "Full",
-                                                             "positionIdx": 0})["retCode"] == 0
+    assert client.held() == 0.01 and client.orders() == []  # in, and naked
+    assert (
+        client.rest(
+            "POST",
+            "/v5/position/trading-stop",
+            {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "67000", "tpslMode": "Full", "positionIdx": 0},
+        )["retCode"]
+        == 0
+    )
     conditional = MARKET | {"side": "Sell", "triggerPrice": "67000", "triggerDirection": 2, "reduceOnly": True, "orderLinkId": "s"}
     assert client.order(trade, "create", **conditional)["data"]["orderLinkId"] == "s"
     assert client.orders() == []
@@ -138,12 +151,14 @@ def test_stale_rest() -> None:
 
     def size() -> float:
         return float(client.rest("GET", "/v5/position/list", POSITIONS)["result"]["list"][0]["size"] or 0)
+
     assert size() == 0.0 and client.held() == 0.01
     client.wait(5.0)
     assert size() == 0.01
 
 
 # ---- the private stream
+
 
 def test_private_frames_late_lost_and_twice() -> None:
     client = client_with("duplicate_private", topic="execution")
@@ -198,7 +213,7 @@ def test_two_filled() -> None:
 def test_post_only_ends_as_cancelled_or_rejected(flip: bool, status: str) -> None:
     client = client_with("post_only_rejected", probability=float(flip))
     trade, private = client.open("/v5/trade"), client.private("order")
-    assert client.order(trade, "create", **ENTRY | {"price": "68100.0"})["retCode"] == 0   # accepted, then refused on the stream
+    assert client.order(trade, "create", **ENTRY | {"price": "68100.0"})["retCode"] == 0  # accepted, then refused on the stream
     last = client.rows(private, "order")[-1]
     assert last["orderStatus"] == status and last["rejectReason"] == "EC_PostOnlyWillTakeLiquidity"
 
@@ -208,6 +223,7 @@ def test_empty_numbers() -> None:
         trade, private = client.open("/v5/trade"), client.private()
         client.order(trade, "create", **ENTRY)
         return {name for frame in client.frames(private) for row in frame["data"] for name, value in row.items() if value in ("0", "0.0")}
+
     assert zeros(client_with("empty_numbers")) == {"createdTime", "cumExecQty", "size"} and len(zeros(DeskClient())) > 15
 
 
@@ -222,6 +238,7 @@ def test_damaged_private_frames() -> None:
 
 
 # ---- connections
+
 
 def test_drop_of_one_channel() -> None:
     client = client_with("drop", channel="private", at_s=5.0)
@@ -252,7 +269,7 @@ def test_half_open(booked: float) -> None:
     other = client.open("/v5/trade")
     assert client.order(other, "cancel", orderLinkId="x")["retCode"] == 110001
     client.wait(10.0)
-    assert client.order(trade, "create", **MARKET)["retCode"] == 0           # it can come back
+    assert client.order(trade, "create", **MARKET)["retCode"] == 0  # it can come back
 
 
 def test_a_stall_says_everything_at_once_and_in_order() -> None:
@@ -299,12 +316,13 @@ def test_a_clock_that_is_wrong(backward: bool, late: float) -> None:
     client.wait(2.0)
     assert client.rest("GET", "/v5/position/list", POSITIONS)["retCode"] == 10002
     shown = int(client.rest("GET", "/v5/market/time", signed=False)["result"]["timeNano"])
-    assert abs(shown - client.now - (-1 if backward else 1) * int(late * NS)) < NS // 10           # and the venue shows it
+    assert abs(shown - client.now - (-1 if backward else 1) * int(late * NS)) < NS // 10  # and the venue shows it
     client.wait(10.0)
     assert client.rest("GET", "/v5/position/list", POSITIONS)["retCode"] == 0
 
 
 # ---- the account
+
 
 def entered(client: DeskClient, side: str = "Buy") -> Any:
     trade = client.open("/v5/trade")
@@ -358,7 +376,7 @@ def test_stops_that_the_venue_cancels() -> None:
 
 
 def test_a_partly_executed_entry_that_is_cancelled() -> None:
-    client = DeskClient({"kind": "cancel_rest", **LONG}, venue={"fills": "queue", "hidden": "none"})         # queue fills can be partial
+    client = DeskClient({"kind": "cancel_rest", **LONG}, venue={"fills": "queue", "hidden": "none"})  # queue fills can be partial
     trade, private = client.open("/v5/trade"), client.private("order")
     assert client.order(trade, "create", **ENTRY | {"qty": "1"})["retCode"] == 0
     sell_through(client, 67_900.0, 0.4)
@@ -388,7 +406,9 @@ def test_a_symbol_that_stops_trading() -> None:
 
 
 def test_scripts_begin_when_they_say() -> None:
-    client = DeskClient({"kind": "lose_request", "on_order": 2, "count": 1, **LONG}, {"kind": "error", "code": 10016, "at_s": 3.0, "duration_s": 1.0, "booked": 0})
+    client = DeskClient(
+        {"kind": "lose_request", "on_order": 2, "count": 1, **LONG}, {"kind": "error", "code": 10016, "at_s": 3.0, "duration_s": 1.0, "booked": 0}
+    )
     trade = client.open("/v5/trade")
     assert client.order(trade, "cancel", orderLinkId="x")["retCode"] == 110001
     silent(client, trade, "cancel", orderLinkId="x")
@@ -397,9 +417,13 @@ def test_scripts_begin_when_they_say() -> None:
     client.wait(1.0)
     assert client.order(trade, "cancel", orderLinkId="x")["retCode"] == 110001
     assert [one["kind"] for one in client.faults.fired] == ["lose_request", "error"]
-    for spec, words in (({"kind": "lose_ack", "channel": "x"}, "channel"), ({"kind": "lose_ack", "operation": "buy"}, "operation"),
-                        ({"kind": "adl", "symbol": 5}, "symbol"), ({"kind": "rate_limit", "reset_header": 1}, "reset_header"),
-                        ({"kind": "drop", "at_s": 1, "on_order": 1}, "not both")):
+    for spec, words in (
+        ({"kind": "lose_ack", "channel": "x"}, "channel"),
+        ({"kind": "lose_ack", "operation": "buy"}, "operation"),
+        ({"kind": "adl", "symbol": 5}, "symbol"),
+        ({"kind": "rate_limit", "reset_header": 1}, "reset_header"),
+        ({"kind": "drop", "at_s": 1, "on_order": 1}, "not both"),
+    ):
         with pytest.raises(ValueError, match=words):
             Fault.of(spec)
 

@@ -12,21 +12,20 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from account_client import AccountClient, trade
 from emulator_client import ALL, SYMBOLS, Client, drain, talk
-
 from liqshell import demo
 from liqshell.clock import Clock
-from liqshell.emulator.server import server
-from liqshell.emulator.market.candles import Candles
-from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.api.faults import damaged
 from liqshell.emulator.market import Market, Parameters
-from liqshell.emulator.server.options import feed_of
-from liqshell.emulator.server import Config, serve
+from liqshell.emulator.market.candles import Candles
+from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.market.market_state import SymbolState
-from liqshell.emulator.market.synthetic_feed import SyntheticFeed
 from liqshell.emulator.market.recording_feed import TapeFeed
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.emulator.server import Config, serve, server
+from liqshell.emulator.server.options import feed_of
 from liqshell.errors import DataError
 
 ROOT = Path(__file__).parents[3]
@@ -42,8 +41,17 @@ def recording(folder: Path) -> tuple[Path, list[dict]]:
         for frame in feed.until(now):
             body = json.loads(frame.payload)
             frames.append(body)
-            rows.append({"ts": now // 1_000_000, "ts_recv": now, "exchange": "bybit", "source": "ws", "stream": frame.topic,
-                         "symbol": frame.topic.rsplit(".", 1)[1], "result": body})
+            rows.append(
+                {
+                    "ts": now // 1_000_000,
+                    "ts_recv": now,
+                    "exchange": "bybit",
+                    "source": "ws",
+                    "stream": frame.topic,
+                    "symbol": frame.topic.rsplit(".", 1)[1],
+                    "result": body,
+                }
+            )
     path = folder / "2026-03-04_13.jsonl.gz"
     with gzip.open(path, "wt") as file:
         file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
@@ -70,6 +78,7 @@ def test_a_recording_is_sent_again(tmp_path: Path, start_ns: int | None) -> None
         info = (await client.rest("/v5/market/instruments-info?category=linear"))["result"]["list"]
         assert [one["symbol"] for one in info] == list(SYMBOLS)
         assert (await client.rest("/v5/market/tickers?category=linear&symbol=SOLUSDT"))["result"]["list"][0]["markPrice"]
+
     talk(conversation, from_=(str(path),), start_ns=start_ns, wait_for_client=True, speed=20.0)
 
 
@@ -79,16 +88,18 @@ def test_an_account_trades_on_a_recording(tmp_path: Path) -> None:
     async def conversation(client: AccountClient) -> None:
         private = await client.private("execution", "position")
         public = await Client(client.session, client.emulator).connect()
-        await public.subscribe(["publicTrade.BTCUSDT"])                      # market time begins
+        await public.subscribe(["publicTrade.BTCUSDT"])  # market time begins
         last = float((await public.next(lambda frame: "topic" in frame))["data"][0]["p"])
         for side, size in (("Buy", "0.01"), ("Sell", "0")):
-            made = await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": side, "orderType": "Market",
-                                                                  "qty": "0.010"})
+            made = await client.rest(
+                "POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": side, "orderType": "Market", "qty": "0.010"}
+            )
             assert made["retCode"] == 0, made
             filled = await private.row("execution", symbol="BTCUSDT", side=side)
             assert abs(float(filled["execPrice"]) / last - 1.0) < 0.01
             await private.row("position", symbol="BTCUSDT", size=size)
         assert client.emulator.status()["unread"] == 0
+
     trade(conversation, from_=(str(path),), wait_for_client=True, speed=2.0)
 
 
@@ -98,11 +109,13 @@ def test_a_recording_without_market_data_is_refused(tmp_path: Path) -> None:
 
     async def run() -> None:
         await serve(Config(from_=(str(path),)))
+
     with pytest.raises(DataError, match="no market-data frame"):
         asyncio.run(run())
 
 
 # ---- the command
+
 
 async def hear_one_frame(ws: str) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(ws + "/v5/public/linear") as socket:
@@ -138,16 +151,36 @@ def damaged_recording(folder: Path) -> Path:
     out = []
     for number, frame in enumerate(frames):
         raw = json.dumps(frame, separators=(",", ":")).encode()
-        found = [raw, damaged(raw, random_), raw.replace(b'"v":"', b'"v":"NaN'), raw.replace(b'"p":"', b'"p":"-'), raw.replace(b'"data":{', b'"data":{"b":5,"u":"x",'),
-                 raw.replace(b'Price":"', b'Price":"6x'), raw.replace(b'"S":"Buy"', b'"S":null').replace(b'"seq":', b'"seq":"",'), raw.replace(b'"data":', b'"data":0,"was":')]
+        found = [
+            raw,
+            damaged(raw, random_),
+            raw.replace(b'"v":"', b'"v":"NaN'),
+            raw.replace(b'"p":"', b'"p":"-'),
+            raw.replace(b'"data":{', b'"data":{"b":5,"u":"x",'),
+            raw.replace(b'Price":"', b'Price":"6x'),
+            raw.replace(b'"S":"Buy"', b'"S":null').replace(b'"seq":', b'"seq":"",'),
+            raw.replace(b'"data":', b'"data":0,"was":'),
+        ]
         for one in found:
             try:
                 body = json.loads(one)
             except (json.JSONDecodeError, RecursionError):
                 continue
             stamp = 1_772_629_200_000 + number
-            out.append(json.dumps({"ts": stamp, "ts_recv": stamp * 1_000_000, "exchange": "bybit", "source": "ws", "stream": frame["topic"],
-                                   "symbol": "", "result": body}, separators=(",", ":")))
+            out.append(
+                json.dumps(
+                    {
+                        "ts": stamp,
+                        "ts_recv": stamp * 1_000_000,
+                        "exchange": "bybit",
+                        "source": "ws",
+                        "stream": frame["topic"],
+                        "symbol": "",
+                        "result": body,
+                    },
+                    separators=(",", ":"),
+                )
+            )
     with gzip.open(path, "wt") as file:
         file.write("\n".join(out) + "\n")
     return path
@@ -180,19 +213,23 @@ def test_a_part_of_a_recording(tmp_path: Path) -> None:
 
 def test_a_market_that_fails_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """It must not stand still, looking alive."""
+
     def broken(self: SyntheticFeed, now_ns: int) -> list:
         raise ZeroDivisionError("broken on purpose")
+
     monkeypatch.setattr(SyntheticFeed, "until", broken)
 
     async def run() -> None:
         async with asyncio.timeout(120.0):
             await server._main(Config(symbols=("BTCUSDT",), parameters={"warmup_hours": 0.1}))
+
     with pytest.raises(ZeroDivisionError, match="on purpose"):
         asyncio.run(run())
 
 
 def test_candles() -> None:
     """One frame a second, and the whole candle once its time is over: what was traded in it."""
+
     async def conversation(client: Client) -> None:
         await client.subscribe(["kline.1.BTCUSDT", "publicTrade.BTCUSDT"])
         done = await client.next(lambda frame: frame.get("topic") == "kline.1.BTCUSDT" and frame["data"][0]["confirm"])
@@ -201,14 +238,20 @@ def test_candles() -> None:
         bar = done["data"][0]
         assert set(bar) == {"start", "end", "interval", "open", "close", "high", "low", "volume", "turnover", "confirm", "timestamp"}
         assert done["type"] == "snapshot" and bar["start"] == first + 1 and bar["end"] == bar["start"] + 59_999 and bar["interval"] == "1"
-        rows = [row for frame in client.frames if frame.get("topic") == "publicTrade.BTCUSDT" for row in frame["data"]
-                if bar["start"] <= row["T"] <= bar["end"]]
+        rows = [
+            row
+            for frame in client.frames
+            if frame.get("topic") == "publicTrade.BTCUSDT"
+            for row in frame["data"]
+            if bar["start"] <= row["T"] <= bar["end"]
+        ]
         prices = [float(row["p"]) for row in rows]
         assert [float(bar[name]) for name in ("open", "high", "low", "close")] == [prices[0], max(prices), min(prices), prices[-1]]
         assert abs(float(bar["volume"]) - sum(float(row["v"]) for row in rows)) < 1e-6
         unconfirmed = [frame["data"][0] for frame in client.frames if frame.get("topic") == "kline.1.BTCUSDT" and not frame["data"][0]["confirm"]]
         assert 10 < sum(one["start"] == bar["start"] for one in unconfirmed) <= 62
         assert not (await client.request({"op": "subscribe", "args": ["kline.7.BTCUSDT"]}))["success"]
+
     talk(conversation, speed=20.0)
 
 
@@ -219,7 +262,10 @@ def test_a_minute_without_trades_has_a_flat_candle() -> None:
     state.on_trade(start + 10, "Buy", "0.500", "68000.00", "u", 1)
     seen = [json.loads(frame.payload)["data"][0] for now in range(start + 500, start + 180_500, 500) for frame in candles.frames({topic}, now)]
     assert [(bar["start"], bar["open"], bar["close"], bar["volume"]) for bar in seen if bar["confirm"]] == [
-        (start, "68000.00", "68000.00", "0.500"), (start + 60_000, "68000.00", "68000.00", "0.000"), (start + 120_000, "68000.00", "68000.00", "0.000")]
+        (start, "68000.00", "68000.00", "0.500"),
+        (start + 60_000, "68000.00", "68000.00", "0.000"),
+        (start + 120_000, "68000.00", "68000.00", "0.000"),
+    ]
 
 
 @pytest.mark.parametrize("recorded", [False, True])
@@ -239,8 +285,9 @@ def test_the_lead_in_is_no_silence(recorded: bool, tmp_path: Path) -> None:
             last = now
             if now >= begins // 1_000_000:
                 break
-            assert stands.setdefault(data["s"], [data["b"], data["a"]]) == [data["b"], data["a"]]     # nothing moves before it begins
+            assert stands.setdefault(data["s"], [data["b"], data["a"]]) == [data["b"], data["a"]]  # nothing moves before it begins
         assert set(stands) == set(SYMBOLS) and len(silences) > 30 and max(silences) < 30_000
+
     talk(conversation, lead_s=2.0, speed=100.0, **more)
 
 

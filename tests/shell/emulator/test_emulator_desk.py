@@ -5,8 +5,8 @@ import hmac
 import json
 
 import pytest
-from desk_client import ENTRY, MARKET, MS, NS, SYMBOLS, DeskClient, sign
 
+from desk_client import ENTRY, MARKET, MS, NS, SYMBOLS, DeskClient, sign
 from liqshell.emulator.api.account_api import Ending, Request, Response
 
 
@@ -19,8 +19,15 @@ def test_auth_takes_expiry_as_number_and_text_and_refuses_the_rest() -> None:
         assert reply == {"success": True, "ret_msg": "", "op": "auth", "conn_id": session.conn_id}
         assert not client.ask(session, {"op": "auth", "args": [key, expires, sign(secret, f"GET/realtime{expires}")]})["success"]
     late, soon = client.utc_ms() - 1, client.utc_ms() + 5_000
-    for args, code in (([key, late, sign(secret, f"GET/realtime{late}")], 10004), ([key, soon, sign("other", f"GET/realtime{soon}")], 10004),
-                       (["nobody", soon, "x"], 10003), ([key, "soon", "x"], 10001), ([key], 10001), ("x", 10001), (None, 10001)):
+    for args, code in (
+        ([key, late, sign(secret, f"GET/realtime{late}")], 10004),
+        ([key, soon, sign("other", f"GET/realtime{soon}")], 10004),
+        (["nobody", soon, "x"], 10003),
+        ([key, "soon", "x"], 10001),
+        ([key], 10001),
+        ("x", 10001),
+        (None, 10001),
+    ):
         private, trade = client.open("/v5/private", auth=False), client.open("/v5/trade", auth=False)
         refused = client.ask(private, {"op": "auth", "args": args, "req_id": 7})
         assert refused["success"] is False and refused["ret_msg"] and refused["req_id"] == 7
@@ -55,7 +62,7 @@ def test_subscriptions_of_the_private_stream() -> None:
     unknown = client.ask(session, {"op": "subscribe", "args": ["wallet", "nonsense"], "req_id": "u"})
     assert unknown["ret_msg"] == "error:handler not found,topic:nonsense"
     assert session.topics == {"order", "execution"}  # one bad topic fails its whole batch
-    assert client.frames(session) == []              # no snapshot on subscribe
+    assert client.frames(session) == []  # no snapshot on subscribe
     for bad in (b"{", b"[]", b'{"op":"order.create"}', b'{"op":5}'):
         client.send(session, bad)
         client.wait()
@@ -64,7 +71,11 @@ def test_subscriptions_of_the_private_stream() -> None:
 
 def test_topics_by_category_and_the_fast_executions() -> None:
     client = DeskClient()
-    one, many, trade = client.private("order.linear", "execution.fast.linear"), client.private("order", "execution.fast", "wallet"), client.open("/v5/trade")
+    one, many, trade = (
+        client.private("order.linear", "execution.fast.linear"),
+        client.private("order", "execution.fast", "wallet"),
+        client.open("/v5/trade"),
+    )
     client.order(trade, "create", **MARKET)
     client.order(trade, "create", **ENTRY, orderLinkId="rest")
     client.quote("BTCUSDT", 67_800.0)
@@ -87,11 +98,20 @@ def test_refusals_of_the_order_socket() -> None:
     assert client.order(trade, "destroy")["retCode"] == 10404
     assert client.order(trade, "cancel", req_id="same", orderLinkId="x")["retCode"] == 110001
     assert client.order(trade, "cancel", req_id="same", orderLinkId="x")["retCode"] == 20006
-    for header, code in (({"X-BAPI-TIMESTAMP": str(client.utc_ms() - 5_200)}, 10002), ({"X-BAPI-TIMESTAMP": client.utc_ms() + 1_100}, 10002),
-                         ({"x-bapi-timestamp": str(client.utc_ms() + 900), "X-BAPI-RECV-WINDOW": "100"}, 110001), ({}, 10001), ({"Referer": "x"}, 10001),
-                         ({"X-BAPI-TIMESTAMP": "soon"}, 10001)):
-        body = {"reqId": f"h{code}{len(header)}{header}"[:36], "op": "order.cancel", "header": header, "args": [{"category": "linear", "symbol": "BTCUSDT",
-                                                                                                                 "orderLinkId": "x"}]}
+    for header, code in (
+        ({"X-BAPI-TIMESTAMP": str(client.utc_ms() - 5_200)}, 10002),
+        ({"X-BAPI-TIMESTAMP": client.utc_ms() + 1_100}, 10002),
+        ({"x-bapi-timestamp": str(client.utc_ms() + 900), "X-BAPI-RECV-WINDOW": "100"}, 110001),
+        ({}, 10001),
+        ({"Referer": "x"}, 10001),
+        ({"X-BAPI-TIMESTAMP": "soon"}, 10001),
+    ):
+        body = {
+            "reqId": f"h{code}{len(header)}{header}"[:36],
+            "op": "order.cancel",
+            "header": header,
+            "args": [{"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "x"}],
+        }
         assert client.ask(trade, body)["retCode"] == code, header
     for args in ([], [{}, {}], {}, ["x"], None):
         body = {"op": "order.create", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())}, "args": args}
@@ -114,8 +134,12 @@ def test_rest_refusals() -> None:
         assert client.rest("GET", path, query, stamp_ms=client.utc_ms() + offset, window=window)["retCode"] == code, (offset, window)
     assert client.rest("GET", path, query, secret="other")["retCode"] == 10004
     assert client.rest("GET", path, query, headers={"X-BAPI-API-KEY": "nobody"})["retCode"] == 10003
-    lower = {"x-bapi-api-key": client.key.key, "x-bapi-timestamp": str(stamp), "x-bapi-recv-window": "60000",
-             "x-bapi-sign": sign(client.key.secret, f"{stamp}{client.key.key}60000{query}").upper()}
+    lower = {
+        "x-bapi-api-key": client.key.key,
+        "x-bapi-timestamp": str(stamp),
+        "x-bapi-recv-window": "60000",
+        "x-bapi-sign": sign(client.key.secret, f"{stamp}{client.key.key}60000{query}").upper(),
+    }
     assert client.rest("GET", path, query, signed=False, headers=lower)["retCode"] == 0
     missing = client.request("GET", "/v5/nowhere")
     assert isinstance(missing, Response) and missing.status == 404 and json.loads(missing.body)["retCode"] == 10017
@@ -138,13 +162,15 @@ def test_limits_are_per_account_and_endpoint_in_a_rolling_second(speed: float) -
     start = client.now
     replies = [client.order(trade, "cancel", seconds=0.004 / speed, orderLinkId="x") for _ in range(9)]
     assert [reply["header"]["X-Bapi-Limit-Status"] for reply in replies] == [str(9 - k) for k in range(9)]
-    answer = client.request("POST", "/v5/order/cancel", json.dumps({"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "x"}), seconds=0.004 / speed)
+    answer = client.request(
+        "POST", "/v5/order/cancel", json.dumps({"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "x"}), seconds=0.004 / speed
+    )
     assert isinstance(answer, Response) and answer.headers["X-Bapi-Limit-Status"] == "0"
     refused = client.order(trade, "cancel", seconds=0.004 / speed, orderLinkId="x")
     assert refused["retCode"] == 10006 and client.now - start < NS
     reset_ms = int(refused["header"]["X-Bapi-Limit-Reset-Timestamp"])
     assert abs(reset_ms - (client.desk.times.utc(start + NS) // MS)) <= 10
-    assert client.order(trade, "create", seconds=0.004 / speed, **MARKET)["retCode"] == 0        # another endpoint has its own
+    assert client.order(trade, "create", seconds=0.004 / speed, **MARKET)["retCode"] == 0  # another endpoint has its own
     client.wait(1.0 / speed)
     assert client.order(trade, "cancel", orderLinkId="x")["retCode"] == 110001
 
@@ -154,13 +180,21 @@ def test_a_batch_draws_a_unit_an_order_and_is_cut_at_the_edge() -> None:
     trade = client.open("/v5/trade")
 
     def batch(n: int, ticket: str) -> dict:
-        return client.ask(trade, {"reqId": ticket, "op": "order.create-batch", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())}, "args": [
-            {"category": "linear", "request": [{"symbol": "BTCUSDT", **ENTRY, "orderLinkId": f"{ticket}-{k}"} for k in range(n)]}]})
+        return client.ask(
+            trade,
+            {
+                "reqId": ticket,
+                "op": "order.create-batch",
+                "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
+                "args": [{"category": "linear", "request": [{"symbol": "BTCUSDT", **ENTRY, "orderLinkId": f"{ticket}-{k}"} for k in range(n)]}],
+            },
+        )
+
     first, second = batch(7, "a"), batch(5, "b")
     assert [one["code"] for one in first["retExtInfo"]["list"]] == [0] * 7
     assert [one["code"] for one in second["retExtInfo"]["list"]] == [0, 0, 0, 10006, 10006] and len(second["data"]["list"]) == 5
     assert batch(1, "c")["retCode"] == 10006
-    assert client.order(trade, "create", **ENTRY)["retCode"] == 0                                  # its own bucket
+    assert client.order(trade, "create", **ENTRY)["retCode"] == 0  # its own bucket
     assert len(client.orders()) == 11
 
 
@@ -177,11 +211,18 @@ def test_the_ack_delay_and_the_order_of_answers() -> None:
     trade, private = client.open("/v5/trade"), client.private("order")
     start, before = client.now, len(client.said)
     for k in range(5):
-        client.send(trade, {"reqId": f"a{k}", "op": "order.create", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
-                            "args": [{"category": "linear", "symbol": "BTCUSDT", **ENTRY}]})
+        client.send(
+            trade,
+            {
+                "reqId": f"a{k}",
+                "op": "order.create",
+                "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
+                "args": [{"category": "linear", "symbol": "BTCUSDT", **ENTRY}],
+            },
+        )
     client.wait(0.05)
     acks = [(at, json.loads(what)["reqId"]) for at, to, what in client.said[before:] if to is trade]
-    assert [name for _, name in acks] == [f"a{k}" for k in range(5)]         # in order, each after the delay
+    assert [name for _, name in acks] == [f"a{k}" for k in range(5)]  # in order, each after the delay
     assert all(5 * MS <= at - start <= 9 * MS for at, _ in acks)
     assert all(at - start < MS for at, to, _ in client.said[before:] if to is private)
 
@@ -198,14 +239,23 @@ def test_connections_that_say_nothing_are_cut() -> None:
 
 def test_the_same_seed_says_the_same_to_the_byte() -> None:
     def run() -> list[bytes]:
-        client = DeskClient({"kind": "reorder_private", "jitter_s": 0.1, "duration_s": 100}, {"kind": "lose_ack", "probability": 0.3, "duration_s": 100},
-                            seed=11)
+        client = DeskClient(
+            {"kind": "reorder_private", "jitter_s": 0.1, "duration_s": 100}, {"kind": "lose_ack", "probability": 0.3, "duration_s": 100}, seed=11
+        )
         trade, _ = client.open("/v5/trade"), client.private()
         for k in range(8):
-            client.send(trade, {"reqId": f"a{k}", "op": "order.create", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
-                                "args": [{"category": "linear", "symbol": SYMBOLS[k % 2], **(MARKET if k % 2 == 0 else MARKET | {"side": "Sell"})}]})
+            client.send(
+                trade,
+                {
+                    "reqId": f"a{k}",
+                    "op": "order.create",
+                    "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
+                    "args": [{"category": "linear", "symbol": SYMBOLS[k % 2], **(MARKET if k % 2 == 0 else MARKET | {"side": "Sell"})}],
+                },
+            )
             client.wait(0.05)
         return [what for _, _, what in client.said]
+
     assert run() == run()
 
 
@@ -214,8 +264,15 @@ def test_a_batch_that_is_too_large_is_refused_as_a_whole() -> None:
     client = DeskClient()
     trade = client.open("/v5/trade")
     orders = [{"symbol": "BTCUSDT", **ENTRY, "orderLinkId": f"big-{k}"} for k in range(21)]
-    reply = client.ask(trade, {"reqId": "big", "op": "order.create-batch", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
-                               "args": [{"category": "linear", "request": orders}]})
+    reply = client.ask(
+        trade,
+        {
+            "reqId": "big",
+            "op": "order.create-batch",
+            "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
+            "args": [{"category": "linear", "request": orders}],
+        },
+    )
     assert reply["retCode"] == 10001 and client.orders() == []
     assert client.rest("POST", "/v5/order/create-batch", {"category": "linear", "request": orders})["retCode"] == 10001 and client.orders() == []
 
@@ -232,6 +289,7 @@ def test_bytes_that_are_no_text_are_answered() -> None:
         client.desk.request(client.tickets, Request(method, path, query, body.encode("utf-8", "surrogateescape"), made), client.now)
         answer = next(what for what in client.wait() if isinstance(what, Response))
         return answer.status, answer.body
+
     for sign_, code in ((right, 10001), ("0" * 64, 10004), ("\udcff", 10004)):
         status, answer = ask("POST", "/v5/order/create", **{"X-BAPI-SIGN": sign_})
         assert status == 200 and json.loads(answer)["retCode"] == code
@@ -242,7 +300,9 @@ def test_bytes_that_are_no_text_are_answered() -> None:
 def test_a_halt_that_names_no_symbol_is_about_all() -> None:
     client = DeskClient({"kind": "halt", "duration_s": 5})
     trade = client.open("/v5/trade")
-    assert [client.order(trade, "create", **{**ENTRY, "symbol": symbol, "price": price})["retCode"] for symbol, price in
-            (("BTCUSDT", "67900.0"), ("ETHUSDT", "1990.00"))] == [110074, 110074]
+    assert [
+        client.order(trade, "create", **{**ENTRY, "symbol": symbol, "price": price})["retCode"]
+        for symbol, price in (("BTCUSDT", "67900.0"), ("ETHUSDT", "1990.00"))
+    ] == [110074, 110074]
     client.wait(6.0)
     assert client.order(trade, "create", **ENTRY)["retCode"] == 0

@@ -22,5 +22,5 @@ def test_what_was_lost_comes_later_and_holds_back_what_follows() -> None:
     held = sum(wait > 50 * MS for wait in waits)
     loose = Link(0.05, 0.01, wall, "seed", ordered=False)
     alone = sum(loose.due(now) - now > 50 * MS for now in sent)
-    assert 5 <= alone <= 50 and held > 5 * alone     # a lost message holds some twenty others back
+    assert 5 <= alone <= 50 and held > 5 * alone  # a lost message holds some twenty others back
     assert [Link(0.05, 0.01, wall, "seed").due(0) for _ in range(2)] == [due[0]] * 2

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from account_client import AccountClient, trade
 
+from account_client import AccountClient, trade
 from liqshell.emulator.server import Config, serve
 
 BOTH = pytest.mark.parametrize("side", ["Buy", "Sell"])
@@ -29,11 +29,14 @@ async def price(client: AccountClient, symbol: str = "BTCUSDT") -> tuple[float, 
 @BOTH
 def test_a_round_trip(side: str) -> None:
     """In with a stop attached, out reduce-only; the stream tells every step, and REST agrees."""
+
     async def conversation(client: AccountClient) -> None:
         private, orders = await client.private(), await client.socket("/v5/trade", expires_as_text=True)
         bid, ask = await price(client)
         stop = f"{bid * (0.9 if side == 'Buy' else 1.1):.1f}"
-        ack = await orders.order("create", symbol="BTCUSDT", side=side, orderType="Market", qty="0.010", orderLinkId="in-1", stopLoss=stop, tpslMode="Full")
+        ack = await orders.order(
+            "create", symbol="BTCUSDT", side=side, orderType="Market", qty="0.010", orderLinkId="in-1", stopLoss=stop, tpslMode="Full"
+        )
         assert ack["retCode"] == 0 and ack["op"] == "order.create" and ack["data"]["orderLinkId"] == "in-1"
         assert ack["header"]["X-Bapi-Limit"] == "10" and ack["header"]["X-Bapi-Limit-Status"] == "9" and "Traceid" in ack["header"]
         filled = await private.row("order", orderLinkId="in-1", orderStatus="Filled")
@@ -44,15 +47,27 @@ def test_a_round_trip(side: str) -> None:
         resting = (await client.rest("GET", "/v5/order/realtime", "category=linear&symbol=BTCUSDT"))["result"]["list"]
         assert [one["stopOrderType"] for one in resting] == ["StopLoss"]
         other = "Sell" if side == "Buy" else "Buy"
-        out = await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": other, "orderType": "Market",
-                                                             "qty": "0.010", "reduceOnly": True, "orderLinkId": "out-1"})
+        out = await client.rest(
+            "POST",
+            "/v5/order/create",
+            {
+                "category": "linear",
+                "symbol": "BTCUSDT",
+                "side": other,
+                "orderType": "Market",
+                "qty": "0.010",
+                "reduceOnly": True,
+                "orderLinkId": "out-1",
+            },
+        )
         assert out["retCode"] == 0 and out["result"]["orderLinkId"] == "out-1"
         await private.row("position", symbol="BTCUSDT", size="0")
         executions = (await client.rest("GET", "/v5/execution/list", "category=linear&symbol=BTCUSDT"))["result"]["list"]
         assert sorted(one["orderLinkId"] for one in executions) == ["in-1", "out-1"]
         wallet = (await client.rest("GET", "/v5/account/wallet-balance", "accountType=UNIFIED"))["result"]["list"][0]
-        assert 0.0 < 10_000.0 - float(wallet["totalEquity"]) < 5.0           # two taker fees and a little slippage
+        assert 0.0 < 10_000.0 - float(wallet["totalEquity"]) < 5.0  # two taker fees and a little slippage
         assert client.emulator.status()["unread"] == 0
+
     trade(conversation)
 
 
@@ -61,20 +76,26 @@ def test_create_amend_cancel_and_what_the_stream_says() -> None:
         private, orders = await client.private("order"), await client.socket("/v5/trade")
         bid, _ = await price(client)
         first = f"{bid * 0.97:.1f}"
-        assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=first, orderLinkId="a"))["retCode"] == 0
+        assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=first, orderLinkId="a"))[
+            "retCode"
+        ] == 0
         assert (await private.row("order", orderLinkId="a", orderStatus="New"))["price"] == f"{float(first):g}"
         second = f"{bid * 0.98:.1f}"
         assert (await orders.order("amend", symbol="BTCUSDT", orderLinkId="a", price=second))["retCode"] == 0
         assert float((await private.row("order", orderLinkId="a"))["price"]) == float(second)
-        assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=first, orderLinkId="a"))["retCode"] == 110072
+        assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=first, orderLinkId="a"))[
+            "retCode"
+        ] == 110072
         assert (await orders.order("cancel", symbol="BTCUSDT", orderLinkId="a"))["retCode"] == 0
         assert (await private.row("order", orderLinkId="a", orderStatus="Cancelled"))["cancelType"] == "CancelByUser"
         assert (await orders.order("cancel", symbol="BTCUSDT", orderLinkId="a"))["retCode"] == 110001
+
     trade(conversation)
 
 
 def test_either_clock_may_stamp_at_any_speed() -> None:
     """Foreign clients stamp UTC, whatever the speed; a client on the market's clock stamps that. Each is answered in its own clock."""
+
     async def conversation(client: AccountClient) -> None:
         utc = await client.rest("GET", "/v5/position/list", "category=linear&symbol=BTCUSDT")
         assert utc["retCode"] == 0 and abs(utc["time"] - time.time_ns() // 1_000_000) < 5_000
@@ -85,6 +106,7 @@ def test_either_clock_may_stamp_at_any_speed() -> None:
         assert (await (await client.socket("/v5/trade")).order("cancel", symbol="BTCUSDT", orderLinkId="x"))["retCode"] == 110001
         client.now_ms = lambda: time.time_ns() // 1_000_000 - 60_000
         assert (await client.rest("GET", "/v5/position/list", "category=linear&symbol=BTCUSDT"))["retCode"] == 10002
+
     trade(conversation, speed=500.0)
 
 
@@ -100,6 +122,7 @@ def test_the_signature_covers_what_was_sent() -> None:
         assert (await client.raw("GET", "/v5/nowhere", ""))[0] == 404
         client.secret = "another"
         assert (await client.rest("GET", "/v5/order/realtime", "category=linear&symbol=BTCUSDT"))["retCode"] == 10004
+
     trade(conversation, speed=1.0)
 
 
@@ -108,7 +131,7 @@ def test_the_tls_port() -> None:
     async def run() -> None:
         async with await serve(Config(seed=3, symbols=("BTCUSDT",), parameters={"warmup_hours": 0.1}, tls=True)) as emulator:
             line = emulator.ready()
-            ca = line["tls"]["ca"]                   # type: ignore[index]
+            ca = line["tls"]["ca"]  # type: ignore[index]
             connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
             async with aiohttp.ClientSession(connector=connector) as session:
                 client = AccountClient(session, emulator, tls=True)
@@ -119,6 +142,7 @@ def test_the_tls_port() -> None:
                 with pytest.raises(aiohttp.ClientConnectorCertificateError):
                     await stranger.get(client.rest_url + "/v5/market/time")
         assert not Path(ca).exists()
+
     asyncio.run(run())
 
 
@@ -127,31 +151,51 @@ def test_a_venue_that_is_far_away() -> None:
         orders = await client.socket("/v5/trade")
         begin = time.monotonic()
         assert (await orders.order("cancel", symbol="BTCUSDT", orderLinkId="x"))["retCode"] == 110001
-        assert time.monotonic() - begin > 0.079      # there and back
+        assert time.monotonic() - begin > 0.079  # there and back
         begin = time.monotonic()
         await client.rest("GET", "/v5/market/time")
         assert time.monotonic() - begin > 0.079
+
     trade(conversation, latency_s=0.04, loss=0.01)
 
 
 def test_two_accounts_do_not_see_one_another() -> None:
     async def conversation(client: AccountClient) -> None:
         other = AccountClient(client.session, client.emulator)
-        second = client.emulator.ready()["accounts"][1]                      # type: ignore[index]
+        second = client.emulator.ready()["accounts"][1]  # type: ignore[index]
         other.key, other.secret = second["api_key"], second["api_secret"]
         mine, theirs = await client.private(), await other.private()
-        assert (await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market",
-                                                               "qty": "0.010"}))["retCode"] == 0
+        assert (
+            await client.rest(
+                "POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.010"}
+            )
+        )["retCode"] == 0
         await mine.row("execution", symbol="BTCUSDT")
         with pytest.raises(TimeoutError):
             await theirs.next(timeout=0.1)
         assert float((await other.rest("GET", "/v5/account/wallet-balance", "accountType=UNIFIED"))["result"]["list"][0]["totalEquity"]) == 10_000.0
+
     trade(conversation, accounts=2)
 
 
 def test_the_command_offers_a_funded_account() -> None:
-    command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "7", "--speed", "10", "--symbols", "BTCUSDT", "--equity", "2500", "--faults",
-               '{"kind": "error", "code": 10016, "booked": 0, "operation": "create", "count": 1, "duration_s": 1e8}']
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "liqshell",
+        "emulate",
+        "--seed",
+        "7",
+        "--speed",
+        "10",
+        "--symbols",
+        "BTCUSDT",
+        "--equity",
+        "2500",
+        "--faults",
+        '{"kind": "error", "code": 10016, "booked": 0, "operation": "create", "count": 1, "duration_s": 1e8}',
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -165,17 +209,19 @@ def test_the_command_offers_a_funded_account() -> None:
 
             async def talk() -> None:
                 async with aiohttp.ClientSession() as session:
-                    client = AccountClient(session, Place())                 # type: ignore[arg-type]
+                    client = AccountClient(session, Place())  # type: ignore[arg-type]
                     wallet = (await client.rest("GET", "/v5/account/wallet-balance", "accountType=UNIFIED"))["result"]["list"][0]
                     assert float(wallet["totalEquity"]) == 2500.0
                     body = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.001"}
                     assert [(await client.rest("POST", "/v5/order/create", body))["retCode"] for _ in range(2)] == [10016, 0]
+
             asyncio.run(talk())
         finally:
             process.kill()
 
 
 # ---- faults over sockets
+
 
 async def fault(client: AccountClient, **spec: object) -> None:
     async with client.session.post(client.emulator.rest + "/emulator/fault", json=spec) as answer:
@@ -189,7 +235,7 @@ def test_faults_that_tear_connections() -> None:
         with pytest.raises(ConnectionError):
             await orders.next()
         await private.send({"op": "ping"})
-        assert (await private.next())["op"] == "pong"                        # the other one lives
+        assert (await private.next())["op"] == "pong"  # the other one lives
         await fault(client, kind="refuse", channel="rest", duration_s=200)
         with pytest.raises(aiohttp.ClientError):
             await client.rest("GET", "/v5/market/time")
@@ -199,6 +245,7 @@ def test_faults_that_tear_connections() -> None:
         assert (await client.raw("GET", "/v5/market/time"))[0] == 503
         with pytest.raises(aiohttp.ClientError):
             await client.socket("/v5/private")
+
     trade(conversation, speed=100.0)
 
 
@@ -217,6 +264,7 @@ def test_an_answer_that_is_lost_leaves_the_client_waiting() -> None:
         assert truth["positions"]["BTCUSDT"]["qty"] == 0.002
         status = client.emulator.status()
         assert status["struck"] == {"lose_ack": 2} and client.secret not in json.dumps(status)
+
     trade(conversation)
 
 
@@ -224,26 +272,32 @@ def test_half_open_over_a_socket() -> None:
     async def conversation(client: AccountClient) -> None:
         private, orders = await client.private(), await client.socket("/v5/trade")
         await fault(client, kind="half_open", channel="private", duration_s=0)
-        assert (await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market",
-                                                               "qty": "0.001"}))["retCode"] == 0
+        assert (
+            await client.rest(
+                "POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.001"}
+            )
+        )["retCode"] == 0
         await private.ws.ping()
         with pytest.raises(TimeoutError):
             await private.next(timeout=0.3)
         assert not private.ws.closed and (await orders.order("cancel", symbol="BTCUSDT", orderLinkId="x"))["retCode"] == 110001
+
     trade(conversation)
 
 
 def test_waiting_for_a_client_does_not_hold_the_stream_back() -> None:
     """Accounts may connect while market time stands still; what they are told later is not late by as long as they waited."""
+
     async def conversation(client: AccountClient) -> None:
         orders, private = await client.socket("/v5/trade"), await client.private("order")
-        await asyncio.sleep(0.3)                     # 30 s of market time, if it did not stand
+        await asyncio.sleep(0.3)  # 30 s of market time, if it did not stand
         public = await client.session.ws_connect(client.ws_url + "/v5/public/linear")
         await public.send_str('{"op":"subscribe","args":["publicTrade.BTCUSDT"]}')
         bid, _ = await price(client)
         assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=f"{bid * 0.97:.1f}"))["retCode"] == 0
         ahead = max(session.due_ns for session in client.emulator.desk.sessions) - client.emulator.now_ns()
-        assert ahead < 5_000_000_000                 # a few ms of the wall
+        assert ahead < 5_000_000_000  # a few ms of the wall
         await private.row("order", orderStatus="New")
         await public.close()
+
     trade(conversation, speed=100.0, wait_for_client=True)

@@ -14,15 +14,15 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from account_client import AccountClient
-from exchange_floor import ETH, LONG, SHORT, Floor
 
 import liqcore as lc
+from account_client import AccountClient
+from exchange_floor import ETH, LONG, SHORT, Floor
 from liqcore.event import Kind
-from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.exchange.saved_accounts import Keeper, load, restore
-from liqshell.emulator.server import Config, serve
+from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.market.market_state import SymbolState
+from liqshell.emulator.server import Config, serve
 from liqshell.errors import DataError
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +31,7 @@ ORDER = {"category": "linear", "symbol": "BTCUSDT"}
 
 # ---- the model: one that was written and read goes on as the other does
 
+
 def live(floor: Floor, draw: random.Random, steps: int) -> None:
     """Orders of every kind, amended and cancelled, and a market that fills and triggers some."""
     at = 2500.0
@@ -38,15 +39,23 @@ def live(floor: Floor, draw: random.Random, steps: int) -> None:
         at = min(max(at + draw.uniform(-6.0, 6.0), 2300.0), 2700.0)
         what = draw.randint(0, 9)
         if what == 0:
-            floor.limit(at - draw.uniform(0.1, 20.0), qty=f"{draw.randint(1, 9) / 10}", takeProfit=floor.text(at + 60.0), stopLoss=floor.text(at - 60.0),
-                        tpslMode=draw.choice(("Full", "Partial")))
+            floor.limit(
+                at - draw.uniform(0.1, 20.0),
+                qty=f"{draw.randint(1, 9) / 10}",
+                takeProfit=floor.text(at + 60.0),
+                stopLoss=floor.text(at - 60.0),
+                tpslMode=draw.choice(("Full", "Partial")),
+            )
         elif what == 1:
             floor.create(qty=f"{draw.randint(1, 5) / 10}")
         elif what == 2:
             floor.create(floor.close, qty="0.2", triggerPrice=floor.text(at - 25.0), triggerDirection=2 if floor.side > 0 else 1, reduceOnly=True)
         elif what == 3:
-            floor.stop(stopLoss=floor.text(at - draw.uniform(10.0, 90.0)), trailingStop=draw.choice(("", "15", "40")),
-                       activePrice=draw.choice(("", floor.text(at + 30.0))))
+            floor.stop(
+                stopLoss=floor.text(at - draw.uniform(10.0, 90.0)),
+                trailingStop=draw.choice(("", "15", "40")),
+                activePrice=draw.choice(("", floor.text(at + 30.0))),
+            )
         elif what == 4 and floor.account.open:
             link = draw.choice([order.link_id for order in floor.account.open.values()])
             if link:
@@ -100,12 +109,13 @@ def test_an_exchange_that_was_written_goes_on_as_the_other(seed: int, tmp_path: 
         for path in ("/v5/order/realtime", "/v5/execution/list", "/v5/position/closed-pnl", "/v5/position/list"):
             one, other = (side.get(path, query)["list"] for side in (floor, again))
             assert [{k: v for k, v in row.items() if k != "updatedTime"} for row in one] == [
-                {k: v for k, v in row.items() if k != "updatedTime"} for row in other], path
+                {k: v for k, v in row.items() if k != "updatedTime"} for row in other
+            ], path
     state = draw.getrandbits(64)
     for one in (floor, again):
         live(one, random.Random(state), 40)
     assert said(again) == said(floor)
-    for one in (floor, again):                       # and through every stop that is left
+    for one in (floor, again):  # and through every stop that is left
         for at in (2450.0, 2390.0, 2200.0, 2650.0, 2500.0):
             market(one, at)
     assert said(again) == said(floor)
@@ -118,7 +128,7 @@ def test_an_exchange_that_was_written_goes_on_as_the_other(seed: int, tmp_path: 
 @pytest.mark.slow
 def test_a_market_order_in_flight_is_filled_after_the_restart(tmp_path: Path) -> None:
     floor = Floor()
-    floor.now += 20 * lc.SECOND                      # the quote has ended: a market order waits for the next price
+    floor.now += 20 * lc.SECOND  # the quote has ended: a market order waits for the next price
     assert floor.create(qty="1")[0] == 0 and floor.held == 0.0 and floor.truth["orders"]
     again = written(floor, tmp_path / "state")
     again.ticker(2500.0)
@@ -130,16 +140,26 @@ def test_a_market_order_in_flight_is_filled_after_the_restart(tmp_path: Path) ->
 
 # ---- over sockets
 
+
 async def enter(client: AccountClient) -> None:
     """A position with stops, an order at rest, a conditional one."""
     private = await client.private("position", "order")
     while not client.emulator.states["BTCUSDT"].ticker:
         await asyncio.sleep(0.01)
     last = float(client.emulator.states["BTCUSDT"].ticker["lastPrice"])
-    for more in ({"side": "Buy", "orderType": "Market", "qty": "0.02", "stopLoss": f"{last * 0.8:.1f}", "orderLinkId": "in"},
-                 {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": f"{last * 0.96:.1f}", "orderLinkId": "rests"},
-                 {"side": "Sell", "orderType": "Market", "qty": "0.01", "triggerPrice": f"{last * 0.7:.1f}", "triggerDirection": 2, "reduceOnly": True,
-                  "orderLinkId": "waits"}):
+    for more in (
+        {"side": "Buy", "orderType": "Market", "qty": "0.02", "stopLoss": f"{last * 0.8:.1f}", "orderLinkId": "in"},
+        {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": f"{last * 0.96:.1f}", "orderLinkId": "rests"},
+        {
+            "side": "Sell",
+            "orderType": "Market",
+            "qty": "0.01",
+            "triggerPrice": f"{last * 0.7:.1f}",
+            "triggerDirection": 2,
+            "reduceOnly": True,
+            "orderLinkId": "waits",
+        },
+    ):
         assert (await client.rest("POST", "/v5/order/create", {**ORDER, **more}))["retCode"] == 0
     await private.row("position", symbol="BTCUSDT", size="0.02")
     await private.row("order", orderLinkId="waits", orderStatus="Untriggered")
@@ -165,7 +185,7 @@ def test_accounts_and_orders_survive_a_restart(tmp_path: Path) -> None:
             after = truth(second)
             for name in ("positions", "orders", "balance", "ended"):
                 assert after[name] == before[name], name
-            assert abs(after["equity"] - before["equity"]) < 100.0           # the market goes on where it stood
+            assert abs(after["equity"] - before["equity"]) < 100.0  # the market goes on where it stood
             client = AccountClient(session, second)
             rows = (await client.rest("GET", "/v5/order/realtime", "category=linear&symbol=BTCUSDT"))["result"]["list"]
             assert {row["orderLinkId"] for row in rows} >= {"rests", "waits"}
@@ -180,6 +200,7 @@ def test_accounts_and_orders_survive_a_restart(tmp_path: Path) -> None:
             await private.row("position", symbol="BTCUSDT", size="0")
             assert abs(float(second.states["BTCUSDT"].ticker["lastPrice"]) / price - 1.0) < 0.02
             assert not [one for one in truth(second)["orders"] if one["kind"] == "StopLoss"]
+
     asyncio.run(run())
 
 
@@ -199,7 +220,7 @@ def test_accounts_survive_a_kill(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
-    class Place:                                     # what AccountClient needs of an emulator
+    class Place:  # what AccountClient needs of an emulator
         def __init__(self, line: Any) -> None:
             self.line = line
 
@@ -208,14 +229,21 @@ def test_accounts_survive_a_kill(tmp_path: Path) -> None:
 
     async def ask(line: Any, method: str, path: str, body: Any = "") -> Any:
         async with aiohttp.ClientSession() as session:
-            return await AccountClient(session, Place(line)).rest(method, path, body)       # type: ignore[arg-type]
+            return await AccountClient(session, Place(line)).rest(method, path, body)  # type: ignore[arg-type]
+
     process, line = start()
     try:
         for round_ in range(3):
             link = f"kept{round_}"
-            made = asyncio.run(ask(line, "POST", "/v5/order/create", {**ORDER, "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "50000",
-                                                                      "timeInForce": "PostOnly", "orderLinkId": link}))
-            assert made["retCode"] in (0, 110003), made         # the price limits may be elsewhere
+            made = asyncio.run(
+                ask(
+                    line,
+                    "POST",
+                    "/v5/order/create",
+                    {**ORDER, "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "50000", "timeInForce": "PostOnly", "orderLinkId": link},
+                )
+            )
+            assert made["retCode"] in (0, 110003), made  # the price limits may be elsewhere
             if made["retCode"] == 110003:
                 pytest.skip("the market has gone too far from 50,000")
             end = time.monotonic() + 60.0
@@ -229,10 +257,18 @@ def test_accounts_survive_a_kill(tmp_path: Path) -> None:
         end_of(process)
 
 
-@pytest.mark.parametrize(("damage", "says"), [
-    (lambda raw: raw[:-40], "not a file of the emulator"), (lambda raw: b"", "not a file of the emulator"), (lambda raw: b"[]", "not a file of the emulator"),
-    (lambda raw: raw.replace(b'"version":1', b'"version":9'), "version 9"), (lambda raw: raw.replace(b'"seed":4', b'"seed":5'), "accounts of seed 5"),
-    (lambda raw: raw.replace(b"BTCUSDT", b"PEPEUSDT"), "does not fit this market"), (lambda raw: raw.replace(b'"qty":', b'"qyt":'), "does not fit")])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda raw: raw[:-40], "not a file of the emulator"),
+        (lambda raw: b"", "not a file of the emulator"),
+        (lambda raw: b"[]", "not a file of the emulator"),
+        (lambda raw: raw.replace(b'"version":1', b'"version":9'), "version 9"),
+        (lambda raw: raw.replace(b'"seed":4', b'"seed":5'), "accounts of seed 5"),
+        (lambda raw: raw.replace(b"BTCUSDT", b"PEPEUSDT"), "does not fit this market"),
+        (lambda raw: raw.replace(b'"qty":', b'"qyt":'), "does not fit"),
+    ],
+)
 def test_a_file_that_does_not_fit_is_refused_and_kept(damage: Any, says: str, tmp_path: Path) -> None:
     path = tmp_path / "accounts.json"
     config = Config(seed=4, speed=20.0, symbols=("BTCUSDT",), parameters={"warmup_hours": 0.1}, state=str(path))
@@ -246,6 +282,7 @@ def test_a_file_that_does_not_fit_is_refused_and_kept(damage: Any, says: str, tm
         with pytest.raises(DataError, match=says) as told:
             await serve(config)
         assert str(path) in str(told.value) and "move the file" in str(told.value).lower() and path.read_bytes() == before
+
     asyncio.run(run())
 
 

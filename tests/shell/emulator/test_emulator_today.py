@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 import pytest
+
 from account_client import AccountClient, trade
 from emulator_client import Client, talk
-
 from liqshell.clock import STANDSTILL, Clock
 from liqshell.commands.emulate import emulate
+from liqshell.emulator.market.agents import BLOCK_NS, START_NS
 from liqshell.emulator.market.bars import DAY_MINUTES, KEPT, MINUTE_MS, PAST_MINUTES, Bars, MadePast
 from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.market.agents import BLOCK_NS, START_NS
 from liqshell.emulator.server import Config
 from liqshell.emulator.server.options import feed_of
 from liqshell.errors import ConfigError
@@ -29,6 +29,7 @@ def stand_still(client: Client) -> None:
 
 
 # ---- candles
+
 
 def naive(prints: list[tuple[int, float, float]], until: int) -> list[list[float]]:
     """Minutes from the first print to `until`, flat where nothing was traded."""
@@ -67,7 +68,7 @@ def test_candles_are_those_of_the_prints(seed: int) -> None:
         price = round(price + draw.uniform(-1.0, 1.0), 2)
         prints.append((t, price, draw.randint(1, 900) / 1_000))
         bars.push(*prints[-1])
-        if draw.random() < 0.2:                      # who asks changes nothing
+        if draw.random() < 0.2:  # who asks changes nothing
             bars.rows(5 * MINUTE_MS, t + draw.randint(0, 50), limit=3)
     now = t + draw.choice((0, 10, 200_000))
     minutes = naive(prints, now)
@@ -82,8 +83,17 @@ def test_candles_are_those_of_the_prints(seed: int) -> None:
         assert [row[0] for row in bars.rows(step, now, end=int(middle[0]) + 1, limit=2).tolist()] == [middle[0] - step, middle[0]]
     last = minutes[-DAY_MINUTES:]
     day = bars.day(now)
-    assert close((day.high, day.low, day.before, day.hour, day.volume, day.turnover), (
-        max(row[2] for row in last), min(row[3] for row in last), last[0][1], last[-60][1], sum(row[5] for row in last), sum(row[6] for row in last)))
+    assert close(
+        (day.high, day.low, day.before, day.hour, day.volume, day.turnover),
+        (
+            max(row[2] for row in last),
+            min(row[3] for row in last),
+            last[0][1],
+            last[-60][1],
+            sum(row[5] for row in last),
+            sum(row[6] for row in last),
+        ),
+    )
 
 
 def test_the_oldest_day_goes() -> None:
@@ -105,11 +115,12 @@ def test_the_made_up_past_ends_where_the_market_begins() -> None:
         o, h, low, c, volume, turnover = rows[:, 1:].T
         assert (h >= o).all() and (h >= c).all() and (low <= o).all() and (low <= c).all() and (low > 0.0).all() and (volume > 0.0).all()
         assert (o[1:] == c[:-1]).all() and (turnover <= volume * h * (1 + 1e-9)).all() and (turnover >= volume * low * (1 - 1e-9)).all()
-        daily = abs(c[DAY_MINUTES - 1::DAY_MINUTES] / o[::DAY_MINUTES] - 1.0)
+        daily = abs(c[DAY_MINUTES - 1 :: DAY_MINUTES] / o[::DAY_MINUTES] - 1.0)
         assert 0.003 < daily.mean() < 0.15
 
 
 # ---- today
+
 
 def test_the_market_of_today() -> None:
     async def conversation(client: Client) -> None:
@@ -128,6 +139,7 @@ def test_the_market_of_today() -> None:
         await client.subscribe(["kline.1.BTCUSDT"])
         frame = await client.next(lambda frame: frame.get("topic") == "kline.1.BTCUSDT")
         assert abs(frame["ts"] / 1e3 - time.time()) < 2.0
+
     talk(conversation, at_now=True, speed=1.0)
 
 
@@ -145,12 +157,13 @@ def test_every_contract_has_traded_when_the_first_client_asks(monkeypatch: pytes
 def test_a_market_of_today_waits_for_nobody() -> None:
     for other in ({"wait_for_client": True}, {"lead_s": 1.0}, {"start_ns": 1}):
         with pytest.raises(ValueError, match="already runs"):
-            Config(at_now=True, **other)             # type: ignore[arg-type]
+            Config(at_now=True, **other)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="not a time"):
         emulate(at="yesterday")
 
 
 # ---- statistics of 24 hours
+
 
 async def pages(client: Client, symbol: str) -> list[list[float]]:
     """The minutes of 24 hours, the running one included."""
@@ -180,11 +193,13 @@ def test_statistics_of_24_hours_follow_from_the_candles() -> None:
             assert float(one["turnover24h"]) == pytest.approx(sum(row[6] for row in minutes), rel=1e-6)
             assert low <= float(one["turnover24h"]) / float(one["volume24h"]) <= high
             assert float(one["singleOpenInterest"]) == pytest.approx(float(one["openInterest"]) / 2.0, rel=1e-3)
+
     talk(conversation, speed=100.0)
 
 
 def test_the_ticker_stream_never_says_what_cannot_be() -> None:
     """High and low are of the moment, not of the minute before."""
+
     async def conversation(client: Client) -> None:
         await client.subscribe(["tickers.SOLUSDT"])
         known: dict[str, str] = {}
@@ -192,10 +207,12 @@ def test_the_ticker_stream_never_says_what_cannot_be() -> None:
             known |= (await client.next(lambda frame: frame.get("topic") == "tickers.SOLUSDT"))["data"]
             last, high, low = (float(known[name]) for name in ("lastPrice", "highPrice24h", "lowPrice24h"))
             assert high >= last >= low and float(known["price24hPcnt"]) == pytest.approx(last / float(known["prevPrice24h"]) - 1.0, abs=2e-6)
+
     talk(conversation, speed=100.0)
 
 
 # ---- paths of Bybit
+
 
 def test_candles_of_mark_index_and_premium() -> None:
     async def conversation(client: Client) -> None:
@@ -215,6 +232,7 @@ def test_candles_of_mark_index_and_premium() -> None:
             mark, index, premium = found["mark"][start][3], found["index"][start][3], found["premium-index"][start][3]
             assert premium == pytest.approx(mark / index - 1.0, abs=2e-6)
         assert (await client.rest("/v5/market/mark-price-kline?symbol=BTCUSDT&interval=7"))["retCode"] == 10001
+
     talk(conversation, speed=100.0)
 
 
@@ -233,15 +251,34 @@ def test_account_ratio_and_insurance() -> None:
         pools = (await client.rest("/v5/market/insurance?coin=USDT"))["result"]
         assert set(pools) == {"updatedTime", "list"} and set(pools["list"][0]) == {"coin", "symbols", "balance", "value"}
         assert pools["list"][0]["symbols"] == "BTCUSDT,SOLUSDT" and (await client.rest("/v5/market/insurance?coin=BTC"))["result"]["list"] == []
+
     talk(conversation)
 
 
 def test_collateral_and_greeks() -> None:
     async def conversation(client: AccountClient) -> None:
         row = (await client.rest("GET", "/v5/account/collateral-info", "currency=USDT"))["result"]["list"][0]
-        assert row.keys() == {"availableToBorrow", "freeBorrowingAmount", "freeBorrowAmount", "maxBorrowingAmount", "hourlyBorrowRate", "borrowUsageRate",
-                              "collateralSwitch", "borrowAmount", "borrowable", "currency", "otherBorrowAmount", "marginCollateral",
-                              "freeBorrowingLimit", "collateralRatio"} and row["currency"] == "USDT" and row["collateralSwitch"] is True
+        assert (
+            row.keys()
+            == {
+                "availableToBorrow",
+                "freeBorrowingAmount",
+                "freeBorrowAmount",
+                "maxBorrowingAmount",
+                "hourlyBorrowRate",
+                "borrowUsageRate",
+                "collateralSwitch",
+                "borrowAmount",
+                "borrowable",
+                "currency",
+                "otherBorrowAmount",
+                "marginCollateral",
+                "freeBorrowingLimit",
+                "collateralRatio",
+            }
+            and row["currency"] == "USDT"
+            and row["collateralSwitch"] is True
+        )
         rows = (await client.rest("GET", "/v5/asset/coin-greeks", "baseCoin=BTC"))["result"]["list"]
         assert rows == [{"baseCoin": "BTC", "totalDelta": "0", "totalGamma": "0", "totalVega": "0", "totalTheta": "0"}]
         wallet = (await client.rest("GET", "/v5/account/wallet-balance", "accountType=UNIFIED"))["result"]["list"][0]
@@ -249,12 +286,25 @@ def test_collateral_and_greeks() -> None:
         while not client.emulator.states["BTCUSDT"].ticker:
             await asyncio.sleep(0.01)
         ticker = (await client.rest("GET", "/v5/market/tickers", "category=linear&symbol=BTCUSDT"))["result"]["list"][0]
-        assert {"predictedDeliveryPrice", "basisRate", "deliveryFeeRate", "deliveryTime", "basis", "preOpenPrice", "preQty", "curPreListingPhase",
-                "basisRateYear", "fundingCap", "singleOpenInterest"} <= ticker.keys()
+        assert {
+            "predictedDeliveryPrice",
+            "basisRate",
+            "deliveryFeeRate",
+            "deliveryTime",
+            "basis",
+            "preOpenPrice",
+            "preQty",
+            "curPreListingPhase",
+            "basisRateYear",
+            "fundingCap",
+            "singleOpenInterest",
+        } <= ticker.keys()
+
     trade(conversation)
 
 
 # ---- the venues beside it
+
 
 def test_statistics_and_candles_of_binance() -> None:
     async def conversation(client: Client) -> None:
@@ -267,9 +317,26 @@ def test_statistics_and_candles_of_binance() -> None:
             async with client.session.get(rest + path) as answer:
                 assert answer.status == status, await answer.text()
                 return await answer.json()
+
         day = await get("/fapi/v1/ticker/24hr?symbol=SOLUSDT")
-        assert set(day) == {"symbol", "priceChange", "priceChangePercent", "weightedAvgPrice", "lastPrice", "lastQty", "openPrice", "highPrice", "lowPrice",
-                            "volume", "quoteVolume", "openTime", "closeTime", "firstId", "lastId", "count"}
+        assert set(day) == {
+            "symbol",
+            "priceChange",
+            "priceChangePercent",
+            "weightedAvgPrice",
+            "lastPrice",
+            "lastQty",
+            "openPrice",
+            "highPrice",
+            "lowPrice",
+            "volume",
+            "quoteVolume",
+            "openTime",
+            "closeTime",
+            "firstId",
+            "lastId",
+            "count",
+        }
         minutes = await get("/fapi/v1/klines?symbol=SOLUSDT&interval=1m&limit=1440")
         last, high, low, first = (float(day[name]) for name in ("lastPrice", "highPrice", "lowPrice", "openPrice"))
         assert len(minutes) == 1440 and minutes[0][0] == day["openTime"] and all(len(row) == 12 for row in minutes)
@@ -297,6 +364,7 @@ def test_statistics_and_candles_of_binance() -> None:
         assert (await get("/fapi/v1/klines?symbol=SOLUSDT&interval=7m", 400))["code"] == -1120
         assert (await get("/fapi/v1/klines?symbol=SOLUSDT", 400))["code"] == -1102
         assert (await get("/fapi/v1/aggTrades?symbol=SOLUSDT&limit=x", 400))["code"] == -1102
+
     talk(conversation, speed=100.0, venues=("bybit", "binance"))
 
 
@@ -310,6 +378,7 @@ def test_statistics_and_candles_of_okx() -> None:
         async def get(path: str) -> Any:
             async with client.session.get(rest + path) as answer:
                 return await answer.json()
+
         rows: list[list[str]] = []
         after = ""
         while len(rows) < DAY_MINUTES:
@@ -326,7 +395,9 @@ def test_statistics_and_candles_of_okx() -> None:
         assert float(one["volCcy24h"]) == pytest.approx(sum(float(row[6]) for row in rows), rel=1e-4)
         assert float(one["vol24h"]) * 0.01 == pytest.approx(float(one["volCcy24h"]), rel=1e-3)
         row = rows[5]
-        assert float(row[5]) * 0.01 == pytest.approx(float(row[6]), abs=1e-3) and float(row[7]) == pytest.approx(float(row[6]) * float(row[1]), rel=5e-3)
+        assert float(row[5]) * 0.01 == pytest.approx(float(row[6]), abs=1e-3) and float(row[7]) == pytest.approx(
+            float(row[6]) * float(row[1]), rel=5e-3
+        )
         utc, local = [(await get(f"/api/v5/market/candles?instId=BTC-USDT-SWAP&bar={bar}&limit=2"))["data"] for bar in ("1Dutc", "1D")]
         assert int(utc[1][0]) % DAY_MS == 0 and int(local[1][0]) % DAY_MS == 16 * 3_600_000
         assert one["sodUtc0"] == utc[0][1] and one["sodUtc8"] == local[0][1]
@@ -340,35 +411,48 @@ def test_statistics_and_candles_of_okx() -> None:
         assert (await get("/api/v5/market/candles"))["code"] == "50014"
         limits = (await get("/api/v5/public/price-limit?instId=BTC-USDT-SWAP"))["data"][0]
         assert float(limits["sellLmt"]) < float(one["last"]) < float(limits["buyLmt"])
+
     talk(conversation, speed=100.0, venues=("bybit", "okx"))
 
 
 def test_a_stop_order_of_binance_is_refused_as_the_venue_does() -> None:
     """Conditional orders have a path of their own since 2025-12-09 (venues.md 3.8); a trigger is mandatory there."""
+
     async def conversation(client: Client) -> None:
         rest = client.emulator.ready()["venues"]["binance"]["rest"]
 
         async def post(path: str, **fields: str) -> tuple[int, Any]:
             async with client.session.post(rest + path, data=fields) as answer:
                 return answer.status, json.loads(await answer.text())
+
         stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "0.01", "algoType": "CONDITIONAL"}
         assert await post("/fapi/v1/order", **stop) == (
-            400, {"code": -4120, "msg": "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."})
+            400,
+            {"code": -4120, "msg": "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."},
+        )
         assert await post("/fapi/v1/algoOrder", **stop) == (
-            400, {"code": -1102, "msg": "Mandatory parameter 'triggerPrice' was not sent, was empty/null, or malformed."})
-        assert (await post("/fapi/v1/algoOrder", **stop, triggerPrice="60000"))[1]["code"] == -2015      # nobody has a key here
+            400,
+            {"code": -1102, "msg": "Mandatory parameter 'triggerPrice' was not sent, was empty/null, or malformed."},
+        )
+        assert (await post("/fapi/v1/algoOrder", **stop, triggerPrice="60000"))[1]["code"] == -2015  # nobody has a key here
         assert (await post("/fapi/v1/order", **{**stop, "type": "MARKET"}))[1]["code"] == -2015
         assert (await post("/fapi/v1/order", side="BUY"))[1]["code"] == -1102
+
     talk(conversation, venues=("bybit", "binance"))
 
 
 def test_a_stop_without_a_trigger_is_no_market_order() -> None:
     async def conversation(client: AccountClient) -> None:
         order = {"category": "linear", "symbol": "BTCUSDT", "side": "Sell", "orderType": "Market", "qty": "0.01"}
-        for more, name in (({"orderType": "STOP_MARKET"}, "orderType"), ({"triggerDirection": 2}, "TriggerPrice"),
-                           ({"triggerBy": "MarkPrice"}, "TriggerPrice"), ({"orderFilter": "StopOrder"}, "TriggerPrice")):
+        for more, name in (
+            ({"orderType": "STOP_MARKET"}, "orderType"),
+            ({"triggerDirection": 2}, "TriggerPrice"),
+            ({"triggerBy": "MarkPrice"}, "TriggerPrice"),
+            ({"orderFilter": "StopOrder"}, "TriggerPrice"),
+        ):
             refused = await client.rest("POST", "/v5/order/create", {**order, **more})
             assert (refused["retCode"], refused["retMsg"]) == (10001, f"params error: {name} invalid")
         taken = await client.rest("POST", "/v5/order/create", {**order, "triggerDirection": 2, "triggerPrice": "10000", "orderFilter": "StopOrder"})
         assert taken["retCode"] == 0
+
     trade(conversation)

@@ -8,22 +8,24 @@ import aiohttp
 import pytest
 
 import liqcore as lc
+from liqshell.emulator.market import Market, Parameters
 from liqshell.emulator.market import binance_frames as binance
 from liqshell.emulator.market import okx_frames as okx
-from liqshell.emulator.server.binance_public import ALL_FORCED, binance_board
 from liqshell.emulator.market.contracts import contracts_of
-from liqshell.emulator.market import Market, Parameters
+from liqshell.emulator.market.recording_feed import TapeFeed
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.emulator.server import serve
+from liqshell.emulator.server.binance_public import ALL_FORCED, binance_board
 from liqshell.emulator.server.okx_public import LIQUIDATIONS, okx_board
 from liqshell.emulator.server.options import Config
-from liqshell.emulator.server import serve
-from liqshell.emulator.market.synthetic_feed import SyntheticFeed
-from liqshell.emulator.market.recording_feed import TapeFeed
 from liqshell.venues.adapters import adapter_of
 
 SYMBOLS = ("BTCUSDT", "SOLUSDT", "DOGEUSDT")
 CONTRACTS = contracts_of(SYMBOLS)
 NS = 1_000_000_000
-BINANCE_STREAMS = {f"{s.lower()}@{name}" for s in SYMBOLS for name in ("aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder", "depth@100ms")}
+BINANCE_STREAMS = {
+    f"{s.lower()}@{name}" for s in SYMBOLS for name in ("aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder", "depth@100ms")
+}
 OKX_TOPICS = {f"{channel}:{okx.inst_id(c)}" for c in CONTRACTS for channel in okx.CHANNELS} | {LIQUIDATIONS}
 
 
@@ -70,8 +72,8 @@ def test_binance_shows_the_largest_order_of_a_symbol_and_second(told):
         else:
             assert float(order["p"]) > float(order["ap"])
     complete = {key for key in truth if (key[1] + 1) * 1000 <= frames[-1][0]}
-    assert seen == complete                                  # no second with a liquidation is left out
-    assert sum(map(len, truth.values())) > 1.3 * len(seen)   # and most of what a cascade holds is not shown
+    assert seen == complete  # no second with a liquidation is left out
+    assert sum(map(len, truth.values())) > 1.3 * len(seen)  # and most of what a cascade holds is not shown
 
 
 def test_the_all_market_stream_mixes_coin_m_in(told):
@@ -82,7 +84,7 @@ def test_the_all_market_stream_mixes_coin_m_in(told):
     assert sorted(map(str, kinds[1])) == sorted(map(str, single)) and len(kinds[2]) > 5
     for one in kinds[2]:
         assert one["o"]["s"].endswith("USD_PERP") and one["ps"] == one["o"]["s"].removesuffix("_PERP") and one["o"]["q"].isdigit()
-    decoder = adapter_of("binance").decoder(SYMBOLS, 0)      # and whoever reads them as USD-M contracts of ours is wrong: ours does not
+    decoder = adapter_of("binance").decoder(SYMBOLS, 0)  # and whoever reads them as USD-M contracts of ours is wrong: ours does not
     assert all(not decoder.read(json.dumps(one).encode(), 1).events for one in kinds[2])
     assert all(len(decoder.read(json.dumps(one).encode(), 1).events) == 1 for one in kinds[1])
 
@@ -158,6 +160,7 @@ def test_depth_updates_follow_one_another(told):
 
 # ---- sockets and REST
 
+
 async def place(talk, **options):
     config = {"seed": 3, "speed": 30.0, "symbols": SYMBOLS[:2], "parameters": {"warmup_hours": 0.3}, "venues": ("bybit", "binance", "okx")} | options
     async with await serve(Config(**config)) as emulator, aiohttp.ClientSession() as http:
@@ -182,11 +185,14 @@ async def hear(ws, seconds=0.0, enough=lambda frame: False):
 def test_binance_roots_and_answers():
     async def talk(emulator, venues, http):
         ws = venues["binance"]["ws"]
-        async with http.ws_connect(ws + "/ws") as legacy, http.ws_connect(ws + "/market/stream?streams=btcusdt@aggTrade/btcusdt@bookTicker") as market:
+        async with (
+            http.ws_connect(ws + "/ws") as legacy,
+            http.ws_connect(ws + "/market/stream?streams=btcusdt@aggTrade/btcusdt@bookTicker") as market,
+        ):
             await legacy.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade", "btcusdt@bookTicker", "nosuch@thing"], "id": 7})
             heard = await hear(legacy, 1.5)
-            assert heard[0] == {"result": None, "id": 7}                     # whatever was asked for
-            assert {one.get("e") for one in heard[1:]} == {"bookTicker"}     # what moved to /market is silent, without a word
+            assert heard[0] == {"result": None, "id": 7}  # whatever was asked for
+            assert {one.get("e") for one in heard[1:]} == {"bookTicker"}  # what moved to /market is silent, without a word
             await legacy.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 8})
             listed = (await hear(legacy, enough=lambda one: "result" in one))[-1]
             assert listed == {"result": ["btcusdt@aggTrade", "btcusdt@bookTicker", "nosuch@thing"], "id": 8}
@@ -200,28 +206,37 @@ def test_binance_roots_and_answers():
             for n in range(12):
                 await legacy.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 20 + n})
             answers = await hear(legacy, 5.0)
-            assert len(answers) <= 10 and legacy.closed      # more than 10 messages a second are the end of a connection
+            assert len(answers) <= 10 and legacy.closed  # more than 10 messages a second are the end of a connection
             assert emulator.status()["venues"]["binance"]["idle_cuts"] == 1
+
     asyncio.run(place(talk))
 
 
 def test_okx_answers_each_argument():
     async def talk(emulator, venues, http):
         async with http.ws_connect(venues["okx"]["ws"] + "/ws/v5/public") as ws:
-            args = [{"channel": "tickers", "instId": "BTC-USDT-SWAP"}, {"channel": "tickers", "instId": "NO-USDT-SWAP"},
-                    {"channel": "liquidation-orders", "instType": "SWAP"}]
+            args = [
+                {"channel": "tickers", "instId": "BTC-USDT-SWAP"},
+                {"channel": "tickers", "instId": "NO-USDT-SWAP"},
+                {"channel": "liquidation-orders", "instType": "SWAP"},
+            ]
             await ws.send_json({"id": "77", "op": "subscribe", "args": args})
             await ws.send_str("ping")
             await ws.send_str("{")
             heard = await hear(ws, 1.0)
             said = [one for one in heard if one != "pong" and "event" in one]
             assert [(one["event"], one.get("code"), one.get("id")) for one in said] == [
-                ("subscribe", None, "77"), ("error", "60018", "77"), ("subscribe", None, "77"), ("error", "60012", None)]
+                ("subscribe", None, "77"),
+                ("error", "60018", "77"),
+                ("subscribe", None, "77"),
+                ("error", "60012", None),
+            ]
             assert "pong" in heard and any(one != "pong" and one.get("data") for one in heard)
             emulator.faults.add({"kind": "maintenance", "venue": "okx", "duration_s": 30})
             emulator.wake()
             heard = await hear(ws, 3.0)
             assert heard[-1]["event"] == "notice" and heard[-1]["code"] == "64008" and ws.closed
+
     asyncio.run(place(talk))
 
 
@@ -231,6 +246,7 @@ def test_rest_of_both():
             async with http.get(venues[venue]["rest"] + path) as answer:
                 assert answer.headers["X-Liqcore-Market"] == "SYNTHETIC"
                 return answer.status, json.loads(await answer.read())
+
         status, info = await ask("binance", "/fapi/v1/exchangeInfo")
         assert status == 200 and [one["symbol"] for one in info["symbols"]] == list(SYMBOLS[:2])
         page = adapter_of("binance").parse_instruments(json.dumps(info).encode())
@@ -255,13 +271,16 @@ def test_rest_of_both():
         async with http.get(venues["binance"]["rest"] + "/fapi/v1/time") as answer:
             assert answer.status == 502
         assert (await ask("binance", "/fapi/v1/time"))[0] == 200
+
     asyncio.run(place(talk))
 
 
 def test_faults_of_one_venue_leave_the_others_alone():
     async def talk(emulator, venues, http):
-        async with (http.ws_connect(venues["binance"]["ws"] + "/public/ws/btcusdt@bookTicker") as theirs,
-                    http.ws_connect(venues["okx"]["ws"] + "/ws/v5/public") as okxs):
+        async with (
+            http.ws_connect(venues["binance"]["ws"] + "/public/ws/btcusdt@bookTicker") as theirs,
+            http.ws_connect(venues["okx"]["ws"] + "/ws/v5/public") as okxs,
+        ):
             await okxs.send_json({"op": "subscribe", "args": [{"channel": "bbo-tbt", "instId": "BTC-USDT-SWAP"}]})
             await hear(okxs, enough=lambda one: "data" in one)
             await hear(theirs, enough=lambda one: "b" in one)
@@ -269,12 +288,14 @@ def test_faults_of_one_venue_leave_the_others_alone():
             emulator.wake()
             await hear(theirs, 2.0)
             assert theirs.closed and len(await hear(okxs, 0.5)) > 3 and not okxs.closed
+
     asyncio.run(place(talk))
 
 
 def test_a_recording_is_shown_on_all_venues(tmp_path):
     """A tape of Bybit frames: the other venues are made from its frames."""
     from test_emulator_clients import recording
+
     path, frames = recording(tmp_path)
     feed = TapeFeed([path])
     contracts = [state.contract for state in feed.states.values()]

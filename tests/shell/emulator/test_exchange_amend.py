@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from exchange_floor import LONG, SHORT, Floor
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
@@ -24,11 +25,17 @@ def test_an_amendment_is_done_as_a_whole_or_not_at_all(side):
     _, link = floor.limit(2490.0, stopLoss=floor.text(2480.0))
     asked = "/v5/order/realtime", f"category=linear&symbol=ETHUSDT&orderLinkId={link}"
     before = floor.get(*asked)["list"]
-    far = floor.text(2700.0)                                           # outside the price limits
+    far = floor.text(2700.0)  # outside the price limits
     assert floor.amend(link, price=far, stopLoss=floor.text(2470.0)) == 110003
     assert floor.amend(link, stopLoss=floor.text(2470.0), takeProfit=floor.text(2400.0)) == 10001
     assert floor.get(*asked)["list"] == before
-    for nothing in ({}, {"price": floor.text(2490.0)}, {"qty": "1"}, {"price": floor.text(2490.0), "stopLoss": floor.text(2480.0)}, {"takeProfit": "0"}):
+    for nothing in (
+        {},
+        {"price": floor.text(2490.0)},
+        {"qty": "1"},
+        {"price": floor.text(2490.0), "stopLoss": floor.text(2480.0)},
+        {"takeProfit": "0"},
+    ):
         said = len(floor.rows["order"])
         assert floor.amend(link, **nothing) == 10001 and len(floor.rows["order"]) == said, "the order remains unchanged"
     assert floor.amend(link, price=floor.text(2491.0), stopLoss=floor.text(2475.0)) == 0

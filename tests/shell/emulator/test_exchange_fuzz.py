@@ -5,20 +5,127 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import orjson
-from exchange_floor import Floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from exchange_floor import Floor
 from liqshell.emulator.exchange.exchange import OPERATIONS, ORDERS, READS, WRITES
 
-NAMES = ["category", "symbol", "side", "orderType", "qty", "price", "timeInForce", "orderLinkId", "orderId", "reduceOnly", "closeOnTrigger", "positionIdx", "triggerPrice", "triggerDirection", "triggerBy", "stopLoss", "takeProfit", "tpslMode", "slTriggerBy", "tpTriggerBy", "tpOrderType", "tpLimitPrice", "slSize", "tpSize", "trailingStop", "activePrice", "slippageToleranceType", "slippageTolerance", "limit", "cursor", "startTime", "endTime", "settleCoin", "baseCoin", "orderFilter", "openOnly", "buyLeverage", "sellLeverage", "mode", "coin", "request", "accountType", "stopOrderType", "orderStatus"]
-WORDS = ["", "0", "1", "2", "3", "-1", "--5", "²", "٣", "1e9", "nan", "inf", "0.1", "0.2", "2490", "2500.5", "99999999999999999999", "1.0000001", "linear",
-         "inverse", "ETHUSDT", "BTCUSDT", "USDT", "Buy", "Sell", "Limit", "Market", "GTC", "IOC", "FOK", "PostOnly", "Full", "Partial", "LastPrice",
-         "MarkPrice", "TickSize", "Percent", "1.5", "true", "UNIFIED", "Order", "StopOrder", "page_3", "page_x", "L1", "L2", "é"]
-GOOD = {"category": "linear", "symbol": "ETHUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "2490", "positionIdx": 0,
-        "buyLeverage": "5", "sellLeverage": "5", "mode": 3, "orderLinkId": "L1"}
+NAMES = [
+    "category",
+    "symbol",
+    "side",
+    "orderType",
+    "qty",
+    "price",
+    "timeInForce",
+    "orderLinkId",
+    "orderId",
+    "reduceOnly",
+    "closeOnTrigger",
+    "positionIdx",
+    "triggerPrice",
+    "triggerDirection",
+    "triggerBy",
+    "stopLoss",
+    "takeProfit",
+    "tpslMode",
+    "slTriggerBy",
+    "tpTriggerBy",
+    "tpOrderType",
+    "tpLimitPrice",
+    "slSize",
+    "tpSize",
+    "trailingStop",
+    "activePrice",
+    "slippageToleranceType",
+    "slippageTolerance",
+    "limit",
+    "cursor",
+    "startTime",
+    "endTime",
+    "settleCoin",
+    "baseCoin",
+    "orderFilter",
+    "openOnly",
+    "buyLeverage",
+    "sellLeverage",
+    "mode",
+    "coin",
+    "request",
+    "accountType",
+    "stopOrderType",
+    "orderStatus",
+]
+WORDS = [
+    "",
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "--5",
+    "²",
+    "٣",
+    "1e9",
+    "nan",
+    "inf",
+    "0.1",
+    "0.2",
+    "2490",
+    "2500.5",
+    "99999999999999999999",
+    "1.0000001",
+    "linear",
+    "inverse",
+    "ETHUSDT",
+    "BTCUSDT",
+    "USDT",
+    "Buy",
+    "Sell",
+    "Limit",
+    "Market",
+    "GTC",
+    "IOC",
+    "FOK",
+    "PostOnly",
+    "Full",
+    "Partial",
+    "LastPrice",
+    "MarkPrice",
+    "TickSize",
+    "Percent",
+    "1.5",
+    "true",
+    "UNIFIED",
+    "Order",
+    "StopOrder",
+    "page_3",
+    "page_x",
+    "L1",
+    "L2",
+    "é",
+]
+GOOD = {
+    "category": "linear",
+    "symbol": "ETHUSDT",
+    "side": "Buy",
+    "orderType": "Limit",
+    "qty": "0.1",
+    "price": "2490",
+    "positionIdx": 0,
+    "buyLeverage": "5",
+    "sellLeverage": "5",
+    "mode": 3,
+    "orderLinkId": "L1",
+}
 scalars = st.one_of(st.sampled_from(WORDS), st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, width=32))
-values = st.one_of(scalars, st.lists(scalars, max_size=3), st.dictionaries(st.sampled_from(NAMES), scalars, max_size=3),
-                   st.lists(st.dictionaries(st.sampled_from(NAMES), scalars, max_size=8), max_size=3))
+values = st.one_of(
+    scalars,
+    st.lists(scalars, max_size=3),
+    st.dictionaries(st.sampled_from(NAMES), scalars, max_size=3),
+    st.lists(st.dictionaries(st.sampled_from(NAMES), scalars, max_size=8), max_size=3),
+)
 fields = st.dictionaries(st.sampled_from(NAMES), values, max_size=6)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import orjson
 import pytest
-from exchange_floor import ETH, LONG, SHORT, T0, Floor
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.exchange import Exchange, Settings
-from liqshell.emulator.exchange.orders import OPEN
 
 import liqcore as lc
+from exchange_floor import ETH, LONG, SHORT, T0, Floor
 from liqcore.event import Kind
+from liqshell.emulator.exchange import Exchange, Settings
+from liqshell.emulator.exchange.orders import OPEN
+from liqshell.emulator.market.contracts import CONTRACTS
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
 HOUR = 3600 * lc.SECOND
@@ -43,7 +43,7 @@ def test_the_average_entry(side):
     floor.enter("1")
     floor.create(qty="3", price=floor.text(2510.0), orderType="Limit")
     assert floor.truth["positions"]["ETHUSDT", 0]["entry"] == pytest.approx((floor.price(2499.5) + 3 * floor.price(2500.01)) / 4)
-    floor.create(floor.close, qty="6")                                 # through zero: what is open then has the new price
+    floor.create(floor.close, qty="6")  # through zero: what is open then has the new price
     assert floor.held == -2.0 and floor.truth["positions"]["ETHUSDT", 0]["entry"] == floor.price(2499.99)
 
 
@@ -64,10 +64,10 @@ def test_funding(side, rate):
     row = floor.rows["execution"][-1]
     assert row["execType"] == "Funding" and float(row["execFee"]) == pytest.approx(paid) and row["execQty"] == "2" and row["orderLinkId"] == ""
     assert float(row["feeRate"]) * float(row["execValue"]) == pytest.approx(paid) and row["side"] == floor.open
-    floor.exchange.advance(T0 + 21 * HOUR)                             # two more are due
+    floor.exchange.advance(T0 + 21 * HOUR)  # two more are due
     assert floor.truth["balance"] == pytest.approx(before - 3 * paid)
     floor.now = T0 + 21 * HOUR
-    floor.quote(2499.99, 2500.01)                                      # the one of the morning has ended
+    floor.quote(2499.99, 2500.01)  # the one of the morning has ended
     floor.create(floor.close, qty="2")
     assert floor.held == 0.0 and floor.exchange.next_ns is None
     after = floor.truth["balance"]
@@ -97,7 +97,7 @@ def test_liquidation(side):
     assert floor.rows["position"][-1]["positionStatus"] == "Normal" and 0.0 < floor.truth["balance"] < 200.0
     floor.quote(2499.99, 2500.01)
     floor.ticker(2500.0)
-    assert floor.limit(2490.0, qty="0.01")[0] == 0                     # trading goes on
+    assert floor.limit(2490.0, qty="0.01")[0] == 0  # trading goes on
 
 
 @both
@@ -105,16 +105,16 @@ def test_the_state_of_another_position_decides_when_one_is_liquidated(side):
     """Cross margin: profit of one position keeps the other alive."""
     floor = Floor(side, equity=1000.0)
     floor.enter("3")
-    n = 0                                                              # BTC
+    n = 0  # BTC
     floor.put(kind=Kind.TICKER, instrument=n, price=68_000.0)
     floor.put(kind=Kind.BBO, instrument=n, price=68_000.0, qty=5.0, aux_price=68_000.1, aux_qty=5.0)
     assert floor.ask("order.create", symbol="BTCUSDT", side=floor.open, orderType="Market", qty="0.02")[0] == 0
     mark = lambda m, p: floor.put(kind=Kind.TICKER, instrument=m, price=p)
     gone = 320.0 * side
-    mark(n, 68_000.0 + 20_000.0 * side)                                # 400 earned
-    mark(ETH, 2500.0 - gone)                                           # 960 lost
+    mark(n, 68_000.0 + 20_000.0 * side)  # 400 earned
+    mark(ETH, 2500.0 - gone)  # 960 lost
     assert floor.truth["positions"]["ETHUSDT", 0]["qty"] == 3.0 * side and not floor.account.liquidating
-    mark(n, 68_000.0)                                                  # and the profit is gone, too
+    mark(n, 68_000.0)  # and the profit is gone, too
     assert floor.account.liquidating
 
 
@@ -162,11 +162,18 @@ def test_accounts_do_not_touch_each_other(side):
 class Books(RuleBasedStateMachine):
     """Anything may be done to an account, in any order: positions are the sum of executions, the wallet is what executions say, nothing is lost."""
 
-    @initialize(fills=st.sampled_from(["through", "touch", "queue"]), taker=st.sampled_from(["next", "walk"]), hedge=st.booleans(),
-                total=st.booleans(), replaced=st.booleans(), equity=st.sampled_from([300.0, 3000.0, 1e6]))
+    @initialize(
+        fills=st.sampled_from(["through", "touch", "queue"]),
+        taker=st.sampled_from(["next", "walk"]),
+        hedge=st.booleans(),
+        total=st.booleans(),
+        replaced=st.booleans(),
+        equity=st.sampled_from([300.0, 3000.0, 1e6]),
+    )
     def begin(self, fills, taker, hedge, total, replaced, equity):
-        self.exchange = Exchange(CONTRACTS, Settings(fills=fills, taker=taker, reduce_only_total=total, stops_replace=replaced,
-                                                     conditional_survives=not replaced), seed=3)
+        self.exchange = Exchange(
+            CONTRACTS, Settings(fills=fills, taker=taker, reduce_only_total=total, stops_replace=replaced, conditional_survives=not replaced), seed=3
+        )
         self.account = self.exchange.open_account("k", "s", equity)
         self.equity, self.now, self.last, self.count, self.hedge = equity, T0, 2500.0, 0, hedge
         if hedge:
@@ -181,7 +188,14 @@ class Books(RuleBasedStateMachine):
         self.now += 1_000_000
         row["ts_event"] = row["ts_recv"] = self.now
         row["instrument"], row["kind"], row["price"], row["qty"], row["side"], row["aux_price"], row["aux_qty"] = (
-            ETH, kind, price, qty, side, aux_price, aux_qty)
+            ETH,
+            kind,
+            price,
+            qty,
+            side,
+            aux_price,
+            aux_qty,
+        )
         self.exchange.on_events(row)
 
     def order(self, operation, fields):
@@ -210,14 +224,27 @@ class Books(RuleBasedStateMachine):
         self.now += hours * HOUR
         self.exchange.advance(self.now)
 
-    @rule(buy=st.booleans(), qty=st.sampled_from(["0.1", "0.7", "3"]), away=st.one_of(st.none(), st.integers(-20, 20)),
-          tif=st.sampled_from(["GTC", "PostOnly", "IOC", "FOK"]), reduce=st.booleans(), stops=st.sampled_from(["", "Full", "Partial"]),
-          trigger=st.one_of(st.none(), st.integers(-10, 10)), idx=st.integers(1, 2))
+    @rule(
+        buy=st.booleans(),
+        qty=st.sampled_from(["0.1", "0.7", "3"]),
+        away=st.one_of(st.none(), st.integers(-20, 20)),
+        tif=st.sampled_from(["GTC", "PostOnly", "IOC", "FOK"]),
+        reduce=st.booleans(),
+        stops=st.sampled_from(["", "Full", "Partial"]),
+        trigger=st.one_of(st.none(), st.integers(-10, 10)),
+        idx=st.integers(1, 2),
+    )
     def create(self, buy, qty, away, tif, reduce, stops, trigger, idx):
         self.count += 1
         side = 1 if buy else -1
-        fields = {"side": "Buy" if buy else "Sell", "qty": qty, "orderLinkId": f"o{self.count}", "positionIdx": idx if self.hedge else 0,
-                  "orderType": "Market" if away is None else "Limit", "timeInForce": tif}
+        fields = {
+            "side": "Buy" if buy else "Sell",
+            "qty": qty,
+            "orderLinkId": f"o{self.count}",
+            "positionIdx": idx if self.hedge else 0,
+            "orderType": "Market" if away is None else "Limit",
+            "timeInForce": tif,
+        }
         base = self.last if away is None else round(self.last + away * 0.5, 2)
         if away is not None:
             fields["price"] = f"{base:.2f}"
@@ -273,8 +300,13 @@ class Books(RuleBasedStateMachine):
 
     @rule(stop=st.integers(-10, 10), trail=st.sampled_from(["", "0", "3"]), idx=st.integers(1, 2))
     def protect(self, stop, trail, idx):
-        body = {"category": "linear", "symbol": "ETHUSDT", "positionIdx": idx if self.hedge else 0, "trailingStop": trail,
-                "stopLoss": f"{self.last + stop:.2f}"}
+        body = {
+            "category": "linear",
+            "symbol": "ETHUSDT",
+            "positionIdx": idx if self.hedge else 0,
+            "trailingStop": trail,
+            "stopLoss": f"{self.last + stop:.2f}",
+        }
         self.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps(body), self.account, self.now)
 
     @rule(kind=st.sampled_from(["adl", "cancel-all", "liquidate"]), idx=st.integers(1, 2))

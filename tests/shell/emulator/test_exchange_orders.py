@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from exchange_floor import LONG, SHORT, Floor
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
@@ -18,7 +19,12 @@ def test_an_entry_and_its_stop(side):
     assert floor.states(link) == ["New", "Filled"] and floor.held == 0.2
     stop = floor.kind("StopLoss")
     assert (stop["orderStatus"], stop["orderLinkId"], stop["side"], stop["qty"], stop["triggerPrice"]) == (
-        "Untriggered", "", floor.close, "0.2", floor.text(2490.01))
+        "Untriggered",
+        "",
+        floor.close,
+        "0.2",
+        floor.text(2490.01),
+    )
     assert stop["reduceOnly"] and stop["closeOnTrigger"] and stop["createType"] == "CreateByStopLoss"
     assert stop["triggerDirection"] == (2 if side == LONG else 1)
     assert floor.rows["position"][-1]["stopLoss"] == floor.text(2490.01)
@@ -52,7 +58,7 @@ def test_time_in_force(side):
     floor = Floor(side, taker="walk")
     _, link = floor.limit(2499.0, timeInForce="IOC")
     assert floor.states(link) == ["Cancelled"] and floor.rows["order"][-1]["rejectReason"] == "EC_NoImmediateQtyToFill"
-    _, link = floor.limit(2501.0, timeInForce="IOC", qty="7")         # five are shown
+    _, link = floor.limit(2501.0, timeInForce="IOC", qty="7")  # five are shown
     assert floor.states(link) == ["PartiallyFilled", "Cancelled"] and floor.held == 5.0
     row = floor.rows["order"][-1]
     assert row["cumExecQty"] == "5" and row["leavesQty"] == "0" and row["avgPrice"] == floor.text(2500.01)
@@ -60,7 +66,7 @@ def test_time_in_force(side):
     assert floor.states(link) == ["Cancelled"] and floor.rows["order"][-1]["rejectReason"] == "EC_CancelForNoFullFill" and floor.held == 5.0
     _, link = floor.limit(2501.0, timeInForce="FOK", qty="5")
     assert floor.states(link) == ["Filled"] and floor.held == 10.0
-    _, link = floor.limit(2501.0, timeInForce="GTC", qty="7")         # what is left rests
+    _, link = floor.limit(2501.0, timeInForce="GTC", qty="7")  # what is left rests
     assert floor.states(link) == ["PartiallyFilled"] and floor.truth["orders"][0]["left"] == 2.0
 
 
@@ -75,7 +81,7 @@ def test_a_market_order_is_an_ioc_with_a_cap(side):
     assert row["orderStatus"] == "PartiallyFilled" and row["timeInForce"] == "IOC" and row["orderType"] == "Market" and floor.held == 5.0
     floor.quote(2501.0, 2501.5, far_qty=1.0)
     assert floor.held == 6.0
-    floor.quote(2509.0, 2510.0)                                       # beyond the cap
+    floor.quote(2509.0, 2510.0)  # beyond the cap
     floor.hear()
     assert floor.states(link)[-1] == "Cancelled" and floor.held == 6.0 and floor.rows["order"][-1]["cumExecQty"] == "6"
     assert floor.create(slippageToleranceType="Percent", slippageTolerance="11")[0] == 110108
@@ -89,7 +95,7 @@ def test_reduce_only(side):
     floor.enter("1")
     code, link = floor.limit(2503.0, floor.close, qty="3", reduceOnly=True)
     assert code == 0
-    assert floor.limit(2498.0, floor.open, reduceOnly=True)[0] == 110017          # the other side has nothing to reduce
+    assert floor.limit(2498.0, floor.open, reduceOnly=True)[0] == 110017  # the other side has nothing to reduce
     floor.trade(2503.5)
     floor.hear()
     assert floor.held == 0.0 and floor.states(link) == ["New", "PartiallyFilled", "Cancelled"]
@@ -123,7 +129,7 @@ def test_a_closed_position_takes_its_reduce_only_orders_along(side):
         floor.create(floor.close, qty="1", reduceOnly=True)
         assert floor.held == 0.0 and floor.states(target) == ["New", "Cancelled"]
         assert floor.states(stop) == (["Untriggered"] if survives else ["Untriggered", "Deactivated"])
-        if survives:                                                  # and finds nothing when its time comes
+        if survives:  # and finds nothing when its time comes
             floor.trade(2449.0)
             floor.hear()
             assert floor.states(stop) == ["Untriggered", "Triggered", "Cancelled"] and floor.held == 0.0
@@ -134,19 +140,39 @@ def test_link_ids(side):
     floor = Floor(side)
     code, link = floor.limit(2490.0, orderLinkId="run_1-ab")
     assert code == 0 and floor.limit(2491.0, orderLinkId="run_1-ab")[0] == 110072
-    assert floor.cancel(link) == 0 and floor.limit(2491.0, orderLinkId="run_1-ab")[0] == 110072     # for ever
+    assert floor.cancel(link) == 0 and floor.limit(2491.0, orderLinkId="run_1-ab")[0] == 110072  # for ever
     for wrong in ("a" * 37, "a b", "a.b", "ä"):
         assert floor.limit(2490.0, orderLinkId=wrong)[0] == 10001
     assert floor.limit(2490.0, orderLinkId="a" * 36)[0] == 0 and floor.limit(2490.0, orderLinkId="")[0] == 0
 
 
 @both
-@pytest.mark.parametrize(("fields", "code"), [
-    ({"category": "spot"}, 10001), ({"symbol": "NOPE"}, 10001), ({"side": "buy"}, 10001), ({"orderType": "Stop"}, 10001), ({"qty": ""}, 10001),
-    ({"qty": "0.001"}, 10001), ({"qty": "-1"}, 10001), ({"qty": "1e3"}, 10001), ({"price": "2490.001"}, 10001), ({"price": ""}, 10001),
-    ({"price": "abc"}, 10001), ({"timeInForce": "GTX"}, 10001), ({"positionIdx": 1}, 10001), ({"positionIdx": 3}, 10001), ({"qty": "99999999"}, 10001),
-    ({"qty": "0"}, 10001), ({"tpslMode": "Half", "stopLoss": "1"}, 10001), ({"triggerPrice": "2400"}, 10001), ({"reduceOnly": True, "stopLoss": "2400"}, 10001),
-    ({"qty": "0.001", "price": "90"}, 10001), ({"qty": "41"}, 110007)])
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"category": "spot"}, 10001),
+        ({"symbol": "NOPE"}, 10001),
+        ({"side": "buy"}, 10001),
+        ({"orderType": "Stop"}, 10001),
+        ({"qty": ""}, 10001),
+        ({"qty": "0.001"}, 10001),
+        ({"qty": "-1"}, 10001),
+        ({"qty": "1e3"}, 10001),
+        ({"price": "2490.001"}, 10001),
+        ({"price": ""}, 10001),
+        ({"price": "abc"}, 10001),
+        ({"timeInForce": "GTX"}, 10001),
+        ({"positionIdx": 1}, 10001),
+        ({"positionIdx": 3}, 10001),
+        ({"qty": "99999999"}, 10001),
+        ({"qty": "0"}, 10001),
+        ({"tpslMode": "Half", "stopLoss": "1"}, 10001),
+        ({"triggerPrice": "2400"}, 10001),
+        ({"reduceOnly": True, "stopLoss": "2400"}, 10001),
+        ({"qty": "0.001", "price": "90"}, 10001),
+        ({"qty": "41"}, 110007),
+    ],
+)
 def test_refusals(side, fields, code):
     floor = Floor(side)
     assert floor.create(**({"price": floor.text(2490.0), "timeInForce": "PostOnly"} | fields))[0] == code
@@ -156,7 +182,7 @@ def test_refusals(side, fields, code):
 @both
 def test_limits_of_price_and_size(side):
     floor = Floor(side, equity=1e9)
-    assert floor.limit(2630.0, timeInForce="GTC")[0] == 110003        # 5 % beyond the mark
+    assert floor.limit(2630.0, timeInForce="GTC")[0] == 110003  # 5 % beyond the mark
     assert floor.limit(2620.0, timeInForce="GTC")[0] == 0
     assert floor.limit(2380.0 if side == LONG else 2499.0)[0] == 0
     floor = Floor(LONG)
@@ -168,14 +194,14 @@ def test_limits_of_price_and_size(side):
 
 @both
 def test_margin(side):
-    floor = Floor(side, equity=1000.0)                                # 10x: about 9,900 after fees
+    floor = Floor(side, equity=1000.0)  # 10x: about 9,900 after fees
     assert floor.limit(2490.0, qty="2")[0] == 0
-    assert floor.limit(2490.0, qty="2")[0] == 110007                  # the first reserves half
-    assert floor.limit(2510.0, floor.close, qty="2")[0] == 0          # the other side needs no more than the worse of the two
+    assert floor.limit(2490.0, qty="2")[0] == 110007  # the first reserves half
+    assert floor.limit(2510.0, floor.close, qty="2")[0] == 0  # the other side needs no more than the worse of the two
     floor = Floor(side, equity=1000.0)
     floor.enter("3")
     assert floor.limit(2490.0, qty="2")[0] == 110007
-    assert floor.limit(2510.0, floor.close, qty="3")[0] == 0          # reduces
+    assert floor.limit(2510.0, floor.close, qty="3")[0] == 0  # reduces
     assert floor.amend(f"L{floor.links}", qty="12") == 110007 and floor.truth["orders"][0]["qty"] == 3.0
     assert floor.create(floor.close, qty="8")[0] == 110007 and floor.held == 3.0
     assert floor.create(floor.close, qty="3")[0] == 0 and floor.held == 0.0
@@ -193,7 +219,7 @@ def test_number_of_orders(side):
     assert floor.create(triggerPrice=floor.text(2400.0), triggerDirection=direction)[0] == 110009
     assert floor.cancel("L1") == 0 and floor.limit(2490.0)[0] == 0
     assert floor.exchange.books.resting == 7
-    floor.exchange.books.resting = 8000                                     # of everybody, in all symbols
+    floor.exchange.books.resting = 8000  # of everybody, in all symbols
     assert floor.ask("order.create", symbol="BTCUSDT", side="Buy", orderType="Limit", price="60000", qty="0.1")[0] == 110020
 
 
@@ -304,7 +330,7 @@ def test_cancel_all(side):
     assert len(floor.post("/v5/order/cancel-all", orderFilter="StopOrder", stopOrderType="Stop")[1]["list"]) == 1
     assert floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == floor.price(2450.0)
     floor.limit(2490.0)
-    assert len(floor.post("/v5/order/cancel-all", symbol="", settleCoin="USDT")[1]["list"]) == 2        # the position's stop with it
+    assert len(floor.post("/v5/order/cancel-all", symbol="", settleCoin="USDT")[1]["list"]) == 2  # the position's stop with it
     assert floor.truth["orders"] == [] and floor.truth["positions"]["ETHUSDT", 0]["stop_qty"] == 0.0
 
 
@@ -313,12 +339,32 @@ def test_batches(side):
     floor = Floor(side, equity=100_000.0)
     one = {"symbol": "ETHUSDT", "side": floor.open, "orderType": "Limit", "qty": "1", "price": floor.text(2490.0)}
     now = floor.now
-    code, _, data, extra = floor.exchange.order("order.create-batch", [{"category": "linear", "request": [
-        one | {"orderLinkId": "b1"}, one | {"orderLinkId": "b1"}, one | {"orderLinkId": "b2", "qty": "x"}, one | {"orderLinkId": "b3"}]}], floor.account, now)
+    code, _, data, extra = floor.exchange.order(
+        "order.create-batch",
+        [
+            {
+                "category": "linear",
+                "request": [
+                    one | {"orderLinkId": "b1"},
+                    one | {"orderLinkId": "b1"},
+                    one | {"orderLinkId": "b2", "qty": "x"},
+                    one | {"orderLinkId": "b3"},
+                ],
+            }
+        ],
+        floor.account,
+        now,
+    )
     assert code == 0 and [c["code"] for c in extra["list"]] == [0, 110072, 10001, 0]
     assert [bool(row["orderId"]) for row in data["list"]] == [True, False, False, True]
-    code, _, result = floor.exchange.rest("POST", "/v5/order/cancel-batch", "", b'{"category":"linear","request":[{"symbol":"ETHUSDT","orderLinkId":"b1"},'
-                                          b'{"symbol":"ETHUSDT","orderLinkId":"b9"}]}', floor.account, now)
+    code, _, result = floor.exchange.rest(
+        "POST",
+        "/v5/order/cancel-batch",
+        "",
+        b'{"category":"linear","request":[{"symbol":"ETHUSDT","orderLinkId":"b1"},{"symbol":"ETHUSDT","orderLinkId":"b9"}]}',
+        floor.account,
+        now,
+    )
     assert code == 0 and [c["code"] for c in result["retExtInfo"]["list"]] == [0, 110001] and [o["link_id"] for o in floor.truth["orders"]] == ["b3"]
     many = [{"category": "linear", "request": [one] * 21}]
     assert floor.exchange.order("order.create-batch", many, floor.account, now)[0] == 10001
@@ -342,7 +388,7 @@ def test_hedge_mode(side):
     assert floor.create(positionIdx=mine)[0] == 0 and floor.create(floor.close, positionIdx=other)[0] == 0
     positions = floor.truth["positions"]
     assert positions["ETHUSDT", mine]["qty"] == side and positions["ETHUSDT", other]["qty"] == -side
-    assert floor.create(floor.close, positionIdx=mine, qty="3")[0] == 0                      # closes, never turns
+    assert floor.create(floor.close, positionIdx=mine, qty="3")[0] == 0  # closes, never turns
     assert ("ETHUSDT", mine) not in floor.truth["positions"] and floor.create(floor.close, positionIdx=mine)[0] == 110017
     assert [row["positionIdx"] for row in floor.get("/v5/position/list")["list"]] == [1, 2]
 

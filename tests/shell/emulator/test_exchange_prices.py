@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from exchange_floor import LONG, SHORT, Floor
 
 import liqcore as lc
+from exchange_floor import LONG, SHORT, Floor
 from liqcore.event import Kind, Stream
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
@@ -22,7 +22,7 @@ def floor_without(side: int, how: str = "age", **settings) -> Floor:
     elif how == "gap of quotes":
         floor.put(kind=Kind.FEED, code=lc.FeedState.FEED_GAP, flags=Stream.STREAM_QUOTE)
     else:
-        floor.trade(2499.9)                                 # further below the bid than the spread is wide
+        floor.trade(2499.9)  # further below the bid than the spread is wide
         floor.trade(2500.0)
     return floor
 
@@ -38,7 +38,7 @@ def test_a_market_order_takes_the_first_later_trade_of_its_own_side(side, how):
     floor = floor_without(side, how)
     assert floor.create()[0] == 0 and floor.held == 0.0
     assert floor.exchange.next_ns == floor.now + 5 * S
-    floor.trade(2500.3, aggressor=-1)                       # somebody sold: not what a buyer would have paid
+    floor.trade(2500.3, aggressor=-1)  # somebody sold: not what a buyer would have paid
     assert floor.held == 0.0
     floor.trade(2500.4, aggressor=1)
     assert floor.held == 1.0 and paid(floor) == floor.price(2500.4) and floor.exchange.next_ns is None
@@ -52,7 +52,7 @@ def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_spread(side, hal
     floor = floor_without(side, half_spread=half_spread)
     floor.create()
     due = floor.exchange.next_ns
-    floor.trade(2500.2 if side == LONG else 2500 - 0.2, aggressor=-1)       # 2500.2 on either side
+    floor.trade(2500.2 if side == LONG else 2500 - 0.2, aggressor=-1)  # 2500.2 on either side
     floor.exchange.advance(due - 1)
     assert floor.held == 0.0
     floor.exchange.advance(due)
@@ -82,7 +82,7 @@ def test_a_stop_that_fires_without_a_quote_waits_too(side):
     floor = floor_without(side, print_wait_s=2.0)
     floor.quote(2499.99, 2500.01)
     floor.create(stopLoss=floor.text(2490.0))
-    floor.trade(2489.0)                                     # contradicts the quote, and fires the stop
+    floor.trade(2489.0)  # contradicts the quote, and fires the stop
     assert floor.held == 1.0 and floor.exchange.next_ns == floor.now + 2 * S
     floor.trade(2489.2, aggressor=1)
     assert floor.held == 1.0
@@ -103,7 +103,7 @@ def test_the_clock_forgets_the_wait_of_an_order_that_has_gone(side):
     floor.create(floor.close, qty="2")
     second = floor.now + 5 * S
     assert floor.exchange.next_ns == first < second
-    floor.trade(2500.6, aggressor=1)                        # the limit closes the position: nothing is left to reduce
+    floor.trade(2500.6, aggressor=1)  # the limit closes the position: nothing is left to reduce
     assert floor.held == 0.0 and floor.exchange.next_ns == second
     floor.exchange.advance(second)
     assert floor.held == -2.0 and floor.exchange.next_ns is None
@@ -146,6 +146,6 @@ def test_a_quote_holds_as_long_as_the_setting_says():
     for age, held in ((10.0, 1.0), (10.0 - 1e-6, 0.0)):
         floor = Floor(quote_age_s=age)
         floor.quote(2499.99, 2500.01)
-        floor.now += 10 * S - 1000                          # asking takes a microsecond
+        floor.now += 10 * S - 1000  # asking takes a microsecond
         floor.create()
         assert floor.held == held

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from exchange_floor import T0, Floor
-from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.exchange.exchange import READS, WRITES, Exchange, Settings
 
 import liqcore as lc
+from exchange_floor import T0, Floor
+from liqshell.emulator.exchange.exchange import READS, WRITES, Exchange, Settings
+from liqshell.emulator.market.contracts import CONTRACTS
 
 LINEAR = "category=linear&symbol=ETHUSDT"
 
@@ -86,11 +86,11 @@ def test_closed_profit(side):
     floor = Floor(side, equity=1e6)
     floor.enter("2")
     floor.create(floor.close, qty="0.5", reduceOnly=True)
-    floor.create(floor.close, qty="3")                      # closes 1.5 and opens the other way
+    floor.create(floor.close, qty="3")  # closes 1.5 and opens the other way
     rows = floor.get("/v5/position/closed-pnl")["list"]
     assert [row["closedSize"] for row in rows] == ["1.5", "0.5"] and rows[0]["side"] == floor.close
     assert {float(row["avgEntryPrice"]) for row in rows} == {floor.price(2499.5)}
-    opening, closing = floor.price(2499.5) * 0.0002, floor.price(2499.99) * 0.00055          # of each ETH
+    opening, closing = floor.price(2499.5) * 0.0002, floor.price(2499.99) * 0.00055  # of each ETH
     for row, qty in zip(rows, (1.5, 0.5), strict=True):
         assert float(row["openFee"]) == pytest.approx(qty * opening) and float(row["closeFee"]) == pytest.approx(qty * closing)
         assert float(row["closedPnl"]) == pytest.approx(qty * (0.49 - opening - closing))
@@ -108,6 +108,7 @@ def test_closed_profit_is_what_the_venue_says_it_is():
     """Numbers of real orders: bought at 64809.6, sold at 64627.3, fees 0.03564528 and 0.03554502: closedPnl -0.2534903."""
     from liqshell.emulator.exchange.accounts import Account, Holding
     from liqshell.emulator.market.contracts import CONTRACTS
+
     held = Holding(Account("k", "s", 1, "n", 1.0, 10), 0, CONTRACTS[0], 0, 10.0)
     held.move(1, 64809.6, 1)
     assert held.charge(0.03564528, 1, 0) == (0.0, 0.0)
@@ -148,7 +149,9 @@ def test_the_account():
     floor = Floor(maker_fee=0.0001)
     assert floor.get("/v5/account/info")["unifiedMarginStatus"] in (5, 6)
     rates = floor.get("/v5/account/fee-rate", "category=linear")["list"]
-    assert {row["symbol"] for row in rates} == {c.symbol for c in CONTRACTS} and {(r["makerFeeRate"], r["takerFeeRate"]) for r in rates} == {("0.0001", "0.00055")}
+    assert {row["symbol"] for row in rates} == {c.symbol for c in CONTRACTS} and {(r["makerFeeRate"], r["takerFeeRate"]) for r in rates} == {
+        ("0.0001", "0.00055")
+    }
     assert "USDT" in {row["coin"] for row in floor.get("/v5/asset/coin/query-info")["rows"]}
     assert floor.get("/v5/account/query-dcp-info") == {"dcpInfos": []}
     assert floor.post("/v5/order/disconnected-cancel-all", timeWindow=10)[0] == 10005, "a retail account has no dead-man switch"
@@ -158,8 +161,14 @@ def test_the_account():
 def test_what_is_not_there():
     floor = Floor()
     x, now = floor.exchange, floor.now
-    assert x.rest("GET", "/v5/nowhere", "", b"", floor.account, now)[0] == 10017 and x.rest("PUT", "/v5/order/create", "", b"", floor.account, now)[0] == 10017
-    assert x.rest("POST", "/v5/order/create", "", b"{", floor.account, now)[0] == 10001 and x.rest("POST", "/v5/order/create", "", b"[]", floor.account, now)[0] == 10001
+    assert (
+        x.rest("GET", "/v5/nowhere", "", b"", floor.account, now)[0] == 10017
+        and x.rest("PUT", "/v5/order/create", "", b"", floor.account, now)[0] == 10017
+    )
+    assert (
+        x.rest("POST", "/v5/order/create", "", b"{", floor.account, now)[0] == 10001
+        and x.rest("POST", "/v5/order/create", "", b"[]", floor.account, now)[0] == 10001
+    )
     for path in [*READS, *WRITES]:
         assert x.rest("GET" if path in READS else "POST", path, LINEAR, b"{}", None, now)[0] == 10005
     with pytest.raises(ValueError, match="key"):
@@ -191,15 +200,16 @@ def test_everything_said_is_json_with_the_fields_that_clients_read():
     floor.enter("1", stopLoss="2400", takeProfit="2600")
     floor.create("Sell", qty="0.5", reduceOnly=True)
     for topic, names in {
-            "order": "category symbol orderId orderLinkId side positionIdx orderStatus cancelType rejectReason createType stopOrderType price qty leavesQty "
-                     "cumExecQty cumExecValue avgPrice cumFeeDetail timeInForce orderType triggerPrice takeProfit stopLoss reduceOnly closeOnTrigger closedPnl "
-                     "createdTime updatedTime triggerDirection triggerBy tpslMode parentOrderLinkId",
-            "execution": "category symbol execId orderId orderLinkId side execPrice execQty execValue execFee feeRate execPnl execType isMaker leavesQty closedSize "
-                         "execTime seq createType orderType stopOrderType orderPrice orderQty markPrice feeCoin",
-            "position": "category symbol side size positionIdx entryPrice leverage liqPrice markPrice unrealisedPnl curRealisedPnl cumRealisedPnl positionStatus "
-                        "adlRankIndicator seq createdTime updatedTime positionValue takeProfit stopLoss trailingStop positionIM positionMM tradeMode",
-            "wallet": "accountType totalEquity totalWalletBalance totalMarginBalance totalAvailableBalance totalPerpUPL totalInitialMargin "
-                      "totalMaintenanceMargin accountIMRate accountMMRate coin"}.items():
+        "order": "category symbol orderId orderLinkId side positionIdx orderStatus cancelType rejectReason createType stopOrderType price qty leavesQty "
+        "cumExecQty cumExecValue avgPrice cumFeeDetail timeInForce orderType triggerPrice takeProfit stopLoss reduceOnly closeOnTrigger closedPnl "
+        "createdTime updatedTime triggerDirection triggerBy tpslMode parentOrderLinkId",
+        "execution": "category symbol execId orderId orderLinkId side execPrice execQty execValue execFee feeRate execPnl execType isMaker leavesQty closedSize "
+        "execTime seq createType orderType stopOrderType orderPrice orderQty markPrice feeCoin",
+        "position": "category symbol side size positionIdx entryPrice leverage liqPrice markPrice unrealisedPnl curRealisedPnl cumRealisedPnl positionStatus "
+        "adlRankIndicator seq createdTime updatedTime positionValue takeProfit stopLoss trailingStop positionIM positionMM tradeMode",
+        "wallet": "accountType totalEquity totalWalletBalance totalMarginBalance totalAvailableBalance totalPerpUPL totalInitialMargin "
+        "totalMaintenanceMargin accountIMRate accountMMRate coin",
+    }.items():
         for row in floor.rows[topic]:
             assert not set(names.split()) - set(row), topic
             assert topic != "execution" or "positionIdx" not in row, "the venue does not say it there: a bot must not learn to read it"
@@ -257,10 +267,10 @@ def test_the_log_of_the_account_adds_up(side):
     floor = Floor(side, equity=1e6)
     floor.ticker(2500.0, rate=1e-4)
     floor.enter("2")
-    floor.exchange.advance(floor.now + 4 * 3600 * lc.SECOND)             # a funding
+    floor.exchange.advance(floor.now + 4 * 3600 * lc.SECOND)  # a funding
     floor.now += 4 * 3600 * lc.SECOND
-    floor.quote(2499.99, 2500.01)                                       # the one before has ended
-    floor.create(floor.close, qty="3")                                  # closes and turns
+    floor.quote(2499.99, 2500.01)  # the one before has ended
+    floor.create(floor.close, qty="3")  # closes and turns
     floor.exchange.deleverage(floor.account, "ETHUSDT", floor.now)
     rows = floor.get("/v5/account/transaction-log", "accountType=UNIFIED&category=linear&currency=USDT")["list"]
     assert [row["type"] for row in rows] == ["ADL", "TRADE", "SETTLEMENT", "TRADE"]
@@ -290,18 +300,20 @@ def test_margin_modes_that_a_unified_account_has_not():
 def test_the_page_names_every_path():
     from pathlib import Path
 
-    from liqshell.emulator.market.bybit_frames import SERVED
     from liqshell.emulator.exchange.exchange import ORDERS, READS, WRITES
+    from liqshell.emulator.market.bybit_frames import SERVED
     from liqshell.emulator.server.market_queries import MarketQueries
+
     page = (Path(__file__).parents[3] / "docs/emulator.md").read_text()
-    said = set(page[page.index("| REST, market |"):page.index("Not emulated: spot")].replace("|", " ").replace(",", " ").replace(";", " ").split())
+    said = set(page[page.index("| REST, market |") : page.index("Not emulated: spot")].replace("|", " ").replace(",", " ").replace(";", " ").split())
     wanted = {path.removeprefix("/v5/") for path in (*READS, *WRITES, *ORDERS)} | set(MarketQueries({})._answers) | set(SERVED) | {"kline"}
     assert not wanted - said
 
 
 def test_open_interest():
-    from liqshell.emulator.server.market_queries import MarketQueries
     from liqshell.emulator.market.market_state import SymbolState
+    from liqshell.emulator.server.market_queries import MarketQueries
+
     state = SymbolState(CONTRACTS[0])
     ask = MarketQueries({"BTCUSDT": state})
     query = "category=linear&symbol=BTCUSDT&intervalTime=1h"

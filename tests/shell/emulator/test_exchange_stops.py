@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from exchange_floor import LONG, SHORT, Floor
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
@@ -12,7 +13,7 @@ def partly(side: int, **settings) -> Floor:
     """An entry for 2 of which 0.5 has been executed, with a stop-loss."""
     floor = Floor(side, fills="touch", **settings)
     floor.limit(2499.5, qty="2", stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0))
-    floor.quote(2499.5, 2499.52)                                       # the market comes down to it
+    floor.quote(2499.5, 2499.52)  # the market comes down to it
     floor.trade(2499.5, qty=0.5)
     floor.hear()
     return floor
@@ -33,7 +34,7 @@ def test_the_stop_is_there_with_the_first_partial_fill_and_follows_the_size(side
     floor.hear()
     assert floor.held == 0.0 and floor.kind("StopLoss")["orderStatus"] == "Filled"
     assert floor.kind("TakeProfit")["orderStatus"] == "Deactivated" and floor.kind("TakeProfit")["cancelType"] == "CancelByTpSlTsClear"
-    assert floor.truth["orders"] == [] and floor.kind("StopLoss")["cumExecQty"] == "1.6"      # the rest of the entry was filled on the way down
+    assert floor.truth["orders"] == [] and floor.kind("StopLoss")["cumExecQty"] == "1.6"  # the rest of the entry was filled on the way down
 
 
 @both
@@ -70,7 +71,7 @@ def test_the_take_profit_of_a_position(side):
 def test_stops_on_the_wrong_side_are_refused(side):
     floor = Floor(side)
     assert floor.limit(2499.0, stopLoss=floor.text(2499.5))[0] == 10001 and floor.limit(2499.0, takeProfit=floor.text(2498.0))[0] == 10001
-    assert floor.stop(stopLoss=floor.text(2490.0)) == 10001                       # nothing is held
+    assert floor.stop(stopLoss=floor.text(2490.0)) == 10001  # nothing is held
     floor.enter()
     last = 2499.4
     assert floor.stop(stopLoss=floor.text(last + 0.1)) == 10001 and floor.stop(takeProfit=floor.text(last - 0.1)) == 10001
@@ -109,7 +110,7 @@ def test_a_stop_may_be_cancelled_or_amended_as_an_order(side):
     order = floor.kind("StopLoss")["orderId"]
     assert floor.ask("order.amend", orderId=order, triggerPrice=floor.text(2493.0))[0] == 0
     assert floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == floor.price(2493.0)
-    assert floor.ask("order.amend", orderId=order, qty="0.5")[0] == 10001          # its quantity is the position's
+    assert floor.ask("order.amend", orderId=order, qty="0.5")[0] == 10001  # its quantity is the position's
     assert floor.ask("order.cancel", orderId=order)[0] == 0
     assert floor.kind("StopLoss")["orderStatus"] == "Deactivated" and floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == 0.0
 
@@ -122,8 +123,10 @@ def test_trailing_stop(side):
     for price in (2505.0, 2520.0, 2511.0, 2515.0):
         floor.trade(price)
     floor.hear()
-    assert floor.held == 1.0 and floor.kind("TrailingStop")["orderStatus"] == "Untriggered" and float(floor.rows["position"][-1]["trailingStop"]) == 10.0
-    floor.trade(2510.0)                                                # ten behind the best
+    assert (
+        floor.held == 1.0 and floor.kind("TrailingStop")["orderStatus"] == "Untriggered" and float(floor.rows["position"][-1]["trailingStop"]) == 10.0
+    )
+    floor.trade(2510.0)  # ten behind the best
     floor.hear()
     assert floor.kind("TrailingStop")["orderStatus"] == "Triggered" and float(floor.kind("TrailingStop")["triggerPrice"]) == floor.price(2510.0)
     floor.trade(2509.0)
@@ -154,15 +157,22 @@ def test_trailing_stop_waits_for_its_activation_price(side):
 @both
 def test_partial_stops_of_an_entry(side):
     floor = Floor(side, fills="touch")
-    _, link = floor.limit(2499.5, qty="2", stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0), tpslMode="Partial", tpOrderType="Limit",
-                          tpLimitPrice=floor.text(2509.5))
+    _, link = floor.limit(
+        2499.5,
+        qty="2",
+        stopLoss=floor.text(2490.0),
+        takeProfit=floor.text(2510.0),
+        tpslMode="Partial",
+        tpOrderType="Limit",
+        tpLimitPrice=floor.text(2509.5),
+    )
     floor.trade(2499.5, qty=0.5)
     floor.trade(2499.5, qty=0.5)
     floor.hear()
     stop, target = floor.kind("PartialStopLoss"), floor.kind("PartialTakeProfit")
     assert (stop["qty"], target["qty"], target["orderType"], stop["parentOrderLinkId"]) == ("1", "1", "Limit", link)
     floor.quote(2510.0, 2510.1)
-    floor.trade(2510.0)                                                # triggers, and sells at 2509.5 or better: at once at the quote
+    floor.trade(2510.0)  # triggers, and sells at 2509.5 or better: at once at the quote
     floor.hear()
     assert floor.kind("PartialTakeProfit")["orderStatus"] == "Filled" and floor.kind("PartialStopLoss")["orderStatus"] == "Deactivated"
     assert floor.held == 0.0 and float(floor.rows["execution"][-1]["execPrice"]) == floor.price(2510.0)
@@ -172,12 +182,18 @@ def test_partial_stops_of_an_entry(side):
 def test_a_limit_take_profit_meets_no_quote_that_its_own_trigger_contradicts(side):
     """The trade that triggers it lies further below the bid than the spread is wide: that bid is not there any more. It rests, and a live quote fills it."""
     floor = Floor(side, fills="touch")
-    floor.limit(2499.5, stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0), tpslMode="Partial", tpOrderType="Limit", tpLimitPrice=floor.text(2509.5))
+    floor.limit(
+        2499.5, stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0), tpslMode="Partial", tpOrderType="Limit", tpLimitPrice=floor.text(2509.5)
+    )
     floor.trade(2499.4)
     floor.quote(2510.4, 2510.5)
     floor.trade(2510.0)
     floor.hear()
-    assert floor.held == 1.0 and floor.kind("PartialTakeProfit")["orderStatus"] == "New" and floor.kind("PartialStopLoss")["orderStatus"] == "Deactivated"
+    assert (
+        floor.held == 1.0
+        and floor.kind("PartialTakeProfit")["orderStatus"] == "New"
+        and floor.kind("PartialStopLoss")["orderStatus"] == "Deactivated"
+    )
     floor.quote(2509.6, 2509.7)
     floor.hear()
     assert floor.held == 0.0 and floor.kind("PartialTakeProfit")["orderStatus"] == "Filled"
@@ -190,7 +206,9 @@ def test_partial_stops_set_by_hand(side):
     floor.enter("2")
     stop = lambda **fields: floor.stop(tpslMode="Partial", **fields)
     low, high = floor.text(2490.0), floor.text(2510.0)
-    assert stop(stopLoss=low, slSize="3") == 10001 and stop(stopLoss=low, takeProfit=high, slSize="1", tpSize="2") == 10001 and stop(slSize="1") == 10001
+    assert (
+        stop(stopLoss=low, slSize="3") == 10001 and stop(stopLoss=low, takeProfit=high, slSize="1", tpSize="2") == 10001 and stop(slSize="1") == 10001
+    )
     for _ in range(10):
         assert stop(stopLoss=low, takeProfit=high, slSize="0.1", tpSize="0.1") == 0
     assert stop(stopLoss=low, slSize="0.1") == 110061

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_interpreters import needed
 
+from client_interpreters import needed
 from liqshell.emulator.server import Config, serve
 
 ROOT = Path(__file__).parents[3]
@@ -35,8 +35,10 @@ def with_client(name: str, python: str, timeout_s: float = 400.0, **options: Any
                 environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "WEBSOCKET_CLIENT_CA_BUNDLE"), line["tls"]["ca"])
             done = await asyncio.to_thread(run_client, json.dumps(line), environment)
             assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
-            result.update(json.loads(done.stdout.splitlines()[-1]), status=emulator.status(),
-                          truth=emulator.desk.exchange.truth(emulator.keys[0].account))
+            result.update(
+                json.loads(done.stdout.splitlines()[-1]), status=emulator.status(), truth=emulator.desk.exchange.truth(emulator.keys[0].account)
+            )
+
     asyncio.run(run())
     return result
 

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from captures import needs_data
+from liqshell.emulator.market import Market
+from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TICKER, KIND_TRADE
 from market_statistics import (
     Book,
     Trades,
@@ -28,22 +31,26 @@ from market_statistics import (
     thinned,
 )
 
-from liqshell.emulator.market import Market
-from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TICKER, KIND_TRADE
-
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT")
 SEEDS, HOURS = (1, 2), 24.0
 FACTOR = 1.5
 # after cascades of a study of 90 days, bps at 30, 120 and 300 s from there (../shared/data.md 3 B)
 REVERSAL = {"BTCUSDT": (-1.3, -4.1, -4.7), "ETHUSDT": (-2.1, -7.2, -8.0)}
 WAITS_S = (30.0, 120.0, 300.0)
-DEPTH = (0.15, 0.30)                                 # at the touch inside cascades, of the median
-SPREAD = (1.5, 1.6)                                  # around cascades, of the mean
-CAPTURES = {"BTCUSDT": (lambda: hyperliquid_trades("BTC_20260618"), lambda: hyperliquid_trades("BTC_20260621"),
-                        lambda: binance_trades("usdm_btcusdt_20240808"), lambda: binance_trades("cm_btcusd_perp_20240809")),
-            "SOLUSDT": (lambda: hyperliquid_trades("SOL_20260620"),), "DOGEUSDT": (lambda: hyperliquid_trades("DOGE_20260612"),)}
+DEPTH = (0.15, 0.30)  # at the touch inside cascades, of the median
+SPREAD = (1.5, 1.6)  # around cascades, of the mean
+CAPTURES = {
+    "BTCUSDT": (
+        lambda: hyperliquid_trades("BTC_20260618"),
+        lambda: hyperliquid_trades("BTC_20260621"),
+        lambda: binance_trades("usdm_btcusdt_20240808"),
+        lambda: binance_trades("cm_btcusd_perp_20240809"),
+    ),
+    "SOLUSDT": (lambda: hyperliquid_trades("SOL_20260620"),),
+    "DOGEUSDT": (lambda: hyperliquid_trades("DOGE_20260612"),),
+}
 BOOKS = ("BTC_20260621", "SOL_20260620", "DOGE_20260612")
-DAY = 1_000                                          # minutes from which on a capture says something about its minutes
+DAY = 1_000  # minutes from which on a capture says something about its minutes
 
 
 class Made(NamedTuple):
@@ -51,10 +58,10 @@ class Made(NamedTuple):
 
     trades: Trades
     book: Book
-    t_s: np.ndarray                                  # of the liquidations, from the start
+    t_s: np.ndarray  # of the liquidations, from the start
     side: np.ndarray
     usd: np.ndarray
-    mid: np.ndarray                                  # at each second
+    mid: np.ndarray  # at each second
     index: np.ndarray
 
 
@@ -62,12 +69,24 @@ def made(records: np.ndarray, n: int, market: Market) -> Made:
     contract, start = market.contracts[n], market.parameters.start_ns
     mine = records[records["symbol"] == n]
     trades, quotes, forced, tickers = (mine[mine["kind"] == kind] for kind in (KIND_TRADE, KIND_BBO, KIND_LIQUIDATION, KIND_TICKER))
-    book = Book(quotes["t"] // 1_000_000, quotes["price"] / contract.tick_power, quotes["qty"] / contract.lot_power,
-                quotes["aux_price"] / contract.tick_power, quotes["aux_qty"] / contract.lot_power)
+    book = Book(
+        quotes["t"] // 1_000_000,
+        quotes["price"] / contract.tick_power,
+        quotes["qty"] / contract.lot_power,
+        quotes["aux_price"] / contract.tick_power,
+        quotes["aux_qty"] / contract.lot_power,
+    )
     mid = book.mid(start // 1_000_000 + 1_000 * np.arange(round(HOURS * 3600.0)))
     usd = forced["qty"] / contract.lot_power * forced["price"] / contract.tick_power
-    return Made(Trades(trades["t"] // 1_000_000, trades["price"] / contract.tick_power, trades["side"].astype(float)), book,
-                (forced["t"] - start) / 1e9, forced["side"].astype(int), usd, mid, tickers["aux_price"] / contract.tick_power)
+    return Made(
+        Trades(trades["t"] // 1_000_000, trades["price"] / contract.tick_power, trades["side"].astype(float)),
+        book,
+        (forced["t"] - start) / 1e9,
+        forced["side"].astype(int),
+        usd,
+        mid,
+        tickers["aux_price"] / contract.tick_power,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +122,7 @@ def middle(values: list[float]) -> float:
     return float(np.median(values))
 
 
-@pytest.mark.slow               # two days of the generated market
+@pytest.mark.slow  # two days of the generated market
 @needs_data
 def test_trades_and_prices_like_the_captures(markets: list[dict[str, Made]]) -> None:
     table, tails, minutes = Table(), [], {}
@@ -123,13 +142,18 @@ def test_trades_and_prices_like_the_captures(markets: list[dict[str, Made]]) -> 
     table.judge()
 
 
-@pytest.mark.slow               # two days of the generated market
+@pytest.mark.slow  # two days of the generated market
 @needs_data
 def test_books_like_the_captures(markets: list[dict[str, Made]]) -> None:
     table = Table()
     real = tuple(depth_in_a_rush(hyperliquid_book(name)) for name in BOOKS)
-    table.row("depth at the touch that a rush hits", real, middle([depth_in_a_rush(m.book) for market in markets for m in market.values()]),
-              min(real) / FACTOR, max(real) * FACTOR)
+    table.row(
+        "depth at the touch that a rush hits",
+        real,
+        middle([depth_in_a_rush(m.book) for market in markets for m in market.values()]),
+        min(real) / FACTOR,
+        max(real) * FACTOR,
+    )
     depth, spread = [], []
     for market in markets:
         for m in market.values():
@@ -152,7 +176,7 @@ def inside_cascades(m: Made) -> tuple[float, float]:
     return float(np.median(np.concatenate(hit)) / normal), float(np.concatenate(spread).mean() / (m.book.ask - m.book.bid).mean())
 
 
-@pytest.mark.slow               # two days of the generated market
+@pytest.mark.slow  # two days of the generated market
 @pytest.mark.parametrize("symbol", REVERSAL)
 def test_prices_come_back_after_cascades_as_published_and_not_more(markets: list[dict[str, Made]], symbol: str) -> None:
     table = Table()
@@ -165,13 +189,18 @@ def test_prices_come_back_after_cascades_as_published_and_not_more(markets: list
         moves, smooth = np.concatenate(raw), np.concatenate(without_noise)
         error, small = moves.std() / len(moves) ** 0.5, smooth.std() / len(smooth) ** 0.5
         assert len(moves) >= 10 and small < 0.5 * error
-        table.row(f"{symbol} {len(moves)} cascades, mid/index at {wait:g} s", (published,), float(smooth.mean()), FACTOR * published - small,
-                  published / FACTOR / 1.5 + small)
+        table.row(
+            f"{symbol} {len(moves)} cascades, mid/index at {wait:g} s",
+            (published,),
+            float(smooth.mean()),
+            FACTOR * published - small,
+            published / FACTOR / 1.5 + small,
+        )
         table.row(f"{symbol} mid at {wait:g} s", (published,), float(moves.mean()), published - 3.0 * error, published + 3.0 * error)
     table.judge()
 
 
-@pytest.mark.slow               # two days of the generated market
+@pytest.mark.slow  # two days of the generated market
 @needs_data
 def test_prices_move_with_the_flow_along_clusters(markets: list[dict[str, Made]]) -> None:
     """Both as a throttled venue shows them: the largest liquidation of each second."""
@@ -181,7 +210,12 @@ def test_prices_move_with_the_flow_along_clusters(markets: list[dict[str, Made]]
         kept = thinned(m.t_s, m.usd)
         found.append(along_clusters(m.t_s[kept], m.side[kept], m.book.mid(m.book.t[0] - m.book.t[0] % 1_000 + 1e3 * m.t_s[kept] + 1.0)))
     moves = np.concatenate(found)
-    table.row("BTCUSDT move along a cluster, bps", (float(np.median(real)),), float(np.median(moves)), float(np.median(real)) / FACTOR,
-              float(np.median(real)) * FACTOR)
+    table.row(
+        "BTCUSDT move along a cluster, bps",
+        (float(np.median(real)),),
+        float(np.median(moves)),
+        float(np.median(real)) / FACTOR,
+        float(np.median(real)) * FACTOR,
+    )
     table.row("share of clusters that move with their flow", (float(np.mean(real > 0)),), float(np.mean(moves > 0)), 0.9, 1.0)
     table.judge()

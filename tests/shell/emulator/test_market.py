@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liqshell.emulator.market.contracts import BY_SYMBOL
 from liqshell.emulator.market import BLOCK_NS, Market, Parameters
+from liqshell.emulator.market.contracts import BY_SYMBOL
 from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TICKER, KIND_TRADE
 from tape_statistics import Tape, cascades, measure
 
@@ -22,15 +22,43 @@ SEEDS = (1, 2, 3)
 HOURS = 6.0
 # measured on the unthrottled OKX tape of 2026-03-04/05; test_real_tape computes them again
 PUBLISHED = {
-    "BTC": Tape(gaps_1s=.81, hill=.94, fano=38.0, clustered_events=.91, clustered_value=.93, one_sided=.99, same_side=.99,
-                thinned_events=.30, thinned_value=.77),
-    "SOL": Tape(gaps_1s=.73, hill=1.06, fano=40.0, clustered_events=.78, clustered_value=.82, one_sided=.98, same_side=.97,
-                thinned_events=.38, thinned_value=.835),
-    "DOGE": Tape(gaps_1s=.71, hill=1.07, fano=24.5, clustered_events=.83, clustered_value=.81, one_sided=.975, same_side=.98,
-                 thinned_events=.40, thinned_value=.80)}
+    "BTC": Tape(
+        gaps_1s=0.81,
+        hill=0.94,
+        fano=38.0,
+        clustered_events=0.91,
+        clustered_value=0.93,
+        one_sided=0.99,
+        same_side=0.99,
+        thinned_events=0.30,
+        thinned_value=0.77,
+    ),
+    "SOL": Tape(
+        gaps_1s=0.73,
+        hill=1.06,
+        fano=40.0,
+        clustered_events=0.78,
+        clustered_value=0.82,
+        one_sided=0.98,
+        same_side=0.97,
+        thinned_events=0.38,
+        thinned_value=0.835,
+    ),
+    "DOGE": Tape(
+        gaps_1s=0.71,
+        hill=1.07,
+        fano=24.5,
+        clustered_events=0.83,
+        clustered_value=0.81,
+        one_sided=0.975,
+        same_side=0.98,
+        thinned_events=0.40,
+        thinned_value=0.80,
+    ),
+}
 FACTOR = 1.5
 # shares near 1 would satisfy any factor: these must agree to within so much
-ABSOLUTE = {"one_sided": .05, "same_side": .02, "thinned_value": .07}
+ABSOLUTE = {"one_sided": 0.05, "same_side": 0.02, "thinned_value": 0.07}
 
 
 def liquidations(records: np.ndarray, market: Market, symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,8 +85,11 @@ def real(symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pytest.skip(f"no real tape at {REAL}; set LIQCORE_DATA")
     with gzip.open(REAL, "rt") as file:
         rows = [row for row in csv.DictReader(file) if row["symbol"].startswith(symbol + "-")]
-    return (np.array([int(row["ts_ms"]) for row in rows]) / 1e3, np.array([1 if row["position"] == "long" else -1 for row in rows]),
-            np.array([float(row["notional_usd"]) for row in rows]))
+    return (
+        np.array([int(row["ts_ms"]) for row in rows]) / 1e3,
+        np.array([1 if row["position"] == "long" else -1 for row in rows]),
+        np.array([float(row["notional_usd"]) for row in rows]),
+    )
 
 
 def compare(found: Tape, expected: Tape, factor: float, who: str) -> None:
@@ -77,7 +108,7 @@ def test_real_tape(name: str) -> None:
     compare(measure(*real(name)), PUBLISHED[name], 1.06, "OKX " + name)
 
 
-@pytest.mark.slow               # statistics of hours of the generated market
+@pytest.mark.slow  # statistics of hours of the generated market
 @pytest.mark.parametrize("symbol", PAIRS)
 def test_statistics_like_the_real_tape(runs: list[tuple[Market, np.ndarray]], symbol: str) -> None:
     found = [dataclasses.asdict(measure(*liquidations(records, market, symbol))) for market, records in runs]
@@ -85,7 +116,7 @@ def test_statistics_like_the_real_tape(runs: list[tuple[Market, np.ndarray]], sy
     compare(middle, PUBLISHED[PAIRS[symbol]], FACTOR, symbol)
 
 
-@pytest.mark.slow               # statistics of hours of the generated market
+@pytest.mark.slow  # statistics of hours of the generated market
 def test_thinning_keeps_what_a_throttled_venue_keeps(runs: list[tuple[Market, np.ndarray]]) -> None:
     """Largest per symbol and second: 24-40 % of the events, 77-84 % of the value, over all symbols and seeds together."""
     tapes = [measure(*liquidations(records, market, symbol)) for market, records in runs for symbol in market.parameters.symbols]
@@ -95,9 +126,11 @@ def test_thinning_keeps_what_a_throttled_venue_keeps(runs: list[tuple[Market, np
 
 def test_same_seed_same_bytes() -> None:
     """However it is consumed, also a symbol less does not disturb the others' random numbers; another seed is another market."""
+
     def digest(seed: int, pieces: tuple[float, ...]) -> str:
         market = Market(Parameters(seed=seed))
         return hashlib.sha256(b"".join(market.take(hours).tobytes() for hours in pieces)).hexdigest()
+
     whole = digest(7, (0.5,))
     assert whole == digest(7, (0.1, 0.4)) != digest(8, (0.5,))
     # golden: changes with every change of the market, which is then a line in the changelog
@@ -159,7 +192,7 @@ def test_ground_truth(first: tuple[Market, np.ndarray]) -> None:
     market, records = first
     forced = records[records["kind"] == KIND_LIQUIDATION]
     counts = np.bincount(forced["cascade"])
-    assert 0.005 < counts[0] / len(forced) < 0.15                     # isolated ones exist and are few
+    assert 0.005 < counts[0] / len(forced) < 0.15  # isolated ones exist and are few
     assert len(market.truth) > 200 and len({cascade.id for cascade in market.truth}) == len(market.truth)
     for cascade in market.truth:
         if cascade.end_ns >= records["t"][-1] - BLOCK_NS:
@@ -191,7 +224,7 @@ def after_a_cascade(market: Market, records: np.ndarray, seconds: float) -> np.n
     return np.concatenate(out)
 
 
-@pytest.mark.slow               # statistics of hours of the generated market
+@pytest.mark.slow  # statistics of hours of the generated market
 def test_impact_reverts_unless_all_of_it_is_permanent(runs: list[tuple[Market, np.ndarray]]) -> None:
     partial = np.concatenate([after_a_cascade(market, records, 300.0) for market, records in runs])
     controls = [Market(Parameters(seed=seed, permanent_share=1.0)) for seed in SEEDS]
@@ -208,12 +241,15 @@ def test_stress_shows_in_the_tape(first: tuple[Market, np.ndarray]) -> None:
     mine = records[records["symbol"] == market.parameters.symbols.index("SOLUSDT")]
     forced, trades, book = (mine[mine["kind"] == kind] for kind in (KIND_LIQUIDATION, KIND_TRADE, KIND_BBO))
     spans = [(c.start_ns, c.end_ns) for c in market.truth if c.symbol == "SOLUSDT" and c.count >= 10]
-    in_trades = sum(int(np.searchsorted(rows["t"], end) - np.searchsorted(rows["t"], start)) * sign
-                    for start, end in spans for rows, sign in ((trades, 1), (forced, -1)))
+    in_trades = sum(
+        int(np.searchsorted(rows["t"], end) - np.searchsorted(rows["t"], start)) * sign
+        for start, end in spans
+        for rows, sign in ((trades, 1), (forced, -1))
+    )
     seconds = sum(end - start for start, end in spans) / 1e9
     assert in_trades / seconds > 1.5 * len(trades) / (HOURS * 3600.0)
     spread = book["aux_price"] - book["price"]
-    stressed = np.concatenate([spread[np.searchsorted(book["t"], start):np.searchsorted(book["t"], end)] for start, end in spans])
+    stressed = np.concatenate([spread[np.searchsorted(book["t"], start) : np.searchsorted(book["t"], end)] for start, end in spans])
     assert 1.2 < stressed.mean() / np.median(spread) < 2.5
 
 
@@ -245,7 +281,7 @@ def test_a_scaled_market_is_the_same_path_with_more_money_in_it():
         assert abs(len(t) - len(t25)) <= 0.02 * len(t)
         per_minute = [np.histogram(which * 1e4 + when // 60.0, np.arange(-1e4 - 0.5, 1e4 + 60.0))[0] for when, which in ((t, side), (t25, side25))]
         assert np.abs(per_minute[0] - per_minute[1]).sum() <= 0.05 * len(t)
-        assert 15.0 < usd25.sum() / usd.sum() < 26.0               # the largest are cut at the venue's largest order
+        assert 15.0 < usd25.sum() / usd.sum() < 26.0  # the largest are cut at the venue's largest order
         prices = [np.sort(r["price"][(r["kind"] == KIND_TRADE) & (r["symbol"] == small.parameters.symbols.index(symbol))]) for r in (one, many)]
         assert abs(prices[0][0] / prices[1][0] - 1) < 1e-3 and abs(prices[0][-1] / prices[1][-1] - 1) < 1e-3
     with pytest.raises(ValueError, match="scale"):

@@ -17,19 +17,55 @@ def books(exposure: float = 2_000.0, positions: int = 2) -> Books:
 
 
 def order(number: str, link: str = "", **changed) -> dict:
-    return {"orderId": number, "orderLinkId": link, "symbol": "ETHUSDT", "side": "Buy", "positionIdx": 0, "orderStatus": "New", "orderType": "Limit",
-            "price": "2000", "qty": "0.5", "leavesQty": "0.5", "stopOrderType": "", "stopLoss": "1990", "tpslMode": "Full", "reduceOnly": False,
-            "closeOnTrigger": False, "rejectReason": "EC_NoError", **changed}
+    return {
+        "orderId": number,
+        "orderLinkId": link,
+        "symbol": "ETHUSDT",
+        "side": "Buy",
+        "positionIdx": 0,
+        "orderStatus": "New",
+        "orderType": "Limit",
+        "price": "2000",
+        "qty": "0.5",
+        "leavesQty": "0.5",
+        "stopOrderType": "",
+        "stopLoss": "1990",
+        "tpslMode": "Full",
+        "reduceOnly": False,
+        "closeOnTrigger": False,
+        "rejectReason": "EC_NoError",
+        **changed,
+    }
 
 
 def stop(number: str = "s1", **changed) -> dict:
-    return order(number, side="Sell", orderStatus="Untriggered", orderType="Market", stopOrderType="StopLoss", reduceOnly=True, closeOnTrigger=True,
-                 stopLoss="", price="0", **changed)
+    return order(
+        number,
+        side="Sell",
+        orderStatus="Untriggered",
+        orderType="Market",
+        stopOrderType="StopLoss",
+        reduceOnly=True,
+        closeOnTrigger=True,
+        stopLoss="",
+        price="0",
+        **changed,
+    )
 
 
 def execution(link: str = ENTRY, side: str = "Buy", qty: str = "0.5", **changed) -> dict:
-    return {"orderId": "o1", "orderLinkId": link, "symbol": "ETHUSDT", "side": side, "positionIdx": 0, "execQty": qty, "execPrice": "2000",
-            "execType": "Trade", "createType": "CreateByUser", **changed}
+    return {
+        "orderId": "o1",
+        "orderLinkId": link,
+        "symbol": "ETHUSDT",
+        "side": side,
+        "positionIdx": 0,
+        "execQty": qty,
+        "execPrice": "2000",
+        "execType": "Trade",
+        "createType": "CreateByUser",
+        **changed,
+    }
 
 
 def position(size: str, side: str = "Buy", **changed) -> dict:
@@ -71,9 +107,14 @@ def test_a_position_with_its_stop_is_covered_and_one_without_is_naked_after_two_
     assert laws(bare) == ["naked"] and bare.findings[0].at_ns == START + 12 * NS + 1
 
 
-@pytest.mark.parametrize("row", [
-    order("c1", CLOSE, side="Sell", orderType="Market", reduceOnly=True, stopLoss=""), stop(tpslMode="Partial"),
-    order("c1", side="Sell", orderType="Market", orderStatus="Untriggered", stopOrderType="Stop", reduceOnly=True, tpslMode="")])
+@pytest.mark.parametrize(
+    "row",
+    [
+        order("c1", CLOSE, side="Sell", orderType="Market", reduceOnly=True, stopLoss=""),
+        stop(tpslMode="Partial"),
+        order("c1", side="Sell", orderType="Market", orderStatus="Untriggered", stopOrderType="Stop", reduceOnly=True, tpslMode=""),
+    ],
+)
 def test_a_market_close_or_a_stop_for_the_whole_quantity_covers(row):
     judge = books()
     filled(judge, with_stop=False)

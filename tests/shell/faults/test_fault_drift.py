@@ -4,17 +4,21 @@ import json
 import math
 import random
 
-import campaigns
 import pytest
 from faults import drift
 from faults.drift import Drift, changed, paths
 from faults.script import Script
 from faults.world import run
 
+import campaigns
+
 # what the program lives on; the other fields, and the other ways, are behind the marker `campaign`
-VITAL = {"order": ("orderStatus", "orderLinkId", "orderId", "cumExecQty", "qty", "side", "symbol", "stopLoss", "updatedTime"),
-         "execution": ("execType", "execId", "execPrice", "execQty", "orderLinkId", "orderId", "side", "symbol", "execTime"),
-         "position": ("size", "side", "stopLoss", "positionIdx", "updatedTime"), "wallet": ("totalEquity",)}
+VITAL = {
+    "order": ("orderStatus", "orderLinkId", "orderId", "cumExecQty", "qty", "side", "symbol", "stopLoss", "updatedTime"),
+    "execution": ("execType", "execId", "execPrice", "execQty", "orderLinkId", "orderId", "side", "symbol", "execTime"),
+    "position": ("size", "side", "stopLoss", "positionIdx", "updatedTime"),
+    "wallet": ("totalEquity",),
+}
 SEED, FIRST_S = 3, 59.0
 
 
@@ -25,6 +29,7 @@ def first_s(seed: int) -> float:
     def plant(world):
         arrives = world.truth.create_arrives
         world.truth.create_arrives = lambda wish: (found.append(world.clock.now - world.start), arrives(wish))
+
     run(Script(seed, 0.2), plant=plant)
     return found[0] / 1e9
 
@@ -65,8 +70,10 @@ def test_a_vital_field_may_go_and_the_position_is_protected_and_closed(kind, how
 
 
 @pytest.mark.parametrize("seed", drift.SEEDS)
-@pytest.mark.parametrize(("frame", "name", "how"), [("execution", "execType", "reworded"), ("execution", "execId", "reworded"),
-                                                ("order+execution", "orderLinkId", "dropped")])
+@pytest.mark.parametrize(
+    ("frame", "name", "how"),
+    [("execution", "execType", "reworded"), ("execution", "execId", "reworded"), ("order+execution", "orderLinkId", "dropped")],
+)
 def test_our_own_fills_told_in_other_words_are_ours(seed, frame, name, how):
     """The kind of an execution is a new word, or nothing says whose it is; the position frames and the answers to questions stay as they are."""
     one = Drift(frame, ("data", "*", name), how)

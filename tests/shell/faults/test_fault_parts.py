@@ -22,6 +22,7 @@ RUN = "sim00000000"
 
 # ---- time and wires ----
 
+
 def test_the_clock_serves_in_order_of_time_then_of_asking_and_what_is_called_off_never_comes():
     clock, seen = Clock(100), []
     clock.at(300, seen.append, "c")
@@ -100,6 +101,7 @@ def test_a_rest_call_is_answered_exactly_once_whatever_is_lost(up, down, acted, 
 
 # ---- the market and the scripts ----
 
+
 def test_the_market_is_a_function_of_its_seed_and_good_data():
     one, two, other = market.hour(7, 0, 3), market.hour(7, 0, 3), market.hour(8, 0, 3)
     assert one.rows.tobytes() == two.rows.tobytes() != other.rows.tobytes()
@@ -137,6 +139,7 @@ def test_shrinking_finds_the_two_events_that_matter_and_cuts_the_time():
 
 # ---- the judge ----
 
+
 def link(role: int, sequence: int = 1, attempt: int = 0, instrument: int = 0) -> str:
     return f"{RUN}-{(instrument << 40) | (sequence << 12) | (attempt << 4) | role:x}"
 
@@ -146,8 +149,20 @@ def position(qty: float, stop_loss: float = 0.0, stop_qty: float = 0.0, entry: f
 
 
 def order(role: int, left: float = 0.1, price: float = 2000.0, symbol: str = "ETHUSDT", side: int = 1, reduce_only: bool = False, **over) -> dict:
-    made = {"order_id": "x", "link_id": link(role), "symbol": symbol, "idx": 0, "side": side, "qty": left, "left": left, "price": price,
-            "trigger": 0.0, "reduce_only": reduce_only, "status": "New", "kind": ""}
+    made = {
+        "order_id": "x",
+        "link_id": link(role),
+        "symbol": symbol,
+        "idx": 0,
+        "side": side,
+        "qty": left,
+        "left": left,
+        "price": price,
+        "trigger": 0.0,
+        "reduce_only": reduce_only,
+        "status": "New",
+        "kind": "",
+    }
     return made | over
 
 
@@ -157,8 +172,14 @@ class Judge:
     def __init__(self, able_since: int | None = 0):
         self.clock, self.able_since = Clock(0), able_since
         self.positions, self.orders = {}, []
-        self.truth = Truth(self.clock, Trace(0), Caps(1200.0, 2500.0, 2, 3, 2), lambda: {"positions": self.positions, "orders": self.orders}, "sim",
-                           lambda: self.able_since)
+        self.truth = Truth(
+            self.clock,
+            Trace(0),
+            Caps(1200.0, 2500.0, 2, 3, 2),
+            lambda: {"positions": self.positions, "orders": self.orders},
+            "sim",
+            lambda: self.able_since,
+        )
 
     def hold(self, *args, **options):
         self.positions = {("ETHUSDT", 0): position(*args, **options)}
@@ -220,8 +241,12 @@ def test_a_stop_that_was_taken_away_counts_from_when_that_can_be_known():
 def test_a_stop_that_was_triggered_in_vain_counts_from_when_somebody_is_there():
     """The venue cancels what it cannot execute within its slippage: nobody can mend that who is not alive. Who is, has the two seconds."""
     spent = {"symbol": "ETHUSDT", "stopOrderType": "StopLoss", "orderStatus": "Cancelled", "rejectReason": "EC_NoImmediateQtyToFill"}
-    for able_since, row, later in ((None, spent, True), (0, spent, False), (None, spent | {"symbol": "SOLUSDT"}, False),
-                                   (None, spent | {"rejectReason": "EC_PerCancelRequest"}, False)):
+    for able_since, row, later in (
+        (None, spent, True),
+        (0, spent, False),
+        (None, spent | {"symbol": "SOLUSDT"}, False),
+        (None, spent | {"rejectReason": "EC_PerCancelRequest"}, False),
+    ):
         judge = Judge(able_since)
         judge.truth.stop_ordered(row)
         judge.hold(0.1)
@@ -233,7 +258,7 @@ def test_a_stop_that_was_triggered_in_vain_counts_from_when_somebody_is_there():
     judge = Judge(None)
     judge.truth.stop_ordered(spent)
     judge.clock.run(NS)
-    judge.hold(0.1)                     # that was another stop's position: this one is naked for a reason of its own
+    judge.hold(0.1)  # that was another stop's position: this one is naked for a reason of its own
     assert judge.law(2.1) == "protected"
 
 
@@ -270,8 +295,14 @@ def test_how_long_something_is_held_or_rests_is_counted_from_its_beginning():
     assert judge.truth.since == {("ETHUSDT", "short"): 5 * NS}
 
 
-@pytest.mark.parametrize("orders", [[order(1), order(1)], [order(3, reduce_only=True), order(3, reduce_only=True, link_id=link(3, attempt=1))],
-                                    [order(1), order(1, link_id=link(1, sequence=2))]])
+@pytest.mark.parametrize(
+    "orders",
+    [
+        [order(1), order(1)],
+        [order(3, reduce_only=True), order(3, reduce_only=True, link_id=link(3, attempt=1))],
+        [order(1), order(1, link_id=link(1, sequence=2))],
+    ],
+)
 def test_two_live_orders_of_one_role_are_seen(orders):
     judge = Judge()
     judge.orders = orders
@@ -280,17 +311,25 @@ def test_two_live_orders_of_one_role_are_seen(orders):
 
 def test_one_of_each_role_and_orders_of_others_are_good():
     judge = Judge()
-    judge.orders = [order(1), order(3, reduce_only=True), order(4, reduce_only=True),
-                    order(1, symbol="SOLUSDT", link_id=link(1, instrument=1), price=1.0),
-                    order(1, reduce_only=True, link_id="somebody"), order(1, reduce_only=True, link_id="somebody")]
+    judge.orders = [
+        order(1),
+        order(3, reduce_only=True),
+        order(4, reduce_only=True),
+        order(1, symbol="SOLUSDT", link_id=link(1, instrument=1), price=1.0),
+        order(1, reduce_only=True, link_id="somebody"),
+        order(1, reduce_only=True, link_id="somebody"),
+    ]
     judge.truth.look()
 
 
-@pytest.mark.parametrize("positions, orders", [
-    ({("ETHUSDT", 0): position(1.0, 1990.0), ("SOLUSDT", 0): position(10.0, 98.0, entry=100.0)}, []),
-    ({}, [order(1, left=1.4, price=2000.0)]),
-    ({("A", 0): position(0.1, 1990.0), ("B", 0): position(-0.1, 2010.0)}, [order(1, left=0.1, symbol="C")]),
-])
+@pytest.mark.parametrize(
+    "positions, orders",
+    [
+        ({("ETHUSDT", 0): position(1.0, 1990.0), ("SOLUSDT", 0): position(10.0, 98.0, entry=100.0)}, []),
+        ({}, [order(1, left=1.4, price=2000.0)]),
+        ({("A", 0): position(0.1, 1990.0), ("B", 0): position(-0.1, 2010.0)}, [order(1, left=0.1, symbol="C")]),
+    ],
+)
 def test_exposure_and_the_number_of_positions_are_counted_at_the_venue(positions, orders):
     judge = Judge()
     judge.positions, judge.orders = positions, orders
@@ -334,20 +373,30 @@ def test_more_filled_than_approved_is_seen_and_an_execution_told_twice_counts_on
 
 def test_faults_have_options_that_the_emulator_takes():
     from faults.venue import FIELDS
+
     from liqshell.emulator.api.faults import Fault as Emulated
 
     for seed in range(30):
         for fault in script.draw(seed, 2.0).faults:
             if script.ALL[fault.kind].layer == "venue":
-                Emulated.of({"kind": "error" if fault.kind == "rights" else fault.kind, "duration_s": fault.duration_s} | {k: v for k, v in fault.options.items() if k in FIELDS})
+                Emulated.of(
+                    {"kind": "error" if fault.kind == "rights" else fault.kind, "duration_s": fault.duration_s}
+                    | {k: v for k, v in fault.options.items() if k in FIELDS}
+                )
 
 
 @pytest.mark.parametrize(("banned_s", "readmitted_s", "expected_s"), [(0, 0, 50), (100, 0, None), (0, 120, 120)])
 def test_a_program_that_the_venue_keeps_away_cannot_ask_for_what_it_did_not_hear(banned_s, readmitted_s, expected_s):
     link = SimpleNamespace(alive=True)
-    process = SimpleNamespace(alive=True, links={1: link}, gateway=SimpleNamespace(orders_ready=True), up_ns=50 * NS, banned_ns=banned_s * NS,
-                              readmitted_ns=readmitted_s * NS)
+    process = SimpleNamespace(
+        alive=True,
+        links={1: link},
+        gateway=SimpleNamespace(orders_ready=True),
+        up_ns=50 * NS,
+        banned_ns=banned_s * NS,
+        readmitted_ns=readmitted_s * NS,
+    )
     world = SimpleNamespace(process=process, disturbed_ns=0, born_ns=0, clock=SimpleNamespace(now=130 * NS))
     assert World.able_since(world) == (None if expected_s is None else expected_s * NS)
-    world.clock.now = 1_000 * NS                            # ten minutes are the longest that a ban excuses
+    world.clock.now = 1_000 * NS  # ten minutes are the longest that a ban excuses
     assert World.able_since(world) is not None

@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from campaigns import most, seconds
 from faults import drift, generator, script, selfcheck, states
 from faults.campaign import Summary, campaign
 from faults.kinds import ALL, SECOND
@@ -14,6 +13,7 @@ from faults.world import run
 from test_fault_drift import first_s
 from test_faults import explain
 
+from campaigns import most, seconds
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, RequestFlag, Role
 
 FIRST = script.SECOND_FROM
@@ -30,18 +30,46 @@ def test_a_script_of_the_second_campaign_is_a_function_of_its_seed_and_survives_
 
 def test_its_scripts_draw_what_there_is_and_leave_out_what_there_is():
     assert selfcheck.of_scripts() == [] == selfcheck.of_judges()
-    assert {"queries", "names_lost", "orders_down", "budget", "manual_add", "foreign", "disk_full", "new_tick", "delisted", "hedge", "restarted",
-            "split", "dividend", "adl_winner"} == set(SECOND) < set(ALL)
+    assert (
+        {
+            "queries",
+            "names_lost",
+            "orders_down",
+            "budget",
+            "manual_add",
+            "foreign",
+            "disk_full",
+            "new_tick",
+            "delisted",
+            "hedge",
+            "restarted",
+            "split",
+            "dividend",
+            "adl_winner",
+        }
+        == set(SECOND)
+        < set(ALL)
+    )
 
 
 def test_there_are_sixty_states_and_a_campaign_that_was_not_there_says_so():
     assert len(states.STATES) >= 60 and "query fault during a start with an open position and a late fill" in states.STATES
     assert (states.needed(10_000.0), states.needed(20_000.0), states.needed(5_000.0), states.needed(450.0)) == (100, 100, 50, 0)
-    enough = {name: 100 for name in states.STATES}
+    enough = dict.fromkeys(states.STATES, 100)
     assert not states.missing(enough, 1e6) and list(states.missing(enough | {"stop fills": 99}, 1e6)) == ["stop fills"]
-    summary = Summary("x", seeds=1000, second=1000, hours=10_000.0, states=Counter(enough), asked=Counter(dict.fromkeys(LAWS, 1)),
-                      counts=Counter(dict.fromkeys(["kills", "lives", "judge frames", "judge covered", *(f"sprung {on}" for on in script.ON_SECOND)], 1)
-                                     | {"entries": 9_999, "fills": 9_999}), digests={str(n) for n in range(1000)})
+    summary = Summary(
+        "x",
+        seeds=1000,
+        second=1000,
+        hours=10_000.0,
+        states=Counter(enough),
+        asked=Counter(dict.fromkeys(LAWS, 1)),
+        counts=Counter(
+            dict.fromkeys(["kills", "lives", "judge frames", "judge covered", *(f"sprung {on}" for on in script.ON_SECOND)], 1)
+            | {"entries": 9_999, "fills": 9_999}
+        ),
+        digests={str(n) for n in range(1000)},
+    )
     assert selfcheck.of_runs(summary) == []
     summary.states["hedge mode"] = 99
     assert selfcheck.of_runs(summary) == ["state 'hedge mode': reached 99 times, needed 100"]
@@ -57,21 +85,43 @@ def test_states_are_counted_and_nothing_breaks_in_a_few_seeds():
 def a_broken_request(ts: int, wrong: dict) -> np.ndarray:
     """An entry for a contract without a bracket, as no engine in good health asks for it."""
     row = np.zeros((), REQUEST_DTYPE)
-    usual = {"ts": ts, "id": 0 << 40 | 0xFFFF << 12 | Role.ROLE_ENTRY, "instrument": 0, "side": 1, "action": Action.ACTION_CREATE,
-             "type": OrderType.ORDER_LIMIT, "price": 200_000, "qty": 1, "stop": 199_000}
+    usual = {
+        "ts": ts,
+        "id": 0 << 40 | 0xFFFF << 12 | Role.ROLE_ENTRY,
+        "instrument": 0,
+        "side": 1,
+        "action": Action.ACTION_CREATE,
+        "type": OrderType.ORDER_LIMIT,
+        "price": 200_000,
+        "qty": 1,
+        "stop": 199_000,
+    }
     for name, value in (usual | wrong).items():
         row[name] = value
     return row
 
 
-@pytest.mark.parametrize("wrong", [{"stop": 0}, {"stop": 201_000}, {"qty": 0}, {"instrument": 77}, {"flags": RequestFlag.REDUCE_ONLY},
-                                   {"qty": 1_000_000}, {"action": Action.ACTION_AMEND}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stop": 0},
+        {"stop": 201_000},
+        {"qty": 0},
+        {"instrument": 77},
+        {"flags": RequestFlag.REDUCE_ONLY},
+        {"qty": 1_000_000},
+        {"action": Action.ACTION_AMEND},
+    ],
+    ids=str,
+)
 def test_every_planted_request_that_no_healthy_engine_makes_latches_and_is_found(wrong):
     def plant(world):
         def ask():
             process = world.process
             process.guard.check(a_broken_request(process.now(), wrong), process.now(), 2_000.0)
-        world.clock.after(30 * 10 ** 9, ask)
+
+        world.clock.after(30 * 10**9, ask)
+
     calm = script.Script(3, 0.1)
     outcome = run(calm, plant=plant)
     assert outcome.violation is not None and outcome.violation.law == "latched", outcome.violation
@@ -117,7 +167,9 @@ def test_seeds_that_found_something(seed):
 
 @pytest.mark.campaign
 def test_the_second_campaign():
-    summary = campaign(range(FIRST + 100_000, FIRST + 100_000 + most(24, 800_000)), 10.0, workers=min(4, os.cpu_count() or 1), seconds_max=seconds(60.0))
+    summary = campaign(
+        range(FIRST + 100_000, FIRST + 100_000 + most(24, 800_000)), 10.0, workers=min(4, os.cpu_count() or 1), seconds_max=seconds(60.0)
+    )
     print(summary.to_json())
     assert not summary.violations and not summary.disagreements, explain(summary)
     assert not summary.blind(), summary.blind()

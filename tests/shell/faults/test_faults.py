@@ -8,15 +8,27 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaigns import most, seconds
 from faults import script
 from faults.campaign import campaign
 from faults.mutants import MUTANTS, hunt
 from faults.world import run
 
+from campaigns import most, seconds
+
 ROOT = Path(__file__).parents[3]
-QUICK = ("stop_assumed", "no_dedupe", "kill_word_ignored", "image_not_written", "not_found_believed", "retry_on_timeout", "foreign_ignored",
-         "cancels_blocked", "old_market_traded", "close_not_sent", "doubt_not_said")
+QUICK = (
+    "stop_assumed",
+    "no_dedupe",
+    "kill_word_ignored",
+    "image_not_written",
+    "not_found_believed",
+    "retry_on_timeout",
+    "foreign_ignored",
+    "cancels_blocked",
+    "old_market_traded",
+    "close_not_sent",
+    "doubt_not_said",
+)
 
 
 def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess:
@@ -25,8 +37,10 @@ def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProces
 
 
 def explain(summary) -> str:
-    return "\n".join(f"seed={v['seed']} commit={summary.commit}: {v['law']} at {v['at_s']} s: {v['text']}\n{v['reproduce']}\n" + "\n".join(v["tail"])
-                     for v in summary.violations)
+    return "\n".join(
+        f"seed={v['seed']} commit={summary.commit}: {v['law']} at {v['at_s']} s: {v['text']}\n{v['reproduce']}\n" + "\n".join(v["tail"])
+        for v in summary.violations
+    )
 
 
 def test_a_few_seeds_with_all_faults_break_no_law():

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from captures import DATA, needs_data
 
 import liqcore as lc
+from captures import DATA, needs_data
 from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.formats.column_map import made
@@ -20,7 +20,7 @@ VENUE_UNSAID = "neither the file nor the map gives the venue"
 BARS, SUMS = "bars: ", "no known format"
 JSON_RPC = "an object with the keys 'jsonrpc'"
 UNREAD = "no frame with a supported topic"
-UNORDERED = "the time goes back by"           # samples of frames, picked from different days
+UNORDERED = "the time goes back by"  # samples of frames, picked from different days
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class Expected:
     unsaid: str = ""
     proposed: dict[str, Any] | None = None
     refused: str = ""
-    empty: bool = False         # it is read, and there is no event in it
+    empty: bool = False  # it is read, and there is no event in it
 
 
 def takes(*contracts: str, **kinds: int) -> Expected:
-    return Expected({"L": L, "T": T, "Q": Q, "C": C}[k] and {{"L": L, "T": T, "Q": Q, "C": C}[k]: n for k, n in kinds.items()} if (k := next(iter(kinds), "")) else {},
-                    contracts)
+    return Expected(
+        {"L": L, "T": T, "Q": Q, "C": C}[k] and {{"L": L, "T": T, "Q": Q, "C": C}[k]: n for k, n in kinds.items()}
+        if (k := next(iter(kinds), ""))
+        else {},
+        contracts,
+    )
 
 
 def no(reason: str) -> Expected:
@@ -60,7 +64,7 @@ TABLE = {
     # ---- captures of collectors
     "market-cryptofeed-rawws-2021/BINANCE_FUTURES.ws.1.0.gz": takes("binance_um:SUSHIUSDT", Q=613, T=91),
     "market-cryptofeed-rawws-2021/BINANCE_DELIVERY.ws.1.0.gz": takes("binance_cm:BTCUSD_211231", Q=2240, T=51),
-    "market-cryptofeed-rawws-2021/OKX.ws.1.0.gz": takes("okx:UNI-USD-SWAP", T=5),                 # 69 trades of its spot markets are left out
+    "market-cryptofeed-rawws-2021/OKX.ws.1.0.gz": takes("okx:UNI-USD-SWAP", T=5),  # 69 trades of its spot markets are left out
     "market-cryptofeed-rawws-2021/BYBIT.ws.26.0.gz": no("Bybit's API 2, which the venue has retired"),
     "market-cryptofeed-rawws-2021/BITMEX.ws.1.0.gz": no("got 'www.bitmex.com'; expected frames of a venue that has a decoder"),
     "market-cryptofeed-rawws-2021/DERIBIT.ws.1.0.gz": no("got 'www.deribit.com'; expected frames of a venue that has a decoder"),
@@ -72,7 +76,7 @@ TABLE = {
     "market-hyperliquid-ticks-2026-06/trades_BTC_20260621*": takes("hyperliquid:BTC", T=235_964),
     "market-hyperliquid-ticks-2026-06/trades_AVAX*": takes("hyperliquid:AVAX", T=24_820),
     "market-hyperliquid-ticks-2026-06/trades_SOL*": takes("hyperliquid:SOL", T=85_027),
-    "market-hyperliquid-ticks-2026-06/trades_DOGE*": takes("hyperliquid:DOGE", T=29_257 - 92),      # 92 trades were written twice at two restarts
+    "market-hyperliquid-ticks-2026-06/trades_DOGE*": takes("hyperliquid:DOGE", T=29_257 - 92),  # 92 trades were written twice at two restarts
     "market-hyperliquid-ticks-2026-06/l2_AVAX*": takes("hyperliquid:AVAX", Q=43_196),
     "market-hyperliquid-ticks-2026-06/l2_BTC*": takes("hyperliquid:BTC", Q=43_187),
     "market-hyperliquid-ticks-2026-06/l2_SOL*": takes("hyperliquid:SOL", Q=43_194),
@@ -89,26 +93,31 @@ TABLE = {
     "liq-binance-allmarket-2024-08/binance_source_b.csv": said("binance_um", "binance_um:LDOUSDT", L=385),
     "liq-binance-allmarket-2024-08/liquidations_normalized.csv": takes("binance_um:RAREUSDT", L=841),
     # 1,546 rows say the time of the day only, and stand there again with the whole time: by the time of sending, and by their ids, each counts once
-    "liq-binance-allmarket-2024-08/large_aggtrades*": by_map({"time": {"column": "1", "unit": "ms"}}, "binance_um:SOLUSDT", unsaid=VENUE_UNSAID,
-                                                             venue="binance_um", T=20_635),
+    "liq-binance-allmarket-2024-08/large_aggtrades*": by_map(
+        {"time": {"column": "1", "unit": "ms"}}, "binance_um:SOLUSDT", unsaid=VENUE_UNSAID, venue="binance_um", T=20_635
+    ),
     "liq-binance-btcusdt-2024-12/forceOrder_reconstructed.jsonl.gz": takes("binance_um:BTCUSDT", L=1097),
     "liq-binance-btcusdt-2024-12/liquidations_normalized.csv.gz": takes("binance_um:BTCUSDT", L=1097),
     "liq-binance-btcusdt-2024-12/liquidation_orders_source.csv.gz": by_map({}, "binance_um:BTCUSDT", venue="binance_um", L=1097),
     "liq-binance-btcusdt-2024-12/liquidation_orders_history.csv.gz": by_map(
         {"side": {"column": "Liquidation Type", "of": "position", "words": {"Short Trade": "short", "Long Trade": "long"}}, "sort": True},
-        "binance_um:BTCUSDT", venue="binance_um", symbol="BTCUSDT", L=242),
+        "binance_um:BTCUSDT",
+        venue="binance_um",
+        symbol="BTCUSDT",
+        L=242,
+    ),
     "liq-binance-btcusdt-2024-12/open_interest_history.csv.gz": by_map({}, "binance_um:BTCUSDT", venue="binance_um", symbol="BTCUSDT", C=294),
-    "liq-binance-btcusdt-2024-12/agg_trade_data.csv.gz": no(SUMS),                       # rows of mixed shapes, without a side
-    "liq-binance-btcusdt-2024-12/btc_price_history.csv.gz": no(SUMS),                    # prices without sizes and sides
-    "liq-binance-1m-agg-2024-12/*": no(SUMS),                                            # sums of minutes
-    "liq-binance-bursts-2023-01/*": no(SUMS),                                            # sums since the last row; candles
-    "liq-hyperliquid-2023/liquidations.csv": no(SUMS),                                   # no coin, no side
+    "liq-binance-btcusdt-2024-12/agg_trade_data.csv.gz": no(SUMS),  # rows of mixed shapes, without a side
+    "liq-binance-btcusdt-2024-12/btc_price_history.csv.gz": no(SUMS),  # prices without sizes and sides
+    "liq-binance-1m-agg-2024-12/*": no(SUMS),  # sums of minutes
+    "liq-binance-bursts-2023-01/*": no(SUMS),  # sums since the last row; candles
+    "liq-hyperliquid-2023/liquidations.csv": no(SUMS),  # no coin, no side
     "liq-hyperliquid-2023/non_mm_trades.csv.gz": takes("hyperliquid:ETH", T=13_110),
-    "liq-hyperliquid-oct10-2025/*.csv": no(SUMS),                                        # clusters and waves, not events
+    "liq-hyperliquid-oct10-2025/*.csv": no(SUMS),  # clusters and waves, not events
     "liq-hyperliquid-oct10-2025/*.json": no("an object with the keys 'event_start'"),
     "liq-okx-hyperliquid/liquidations_okx_normalized.csv.gz": takes("okx:BTC-USDT-SWAP", L=4085),
     "liq-okx-hyperliquid/liquidations_hyperliquid_normalized.csv.gz": no("position is neither long nor short"),
-    "liq-okx-hyperliquid/liquidations_source.csv.gz": no(SUMS),                          # the side S of Hyperliquid is not documented
+    "liq-okx-hyperliquid/liquidations_source.csv.gz": no(SUMS),  # the side S of Hyperliquid is not documented
     "liq-okx-hyperliquid/hyperliquid_daily_liquidation_totals.csv": no(SUMS),
     # ---- tables of markets
     "market-binance-ltcusdt-spot-2025-06/*": Expected({}, ("binance:LTCUSDT",), {"venue": "binance"}, VENUE_UNSAID),
@@ -117,7 +126,7 @@ TABLE = {
     "market-binance-oi5m-2025-12_2026-06/*_funding.csv.gz": by_map({}, "binance_um:X", venue="binance_um", symbol="X", C=546),
     "market-hourly-7venues/candles_1h.csv.gz": no(SUMS),
     "market-hourly-7venues/funding_rates.csv.gz": Expected({}, ("bybit:BTC",), {}, SUMS, {"sort": True}),
-    "market-hourly-7venues/open_interest.csv.gz": no(SUMS),                              # in USD, which an event does not carry
+    "market-hourly-7venues/open_interest.csv.gz": no(SUMS),  # in USD, which an event does not carry
     "market-lean-cryptofuture/binance_minute_adausdt_*_quote.zip": takes("binance_um:ADAUSDT", Q=1100),
     "market-lean-cryptofuture/binance_minute_btcusd_*_quote.zip": takes("binance_cm:BTCUSD_PERP", Q=1104),
     "market-lean-cryptofuture/bybit_minute_btcusd_*_quote.zip": takes("bybit:BTCUSD", Q=464),
@@ -128,8 +137,10 @@ TABLE = {
     "market-lean-cryptofuture/bybit_margin_interest_*.csv": Expected({C: 3}),
     # ---- samples of frames
     "frames-crypto-msg-parser/okx.jsonl": Expected({T: 3, Q: 3, C: 7}),
-    "frames-crypto-msg-parser/binance.jsonl": Expected({T: 4, Q: 4, C: 7}, ("binance:BTCUSDT", "binance_cm:BTCUSD_PERP", "binance_um:BTCUSDT", "binance_um:BTCUSDT_220624")),
-    "frames-crypto-msg-parser/bybit.jsonl": no("an object with the keys 'ret_code'"),    # API 2
+    "frames-crypto-msg-parser/binance.jsonl": Expected(
+        {T: 4, Q: 4, C: 7}, ("binance:BTCUSDT", "binance_cm:BTCUSD_PERP", "binance_um:BTCUSDT", "binance_um:BTCUSDT_220624")
+    ),
+    "frames-crypto-msg-parser/bybit.jsonl": no("an object with the keys 'ret_code'"),  # API 2
     "frames-crypto-msg-parser/bitmex.jsonl": no("an object with the keys 'symbol', 'id', 'side'"),
     "frames-crypto-msg-parser/deribit.jsonl": no(JSON_RPC),
     "frames-crypto-msg-parser/dydx.jsonl": no("2 x frame of no use: the exchange dydx, which has no decoder here"),
@@ -137,7 +148,7 @@ TABLE = {
     "frames-crypto-msg-parser/kraken.jsonl": no(SUMS),
     "frames-crypto-msg-parser/*.jsonl": no(UNREAD),
     "frames-tardis-node/bybit.jsonl": Expected({L: 3, T: 4, Q: 3, C: 3}),
-    "frames-tardis-node/hyperliquid.jsonl": Expected({T: 3, C: 1, int(lc.Kind.FEED): 1}),       # a book without one side
+    "frames-tardis-node/hyperliquid.jsonl": Expected({T: 3, C: 1, int(lc.Kind.FEED): 1}),  # a book without one side
     "frames-tardis-node/okx_futures.jsonl": Expected({L: 1, T: 1, C: 5, int(lc.Kind.VENUE_STATE): 1}),
     "frames-tardis-node/deribit.jsonl": no(JSON_RPC),
     "frames-tardis-node/kraken_futures.jsonl": no("an object with the keys 'feed'"),
@@ -146,7 +157,7 @@ TABLE = {
     "frames-nautilus/bybit/xrpusdt-ob500.data.zip": takes("bybit:XRPUSDT", Q=48),
     "frames-nautilus/bybit/http_get_trades_recent.json": takes("bybit:BTCUSDT", T=1),
     "frames-nautilus/bybit/ws_ticker_linear.json": takes("bybit:BTCUSDT", C=1),
-    "frames-nautilus/bybit/ws_orderbook_delta.json": Expected(empty=True),                # a change of one side: no quote yet
+    "frames-nautilus/bybit/ws_orderbook_delta.json": Expected(empty=True),  # a change of one side: no quote yet
     "frames-nautilus/bybit/ws_orderbook_snapshot.json": takes("bybit:BTCUSDT", Q=1),
     "frames-nautilus/hyperliquid/http_recent_trades_btc.json": takes("hyperliquid:BTC", T=3),
     "frames-nautilus/okx/http_get_mark_price.json": takes("okx:BTC-USDT-SWAP", C=1),
@@ -155,10 +166,10 @@ TABLE = {
     "frames-nautilus/binance/futures__market_data_json__book_ticker_stream.json": takes("binance_um:BNBUSDT", Q=1),
     "frames-nautilus/binance/futures__market_data_json__mark_price_stream.json": takes("binance_um:BTCUSDT", C=1),
     "frames-nautilus/binance/futures__market_data_json__ticker_stream.json": no(UNREAD),
-    "frames-nautilus/binance/futures__market_data_json__[at]*": no("time before 2009"),     # examples of the documentation: T = 123456785
-    "frames-nautilus/*/ws_*": no(f"{UNREAD}|an object with the keys"),                     # of accounts, of spot, of channels that hold no events
+    "frames-nautilus/binance/futures__market_data_json__[at]*": no("time before 2009"),  # examples of the documentation: T = 123456785
+    "frames-nautilus/*/ws_*": no(f"{UNREAD}|an object with the keys"),  # of accounts, of spot, of channels that hold no events
     "frames-nautilus/binance/futures__market_data*": no(UNREAD),
-    "frames-nautilus/*": no(f"{UNREAD}|an object with the keys|found "),                     # answers about accounts, orders and instruments
+    "frames-nautilus/*": no(f"{UNREAD}|an object with the keys|found "),  # answers about accounts, orders and instruments
 }
 SLOW = ("trades_BTC_20260618", "trades_BTC_20260621", "hftbacktest-binance-2024-08/usdm", "hftbacktest-binance-2024-08/cm")
 
@@ -166,8 +177,11 @@ SLOW = ("trades_BTC_20260618", "trades_BTC_20260621", "hftbacktest-binance-2024-
 def captures() -> list[str]:
     if not DATA.is_dir():
         return []
-    return [str(path.relative_to(DATA)) for path in sorted(DATA.rglob("*"))
-            if path.is_file() and path.suffix != ".md" and not path.name.startswith("LICENSE")]
+    return [
+        str(path.relative_to(DATA))
+        for path in sorted(DATA.rglob("*"))
+        if path.is_file() and path.suffix != ".md" and not path.name.startswith("LICENSE")
+    ]
 
 
 def expected(name: str) -> Expected:

@@ -5,23 +5,29 @@ import json
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from format_files import MS, T0, events, write
-from run_folder import make_run
 
 import liqcore as lc
+from captures import DATA, needs_data
+from format_files import MS, T0, events, write
 from liqshell import formats, store
+from liqshell.backtest.trial_log import Market, TrialLog, Trials
 from liqshell.cli import main
 from liqshell.errors import DataError
 from liqshell.report import make_report
-from liqshell.backtest.trial_log import Market, TrialLog, Trials
+from run_folder import make_run
 
 LINEAR, SPOT, OPTION = (f"wss://stream.bybit.com/v5/public/{name}" for name in ("linear", "spot", "option"))
 
 
 def trade(ms: int, symbol: str = "ETHUSDT", price: str = "2400.5", size: str = "1", side: str = "Sell") -> str:
-    return json.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ms, "data": [
-        {"T": ms, "s": symbol, "S": side, "v": size, "p": price, "L": "PlusTick", "i": f"id{ms}", "BT": False}]})
+    return json.dumps(
+        {
+            "topic": f"publicTrade.{symbol}",
+            "type": "snapshot",
+            "ts": ms,
+            "data": [{"T": ms, "s": symbol, "S": side, "v": size, "p": price, "L": "PlusTick", "i": f"id{ms}", "BT": False}],
+        }
+    )
 
 
 def connect(conn: str, address: str) -> str:
@@ -70,13 +76,38 @@ def test_connections_one_behind_the_other_are_merged_by_receipt(tmp_path):
 
 def spot_trade(ms: int, price: str = "2401") -> str:
     """As the spot market sends it: the id is a number, and there is no tick direction."""
-    return json.dumps({"topic": "publicTrade.ETHUSDT", "ts": ms, "type": "snapshot", "data": [
-        {"i": str(2_290_000_001_189_048_101 + ms), "T": ms, "p": price, "v": "1", "S": "Buy", "seq": ms, "s": "ETHUSDT", "BT": False, "RPI": False}]})
+    return json.dumps(
+        {
+            "topic": "publicTrade.ETHUSDT",
+            "ts": ms,
+            "type": "snapshot",
+            "data": [
+                {
+                    "i": str(2_290_000_001_189_048_101 + ms),
+                    "T": ms,
+                    "p": price,
+                    "v": "1",
+                    "S": "Buy",
+                    "seq": ms,
+                    "s": "ETHUSDT",
+                    "BT": False,
+                    "RPI": False,
+                }
+            ],
+        }
+    )
 
 
 def book(ms: int, bid: str) -> str:
-    return json.dumps({"topic": "orderbook.1.ETHUSDT", "type": "snapshot", "ts": ms, "cts": ms, "data": {
-        "s": "ETHUSDT", "b": [[bid, "1"]], "a": [[f"{bid}5", "2"]], "u": ms, "seq": ms}})
+    return json.dumps(
+        {
+            "topic": "orderbook.1.ETHUSDT",
+            "type": "snapshot",
+            "ts": ms,
+            "cts": ms,
+            "data": {"s": "ETHUSDT", "b": [[bid, "1"]], "a": [[f"{bid}5", "2"]], "u": ms, "seq": ms},
+        }
+    )
 
 
 def collected(*frames: str) -> list[str]:
@@ -84,21 +115,33 @@ def collected(*frames: str) -> list[str]:
     return [f"{T0 + n * MS} {frame}" for n, frame in enumerate(frames)]
 
 
-@pytest.mark.parametrize(("frames", "venue"), [((spot_trade, spot_trade), "bybit_spot"), ((trade, trade), "bybit"),
-                                               ((lambda t: book(t, "2400.0"), spot_trade), "bybit_spot"), ((lambda t: book(t, "2400.0"), trade), "bybit")],
-                         ids=["spot", "contract", "spot with books", "contract with books"])
+@pytest.mark.parametrize(
+    ("frames", "venue"),
+    [
+        ((spot_trade, spot_trade), "bybit_spot"),
+        ((trade, trade), "bybit"),
+        ((lambda t: book(t, "2400.0"), spot_trade), "bybit_spot"),
+        ((lambda t: book(t, "2400.0"), trade), "bybit"),
+    ],
+    ids=["spot", "contract", "spot with books", "contract with books"],
+)
 def test_a_collectors_file_says_by_its_trades_of_which_market_it_is(tmp_path, frames, venue):
     ms = T0 // MS
     found = by_contract(write(tmp_path / "x.gz", *collected(*(one(ms + n) for n, one in enumerate(frames * 3)))))
     assert {name: len(rows) for name, rows in found.items()} == {(venue, "ETHUSDT"): 6}
-    assert by_contract(tmp_path / "x.gz", venue="bybit" if venue == "bybit_spot" else "bybit_spot").keys() == found.keys(), "what the file says counts"
+    assert by_contract(tmp_path / "x.gz", venue="bybit" if venue == "bybit_spot" else "bybit_spot").keys() == found.keys(), (
+        "what the file says counts"
+    )
 
 
 def test_a_collectors_file_that_does_not_say_its_market_is_asked_for(tmp_path):
     ms = T0 // MS
     path = write(tmp_path / "x.gz", *collected(QUOTE, *(book(ms + n, "2400.0") for n in range(4))))
-    with pytest.raises(DataError, match=r"x\.gz:2: orderbook\.1\.ETHUSDT, and no line shows whether it is of Bybit's spot market or of a contract.*"
-                                        "`--venue bybit` \\(contracts\\) or `--venue bybit_spot`"):
+    with pytest.raises(
+        DataError,
+        match=r"x\.gz:2: orderbook\.1\.ETHUSDT, and no line shows whether it is of Bybit's spot market or of a contract.*"
+        "`--venue bybit` \\(contracts\\) or `--venue bybit_spot`",
+    ):
         by_contract(path)
     for venue in ("bybit", "bybit_spot"):
         assert len(by_contract(path, venue=venue)[venue, "ETHUSDT"]) == 4
@@ -111,7 +154,9 @@ QUOTE = '{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5,"E":17228
 
 def test_frames_of_an_exchange_without_a_decoder_are_refused_by_its_name(tmp_path):
     """However they are ordered: a time that goes back is not what is wrong with them."""
-    lines = [{"time": 1_631_824_310 - n, "channel": "futures.trades", "event": "update", "result": [{"size": -19, "price": "53560.5"}]} for n in range(9)]
+    lines = [
+        {"time": 1_631_824_310 - n, "channel": "futures.trades", "event": "update", "result": [{"size": -19, "price": "53560.5"}]} for n in range(9)
+    ]
     with pytest.raises(DataError, match=r"9 x frame of no use: the exchange gate\.io, which has no decoder here"):
         events(write(tmp_path / "gate.jsonl", *map(json.dumps, lines), '{"method": "trades.update"}'))
 
@@ -120,12 +165,18 @@ def test_files_of_a_run_that_are_no_market_data_are_refused_by_what_they_are(tmp
     folder = make_run(tmp_path / "run", hours=0.05)
     make_report(folder)
     TrialLog(folder / "trials.jsonl").add(Trials("sweep", Market("d", "s", ("X",), 0, 1), np.arange(3, dtype=np.uint64), 3))
-    named = {"run.json": "the settings of a run", "audit.bin": "the audit of a run", "report.json": "the report of a run",
-             "report.html": "the report of a run", "trades.csv": "the positions of a run", "trials.jsonl": "the trial log"}
+    named = {
+        "run.json": "the settings of a run",
+        "audit.bin": "the audit of a run",
+        "report.json": "the report of a run",
+        "report.html": "the report of a run",
+        "trades.csv": "the positions of a run",
+        "trials.jsonl": "the trial log",
+    }
     for name, what in named.items():
         with pytest.raises(DataError, match=rf"{name}: {what}, an output of liqcore; expected market data\. The recording is in the folder frames"):
             events(folder / name)
-        (tmp_path / name).write_text("ts,price\n")            # of another program: judged by what is in it
+        (tmp_path / name).write_text("ts,price\n")  # of another program: judged by what is in it
         if not name.endswith(".bin"):
             with pytest.raises(DataError, match="no known format"):
                 events(tmp_path / name)
@@ -137,18 +188,29 @@ def test_without_addresses_the_frames_say_which_market_a_connection_is_of(tmp_pa
     """Issue: with the connect lines missing, spot and linear became one contract. The books of a connection go with its trades."""
     ms = T0 // MS
     linear = [(ms + 10 * n, recv("BYBIT.ws.1", ms + 10 * n, frame(ms + 10 * n))) for n, frame in enumerate([trade, lambda t: book(t, "2400.0")] * 10)]
-    spot = [(ms + 10 * n + 5, recv("BYBIT.ws.2", ms + 10 * n + 5, frame(ms + 10 * n + 5))) for n, frame in enumerate([lambda t: book(t, "2401.0"), spot_trade] * 5)]
+    spot = [
+        (ms + 10 * n + 5, recv("BYBIT.ws.2", ms + 10 * n + 5, frame(ms + 10 * n + 5)))
+        for n, frame in enumerate([lambda t: book(t, "2401.0"), spot_trade] * 5)
+    ]
     lines = linear + spot if order == "behind" else sorted(linear + spot)
     found = by_contract(write(tmp_path / "x.jsonl", *(line for _, line in lines)))
     assert {name: len(rows) for name, rows in found.items()} == {("bybit", "ETHUSDT"): 20, ("bybit_spot", "ETHUSDT"): 10}
     assert set(found["bybit_spot", "ETHUSDT"]["price"]) == {2401.0} and set(found["bybit", "ETHUSDT"]["price"]) == {2400.5, 2400.0}
 
 
-@pytest.mark.parametrize(("lines", "says"), [
-    ([("BYBIT.ws.1", trade), ("BYBIT.ws.1", lambda t: book(t, "1.0")), ("BYBIT.ws.2", lambda t: book(t, "2.0"))],
-     r"x\.jsonl: orderbook\.1\.ETHUSDT is in the connections BYBIT\.ws\.1 \(line 2\), BYBIT\.ws\.2 \(line 3\), and no line shows the market of BYBIT\.ws\.2"),
-    ([("BYBIT.ws.1", trade), ("BYBIT.ws.1", spot_trade)],
-     r"x\.jsonl: connection BYBIT\.ws\.1 without an address has frames of two markets: line 1 is of contracts and line 2 is of spot")])
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            [("BYBIT.ws.1", trade), ("BYBIT.ws.1", lambda t: book(t, "1.0")), ("BYBIT.ws.2", lambda t: book(t, "2.0"))],
+            r"x\.jsonl: orderbook\.1\.ETHUSDT is in the connections BYBIT\.ws\.1 \(line 2\), BYBIT\.ws\.2 \(line 3\), and no line shows the market of BYBIT\.ws\.2",
+        ),
+        (
+            [("BYBIT.ws.1", trade), ("BYBIT.ws.1", spot_trade)],
+            r"x\.jsonl: connection BYBIT\.ws\.1 without an address has frames of two markets: line 1 is of contracts and line 2 is of spot",
+        ),
+    ],
+)
 def test_connections_that_nothing_tells_apart_are_refused_by_name(tmp_path, lines, says):
     ms = T0 // MS
     path = write(tmp_path / "x.jsonl", *(recv(conn, ms + n, frame(ms + n)) for n, (conn, frame) in enumerate(lines)))
@@ -164,13 +226,16 @@ def test_a_capture_packed_with_zstandard_and_one_that_is_torn(tmp_path):
     """As cryptofeed 3 packs it."""
     pa = pytest.importorskip("pyarrow")
     ms = T0 // MS
-    lines = "\n".join([connect("BYBIT.ws.1", SPOT), *(recv("BYBIT.ws.1", ms + n, trade(ms + n, price=f"{2400 + n % 97}.{n % 10}")) for n in range(3000))]) + "\n"
+    lines = (
+        "\n".join([connect("BYBIT.ws.1", SPOT), *(recv("BYBIT.ws.1", ms + n, trade(ms + n, price=f"{2400 + n % 97}.{n % 10}")) for n in range(3000))])
+        + "\n"
+    )
     path = tmp_path / "BYBIT.jsonl.zst"
     with pa.output_stream(str(path), compression="zstd") as out:
         out.write(lines.encode())
     assert {name: len(rows) for name, rows in by_contract(path).items()} == {("bybit_spot", "ETHUSDT"): 3000}
     whole = path.read_bytes()
-    path.write_bytes(whole[:len(whole) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     try:
         with formats.read(path) as reading:
             count = sum(len(part) for _, _, part in reading)
@@ -196,9 +261,15 @@ def test_a_last_line_that_is_cut_is_said_with_what_it_lost(tmp_path, capsys):
     assert any(note.startswith("x.jsonl: line 5 cannot be read: ") and note.endswith(": 1 line dropped") for note in seen[0].notes)
 
 
-@pytest.mark.parametrize("line", [collected, lambda *frames: [f"172281600{n}.5: {one}" for n, one in enumerate(frames)],
-                                  lambda *frames: [recv("BYBIT.ws.1", T0 // MS + n, one) for n, one in enumerate(frames)]],
-                         ids=["hftbacktest's collector", "cryptofeed 2", "cryptofeed 3"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        collected,
+        lambda *frames: [f"172281600{n}.5: {one}" for n, one in enumerate(frames)],
+        lambda *frames: [recv("BYBIT.ws.1", T0 // MS + n, one) for n, one in enumerate(frames)],
+    ],
+    ids=["hftbacktest's collector", "cryptofeed 2", "cryptofeed 3"],
+)
 def test_a_last_line_may_lack_its_newline_whatever_stands_in_front_of_the_frame(tmp_path, line):
     ms, path, seen = T0 // MS, tmp_path / "BYBIT.ws.1.0", []
     lines = [f"{LINEAR} <-> 1722815999.0"] * (line(*"a")[0][:1] == "1" and line is not collected) + line(*(trade(ms + n) for n in range(4)))
@@ -219,26 +290,48 @@ def test_one_connection_that_goes_back_is_still_refused(tmp_path):
 
 def test_the_older_lines_of_cryptofeed(tmp_path):
     """Received lines have their time of receipt to the digit; the address of the connection stands above them, or in each."""
-    lines = [f"{SPOT} <-> 1722816000.5", f"{SPOT} <- 1722816000.6: " + '{"op":"subscribe"}', f"1722816001.123456: {trade(1722816001000)}",
-             f"{LINEAR} <-> 1722816002.0", f"1722816002.25: {trade(1722816002000)}", f"{LINEAR} -> 1722816003.5: {trade(1722816003000)}"]
+    lines = [
+        f"{SPOT} <-> 1722816000.5",
+        f"{SPOT} <- 1722816000.6: " + '{"op":"subscribe"}',
+        f"1722816001.123456: {trade(1722816001000)}",
+        f"{LINEAR} <-> 1722816002.0",
+        f"1722816002.25: {trade(1722816002000)}",
+        f"{LINEAR} -> 1722816003.5: {trade(1722816003000)}",
+    ]
     found = by_contract(write(tmp_path / "BYBIT.ws.1.0.gz", *lines))
     assert formats.sniff(tmp_path / "BYBIT.ws.1.0.gz") == "recording"
     assert {name: rows["ts_recv"].tolist() for name, rows in found.items()} == {
-        ("bybit_spot", "ETHUSDT"): [1_722_816_001_123_456_000], ("bybit", "ETHUSDT"): [1_722_816_002_250_000_000, 1_722_816_003_500_000_000]}
+        ("bybit_spot", "ETHUSDT"): [1_722_816_001_123_456_000],
+        ("bybit", "ETHUSDT"): [1_722_816_002_250_000_000, 1_722_816_003_500_000_000],
+    }
 
 
-@pytest.mark.parametrize(("frame", "contract", "notional"), [
-    ('{"e":"forceOrder","E":1722816000001,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":1722816000000}}',
-     ("binance_um", "BTCUSDT"), 0.0),
-    ('{"e":"forceOrder","E":1722816000001,"o":{"s":"BTCUSD_PERP","ps":"BTCUSD","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2",'
-     '"T":1722816000000}}', ("binance_cm", "BTCUSD_PERP"), 200.0),
-    ('{"stream":"btcusdt@trade","data":{"e":"trade","E":1722816000001,"s":"BTCUSDT","t":7,"p":"58100","q":"2","T":1722816000000,"m":true,"M":true}}',
-     ("binance", "BTCUSDT"), 0.0)])
+@pytest.mark.parametrize(
+    ("frame", "contract", "notional"),
+    [
+        (
+            '{"e":"forceOrder","E":1722816000001,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":1722816000000}}',
+            ("binance_um", "BTCUSDT"),
+            0.0,
+        ),
+        (
+            '{"e":"forceOrder","E":1722816000001,"o":{"s":"BTCUSD_PERP","ps":"BTCUSD","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2",'
+            '"T":1722816000000}}',
+            ("binance_cm", "BTCUSD_PERP"),
+            200.0,
+        ),
+        (
+            '{"stream":"btcusdt@trade","data":{"e":"trade","E":1722816000001,"s":"BTCUSDT","t":7,"p":"58100","q":"2","T":1722816000000,"m":true,"M":true}}',
+            ("binance", "BTCUSDT"),
+            0.0,
+        ),
+    ],
+)
 def test_markets_of_binance_are_told_by_the_frame_where_no_address_is(tmp_path, frame, contract, notional):
     """hftbacktest's collector: the time of receipt in ns, and the frame. A contract of BTCUSD_PERP is worth 100 USD."""
     found = by_contract(write(tmp_path / "x.gz", f"1722816000123456789 {frame}"))
     assert list(found) == [contract]
-    row, = found[contract]
+    (row,) = found[contract]
     assert (row["ts_recv"], row["ts_event"], row["price"], row["qty"]) == (1_722_816_000_123_456_789, 1_722_816_000_000_000_000, 58100.0, 2.0)
     if row["kind"] == lc.Kind.LIQUIDATION:
         assert row["side"] == lc.Side.LONG and row["aux_price"] == notional
@@ -252,12 +345,25 @@ def test_a_page_of_a_rest_answer_of_one_row_and_of_several(tmp_path):
             (tmp_path / "x.json").write_text(json.dumps({"retCode": 0, "retMsg": "OK", "result": {"category": category, "list": some}}, indent=1))
             found = by_contract(tmp_path / "x.json", feed_latency_ms=0)
             assert list(found) == [(venue, "ETHUSDT")]
-            expected = [(1_722_816_000_000_000_000, lc.Side.LONG, 3.0), (1_722_816_001_000_000_000, lc.Side.SHORT, 3.0)][:len(some)]
+            expected = [(1_722_816_000_000_000_000, lc.Side.LONG, 3.0), (1_722_816_001_000_000_000, lc.Side.SHORT, 3.0)][: len(some)]
             assert [(e["ts_event"], e["side"], e["qty"]) for e in found[venue, "ETHUSDT"]] == expected
-    okx = {"code": "0", "msg": "", "data": [{"instType": "SWAP", "instId": "BTC-USDT-SWAP", "uly": "BTC-USDT", "instFamily": "BTC-USDT", "details": [
-        {"side": "sell", "posSide": "long", "bkPx": "58000", "sz": "13", "bkLoss": "0", "ccy": "", "ts": "1722816000000"}]}]}
+    okx = {
+        "code": "0",
+        "msg": "",
+        "data": [
+            {
+                "instType": "SWAP",
+                "instId": "BTC-USDT-SWAP",
+                "uly": "BTC-USDT",
+                "instFamily": "BTC-USDT",
+                "details": [{"side": "sell", "posSide": "long", "bkPx": "58000", "sz": "13", "bkLoss": "0", "ccy": "", "ts": "1722816000000"}],
+            }
+        ],
+    }
     found = by_contract(write(tmp_path / "okx.jsonl", json.dumps(okx)))
-    assert [(e["kind"], e["side"], e["price"], e["qty"]) for e in found["okx", "BTC-USDT-SWAP"]] == [(lc.Kind.LIQUIDATION, lc.Side.LONG, 58000.0, 13.0)]
+    assert [(e["kind"], e["side"], e["price"], e["qty"]) for e in found["okx", "BTC-USDT-SWAP"]] == [
+        (lc.Kind.LIQUIDATION, lc.Side.LONG, 58000.0, 13.0)
+    ]
     own = {"retCode": 0, "result": {"category": "linear", "list": [row | {"orderId": "1"}]}}
     with pytest.raises(DataError, match="an object with the keys 'retCode', 'result'"):
         events(write(tmp_path / "own.jsonl", json.dumps(own)))
@@ -267,8 +373,20 @@ def test_a_page_of_a_rest_answer_of_one_row_and_of_several(tmp_path):
 
 
 def hour(folder, name: str, seconds: list[int], *symbols: str) -> None:
-    lines = [json.dumps({"ts": T0 // MS + s * 1000, "exchange": "bybit", "source": "ws", "stream": f"publicTrade.{symbol}", "symbol": symbol,
-                         "result": json.loads(trade(T0 // MS + s * 1000, symbol))}) for s in seconds for symbol in symbols]
+    lines = [
+        json.dumps(
+            {
+                "ts": T0 // MS + s * 1000,
+                "exchange": "bybit",
+                "source": "ws",
+                "stream": f"publicTrade.{symbol}",
+                "symbol": symbol,
+                "result": json.loads(trade(T0 // MS + s * 1000, symbol)),
+            }
+        )
+        for s in seconds
+        for symbol in symbols
+    ]
     write(folder / f"{name}.jsonl.gz", *lines)
 
 
@@ -342,8 +460,11 @@ def test_the_capture_of_bybit_keeps_its_two_markets_apart():
 
 def test_detect_counts_the_frames_of_other_markets(tmp_path, capsys):
     """A raw recording of Binance's whole market holds coin-margined contracts too: the detector goes on beside them."""
-    lines = ['{"e":"forceOrder","E":%d,"o":{"s":"%s","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":%d}}'
-             % (T0 // MS + 1 + n, ("BTCUSDT", "BTCUSD_PERP")[n % 2], T0 // MS + n) for n in range(6)]
+    lines = [
+        '{"e":"forceOrder","E":%d,"o":{"s":"%s","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":%d}}'
+        % (T0 // MS + 1 + n, ("BTCUSDT", "BTCUSD_PERP")[n % 2], T0 // MS + n)
+        for n in range(6)
+    ]
     assert main(["detect", str(write(tmp_path / "x.jsonl", *lines))]) == 0
     assert "frames without events: 3: of binance_cm" in capsys.readouterr().err
 
@@ -356,7 +477,7 @@ def test_a_missing_file_makes_no_store(tmp_path, capsys):
     assert not (tmp_path / "s").exists() and "absent.csv: no such file or folder" in capsys.readouterr().err
     hour(tmp_path, "2024-08-05_00", [1, 2], "BTCUSDT")
     assert main(["import", str(tmp_path / "absent.csv"), str(tmp_path / "2024-08-05_00.jsonl.gz"), "--store", str(tmp_path / "s"), "--quiet"]) == 1
-    assert store.open(tmp_path / "s").contract("BTCUSDT")        # what is there is taken, and the rest is named
+    assert store.open(tmp_path / "s").contract("BTCUSDT")  # what is there is taken, and the rest is named
 
 
 def table(path, rows):
@@ -366,8 +487,17 @@ def table(path, rows):
 def test_lots_and_ticks_are_inferred_from_liquidations_too(tmp_path):
     """Trades in lots of 0.1 and one liquidation of 0.005: the lot is no coarser than it. Five trades at whole prices say little of the tick."""
     ms = T0 // MS
-    few = [json.dumps({"topic": "publicTrade.X", "type": "snapshot", "ts": ms + n, "data": [
-        {"T": ms + n, "s": "X", "S": "Buy", "v": f"{0.1 * (n + 1):.1f}", "p": f"{100 + n}", "i": f"{n}", "BT": False}]}) for n in range(5)]
+    few = [
+        json.dumps(
+            {
+                "topic": "publicTrade.X",
+                "type": "snapshot",
+                "ts": ms + n,
+                "data": [{"T": ms + n, "s": "X", "S": "Buy", "v": f"{0.1 * (n + 1):.1f}", "p": f"{100 + n}", "i": f"{n}", "BT": False}],
+            }
+        )
+        for n in range(5)
+    ]
     forced = [f"{ms + n},bybit,X,long,{100 + n % 7 + 0.25},{0.005 * (n % 9 + 1):.3f},0" for n in range(300)]
     store.fill(tmp_path / "s", [write(tmp_path / "t.jsonl", *few), table(tmp_path / "l.csv", forced)])
     contract = store.open(tmp_path / "s").contract("X")

@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from format_files import BYBIT, LOCAL, MS, T0, events, hft, tuples, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liqcore as lc
+from captures import DATA, needs_data
+from format_files import BYBIT, LOCAL, MS, T0, events, hft, tuples, write
 from liqshell import formats, store
 from liqshell.cli import main
 from liqshell.errors import ConfigError, DataError
@@ -34,8 +34,10 @@ contract_size = {ETHUSDT = 0.1}
 ROWS = [(T0 // MS, "SELL", 58000.5, 2, 116001.0, "BTC", "binance"), (T0 // MS + 5, "buy", 2400.25, 10, 2400.25, "ETHUSDT", "okx")]
 NAMES = ("when", "dir", "fill", "lots", "usd", "coin", "where")
 # side of the forced order: a sell closed a long, a buy closed a short
-EXPECTED = [(lc.Kind.LIQUIDATION, T0, T0 + 50 * MS, LONG, 58000.5, 2.0, 116001.0, 0.0),
-            (lc.Kind.LIQUIDATION, T0 + 5 * MS, T0 + 55 * MS, SHORT, 2400.25, 10.0, 2400.25, 0.0)]
+EXPECTED = [
+    (lc.Kind.LIQUIDATION, T0, T0 + 50 * MS, LONG, 58000.5, 2.0, 116001.0, 0.0),
+    (lc.Kind.LIQUIDATION, T0 + 5 * MS, T0 + 55 * MS, SHORT, 2400.25, 10.0, 2400.25, 0.0),
+]
 
 
 def mapped(path, text: str = MAP, reading: list | None = None, **options):
@@ -89,7 +91,7 @@ def test_an_id_is_kept_where_there_is_room_for_it_and_counted_where_there_is_non
     large = sum(number >= 1 << 63 for number in ids)
     for path in numbered(tmp_path, ids):
         seen: list = []
-        once = list(dict.fromkeys(ids))                 # the same id again is the same row, however large it is
+        once = list(dict.fromkeys(ids))  # the same id again is the same row, however large it is
         assert mapped(path, TRADES, seen)["id"].tolist() == [number if number < 1 << 63 else 0 for number in once], path
         assert seen[0].counts["kept: an id of 2^63 or more, without it"] == large, path
 
@@ -112,8 +114,11 @@ def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path, shape):
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
 @pytest.mark.parametrize("before", ["", "1722816000000000000 ", "1722816000.5: "])
 def test_a_byte_order_mark_does_not_cost_the_first_line_of_frames(tmp_path, packed, before):
-    lines = [f'{before}{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":{T0 // MS},"data":[{{"T":{T0 // MS},"s":"BTCUSDT","S":"Buy","v":"0.{n + 1}","p":"58000.5",'
-             f'"i":"6a1b4c5e-0000-5000-8000-{n:012d}"}}]}}\n' for n in range(3)]
+    lines = [
+        f'{before}{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":{T0 // MS},"data":[{{"T":{T0 // MS},"s":"BTCUSDT","S":"Buy","v":"0.{n + 1}","p":"58000.5",'
+        f'"i":"6a1b4c5e-0000-5000-8000-{n:012d}"}}]}}\n'
+        for n in range(3)
+    ]
     path = tmp_path / ("frames.jsonl.gz" if packed is gzip.compress else "frames.jsonl")
     path.write_bytes(packed(BOM_UTF8 + "".join(lines).encode()))
     seen: list = []
@@ -121,20 +126,29 @@ def test_a_byte_order_mark_does_not_cost_the_first_line_of_frames(tmp_path, pack
 
 
 def test_text_that_reads_nan_stays_text(tmp_path):
-    path = write(tmp_path / "a.jsonl", *(json.dumps(dict(zip(NAMES, row, strict=True)) | {"coin": "NaN\\"}) for row in ROWS), '{"when": NaN, "coin": "-Infinity"}')
+    path = write(
+        tmp_path / "a.jsonl",
+        *(json.dumps(dict(zip(NAMES, row, strict=True)) | {"coin": "NaN\\"}) for row in ROWS),
+        '{"when": NaN, "coin": "-Infinity"}',
+    )
     seen: list = []
     assert len(mapped(path, reading=seen, venue="okx")) == 2 and seen[0].symbols[0] == "NaN\\USDT"
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(10**7, 5 * 10**7), st.integers(10**3, 10**6)), min_size=1, max_size=40), st.sampled_from([(18, 2), (18, 4), (38, 18), (60, 30)]))
+@given(
+    st.lists(st.tuples(st.integers(10**7, 5 * 10**7), st.integers(10**3, 10**6)), min_size=1, max_size=40),
+    st.sampled_from([(18, 2), (18, 4), (38, 18), (60, 30)]),
+)
 def test_decimals_of_parquet_become_the_nearest_double(tmp_path_factory, numbers, size):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     precision, scale = size
     of = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
-    prices, sizes = ([Decimal(number).scaleb(-places) for number in column] for column, places in zip(zip(*numbers, strict=True), (2, 1), strict=True))
+    prices, sizes = (
+        [Decimal(number).scaleb(-places) for number in column] for column, places in zip(zip(*numbers, strict=True), (2, 1), strict=True)
+    )
     rows = [(T0 // MS + n, "SELL", "BTC", "okx") for n in range(len(numbers))]
     table = {name: list(values) for name, values in zip(("when", "dir", "coin", "where"), zip(*rows, strict=True), strict=True)}
     path = tmp_path_factory.mktemp("decimals") / "d.parquet"
@@ -157,8 +171,10 @@ def test_import_by_a_map_and_columns_shows_the_rows(tmp_path, capsys):
     assert column_map.load(tmp_path / "again.toml") == column_map.load(tmp_path / "map.toml")
 
 
-@pytest.mark.parametrize(("of", "word", "side"), [
-    ("position", "long", LONG), ("position", "Short", SHORT), ("position", "Buy", LONG), ("order", "Sell", LONG), ("order", "BUY", SHORT)])
+@pytest.mark.parametrize(
+    ("of", "word", "side"),
+    [("position", "long", LONG), ("position", "Short", SHORT), ("position", "Buy", LONG), ("order", "Sell", LONG), ("order", "BUY", SHORT)],
+)
 def test_whose_side_it_is_decides_which_position_was_closed(tmp_path, of, word, side):
     text = MAP.replace('of = "order"', f'of = "{of}"')
     path = write(tmp_path / "a.csv", ",".join(NAMES), ",".join(map(str, (T0 // MS, word, 5, 1, 5, "BTC", "okx"))))
@@ -172,8 +188,10 @@ def test_the_takers_side_of_a_trade(tmp_path, of, word, side):
     assert tuples(mapped(path, text, venue="okx", symbol="X")) == [(lc.Kind.TRADE, T0 + 250 * MS, T0 + 300 * MS, side, 5.0, 1.0, 0.0, 0.0)]
 
 
-@pytest.mark.parametrize(("said", "stamp", "likely"), [("s", T0 // MS, "ms"), ("ms", T0 // 10**9, "s"), ("us", T0 // MS, "ms"), ("ms", T0, "ns"),
-                                                       ("ns", T0 // 1000, "us"), ("iso", T0 // MS, "ms")])
+@pytest.mark.parametrize(
+    ("said", "stamp", "likely"),
+    [("s", T0 // MS, "ms"), ("ms", T0 // 10**9, "s"), ("us", T0 // MS, "ms"), ("ms", T0, "ns"), ("ns", T0 // 1000, "us"), ("iso", T0 // MS, "ms")],
+)
 def test_times_of_the_wrong_unit_are_refused_with_the_likely_one(tmp_path, said, stamp, likely):
     path = write(tmp_path / "a.csv", ",".join(NAMES), *(",".join(map(str, (stamp + n, "sell", 5, 1, 5, "BTC", "okx"))) for n in range(5)))
     with pytest.raises(DataError, match=rf'a\.csv:\d.*set unit = "{likely}"'):
@@ -186,9 +204,14 @@ def test_a_time_without_an_offset_is_that_of_the_zone(tmp_path):
     assert mapped(path, text)["ts_event"].tolist() == [T0 + 250 * MS, T0 + 1000 * MS]
 
 
-@pytest.mark.parametrize(("row", "text"), [
-    ("1,sell,5,1,5,BTC", r"a\.csv:3: 6 columns.*expected 7"), (f"{T0 // MS},sell,5x,1,5,BTC,okx", r"a\.csv:3: fill: '5x'; expected a number"),
-    (f"{T0 // MS},sell,5,1,5,,okx", r"a\.csv:3: no symbol")])
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("1,sell,5,1,5,BTC", r"a\.csv:3: 6 columns.*expected 7"),
+        (f"{T0 // MS},sell,5x,1,5,BTC,okx", r"a\.csv:3: fill: '5x'; expected a number"),
+        (f"{T0 // MS},sell,5,1,5,,okx", r"a\.csv:3: no symbol"),
+    ],
+)
 def test_a_bad_row_is_named_with_what_was_expected(tmp_path, row, text):
     good = ",".join(map(str, ROWS[0]))
     with pytest.raises(DataError, match=text):
@@ -201,12 +224,19 @@ def test_rows_without_a_side_are_counted(tmp_path):
     assert len(mapped(write(tmp_path / "a.csv", ",".join(NAMES), *rows), reading=seen)) == 4 and seen[0].counts["no side"] == 1
 
 
-@pytest.mark.parametrize(("text", "faults"), [
-    ("", ["kind: is missing; expected trade, liquidation, quote, ticker"]),
-    ('kind = "trade"', ["time: is missing", "side: is missing", "price: is missing", "size: is missing"]),
-    ('kind = "quote"\ntime = {column = "t", unit = "h"}', ["unit: h, expected one of s, ms, us, ns", "bid: is missing", "ask_size: is missing"]),
-    (MAP.replace('of = "order"', 'of = "me"') + 'colour = "x"', ["of: me, expected the owner of the side: taker, maker, position, order", "colour: no such column"]),
-    (MAP + "sort = 1\nheader = 0", ["sort: 1; expected true or false", "header: 0"])])
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("", ["kind: is missing; expected trade, liquidation, quote, ticker"]),
+        ('kind = "trade"', ["time: is missing", "side: is missing", "price: is missing", "size: is missing"]),
+        ('kind = "quote"\ntime = {column = "t", unit = "h"}', ["unit: h, expected one of s, ms, us, ns", "bid: is missing", "ask_size: is missing"]),
+        (
+            MAP.replace('of = "order"', 'of = "me"') + 'colour = "x"',
+            ["of: me, expected the owner of the side: taker, maker, position, order", "colour: no such column"],
+        ),
+        (MAP + "sort = 1\nheader = 0", ["sort: 1; expected true or false", "header: 0"]),
+    ],
+)
 def test_every_fault_of_a_map_is_named(tmp_path, text, faults):
     (tmp_path / "map.toml").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -216,19 +246,27 @@ def test_every_fault_of_a_map_is_named(tmp_path, text, faults):
 
 def test_a_file_that_goes_back_is_sorted_and_what_both_parts_say_counts_once(tmp_path):
     """A recorder was started beside itself: both wrote seconds 40 to 59, one of them two trades that are alike."""
+
     def rows(seconds):
         return [json.dumps({"ts": T0 // MS + 1000 * s, "px": 5.0 + s, "sz": 1.0, "side": "A"}) for s in seconds]
+
     path = write(tmp_path / "trades_BTC_20240805.jsonl.gz", *rows(range(60)), *rows([59]), *rows(range(40, 80)))
     seen: list = []
     found = events(path, seen)
     assert found["price"].tolist() == [5.0 + s for s in sorted([*range(80), 59])] and seen[0].contracts == [("hyperliquid", "BTC")]
-    assert set(found["side"].tolist()) == {SHORT}               # A: the taker sold
+    assert set(found["side"].tolist()) == {SHORT}  # A: the taker sold
 
 
 def test_bybits_trades_without_a_header_are_those_with_one(tmp_path):
-    futures = [f"{1722816000 + n}.5,ETHUSDT,{'Buy' if n % 2 else 'Sell'},1,{2400 + n},ZeroMinusTick,{n:08d}-0000-0000-0000-000000000000,1,1,1" for n in range(4)]
+    futures = [
+        f"{1722816000 + n}.5,ETHUSDT,{'Buy' if n % 2 else 'Sell'},1,{2400 + n},ZeroMinusTick,{n:08d}-0000-0000-0000-000000000000,1,1,1"
+        for n in range(4)
+    ]
     spot = [f"{n + 1},{T0 // MS + n},{2400 + n},0.5,{'buy' if n % 2 else 'sell'},0" for n in range(4)]
-    for rows, header, name in ((futures, BYBIT, "ETHUSDT2024-08-05.csv.gz"), (spot, "id,timestamp,price,volume,side,rpi", "ETHUSDT_2024-08-05.csv.gz")):
+    for rows, header, name in (
+        (futures, BYBIT, "ETHUSDT2024-08-05.csv.gz"),
+        (spot, "id,timestamp,price,volume,side,rpi", "ETHUSDT_2024-08-05.csv.gz"),
+    ):
         bare, whole = events(write(tmp_path / name, *rows)), events(write(tmp_path / "h" / name, header, *rows))
         assert len(bare) == 4 and bare.tobytes() == whole.tobytes()
 
@@ -237,14 +275,28 @@ def test_book_ticker_rows_of_hftbacktest_are_the_quotes_from_the_first_of_them_o
     """Codes 103 (bid) and 104 (ask) of its converters. Depth makes the quotes before; afterwards it stands beside them."""
     buy, sell = LOCAL | 1 << 29, LOCAL | 1 << 28
     t = [T0 + n * MS for n in range(9)]
-    rows = [(1 | buy, t[0], t[1], 5.0, 1.0), (1 | sell, t[0], t[1], 6.0, 1.0), (103 | LOCAL, t[1], t[2], 5.1, 2.0), (104 | LOCAL, t[1], t[2], 5.9, 3.0),
-            (1 | buy, t[2], t[3], 5.5, 9.0), (2 | buy, t[3], t[4], 5.9, 1.0), (103 | buy, t[4], t[5], 5.2, 2.0), (104 | sell, t[4], t[5], 5.9, 3.0),
-            (103 | LOCAL, t[5], t[5], 5.3, 2.0), (104 | LOCAL, t[5], t[5], 5.8, 1.0)]
+    rows = [
+        (1 | buy, t[0], t[1], 5.0, 1.0),
+        (1 | sell, t[0], t[1], 6.0, 1.0),
+        (103 | LOCAL, t[1], t[2], 5.1, 2.0),
+        (104 | LOCAL, t[1], t[2], 5.9, 3.0),
+        (1 | buy, t[2], t[3], 5.5, 9.0),
+        (2 | buy, t[3], t[4], 5.9, 1.0),
+        (103 | buy, t[4], t[5], 5.2, 2.0),
+        (104 | sell, t[4], t[5], 5.9, 3.0),
+        (103 | LOCAL, t[5], t[5], 5.3, 2.0),
+        (104 | LOCAL, t[5], t[5], 5.8, 1.0),
+    ]
     seen: list = []
     found = tuples(events(hft(tmp_path / "btcusdt_20240805.npz", rows), seen))
     B, T = lc.Kind.BBO, lc.Kind.TRADE
-    assert found == [(B, t[0], t[1], 0, 5.0, 1.0, 6.0, 1.0), (B, t[1], t[2], 0, 5.1, 2.0, 5.9, 3.0), (T, t[3], t[4], LONG, 5.9, 1.0, 0.0, 0.0),
-                     (B, t[4], t[5], 0, 5.2, 2.0, 5.9, 3.0), (B, t[5], t[5], 0, 5.3, 2.0, 5.8, 1.0)]
+    assert found == [
+        (B, t[0], t[1], 0, 5.0, 1.0, 6.0, 1.0),
+        (B, t[1], t[2], 0, 5.1, 2.0, 5.9, 3.0),
+        (T, t[3], t[4], LONG, 5.9, 1.0, 0.0, 0.0),
+        (B, t[4], t[5], 0, 5.2, 2.0, 5.9, 3.0),
+        (B, t[5], t[5], 0, 5.3, 2.0, 5.8, 1.0),
+    ]
     assert seen[0].counts["depth beside a bookTicker"] == 1
 
 
@@ -262,8 +314,10 @@ def test_lean_bars_are_quotes_at_their_end_and_bars_of_trades_are_refused(tmp_pa
         return
     seen: list = []
     minute = 60_000 * MS
-    assert tuples(events(path, seen, feed_latency_ms=0)) == [(lc.Kind.BBO, T0 + minute, T0 + minute, 0, 5.0, 2.0, 6.0, 3.0),
-                                                             (lc.Kind.BBO, T0 + 2 * minute, T0 + 2 * minute, 0, 5.5, 2.0, 6.5, 3.0)]
+    assert tuples(events(path, seen, feed_latency_ms=0)) == [
+        (lc.Kind.BBO, T0 + minute, T0 + minute, 0, 5.0, 2.0, 6.0, 3.0),
+        (lc.Kind.BBO, T0 + 2 * minute, T0 + 2 * minute, 0, 5.5, 2.0, 6.5, 3.0),
+    ]
     assert seen[0].contracts == [("bybit", "BTCUSDT")]
 
 
@@ -271,14 +325,30 @@ def test_lean_bars_are_quotes_at_their_end_and_bars_of_trades_are_refused(tmp_pa
 
 
 @needs_data
-@pytest.mark.parametrize(("file", "kind", "entries"), [
-    ("liq-binance-btcusdt-2024-12/liquidation_orders_source.csv.gz", "liquidation",
-     {"price": "Average Price", "size": "Filled Quantity", "side": ("Side", "order"), "time": ("Trade Time (IST)", "iso"), "symbol": "Symbol"}),
-    ("liq-aster-2025-10/liquidations.csv", "liquidation", {"recv": ("timestamp", "iso"), "side": ("side", "order"), "notional": "value"}),
-    ("liq-3venue-ethusdt-2026-04/liquidation_events.csv", "liquidation", {"side": ("side", "position"), "recv": ("inserted_ts", "ms"), "time": ("event_ts", "ms")}),
-    ("market-hourly-7venues/open_interest.csv.gz", "", {}), ("market-binance-oi5m-2025-12_2026-06/BTC_oi_5m.csv.gz", "ticker", {"open_interest": "oi"}),
-    ("market-hourly-7venues/funding_rates.csv.gz", "ticker", {"funding": "funding_rate", "venue": "venue", "symbol": "coin"}),
-    ("liq-binance-allmarket-2024-08/large_aggtrades_2024-08-15_16.csv.gz", "trade", {"price": "4", "size": "5", "side": ("7", "maker"), "time": ("6", "ms")})])
+@pytest.mark.parametrize(
+    ("file", "kind", "entries"),
+    [
+        (
+            "liq-binance-btcusdt-2024-12/liquidation_orders_source.csv.gz",
+            "liquidation",
+            {"price": "Average Price", "size": "Filled Quantity", "side": ("Side", "order"), "time": ("Trade Time (IST)", "iso"), "symbol": "Symbol"},
+        ),
+        ("liq-aster-2025-10/liquidations.csv", "liquidation", {"recv": ("timestamp", "iso"), "side": ("side", "order"), "notional": "value"}),
+        (
+            "liq-3venue-ethusdt-2026-04/liquidation_events.csv",
+            "liquidation",
+            {"side": ("side", "position"), "recv": ("inserted_ts", "ms"), "time": ("event_ts", "ms")},
+        ),
+        ("market-hourly-7venues/open_interest.csv.gz", "", {}),
+        ("market-binance-oi5m-2025-12_2026-06/BTC_oi_5m.csv.gz", "ticker", {"open_interest": "oi"}),
+        ("market-hourly-7venues/funding_rates.csv.gz", "ticker", {"funding": "funding_rate", "venue": "venue", "symbol": "coin"}),
+        (
+            "liq-binance-allmarket-2024-08/large_aggtrades_2024-08-15_16.csv.gz",
+            "trade",
+            {"price": "4", "size": "5", "side": ("7", "maker"), "time": ("6", "ms")},
+        ),
+    ],
+)
 def test_what_is_proposed_for_the_tables_at_hand(file, kind, entries):
     from liqshell.formats.proposal import propose
 
@@ -296,10 +366,11 @@ def test_columns_of_names_that_nobody_foresaw(tmp_path, capsys):
     """Sides are seen in the values; where something is lacking the map as far as it goes is TOML, and the columns left over are shown."""
     from liqshell import cli
     from liqshell.formats import column_map
+
     rows = [(1772409600.5 + n, "BTC-PERP", ("LONG", "SHORT")[n % 2], 50_000 + n, 1000 + n) for n in range(40)]
     whole, part = tmp_path / "mine.csv", tmp_path / "part.csv"
     whole.write_text("received,pair,who,px,amount_usd\n" + "".join(f"{t},{s},{side},{p},{usd}\n" for t, s, side, p, usd in rows))
-    assert cli.main(["columns", str(whole), "--venue", "okx"]) == 1       # no name says what the rows are: it asks
+    assert cli.main(["columns", str(whole), "--venue", "okx"]) == 1  # no name says what the rows are: it asks
     out = capsys.readouterr().out
     found = column_map.made(tomllib.loads(out), "out")
     assert found.kind == "liquidation" and found.columns["side"].of == "position" and found.columns["notional"].column == "amount_usd"
@@ -326,12 +397,17 @@ def test_the_proposal_gives_the_normalized_table():
     assert np.allclose(found["price"] * found["qty"], wanted["aux_price"], rtol=1e-9)
 
 
-@pytest.mark.parametrize(("texts", "zone", "ns"), [
-    (["2024-08-05T00:00:00.123457001Z", "2024-08-05T00:00:01Z"], "", [123_457_001, 1_000_000_000]),
-    (["2024-08-05 00:00:00.123457001", "2024-08-05 00:00:00.5"], "", [123_457_001, 500_000_000]),
-    (["2024-08-05 05:30:00.000000009", "2024-08-05 05:30:01"], "+05:30", [9, 1_000_000_000]),
-    (["2024-08-05T05:30:00.000000009+05:30", "2024-08-05T00:00:00.25Z"], "", [9, 250_000_000]),
-    (["20240805T000000.000000007", "2024-08-05T00:00:00,5"], "", [7, 500_000_000]), (["2024-08-05T00:00:00.1234567899Z"], "", [123_456_789])])
+@pytest.mark.parametrize(
+    ("texts", "zone", "ns"),
+    [
+        (["2024-08-05T00:00:00.123457001Z", "2024-08-05T00:00:01Z"], "", [123_457_001, 1_000_000_000]),
+        (["2024-08-05 00:00:00.123457001", "2024-08-05 00:00:00.5"], "", [123_457_001, 500_000_000]),
+        (["2024-08-05 05:30:00.000000009", "2024-08-05 05:30:01"], "+05:30", [9, 1_000_000_000]),
+        (["2024-08-05T05:30:00.000000009+05:30", "2024-08-05T00:00:00.25Z"], "", [9, 250_000_000]),
+        (["20240805T000000.000000007", "2024-08-05T00:00:00,5"], "", [7, 500_000_000]),
+        (["2024-08-05T00:00:00.1234567899Z"], "", [123_456_789]),
+    ],
+)
 def test_a_time_in_text_keeps_its_nanoseconds(tmp_path, texts, zone, ns):
     said = f'unit = "iso", zone = "{zone}"' if zone else 'unit = "iso"'
     path = write(tmp_path / "a.csv", ",".join(NAMES), *(f'"{text}",sell,5,1,5,BTC,okx' for text in texts))
@@ -343,11 +419,26 @@ def test_times_in_text_are_read_at_once_as_one_by_one():
     from liqshell.iso import all_ns, written_ns
 
     draw = np.random.default_rng(7)
-    base = ["2024-08-05T00:00:00", "2024-02-29 23:59:59.123456789", "2024-02-30T00:00:00", "today", "2024-08-05T24:00:00", "2024-08-05T00:00:60",
-            "1970-01-01T00:00:00", "2024-08-05T0٣:00:00", "3024-08-05T00:00:00", "2024-08-05T00:00:00.", "2024-08-05T00:00:00.1", "2024-08-05T00:00:00.1Z2", "2024-8-05T00:00:00.12"]
+    base = [
+        "2024-08-05T00:00:00",
+        "2024-02-29 23:59:59.123456789",
+        "2024-02-30T00:00:00",
+        "today",
+        "2024-08-05T24:00:00",
+        "2024-08-05T00:00:60",
+        "1970-01-01T00:00:00",
+        "2024-08-05T0٣:00:00",
+        "3024-08-05T00:00:00",
+        "2024-08-05T00:00:00.",
+        "2024-08-05T00:00:00.1",
+        "2024-08-05T00:00:00.1Z2",
+        "2024-8-05T00:00:00.12",
+    ]
     for _ in range(400):
-        texts = [base[n] + ("Z" if z else "") for n, z in zip(draw.integers(0, len(base), 3), draw.integers(0, 2, 3) if draw.random() < .5 else [0] * 3,
-                                                              strict=True)]
+        texts = [
+            base[n] + ("Z" if z else "")
+            for n, z in zip(draw.integers(0, len(base), 3), draw.integers(0, 2, 3) if draw.random() < 0.5 else [0] * 3, strict=True)
+        ]
         found = all_ns(texts, "+02:00")
         if found is not None:
             assert found.tolist() == [written_ns(text, "+02:00") for text in texts], texts

@@ -6,11 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from format_files import AGG, BUY, BYBIT, LOCAL, MS, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, damaged, events, hft, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liqcore as lc
+from format_files import AGG, BUY, BYBIT, LOCAL, MS, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, damaged, events, hft, write
 from liqshell import formats
 from liqshell.errors import DataError
 
@@ -47,7 +47,7 @@ def test_a_cell_that_is_no_number_is_named_by_line_and_column(tmp_path, cell, te
 def test_a_gzip_that_is_cut_is_an_error_whatever_was_read_before(tmp_path, share):
     path = write(tmp_path / "trades.csv.gz", TARDIS_PRINTS, *rows(5000))
     data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(DataError, match=r"trades\.csv\.gz: the compressed file is damaged or incomplete"):
         events(path)
 
@@ -90,6 +90,7 @@ def test_an_npz_whose_array_ends_early(tmp_path):
 def test_a_parquet_that_is_cut_and_one_of_other_columns(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
+
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"ts_recv": [T0], "kind": ["TRADE"], "symbol": ["X"], "side": ["BUY"], "price": [1.0], "qty": [1.0]}), path)
     data = path.read_bytes()
@@ -110,21 +111,39 @@ def samples(folder):
     """One good file of every format, small."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
     yield write(folder / "trades.csv", TARDIS_PRINTS, *rows(30))
     yield write(folder / "liquidations.csv.gz", TARDIS_PRINTS, *rows(30))
     yield write(folder / "q.csv", TARDIS_QUOTES, *(f"bybit,X,{US + n},{US + n},1,6,5,1" for n in range(30)))
     yield write(folder / "l2.csv", TARDIS_L2, *(f"bybit,X,{US + n},{US + n},true,{'bid' if n % 2 else 'ask'},{9 + n % 2 * -2},1" for n in range(30)))
     yield write(folder / "BTCUSDT-aggTrades-2024-08-05.zip", AGG, *(f"{n},{100 + n % 7},1,1,1,{T0 // MS + n},true" for n in range(30)))
-    yield write(folder / "BTCUSDT-liquidationSnapshot-2024-08-05.csv", SNAPSHOT, *(f"{T0 // MS + n},SELL,LIMIT,IOC,7,57900,58000.5,FILLED,6,7" for n in range(30)))
+    yield write(
+        folder / "BTCUSDT-liquidationSnapshot-2024-08-05.csv",
+        SNAPSHOT,
+        *(f"{T0 // MS + n},SELL,LIMIT,IOC,7,57900,58000.5,FILLED,6,7" for n in range(30)),
+    )
     yield write(folder / "BTCUSDT2024-08-05.csv.gz", BYBIT, *(f"{1722816000 + n}.5,X,Buy,1,{100 + n},Z,{n:036d},1,1,1" for n in range(30)))
     yield write(folder / "table.csv", "ts_ms,symbol,position,price,qty_base,notional_usd", *(f"{T0 // MS + n},X,long,5,1,5" for n in range(30)))
     yield hft(folder / "xusdt_20240805.npz", [(2 | LOCAL | BUY, T0 + n, T0 + n, 5.0, 1.0) for n in range(30)])
     path = folder / "x.parquet"
-    pq.write_table(pa.table({"ts_recv": [T0 + n for n in range(30)], "kind": ["TRADE"] * 30, "symbol": ["X"] * 30, "side": ["BUY"] * 30, "price": [1.0] * 30,
-                             "qty": [1.0] * 30}), path)
+    pq.write_table(
+        pa.table(
+            {
+                "ts_recv": [T0 + n for n in range(30)],
+                "kind": ["TRADE"] * 30,
+                "symbol": ["X"] * 30,
+                "side": ["BUY"] * 30,
+                "price": [1.0] * 30,
+                "qty": [1.0] * 30,
+            }
+        ),
+        path,
+    )
     yield path
-    line = '{"ts":%d,"exchange":"bybit","source":"ws","stream":"publicTrade.X","symbol":"X","result":{"topic":"publicTrade.X","type":"snapshot","ts":%d,"data":[' \
-           '{"T":%d,"s":"X","S":"Sell","v":"1","p":"5","i":"a","BT":false}]}}'
+    line = (
+        '{"ts":%d,"exchange":"bybit","source":"ws","stream":"publicTrade.X","symbol":"X","result":{"topic":"publicTrade.X","type":"snapshot","ts":%d,"data":['
+        '{"T":%d,"s":"X","S":"Sell","v":"1","p":"5","i":"a","BT":false}]}}'
+    )
     yield write(folder / "x.jsonl.gz", *(line % ((T0 // MS + n,) * 3) for n in range(30)))
     yield write(folder / "y.jsonl", *(line % ((T0 // MS + n,) * 3) for n in range(30)))
 
@@ -143,8 +162,20 @@ def test_a_zip_whose_file_has_a_name_that_is_no_text_is_refused(tmp_path, where)
         events(path)
 
 
-NAMES = ("trades.csv", "liquidations.csv.gz", "q.csv", "l2.csv", "BTCUSDT-aggTrades-2024-08-05.zip", "BTCUSDT-liquidationSnapshot-2024-08-05.csv",
-         "BTCUSDT2024-08-05.csv.gz", "table.csv", "xusdt_20240805.npz", "x.parquet", "x.jsonl.gz", "y.jsonl")
+NAMES = (
+    "trades.csv",
+    "liquidations.csv.gz",
+    "q.csv",
+    "l2.csv",
+    "BTCUSDT-aggTrades-2024-08-05.zip",
+    "BTCUSDT-liquidationSnapshot-2024-08-05.csv",
+    "BTCUSDT2024-08-05.csv.gz",
+    "table.csv",
+    "xusdt_20240805.npz",
+    "x.parquet",
+    "x.jsonl.gz",
+    "y.jsonl",
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +211,11 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(good, tmp_path_facto
 
 
 @settings(max_examples=120, deadline=None)
-@given(name=st.sampled_from(NAMES), data=st.binary(max_size=300), magic=st.sampled_from([b"", b"\x1f\x8b\x08\0", b"PK\x03\x04", b"PAR1", b"\x28\xb5\x2f\xfd", b"\x93NUMPY\x01\0", b"{"]))
+@given(
+    name=st.sampled_from(NAMES),
+    data=st.binary(max_size=300),
+    magic=st.sampled_from([b"", b"\x1f\x8b\x08\0", b"PK\x03\x04", b"PAR1", b"\x28\xb5\x2f\xfd", b"\x93NUMPY\x01\0", b"{"]),
+)
 def test_rubbish_is_refused(tmp_path_factory, name, data, magic):
     path = tmp_path_factory.mktemp("rubbish") / name
     path.write_bytes(magic + data)

@@ -13,14 +13,23 @@ ROOT = Path(__file__).parents[3]
 
 def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A process in which pyarrow is not there."""
-    return subprocess.run([sys.executable, "-c", "import sys; sys.modules['pyarrow'] = None\n" + program], cwd=folder, capture_output=True, text=True,
-                          timeout=60, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])})
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['pyarrow'] = None\n" + program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])},
+    )
 
 
 def test_recordings_and_event_tables_need_no_pyarrow(tmp_path):
     ms = T0 // MS
     result = {"topic": "allLiquidation.X", "type": "snapshot", "ts": ms, "data": [{"T": ms, "s": "X", "S": "Buy", "v": "2", "p": "5"}]}
-    write(tmp_path / "x.jsonl", json.dumps({"ts": ms, "exchange": "bybit", "source": "ws", "stream": "allLiquidation.X", "symbol": "X", "result": result}))
+    write(
+        tmp_path / "x.jsonl",
+        json.dumps({"ts": ms, "exchange": "bybit", "source": "ws", "stream": "allLiquidation.X", "symbol": "X", "result": result}),
+    )
     write(tmp_path / "t.csv", "ts_ms,symbol,position,price,qty_base,notional_usd", f"{ms},X,long,5,1,5")
     done = run("from liqshell import formats\nfor name in ('x.jsonl', 't.csv'): print(sum(len(e) for _, _, e in formats.read(name)))", tmp_path)
     assert (done.returncode, done.stdout) == (0, "1\n1\n"), done.stderr

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from format_files import MS, T0, events, tuples, write
-from run_folder import instruments_of
 
 import liqcore as lc
+from captures import DATA, needs_data
+from format_files import MS, T0, events, tuples, write
 from liqshell import formats
-from liqshell.recording import journal
-from liqshell.run import replay
 from liqshell.emulator.market import Market
 from liqshell.emulator.market.synthetic_feed import SyntheticFeed
 from liqshell.errors import DataError
-from liqshell.run.pipeline import Pipeline
+from liqshell.recording import journal
 from liqshell.recording.recorder import END, FEED, META, Recorder
+from liqshell.run import replay
+from liqshell.run.pipeline import Pipeline
+from run_folder import instruments_of
 
 TOPICS = ("allLiquidation", "publicTrade", "orderbook.1", "tickers")
 SYMBOLS = ("SOLUSDT", "DOGEUSDT")
@@ -27,11 +27,20 @@ BRACKET = {"entry_offset": "0.0015", "take_profit": "0.0015", "stop_loss": "0.00
 
 def values(instruments) -> dict:
     """What a run keeps of its settings; gap_ns so short that quiet moments of the market are gaps."""
-    return {"version": lc.__version__, "abi": lc.abi_version(), "instruments": [i.as_dict() for i in instruments],
-            "cascade": lc.CascadeConfig(warmup=20, window_events=200).as_dict() if hasattr(lc.CascadeConfig, "as_dict") else
-            {"warmup": 20, "window_events": 200}, "rule": None, "brackets": {s: BRACKET for s in SYMBOLS}, "limits": {}, "equity": 10_000.0,
-            "paper": {"fills": "through", "maker_fee": 0.0002, "taker_fee": 0.00055, "order_latency_s": 0.05, "ack_latency_s": 0.05},
-            "gap_ns": 900 * MS}
+    return {
+        "version": lc.__version__,
+        "abi": lc.abi_version(),
+        "instruments": [i.as_dict() for i in instruments],
+        "cascade": lc.CascadeConfig(warmup=20, window_events=200).as_dict()
+        if hasattr(lc.CascadeConfig, "as_dict")
+        else {"warmup": 20, "window_events": 200},
+        "rule": None,
+        "brackets": dict.fromkeys(SYMBOLS, BRACKET),
+        "limits": {},
+        "equity": 10_000.0,
+        "paper": {"fills": "through", "maker_fee": 0.0002, "taker_fee": 0.00055, "order_latency_s": 0.05, "ack_latency_s": 0.05},
+        "gap_ns": 900 * MS,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +83,7 @@ def backtested(folder: Path, found: np.ndarray) -> tuple[bytes, Pipeline]:
     pipeline = Pipeline(json.loads(meta.frame))
     parts = []
     for start in range(0, len(found), 10_000):
-        pipeline.paper.run(np.ascontiguousarray(found[start:start + 10_000]))
+        pipeline.paper.run(np.ascontiguousarray(found[start : start + 10_000]))
         parts.append(pipeline.drain_audit())
     last = [r for r in __import__("liqshell.recording.reader", fromlist=["read"]).read(folder) if r.stream == END]
     pipeline.advance(last[0].ts_recv)
@@ -113,10 +122,19 @@ def test_a_file_of_a_run_of_many_contracts_is_known_though_its_first_line_is_lon
         settings = values(instruments) | {"brackets": {}}
         assert len(json.dumps(settings)) > 1 << 16
         recorder.mark(T0, META, settings)
-        recorder.append(T0 + MS, json.dumps({"topic": "publicTrade.N7USDT", "type": "snapshot", "ts": T0 // MS, "data": [
-            {"T": T0 // MS, "s": "N7USDT", "S": "Buy", "v": "0.5", "p": "58000.5", "L": "PlusTick", "i": "1", "BT": False}]}).encode())
+        recorder.append(
+            T0 + MS,
+            json.dumps(
+                {
+                    "topic": "publicTrade.N7USDT",
+                    "type": "snapshot",
+                    "ts": T0 // MS,
+                    "data": [{"T": T0 // MS, "s": "N7USDT", "S": "Buy", "v": "0.5", "p": "58000.5", "L": "PlusTick", "i": "1", "BT": False}],
+                }
+            ).encode(),
+        )
         recorder.mark(T0 + 2 * MS, END, {})
-    file, = formats.files_of(tmp_path)
+    (file,) = formats.files_of(tmp_path)
     with formats.read(file) as reading:
         assert [(symbol, len(rows)) for _, symbol, rows in reading] == [("N7USDT", 1)]
 
@@ -136,19 +154,52 @@ def s4(ts: int, stream: str, symbol: str, result: dict) -> str:
 
 def test_s4_lines_give_several_liquidations_a_message_and_three_times(tmp_path):
     ms = T0 // MS
-    path = write(tmp_path / "BTCUSDT_2024-08-05_00.jsonl.gz",
-                 s4(ms + 250, "liquidation", "BTCUSDT", {"ts": ms + 200, "data": [{"T": ms + 10, "s": "BTCUSDT", "S": "Buy", "v": "0.5", "p": "58000.5"},
-                                                                                  {"T": ms + 90, "s": "BTCUSDT", "S": "Sell", "v": "2", "p": "58100"}]}),
-                 s4(ms + 700, "tickers.ETHUSDT", "ETHUSDT", {"topic": "tickers.ETHUSDT", "type": "snapshot", "ts": ms + 600, "data": {
-                     "symbol": "ETHUSDT", "markPrice": "2400.5", "indexPrice": "2401", "openInterest": "1000", "fundingRate": "-0.0001"}}),
-                 s4(ms + 900, "publicTrade.BTCUSDT", "BTCUSDT", {"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": ms + 850, "data": [
-                     {"T": ms + 840, "s": "BTCUSDT", "S": "Sell", "v": "1", "p": "57999", "i": "x", "BT": False}]}))
+    path = write(
+        tmp_path / "BTCUSDT_2024-08-05_00.jsonl.gz",
+        s4(
+            ms + 250,
+            "liquidation",
+            "BTCUSDT",
+            {
+                "ts": ms + 200,
+                "data": [
+                    {"T": ms + 10, "s": "BTCUSDT", "S": "Buy", "v": "0.5", "p": "58000.5"},
+                    {"T": ms + 90, "s": "BTCUSDT", "S": "Sell", "v": "2", "p": "58100"},
+                ],
+            },
+        ),
+        s4(
+            ms + 700,
+            "tickers.ETHUSDT",
+            "ETHUSDT",
+            {
+                "topic": "tickers.ETHUSDT",
+                "type": "snapshot",
+                "ts": ms + 600,
+                "data": {"symbol": "ETHUSDT", "markPrice": "2400.5", "indexPrice": "2401", "openInterest": "1000", "fundingRate": "-0.0001"},
+            },
+        ),
+        s4(
+            ms + 900,
+            "publicTrade.BTCUSDT",
+            "BTCUSDT",
+            {
+                "topic": "publicTrade.BTCUSDT",
+                "type": "snapshot",
+                "ts": ms + 850,
+                "data": [{"T": ms + 840, "s": "BTCUSDT", "S": "Sell", "v": "1", "p": "57999", "i": "x", "BT": False}],
+            },
+        ),
+    )
     seen = []
     assert formats.sniff(path) == "recording"
     L, S, at = int(lc.Side.LONG), int(lc.Side.SHORT), T0
     assert tuples(events(path, seen)) == [
-        (lc.Kind.LIQUIDATION, at + 10 * MS, at + 250 * MS, L, 58000.5, 0.5, 0, 0), (lc.Kind.LIQUIDATION, at + 90 * MS, at + 250 * MS, S, 58100, 2, 0, 0),
-        (lc.Kind.TICKER, at + 600 * MS, at + 700 * MS, 0, 2400.5, 1000, 2401, -0.0001), (lc.Kind.TRADE, at + 840 * MS, at + 900 * MS, S, 57999, 1, 0, 0)]
+        (lc.Kind.LIQUIDATION, at + 10 * MS, at + 250 * MS, L, 58000.5, 0.5, 0, 0),
+        (lc.Kind.LIQUIDATION, at + 90 * MS, at + 250 * MS, S, 58100, 2, 0, 0),
+        (lc.Kind.TICKER, at + 600 * MS, at + 700 * MS, 0, 2400.5, 1000, 2401, -0.0001),
+        (lc.Kind.TRADE, at + 840 * MS, at + 900 * MS, S, 57999, 1, 0, 0),
+    ]
     assert seen[0].contracts == [("bybit", "BTCUSDT"), ("bybit", "ETHUSDT")] and seen[0].send_delay_ms == (1, 190.0, 190)
     assert seen[0].rules["bybit", "BTCUSDT"]["completeness"] == "FULL"
 
@@ -157,17 +208,40 @@ def test_a_deeper_book_gives_the_quotes_where_no_shallow_one_was_recorded(tmp_pa
     ms = T0 // MS
 
     def book(n, update, kind, bids, asks):
-        return s4(ms + n + 5, "orderbook.50.X", "X", {"topic": "orderbook.50.X", "type": kind, "ts": ms + n, "cts": ms + n - 1,
-                                                      "data": {"s": "X", "b": bids, "a": asks, "u": update, "seq": update}})
-    path = write(tmp_path / "x.jsonl", book(0, 7, "delta", [["9", "1"]], []), book(10, 10, "snapshot", [["5", "1"], ["4", "2"]], [["6", "3"]]),
-                 book(20, 11, "delta", [["5", "0"]], [["7", "1"]]), book(30, 12, "delta", [["3", "1"]], []),        # 12: below the best
-                 book(40, 14, "delta", [["5.5", "9"]], []), book(50, 15, "delta", [["5.5", "8"]], []),              # 13 is missing
-                 book(60, 20, "snapshot", [["5", "1"]], [["6", "1"]]), book(70, 21, "delta", [["x", "1"]], []))
+        return s4(
+            ms + n + 5,
+            "orderbook.50.X",
+            "X",
+            {
+                "topic": "orderbook.50.X",
+                "type": kind,
+                "ts": ms + n,
+                "cts": ms + n - 1,
+                "data": {"s": "X", "b": bids, "a": asks, "u": update, "seq": update},
+            },
+        )
+
+    path = write(
+        tmp_path / "x.jsonl",
+        book(0, 7, "delta", [["9", "1"]], []),
+        book(10, 10, "snapshot", [["5", "1"], ["4", "2"]], [["6", "3"]]),
+        book(20, 11, "delta", [["5", "0"]], [["7", "1"]]),
+        book(30, 12, "delta", [["3", "1"]], []),  # 12: below the best
+        book(40, 14, "delta", [["5.5", "9"]], []),
+        book(50, 15, "delta", [["5.5", "8"]], []),  # 13 is missing
+        book(60, 20, "snapshot", [["5", "1"]], [["6", "1"]]),
+        book(70, 21, "delta", [["x", "1"]], []),
+    )
     seen = []
     got = [((t[1] - T0) // MS, (t[2] - T0) // MS, *t[4:]) for t in tuples(events(path, seen))]
     assert got == [(9, 15, 5, 1, 6, 3), (19, 25, 4, 2, 6, 3), (59, 65, 5, 1, 6, 1)]
     assert seen[0].counts == {"frame of no use: change of a book of which one before is missing": 3, "frame malformed: deeper book": 1}
-    quote = s4(ms + 1, "orderbook.1.X", "X", {"topic": "orderbook.1.X", "type": "snapshot", "ts": ms, "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1}})
+    quote = s4(
+        ms + 1,
+        "orderbook.1.X",
+        "X",
+        {"topic": "orderbook.1.X", "type": "snapshot", "ts": ms, "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1}},
+    )
     path = write(tmp_path / "y.jsonl", quote, book(10, 10, "snapshot", [["5.5", "1"]], [["6", "3"]]))
     assert len(events(path)) == 1
 
@@ -182,10 +256,23 @@ def test_a_torn_member_is_counted_and_the_feed_is_down_in_its_place(tmp_path):
     ms = T0 // MS
 
     def line(n):
-        return (s4(ms + n, "publicTrade.X", "X", {"topic": "publicTrade.X", "type": "snapshot", "ts": ms + n, "data": [
-            {"T": ms + n, "s": "X", "S": "Sell", "v": "1", "p": "5", "i": str(n), "BT": False}]}) + "\n").encode()
+        return (
+            s4(
+                ms + n,
+                "publicTrade.X",
+                "X",
+                {
+                    "topic": "publicTrade.X",
+                    "type": "snapshot",
+                    "ts": ms + n,
+                    "data": [{"T": ms + n, "s": "X", "S": "Sell", "v": "1", "p": "5", "i": str(n), "BT": False}],
+                },
+            )
+            + "\n"
+        ).encode()
+
     members = [gzip.compress(b"".join(line(100 * m + n) for n in range(20))) for m in range(3)]
-    members[1] = members[1][:len(members[1]) // 2]
+    members[1] = members[1][: len(members[1]) // 2]
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(b"".join(members))
     seen = []
@@ -208,4 +295,4 @@ def test_the_stored_bybit_capture_is_read_with_its_times_of_receipt(tmp_path):
     assert set(found["kind"].tolist()) == {lc.Kind.TRADE, lc.Kind.BBO, lc.Kind.TICKER}
     assert len(found) > 100 and seen[0].received == "recorded" and {("bybit", "BTCUSDT"), ("bybit", "SOLUSDT")} <= set(seen[0].contracts)
     delay = np.median(found["ts_recv"] - found["ts_event"]) / MS
-    assert 50 < delay < 400                            # the source measured a median of 108 ms
+    assert 50 < delay < 400  # the source measured a median of 108 ms

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from format_files import T0
 
 import liqcore as lc
+from format_files import T0
 from liqshell import formats, store
 
 
@@ -32,7 +32,7 @@ def test_partitions_of_a_store_are_read_as_they_are(tmp_path):
 def test_a_book_that_speaks_and_rests_says_its_best_levels_again(tmp_path):
     """A quote would be taken for dead after 10 s though its book was there all the time."""
     lines = ["exchange,symbol,timestamp,local_timestamp,asks[0].price,asks[0].amount,bids[0].price,bids[0].amount"]
-    for n in range(0, 60_000, 250):             # the same levels every 250 ms for a minute
+    for n in range(0, 60_000, 250):  # the same levels every 250 ms for a minute
         at = T0 // 1000 + n * 1000
         lines.append(f"binance-futures,X,{at},{at + 10},101,2,100,3")
     path = tmp_path / "binance-futures_book_snapshot_5_2024-08-05_X.csv"
@@ -46,8 +46,10 @@ def test_a_book_that_speaks_and_rests_says_its_best_levels_again(tmp_path):
 def test_a_derivative_ticker_without_a_rate_does_not_state_one(tmp_path):
     at = T0 // 1000
     path = tmp_path / "derivative_ticker.csv"
-    path.write_text("exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,predicted_funding_rate,open_interest,last_price,index_price,"
-                    f"mark_price\nbybit,X,{at},{at},,,,5,,99,100\nbybit,X,{at},{at + 1},,0,,5,,99,100\n")
+    path.write_text(
+        "exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,predicted_funding_rate,open_interest,last_price,index_price,"
+        f"mark_price\nbybit,X,{at},{at},,,,5,,99,100\nbybit,X,{at},{at + 1},,0,,5,,99,100\n"
+    )
     with formats.read(path) as reading:
         found = np.concatenate([rows for _, _, rows in reading])
     assert found["flags"].tolist() == [32, 0] and found["aux_qty"].tolist() == [0.0, 0.0] and found["price"].tolist() == [100.0, 100.0]

@@ -4,11 +4,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from format_files import MS, SNAPSHOT, T0, TARDIS_PRINTS, TARDIS_QUOTES, events, tuples, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liqcore as lc
+from format_files import MS, SNAPSHOT, T0, TARDIS_PRINTS, TARDIS_QUOTES, events, tuples, write
 from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.formats import delimited
@@ -38,11 +38,18 @@ def run(*blocks: np.ndarray | Block, faithful=False, **limits) -> tuple[np.ndarr
     return np.concatenate(out) if out else rows(), findings
 
 
-@pytest.mark.parametrize(("cells", "reason"), [
-    (f"bybit,X,{T0 // 1000},{T0 // 1000},,hold,5,1", "no side"), (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,0,1", "price not above 0"),
-    (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,5,-1", "quantity not above 0"), (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,,1", "not a number"),
-    (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,5,nan", "not a number"), (f"bybit,X,{T0 // MS},{T0 // MS},,buy,5,1", "time before 2009: another unit?"),
-    (f"bybit,X,{T0},{T0},,buy,5,1", "time before 2009: another unit?")])
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (f"bybit,X,{T0 // 1000},{T0 // 1000},,hold,5,1", "no side"),
+        (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,0,1", "price not above 0"),
+        (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,5,-1", "quantity not above 0"),
+        (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,,1", "not a number"),
+        (f"bybit,X,{T0 // 1000},{T0 // 1000},,buy,5,nan", "not a number"),
+        (f"bybit,X,{T0 // MS},{T0 // MS},,buy,5,1", "time before 2009: another unit?"),
+        (f"bybit,X,{T0},{T0},,buy,5,1", "time before 2009: another unit?"),
+    ],
+)
 def test_a_row_that_cannot_be_is_refused_counted_and_named_by_its_line(tmp_path, cells, reason):
     good = [f"bybit,X,{T0 // 1000 + n},{T0 // 1000 + n},,buy,5,1" for n in range(9)]
     path = write(tmp_path / "trades.csv", TARDIS_PRINTS, *good[:4], cells, *good[4:])
@@ -63,11 +70,11 @@ def test_a_lone_price_far_from_its_neighbours_is_refused_and_a_new_level_is_not(
     got, findings = run(rows((0, 100), (1, 101), (2, 1e6), (3, 100), (4, 99), (5, 0.5), (6, 100)))
     assert got["price"].tolist() == [100, 101, 100, 99, 100] and findings.refused == 2 and ":4: " in findings.shown[0]
     got, findings = run(rows(*((n, 100) for n in range(5)), *((n, 1) for n in range(5, 9))))
-    assert len(got) == 9 and not findings.counts                    # LUNA: it stays down there
+    assert len(got) == 9 and not findings.counts  # LUNA: it stays down there
     got, findings = run(rows((0, 100), (1, 100)), rows((2, 1e6), (3, 100), (4, 100)))
-    assert got["price"].tolist() == [100] * 4                      # the neighbour before is in the block before
+    assert got["price"].tolist() == [100] * 4  # the neighbour before is in the block before
     got, findings = run(rows((0, 100, 0), (1, 1e5, 1), (2, 100, 0), (3, 1e5, 1)))
-    assert len(got) == 4                                           # neighbours are of the same contract
+    assert len(got) == 4  # neighbours are of the same contract
 
 
 def test_late_rows_are_put_in_their_place_within_the_window_across_blocks():
@@ -90,14 +97,16 @@ def test_contracts_one_after_the_other_in_a_file_are_each_in_order():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 400), st.floats(0, 4.9), st.integers(0, 2)), min_size=1, max_size=80), st.lists(st.integers(1, 30), max_size=10))
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.floats(0, 4.9), st.integers(0, 2)), min_size=1, max_size=80), st.lists(st.integers(1, 30), max_size=10)
+)
 def test_sorting_in_a_window_is_a_stable_sort(given_rows, cuts):
     # true order by second, delivered with a delay below half the window
     delivered = sorted(range(len(given_rows)), key=lambda n: given_rows[n][0] + given_rows[n][1])
     all_rows = rows(*((given_rows[n][0], 100 + n, given_rows[n][2]) for n in delivered))
     blocks, start = [], 0
     for cut in [*cuts, len(all_rows)]:
-        blocks.append(all_rows[start:start + cut])
+        blocks.append(all_rows[start : start + cut])
         start += cut
     got, findings = run(*blocks, all_rows[start:])
     for n in np.unique(all_rows["instrument"]):
@@ -110,11 +119,15 @@ def test_an_id_that_comes_again_is_dropped_also_in_the_next_block(tmp_path):
     ids = np.array([5, 6, 6], np.uint64)
     got, findings = run(Block(rows((0, 1), (1, 2), (1, 2)), 2, ids), Block(rows((2, 3), (3, 9)), 5, np.array([7, 5], np.uint64)))
     assert got["price"].tolist() == [1, 2, 3] and findings.counts == {"the same id again": 2}
-    path = write(tmp_path / "trades.csv", TARDIS_PRINTS, *(f"bybit,X,{T0 // 1000 + n},{T0 // 1000 + n},{'ab'[n % 2]}-{'x' * (n // 2)},buy,5,1" for n in range(8)),
-                 f"bybit,X,{T0 // 1000 + 9},{T0 // 1000 + 9},a-xx,buy,5,1")
+    path = write(
+        tmp_path / "trades.csv",
+        TARDIS_PRINTS,
+        *(f"bybit,X,{T0 // 1000 + n},{T0 // 1000 + n},{'ab'[n % 2]}-{'x' * (n // 2)},buy,5,1" for n in range(8)),
+        f"bybit,X,{T0 // 1000 + 9},{T0 // 1000 + 9},a-xx,buy,5,1",
+    )
     seen = []
     assert len(events(path, seen)) == 8 and seen[0].counts["the same id again"] == 1
-    assert events(path)["id"].tolist() == [0] * 8                  # words are no number for the event
+    assert events(path)["id"].tolist() == [0] * 8  # words are no number for the event
 
 
 def test_alike_rows_without_an_id_are_kept_but_for_a_feed_with_one_a_second(tmp_path):
@@ -158,11 +171,24 @@ def test_faithful_readings_change_nothing_and_count_everything():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["1", "0", "-3", "1e9", "nan", "", "2"]), st.sampled_from(["1", "0", "-1", "inf", ""]),
-                          st.sampled_from(["buy", "sell", "Buy", "", "x"]), st.sampled_from(["", "1", "2", "3"])), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["1", "0", "-3", "1e9", "nan", "", "2"]),
+            st.sampled_from(["1", "0", "-1", "inf", ""]),
+            st.sampled_from(["buy", "sell", "Buy", "", "x"]),
+            st.sampled_from(["", "1", "2", "3"]),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_rows_in_are_rows_out_and_rows_refused(tmp_path_factory, cells):
-    path = write(tmp_path_factory.mktemp("v") / "trades.csv", TARDIS_PRINTS,
-                 *(f"bybit,X,{T0 // 1000 + n},{T0 // 1000 + n},{i},{s},{p},{q}" for n, (p, q, s, i) in enumerate(cells)))
+    path = write(
+        tmp_path_factory.mktemp("v") / "trades.csv",
+        TARDIS_PRINTS,
+        *(f"bybit,X,{T0 // 1000 + n},{T0 // 1000 + n},{i},{s},{p},{q}" for n, (p, q, s, i) in enumerate(cells)),
+    )
     reading = formats.read(path)
     try:
         got = sum(len(part) for _, _, part in reading)
@@ -184,7 +210,9 @@ def test_delay_between_event_and_receipt_that_cannot_be_is_noted(tmp_path):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 15)
-    path = write(tmp_path / "q.csv.gz", TARDIS_QUOTES, *(f"bybit,X,{T0 // 1000 + 10_000 * n},{T0 // 1000 + 10_000 * n},1,6,5,1" for n in range(60_000)))
+    path = write(
+        tmp_path / "q.csv.gz", TARDIS_QUOTES, *(f"bybit,X,{T0 // 1000 + 10_000 * n},{T0 // 1000 + 10_000 * n},1,6,5,1" for n in range(60_000))
+    )
     events(write(tmp_path / "warm.csv.gz", TARDIS_QUOTES, f"bybit,X,{T0 // 1000},{T0 // 1000},1,6,5,1"))
     tracemalloc.start()
     try:
@@ -192,7 +220,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert count == 60_000 and peak < 2_000_000             # the events alone are 3.8 MB, the text is 3.4 MB
+    assert count == 60_000 and peak < 2_000_000  # the events alone are 3.8 MB, the text is 3.4 MB
 
 
 def test_options_that_cannot_be_are_refused():

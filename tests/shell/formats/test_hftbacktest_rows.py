@@ -1,11 +1,11 @@
 """hftbacktest's rows by columns: against a plain reading of one row after the other, in blocks of every size."""
 
 import numpy as np
-from format_files import HFT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import liqcore as lc
+from format_files import HFT
 from liqshell import formats, store
 from liqshell.formats import hftbacktest
 from store_files import partitions
@@ -24,13 +24,13 @@ def plainly(rows: np.ndarray) -> list[tuple]:
     mine = [row for row in rows.tolist() if row[0] & LOCAL]
     for n, (flags, exch, local, price, qty, *_) in enumerate(mine):
         kind, side = flags & 255, 1 if flags & BUY else -1 if flags & SELL else 0
-        later = [row for row in mine[n + 1:] if row[2] == local]
+        later = [row for row in mine[n + 1 :] if row[2] == local]
         if kind == TRADE:
             out.append((exch, local, int(lc.Kind.TRADE), side, price, qty, 0.0, 0.0))
         elif kind in (TICKER_BID, TICKER_ASK):
             tickers = True
             half = 0 if kind == TICKER_BID else 2
-            ticker[half:half + 2] = price, qty
+            ticker[half : half + 2] = price, qty
             same = [row[0] & 255 for row in later if row[0] & 255 in (TICKER_BID, TICKER_ASK)]
             if same and not (kind == TICKER_ASK and same[0] == TICKER_BID):
                 continue
@@ -65,8 +65,10 @@ def plainly(rows: np.ndarray) -> list[tuple]:
 @st.composite
 def arrays(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    count, kinds = draw(st.integers(1, 120)), draw(st.sampled_from([[TRADE], [DEPTH, TRADE], [DEPTH, TRADE, CLEAR, SNAPSHOT, BBO, 10],
-                                                                    [DEPTH, TRADE, TICKER_BID, TICKER_ASK]]))
+    count, kinds = (
+        draw(st.integers(1, 120)),
+        draw(st.sampled_from([[TRADE], [DEPTH, TRADE], [DEPTH, TRADE, CLEAR, SNAPSHOT, BBO, 10], [DEPTH, TRADE, TICKER_BID, TICKER_ASK]])),
+    )
     rows = np.zeros(count, HFT)
     kind, buy = rng.choice(kinds, count), rng.random(count) < 0.5
     buy = np.where(kind == TICKER_BID, True, np.where(kind == TICKER_ASK, False, buy))
@@ -88,8 +90,11 @@ def test_columns_say_what_the_rows_say(tmp_path_factory, rows, block):
     before, hftbacktest.BLOCK_ROWS = hftbacktest.BLOCK_ROWS, block
     try:
         with formats.read(path) as reading:
-            found = [tuple(row) for _, _, events in reading for row in
-                     events[["ts_event", "ts_recv", "kind", "side", "price", "qty", "aux_price", "aux_qty"]].tolist()]
+            found = [
+                tuple(row)
+                for _, _, events in reading
+                for row in events[["ts_event", "ts_recv", "kind", "side", "price", "qty", "aux_price", "aux_qty"]].tolist()
+            ]
     finally:
         hftbacktest.BLOCK_ROWS = before
     assert found == plainly(rows)

@@ -10,32 +10,73 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from liqshell.cli import main
-from liqshell.errors import DataError
-from liqshell.report import load_run
-from liqshell.state import learnt
-from liqshell.formats.event_tables import read_tables
 
 from liqshell import formats, input_file
+from liqshell.cli import main
+from liqshell.errors import DataError
+from liqshell.formats.event_tables import read_tables
 from liqshell.recording import journal
 from liqshell.recording import reader as recording
+from liqshell.report import load_run
+from liqshell.state import learnt
 
 T0 = 1_772_452_800_000
 ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 SHELL = [sys.executable, "-P", "-m", "liqshell"]
 # what a person may find in a file: control characters, quotes, a name without an end, half of a UTF-16 pair, nothing, a line within a name
-ODD = {"tab": "ETH\tUSDT", "nul": "E\0T", "quote": 'E"T', "backslash": "E\\T", "long": "A" * 65, "longer": "A" * 5000, "line": "A\nB", "escape": "\x1b[31mX"}
+ODD = {
+    "tab": "ETH\tUSDT",
+    "nul": "E\0T",
+    "quote": 'E"T',
+    "backslash": "E\\T",
+    "long": "A" * 65,
+    "longer": "A" * 5000,
+    "line": "A\nB",
+    "escape": "\x1b[31mX",
+}
 
 
 def bybit(symbol, count=150, start=0):
-    return "".join(json.dumps({"topic": f"allLiquidation.{symbol}", "type": "snapshot", "ts": T0 + (start + i) * 1000, "data": [
-        {"T": T0 + (start + i) * 1000, "s": symbol, "S": "Sell", "v": str(2 + (i > 120) * 50), "p": "20"}]}, ensure_ascii=False) + "\n"
-        for i in range(count))
+    return "".join(
+        json.dumps(
+            {
+                "topic": f"allLiquidation.{symbol}",
+                "type": "snapshot",
+                "ts": T0 + (start + i) * 1000,
+                "data": [{"T": T0 + (start + i) * 1000, "s": symbol, "S": "Sell", "v": str(2 + (i > 120) * 50), "p": "20"}],
+            },
+            ensure_ascii=False,
+        )
+        + "\n"
+        for i in range(count)
+    )
 
 
 def binance(symbol, at=0):
-    return json.dumps({"e": "forceOrder", "E": T0 + at, "o": {"s": symbol, "S": "SELL", "o": "LIMIT", "f": "IOC", "q": "2", "p": "20", "ap": "20", "X": "FILLED",
-                                                             "l": "2", "z": "2", "T": T0 + at}}, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return (
+        json.dumps(
+            {
+                "e": "forceOrder",
+                "E": T0 + at,
+                "o": {
+                    "s": symbol,
+                    "S": "SELL",
+                    "o": "LIMIT",
+                    "f": "IOC",
+                    "q": "2",
+                    "p": "20",
+                    "ap": "20",
+                    "X": "FILLED",
+                    "l": "2",
+                    "z": "2",
+                    "T": T0 + at,
+                },
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        + "\n"
+    )
 
 
 def detect(capsys, *arguments):
@@ -76,7 +117,7 @@ def test_a_real_name_that_is_not_ascii(tmp_path, capsys):
 
 @pytest.mark.parametrize("odd", ["nul", "long", "line", "escape"])
 def test_odd_names_in_an_event_table(tmp_path, capsys, odd):
-    text = 'ts_ms,symbol,position,price,qty_base,notional_usd\n'
+    text = "ts_ms,symbol,position,price,qty_base,notional_usd\n"
     (tmp_path / "t.csv").write_text(text + f'{T0},ETHUSDT,long,20,1,20\n{T0 + 1},"{ODD[odd]}",long,20,1,20\n{T0 + 2},币安人生USDT,long,20,1,20\n')
     table = read_tables([tmp_path / "t.csv"])
     assert table.symbols == ["ETHUSDT", "币安人生USDT"] and table.skipped == {"symbol is no name of a contract": 1}
@@ -87,8 +128,16 @@ def test_odd_names_in_an_event_table(tmp_path, capsys, odd):
 # ---- lines
 
 
-BAD = {"no JSON": b"{not json", "cut": b'{"topic":"allLiquidation.ETHUSDT","type":"snap', "bytes": b"\x00\xff\xfe", "array": b"[1,2", "number": b"17",
-       "another object": b'{"a":1}', "no UTF-8": b'{"topic":"allLiquidation.\xff\xfe","ts":1772452800000,"data":[]}', "no time": b'{"ts":"soon","data":[]}'}
+BAD = {
+    "no JSON": b"{not json",
+    "cut": b'{"topic":"allLiquidation.ETHUSDT","type":"snap',
+    "bytes": b"\x00\xff\xfe",
+    "array": b"[1,2",
+    "number": b"17",
+    "another object": b'{"a":1}',
+    "no UTF-8": b'{"topic":"allLiquidation.\xff\xfe","ts":1772452800000,"data":[]}',
+    "no time": b'{"ts":"soon","data":[]}',
+}
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -149,19 +198,23 @@ def packed(path: Path, how: str, block: bytes, times: int = 1) -> Path:
         one = gzip.compress(block)
     else:
         one = pytest.importorskip("pyarrow").compress(block, {"zst": "zstd", "lz4": "lz4"}[how], asbytes=True)
-    path.write_bytes(one * times)                       # one member, or frame, behind the other
+    path.write_bytes(one * times)  # one member, or frame, behind the other
     return path
 
 
 #: the child of a large process begins with its memory, as far as ru_maxrss knows: so a small one stands between
-MEASURED = "import resource, subprocess, sys; code = subprocess.call(sys.argv[2:]); " \
-           "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); sys.exit(code)"
+MEASURED = (
+    "import resource, subprocess, sys; code = subprocess.call(sys.argv[2:]); "
+    "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); sys.exit(code)"
+)
 
 
 def child(folder, *arguments):
     """(exit status, what it said, most memory in MB) of a command in a process of its own."""
     with (folder / "said").open("wb") as said:
-        status = subprocess.call([sys.executable, "-S", "-c", MEASURED, folder / "memory", *SHELL, *map(str, arguments)], stdout=said, stderr=said, env=ENV)
+        status = subprocess.call(
+            [sys.executable, "-S", "-c", MEASURED, folder / "memory", *SHELL, *map(str, arguments)], stdout=said, stderr=said, env=ENV
+        )
     return status, (folder / "said").read_text(), int((folder / "memory").read_text()) >> 10
 
 
@@ -220,24 +273,39 @@ def odd_places(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket.jsonl"))
-    yield {"a FIFO": tmp_path / "fifo.jsonl", "a device": Path("/dev/zero"), "a socket": tmp_path / "socket.jsonl", "a folder": tmp_path / "folder.toml"}
+    yield {
+        "a FIFO": tmp_path / "fifo.jsonl",
+        "a device": Path("/dev/zero"),
+        "a socket": tmp_path / "socket.jsonl",
+        "a folder": tmp_path / "folder.toml",
+    }
     listener.close()
 
 
 def commands(tmp_path, place):
     data = tmp_path / "good.jsonl"
     data.write_text(bybit("ETHUSDT"))
-    return {"detect": ["detect", place], "import": ["import", place, "--store", tmp_path / "store"], "columns": ["columns", place],
-            "features": ["features", place, "-f", "liquidations.liq_volume@1m", "--every", "1m"], "instruments": ["detect", data, "--instruments", place], "live": ["live", place], "doctor": ["doctor", place],
-            "kill": ["kill", place], "emulate": ["emulate", "--state", place, "--hours", "0.001"], "faults": ["emulate", "--faults", place, "--hours", "0.001"],
-            "backtest": ["backtest", place], "maps": ["maps", data, "--interest", f"ETHUSDT={place}"]}
+    return {
+        "detect": ["detect", place],
+        "import": ["import", place, "--store", tmp_path / "store"],
+        "columns": ["columns", place],
+        "features": ["features", place, "-f", "liquidations.liq_volume@1m", "--every", "1m"],
+        "instruments": ["detect", data, "--instruments", place],
+        "live": ["live", place],
+        "doctor": ["doctor", place],
+        "kill": ["kill", place],
+        "emulate": ["emulate", "--state", place, "--hours", "0.001"],
+        "faults": ["emulate", "--faults", place, "--hours", "0.001"],
+        "backtest": ["backtest", place],
+        "maps": ["maps", data, "--interest", f"ETHUSDT={place}"],
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["a FIFO", "a device", "a socket", "a folder"])
 def test_what_is_no_file_is_refused_at_once(tmp_path, odd_places, what):
     place = odd_places[what]
-    taken = {"detect", "import", "features"} if what == "a folder" else set()        # a folder of recordings, here an empty one
+    taken = {"detect", "import", "features"} if what == "a folder" else set()  # a folder of recordings, here an empty one
     for name, command in commands(tmp_path, place).items():
         done = subprocess.run([*SHELL, *map(str, command)], capture_output=True, text=True, env=ENV, timeout=120, check=False)
         said = done.stdout + done.stderr
@@ -250,8 +318,12 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, odd_places, what):
 def test_in_the_folder_of_a_run_too(tmp_path, odd_places, what):
     run = tmp_path / "run"
     run.mkdir()
-    for name, read in (("run.json", journal.load_manifest), ("audit.bin", journal.load_audit), ("run.json", load_run),
-                       ("learnt.bin", lambda folder: learnt.load(folder / "learnt.bin"))):
+    for name, read in (
+        ("run.json", journal.load_manifest),
+        ("audit.bin", journal.load_audit),
+        ("run.json", load_run),
+        ("learnt.bin", lambda folder: learnt.load(folder / "learnt.bin")),
+    ):
         odd_places[what].rename(run / name)
         with pytest.raises(DataError, match=f"{name}: (cannot be read: )?{what}( in place of a regular file)?; expected"):
             read(run)

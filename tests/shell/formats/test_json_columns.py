@@ -15,16 +15,45 @@ from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT
 from store_files import partitions
 
 TYPES = {"n": NUMBER, "i": INTEGER, "w": LABEL, "t": TEXT}
-DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-10**12, max_value=10**12).map(lambda d: format(d, "f"))
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12).map(lambda d: format(d, "f"))
 #: values as JSON says them; the first of each are those of a file as it should be
 SAID = {
     "n": st.one_of(DECIMALS, DECIMALS.map(json.dumps), st.floats(allow_nan=False, allow_infinity=False).map(repr)),
-    "i": st.integers(-2**63, 2**63 - 1).map(str),
+    "i": st.integers(-(2**63), 2**63 - 1).map(str),
     "w": st.sampled_from(['"BUY"', '"sell"', "true", "false", "1", "-1", '"1"']),
-    "t": st.one_of(st.integers(0, 2**63 - 1).map(str), st.text(max_size=5).map(json.dumps))}
-STRANGE = st.sampled_from(['""', "null", '"+1"', '" 2"', '"1_0"', '"nan"', '"-inf"', '"1e400"', "-0", "-0.0", "1e5", "5e-324", "0.1e-400", '"x"',
-                           "[]", "{}", "NaN", "Infinity", "01", "1.", "true", '"0x10"', "1.0",
-                           "9223372036854775808", '"é"', r'"\u00e9"', r'"\ud800"'])
+    "t": st.one_of(st.integers(0, 2**63 - 1).map(str), st.text(max_size=5).map(json.dumps)),
+}
+STRANGE = st.sampled_from(
+    [
+        '""',
+        "null",
+        '"+1"',
+        '" 2"',
+        '"1_0"',
+        '"nan"',
+        '"-inf"',
+        '"1e400"',
+        "-0",
+        "-0.0",
+        "1e5",
+        "5e-324",
+        "0.1e-400",
+        '"x"',
+        "[]",
+        "{}",
+        "NaN",
+        "Infinity",
+        "01",
+        "1.",
+        "true",
+        '"0x10"',
+        "1.0",
+        "9223372036854775808",
+        '"é"',
+        r'"\u00e9"',
+        r'"\ud800"',
+    ]
+)
 
 
 def plainly(lines: list[str]) -> list[list] | None:
@@ -32,8 +61,8 @@ def plainly(lines: list[str]) -> list[list] | None:
     out: list[list] = [[], [], [], []]
     for line in lines:
         try:
-            row = json.loads(line, parse_constant=lambda word: None)            # NaN is no number: missing, as in CSV
-            json.dumps(row, ensure_ascii=False).encode()            # half of a pair of surrogates is no text
+            row = json.loads(line, parse_constant=lambda word: None)  # NaN is no number: missing, as in CSV
+            json.dumps(row, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
             assert not any(isinstance(value, float) and np.isinf(value) for value in row.values())
             for column, (name, kind) in zip(out, TYPES.items(), strict=True):
                 value = row.get(name)
@@ -43,7 +72,7 @@ def plainly(lines: list[str]) -> list[list] | None:
                 assert not isinstance(value, list | dict) and not (isinstance(value, bool) and kind in (INTEGER, NUMBER))
                 if kind == INTEGER:
                     assert not isinstance(value, float) or value.is_integer()
-                    assert -2**63 <= int(value) < 2**63
+                    assert -(2**63) <= int(value) < 2**63
                 column.append(int(value) if kind == INTEGER else float(value).hex() if kind == NUMBER else str(value))
         except (ValueError, AssertionError, OverflowError):
             return None
@@ -77,7 +106,7 @@ def files(draw):
         values = {"n": draw(number), "i": draw(SAID["i"]), "w": draw(word), "t": draw(text), "more": draw(st.sampled_from(["1", '[{"a": 2}]']))}
         if draw(st.integers(0, 9)) == 0:
             values[draw(st.sampled_from(list(values)))] = draw(STRANGE)
-        names = draw(st.permutations(list(values)))[draw(st.integers(0, 20)) == 0:]
+        names = draw(st.permutations(list(values)))[draw(st.integers(0, 20)) == 0 :]
         pairs = [f'"{name}": {values[name]}' for name in names] + (['"n": 7'] if draw(st.integers(0, 30)) == 0 else [])
         lines.append("{" + ", ".join(pairs) + "}")
     return lines, draw(st.sampled_from(["\n", "\n", "\n", "\r\n", "\n\n"])), draw(st.booleans())
@@ -101,10 +130,26 @@ def test_files_as_they_should_be_are_read_at_once():
     assert json_columns.table_of(pa, texts, TYPES).column("n").to_pylist() == [1.5, 2.0]
 
 
-@pytest.mark.parametrize("block", [
-    b'{"n": 1}{"n": 2}\n{"n":\n3}\n', b'{"n": 1}\n\n{"n": 2}\n', b'{"n": 1}\r\n', b'{"n": 1}\n[{"n": 2}]\n', b'{"n": NaN}\n', b'{"n": -0}\n',
-    b'{"n": 1, "n": 2}\n',
-    b'{"n": 1}\n{"n": "2"}\n', b'{"n": "nan"}\n', '{"n": 1, "x": "é"}\n'.encode(), b'{"n": 1e999}\n', b'{"n": 1', b"", b"\n", b'{"x": {"n": 1}}\n'])
+@pytest.mark.parametrize(
+    "block",
+    [
+        b'{"n": 1}{"n": 2}\n{"n":\n3}\n',
+        b'{"n": 1}\n\n{"n": 2}\n',
+        b'{"n": 1}\r\n',
+        b'{"n": 1}\n[{"n": 2}]\n',
+        b'{"n": NaN}\n',
+        b'{"n": -0}\n',
+        b'{"n": 1, "n": 2}\n',
+        b'{"n": 1}\n{"n": "2"}\n',
+        b'{"n": "nan"}\n',
+        '{"n": 1, "x": "é"}\n'.encode(),
+        b'{"n": 1e999}\n',
+        b'{"n": 1',
+        b"",
+        b"\n",
+        b'{"x": {"n": 1}}\n',
+    ],
+)
 def test_what_could_mean_something_else_is_left_to_the_rows(block):
     assert json_columns.table_of(pa, block, {"n": NUMBER}) is None
 
@@ -126,15 +171,24 @@ def test_both_ways_make_the_same_partitions(tmp_path, monkeypatch, quoted, mappe
     lines[4000] = lines[4000][:-1] + ',"note":"é"}'.encode()
     path = tmp_path / "trades_BTC_20260209.jsonl"
     path.write_bytes(b"\n".join(lines))
-    map_ = {"kind": "trade", "time": {"column": "ts", "unit": "ms"}, "side": {"column": "side", "of": "taker"}, "price": "px", "size": "sz",
-            "symbol": {"value": "BTC"}, "venue": {"value": "hyperliquid"}}
+    map_ = {
+        "kind": "trade",
+        "time": {"column": "ts", "unit": "ms"},
+        "side": {"column": "side", "of": "taker"},
+        "price": "px",
+        "size": "sz",
+        "symbol": {"value": "BTC"},
+        "venue": {"value": "hyperliquid"},
+    }
     options = formats.Options(columns=column_map.made(map_, "map")) if mapped else None
     seen, whole = [], json_columns.table_of
     for n, (size, taken) in enumerate([(1 << 20, lambda *a, **k: None), (1 << 20, whole), (50_000, whole), (997, whole)]):
+
         def counted(*given, taken=taken, **named):
             table = taken(*given, **named)
             seen.append(table is not None)
             return table
+
         monkeypatch.setattr(table_rows, "BLOCK_BYTES", size)
         monkeypatch.setattr(json_columns, "table_of", counted)
         assert not store.fill(tmp_path / str(n), [path], options).broken

@@ -5,19 +5,19 @@ import random
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from recorder_lines import member, unpacked
-from said_once import SYMBOLS as BYBIT
-from said_once import T0 as BYBIT_T0
-from said_once import frames as bybit_frames
-from venue_frames import FRAMES, SYMBOLS
 
 import liqcore as lc
+from captures import DATA, needs_data
 from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.formats.recordings import Recordings
 from liqshell.recording import packing
 from liqshell.recording.recorder import END, FEED, META, REST, Recorder
+from recorder_lines import member, unpacked
+from said_once import SYMBOLS as BYBIT
+from said_once import T0 as BYBIT_T0
+from said_once import frames as bybit_frames
+from venue_frames import FRAMES, SYMBOLS
 
 S = lc.SECOND
 
@@ -32,6 +32,7 @@ def told(path, scan: bool, monkeypatch):
             found = plain(self, text, at) if scan else (at, 0)
             taken[0] += found[1]
             return found
+
         patch.setattr(Recordings, "_scan", counted)
         parts, error = [], ""
         reading = formats.read(path)
@@ -43,10 +44,24 @@ def told(path, scan: bool, monkeypatch):
     lines = np.concatenate([part.lines for part in parts]) if parts else np.zeros(0, np.int64)
     carried = reading.carried if not error else None
     reader = reading._reader
-    return {"events": events.tobytes(), "lines": lines.tolist(), "error": error, "counts": dict(reading.counts), "notes": reading.notes,
-            "damage": reader.damage, "tears": reader.tears, "read": reader.lines, "sent": reading.send_delay_ms, "contracts": reading.contracts,
-            "rules": reading.rules, "carried": carried and (carried.last, carried.torn, carried.frames,
-                                                            {key: row.tobytes() for key, row in carried.tickers.items()})}, len(events), taken[0]
+    return (
+        {
+            "events": events.tobytes(),
+            "lines": lines.tolist(),
+            "error": error,
+            "counts": dict(reading.counts),
+            "notes": reading.notes,
+            "damage": reader.damage,
+            "tears": reader.tears,
+            "read": reader.lines,
+            "sent": reading.send_delay_ms,
+            "contracts": reading.contracts,
+            "rules": reading.rules,
+            "carried": carried and (carried.last, carried.torn, carried.frames, {key: row.tobytes() for key, row in carried.tickers.items()}),
+        },
+        len(events),
+        taken[0],
+    )
 
 
 def same(path, monkeypatch) -> tuple[int, int]:
@@ -98,7 +113,7 @@ def test_a_run_of_several_venues(run, monkeypatch):
     events, taken = same(run, monkeypatch)
     lines = sum(unpacked(file).count(b"\n") for file in packing.frame_files(run))
     assert events > 10_000 and taken > 0.9 * lines, (events, taken, lines)
-    for file in packing.frame_files(run):               # hours by themselves, which begin where the one before has ended
+    for file in packing.frame_files(run):  # hours by themselves, which begin where the one before has ended
         same(file, monkeypatch)
 
 
@@ -106,18 +121,27 @@ def test_small_buffers_end_where_they_may(run, monkeypatch):
     """Blocks end in the midst of texts: nothing is lost between them."""
     whole, _, _ = told(run, True, monkeypatch)
     from liqshell.formats import recordings
+
     monkeypatch.setattr(recordings, "BLOCK_EVENTS", 2 * recordings.FRAME_EVENTS_MAX + 7)
     assert told(run, True, monkeypatch)[0] == whole
 
 
-LINES = [b"", b"   ", b"{", b"null", b'{"ts":1}', b"\xff\xfe", b'{"ts":1,"ts_recv":1,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
-         b'{"ts":-1,"ts_recv":-1,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
-         b'{"ts":1,"ts_recv":9223372036854775807,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
-         b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"nobody","source":"ws","stream":"","symbol":"","result":{}}',
-         b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"liqcore.gap","symbol":"","result":{}}',
-         b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"\xff","symbol":"","result":{}}',
-         b'{"ts":1234567890123456789,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
-         b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":']
+LINES = [
+    b"",
+    b"   ",
+    b"{",
+    b"null",
+    b'{"ts":1}',
+    b"\xff\xfe",
+    b'{"ts":1,"ts_recv":1,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
+    b'{"ts":-1,"ts_recv":-1,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
+    b'{"ts":1,"ts_recv":9223372036854775807,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
+    b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"nobody","source":"ws","stream":"","symbol":"","result":{}}',
+    b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"liqcore.gap","symbol":"","result":{}}',
+    b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"\xff","symbol":"","result":{}}',
+    b'{"ts":1234567890123456789,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":{}}',
+    b'{"ts":1,"ts_recv":1770595201000000000,"exchange":"bybit","source":"ws","stream":"","symbol":"","result":',
+]
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -131,30 +155,32 @@ def test_damaged_lines_are_lost_counted_and_marked_alike(run, tmp_path, monkeypa
             what = rng.randrange(6)
             if what == 0:
                 k = rng.randrange(len(line) - 1)
-                lines[at] = line[:k] + bytes([rng.randrange(256)]) + line[k + 1:]
+                lines[at] = line[:k] + bytes([rng.randrange(256)]) + line[k + 1 :]
             elif what == 1:
-                lines[at] = line[:rng.randrange(len(line))]
+                lines[at] = line[: rng.randrange(len(line))]
             elif what == 2:
                 lines.insert(at, rng.choice(LINES) + b"\n")
             elif what == 3:
-                lines[at:at + 2] = lines[at:at + 2][::-1]
+                lines[at : at + 2] = lines[at : at + 2][::-1]
             elif what == 4:
                 lines[at] = b" " + line
             else:
-                k = rng.randrange(110)                  # in the envelope
-                lines[at] = line[:k] + rng.choice([b'"', b"\\", b"0", b"", b",", b"}", b"\x80"]) + line[k + rng.randrange(2):]
+                k = rng.randrange(110)  # in the envelope
+                lines[at] = line[:k] + rng.choice([b'"', b"\\", b"0", b"", b",", b"}", b"\x80"]) + line[k + rng.randrange(2) :]
         third = len(lines) // 3
-        members = [member(b"".join(part)) for part in (lines[:third], lines[third:2 * third], lines[2 * third:])]
-        if seed % 3 == 0:                               # and a tear
-            members[1] = members[1][:rng.randrange(1, len(members[1]))]
-        data = b"".join(members) if seed % 4 else b"".join(lines)[:-rng.randrange(1, 50)]
+        members = [member(b"".join(part)) for part in (lines[:third], lines[third : 2 * third], lines[2 * third :])]
+        if seed % 3 == 0:  # and a tear
+            members[1] = members[1][: rng.randrange(1, len(members[1]))]
+        data = b"".join(members) if seed % 4 else b"".join(lines)[: -rng.randrange(1, 50)]
         (tmp_path / file.name).write_bytes(data)
     same(tmp_path, monkeypatch)
 
 
 @needs_data
-@pytest.mark.parametrize("name", ["market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021",
-                                  pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021", pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow)],
+)
 def test_captures_of_others_are_read_as_before(name, monkeypatch):
     """Nothing of them is ours: the scan takes no line, and the texts of many lines are cut where the lines are."""
     for file in sorted((DATA / name).glob("*.gz"))[:6]:

@@ -31,7 +31,7 @@ def test_columns_in_any_order_with_others_between(tmp_path):
     path = write(tmp_path, "x,70000.5,BTCUSDT,0.25,long,17500.125,1700000000123\n", header="note,price,symbol,qty_base,position,notional_usd,ts_ms\n")
     table = read_tables([path])
     event = table.events[0]
-    assert event["ts_event"] == event["ts_recv"] - 50_000_000 == 1_700_000_000_123_000_000       # receipt is modelled (docs/formats.md)
+    assert event["ts_event"] == event["ts_recv"] - 50_000_000 == 1_700_000_000_123_000_000  # receipt is modelled (docs/formats.md)
     assert (event["price"], event["qty"], event["aux_price"], event["side"]) == (70000.5, 0.25, 17500.125, lc.LONG)
     assert event["kind"] == lc.Kind.LIQUIDATION and table.symbols == ["BTCUSDT"] and table.venues == [""]
 
@@ -50,27 +50,36 @@ def test_decimals_of_a_millisecond_are_exact(tmp_path):
 
 def test_bad_rows_are_skipped_counted_and_named(tmp_path):
     good = "5,A,LONG ,1,1,1\n"
-    path = write(tmp_path, good + "6,A,unknown,1,1,1\n7,A,long,nan,1,1\n8,A,long,0,1,1\n9,A,long,1,-1,1\nx,A,long,1,1,1\n-4,A,long,1,1,1\n"
-                 "\n9,A,long\n10,,long,1,1,1\n11,A,long,1,1,inf\n")
+    path = write(
+        tmp_path,
+        good + "6,A,unknown,1,1,1\n7,A,long,nan,1,1\n8,A,long,0,1,1\n9,A,long,1,-1,1\nx,A,long,1,1,1\n-4,A,long,1,1,1\n"
+        "\n9,A,long\n10,,long,1,1,1\n11,A,long,1,1,inf\n",
+    )
     table = read_tables([path])
     assert len(table.events) == 1 and table.rows == 10
-    assert table.skipped == Counter({"out of range": 5, "position is neither long nor short": 1, "not a number": 1, "too few columns": 1,
-                                     "no symbol": 1})
+    assert table.skipped == Counter(
+        {"out of range": 5, "position is neither long nor short": 1, "not a number": 1, "too few columns": 1, "no symbol": 1}
+    )
     assert table.shown[0] == f"{path}:3: position is neither long nor short: 'unknown'"
     assert len(table.shown) == 5
 
 
 def test_two_venues_of_one_symbol_stay_apart(tmp_path):
-    path = write(tmp_path, "1,bybit,BTCUSDT,long,1,1,1\n2,okx,BTCUSDT,long,1,1,1\n", header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n")
+    path = write(
+        tmp_path, "1,bybit,BTCUSDT,long,1,1,1\n2,okx,BTCUSDT,long,1,1,1\n", header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n"
+    )
     table = read_tables([path])
     assert table.symbols == ["BTCUSDT", "BTCUSDT"] and table.venues == ["bybit", "okx"] and list(table.events["instrument"]) == [0, 1]
 
 
-@pytest.mark.parametrize(("header", "part"), [
-    ("exchange,symbol,side,qty,price,notional_usd,event_ts\n", "missing columns ts_ms, position, qty_base (found: exchange"),
-    (HEADER.strip() + ",price\n", "column price appears twice"),
-    ("", "the file is empty"),
-])
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        ("exchange,symbol,side,qty,price,notional_usd,event_ts\n", "missing columns ts_ms, position, qty_base (found: exchange"),
+        (HEADER.strip() + ",price\n", "column price appears twice"),
+        ("", "the file is empty"),
+    ],
+)
 def test_wrong_headers_say_what_is_missing(tmp_path, header, part):
     with pytest.raises(DataError) as caught:
         read_tables([write(tmp_path, "", header=header)])
@@ -104,8 +113,15 @@ def test_what_is_a_table(tmp_path):
 NUMBER = st.floats(0.0001, 1e9).map(repr)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**13).map(str), st.sampled_from(["A", "B-C", "1000PEPE"]), st.sampled_from(["long", "short"]),
-                          NUMBER, NUMBER, NUMBER), min_size=1, max_size=30))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**13).map(str), st.sampled_from(["A", "B-C", "1000PEPE"]), st.sampled_from(["long", "short"]), NUMBER, NUMBER, NUMBER
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_whatever_is_written_comes_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("t") / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as out:
@@ -176,4 +192,8 @@ def test_detect_and_import_name_it_and_go_on(tmp_path, capsys):
     assert f"skipped {path}:62: not UTF-8 text" in told.err and "skipped rows: 2 of 152: not UTF-8 text" in told.err and "150 events" in told.err
     assert main(["import", str(path), "--store", str(tmp_path / "store"), "--quiet"]) == 0
     report = (tmp_path / "store" / "report.json").read_text()
-    assert f"the first row that was counted: {path}:62: not UTF-8 text" in capsys.readouterr().err and "l1.csv:62: not UTF-8 text" in report and '"not UTF-8 text": 2' in report
+    assert (
+        f"the first row that was counted: {path}:62: not UTF-8 text" in capsys.readouterr().err
+        and "l1.csv:62: not UTF-8 text" in report
+        and '"not UTF-8 text": 2' in report
+    )

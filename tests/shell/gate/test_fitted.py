@@ -16,7 +16,10 @@ from liqshell.fitted import Table
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])}
-ROWS = [("BTCUSDT", "FULL", "3", "1.5 (0.3–4.3)", "16,275", "19,433", "−$6.32", "not filled: operator"), ("ETHUSDT", "CENSORED", "1", "0.5", "", "1", "$0.00", "")]
+ROWS = [
+    ("BTCUSDT", "FULL", "3", "1.5 (0.3–4.3)", "16,275", "19,433", "−$6.32", "not filled: operator"),
+    ("ETHUSDT", "CENSORED", "1", "0.5", "", "1", "$0.00", ""),
+]
 HEADS = ("symbol", "feed", "cascades", "per covered hour", "liquidations", "trades", "net", "reason")
 
 
@@ -48,7 +51,9 @@ def test_a_table_that_fits_is_a_table():
 def test_bar_percentage_and_time_left_stay(width, monkeypatch):
     out = io.StringIO()
     with progress.Bar("SYNTHETIC market", console=Console(file=out, width=width, force_terminal=True)) as bar:
-        bar.show("2026-03-04T13:15:53 UTC  21,196 frames  0 signals  [brackets] open  equity 10,000.00  warm 0/5: BTCUSDT 34/100, ETHUSDT 58/100", 0.42)
+        bar.show(
+            "2026-03-04T13:15:53 UTC  21,196 frames  0 signals  [brackets] open  equity 10,000.00  warm 0/5: BTCUSDT 34/100, ETHUSDT 58/100", 0.42
+        )
         bar._bar.refresh()
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", out.getvalue())]
     line = next(line for line in reversed(lines) if "42%" in line)
@@ -57,11 +62,13 @@ def test_bar_percentage_and_time_left_stay(width, monkeypatch):
 
 
 def test_compilation_is_said_at_once(tmp_path):
-    code = ("import sys, time\n"
-            "from liqshell.progress import Bar\n"
-            "with Bar('sweep') as bar:\n"
-            "    import numba\n"
-            "    time.sleep(0.5)\n"
-            "    numba.njit(lambda x: x + 1)(1)\n")
+    code = (
+        "import sys, time\n"
+        "from liqshell.progress import Bar\n"
+        "with Bar('sweep') as bar:\n"
+        "    import numba\n"
+        "    time.sleep(0.5)\n"
+        "    numba.njit(lambda x: x + 1)(1)\n"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 0 and done.stderr.count(progress.COMPILING) == 1, done.stderr

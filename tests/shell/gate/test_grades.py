@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import pytest
-from recorded_run import SETTINGS, record_run
 
 import liqcore as lc
 from liqshell import grades
@@ -13,13 +12,17 @@ from liqshell.cli import main
 from liqshell.config.load import load, loads, presets
 from liqshell.errors import ConfigError, DataError
 from liqshell.gate import verify
-from liqshell.gate.evidence import Evidence, gather, open_run
 from liqshell.gate.evaluation import fill_in
-from liqshell.run.pipeline import settings
+from liqshell.gate.evidence import Evidence, gather, open_run
 from liqshell.report import make_report
+from liqshell.run.pipeline import settings
+from recorded_run import SETTINGS, record_run
 
-TWO = '[run]\nname = "two"\nout = "{out}"\n' + SETTINGS + ('[data]\nfiles = ["market"]\n[backtest]\nstudy = false\n[policy]\npreset = "fade"\n'
-                                                          '[policy.symbols.DOGEUSDT]\npreset = "trend"\n')
+TWO = (
+    '[run]\nname = "two"\nout = "{out}"\n'
+    + SETTINGS
+    + ('[data]\nfiles = ["market"]\n[backtest]\nstudy = false\n[policy]\npreset = "fade"\n[policy.symbols.DOGEUSDT]\npreset = "trend"\n')
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,9 @@ def test_claims_are_compared_with_the_contracts_of_their_preset(report):
 
 
 def test_the_gate_judges_by_the_range_of_the_own_preset():
-    mixed = Evidence(runs=1, placed=200, filled=200, trips=200, won=20, by={("SOLUSDT", "fade"): [100, 65, 65, 50], ("DOGEUSDT", "trend"): [100, 100, 100, 5]})
+    mixed = Evidence(
+        runs=1, placed=200, filled=200, trips=200, won=20, by={("SOLUSDT", "fade"): [100, 65, 65, 50], ("DOGEUSDT", "trend"): [100, 100, 100, 5]}
+    )
     items = {item.id: item for item in fill_in(mixed, Evidence(), Evidence()) if item.id.startswith(("fills", "wins"))}
     assert sorted(items) == ["fills.SOLUSDT", "wins.SOLUSDT"] and items["fills.SOLUSDT"].n == 100 and "fade" in items["fills.SOLUSDT"].title
 
@@ -74,11 +79,22 @@ def test_the_gate_counts_by_contract_and_preset(market):
 
 # ---- verified ----
 
+
 def row_for(config, n=0, **changed):
     instruments = [lc.Instrument(symbol, venue="bybit") for symbol in ("SOLUSDT", "DOGEUSDT")]
     contract = grades.contracts_of(config, settings(config, instruments))[n]
-    return {"numbers": contract["numbers"], "venue": "bybit", "symbol": contract["symbol"], "preset": contract["preset"], "run": "r", "data": "d",
-            "trades": 40, "mean_bps": 4.0, "low_bps": 1.0, "high_bps": 7.0} | changed
+    return {
+        "numbers": contract["numbers"],
+        "venue": "bybit",
+        "symbol": contract["symbol"],
+        "preset": contract["preset"],
+        "run": "r",
+        "data": "d",
+        "trades": 40,
+        "mean_bps": 4.0,
+        "low_bps": 1.0,
+        "high_bps": 7.0,
+    } | changed
 
 
 def graded(config):
@@ -92,7 +108,7 @@ def test_a_verification_is_of_these_numbers_on_this_contract(tmp_path):
     assert graded(config) == ["claimed", "claimed"]
     grades.keep(tmp_path, [row_for(config)])
     assert graded(config) == ["verified", "claimed"]
-    assert graded(loads(text + "notional = 77\n")) == ["verified", "claimed"]            # the money is not part of it
+    assert graded(loads(text + "notional = 77\n")) == ["verified", "claimed"]  # the money is not part of it
     assert graded(loads(text + "take_profit = 0.006\n")) == ["claimed", "claimed"]
     assert graded(loads(text + '[hours]\nutc = "13-18"\n')) == ["claimed", "claimed"]
     grades.keep(tmp_path, [row_for(config, 1), row_for(config, mean_bps=9.0)])
@@ -138,8 +154,18 @@ def test_what_has_earned_it_is_written_and_shown(report, tmp_path, monkeypatch, 
                 s[path] = value
         return s
 
-    for worse in ({"synthetic": True}, {"controls": None}, {"controls": {"edge": None}}, {"trials": {"deflated": 0.9}}, {"trials": {"deflated": None}},
-                  {"trades": 29}, {"low_bps": 0.0}, {"low_bps": None}, {"receipt": "modelled"}, {"quoted": 0.5}):
+    for worse in (
+        {"synthetic": True},
+        {"controls": None},
+        {"controls": {"edge": None}},
+        {"trials": {"deflated": 0.9}},
+        {"trials": {"deflated": None}},
+        {"trades": 29},
+        {"low_bps": 0.0},
+        {"low_bps": None},
+        {"receipt": "modelled"},
+        {"quoted": 0.5},
+    ):
         monkeypatch.setattr(verify, "summarise", lambda *args, worse=worse: paying(*args, **worse))
         assert len(verify.assess(report.html.parent)[0]["missing"]) == 1, worse
     monkeypatch.setattr(verify, "summarise", paying)
@@ -151,9 +177,18 @@ def test_what_has_earned_it_is_written_and_shown(report, tmp_path, monkeypatch, 
 
 # ---- by title ----
 
-@pytest.mark.parametrize(("title", "names"), [("Liquidation Cascade Market-Making", {"fade", "fade-btc"}), ("liquidation hunting", {"momentum"}),
-                                              ("Research Plan", {"cascade-fade", "imbalance", "zone", "breakout"}), ("trend", {"trend"}),
-                                              ("cascade reversal", {"reversal"}), ("Trading with Liquidation Data", {"trend"})])
+
+@pytest.mark.parametrize(
+    ("title", "names"),
+    [
+        ("Liquidation Cascade Market-Making", {"fade", "fade-btc"}),
+        ("liquidation hunting", {"momentum"}),
+        ("Research Plan", {"cascade-fade", "imbalance", "zone", "breakout"}),
+        ("trend", {"trend"}),
+        ("cascade reversal", {"reversal"}),
+        ("Trading with Liquidation Data", {"trend"}),
+    ],
+)
 def test_a_system_is_found_by_its_title(capsys, title, names):
     assert main(["presets", title, "--json"]) == 0
     assert {json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()} == names

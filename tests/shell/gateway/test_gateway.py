@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from desk import both
-from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, stop_out, take_profit
-from liqshell.venues.effects import Channel
 
 import liqcore as lc
+from desk import both
+from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, stop_out, take_profit
 from liqcore.event import Kind, OrderStatus, Role
+from liqshell.venues.effects import Channel
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
 
@@ -35,8 +35,8 @@ def test_an_accepted_order_is_not_yet_booked(side):
     rig = Rig(side)
     rig.on_push = lambda topic, rows: topic != "order"
     rig.enter(wait_s=0.3)
-    assert rig.order_of(ENTRY)["status"] == "sent"      # the venue said yes, and nothing more
-    rig.wait(3.0)                                       # so it is asked
+    assert rig.order_of(ENTRY)["status"] == "sent"  # the venue said yes, and nothing more
+    rig.wait(3.0)  # so it is asked
     assert rig.order_of(ENTRY)["status"] == "live"
 
 
@@ -50,7 +50,7 @@ def test_a_lost_reply_to_an_entry_is_asked_for_and_never_sent_again(side, arrive
     rig.enter(wait_s=2.2)
     if not arrived:
         assert rig.order_of(ENTRY)["unknown"] and "GATE_UNKNOWN" in rig.gates()
-        rig.wait(4.0)                                   # the receive window has not passed: not found proves nothing
+        rig.wait(4.0)  # the receive window has not passed: not found proves nothing
         assert rig.order_of(ENTRY)["unknown"] and rig.state() == lc.BracketState.BRACKET_ENTERING
         rig.wait(6.0)
         assert rig.state() == lc.BracketState.BRACKET_FLAT and "GATE_UNKNOWN" not in rig.gates()
@@ -66,7 +66,7 @@ def test_an_unknown_entry_that_filled_is_found_with_its_fills_and_its_stop(side)
     rig.on_push = lambda topic, rows: False
     rig.on_reply = lambda reply: False
     rig.enter(wait_s=0.1)
-    rig.trade(round(PRICE * (1 - 0.0017 * side), 2))    # filled before anybody has heard of it
+    rig.trade(round(PRICE * (1 - 0.0017 * side), 2))  # filled before anybody has heard of it
     rig.wait(6.0)
     assert rig.held() == rig.truth()[0] != 0.0
     assert rig.order_of(STOP)["status"] == "live" and rig.worst_naked_ns == 0
@@ -98,7 +98,7 @@ def test_a_venue_that_cannot_be_asked_is_no_answer(side):
     assert {"GATE_UNKNOWN", "GATE_RECONCILE"} <= rig.gates()
     asked = rig.counts["/v5/order/realtime"]
     rig.wait(600.0)
-    assert rig.counts["/v5/order/realtime"] - asked < 150                   # bounded, and at a falling rate
+    assert rig.counts["/v5/order/realtime"] - asked < 150  # bounded, and at a falling rate
     rig.on_rest = lambda call: True
     rig.wait(70.0)
     assert rig.state() == lc.BracketState.BRACKET_FLAT and not rig.gates()
@@ -121,12 +121,23 @@ def test_fills_that_the_venue_counts_and_nobody_can_learn_of_are_an_alarm(side):
 
 
 @both
-@pytest.mark.parametrize(("code", "status"), [(10001, "rejected"), (110007, "rejected"), (10002, "rejected"), (10016, "unknown"), (99999, "unknown"),
-                                              (110072, "asked"), (10006, "rejected")])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(10001, "rejected"), (110007, "rejected"), (10002, "rejected"), (10016, "unknown"), (99999, "unknown"), (110072, "asked"), (10006, "rejected")],
+)
 def test_result_codes_of_an_entry(side, code, status):
     rig = Rig(side)
-    rig.on_request = lambda op, message: not op.startswith("order.") or bool(rig.after(rig.latency, lambda: rig.frame(Channel.ORDERS, {
-        "reqId": message["reqId"], "retCode": code, "retMsg": "no", "op": op, "data": {}, "header": {}, "connId": "c"})))
+    rig.on_request = lambda op, message: (
+        not op.startswith("order.")
+        or bool(
+            rig.after(
+                rig.latency,
+                lambda: rig.frame(
+                    Channel.ORDERS, {"reqId": message["reqId"], "retCode": code, "retMsg": "no", "op": op, "data": {}, "header": {}, "connId": "c"}
+                ),
+            )
+        )
+    )
     rig.enter(wait_s=0.1)
     if status == "rejected":
         assert rig.state() == lc.BracketState.BRACKET_FLAT
@@ -135,12 +146,12 @@ def test_result_codes_of_an_entry(side, code, status):
         assert rig.state() == lc.BracketState.BRACKET_ENTERING
         rig.wait(0.5)
         assert rig.counts["/v5/order/realtime"] >= 2
-        rig.wait(12.0)                                  # the venue knows nothing of it: it never was
+        rig.wait(12.0)  # the venue knows nothing of it: it never was
         assert rig.state() == lc.BracketState.BRACKET_FLAT
     rig.wait(5.0)
     assert len(rig.orders) == 1 and rig.counts["/v5/order/create"] == 0, "an entry is never sent again"
     if code == 10002:
-        assert rig.counts["/v5/market/time"] > 3        # the clock was measured
+        assert rig.counts["/v5/market/time"] > 3  # the clock was measured
     assert not rig.gates()
 
 
@@ -155,7 +166,7 @@ def test_a_fatal_code_halts(side):
     rig.exchange.halted.clear()
     rig.wait(400.0)
     rig.enter()
-    assert len(rig.orders) == 1                         # until a person resumes
+    assert len(rig.orders) == 1  # until a person resumes
 
 
 @both
@@ -177,7 +188,7 @@ def test_a_reply_without_request_id_puts_everything_outstanding_in_doubt(side):
 
     rig.on_request = refuse
     rig.enter(wait_s=0.1)
-    assert rig.state() == lc.BracketState.BRACKET_FLAT              # one candidate: the reply is its
+    assert rig.state() == lc.BracketState.BRACKET_FLAT  # one candidate: the reply is its
     two = Rig(side, symbols=(SYMBOL, "SOLUSDT"))
     two.on_request = lambda op, message: not op.startswith("order.")
     two.trade(PRICE)
@@ -198,7 +209,7 @@ def test_post_only_reject_storm_is_bounded(side):
     rig = Rig(side, requotes=3)
     rig.trade(PRICE)
     rig.liquidate()
-    rig.trade(round(PRICE * (1 - 0.004 * side), 2))     # the market runs through the entry's price before it arrives
+    rig.trade(round(PRICE * (1 - 0.004 * side), 2))  # the market runs through the entry's price before it arrives
     rig.wait(0.04)
     rig.wait(5.0)
     assert sum(m["op"] == "order.create" for m in rig.orders) <= 3
@@ -264,7 +275,7 @@ def test_what_happened_while_the_private_stream_was_down_is_found(side):
     rig.reachable[Channel.PRIVATE] = False
     rig.drop(Channel.PRIVATE)
     rig.fill_entry(wait_s=0.0)
-    rig.wait(8.0)                                       # read over REST, though nothing is heard
+    rig.wait(8.0)  # read over REST, though nothing is heard
     assert rig.held() == rig.truth()[0] != 0.0 and rig.order_of(STOP)["status"] == "live"
     stop_out(rig)
     rig.reachable[Channel.PRIVATE] = True
@@ -296,7 +307,7 @@ def test_executions_are_counted_once_however_they_come(side):
         push(channel, raw)
         rig.after(S // 10, lambda: push(channel, raw))
 
-    rig.raw = twice                                     # type: ignore[method-assign]
+    rig.raw = twice  # type: ignore[method-assign]
     rig.enter()
     rig.fill_entry(qty=0.2)
     rig.wait(2.0)
@@ -332,6 +343,7 @@ def test_partly_filled_then_cancelled(side):
 
 
 # ---- what the last hop says ----
+
 
 def used_up(rig):
     """The rate budget: nothing leaves for a second."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from desk import both
-from gateway_rig import PRICE, Rig, at_rest
-from liqshell.venues.bybit.port import BybitPort
-from liqshell.gateway.channels import Stage
-from liqshell.venues.effects import Answer, Channel
-from liqshell.gateway.inflight import Flight
-from liqshell.gateway.inflight import Stage as Known
-from liqshell.venues.order_port import NoticeKind
-from liqshell.venues.bybit.signing import Keys
 
 import liqcore as lc
+from desk import both
+from gateway_rig import PRICE, Rig, at_rest
 from liqcore.event import Action
+from liqshell.gateway.channels import Stage
+from liqshell.gateway.inflight import Flight
+from liqshell.gateway.inflight import Stage as Known
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.effects import Answer, Channel
+from liqshell.venues.order_port import NoticeKind
 
 
 def first_login(rig, channel, refusal):
@@ -32,10 +32,14 @@ def first_login(rig, channel, refusal):
     return seen
 
 
-@pytest.mark.parametrize("refusal", [
-    {"success": False, "ret_msg": "Params Error", "op": "auth", "conn_id": "c"},
-    {"success": False, "ret_msg": "error:USVC1111", "conn_id": "c", "request": {"op": "auth", "args": ["canaryKey01", "1653405853543", "sign"]}},
-    {"retCode": 10004, "retMsg": "Invalid sign", "op": "auth", "connId": "c"}])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"success": False, "ret_msg": "Params Error", "op": "auth", "conn_id": "c"},
+        {"success": False, "ret_msg": "error:USVC1111", "conn_id": "c", "request": {"op": "auth", "args": ["canaryKey01", "1653405853543", "sign"]}},
+        {"retCode": 10004, "retMsg": "Invalid sign", "op": "auth", "connId": "c"},
+    ],
+)
 def test_a_refused_login_is_no_login(refusal):
     """The private stream refuses without a result code, which was taken for code 0."""
     rig = Rig(start=False)
@@ -52,7 +56,7 @@ def test_a_refused_login_is_no_login(refusal):
     refused = [notice for notice in rig.notices if notice.kind == "refused"]
     assert refused and refused[0].text.startswith("private channel: auth") and "canaryKey01" not in repr(rig.notices)
     rig.wait(60.0)
-    assert link.ready                                   # it was tried again
+    assert link.ready  # it was tried again
 
 
 def test_a_second_login_is_one():
@@ -74,8 +78,17 @@ def test_a_refusal_for_good_is_forgotten_once_the_login_is_accepted():
 @pytest.mark.parametrize("op", [None, ""])
 def test_a_reply_that_does_not_even_name_the_operation_is_heard(side, op):
     rig = Rig(side)
-    rig.on_request = lambda what, message: not what.startswith("order.") or bool(rig.after(rig.latency, lambda: rig.frame(Channel.ORDERS, {
-        "retCode": 10404, "retMsg": "op type is not found", "connId": "c"} | ({} if op is None else {"op": op}))))
+    rig.on_request = lambda what, message: (
+        not what.startswith("order.")
+        or bool(
+            rig.after(
+                rig.latency,
+                lambda: rig.frame(
+                    Channel.ORDERS, {"retCode": 10404, "retMsg": "op type is not found", "connId": "c"} | ({} if op is None else {"op": op})
+                ),
+            )
+        )
+    )
     rig.enter(wait_s=0.1)
     assert "rights" in rig.alarms(), "nobody was told until the reply was overdue"
 
@@ -88,7 +101,7 @@ def exit_without_a_way(side):
     rig.reachable[Channel.ORDERS] = False
     rig.drop(Channel.ORDERS)
     rig.alter_answer = lambda call, answer: Answer(403, b"access too frequent", {}, "")
-    rig.wait(31.0)                                      # a reading is refused: REST is left alone for half a minute, then for a whole one, ...
+    rig.wait(31.0)  # a reading is refused: REST is left alone for half a minute, then for a whole one, ...
     assert "GATE_RATE" in rig.gates() and rig.held()
     rig.engine.on_control(rig.now, lc.Control.CONTROL_FLATTEN)
     rig.dispatch.pump(rig.now)

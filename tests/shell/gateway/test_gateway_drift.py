@@ -3,12 +3,12 @@ where the venue lists it in the same words, the order's own report counts. The t
 
 import orjson
 import pytest
+
 from desk import both
 from gateway_rig import PRICE, Rig, at_rest, take_profit
-from liqshell.venues.effects import Channel
-
 from liqcore import Kind
 from liqcore.event import Role
+from liqshell.venues.effects import Channel
 
 
 def retyped(row: dict) -> dict:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from desk import LONG, both
-from gateway_rig import PRICE, SYMBOL, Rig, at_rest
-from liqshell.emulator.market.contracts import contracts_of
-from liqshell.gateway.ownership import Ownership, mode_fault, ownership
-from liqshell.venues.reports import Position
 from test_gateway_restart import reborn
 
 import liqcore as lc
+from desk import LONG, both
+from gateway_rig import PRICE, SYMBOL, Rig, at_rest
 from liqcore.event import Role
+from liqshell.emulator.market.contracts import contracts_of
+from liqshell.gateway.ownership import Ownership, mode_fault, ownership
+from liqshell.venues.reports import Position
 
 TWO = (SYMBOL, "SOLUSDT")
 SOL = contracts_of(TWO)[1].price
@@ -47,7 +47,7 @@ def test_at_a_start_its_contract_is_read_only_and_the_others_trade(side):
     assert rig.gateway.ready and gates(rig, 0) == {"GATE_RECONCILE"} and gates(rig, 1) == set()
     assert rig.engine.risk.halted == lc.Reason.OK and rig.gateway.status()["foreign"] == {SYMBOL: 0.3 * side}
     assert [n.symbol for n in rig.notices if n.kind == "foreign position"] == [SYMBOL] and "--adopt ETHUSDT" in rig.notices[-1].text
-    enter(rig, 1, SOL)                                  # warms its detector up
+    enter(rig, 1, SOL)  # warms its detector up
     assert enter(rig, 0, PRICE) == 0 and enter(rig, 1, SOL) == 1
     assert rig.truth() == (0.3 * side, 0.0) and rig.counts["/v5/position/trading-stop"] == 0, "it is left as it is"
 
@@ -59,7 +59,7 @@ def test_while_running_it_does_the_same_and_the_gate_opens_when_it_is_gone(side)
     person(rig, -side, "0.3")
     rig.wait(8.0)
     assert gates(rig, 0) == {"GATE_RECONCILE"} and gates(rig, 1) == set() and rig.engine.risk.halted == lc.Reason.OK
-    person(rig, -side, "0.2")                           # more of it is still somebody else's
+    person(rig, -side, "0.2")  # more of it is still somebody else's
     rig.wait(0.1)
     assert gates(rig, 0) == {"GATE_RECONCILE"}
     rig.wait(60.0)
@@ -85,7 +85,9 @@ def test_an_open_trade_of_ours_is_supervised_beside_it(side):
     new.gateway.start(new.now)
     new.wait(10.0)
     assert new.gateway.ready and gates(new, 0) == set() and gates(new, 1) == {"GATE_RECONCILE"}
-    assert new.order_of(Role.ROLE_STOP)["status"] == "live" and new.order_of(Role.ROLE_TARGET)["status"] == "live" and new.held() == new.truth()[0] != 0
+    assert (
+        new.order_of(Role.ROLE_STOP)["status"] == "live" and new.order_of(Role.ROLE_TARGET)["status"] == "live" and new.held() == new.truth()[0] != 0
+    )
     for _ in range(30):
         new.wait(5.0)
         new.trade(PRICE)
@@ -128,7 +130,7 @@ def test_executions_are_asked_for_from_before_it_and_not_without_end():
     begun = rig.gateway.reconciler.reconciled_ms
     assert begun < first + 10_000
     rig.wait(2 * 3600.0)
-    assert rig.venue_now // 10 ** 6 - 3_700_000 < rig.gateway.reconciler.reconciled_ms < rig.venue_now // 10 ** 6 - 3_500_000
+    assert rig.venue_now // 10**6 - 3_700_000 < rig.gateway.reconciler.reconciled_ms < rig.venue_now // 10**6 - 3_500_000
 
 
 @both
@@ -141,10 +143,25 @@ def test_a_lost_state_folder_still_halts(side):
     assert new.engine.risk.halted == lc.Reason.HALTED and new.gateway.ready
 
 
-@pytest.mark.parametrize(("venue", "belief", "side", "verdict"), [
-    (0, 0, 0, Ownership.AGREED), (5, 5, 1, Ownership.AGREED), (-5, -5, -1, Ownership.AGREED), (3, 5, 1, Ownership.LESS), (-3, -5, -1, Ownership.LESS), (0, 5, 1, Ownership.LESS),
-    (0, -5, -1, Ownership.LESS), (7, 5, 1, Ownership.FOREIGN), (-7, -5, -1, Ownership.FOREIGN), (-1, 5, 1, Ownership.FOREIGN), (1, -5, -1, Ownership.FOREIGN),
-    (3, 0, 0, Ownership.FOREIGN), (-3, 0, 1, Ownership.FOREIGN), (0, -5, 1, Ownership.FOREIGN)])
+@pytest.mark.parametrize(
+    ("venue", "belief", "side", "verdict"),
+    [
+        (0, 0, 0, Ownership.AGREED),
+        (5, 5, 1, Ownership.AGREED),
+        (-5, -5, -1, Ownership.AGREED),
+        (3, 5, 1, Ownership.LESS),
+        (-3, -5, -1, Ownership.LESS),
+        (0, 5, 1, Ownership.LESS),
+        (0, -5, -1, Ownership.LESS),
+        (7, 5, 1, Ownership.FOREIGN),
+        (-7, -5, -1, Ownership.FOREIGN),
+        (-1, 5, 1, Ownership.FOREIGN),
+        (1, -5, -1, Ownership.FOREIGN),
+        (3, 0, 0, Ownership.FOREIGN),
+        (-3, 0, 1, Ownership.FOREIGN),
+        (0, -5, 1, Ownership.FOREIGN),
+    ],
+)
 def test_whose_a_position_is(venue, belief, side, verdict):
     assert ownership(venue, belief, side) == verdict
 

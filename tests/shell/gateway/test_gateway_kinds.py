@@ -2,24 +2,49 @@
 
 import orjson
 import pytest
-from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, VenueSettings, at_rest, take_profit
-from liqshell.venues.effects import Channel
-from liqshell.venues.bybit.rows import execution
 from test_gateway_restart import reborn
 
+from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, VenueSettings, at_rest, take_profit
 from liqcore import Kind
+from liqshell.venues.bybit.rows import execution
+from liqshell.venues.effects import Channel
 
 # venues.md 4.2 and part 7: the first three are of 2026-08-20, the fourth is the one that they replace, the last one nobody has heard of
-NO_TRADES = ("Dividend", "ForwardSplitSettle", "ReverseSplitSettle", "CorporateAction", "Settle", "Delivery", "SessionSettlePnL", "MovePosition",
-             "FutureSpread", "UNKNOWN", "MoonSettle")
+NO_TRADES = (
+    "Dividend",
+    "ForwardSplitSettle",
+    "ReverseSplitSettle",
+    "CorporateAction",
+    "Settle",
+    "Delivery",
+    "SessionSettlePnL",
+    "MovePosition",
+    "FutureSpread",
+    "UNKNOWN",
+    "MoonSettle",
+)
 both = pytest.mark.parametrize("side", [1, -1])
 
 
 def row(rig: Rig, kind: str, qty: str, name: str = "div-1") -> dict:
     """As the venue lists it: no order, the side that would close what is held."""
-    return {"category": "linear", "symbol": SYMBOL, "execId": name, "orderId": "", "orderLinkId": "", "side": "Sell" if rig.side > 0 else "Buy",
-            "execPrice": f"{PRICE}", "execQty": qty, "execFee": "0", "isMaker": False, "execType": kind, "stopOrderType": "UNKNOWN", "createType": "",
-            "seq": 7, "execTime": str(rig.venue_now // 1_000_000)}
+    return {
+        "category": "linear",
+        "symbol": SYMBOL,
+        "execId": name,
+        "orderId": "",
+        "orderLinkId": "",
+        "side": "Sell" if rig.side > 0 else "Buy",
+        "execPrice": f"{PRICE}",
+        "execQty": qty,
+        "execFee": "0",
+        "isMaker": False,
+        "execType": kind,
+        "stopOrderType": "UNKNOWN",
+        "createType": "",
+        "seq": 7,
+        "execTime": str(rig.venue_now // 1_000_000),
+    }
 
 
 def tell(rig: Rig, one: dict) -> None:
@@ -114,6 +139,7 @@ def deliver(rig: Rig, price: float, fee: float) -> dict:
 
 def listed(rig: Rig, *rows: dict) -> None:
     """Rows that the venue's list of executions has from now on."""
+
     def add(call, answer):
         if "execution/list" in call.path:
             answer["result"]["list"] = [*rows, *answer["result"]["list"]]

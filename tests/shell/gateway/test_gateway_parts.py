@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from liqshell.gateway.budget import QUEUE_MAX, Budget, Urgency
-from liqshell.venues.effects import Answer, Call
-from liqshell.gateway.executions import Epochs
-from liqshell.gateway.inflight import FLIGHTS_MAX, Flight, Flights
-from liqshell.gateway.settings import Settings
-from liqshell.venues.order_port import Ask
-from liqshell.gateway.events import execution_number, fill_event, instrument_of, order_number, role_of, sequence_of, state_event
-from liqshell.venues.reports import Execution, OrderState, Standing
 
 import liqcore as lc
 from liqcore.event import FillReason, OrderStatus, Reason, Role
+from liqshell.gateway.budget import QUEUE_MAX, Budget, Urgency
+from liqshell.gateway.events import execution_number, fill_event, instrument_of, order_number, role_of, sequence_of, state_event
+from liqshell.gateway.executions import Epochs
+from liqshell.gateway.inflight import FLIGHTS_MAX, Flight, Flights
+from liqshell.gateway.settings import Settings
+from liqshell.venues.effects import Answer, Call
+from liqshell.venues.order_port import Ask
+from liqshell.venues.reports import Execution, OrderState, Standing
 
 S = lc.SECOND
 
@@ -108,7 +108,7 @@ def test_one_request_tries_whether_a_ban_is_over():
         b.submit(ask(), lambda answer: None, 0)
     for call in calls[:]:
         b.answered(call)
-        b.ban(0)                                # those on their way when it began count once
+        b.ban(0)  # those on their way when it began count once
     for _ in range(3):
         b.submit(ask(), lambda answer: None, S)
     assert len(calls) == 3 and b.blocked_until(S) == 30 * S
@@ -126,20 +126,20 @@ def test_one_request_tries_whether_a_ban_is_over():
 
 def test_to_which_bracket_a_time_belongs():
     e = Epochs()
-    assert e.at(0, 5, 7) == 7                   # nothing is known: the present one
+    assert e.at(0, 5, 7) == 7  # nothing is known: the present one
     e.opened(0, 1, 1_000)
-    e.executed(0, 1, 5_000, 1)                  # its last execution
-    e.opened(0, 2, 4_000)                       # by our clock, which may be wrong
+    e.executed(0, 1, 5_000, 1)  # its last execution
+    e.opened(0, 2, 4_000)  # by our clock, which may be wrong
     assert [e.at(0, t, 2) for t in (999, 1_000, 5_000, 5_001)] == [-1, 1, 1, 2]
     e.refine(0, 2, 6_000)
     assert e.at(0, 5_500, 2) == 1 and e.at(0, 6_000, 2) == 2 and e.first_ms(0) == 6_000
-    e.refine(0, 2, 5_900)                       # never earlier
-    e.refine(0, 1, 9_000)                       # nor another one's
+    e.refine(0, 2, 5_900)  # never earlier
+    e.refine(0, 1, 9_000)  # nor another one's
     assert e.first_ms(0) == 6_000
-    e.executed(1, 3, 8_000, 3)                  # its own executions do not delay an epoch that is learnt of after them
+    e.executed(1, 3, 8_000, 3)  # its own executions do not delay an epoch that is learnt of after them
     e.opened(1, 3, 7_000)
     assert e.first_ms(1) == 7_000
-    e.opened(2, 4, 9_000)                       # by the time of its latest question, which came after its entry was filled
+    e.opened(2, 4, 9_000)  # by the time of its latest question, which came after its entry was filled
     e.executed(2, 4, 8_000, 4)
     assert e.first_ms(2) == 8_000 and e.at(2, 8_500, 4) == 4
 
@@ -151,11 +151,11 @@ def test_the_table_of_requests_is_bounded():
     assert len(f) == FLIGHTS_MAX and f.overruns == 10 and f.get(0, 1) is None and f.get(FLIGHTS_MAX, 1) is not None
     again = Flight(FLIGHTS_MAX, 1, 5, None, 0, 0)
     assert f.add(again) is not None and len(f) == FLIGHTS_MAX
-    f.drop(Flight(FLIGHTS_MAX, 1, 0, None, 0, 0))           # an older one of the same name
+    f.drop(Flight(FLIGHTS_MAX, 1, 0, None, 0, 0))  # an older one of the same name
     assert f.get(FLIGHTS_MAX, 1) is again
 
 
-@given(st.integers(0, 1000), st.integers(0, 2 ** 28 - 1), st.sampled_from(list(Role)))
+@given(st.integers(0, 1000), st.integers(0, 2**28 - 1), st.sampled_from(list(Role)))
 def test_numbers(instrument, sequence, role):
     number = order_number(instrument, sequence, role)
     assert (instrument_of(number), sequence_of(number), role_of(number)) == (instrument, sequence, role)
@@ -164,27 +164,60 @@ def test_numbers(instrument, sequence, role):
 @given(st.text(min_size=1, max_size=60))
 def test_execution_numbers_fit_a_double(text):
     number = execution_number(text)
-    assert 0 <= number < 2 ** 53 and int(float(number)) == number and number == execution_number(text)
+    assert 0 <= number < 2**53 and int(float(number)) == number and number == execution_number(text)
 
 
 def _execution(**over) -> Execution:
-    return Execution(**({"id": "e", "order_id": "o", "link_id": "", "symbol": "X", "side": 1, "price": 10.0, "qty": 2.0, "fee": 0.01, "maker": False,
-                         "kind": "Trade", "stop_kind": "", "creator": "", "sequence": 1, "ts_ms": 5} | over))
+    return Execution(
+        **(
+            {
+                "id": "e",
+                "order_id": "o",
+                "link_id": "",
+                "symbol": "X",
+                "side": 1,
+                "price": 10.0,
+                "qty": 2.0,
+                "fee": 0.01,
+                "maker": False,
+                "kind": "Trade",
+                "stop_kind": "",
+                "creator": "",
+                "sequence": 1,
+                "ts_ms": 5,
+            }
+            | over
+        )
+    )
 
 
-@pytest.mark.parametrize(("role", "maker", "end", "code"), [
-    (Role.ROLE_ENTRY, True, 0, FillReason.FILL_THROUGH), (Role.ROLE_ENTRY, False, 0, FillReason.FILL_CROSS),
-    (Role.ROLE_STOP, False, 0, FillReason.FILL_STOP), (Role.ROLE_CLOSE, False, Reason.END_MAX_HOLD, FillReason.FILL_TIMEOUT),
-    (Role.ROLE_CLOSE, False, Reason.END_PHASE, FillReason.FILL_CLOSE), (Role.ROLE_LIQUIDATION, False, 0, FillReason.FILL_LIQUIDATED)])
+@pytest.mark.parametrize(
+    ("role", "maker", "end", "code"),
+    [
+        (Role.ROLE_ENTRY, True, 0, FillReason.FILL_THROUGH),
+        (Role.ROLE_ENTRY, False, 0, FillReason.FILL_CROSS),
+        (Role.ROLE_STOP, False, 0, FillReason.FILL_STOP),
+        (Role.ROLE_CLOSE, False, Reason.END_MAX_HOLD, FillReason.FILL_TIMEOUT),
+        (Role.ROLE_CLOSE, False, Reason.END_PHASE, FillReason.FILL_CLOSE),
+        (Role.ROLE_LIQUIDATION, False, 0, FillReason.FILL_LIQUIDATED),
+    ],
+)
 def test_why_an_execution_happened(role, maker, end, code):
     event = SimpleNamespace(**dict(zip(lc.EVENT_DTYPE.names, fill_event(9, order_number(3, 4, role), _execution(maker=maker), end), strict=True)))
     assert (event.code, event.flags, event.instrument, event.ts_event, event.ts_recv) == (code, int(maker), 3, 5_000_000, 9)
     assert (event.price, event.qty, event.aux_price) == (10.0, 2.0, 0.01)
 
 
-@pytest.mark.parametrize(("standing", "created", "status"), [
-    (Standing.LIVE, True, OrderStatus.ORDER_NEW), (Standing.FILLED, True, OrderStatus.ORDER_DONE), (Standing.CANCELLED, False, OrderStatus.ORDER_CANCELLED),
-    (Standing.REJECTED, False, OrderStatus.ORDER_REJECTED), (Standing.REJECTED, True, OrderStatus.ORDER_CANCELLED)])
+@pytest.mark.parametrize(
+    ("standing", "created", "status"),
+    [
+        (Standing.LIVE, True, OrderStatus.ORDER_NEW),
+        (Standing.FILLED, True, OrderStatus.ORDER_DONE),
+        (Standing.CANCELLED, False, OrderStatus.ORDER_CANCELLED),
+        (Standing.REJECTED, False, OrderStatus.ORDER_REJECTED),
+        (Standing.REJECTED, True, OrderStatus.ORDER_CANCELLED),
+    ],
+)
 def test_what_is_said_of_an_order(standing, created, status):
     state = OrderState("o", "l", "X", 1, standing, False, 10.0, 5.0, 2.0, False, "", 0.0, 0.0, "", "", "", 0, 1, 2)
     event = SimpleNamespace(**dict(zip(lc.EVENT_DTYPE.names, state_event(9, 4097, state, Reason.END_VENUE, created=created), strict=True)))

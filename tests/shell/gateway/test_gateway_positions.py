@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from desk import both
-from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
-from liqshell.venues.effects import Answer, Channel
 
 import liqcore as lc
+from desk import both
+from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqcore.event import Kind, Role
+from liqshell.venues.effects import Answer, Channel
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
 
@@ -50,7 +50,7 @@ def test_a_stop_that_was_never_attached(side):
     def without_stop(operation, args, account, now):
         return order(operation, [{k: v for k, v in a.items() if k not in ("stopLoss", "slTriggerBy", "tpslMode")} for a in args], account, now)
 
-    rig.exchange.order = without_stop                   # type: ignore[method-assign]
+    rig.exchange.order = without_stop  # type: ignore[method-assign]
     rig.enter()
     rig.fill_entry(wait_s=2.0)
     assert rig.truth()[1] != 0.0 and rig.state() == lc.BracketState.BRACKET_HOLDING
@@ -72,13 +72,13 @@ def test_an_entry_that_rests_without_its_stop_is_cancelled(side, first_cancel_is
     def without_stop(operation, args, account, now):
         return order(operation, [{k: v for k, v in a.items() if k not in ("stopLoss", "slTriggerBy", "tpslMode")} for a in args], account, now)
 
-    rig.exchange.order = without_stop                   # type: ignore[method-assign]
+    rig.exchange.order = without_stop  # type: ignore[method-assign]
     cancels = []
     if first_cancel_is_lost:
         rig.on_rest = lambda call: not call.path.endswith("cancel") or cancels.append(call) or len(cancels) > 1
     rig.enter(wait_s=0.2)
     if first_cancel_is_lost:
-        rig.wait(40.0)                                  # the account is read every half minute: it shows the entry again
+        rig.wait(40.0)  # the account is read every half minute: it shows the entry again
     assert "entry without stop" in rig.alarms() and sum(n.kind == "entry without stop" for n in rig.notices) == 1
     rig.fill_entry()
     at_rest(rig)
@@ -146,7 +146,7 @@ def test_the_old_brackets_stop_says_nothing_about_the_new_position(side):
     rig.fill_entry()
     stop = rig.order_of(STOP)
     count = len(rig.reports(Kind.ORDER))
-    for row in old:                                     # repeated much later, and the cancel once more
+    for row in old:  # repeated much later, and the cancel once more
         rig.frame(Channel.PRIVATE, {"topic": "order", "creationTime": 1, "data": [row]})
         rig.frame(Channel.PRIVATE, {"topic": "order", "creationTime": 1, "data": [row | {"orderStatus": "Cancelled"}]})
     assert rig.order_of(STOP) == stop and len(rig.reports(Kind.ORDER)) == count
@@ -164,7 +164,7 @@ def test_somebody_else_reduces_our_position(side, share):
     rig.trade(round(PRICE * (1 - 0.001 * side), 2))
     rig.wait(2.0)
     assert rig.held() == rig.truth()[0]
-    rig.trade(round(PRICE * (1 - 0.001 * side), 2))     # what is left is not what was wanted: it is closed
+    rig.trade(round(PRICE * (1 - 0.001 * side), 2))  # what is left is not what was wanted: it is closed
     rig.wait(2.0)
     at_rest(rig)
     assert "outside" in rig.alarms()
@@ -227,11 +227,11 @@ def test_somebody_else_adds_to_our_position(side):
     rig.trade(round(PRICE * (1 - 0.001 * side), 2))
     rig.wait(8.0)
     assert "foreign position" in rig.alarms() and "GATE_RECONCILE" in rig.gates()
-    assert rig.truth()[1] != 0.0                        # the stop is the whole position's
+    assert rig.truth()[1] != 0.0  # the stop is the whole position's
     rig.wait(400.0)
     rig.trade(PRICE)
     rig.liquidate()
-    assert sum(m["op"] == "order.create" for m in rig.orders) == 2          # nothing new
+    assert sum(m["op"] == "order.create" for m in rig.orders) == 2  # nothing new
 
 
 @both
@@ -262,16 +262,23 @@ def test_a_stop_that_a_person_moves_away_is_moved_back_or_the_position_closed(si
     stop = rig.order_of(STOP)["price"]
 
     def away() -> None:
-        rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-            "category": "linear", "symbol": SYMBOL, "stopLoss": f"{PRICE * (1 - 0.05 * side):.2f}", "tpslMode": "Full", "positionIdx": 0}),
-            rig.account, rig.venue_now)
+        rig.exchange.rest(
+            "POST",
+            "/v5/position/trading-stop",
+            "",
+            orjson.dumps(
+                {"category": "linear", "symbol": SYMBOL, "stopLoss": f"{PRICE * (1 - 0.05 * side):.2f}", "tpslMode": "Full", "positionIdx": 0}
+            ),
+            rig.account,
+            rig.venue_now,
+        )
 
     away()
     rig.pushes()
     rig.wait(1.0)
     assert rig.truth()[1] == stop
     away()
-    rig.exchange.take()                                 # nobody is told, and the market goes through
+    rig.exchange.take()  # nobody is told, and the market goes through
     for _ in range(45):
         rig.trade(round(PRICE * (1 - 0.008 * side), 2))
         rig.wait(1.0)
@@ -303,7 +310,9 @@ def test_a_failed_reading_is_never_flat(side):
     rig = Rig(side)
     rig.enter()
     rig.fill_entry()
-    rig.alter_answer = lambda call, answer: Answer(200, b'{"retCode":0,"result":{"list":[{"symbol":""}]}}') if "position/list" in call.path else answer
+    rig.alter_answer = lambda call, answer: (
+        Answer(200, b'{"retCode":0,"result":{"list":[{"symbol":""}]}}') if "position/list" in call.path else answer
+    )
     rig.wait(120.0)
     assert rig.held() == rig.truth()[0] != 0.0 and "GATE_RECONCILE" in rig.gates() and "outside" not in rig.alarms()
     rig.alter_answer = lambda call, answer: answer

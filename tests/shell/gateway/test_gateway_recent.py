@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from liqshell.gateway.executions import Recent
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(-2**63, 2**63 - 1)), max_size=200), st.integers(1, 12))
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(-(2**63), 2**63 - 1)), max_size=200), st.integers(1, 12))
 def test_it_knows_the_latest_names_and_no_others(steps, capacity):
     table, oracle = Recent(capacity), OrderedDict()
     for is_put, n, value in steps:

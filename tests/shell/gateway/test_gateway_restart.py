@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from desk import LONG, both
-from gateway_rig import MS, PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit, take_stop_away
 
 import liqcore as lc
+from desk import LONG, both
+from gateway_rig import MS, PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit, take_stop_away
 from liqcore.event import Kind, Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
@@ -87,7 +87,7 @@ def test_a_lost_image(side, filled):
     assert new.truth() == before
     if filled:
         assert "foreign position" in new.alarms() and len(new.live()) == 1 and new.gates() == {"GATE_RECONCILE"}
-        assert new.engine.risk.halted == lc.Reason.HALTED           # nobody knows what else that state folder knew
+        assert new.engine.risk.halted == lc.Reason.HALTED  # nobody knows what else that state folder knew
     else:
         assert new.live() == [] and not new.gates()
 
@@ -120,8 +120,21 @@ def test_a_start_without_an_answer_stays_closed():
 def test_funding_from_before_the_first_start_is_in_the_equity_already(side, paid):
     """It was counted once more, as a loss or a gain of the day."""
     rig = Rig(side, start=False)
-    row = {"symbol": SYMBOL, "execId": "f-1", "orderId": "o-1", "orderLinkId": "", "side": "Buy", "execType": "Funding", "execPrice": "2000", "execQty": "5",
-           "execFee": str(paid), "isMaker": False, "seq": 5, "execTime": str(rig.now // MS - 3_600_000), "stopOrderType": "UNKNOWN"}
+    row = {
+        "symbol": SYMBOL,
+        "execId": "f-1",
+        "orderId": "o-1",
+        "orderLinkId": "",
+        "side": "Buy",
+        "execType": "Funding",
+        "execPrice": "2000",
+        "execQty": "5",
+        "execFee": str(paid),
+        "isMaker": False,
+        "seq": 5,
+        "execTime": str(rig.now // MS - 3_600_000),
+        "stopOrderType": "UNKNOWN",
+    }
     later = row | {"execId": "f-2"}
     old = [row]
 

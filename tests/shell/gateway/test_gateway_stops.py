@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import pytest
+
+import liqcore as lc
 from desk import both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
+from liqcore.event import Role
 from liqshell.emulator.exchange import Settings as VenueSettings
 from liqshell.venues.effects import Channel
 from liqshell.venues.reports import OrderState
-
-import liqcore as lc
-from liqcore.event import Role
 
 STOP = Role.ROLE_STOP
 
 
 def stop_row(rig: Rig, stop: OrderState, status: str) -> dict[str, str]:
     """A row of the order topic about an attached stop."""
-    return {"category": "linear", "symbol": SYMBOL, "orderId": stop.order_id, "orderLinkId": "", "side": "Sell" if rig.side > 0 else "Buy",
-            "orderStatus": status, "orderType": "Market", "stopOrderType": "StopLoss", "createType": "CreateByStopLoss", "qty": f"{stop.qty}",
-            "price": "0", "triggerPrice": f"{stop.trigger}", "cumExecQty": "0", "leavesQty": f"{stop.qty}", "reduceOnly": True,
-            "createdTime": str(stop.created_ms), "updatedTime": str(rig.venue_now // 1_000_000)}
+    return {
+        "category": "linear",
+        "symbol": SYMBOL,
+        "orderId": stop.order_id,
+        "orderLinkId": "",
+        "side": "Sell" if rig.side > 0 else "Buy",
+        "orderStatus": status,
+        "orderType": "Market",
+        "stopOrderType": "StopLoss",
+        "createType": "CreateByStopLoss",
+        "qty": f"{stop.qty}",
+        "price": "0",
+        "triggerPrice": f"{stop.trigger}",
+        "cumExecQty": "0",
+        "leavesQty": f"{stop.qty}",
+        "reduceOnly": True,
+        "createdTime": str(stop.created_ms),
+        "updatedTime": str(rig.venue_now // 1_000_000),
+    }
 
 
 @both
@@ -97,7 +112,7 @@ def test_our_stop_that_closes_what_somebody_else_added_too(side, ours_left):
     rig.fill_entry()
     ours = abs(rig.truth()[0])
     rig.exchange.manual_trade(rig.account, SYMBOL, "Buy" if side > 0 else "Sell", "0.01", rig.venue_now)
-    rig.trade(round(PRICE * (1 - 0.0017 * side), 2))    # nobody quotes here: the next trade tells a market order's price
+    rig.trade(round(PRICE * (1 - 0.0017 * side), 2))  # nobody quotes here: the next trade tells a market order's price
     rig.wait(1.0)
     assert abs(rig.truth()[0]) == pytest.approx(ours + 0.01)
     if not ours_left:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+
+import liqcore as lc
 from desk import LONG, SHORT, both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
+from liqcore.event import Kind, Role
 from liqshell.emulator.exchange import Settings as VenueSettings
 from liqshell.venues.effects import Answer, Channel, Level
 from liqshell.venues.reports import Position
-
-import liqcore as lc
-from liqcore.event import Kind, Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
 
@@ -44,9 +44,11 @@ def test_clock_offset(side):
     assert "GATE_CLOCK" in rig.gates() and "clock" in rig.alarms()
     rig.offset = 1_200_000_000
     rig.wait(30.0)
-    assert "GATE_CLOCK" in rig.gates() and sum(n.kind == "clock" and n.level == Level.ALARM for n in rig.notices) == 1       # one alarm; that it goes on is no news
+    assert (
+        "GATE_CLOCK" in rig.gates() and sum(n.kind == "clock" and n.level == Level.ALARM for n in rig.notices) == 1
+    )  # one alarm; that it goes on is no news
     rig.offset = 0
-    rig.wait(11.0)                                      # whoever sets the clock need not wait a whole period (fault seed 400)
+    rig.wait(11.0)  # whoever sets the clock need not wait a whole period (fault seed 400)
     assert not rig.gates()
 
 
@@ -66,7 +68,7 @@ def test_a_question_whose_time_stamp_is_refused_has_the_clock_measured(side):
     rig.alter_answer = refused
     rig.on_push = lambda topic, rows: False
     take_stop_away(rig)
-    rig.wait(7.0)                                       # what is held is asked for every 5 s
+    rig.wait(7.0)  # what is held is asked for every 5 s
     assert before < rig.counts["/v5/market/time"] <= before + 6
     assert rig.truth()[1] != 0.0 and rig.order_of(STOP)["status"] == "live"
 
@@ -162,11 +164,13 @@ def test_what_the_start_was_told_of_a_contract_is_asked_again_only_where_it_does
 def test_leverage_that_cannot_be_set_just_now_is_no_fault_of_the_account(code, ready):
     """A start was refused for good because of one time-out, or the pace."""
     rig = Rig(LONG, start=False, settings={"leverage": {"": 5.0}})
-    rig.alter_answer = lambda call, answer: (answer | {"retCode": code, "retMsg": "no", "result": {}}
-                                             if call.path.endswith("set-leverage") and rig.counts[call.path] <= 3 else answer)
+    rig.alter_answer = lambda call, answer: (
+        answer | {"retCode": code, "retMsg": "no", "result": {}} if call.path.endswith("set-leverage") and rig.counts[call.path] <= 3 else answer
+    )
     exchange_set = rig.exchange.rest
-    rig.exchange.rest = lambda method, path, *more: (0, "OK", {}) if path.endswith("set-leverage") and rig.counts[path] <= 3 \
-        else exchange_set(method, path, *more)                   # refused: nothing is set
+    rig.exchange.rest = lambda method, path, *more: (
+        (0, "OK", {}) if path.endswith("set-leverage") and rig.counts[path] <= 3 else exchange_set(method, path, *more)
+    )  # refused: nothing is set
     rig.gateway.start(rig.now)
     seen = []
     for _ in range(60):
@@ -214,10 +218,12 @@ def test_an_entry_does_not_rest_in_a_contract_that_has_changed(side, filled):
     if filled:
         rig.fill_entry()
     assert len(rig.live()) == 1
-    rig.alter_answer = lambda call, answer: answer | {"result": {"list": [], "nextPageCursor": ""}} if call.path.endswith("instruments-info") else answer
+    rig.alter_answer = lambda call, answer: (
+        answer | {"result": {"list": [], "nextPageCursor": ""}} if call.path.endswith("instruments-info") else answer
+    )
     rig.wait(62.0)
     assert rig.gates() == {"GATE_SYMBOL"}
-    if filled:                                          # stop and target stay, and a person is told
+    if filled:  # stop and target stay, and a person is told
         assert rig.held() == rig.truth()[0] != 0.0 and rig.truth()[1] and len(rig.live()) == 1 and "symbol" in rig.alarms()
         take_profit(rig)
     else:
@@ -230,7 +236,7 @@ def test_an_entry_does_not_rest_in_a_contract_that_has_changed(side, filled):
 def test_a_question_refused_for_the_pace_waits_though_only_the_status_says_so(body):
     rig = Rig(LONG)
     rig.reachable[Channel.PRIVATE] = False
-    rig.drop(Channel.PRIVATE)                           # readings are more frequent now
+    rig.drop(Channel.PRIVATE)  # readings are more frequent now
     rig.alter_answer = lambda call, answer: Answer(429, body, {}, "")
     rig.wait(6.0)
     assert "GATE_RATE" in rig.gates() or rig.gateway.context.counters["rate limited"] > 0
@@ -254,8 +260,21 @@ def test_the_same_inputs_give_the_same_run(side):
     assert once() == once()
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'{"topic":"order"}', b'{"topic":"execution","data":[{}]}', b'{"op":"auth"}', b"\xff" * 50,
-                                 b'{"retCode":"x","op":"order.create"}', b"[" * 5000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"topic":"order"}',
+        b'{"topic":"execution","data":[{}]}',
+        b'{"op":"auth"}',
+        b"\xff" * 50,
+        b'{"retCode":"x","op":"order.create"}',
+        b"[" * 5000,
+    ],
+)
 def test_no_frame_raises(raw):
     rig = Rig(LONG)
     for channel in Channel:
@@ -263,8 +282,6 @@ def test_no_frame_raises(raw):
         rig.wait(0.1)
     rig.wait(30.0)
     assert not rig.gates()
-
-
 
 
 @both
@@ -326,14 +343,51 @@ def test_numbers_that_no_order_of_the_contract_can_have_are_no_news(side, by):
     rig = Rig(side)
     rig.enter()
     rig.fill_entry()
-    order = {"symbol": SYMBOL, "orderId": "o-9", "orderLinkId": rig.live()[0]["link_id"], "side": "Buy", "orderStatus": "New", "orderType": "Limit",
-             "price": "1e30", "qty": "1", "cumExecQty": "0", "createdTime": "1", "updatedTime": str(rig.now // 10 ** 6 + 900), "category": "linear"}
-    position = {"symbol": SYMBOL, "side": "Buy", "size": "1e30", "positionIdx": 0, "markPrice": "2000", "avgPrice": "2000", "stopLoss": "1",
-                "updatedTime": str(rig.now // 10 ** 6 + 900), "seq": 1, "category": "linear"}
-    execution = {"symbol": SYMBOL, "execId": "x-9", "orderId": "o-9", "side": "Buy", "execType": "Trade", "execPrice": "2000", "execQty": "1e30", "execFee": "0",
-                 "isMaker": False, "seq": 1, "execTime": str(rig.now // 10 ** 6), "category": "linear"}
-    topics = {"order": [order, order | {"qty": "1e30"}, order | {"triggerPrice": "9e39", "stopOrderType": "StopLoss", "orderLinkId": ""}],
-              "position": [position, position | {"size": "1", "stopLoss": "1e30"}, position | {"size": "1", "markPrice": "1e30"}], "execution": [execution]}
+    order = {
+        "symbol": SYMBOL,
+        "orderId": "o-9",
+        "orderLinkId": rig.live()[0]["link_id"],
+        "side": "Buy",
+        "orderStatus": "New",
+        "orderType": "Limit",
+        "price": "1e30",
+        "qty": "1",
+        "cumExecQty": "0",
+        "createdTime": "1",
+        "updatedTime": str(rig.now // 10**6 + 900),
+        "category": "linear",
+    }
+    position = {
+        "symbol": SYMBOL,
+        "side": "Buy",
+        "size": "1e30",
+        "positionIdx": 0,
+        "markPrice": "2000",
+        "avgPrice": "2000",
+        "stopLoss": "1",
+        "updatedTime": str(rig.now // 10**6 + 900),
+        "seq": 1,
+        "category": "linear",
+    }
+    execution = {
+        "symbol": SYMBOL,
+        "execId": "x-9",
+        "orderId": "o-9",
+        "side": "Buy",
+        "execType": "Trade",
+        "execPrice": "2000",
+        "execQty": "1e30",
+        "execFee": "0",
+        "isMaker": False,
+        "seq": 1,
+        "execTime": str(rig.now // 10**6),
+        "category": "linear",
+    }
+    topics = {
+        "order": [order, order | {"qty": "1e30"}, order | {"triggerPrice": "9e39", "stopOrderType": "StopLoss", "orderLinkId": ""}],
+        "position": [position, position | {"size": "1", "stopLoss": "1e30"}, position | {"size": "1", "markPrice": "1e30"}],
+        "execution": [execution],
+    }
     if by == "stream":
         for topic, rows in topics.items():
             for row in rows:
@@ -341,8 +395,9 @@ def test_numbers_that_no_order_of_the_contract_can_have_are_no_news(side, by):
         assert rig.gateway.context.counters["frames not understood"] == 7
     else:
         paths = {"/v5/order/realtime": topics["order"], "/v5/position/list": topics["position"], "/v5/execution/list": topics["execution"]}
-        rig.alter_answer = lambda call, answer: answer | {"result": {"list": [paths[call.path][len(rig.calls) % len(paths[call.path])]]}} \
-            if call.path in paths else answer
+        rig.alter_answer = lambda call, answer: (
+            answer | {"result": {"list": [paths[call.path][len(rig.calls) % len(paths[call.path])]]}} if call.path in paths else answer
+        )
         rig.wait(20.0)
         assert "GATE_RECONCILE" in rig.gates()
     rig.alter_answer = lambda call, answer: answer
@@ -358,7 +413,7 @@ def test_an_order_that_was_executed_and_then_forgotten_by_the_venue_is_over(side
     entry = rig.enter()
     rig.trade(entry["price"], qty=0.2)
     assert 0.0 < abs(rig.truth()[0]) < entry["qty"]
-    rig.exchange.liquidate(rig.account, rig.venue_now)              # withdraws what is left of the entry
+    rig.exchange.liquidate(rig.account, rig.venue_now)  # withdraws what is left of the entry
     rig.trade(PRICE)
     rig.wait(60.0)
     for order in rig.account.ended:

@@ -9,7 +9,8 @@ import pytest
 from liqshell.clock import Clock
 from liqshell.config.judge_sections import PriceConfig
 from liqshell.emulator.server.outside import MODEL_FAULTS, Outside
-from liqshell.judge.asking import Asking, Model, Told as Answered
+from liqshell.judge.asking import Asking, Model
+from liqshell.judge.asking import Told as Answered
 from liqshell.judge.command import Program
 from liqshell.judge.limits import Breaker, Caps
 from liqshell.judge.providers import provider_of
@@ -99,8 +100,14 @@ def test_retry_after_is_kept_whatever_the_status_and_its_form(status, after):
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         asked.append(1)
-        writer.write(b"HTTP/1.1 " + status + b"\r\ndate: Wed, 25 Nov 2026 03:00:00 GMT\r\nretry-after: " + after + b"\r\ncontent-length: 2\r\nconnection: close"
-                     b"\r\n\r\n{}")
+        writer.write(
+            b"HTTP/1.1 "
+            + status
+            + b"\r\ndate: Wed, 25 Nov 2026 03:00:00 GMT\r\nretry-after: "
+            + after
+            + b"\r\ncontent-length: 2\r\nconnection: close"
+            b"\r\n\r\n{}"
+        )
         await writer.drain()
         writer.close()
 
@@ -111,6 +118,7 @@ def test_retry_after_is_kept_whatever_the_status_and_its_form(status, after):
             found = [(await judge.answer(question(judge.clock))).status for _ in range(2)]
             await judge.close()
         return found, [judge.breaker.is_open(wall[0] + seconds * NS) for seconds in (29, 30)]
+
     found, held = asyncio.run(twice())
     assert found == [f"http_{status[:3].decode()}", "breaker"] and held == [True, False] and len(asked) == 1
 
@@ -134,7 +142,7 @@ def test_the_deadline_holds_to_20_ms(fault, limit):
             return answer, took - 0.3
 
     tries = []
-    while len(tries) < 10 and not any(over < 0.020 for _, over in tries):       # the property is of the program, not of a busy machine
+    while len(tries) < 10 and not any(over < 0.020 for _, over in tries):  # the property is of the program, not of a busy machine
         tries.append(asyncio.run(late()))
     assert all(answer.status == "timeout" and answer.action is None for answer, _ in tries)
     assert min(over for _, over in tries) < 0.020, tries
@@ -184,8 +192,16 @@ def test_caps_of_a_minute_and_of_a_day_hold_over_restarts(tmp_path):
         Caps(file)
 
 
-@pytest.mark.parametrize(("was", "wrong"), [('"usd": 0.5', '"usd": NaN'), ('"usd": 0.5', '"usd": -1000.0'), ('"tokens": 400', '"tokens": -1'),
-                                            (", 400, 0.5]", ", 400, NaN]"), (", 400, 0.5]", ", -9999, 0.5]")])
+@pytest.mark.parametrize(
+    ("was", "wrong"),
+    [
+        ('"usd": 0.5', '"usd": NaN'),
+        ('"usd": 0.5', '"usd": -1000.0'),
+        ('"tokens": 400', '"tokens": -1'),
+        (", 400, 0.5]", ", 400, NaN]"),
+        (", 400, 0.5]", ", -9999, 0.5]"),
+    ],
+)
 def test_what_was_used_is_a_number_or_nothing_is_asked(tmp_path, was, wrong):
     file = tmp_path / "usage.json"
     Caps(file, usd_day=1.0).reserve(1_790_000_000 * NS, 400, 0.5)
@@ -233,7 +249,9 @@ def test_rules_grade_by_words():
         judge = Asking(Rules(), clock, 1.0, Caps(None), news=Told(items))
         return asyncio.run(judge.answer(question(clock, direction=direction)))
 
-    hack = [Item(now, "brave", host, f"Bitcoin bridge {word}") for host, word in (("a.com", "hacked overnight"), ("b.com", "exploited, funds stolen"))]
+    hack = [
+        Item(now, "brave", host, f"Bitcoin bridge {word}") for host, word in (("a.com", "hacked overnight"), ("b.com", "exploited, funds stolen"))
+    ]
     assert (run(hack).news_grade, run(hack).confidence) == ("supports", 3)
     assert (run(hack[:1]).news_grade, run(hack[:1]).confidence) == ("none", 2), "one host is not two"
     assert (run(hack[:1], "LONG").action, run([]).confidence) == ("don't enter", 2)
@@ -315,6 +333,7 @@ def test_many_questions_at_once_keep_their_deadlines():
 
 def late(judge, n=6):
     """One question that is answered after 0.6 s, and n whose deadline is over by then; each with its seconds beyond 0.2."""
+
     async def timed(number):
         begun = time.monotonic()
         answer = await judge.answer(question(judge.clock, 0.2, number))
@@ -350,14 +369,24 @@ def test_a_deadline_that_strikes_before_the_news_is_there_says_nothing_about_the
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
-@pytest.mark.parametrize("said", [None, {}, [], {"prompt_tokens": "9", "input_tokens": "9"},
-                                  {name: -9 for name in ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")},
-                                  {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "output_tokens": 0}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        {},
+        [],
+        {"prompt_tokens": "9", "input_tokens": "9"},
+        dict.fromkeys(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"), -9),
+        {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "output_tokens": 0},
+    ],
+)
 def test_tokens_that_an_answer_does_not_say_count_in_full(kind, said):
     """A server without usage would otherwise be asked without end, below every cap."""
     provider = provider_of(kind, "stub", 500, None)
-    bodies = {"openai": {"choices": [{"finish_reason": "stop", "message": {"content": "{}"}}], "usage": said},
-              "anthropic": {"stop_reason": "end_turn", "content": [{"type": "text", "text": "{}"}], "usage": said}}
+    bodies = {
+        "openai": {"choices": [{"finish_reason": "stop", "message": {"content": "{}"}}], "usage": said},
+        "anthropic": {"stop_reason": "end_turn", "content": [{"type": "text", "text": "{}"}], "usage": said},
+    }
     assert provider.read(bodies[kind]).usage == {}
 
     async def run():
@@ -365,6 +394,7 @@ def test_tokens_that_an_answer_does_not_say_count_in_full(kind, said):
         judge = asking("http://127.0.0.1:1", kind, clock, caps)
         judge.way = Says(provider.read(bodies[kind]).usage)
         return [(await judge.answer(question(clock, number=n))).status for n in range(1, 6)], caps.today
+
     statuses, used = asyncio.run(run())
     assert statuses == ["invalid", "invalid", "budget", "budget", "budget"] and used == (2, 4_000, 0.0)
 

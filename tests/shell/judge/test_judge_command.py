@@ -53,10 +53,17 @@ def test_try_shows_one_question_whole(served, tmp_path, capsys):
     assert "Decision matrix" in out and "chat.completion" in out and "verdict: enter, confidence 2, news none (ok)" in out and "US dollars" in out
     assert main(["judge", "try", str(tmp_path / "run.toml"), "--json", "--contract", "okx:ETH-USDT-SWAP", "--asset", "ETH"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["status"] == "ok" and found["cost"] > 0 and found["strict"] is True and "ETH-USDT-SWAP" in found["request"]["body"]["messages"][1]["content"]
+    assert (
+        found["status"] == "ok"
+        and found["cost"] > 0
+        and found["strict"] is True
+        and "ETH-USDT-SWAP" in found["request"]["body"]["messages"][1]["content"]
+    )
 
 
-@pytest.mark.parametrize("faults, verdict", [([], "ok"), ([{"kind": "http_400_schema"}], "warn"), ([{"kind": "fence"}], "fail"), ([{"kind": "http_500"}], "fail")])
+@pytest.mark.parametrize(
+    "faults, verdict", [([], "ok"), ([{"kind": "http_400_schema"}], "warn"), ([{"kind": "fence"}], "fail"), ([{"kind": "http_500"}], "fail")]
+)
 def test_doctor_asks_the_judge(faults, verdict):
     async def run():
         async with Outside(3, faults) as outside:
@@ -70,11 +77,25 @@ def test_doctor_asks_the_judge(faults, verdict):
 
 def test_emulate_serves_judge_and_news(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--judge", "--news", "--outside-faults", '{"kind": "fence"}', "--parent", str(os.getpid())]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "liqshell",
+        "emulate",
+        "--judge",
+        "--news",
+        "--outside-faults",
+        '{"kind": "fence"}',
+        "--parent",
+        str(os.getpid()),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             line = json.loads(process.stdout.readline())
-            config = loads(TEXT.format(url=line["judge"].removesuffix("/v1")) + f'[news]\nannouncements = true\nannouncements_url = "{line["news"]}"\n')
+            config = loads(
+                TEXT.format(url=line["judge"].removesuffix("/v1")) + f'[news]\nannouncements = true\nannouncements_url = "{line["news"]}"\n'
+            )
             answer = asyncio.run(try_judge(config.judge, config.news)).answer
         finally:
             process.terminate()
@@ -87,16 +108,23 @@ def test_emulate_serves_judge_and_news(tmp_path):
 def test_the_openai_sdk_works_against_it(served):
     openai = pytest.importorskip("openai", reason="the package openai is not installed: pip install openai")
     client = openai.OpenAI(base_url=served.url + "/v1", api_key="none-at-all", timeout=5.0, max_retries=0)
-    answer = client.chat.completions.create(model="stub", messages=[{"role": "user", "content": '{"symbol": "BTCUSDT", "direction": "LONG", "news": []}'}])
+    answer = client.chat.completions.create(
+        model="stub", messages=[{"role": "user", "content": '{"symbol": "BTCUSDT", "direction": "LONG", "news": []}'}]
+    )
     assert json.loads(answer.choices[0].message.content)["symbol"] == "BTCUSDT" and answer.usage.total_tokens > 0
     assert [one.id for one in client.models.list()] == ["stub"]
     client.close()
 
 
-@pytest.mark.parametrize(("kind", "base", "url"), [
-    ("anthropic", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/messages"), ("anthropic", "http://127.0.0.1:9", "http://127.0.0.1:9/v1/messages"),
-    ("anthropic", "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
-    ("openai", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/chat/completions")])
+@pytest.mark.parametrize(
+    ("kind", "base", "url"),
+    [
+        ("anthropic", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/messages"),
+        ("anthropic", "http://127.0.0.1:9", "http://127.0.0.1:9/v1/messages"),
+        ("anthropic", "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
+        ("openai", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/chat/completions"),
+    ],
+)
 def test_the_address_that_the_emulator_prints_serves_both_kinds(kind, base, url):
     way = way_of(JudgeConfig(kind=kind, base_url=base, model="m"))
     asked = Question(1, 1, "bybit:BTCUSDT", "BTC", "LONG", 1, 2, b"{}", {})
@@ -116,15 +144,28 @@ def test_an_address_of_news_that_nobody_asks_is_an_error(key):
 def test_the_anthropic_sdk_works_against_it(served):
     anthropic = pytest.importorskip("anthropic", reason="the package anthropic is not installed: pip install anthropic")
     client = anthropic.Anthropic(base_url=served.url, api_key="none-at-all", timeout=5.0, max_retries=0)
-    answer = client.messages.create(model="stub", max_tokens=500, messages=[{"role": "user", "content": '{"symbol": "X", "direction": "SHORT", "news": []}'}])
+    answer = client.messages.create(
+        model="stub", max_tokens=500, messages=[{"role": "user", "content": '{"symbol": "X", "direction": "SHORT", "news": []}'}]
+    )
     assert json.loads(answer.content[0].text)["direction"] == "SHORT" and answer.stop_reason == "end_turn"
     client.close()
 
 
-@pytest.mark.parametrize("name, value, kept", [
-    ("MY_PASSWD", "x", False), ("DB_PWD", "x", False), ("DATABASE_URL", "x", False), ("SENTRY_DSN", "x", False), ("AWS_CREDENTIALS_FILE", "x", False),
-    ("HTTP_AUTH", "x", False), ("REDIS", "redis://me:secret@10.0.0.1/0", False), ("HOME_PAGE", "https://example.org/a@b", True), ("PWD", "/tmp", True),
-    ("LANGUAGE", "en", True)])
+@pytest.mark.parametrize(
+    "name, value, kept",
+    [
+        ("MY_PASSWD", "x", False),
+        ("DB_PWD", "x", False),
+        ("DATABASE_URL", "x", False),
+        ("SENTRY_DSN", "x", False),
+        ("AWS_CREDENTIALS_FILE", "x", False),
+        ("HTTP_AUTH", "x", False),
+        ("REDIS", "redis://me:secret@10.0.0.1/0", False),
+        ("HOME_PAGE", "https://example.org/a@b", True),
+        ("PWD", "/tmp", True),
+        ("LANGUAGE", "en", True),
+    ],
+)
 def test_a_program_is_told_no_secret_of_the_environment(monkeypatch, name, value, kept):
     monkeypatch.setenv(name, value)
     assert (name in environment()) is kept

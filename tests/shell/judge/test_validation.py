@@ -4,7 +4,8 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from liqshell.clock import Clock
 from liqshell.judge.past import NoJudge, RecordedJudge, RulesPast
@@ -17,8 +18,10 @@ from liqshell.news.sources import RecordedNews
 NS = 1_000_000_000
 RANK = {"don't enter": 0, "hold": 1, "enter": 2}
 ITEMS = tuple(Item(1, "brave", host, f"story {n}") for n, host in enumerate(("a.example.com", "b.example.com", "other.org"), 1))
-outcomes = st.builds(lambda action, confidence: Outcome(action, confidence if action == "enter" else 0), st.sampled_from(list(RANK)), st.integers(1, 3))
-stated = st.fixed_dictionaries({}, optional={grade: outcomes for grade in ("supports", "none", "contradicts")})
+outcomes = st.builds(
+    lambda action, confidence: Outcome(action, confidence if action == "enter" else 0), st.sampled_from(list(RANK)), st.integers(1, 3)
+)
+stated = st.fixed_dictionaries({}, optional=dict.fromkeys(("supports", "none", "contradicts"), outcomes))
 
 
 def question(given_outcomes, direction="LONG", content=b'{"z":1}'):
@@ -26,12 +29,28 @@ def question(given_outcomes, direction="LONG", content=b'{"z":1}'):
 
 
 def answer(**changes):
-    return {"symbol": "BTCUSDT", "direction": "LONG", "action": "enter", "confidence": "high", "news": "none", "news_event": "none", "liq_note": "",
-            "trend_note": "", "news_note": "", "action_reason": "", "evidence": []} | changes
+    return {
+        "symbol": "BTCUSDT",
+        "direction": "LONG",
+        "action": "enter",
+        "confidence": "high",
+        "news": "none",
+        "news_event": "none",
+        "liq_note": "",
+        "trend_note": "",
+        "news_note": "",
+        "action_reason": "",
+        "evidence": [],
+    } | changes
 
 
-valid = st.builds(answer, action=st.sampled_from(list(RANK)), confidence=st.sampled_from(["high", "medium", "low"]),
-                  news=st.sampled_from(["supports", "none", "contradicts"]), evidence=st.lists(st.integers(1, 3), min_size=1, max_size=3))
+valid = st.builds(
+    answer,
+    action=st.sampled_from(list(RANK)),
+    confidence=st.sampled_from(["high", "medium", "low"]),
+    news=st.sampled_from(["supports", "none", "contradicts"]),
+    evidence=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+)
 
 
 @given(valid, stated)
@@ -48,9 +67,25 @@ def test_the_outcome_is_never_more_than_the_policy_states_nor_than_the_model_say
         assert verdict.outcome.confidence <= given_outcomes.get("none", Outcome("don't enter", 0)).confidence
 
 
-BROKEN = [("symbol", "ETHUSDT"), ("direction", "SHORT"), ("action", "ENTER"), ("confidence", 3), ("news", "maybe"), ("evidence", [4]), ("evidence", [0]),
-          ("evidence", [True]), ("evidence", ["1"]), ("evidence", [1.0]), ("evidence", None), ("liq_note", None), ("news_note", "x" * (NOTE_MAX + 1)),
-          ("news", "supports"), ("news", "contradicts"), ("size", 100), ("action", ["enter"])]
+BROKEN = [
+    ("symbol", "ETHUSDT"),
+    ("direction", "SHORT"),
+    ("action", "ENTER"),
+    ("confidence", 3),
+    ("news", "maybe"),
+    ("evidence", [4]),
+    ("evidence", [0]),
+    ("evidence", [True]),
+    ("evidence", ["1"]),
+    ("evidence", [1.0]),
+    ("evidence", None),
+    ("liq_note", None),
+    ("news_note", "x" * (NOTE_MAX + 1)),
+    ("news", "supports"),
+    ("news", "contradicts"),
+    ("size", 100),
+    ("action", ["enter"]),
+]
 
 
 @pytest.mark.parametrize("name, value", BROKEN)
@@ -77,13 +112,21 @@ def test_notes_are_plain_and_short(text):
     assert unicodedata.is_normalized("NFC", notes["news_note"])
 
 
-values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-                      lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4), max_leaves=10)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
 
 
 @settings(max_examples=300)
-@given(st.one_of(st.text(max_size=500), values.map(json.dumps), st.dictionaries(st.sampled_from(SCHEMA["required"]), values).map(
-    lambda changes: json.dumps(answer(**changes)))))
+@given(
+    st.one_of(
+        st.text(max_size=500),
+        values.map(json.dumps),
+        st.dictionaries(st.sampled_from(SCHEMA["required"]), values).map(lambda changes: json.dumps(answer(**changes))),
+    )
+)
 def test_no_text_raises_anything_else_than_invalid(text):
     try:
         verdict = judged(parsed(text), question({"none": Outcome("enter", 2)}), ITEMS)
@@ -92,7 +135,9 @@ def test_no_text_raises_anything_else_than_invalid(text):
     assert verdict.outcome.confidence <= 2
 
 
-@pytest.mark.parametrize("text", ["{} x", "```json\n{}\n```", "NaN", '{"a": NaN}', '{"a": Infinity}', "[]", "", "[" * 10_000, '{"a":1,"a":2}', "{" + " " * 70_000 + "}"])
+@pytest.mark.parametrize(
+    "text", ["{} x", "```json\n{}\n```", "NaN", '{"a": NaN}', '{"a": Infinity}', "[]", "", "[" * 10_000, '{"a":1,"a":2}', "{" + " " * 70_000 + "}"]
+)
 def test_only_one_json_object_is_an_answer(text):
     with pytest.raises(Invalid):
         parsed(text)
@@ -101,7 +146,12 @@ def test_only_one_json_object_is_an_answer(text):
 def test_the_key_is_of_question_and_judge():
     judge = {"kind": "openai", "model": "m", "max_tokens": 100, "effort": ""}
     one = question({})
-    keys = [key_of(one, judge), key_of(question({}, "SHORT"), judge), key_of(question({}, content=b'{"z":2}'), judge), key_of(one, judge | {"model": "n"})]
+    keys = [
+        key_of(one, judge),
+        key_of(question({}, "SHORT"), judge),
+        key_of(question({}, content=b'{"z":2}'), judge),
+        key_of(one, judge | {"model": "n"}),
+    ]
     assert len(set(keys)) == 4 and key_of(one, dict(reversed(judge.items()))) == keys[0]
 
 
@@ -115,8 +165,16 @@ JUDGE = {"kind": "openai", "model": "m"}
 
 
 def row(asked, **changes):
-    return {"key": key_of(asked, JUDGE), "status": "ok", "action": "enter", "confidence": 3, "news_grade": "supports", "request": {"judge": JUDGE},
-            "asked_ns": 5 * NS, "answered_ns": 6 * NS} | changes
+    return {
+        "key": key_of(asked, JUDGE),
+        "status": "ok",
+        "action": "enter",
+        "confidence": 3,
+        "news_grade": "supports",
+        "request": {"judge": JUDGE},
+        "asked_ns": 5 * NS,
+        "answered_ns": 6 * NS,
+    } | changes
 
 
 def test_recorded_answers_are_found_by_key_and_held_against_what_is_stated_now():
@@ -134,8 +192,11 @@ def test_recorded_answers_are_found_by_key_and_held_against_what_is_stated_now()
 
 def test_rules_of_the_past_know_what_had_been_received():
     stated_now = {"supports": Outcome("enter", 3), "none": Outcome("enter", 2)}
-    rows = [("BTC", Item(10**18 - NS, "brave", "a.com", "Bitcoin exchange will list it")), ("BTC", Item(10**18 + 1, "brave", "b.org", "Bitcoin partners up")),
-            ("ETH", Item(10**18 - NS, "brave", "c.org", "Ethereum hacked"))]
+    rows = [
+        ("BTC", Item(10**18 - NS, "brave", "a.com", "Bitcoin exchange will list it")),
+        ("BTC", Item(10**18 + 1, "brave", "b.org", "Bitcoin partners up")),
+        ("ETH", Item(10**18 - NS, "brave", "c.org", "Ethereum hacked")),
+    ]
     news = RecordedNews(rows, {"BTC": "Bitcoin"})
     assert RulesPast(news).answer_past(question(stated_now)).news_grade == "none", "the second item had not come"
     later = Question(1, 1, "bybit:BTCUSDT", "BTC", "LONG", 10**18 + 2, 10**18 + NS, b"{}", stated_now)

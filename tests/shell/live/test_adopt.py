@@ -5,15 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from desk import both
-from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, at_rest
-from liqshell.emulator.market.contracts import contracts_of
-from liqshell.errors import ConfigError, VenueError
-from liqshell.live.adoption import Adoption, book, stop_of, adoptions
-from liqshell.venues.reports import Position
 
 import liqcore as lc
+from desk import both
+from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, at_rest
 from liqcore.event import Role
+from liqshell.emulator.market.contracts import contracts_of
+from liqshell.errors import ConfigError, VenueError
+from liqshell.live.adoption import Adoption, adoptions, book, stop_of
+from liqshell.venues.reports import Position
 
 TWO = (SYMBOL, "SOLUSDT")
 EXITS = {"take_profit": "0.0015", "max_hold_s": 120.0, "cooldown_s": 5.0, "notional": 7.0, "entry": "post_only"}
@@ -38,9 +38,13 @@ def test_its_stop_is_the_price_given_or_the_tighter_of_its_own_and_the_policys(s
 
     usual = PRICE * (1 - 0.01 * side)
     assert at(Adoption(SYMBOL), row(side)) == pytest.approx(usual)
-    assert at(Adoption(SYMBOL), row(side, mark=PRICE * 1.1)) == pytest.approx(PRICE * 1.1 * (1 - 0.01 * side)), "from the mark, not from what was paid"
+    assert at(Adoption(SYMBOL), row(side, mark=PRICE * 1.1)) == pytest.approx(PRICE * 1.1 * (1 - 0.01 * side)), (
+        "from the mark, not from what was paid"
+    )
     tighter, looser = PRICE * (1 - 0.005 * side), PRICE * (1 - 0.05 * side)
-    assert at(Adoption(SYMBOL), row(side, stop=tighter)) == pytest.approx(tighter) and at(Adoption(SYMBOL), row(side, stop=looser)) == pytest.approx(usual)
+    assert at(Adoption(SYMBOL), row(side, stop=tighter)) == pytest.approx(tighter) and at(Adoption(SYMBOL), row(side, stop=looser)) == pytest.approx(
+        usual
+    )
     assert at(Adoption(SYMBOL, looser), row(side, stop=tighter)) == pytest.approx(looser), "a person's word"
     for wrong in (PRICE * (1 + 0.01 * side), PRICE, PRICE * (1 - 0.6 * side) if side > 0 else PRICE * 1.6):
         with pytest.raises(VenueError, match="does not protect"):
@@ -55,11 +59,18 @@ def opened(rig: Rig, side: int, qty: str = "0.3") -> None:
 def adopted(rig: Rig, side: int, *, share: float = 0.0025, snapshot: bytes | None = None) -> Rig:
     """Another life of the process, which has taken over what the venue holds of the first contract; its stop is at the venue."""
     import orjson
+
     price = round(PRICE * (1 - share * side), 2)
-    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-        "category": "linear", "symbol": SYMBOL, "stopLoss": f"{price:.2f}", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.exchange.rest(
+        "POST",
+        "/v5/position/trading-stop",
+        "",
+        orjson.dumps({"category": "linear", "symbol": SYMBOL, "stopLoss": f"{price:.2f}", "tpslMode": "Full", "positionIdx": 0}),
+        rig.account,
+        rig.venue_now,
+    )
     qty = abs(rig.truth()[0])
-    rig.now += 5 * 10 ** 9
+    rig.now += 5 * 10**9
     new = Rig(side, exchange=rig.exchange, now=rig.now, store=rig.store, symbols=tuple(rig.gateway.context.symbols), start=False, max_hold_s=120.0)
     before = snapshot if snapshot is not None else new.engine.trade_snapshot()
     data = book(before, new.instruments, 0, row(side, qty=qty), new.instruments[0].ticks(price), EXITS, new.now)
@@ -79,7 +90,7 @@ def test_it_is_supervised_like_a_trade_of_ours(side):
     new = adopted(rig, side)
     assert new.held() == new.truth()[0] == 0.3 * side and not new.gates() and not new.alarms()
     assert new.order_of(Role.ROLE_STOP)["status"] == "live" and new.truth()[1] == pytest.approx(PRICE * (1 - 0.0025 * side))
-    target, = new.live()
+    (target,) = new.live()
     assert not new.notices, "what the booking engine asked for is not looked for at the venue"
     assert target["reduce_only"] and new.order_of(Role.ROLE_TARGET)["price"] == pytest.approx(PRICE * (1 + 0.0015 * side), abs=0.011)
     assert new.engine.account.equity == pytest.approx(100_000.0), "what it had earned before is no result of ours"
@@ -109,7 +120,7 @@ def test_a_restart_after_it_goes_on_with_it(side):
     rig = Rig(side, start=False)
     opened(rig, side)
     new = adopted(rig, side)
-    new.now += 60 * 10 ** 9
+    new.now += 60 * 10**9
     image = new.engine.trade_snapshot()
     again = Rig(side, exchange=new.exchange, now=new.now, store=new.store, start=False, max_hold_s=120.0)
     again.engine.trade_restore(image)
@@ -124,6 +135,7 @@ def test_a_restart_after_it_goes_on_with_it(side):
 @both
 def test_a_stop_that_somebody_takes_away_is_put_back(side):
     from gateway_rig import take_stop_away
+
     rig = Rig(side, start=False)
     opened(rig, side)
     new = adopted(rig, side)

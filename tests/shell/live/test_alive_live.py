@@ -4,18 +4,18 @@ import asyncio
 import json
 
 import pytest
-import run_folder
 from test_live import configuration, entries, feed_marks
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
-from liqshell.run import replay
+import run_folder
 from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.recording.recorder import FEED
-from liqshell.report import make_report
 from liqshell.recording.streams import BITS
+from liqshell.report import make_report
+from liqshell.run import replay
 
 MINUTE = 60 * lc.SECOND
 
@@ -23,6 +23,7 @@ MINUTE = 60 * lc.SECOND
 def lose(folder, speed=120.0, most_min=600):
     """A run in which the venue drops every liquidation once the judge has learnt from two hours, until they are suspect, and goes on for ten minutes
     after they have come back; (manifest, when the fault began). A machine that stands still only delays it."""
+
     async def main():
         async with await serve(Config(seed=1, speed=speed, lead_s=0.3)) as emulator:
             session = Session(configuration(emulator, data_age_max_s=60.0, event_age_max_s=60.0), folder, emulator.clock, {"synthetic": True})
@@ -52,7 +53,7 @@ def lose(folder, speed=120.0, most_min=600):
 def test_lost_liquidations_are_found_marked_and_said(tmp_path, caplog):
     """Everything but liquidations goes on. The stream becomes suspect: an alarm in plain words, no entries, a gap in the recording from the last
     liquidation on, which ends by itself with the first one that comes, and a report that does not blame the market."""
-    folder = tmp_path / "run"            # two and a half minutes at 120 x real time
+    folder = tmp_path / "run"  # two and a half minutes at 120 x real time
     manifest, lost = lose(folder)
     audit, verdict = journal.load_audit(folder), replay.prove(folder)
     assert verdict.identical, verdict
@@ -100,4 +101,6 @@ def test_a_suspect_stream_is_said_in_place_of_a_quiet_market(tmp_path):
     assert report.summary["feed"]["suspect"] == [told]
     page = report.html.read_text(encoding="utf-8")
     assert "STREAM SUSPECT." in page and "to the end of the run. Trades continued" in page
-    assert not report.summary["trades"] and report.summary["silence"][0].startswith("Stream suspect: bybit: liquidations of SOLUSDT are missing from 20")
+    assert not report.summary["trades"] and report.summary["silence"][0].startswith(
+        "Stream suspect: bybit: liquidations of SOLUSDT are missing from 20"
+    )

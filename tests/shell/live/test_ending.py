@@ -27,12 +27,18 @@ class Bad(lc.Policy):
 def spawn(line: str, folder: Path, **others: str) -> subprocess.CompletedProcess:
     """A shell line in which `liqcore` is ours; its status is that of liqcore."""
     line = line.replace("liqcore ", f"{sys.executable} -P -m liqshell ")
-    return subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120,
-                          env=ENVIRONMENT | {"LIQCORE_LOG_DIR": str(folder / "log")} | others)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=ENVIRONMENT | {"LIQCORE_LOG_DIR": str(folder / "log")} | others,
+    )
 
 
 def log_of(err: str) -> str:
-    path, = [line.removeprefix("log: ").partition(" (")[0] for line in err.splitlines() if line.startswith("log: ")]
+    (path,) = [line.removeprefix("log: ").partition(" (")[0] for line in err.splitlines() if line.startswith("log: ")]
     return Path(path).read_text()
 
 
@@ -41,22 +47,27 @@ def market(path: Path) -> None:
     lines = []
     for n, (ts, symbol, position, price, qty, _) in enumerate(rows()):
         trade = {"T": ts, "s": symbol, "S": "Buy", "v": "1", "p": f"{price:.2f}", "L": "PlusTick", "i": f"t{n}", "BT": False}
-        lines += [json.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ts, "data": [trade]}).encode(),
-                  frame(ts, symbol, position, price, qty)]
+        lines += [
+            json.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ts, "data": [trade]}).encode(),
+            frame(ts, symbol, position, price, qty),
+        ]
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("line", "status", "says"), [
-    ("liqcore nosuch", 2, 'Unknown command "nosuch"'),
-    ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),
-    ("liqcore data absent", 2, "absent: no such folder; expected a store"),
-    ("liqcore import a.csv --store /proc/liqcore", 2, "/proc/liqcore: no such file or folder"),
-    ("liqcore import a.csv --store a.csv", 2, "a.csv: the file exists"),
-    ("liqcore import a.csv --store /sys/liqcore", 2, "/sys/liqcore: "),
-    ("liqcore presets > /dev/full", 2, "the disk is full"),
-    ("liqcore version --json > /dev/full", 2, "the disk is full"),
-])
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ("liqcore nosuch", 2, 'Unknown command "nosuch"'),
+        ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),
+        ("liqcore data absent", 2, "absent: no such folder; expected a store"),
+        ("liqcore import a.csv --store /proc/liqcore", 2, "/proc/liqcore: no such file or folder"),
+        ("liqcore import a.csv --store a.csv", 2, "a.csv: the file exists"),
+        ("liqcore import a.csv --store /sys/liqcore", 2, "/sys/liqcore: "),
+        ("liqcore presets > /dev/full", 2, "the disk is full"),
+        ("liqcore version --json > /dev/full", 2, "the disk is full"),
+    ],
+)
 def test_one_sentence_a_log_and_no_traceback(tmp_path, line, status, says):
     table(tmp_path / "a.csv", rows())
     done = spawn(line, tmp_path)
@@ -66,7 +77,9 @@ def test_one_sentence_a_log_and_no_traceback(tmp_path, line, status, says):
     assert says in text and f"status: {status}" in text and f"command: {line.partition(' >')[0]}" in text
 
 
-@pytest.mark.parametrize("line", ["liqcore presets | true", "liqcore presets | head -1 >/dev/null", "liqcore presets >&-", "liqcore version >&- 2>&-"])
+@pytest.mark.parametrize(
+    "line", ["liqcore presets | true", "liqcore presets | head -1 >/dev/null", "liqcore presets >&-", "liqcore version >&- 2>&-"]
+)
 def test_a_reader_that_goes_away_is_no_fault(tmp_path, line):
     done = spawn(line, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not (tmp_path / "log").exists()
@@ -98,14 +111,20 @@ class Bad(lc.CustomDetector):
 """
 
 
-@pytest.mark.parametrize("line, place, says", [
-    ('raise ValueError("my own\\nmistake")', "{folder}/bad.py:8, on_event", "the detector raised ValueError: my own mistake"),
-    ("return 7", "detector mine (Bad), on_event", "the detector raised TypeError: detector mine: expected None, a PhaseChange"),
-    ("sys.exit(3)", "detector mine (Bad), on_event", "the detector raised RuntimeError: it called for an exit (3)")])
+@pytest.mark.parametrize(
+    "line, place, says",
+    [
+        ('raise ValueError("my own\\nmistake")', "{folder}/bad.py:8, on_event", "the detector raised ValueError: my own mistake"),
+        ("return 7", "detector mine (Bad), on_event", "the detector raised TypeError: detector mine: expected None, a PhaseChange"),
+        ("sys.exit(3)", "detector mine (Bad), on_event", "the detector raised RuntimeError: it called for an exit (3)"),
+    ],
+)
 def test_so_is_a_detector(tmp_path, line, place, says):
     market(tmp_path / "a.jsonl")
     (tmp_path / "bad.py").write_text(DETECTOR.format(line=line))
-    (tmp_path / "c.toml").write_text('[data]\nfiles = ["a.jsonl"]\n[detectors.mine]\nkind = "bad.py:Bad"\n[policy]\npreset = "fade"\n[backtest]\nstudy = false\n')
+    (tmp_path / "c.toml").write_text(
+        '[data]\nfiles = ["a.jsonl"]\n[detectors.mine]\nkind = "bad.py:Bad"\n[policy]\npreset = "fade"\n[backtest]\nstudy = false\n'
+    )
     done = spawn("liqcore backtest c.toml", tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert f"{place.format(folder=tmp_path)}: {says}" in done.stderr and "The detector is yours: repair it there" in done.stderr
@@ -141,12 +160,22 @@ def test_our_fault_is_70_and_asks_for_a_report(monkeypatch, capsys):
     assert "fault()" in log_of(err)
 
 
-@pytest.mark.parametrize(("why", "status"), [
-    (VenueError("a", "b"), 1), (ConfigError("a", "b"), 2), (InvariantError("a", "b"), 70), (RuntimeError(), 70), (MemoryError(), 2),
-    (ConnectionResetError(errno.ECONNRESET, "reset"), 1), (PermissionError(errno.EACCES, "no", "/f"), 2), (OSError(errno.EBADF, "bad"), 70),
-    (OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"), 2), (TimeoutError(), 1),
-    (ExceptionGroup("several", [ExceptionGroup("inner", [VenueError("a", "b")])]), 1),
-])
+@pytest.mark.parametrize(
+    ("why", "status"),
+    [
+        (VenueError("a", "b"), 1),
+        (ConfigError("a", "b"), 2),
+        (InvariantError("a", "b"), 70),
+        (RuntimeError(), 70),
+        (MemoryError(), 2),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), 1),
+        (PermissionError(errno.EACCES, "no", "/f"), 2),
+        (OSError(errno.EBADF, "bad"), 70),
+        (OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"), 2),
+        (TimeoutError(), 1),
+        (ExceptionGroup("several", [ExceptionGroup("inner", [VenueError("a", "b")])]), 1),
+    ],
+)
 def test_whose_fault_it_is(why, status):
     found, sentence = ending.outcome_of(why)
     assert found == status and "\n" not in sentence and sentence

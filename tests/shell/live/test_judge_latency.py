@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 import pytest
+
+import liqcore as lc
 from desk import FADE, limits
 from liqcore.event import Action
 from liqshell.clock import Clock
@@ -16,8 +18,6 @@ from liqshell.emulator.server.outside import Outside
 from liqshell.judge.asked import rows_of
 from liqshell.judge.build import make_judge
 from liqshell.live.judging import Judging
-
-import liqcore as lc
 
 QUICK = {"warmup": 1, "min_events": 1, "window_events": 2, "window_s": 0.001, "decay_s": 0.001}
 NAMES = [f"C{n}USDT" for n in range(4)]
@@ -29,7 +29,11 @@ class Asks(lc.Policy):
         self.judge_s = judge_s
 
     def on_signal(self, signal, market):
-        return lc.Bracket(signal.side, judge_s=self.judge_s, confidence=3, cooldown_s=0, entry_ttl_s=1, **FADE) if signal.phase == lc.Phase.ACTIVE else None
+        return (
+            lc.Bracket(signal.side, judge_s=self.judge_s, confidence=3, cooldown_s=0, entry_ttl_s=1, **FADE)
+            if signal.phase == lc.Phase.ACTIVE
+            else None
+        )
 
 
 class Loop:
@@ -72,16 +76,18 @@ def rounds(tmp_path, faults, judge_s, count, pause_s, base=None):
 
     async def main():
         async with Outside(1, faults) as outside:
-            config = loads(f'[policy]\njudge_s = 1\n[judge]\nkind = "openai"\nmodel = "stub"\nbase_url = "{base or outside.url + "/v1"}"\n'
-                           'questions_minute = 10000\ntimeout_s = 60\n')
+            config = loads(
+                f'[policy]\njudge_s = 1\n[judge]\nkind = "openai"\nmodel = "stub"\nbase_url = "{base or outside.url + "/v1"}"\n'
+                "questions_minute = 10000\ntimeout_s = 60\n"
+            )
             loop = Loop(judge_s)
             judge = make_judge(config.judge, config.news, loop.clock, None)
             if hasattr(judge, "breaker"):
-                judge.breaker.failed = lambda now: False               # each round is to ask
+                judge.breaker.failed = lambda now: False  # each round is to ask
             judging = Judging(judge, lambda: loop.engine, loop.verdict, tmp_path)
             task = asyncio.create_task(judging.run())
             try:
-                loop.anomaly()                                          # the first only warms up
+                loop.anomaly()  # the first only warms up
                 for _ in range(count):
                     await asyncio.sleep(0.05)
                     loop.order_ns.clear()

@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from live_process import COMMAND, Live, Venue, environment, write_config
-from loopback_venue import KEY, SECRET
 from test_rescue import within_s
 
 from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.store import Store
+from live_process import COMMAND, Live, Venue, environment, write_config
+from loopback_venue import KEY, SECRET
 
 ROOT = Path(__file__).parents[3]
-RESTING = "entry_offset = 0.01\nentry_ttl_s = 3600\n"       # entries that rest for ever
+RESTING = "entry_offset = 0.01\nentry_ttl_s = 3600\n"  # entries that rest for ever
 
 
 @pytest.fixture
@@ -67,8 +67,12 @@ print(last, passed, reason.name, guard.killed, flush=True)
 
 def test_no_entry_passes_the_last_hop_after_the_switch(tmp_path):
     Control(tmp_path).close()
-    hop = subprocess.Popen([sys.executable, "-c", HOP, str(tmp_path)], stdout=subprocess.PIPE, text=True,
-                           env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'pysrc'}:{ROOT / 'tests' / 'support'}"))
+    hop = subprocess.Popen(
+        [sys.executable, "-c", HOP, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'pysrc'}:{ROOT / 'tests' / 'support'}"),
+    )
     try:
         assert hop.stdout.readline() == "ready\n"
         control = Control(tmp_path)
@@ -76,7 +80,7 @@ def test_no_entry_passes_the_last_hop_after_the_switch(tmp_path):
         set_at = time.monotonic_ns()
         last, passed, reason, killed = hop.stdout.readline().split()
         assert killed == "True" and int(passed) >= 1000, (passed, reason)
-        assert int(last) < set_at               # asked after the switch was set: none of these passes
+        assert int(last) < set_at  # asked after the switch was set: none of these passes
     finally:
         hop.kill()
         hop.wait()
@@ -89,10 +93,16 @@ def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_g
     with Live(config, venue.keys(), out=tmp_path / "run") as live:
         live.wait_reconciled()
         wait(lambda: entries(venue))
-        live.process.send_signal(signal.SIGSTOP)            # blocked in whatever it does
+        live.process.send_signal(signal.SIGSTOP)  # blocked in whatever it does
         control = Control(live.state)
-        kill = subprocess.Popen([*COMMAND, "kill", str(config), "--reason", "test"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                env=environment(**venue.keys()), cwd=tmp_path)
+        kill = subprocess.Popen(
+            [*COMMAND, "kill", str(config), "--reason", "test"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(**venue.keys()),
+            cwd=tmp_path,
+        )
         wait(lambda: control.kill, step=0.001)
         set_at = time.monotonic()
         wait(lambda: not entries(venue), step=0.005)
@@ -100,7 +110,7 @@ def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_g
         said, _ = kill.communicate(timeout=180)
         assert kill.returncode == 0 and "cancelled" in said, said
         assert took < within_s(1.0), f"{took:.2f} s"
-        live.process.send_signal(signal.SIGCONT)            # with a backlog of market data
+        live.process.send_signal(signal.SIGCONT)  # with a backlog of market data
         time.sleep(3.0)
         assert not entries(venue) and control.kill == Kill.KILLED
         assert live.end() in (0, 1), live.words()
@@ -112,7 +122,7 @@ def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_g
         assert secret not in said
 
 
-@pytest.mark.slow       # the watchdog's own tests do the same with a process that only beats
+@pytest.mark.slow  # the watchdog's own tests do the same with a process that only beats
 @pytest.mark.parametrize("how", ["killed", "stuck"])
 def test_the_watchdog_of_a_live_process_acts_when_it_is_gone_or_stuck(venue, tmp_path, how):
     config = write_config(tmp_path, venue, policy=RESTING, watchdog=True)
@@ -146,8 +156,10 @@ def test_limits_go_down_with_the_file_and_the_run_replays(venue, tmp_path):
         def rows():
             with contextlib.suppress(Exception):
                 import sqlite3
+
                 with contextlib.closing(sqlite3.connect(live.state / "store.sqlite")) as database:
                     return database.execute("SELECT name, after, source, verdict FROM limits ORDER BY number").fetchall()
+
         wait(lambda: len(rows() or ()) >= 2)
         config.write_text(text.replace("[limits]\n", "[limits]\nexposure_max = 1000\ncollar = oops\n"))
         wait(lambda: len(rows()) >= 3)

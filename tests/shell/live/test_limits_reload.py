@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from desk import Desk, both, limits
 
 import liqcore as lc
+from desk import Desk, both, limits
 from liqcore.audit import AuditKind
 from liqcore.execution.risk import LIMIT_NAMES
 from liqshell.live.limits_reload import GUARD_NAMES, LimitsFile, Reading, apply, plan, read_limits
@@ -26,7 +26,7 @@ def test_every_limit_goes_down_and_never_up(limit):
         desk.engine.on_limit(k, limit, asked)
         assert desk.engine.risk.limits_now[name] == then
     assert {key: value for key, value in desk.engine.risk.limits_now.items() if key != name} == others
-    record, = [r for r in desk.engine.audit.drain() if r["kind"] == AuditKind.AUDIT_LIMIT]
+    (record,) = [r for r in desk.engine.audit.drain() if r["kind"] == AuditKind.AUDIT_LIMIT]
     assert (record["phase"], record["x"][0], record["x"][1], record["x"][5]) == (LOWER, before, half, limit)
 
 
@@ -61,10 +61,12 @@ def test_a_run_with_a_lowered_limit_replays_to_the_same_audit():
         desk.engine.on_limit(desk.now, lc.Limit.LIMIT_EXPOSURE, 1.0)
         desk.liquidate()
         return np.array(desk.records).tobytes()
+
     assert run() == run()
 
 
 # ---- the file ----
+
 
 def write(path, text):
     path.write_text(text)
@@ -82,8 +84,15 @@ def test_a_changed_file_is_noticed_once_and_only_limits_are_read(tmp_path):
     assert "cannot be read" in file.changed().problems[0]
 
 
-@pytest.mark.parametrize(("text", "why"), [("[limits\n", "cannot be read"), ("[limits]\ncolar = 0.01\n", "collar"),
-                                           ("[limits]\ncollar = 0.01\npositions_max = 0\n", "positions_max"), ("limits = 3\n", "a table")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[limits\n", "cannot be read"),
+        ("[limits]\ncolar = 0.01\n", "collar"),
+        ("[limits]\ncollar = 0.01\npositions_max = 0\n", "positions_max"),
+        ("limits = 3\n", "a table"),
+    ],
+)
 def test_a_wrong_file_changes_nothing_and_is_said(tmp_path, text, why):
     path = tmp_path / "fade.toml"
     write(path, text)
@@ -121,7 +130,11 @@ class Said:
 
 def test_a_limit_of_the_last_hop_that_is_stricter_already_is_no_refusal(tmp_path):
     """The guard counts at most 256 entries a minute: lowering 1000 to 500 is a lowering, and was reported as refused."""
-    engine, guard, store = lc.Engine(["A"], risk=lc.Risk(orders_per_minute_max=1000)), lc.Guard([lc.Instrument("A")], orders_per_minute_max=256), Store(tmp_path)
+    engine, guard, store = (
+        lc.Engine(["A"], risk=lc.Risk(orders_per_minute_max=1000)),
+        lc.Guard([lc.Instrument("A")], orders_per_minute_max=256),
+        Store(tmp_path),
+    )
     said = Said(engine)
     apply(Reading({"orders_per_minute_max": 500.0}), engine, guard, store, said, 7, "test")
     assert said.notices == ["orders_per_minute_max: 1000 -> 500"]

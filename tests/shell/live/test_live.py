@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulator_client import away, watch_pauses
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
-from liqshell.recording.packing import frame_files
-from liqshell.run import replay
+from emulator_client import away, watch_pauses
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, VenueError
-from liqshell.recording.journal import code_hash
 from liqshell.live import Session
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
+from liqshell.recording.journal import code_hash
+from liqshell.recording.packing import frame_files
+from liqshell.run import replay
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 SPEED = 120.0
@@ -32,8 +32,10 @@ NS = lc.SECOND
 def configuration(emulator, symbols=SYMBOLS, spin=False, **limits):
     ages = {"data_age_max_s": 12.0, "event_age_max_s": 12.0} | limits
     lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
-    return loads(f'[run]\nname = "test"\nspin = {str(spin).lower()}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = {json.dumps(list(symbols))}\n'
-                 f"[detector]\nrefresh_s = 0\nwarmup = 30\n[limits]\n{lines}\n")
+    return loads(
+        f'[run]\nname = "test"\nspin = {str(spin).lower()}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = {json.dumps(list(symbols))}\n'
+        f"[detector]\nrefresh_s = 0\nwarmup = 30\n[limits]\n{lines}\n"
+    )
 
 
 def live(folder, minutes, faults=(), seed=6, speed=SPEED, **limits):
@@ -116,7 +118,7 @@ def test_fault_in_the_middle_of_a_cascade(tmp_path, kind):
         assert manifest["counters"]["reconnects"] == 0
         return
     down = feed_marks(audit, lc.FeedState.FEED_DOWN if kind == "drop" else lc.FeedState.FEED_GAP)
-    down = down[down["ts"] >= status["faults"][0]["at_ns"]]     # a busy machine may have had gaps before
+    down = down[down["ts"] >= status["faults"][0]["at_ns"]]  # a busy machine may have had gaps before
     assert len(down) >= 1, of_kind(audit, lc.AuditKind.AUDIT_FEED)
     lost = int(down["ts"][0])
     back = lost
@@ -167,15 +169,18 @@ def test_reconnects_when_a_connection_goes_silent_for_good(tmp_path):
 def test_kill_9_leaves_a_recording_that_replays(tmp_path):
     """A killed process leaves whole members and whole audit records: the replay reproduces the audit that was saved, as a prefix."""
     folder = tmp_path / "run"
-    emulate = subprocess.Popen([sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "6", "--speed", "120"], stdout=subprocess.PIPE,
-                               text=True, env=_environment())
+    emulate = subprocess.Popen(
+        [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "6", "--speed", "120"], stdout=subprocess.PIPE, text=True, env=_environment()
+    )
     try:
         ready = json.loads(emulate.stdout.readline())
-        code = ("import asyncio, json, sys\nfrom pathlib import Path\nfrom liqshell.clock import Clock\nfrom liqshell.config.load import loads\n"
-                "from liqshell.live import Session\nready = json.loads(sys.argv[1])\n"
-                "config = loads('[run]\\nname=\"k\"\\n[feed]\\nrest=\"%s\"\\nws=\"%s\"\\nsymbols=[\"ETHUSDT\",\"SOLUSDT\"]\\n"
-                "[detector]\\nwarmup=20\\nrefresh_s=0\\n' % (ready['rest'], ready['ws']))\n"
-                "asyncio.run(Session(config, Path(sys.argv[2]), Clock.from_dict(ready['clock'])).run())\n")
+        code = (
+            "import asyncio, json, sys\nfrom pathlib import Path\nfrom liqshell.clock import Clock\nfrom liqshell.config.load import loads\n"
+            "from liqshell.live import Session\nready = json.loads(sys.argv[1])\n"
+            'config = loads(\'[run]\\nname="k"\\n[feed]\\nrest="%s"\\nws="%s"\\nsymbols=["ETHUSDT","SOLUSDT"]\\n'
+            "[detector]\\nwarmup=20\\nrefresh_s=0\\n' % (ready['rest'], ready['ws']))\n"
+            "asyncio.run(Session(config, Path(sys.argv[2]), Clock.from_dict(ready['clock'])).run())\n"
+        )
         child = subprocess.Popen([sys.executable, "-P", "-c", code, json.dumps(ready), str(folder)], env=_environment())
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline and not frame_files(folder / "frames"):
@@ -194,7 +199,7 @@ def test_kill_9_leaves_a_recording_that_replays(tmp_path):
     assert verdict.identical and verdict.cut and min(verdict.records, verdict.replayed) > 0, verdict
     path = folder / journal.AUDIT
     data = bytearray(path.read_bytes())
-    data[40] ^= 1                                   # being cut excuses a missing tail, nothing else
+    data[40] ^= 1  # being cut excuses a missing tail, nothing else
     path.write_bytes(data)
     assert not replay.prove(folder).identical
 

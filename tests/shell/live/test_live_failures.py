@@ -6,24 +6,25 @@ import threading
 
 import numpy as np
 import pytest
-from liqshell.recording import journal
-from liqshell.config.load import loads
-from liqshell.emulator.server import Config, serve
-from liqshell.errors import VenueError
-from liqshell.venues.effects import Channel
-from liqshell.live import account as live_account
-from liqshell.live.channel import Link
-from liqshell.live.start import Effect, AccountFacts, ask_account, decide, refusal
-from liqshell.state.control import Control, Life
-from liqshell.state.store import Store
-from live_rig import live, trade
 
 import liqcore as lc
 from liqcore.event import REQUEST_DTYPE
+from liqshell.config.load import loads
+from liqshell.emulator.server import Config, serve
+from liqshell.errors import VenueError
+from liqshell.live import account as live_account
+from liqshell.live.channel import Link
+from liqshell.live.start import AccountFacts, Effect, ask_account, decide, refusal
+from liqshell.recording import journal
+from liqshell.state.control import Control, Life
+from liqshell.state.store import Store
+from liqshell.venues.effects import Channel
+from live_rig import live, trade
 
 
 def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
     """It was swallowed: the run ended "flat" with success, and told the watchdog that all was well."""
+
     class Defect(Exception):
         pass
 
@@ -34,7 +35,7 @@ def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
             raise Defect("planted")
 
         session.account.gateway.on_frame = planted
-        session.account._on_frame(Channel.PRIVATE, b"{}")         # as a socket hands it on
+        session.account._on_frame(Channel.PRIVATE, b"{}")  # as a socket hands it on
         await asyncio.sleep(60.0)
 
     with caplog.at_level(logging.ERROR, "liqshell.live"), pytest.raises(Defect, match="planted"):
@@ -60,6 +61,7 @@ def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypa
 
 def test_a_run_that_cannot_begin_leaves_nothing_open(tmp_path, monkeypatch):
     """The recorder's thread lived on, and run.json did not say how it ended."""
+
     def bind(self, *_):
         raise ValueError("planted")
 
@@ -84,11 +86,20 @@ def test_a_run_that_is_stopped_before_it_has_reconciled_does_not_say_flat(tmp_pa
     store.close()
 
 
-@pytest.mark.parametrize(("code", "said", "effect"), [
-    (10002, "our clock differs from the venue's", Effect.WAIT), (10016, "does not tell the rights", Effect.WAIT), (10006, "does not tell the rights", Effect.WAIT),
-    (10003, "the venue does not accept the key", Effect.END), (10004, "the venue does not accept the key", Effect.END), (10010, "the venue does not accept the key", Effect.END)])
+@pytest.mark.parametrize(
+    ("code", "said", "effect"),
+    [
+        (10002, "our clock differs from the venue's", Effect.WAIT),
+        (10016, "does not tell the rights", Effect.WAIT),
+        (10006, "does not tell the rights", Effect.WAIT),
+        (10003, "the venue does not accept the key", Effect.END),
+        (10004, "the venue does not accept the key", Effect.END),
+        (10010, "the venue does not accept the key", Effect.END),
+    ],
+)
 def test_what_the_venue_answers_about_the_key_ends_a_start_or_makes_it_wait(code, said, effect):
     """A clock that is off was reported as a bad key, and an overloaded venue ended the start."""
+
     async def ask(request, number):
         return 200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code, ""
 
@@ -103,7 +114,7 @@ def test_resume_lifts_what_the_last_hop_has_latched(tmp_path):
     """Nothing did: where only the guard had latched, entries stayed refused for the life of the state folder, --resume or not."""
     found = []
 
-    async def broken(session):                                     # a request that only a broken engine can make
+    async def broken(session):  # a request that only a broken engine can make
         await session.account.ready.wait()
         row = np.zeros((), REQUEST_DTYPE)
         row["id"], row["action"], row["qty"], row["side"], row["ts"] = (1 << 12) | 1, 1, 5, 1, session.account.now()

@@ -5,19 +5,19 @@ import hashlib
 import json
 
 import pytest
+
+import liqcore as lc
+from liqshell.config.load import loads
+from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError
+from liqshell.judge.asked import rows_of
 from liqshell.judge.past import RecordedJudge
 from liqshell.judge.types import Answer, Outcome, Question
+from liqshell.live import Session
 from liqshell.live import session as session_module
-from liqshell.judge.asked import rows_of
 from liqshell.recording import journal
 from liqshell.run import backtest_parity as parity
 from liqshell.run import replay
-from liqshell.config.load import loads
-from liqshell.emulator.server import Config, serve
-from liqshell.live import Session
-
-import liqcore as lc
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 SETTINGS = """
@@ -54,7 +54,7 @@ def judged(folder, minutes, verdicts):
                     asked.append(question["id"])
                     if verdict is not None:
                         session.judge(question["id"], verdict)
-                        session.judge(question["id"], lc.Judgment.JUDGE_CONFIRM)        # a second word changes nothing
+                        session.judge(question["id"], lc.Judgment.JUDGE_CONFIRM)  # a second word changes nothing
 
     async def main():
         async with await serve(Config(seed=6, speed=60.0, lead_s=0.3)) as emulator:
@@ -96,7 +96,9 @@ class Script:
             raise RuntimeError("this judge fails now and then")
         action = ("enter", "don't enter", None)[turn - 1]
         self.given[question.number] = "ok" if action else "timeout"
-        return Answer(question.number, action, 3 if action == "enter" else 0, "ok" if action else "timeout", f"key{question.number}", question.asked_ns)
+        return Answer(
+            question.number, action, 3 if action == "enter" else 0, "ok" if action else "timeout", f"key{question.number}", question.asked_ns
+        )
 
     async def close(self):
         self.closed = True
@@ -126,7 +128,7 @@ def test_the_configured_judge_is_asked_and_its_answers_are_recorded(tmp_path, mo
     numbers = [question.number for question in script.seen]
     assert numbers == sorted(set(numbers)) and {row["number"] for row in rows} <= set(numbers) and len(rows) >= len(numbers) * 3 // 4 - 1
     said = {row["number"]: row["status"] for row in rows}
-    assert said.items() <= script.given.items()                             # one that failed has no answer to keep
+    assert said.items() <= script.given.items()  # one that failed has no answer to keep
     assert set(list(script.given)[:-2]) <= set(said) and "timeout" in script.given.values(), "all but what the end of the run cut off"
     assert journal.load_manifest(folder)["judge"]["answered"]["failed"] >= 1
     judged_rows = audit[audit["kind"] == int(lc.AuditKind.AUDIT_JUDGE)]
@@ -135,7 +137,9 @@ def test_the_configured_judge_is_asked_and_its_answers_are_recorded(tmp_path, mo
     entered = sum(row["action"] == "enter" for row in rows)
     assert (judged_rows["reason"] == int(lc.Reason.OK)).sum() <= entered
     question = script.seen[0]
-    assert question.contract.startswith("bybit:") and question.asset in question.contract and question.deadline_ns - question.asked_ns == 60 * lc.SECOND
+    assert (
+        question.contract.startswith("bybit:") and question.asset in question.contract and question.deadline_ns - question.asked_ns == 60 * lc.SECOND
+    )
     facts = json.loads(question.content)
     assert facts["contract"] == question.contract and facts["direction"] == question.direction and facts["signal"]["phase"] == int(lc.Phase.ACTIVE)
     assert json.dumps(facts, sort_keys=True, separators=(",", ":")).encode() == question.content
@@ -151,9 +155,17 @@ def test_rules_answer_without_a_network(tmp_path):
     again = RecordedJudge(rows_of([str(tmp_path / "run")]))
     first = next(iter(rows_of([str(tmp_path / "run" / "judge.jsonl")])))
     outcome = Outcome("enter", 3)
-    asked = Question(1, 1, first["contract"], "BTC", first["direction"], first["asked_ns"], first["deadline_ns"],
-                     json.dumps(first["question"], sort_keys=True, separators=(",", ":")).encode(),
-                     {"supports": outcome, "none": outcome, "contradicts": Outcome("don't enter", 0)})
+    asked = Question(
+        1,
+        1,
+        first["contract"],
+        "BTC",
+        first["direction"],
+        first["asked_ns"],
+        first["deadline_ns"],
+        json.dumps(first["question"], sort_keys=True, separators=(",", ":")).encode(),
+        {"supports": outcome, "none": outcome, "contradicts": Outcome("don't enter", 0)},
+    )
     assert again.answer_past(asked).action == "enter"
 
 
@@ -180,7 +192,10 @@ def test_a_policy_that_asks_nobody_is_refused(tmp_path):
     Session(loads(text.replace("judge_s = 60", "judge_s = 0").replace('[judge]\nkind = "none"\n', "")), tmp_path / "run")
 
 
-@pytest.mark.parametrize("content, where", [(b"[1]\n", "judge.jsonl:1"), (b'{"a": 1}\nrubbish\n', "judge.jsonl:2"), (b"\xff\xfe", "cannot be read"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    "content, where",
+    [(b"[1]\n", "judge.jsonl:1"), (b'{"a": 1}\nrubbish\n', "judge.jsonl:2"), (b"\xff\xfe", "cannot be read"), (None, "cannot be read")],
+)
 def test_rubbish_in_a_recorded_judge_names_its_line(tmp_path, content, where):
     if content is not None:
         (tmp_path / "judge.jsonl").write_bytes(content)

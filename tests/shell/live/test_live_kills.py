@@ -10,16 +10,16 @@ import urllib.request
 from collections import Counter
 from contextlib import closing
 
-import campaigns
 import pytest
-from live_process import Live, Venue, write_config
 from test_live_process import HELD, MARKET, NAKED_S, OPEN_WAIT_S, SLACK, SPEED, SURPRISES, entries, naked, recovery_s
 
+import campaigns
 from liqshell.state.store import Store
 from liqshell.venues.bybit.orders import parse_order_link_id
+from live_process import Live, Venue, write_config
 
-START_S = 60.0                  # after which a start counts as refused
-AT_ONCE = 4                     # faults that are drawn for a life
+START_S = 60.0  # after which a start counts as refused
+AT_ONCE = 4  # faults that are drawn for a life
 # (fault, seconds of the wall that it lasts at most; 0 = the whole life)
 FAULTS = (
     ({"kind": "http_error", "channel": "rest", "operation": "query", "code": 503, "booked": 0.0, "probability": 0.25}, 0.0),
@@ -39,11 +39,21 @@ FAULTS = (
     ({"kind": "reorder_private", "jitter_s": 0.8, "probability": 0.7}, 0.0),
     ({"kind": "delay_private", "delay_s": 0.5, "jitter_s": 1.0}, 0.0),
     ({"kind": "execution_first", "delay_s": 0.5}, 0.0),
-    ({"kind": "empty_numbers"}, 0.0), ({"kind": "garbage_private", "probability": 0.5}, 0.0), ({"kind": "double_filled"}, 0.0),
-    ({"kind": "drop"}, 0.0), ({"kind": "drop", "channel": "trade"}, 0.0), ({"kind": "drop", "channel": "private"}, 0.0),
-    ({"kind": "stall"}, 1.5), ({"kind": "refuse", "channel": "private"}, 2.0), ({"kind": "refuse", "channel": "trade"}, 2.0),
-    ({"kind": "refuse", "channel": "rest"}, 1.5), ({"kind": "maintenance"}, 1.5), ({"kind": "half_open", "channel": "trade"}, 3.0),
-    ({"kind": "manual_trade", "share": 0.5}, 0.0), ({"kind": "adl", "share": 0.5}, 0.0))
+    ({"kind": "empty_numbers"}, 0.0),
+    ({"kind": "garbage_private", "probability": 0.5}, 0.0),
+    ({"kind": "double_filled"}, 0.0),
+    ({"kind": "drop"}, 0.0),
+    ({"kind": "drop", "channel": "trade"}, 0.0),
+    ({"kind": "drop", "channel": "private"}, 0.0),
+    ({"kind": "stall"}, 1.5),
+    ({"kind": "refuse", "channel": "private"}, 2.0),
+    ({"kind": "refuse", "channel": "trade"}, 2.0),
+    ({"kind": "refuse", "channel": "rest"}, 1.5),
+    ({"kind": "maintenance"}, 1.5),
+    ({"kind": "half_open", "channel": "trade"}, 3.0),
+    ({"kind": "manual_trade", "share": 0.5}, 0.0),
+    ({"kind": "adl", "share": 0.5}, 0.0),
+)
 
 QUERIES = tuple(one for one in FAULTS if one[0].get("operation") == "query")
 
@@ -119,8 +129,19 @@ def kills(folder, count, seed, until, kinds=FAULTS, at_once=AT_ONCE):
             watch.close()
     with closing(Store(live.state)) as store:
         surprises = [f"{row['kind']}: {row['symbol']} {row['text']}" for row in store.rows("notices", last=100_000) if row["kind"] in SURPRISES]
-    return {"kills": done, "open": open_at, "took": took, "worst_naked_s": watch.worst_s, "twice": sorted(watch.twice), "surprises": surprises,
-            "faults": faults, "looks": watch.looks, "held": watch.held, "left": entries(truth), "bare": naked(truth)}
+    return {
+        "kills": done,
+        "open": open_at,
+        "took": took,
+        "worst_naked_s": watch.worst_s,
+        "twice": sorted(watch.twice),
+        "surprises": surprises,
+        "faults": faults,
+        "looks": watch.looks,
+        "held": watch.held,
+        "left": entries(truth),
+        "bare": naked(truth),
+    }
 
 
 def p95(seconds):
@@ -140,7 +161,7 @@ def test_a_few_kills_with_faults_on_everything(tmp_path):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("kinds, at_once", [(QUERIES, 2), (FAULTS, AT_ONCE)], ids=["queries", "everything"])      # two: about 40 % of the queries fail
+@pytest.mark.parametrize("kinds, at_once", [(QUERIES, 2), (FAULTS, AT_ONCE)], ids=["queries", "everything"])  # two: about 40 % of the queries fail
 def test_two_hundred_kills_with_faults(tmp_path, kinds, at_once):
     """LIQCORE_KILLS (default 200) moments, or as many as LIQCORE_CAMPAIGN_SECONDS have room for."""
     count, until = int(os.environ.get("LIQCORE_KILLS", "200")), time.monotonic() + campaigns.seconds(7200.0)
@@ -153,7 +174,10 @@ def test_two_hundred_kills_with_faults(tmp_path, kinds, at_once):
         check(found)
         done, open_at, took, faults = done + found["kills"], open_at + found["open"], took + found["took"], faults + found["faults"]
         held, looks, worst_s = held + found["held"], looks + found["looks"], max(worst_s, found["worst_naked_s"])
-        print(f"{done} kills, {open_at} with something open, {sum(faults.values())} faults of {len(faults)} kinds, longest without a stop {worst_s:.2f} s, "
-              f"held at {held} of {looks} looks, recovery p50 {sorted(took)[len(took) // 2]:.2f} s, p95 {p95(took):.2f} s, worst {max(took):.2f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+        print(
+            f"{done} kills, {open_at} with something open, {sum(faults.values())} faults of {len(faults)} kinds, longest without a stop {worst_s:.2f} s, "
+            f"held at {held} of {looks} looks, recovery p50 {sorted(took)[len(took) // 2]:.2f} s, p95 {p95(took):.2f} s, worst {max(took):.2f} s, load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
     assert done < 20 or open_at >= done / 5, f"something was open at only {open_at} of {done} kills"
     assert p95(took) < recovery_s(took), f"recovery p95 {p95(took):.1f} s"

@@ -7,10 +7,10 @@ import pytest
 
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
-from liqshell.venues.effects import Channel
 from liqshell.live import Session, channel, stream
 from liqshell.live.channel import Link
 from liqshell.transport import Endpoint
+from liqshell.venues.effects import Channel
 
 
 async def listen(answer):
@@ -52,10 +52,13 @@ def test_the_end_does_not_wait_for_a_feed_that_is_being_connected(tmp_path, monk
         taken = []
         silent, port = await listen(lambda reader, writer: taken.append(writer))
         async with await serve(Config(seed=1, speed=60.0, lead_s=0.1)) as emulator:
-            session = Session(loads(f'[run]\nname = "test"\n[feed]\nrest = "{emulator.rest}"\nws = "wss://127.0.0.1:{port}"\nsymbols = ["ETHUSDT"]\n'),
-                              tmp_path / "run", emulator.clock)
+            session = Session(
+                loads(f'[run]\nname = "test"\n[feed]\nrest = "{emulator.rest}"\nws = "wss://127.0.0.1:{port}"\nsymbols = ["ETHUSDT"]\n'),
+                tmp_path / "run",
+                emulator.clock,
+            )
             asyncio.get_running_loop().call_later(1.0, session.stop)
-            manifest = await asyncio.wait_for(session.run(), 40.0)        # TLS alone waits for a minute
+            manifest = await asyncio.wait_for(session.run(), 40.0)  # TLS alone waits for a minute
         for writer in taken:
             writer.close()
         silent.close()

@@ -8,25 +8,25 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import campaigns
 import pytest
-from live_process import COMMAND, Live, Venue, environment, write_config
-from recorder_lines import unpacked
 
+import campaigns
 from liqshell.recording import journal
 from liqshell.recording.packing import SUFFIX, frame_files
 from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.store import Store
 from liqshell.venues.bybit.orders import parse_order_link_id
+from live_process import COMMAND, Live, Venue, environment, write_config
+from recorder_lines import unpacked
 
 SPEED = 60.0
 RECOVERY_S = 10.0
 NAKED_S = 2.0
 # what a restart says that does not know what it holds
 SURPRISES = ("foreign position", "position gone", "lost bracket", "stop lost", "overfilled")
-OPEN_WAIT_S = 8.0                 # so long a kill waits for something to be open: a detector learns anew after every start
-SLACK = 6.0                       # machines that run the tests beside others are that much slower
+OPEN_WAIT_S = 8.0  # so long a kill waits for something to be open: a detector learns anew after every start
+SLACK = 6.0  # machines that run the tests beside others are that much slower
 MARKET = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 90\ntake_profit = 0.002\nstop_loss = 0.004\n"
 # held for many lives: else nine of ten kills hit a process that has nothing open, as a detector learns anew after every start
 HELD = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 1800\ntake_profit = 0.02\nstop_loss = 0.01\n"
@@ -101,7 +101,7 @@ def check(folder, count, wrong, times, truth):
     assert manifest["account"]["gateway"]["unknown"] == []
     for n in range(count + 1):
         if n < count and not frame_files(folder / f"run{n}" / journal.FRAMES):
-            continue                        # killed before a first line of the recording reached the disk
+            continue  # killed before a first line of the recording reached the disk
         verdict = replay.prove(folder / f"run{n}")
         assert verdict.identical, (n, verdict)
 
@@ -160,7 +160,9 @@ def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
             control.close()
             assert live.end() == 0, live.words()
         assert not entries(venue.truth())
-        again = subprocess.run([*COMMAND, "live", str(config), "--live"], capture_output=True, text=True, env=environment(**venue.keys()), timeout=180)
+        again = subprocess.run(
+            [*COMMAND, "live", str(config), "--live"], capture_output=True, text=True, env=environment(**venue.keys()), timeout=180
+        )
     assert again.returncode == 2 and "the kill switch is on (SIGUSR1" in again.stderr, again.stderr
 
 
@@ -174,8 +176,10 @@ def test_real_orders_need_the_mode_the_flag_and_keys(tmp_path):
             done = subprocess.run([*COMMAND, "live", str(config), *arguments], capture_output=True, text=True, env=clean, timeout=180)
             return done.returncode, "".join(line for line in done.stderr.splitlines(True) if not line.startswith("log: "))
 
-        assert said(**venue.keys()) == (2, f"liqcore: {config}: run.mode: 'live', but --live is missing; expected both for real orders, none for paper "
-                                           "trading\n")
+        assert said(**venue.keys()) == (
+            2,
+            f"liqcore: {config}: run.mode: 'live', but --live is missing; expected both for real orders, none for paper trading\n",
+        )
         status, text = said("--live")
         assert status == 2 and "no API key" in text
         status, text = said("--live", LIQCORE_API_KEY="wrong-key-of-nobody", LIQCORE_API_SECRET="wrong-secret-of-nobody")

@@ -7,17 +7,19 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiohttp import web
+
 from liqshell.live.blocking_rest import RestClient
-from liqshell.venues.effects import Call
 from liqshell.live.rest import Rest
 from liqshell.rest import BODY_BYTES_MAX, paged, walk, walk_async
-from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.rest_responses import Parsed
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.effects import Call
 
 
 def test_a_stop_is_sent_while_many_questions_are_unanswered():
     """Eight slow answers used to take the whole pool: the ninth request waited there, already stamped and signed."""
+
     async def main():
         hold, got = asyncio.Event(), []
 
@@ -78,14 +80,15 @@ def test_a_question_whose_answer_is_lost_is_sent_again_and_what_changes_somethin
         return found, came
 
     found, came = asyncio.run(main())
-    assert found["/lost0"][0] == 0 and came.count("/lost0") == 1          # nobody knows yet whether the venue answers at all
+    assert found["/lost0"][0] == 0 and came.count("/lost0") == 1  # nobody knows yet whether the venue answers at all
     assert found["/lost1"][0] == 200 and found["/lost1"][1] < 1.5 and came.count("/lost1") == 2
-    assert found["/fails"][0] == 503 and came.count("/fails") == 1        # a refusal is an answer
+    assert found["/fails"][0] == 503 and came.count("/fails") == 1  # a refusal is an answer
     assert found["/lost2"][0] == 0 and came.count("/lost2") == 1
 
 
 def test_both_ways_call_the_same_failures_by_the_same_words():
     """The event loop's and the thread's: an answer that is too long and one that does not come are no answers, and say why alike."""
+
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self):
             if "slow" in self.path:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from liqcore.event import Action, FeedState, Kind, Role
-from markets import EAGER, Fade, instruments, market
 
 from liqcore import EVENT_DTYPE, SECOND, Control, Engine, FillReason, OrderStatus, Reason, Risk
+from liqcore.event import Action, FeedState, Kind, Role
 from liqshell.run.dispatch import Dispatch, Fate, Wire
 from liqshell.run.sink import LiveSink
 from liqshell.venues.bybit.orders import order_encoder
+from markets import EAGER, Fade, instruments, market
 
 GAP_NS = 5 * SECOND
 
@@ -56,7 +56,7 @@ def live(seed, count=4000):
     at = 0
     while at < count:
         size = int(rng.integers(1, 20))
-        rows = events[at:at + size].copy()
+        rows = events[at : at + size].copy()
         at += size
         if rng.random() < 0.02:
             tape.append(("feed", FeedState.FEED_DOWN, sink.last_ts_recv, int(rows["ts_recv"][0])))
@@ -66,7 +66,7 @@ def live(seed, count=4000):
         sink.rows(rows)
         tape.append(("rows", rows))
         if rng.random() < 0.5:
-            sink.advance(int(rows["ts_recv"][-1]) + int(rng.integers(0, 1000)))      # a timer of the live loop: leaves no mark
+            sink.advance(int(rows["ts_recv"][-1]) + int(rng.integers(0, 1000)))  # a timer of the live loop: leaves no mark
         while sink.dispatch.waiting:
             for sent in sink.dispatch.take():
                 told.append(sent)
@@ -81,7 +81,9 @@ def live(seed, count=4000):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_replay_without_a_venue_leaves_the_same_audit(seed):
     sink, tape, told = live(seed)
-    assert any(s.id & 15 == Role.ROLE_ENTRY for s in told) and any(s.id & 15 == Role.ROLE_TARGET for s in told), "nothing was traded: choose another seed"
+    assert any(s.id & 15 == Role.ROLE_ENTRY for s in told) and any(s.id & 15 == Role.ROLE_TARGET for s in told), (
+        "nothing was traded: choose another seed"
+    )
     assert all(s.fate == Fate.SENT for s in told if s.id & 15 != Role.ROLE_STOP) and sink.reports > 0
     again = LiveSink(engine(), GAP_NS)
     for what, *values in tape:
@@ -120,7 +122,7 @@ def test_only_prices_that_hold_diverge():
     e.on_trade(at, at, 0, 1, 2000.0, 1.0)
     e.on_ticker(at, at, 0, 1900.0)
     assert sink.diverges(0, 0.01, at) and not sink.diverges(0, 0.06, at) and not sink.diverges(1, 0.01, at)
-    assert sink.diverges(0, 0.01, at + 60 * SECOND) and not sink.diverges(0, 0.01, at + 61 * SECOND)      # the mark is too old
+    assert sink.diverges(0, 0.01, at + 60 * SECOND) and not sink.diverges(0, 0.01, at + 61 * SECOND)  # the mark is too old
     sink.feed(FeedState.FEED_DOWN, at, at + SECOND)
     assert not sink.diverges(0, 0.01, at + SECOND)
     e.on_ticker(at, at + 2 * SECOND, 0, 1900.0)

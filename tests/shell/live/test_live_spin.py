@@ -47,7 +47,7 @@ def test_a_spinning_loop_delivers_every_frame_once_and_serves_timers(loop):
         spin = Spin()
         spin.watch(transport)
         spin.start()
-        spin.start()                                    # once is enough
+        spin.start()  # once is enough
         sent = [b"%d" % n for n in range(200)]
         for text in sent:
             transport.send(picows.WSMsgType.TEXT, text)
@@ -55,18 +55,20 @@ def test_a_spinning_loop_delivers_every_frame_once_and_serves_timers(loop):
         for _ in range(1000):
             if len(client.got) == len(sent):
                 break
-            await asyncio.sleep(0.001)                  # a timer: it comes although the loop never sleeps
+            await asyncio.sleep(0.001)  # a timer: it comes although the loop never sleeps
         spin.forget(transport)
         spin.stop()
         assert client.got == sent
         transport.disconnect()
         server.close()
+
     run(main, loop)
 
 
 @LOOPS
 def test_the_socket_is_read_between_the_turns_of_the_loop(loop):
     """What the reader does is counted: READS of each watched socket a turn, none after it was forgotten or the spin has stopped."""
+
     class Transport:
         def __init__(self):
             self.underlying_transport = self
@@ -86,7 +88,7 @@ def test_the_socket_is_read_between_the_turns_of_the_loop(loop):
         spin, one, other = Spin(), Transport(), Transport()
         spin.watch(one)
         spin.watch(other)
-        spin.watch(object())                            # a transport that cannot be read so
+        spin.watch(object())  # a transport that cannot be read so
         spin.start()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -100,7 +102,7 @@ def test_the_socket_is_read_between_the_turns_of_the_loop(loop):
         last = one.reads
         await asyncio.sleep(0.01)
         assert one.reads == last
-        one.peer.send(b"x")                             # both are the loop's again
+        one.peer.send(b"x")  # both are the loop's again
         other.peer.send(b"x")
         before = other.reads
         await asyncio.sleep(0.01)
@@ -109,12 +111,14 @@ def test_the_socket_is_read_between_the_turns_of_the_loop(loop):
             asyncio.get_running_loop().remove_reader(each.socket)
             each.socket.close()
             each.peer.close()
+
     run(main, loop)
 
 
 @LOOPS
 def test_a_connection_that_is_given_back_goes_on(loop):
     """Forgotten while it stands (its age), and after the spin has ended: frames and the close arrive by the loop."""
+
     async def main():
         server, transport, client = await pair()
         spin = Spin()
@@ -132,6 +136,7 @@ def test_a_connection_that_is_given_back_goes_on(loop):
         await asyncio.wait_for(transport.wait_disconnected(), 5.0)
         spin.forget(transport)
         server.close()
+
     run(main, loop)
 
 
@@ -151,4 +156,5 @@ def test_a_lost_connection_is_noticed(spin, loop):
             await asyncio.sleep(0)
         busy.stop()
         server.close()
+
     run(main, loop)

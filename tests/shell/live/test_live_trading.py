@@ -7,23 +7,23 @@ import time
 
 import numpy as np
 import pytest
-from live_rig import NS, configuration, live, trade
-from liqcore.event import Role
 
 import liqcore as lc
+from liqcore.event import Role
 from liqshell import demo
-from liqshell.recording import journal
-from liqshell.run import backtest_parity as parity
-from liqshell.recording import reader as recording
-from liqshell.run import replay
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError, VenueError
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.recording.recorder import REPORT
 from liqshell.report import make_report
+from liqshell.run import backtest_parity as parity
+from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE
 from liqshell.state.image_file import inspect
 from liqshell.state.store import Store
+from live_rig import NS, configuration, live, trade
 
 
 def requests(audit, role):
@@ -97,8 +97,13 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
         async with await serve(Config(seed=6, speed=120.0, lead_s=0.3)) as emulator:
             out = []
             for n in range(2):
-                session, manifest = await trade(emulator, tmp_path / f"run{n}", tmp_path, 6,
-                                                policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n")
+                session, manifest = await trade(
+                    emulator,
+                    tmp_path / f"run{n}",
+                    tmp_path,
+                    6,
+                    policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n",
+                )
                 out.append((session, manifest, emulator.desk.exchange.truth(emulator.keys[0].account)))
             return out
 
@@ -114,10 +119,16 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
 
 @pytest.mark.slow
 def test_drops_of_every_channel_end_in_agreement(tmp_path):
-    faults = [{"kind": "drop", "at_s": 120, "channel": "private"}, {"kind": "drop", "at_s": 200, "channel": "trade"}, {"kind": "drop", "at_s": 300},
-              {"kind": "lose_private", "at_s": 60, "probability": 0.2}, {"kind": "duplicate_private", "probability": 0.3}]
-    session, manifest, _, verdict, truth = live(tmp_path / "run", 10, speed=120.0, seed=6, faults=faults,
-                                                policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
+    faults = [
+        {"kind": "drop", "at_s": 120, "channel": "private"},
+        {"kind": "drop", "at_s": 200, "channel": "trade"},
+        {"kind": "drop", "at_s": 300},
+        {"kind": "lose_private", "at_s": 60, "probability": 0.2},
+        {"kind": "duplicate_private", "probability": 0.3},
+    ]
+    session, manifest, _, verdict, truth = live(
+        tmp_path / "run", 10, speed=120.0, seed=6, faults=faults, policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n"
+    )
     assert verdict.identical, verdict
     assert manifest["account"]["connects"]["private"] >= 3 and manifest["account"]["connects"]["orders"] >= 3, manifest["account"]["connects"]
     assert believed(session) == real(truth)
@@ -126,7 +137,7 @@ def test_drops_of_every_channel_end_in_agreement(tmp_path):
 
 def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
     policy = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n"
-    for speed in (120.0, 30.0):                 # at two minutes a second, what a busy machine hears is too old for an entry
+    for speed in (120.0, 30.0):  # at two minutes a second, what a busy machine hears is too old for an entry
         session, manifest, audit, verdict, truth = live(tmp_path / f"{speed:g}", 6, speed=speed, seed=6, policy=policy, flatten=True)
         if len(requests(audit, Role.ROLE_CLOSE)):
             break
@@ -137,6 +148,7 @@ def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
 
 def test_the_end_says_what_the_venue_holds(tmp_path):
     """A person has bought: by our books nothing is held. "Flat" is the venue's word, or it is not said."""
+
     async def main():
         async with await serve(Config(seed=2, speed=20.0, lead_s=0.3)) as emulator:
             exchange, account = emulator.desk.exchange, emulator.keys[0].account
@@ -164,13 +176,16 @@ def test_a_loop_that_stood_still_takes_no_entries_until_it_turns_again(tmp_path)
     async def block(session):
         while session.account is None or not session.account.ready.is_set():
             await asyncio.sleep(0.01)
-        time.sleep(2.3)                         # the fault itself
+        time.sleep(2.3)  # the fault itself
         await asyncio.sleep(60)
 
     _, manifest, audit, verdict, _ = live(tmp_path / "run", 9, speed=120.0, seed=2, during=block)
     assert verdict.identical and manifest["account"]["stalls"] >= 1
-    rows = [np.frombuffer(bytes.fromhex(json.loads(mark.frame)["row"]), lc.EVENT_DTYPE)[0]
-            for mark in recording.read(tmp_path / "run" / journal.FRAMES) if mark.stream == REPORT]
+    rows = [
+        np.frombuffer(bytes.fromhex(json.loads(mark.frame)["row"]), lc.EVENT_DTYPE)[0]
+        for mark in recording.read(tmp_path / "run" / journal.FRAMES)
+        if mark.stream == REPORT
+    ]
     stall = [int(row["code"]) for row in rows if row["kind"] == lc.Kind.CONTROL and row["flags"] == lc.Gate.GATE_STALL]
     assert stall[:2] == [lc.Control.CONTROL_PAUSE, lc.Control.CONTROL_READY]
 
@@ -211,11 +226,14 @@ def test_the_kill_switch_stops_entries_and_lasts(tmp_path):
     assert not (tmp_path / "again").exists(), "a refused start leaves no run"
 
 
-@pytest.mark.parametrize("change, text", [
-    (lambda key: setattr(key, "withdraw", True), "this key may withdraw money"),
-    (lambda key: setattr(key, "trade", False), "this key may not trade"),
-    (lambda key: setattr(key, "valid", False), "the venue does not accept the key"),
-])
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (lambda key: setattr(key, "withdraw", True), "this key may withdraw money"),
+        (lambda key: setattr(key, "trade", False), "this key may not trade"),
+        (lambda key: setattr(key, "valid", False), "the venue does not accept the key"),
+    ],
+)
 def test_a_key_that_may_too_much_or_too_little_is_refused_before_anything_is_sent(tmp_path, change, text):
     async def main():
         async with await serve(Config(seed=1, speed=60.0)) as emulator:
@@ -237,14 +255,14 @@ def test_what_a_person_does_not_confirm_is_not_done(tmp_path):
                 await trade(emulator, tmp_path / "run", tmp_path, 1, confirm=lambda terms, word: asked.append((terms, word)) or False)
 
     asyncio.run(main())
-    (terms, word), = asked
+    ((terms, word),) = asked
     assert word == "MAINNET" and "REAL ORDERS" in terms and "10,000.00 USDT equity" in terms and "loss a day 50.00%" in terms
 
 
 def test_a_position_that_is_not_ours_is_left_alone_and_said(tmp_path):
     """A person opens a position of a contract that we trade."""
     faults = [{"kind": "manual_trade", "symbol": "ETHUSDT", "at_s": 60}]
-    policy = "notional = 0.5\n"                  # below the venue's minimum: we do not trade ourselves
+    policy = "notional = 0.5\n"  # below the venue's minimum: we do not trade ourselves
     session, manifest, _, verdict, truth = live(tmp_path / "run", 5, speed=120.0, seed=2, faults=faults, policy=policy)
     assert truth["positions"].get(("ETHUSDT", 0), {}).get("qty", 0) > 0, "it was touched, or never opened"
     store = Store(tmp_path / "state" / "test")
@@ -278,8 +296,14 @@ def test_more_entries_than_the_last_hop_counts_are_refused_at_the_start():
             lc.Guard(lc.Engine(["ETHUSDT"]).instruments, order_notional_max=1.0, orders_per_minute_max=most)
 
 
-@pytest.mark.parametrize(("symbols", "wrong"), [(("BTCPERP",), "BTCPERP"), (("ETHUSDT", "ETH-27NOV26", "USDTPERP"), "ETH-27NOV26, USDTPERP"),
-                                                (("ETHUSDT", "1000PEPEUSDT", "BTCUSDT-27NOV26"), "")])
+@pytest.mark.parametrize(
+    ("symbols", "wrong"),
+    [
+        (("BTCPERP",), "BTCPERP"),
+        (("ETHUSDT", "ETH-27NOV26", "USDTPERP"), "ETH-27NOV26, USDTPERP"),
+        (("ETHUSDT", "1000PEPEUSDT", "BTCUSDT-27NOV26"), ""),
+    ],
+)
 def test_a_contract_of_which_the_account_would_not_be_seen_is_not_traded(symbols, wrong):
     """Lists of positions and orders are asked for by the coin of settlement: a position in USDC was nowhere, and taken for flat."""
     from liqshell.live.opening import refuse_unsafe
@@ -295,14 +319,17 @@ def test_a_contract_of_which_the_account_would_not_be_seen_is_not_traded(symbols
 @pytest.mark.slow
 def test_a_good_end_does_not_make_a_lasting_halt_of_that_of_a_day(tmp_path):
     """Ctrl-C while the day's loss limit had latched: the next start found a halt of an operator, which midnight does not lift."""
+
     async def lower(session):
         await session.account.ready.wait()
         now = session.account.now()
-        session.account.report((now, now, 1e-9, 0.0, 0.0, 0.0, 0, -1, int(lc.Kind.CONTROL), 0, int(lc.Limit.LIMIT_DAILY_LOSS),
-                                int(lc.Control.CONTROL_LOWER)))
+        session.account.report(
+            (now, now, 1e-9, 0.0, 0.0, 0.0, 0, -1, int(lc.Kind.CONTROL), 0, int(lc.Limit.LIMIT_DAILY_LOSS), int(lc.Control.CONTROL_LOWER))
+        )
 
-    session, manifest, audit, verdict, _ = live(tmp_path / "run", 12, speed=120.0, seed=6, during=lower,
-                                             policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 60\ncooldown_s = 5\n")
+    session, manifest, audit, verdict, _ = live(
+        tmp_path / "run", 12, speed=120.0, seed=6, during=lower, policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 60\ncooldown_s = 5\n"
+    )
     assert len(requests(audit, Role.ROLE_ENTRY)), "nothing was traded: choose another seed"
     assert inspect(tmp_path / "state" / "test" / IMAGE)["halted"] == lc.Reason.RISK_DAILY_LOSS
     assert manifest["ended"] and verdict.identical

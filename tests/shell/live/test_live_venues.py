@@ -9,19 +9,18 @@ import pytest
 
 import liqcore as lc
 from liqcore.audit import rows as audit_rows
-from liqshell.recording import journal
-from liqshell.run import backtest_parity as parity
-from liqshell.run import pipeline
-from liqshell.recording import reader as recording
-from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
+from liqshell.live.venue_clock import venue_clock
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
+from liqshell.run import backtest_parity as parity
+from liqshell.run import pipeline, replay
 from liqshell.run.recorded_events import read_events
 from liqshell.run.venue_source import Source, feeds_of, sources_of
-from liqshell.live.venue_clock import venue_clock
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 from liqshell.venues.bybit.signing import Keys
 
@@ -30,7 +29,7 @@ VENUES = ("bybit", "binance", "okx")
 SYMBOLS = {"bybit": ["BTCUSDT", "SOLUSDT"], "binance": ["BTCUSDT", "SOLUSDT"], "okx": ["BTC-USDT-SWAP", "SOL-USDT-SWAP"]}
 FEED, CONTROL = int(lc.AuditKind.AUDIT_FEED), int(lc.AuditKind.AUDIT_LIMIT)
 UP, DOWN = int(lc.FeedState.FEED_UP), int(lc.FeedState.FEED_DOWN)
-QUOTES, MARKET = 4, 1 | 2 | 8 | 16 | 32        # of Binance, by route: quotes; liquidations, trades, mark, index and funding. Open interest is polled
+QUOTES, MARKET = 4, 1 | 2 | 8 | 16 | 32  # of Binance, by route: quotes; liquidations, trades, mark, index and funding. Open interest is polled
 
 
 def configuration(emulator, venues=VENUES, more="", mode="paper", out="runs", watched=()):
@@ -38,19 +37,23 @@ def configuration(emulator, venues=VENUES, more="", mode="paper", out="runs", wa
     places = emulator.ready()["venues"]
     text = f'[run]\nname = "test"\nmode = "{mode}"\nout = {json.dumps(str(out))}\n'
     for n, name in enumerate(venues):
-        text += f'[{"feeds." + name if n else "feed"}]\n' + (f'venue = "{name}"\n' if not n else "")
+        text += f"[{'feeds.' + name if n else 'feed'}]\n" + (f'venue = "{name}"\n' if not n else "")
         text += f'rest = "{places[name]["rest"]}"\nws = "{places[name]["ws"]}"\nsymbols = {json.dumps(SYMBOLS[name])}\n'
         text += "trade = false\n" if name in watched else ""
-    return loads(text + "[detector]\nrefresh_s = 0\nwarmup = 15\nquantile = 0.7\n[policy]\nentry_offset = 0.0003\n"
-                 "[limits]\ndata_age_max_s = 20.0\nevent_age_max_s = 20.0\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\n"
-                 "[live]\nwatchdog = false\n" + more)
+    return loads(
+        text + "[detector]\nrefresh_s = 0\nwarmup = 15\nquantile = 0.7\n[policy]\nentry_offset = 0.0003\n"
+        "[limits]\ndata_age_max_s = 20.0\nevent_age_max_s = 20.0\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\n"
+        "[live]\nwatchdog = false\n" + more
+    )
 
 
 def run(folder, minutes, *, faults=(), seed=3, speed=SPEED, venues=VENUES, during=None, account=False, watched=(), more=""):
     """(session, manifest, audit, replay's verdict) of a run of so many market minutes. during(session, emulator): a coroutine beside it."""
+
     async def main():
-        config = Config(seed=seed, speed=speed, venues=VENUES, symbols=("BTCUSDT", "SOLUSDT"), parameters={"warmup_hours": 0.5}, faults=tuple(faults),
-                        lead_s=0.5)
+        config = Config(
+            seed=seed, speed=speed, venues=VENUES, symbols=("BTCUSDT", "SOLUSDT"), parameters={"warmup_hours": 0.5}, faults=tuple(faults), lead_s=0.5
+        )
         async with await serve(config) as emulator:
             mode = "live" if account else "paper"
             made = configuration(emulator, venues, more, mode, folder.parent, watched)
@@ -64,6 +67,7 @@ def run(folder, minutes, *, faults=(), seed=3, speed=SPEED, venues=VENUES, durin
             if beside is not None:
                 beside.cancel()
             return session, manifest, emulator.desk.exchange.truth(key.account)
+
     session, manifest, truth = asyncio.run(main())
     return session, manifest, journal.load_audit(folder), replay.prove(folder), truth
 
@@ -93,11 +97,11 @@ def test_three_venues_one_run_and_its_replay(tmp_path):
     assert all(one["frames"] > 500 and one["up"] is not None and not one["refused"] for one in health.values())
     said = marks(audit)
     times = Counter(said)
-    assert times[0, DOWN] == times[1, DOWN] == 1                              # bybit: at the end only
-    assert times[2, DOWN] == times[3, DOWN] == 4 and times[2, UP] == 4        # both connections of binance: the fault, and the end
+    assert times[0, DOWN] == times[1, DOWN] == 1  # bybit: at the end only
+    assert times[2, DOWN] == times[3, DOWN] == 4 and times[2, UP] == 4  # both connections of binance: the fault, and the end
     for streams in (QUOTES, MARKET):
         assert [state for state, _ in states(audit, 2, streams)] == [UP, DOWN, UP, DOWN]
-    assert {int(r["x"][2]) for r in audit[audit["kind"] == FEED] if r["instrument"] not in (2, 3)} == {0}       # a connection that carries everything
+    assert {int(r["x"][2]) for r in audit[audit["kind"] == FEED] if r["instrument"] not in (2, 3)} == {0}  # a connection that carries everything
     assert times[4, DOWN] == times[5, DOWN] >= 2
     assert not any(instrument == -1 for instrument, _ in said)
     # what the recording says of itself: venue and source of every frame, marks by venue
@@ -113,7 +117,7 @@ def test_three_venues_one_run_and_its_replay(tmp_path):
     assert proof.identical, proof.difference
     liquidations = found.events[found.events["kind"] == int(lc.Kind.LIQUIDATION)]
     count = Counter(liquidations["instrument"].tolist())
-    assert count[0] + count[1] > count[2] + count[3] > 0                      # CENSORED is less than FULL
+    assert count[0] + count[1] > count[2] + count[3] > 0  # CENSORED is less than FULL
 
 
 @pytest.mark.slow
@@ -155,6 +159,7 @@ def mute(emulator, venue, route="", deaf=False):
             take(connection, names)
             if connection.category.startswith(route):
                 connection.topics = set()
+
         hub._take = nothing
     return len(found)
 
@@ -168,6 +173,7 @@ def muted(folder, venue, route="", after_s=0.5, venues=None, deaf=False, minutes
             await asyncio.sleep(0.01)
         await asyncio.sleep(after_s)
         lost.append(mute(emulator, venue, route, deaf))
+
     _, manifest, audit, verdict, _ = run(folder, minutes, venues=venues or (venue,), during=later, speed=10.0)
     assert verdict.identical and lost == [1], (verdict, lost)
     proof = parity.prove_as_backtest(folder)
@@ -183,9 +189,9 @@ def test_a_route_that_says_nothing_while_another_speaks_is_a_gap(tmp_path):
     assert found["connections"]["market-1"]["reconnects"] == 1 and found["connections"]["public-1"]["reconnects"] == 0
     assert not health["bybit"]["drops"] and health["bybit"]["reconnects"] == 0
     of = states(audit, 2, MARKET)
-    assert [state for state, _ in of] == [UP, DOWN, UP, DOWN], of               # up, the silence, back, the end of the run
-    assert [state for state, _ in states(audit, 2, QUOTES)] == [UP, DOWN]       # its quotes went on
-    assert 10.0 < of[1][1] < 30.0, of                                           # it is uncertain from the last word on, not from the last pong
+    assert [state for state, _ in of] == [UP, DOWN, UP, DOWN], of  # up, the silence, back, the end of the run
+    assert [state for state, _ in states(audit, 2, QUOTES)] == [UP, DOWN]  # its quotes went on
+    assert 10.0 < of[1][1] < 30.0, of  # it is uncertain from the last word on, not from the last pong
     assert marks(audit).count((0, DOWN)) == 1
 
 
@@ -209,7 +215,7 @@ def test_silence_where_nothing_is_certain_is_no_gap(tmp_path):
 def test_a_venue_of_one_connection_that_answers_pings_only(tmp_path, venue):
     """Nobody else speaks by which one could tell: after stale_after_s it is opened anew, pongs or not."""
     health, audit = muted(tmp_path / "run", venue, minutes=1.2)
-    found, = health.values()
+    (found,) = health.values()
     assert found["reconnects"] == 1 and any("silent for more than 25.0 s" in why and "pong" not in why for why in found["drops"]), found["drops"]
     assert [state for _, state in marks(audit)] == [UP, DOWN, UP, DOWN]
 
@@ -220,6 +226,7 @@ def test_binance_alone_with_an_unknown_symbol(tmp_path):
             place = emulator.ready()["venues"]["binance"]
             config = loads(f'[feed]\nvenue = "binance"\nrest = "{place["rest"]}"\nws = "{place["ws"]}"\nsymbols = ["BTCUSD"]\n')
             await Session(config, tmp_path / "run").run()
+
     with pytest.raises(ConfigError) as told:
         asyncio.run(main())
     assert "binance_um does not trade it" in str(told.value) and "BTCUSDT" in str(told.value)
@@ -248,6 +255,7 @@ def test_real_orders_at_one_venue_while_others_are_watched(tmp_path):
 
 # ---- without sockets
 
+
 def test_addresses_of_a_configuration_are_the_adapters():
     for name, adapter in ADAPTERS.items():
         for key, one in adapter.environments.items():
@@ -256,13 +264,16 @@ def test_addresses_of_a_configuration_are_the_adapters():
             assert (feed.private_url, feed.trade_url) == (one.private and one.private + "/v5/private", one.trade and one.trade + "/v5/trade")
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ('[feeds.bybit]\nsymbols = ["X"]\n', "the venue of [feed] again"),
-    ("[feeds.okx]\n", "at least one contract name"),
-    ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nenvironment = "demo"\n', "one of 'mainnet', 'testnet' at okx"),
-    ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nrest = "http://127.0.0.1:1"\n', "both rest and ws"),
-    ('[feeds.kraken]\nsymbols = ["X"]\n', "bybit, binance_um, okx, hyperliquid"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[feeds.bybit]\nsymbols = ["X"]\n', "the venue of [feed] again"),
+        ("[feeds.okx]\n", "at least one contract name"),
+        ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nenvironment = "demo"\n', "one of 'mainnet', 'testnet' at okx"),
+        ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nrest = "http://127.0.0.1:1"\n', "both rest and ws"),
+        ('[feeds.kraken]\nsymbols = ["X"]\n', "bybit, binance_um, okx, hyperliquid"),
+    ],
+)
 def test_what_is_wrong_with_feeds_is_said(text, said):
     with pytest.raises(ConfigError) as told:
         loads('[feed]\nsymbols = ["BTCUSDT"]\n' + text)
@@ -277,6 +288,7 @@ def engine_of(*venues):
 def test_silence_of_one_venue_is_its_own_gap():
     """Two venues, one sink: each looks at its own frames only; polls are no sign of life; down forgets the silence."""
     from liqshell.run.sink import LiveSink, VenueSink
+
     engine, _ = engine_of("bybit", "okx")
     sink = LiveSink(engine, 5 * lc.SECOND)
     one, two = VenueSink(sink, 5 * lc.SECOND, 0, 2), VenueSink(sink, 12 * lc.SECOND, 2, 2, True)
@@ -290,10 +302,10 @@ def test_silence_of_one_venue_is_its_own_gap():
     two.rows(quote(2, 1))
     for k in range(8):
         one.rows(quote(1, 2 + k))
-    two.rows(quote(3, 10))              # 9 s: not silent enough
-    two.polled(quote(3, 20))            # no sign of life
-    one.rows(quote(0, 23))              # 14 s: a gap of bybit
-    two.rows(quote(3, 23))              # 13 s: a gap of okx
+    two.rows(quote(3, 10))  # 9 s: not silent enough
+    two.polled(quote(3, 20))  # no sign of life
+    one.rows(quote(0, 23))  # 14 s: a gap of bybit
+    two.rows(quote(3, 23))  # 13 s: a gap of okx
     one.feed(int(lc.FeedState.FEED_DOWN), start, start + 24 * lc.SECOND)
     one.rows(quote(0, 60))
     audit = engine.audit.drain()
@@ -317,20 +329,22 @@ def test_feeds_of_a_run_as_settings():
         {"venue": "bybit", "first": 0, "count": 2, "gap_ns": 5 * lc.SECOND, "watched": False, "late_ns": late},
         {"venue": "okx", "first": 2, "count": 2, "gap_ns": 12 * lc.SECOND, "watched": True, "late_ns": late},
         {"venue": "binance_um", "first": 4, "count": 2, "gap_ns": 5 * lc.SECOND, "watched": False, "late_ns": late},
-        {"venue": "hyperliquid", "first": 6, "count": 2, "gap_ns": 12 * lc.SECOND, "watched": False, "late_ns": late}]
+        {"venue": "hyperliquid", "first": 6, "count": 2, "gap_ns": 12 * lc.SECOND, "watched": False, "late_ns": late},
+    ]
     with pytest.raises(DataError, match="not in one group"):
         feeds_of([instruments[0], instruments[2], instruments[1]])
     # settings from before there were several feeds
     old = {"instruments": [i.as_dict() for i in instruments[:2]], "gap_ns": 7}
-    source, = sources_of(old, None).values()
+    (source,) = sources_of(old, None).values()
     assert isinstance(source, Source) and (source.venue, source.gap_ns, source.instruments) == ("bybit", 7, (-1,))
 
 
 def test_subscriptions_that_are_refused_in_part():
     """Bybit refuses a whole request for one unknown topic: the rest is asked for again; what is refused for good is told."""
     from liqshell.live.stream import Stream
+
     adapter = adapter_of("bybit")
-    connection, = adapter.plan(["BTCUSDT"], "ws://x")
+    (connection,) = adapter.plan(["BTCUSDT"], "ws://x")
 
     class Feed:
         source = Source({"venue": "bybit", "first": 0, "count": 1, "gap_ns": 1, "watched": False}, ["BTCUSDT"], None, True)
@@ -340,13 +354,15 @@ def test_subscriptions_that_are_refused_in_part():
     first, *beside = connection.subscriptions
 
     def refuse(one, topic):
-        stream._on_other(json.dumps({"success": False, "ret_msg": f"error:handler not found,topic:{topic}", "req_id": one.id, "op": "subscribe"}).encode(), 1)
+        stream._on_other(
+            json.dumps({"success": False, "ret_msg": f"error:handler not found,topic:{topic}", "req_id": one.id, "op": "subscribe"}).encode(), 1
+        )
 
     refuse(first, first.args[0])
     assert stream.refused == {first.args[0]} and len(stream._to_send) == 1 and first.args[0] not in stream._to_send[0].args
     others = {name for one in beside for name in one.acks}
     assert set(stream._waiting) == others | set(stream._to_send[0].acks) and len(others) == len(beside) == 3
-    for one in beside:              # what a contract can do without: nothing is asked for again
+    for one in beside:  # what a contract can do without: nothing is asked for again
         refuse(one, one.args[0])
     assert stream.refused == {first.args[0], "priceLimit.BTCUSDT", "adlAlert.USDT", "insurance.USDT"} and len(stream._to_send) == 1
     assert set(stream._waiting) == set(stream._to_send[0].acks)
@@ -355,8 +371,9 @@ def test_subscriptions_that_are_refused_in_part():
 def test_a_refusal_that_names_only_the_request_is_heard():
     """OKX may refuse a whole request and say which by its id alone: halves are asked for, until the bad one is alone; the feed then comes up."""
     from liqshell.live.stream import Stream
+
     symbols = ["BTC-USDT-SWAP", "GONE-USDT-SWAP"]
-    connection, = adapter_of("okx").plan(symbols, "ws://x")
+    (connection,) = adapter_of("okx").plan(symbols, "ws://x")
 
     class Feed:
         source = Source({"venue": "okx", "first": 0, "count": 2, "gap_ns": 1, "watched": False}, symbols, None, True)
@@ -383,8 +400,9 @@ def test_what_is_sure_to_come():
             asked = {arg for one in connection.subscriptions for arg in one.args}
             assert set(connection.sure) <= asked and not any("iquidation" in arg or "force" in arg for arg in connection.sure)
             assert len(connection.sure) in (0, len({symbol for one in connection.subscriptions for symbol in one.symbols}))
-            found.setdefault((name, connection.name.partition("-")[0]), set()).update(arg.replace("S0", "S").replace("s0", "s") for arg in
-                                                                                      connection.sure[:1] if "0" in arg)
+            found.setdefault((name, connection.name.partition("-")[0]), set()).update(
+                arg.replace("S0", "S").replace("s0", "s") for arg in connection.sure[:1] if "0" in arg
+            )
     assert found[("binance_um", "public")] == found[("hyperliquid", "public")] == set()
     assert "susdt@markPrice@1s" in found[("binance_um", "market")] and "mark-price:S-USDT-SWAP" in found[("okx", "public")]
     assert "orderbook.1.SUSDT" in found[("bybit", "linear")]
@@ -393,6 +411,7 @@ def test_what_is_sure_to_come():
 def test_what_was_refused_is_not_waited_for():
     """A contract whose marks the venue does not know: then nothing is sure any more, and pongs are a sign of life."""
     from liqshell.live.stream import Stream
+
     connection = adapter_of("binance").plan(["AUSDT", "BUSDT"], "ws://x")[1]
     stream = Stream(type("Feed", (), {}), connection, None, 0)
     assert stream._must_send
@@ -406,8 +425,9 @@ def test_what_was_refused_is_not_waited_for():
 def test_what_is_never_answered_is_left_out_where_others_are_answered(others_speak):
     """Asked for twice, then done without: one odd contract must not cost the liquidations of all others an endless reconnect."""
     from liqshell.live.stream import Stream
+
     symbols = ["BTC-USDT-SWAP", "ETH-USD_UM_XPERP-310404"]
-    connection, = adapter_of("okx").plan(symbols, "ws://x")
+    (connection,) = adapter_of("okx").plan(symbols, "ws://x")
 
     class Feed:
         source = Source({"venue": "okx", "first": 0, "count": 2, "gap_ns": 1, "watched": False}, symbols, None, True)
@@ -429,11 +449,13 @@ def test_what_is_never_answered_is_left_out_where_others_are_answered(others_spe
 def test_an_okx_refusal_is_matched_by_its_name_or_by_its_id():
     """Names of X-Perps have a "_"; a refusal that spells the name in a way of its own is matched by the id that it echoes."""
     from liqshell.live.stream import Stream
+
     symbols = ["BTC-USDT-SWAP", "ETH-USD_UM_XPERP-310404"]
-    connection, = adapter_of("okx").plan(symbols, "ws://x")
+    (connection,) = adapter_of("okx").plan(symbols, "ws://x")
     request = connection.subscriptions[0]
     bad = "trades:ETH-USD_UM_XPERP-310404"
     for said, left in ((f"channel:trades,instId:{symbols[1]} doesn't exist", {bad}), ("channel:trades,instId:eth-usd doesn't exist", set())):
+
         class Feed:
             source = Source({"venue": "okx", "first": 0, "count": 2, "gap_ns": 1, "watched": False}, symbols, None, True)
 

@@ -16,19 +16,19 @@ import pytest
 import liqcore as lc
 import liqshell
 from liqcore.event import Stream
-from liqshell.recording import journal
-from liqshell.run import backtest_parity as parity
-from liqshell.run import replay
 from liqshell.config.load import loads
+from liqshell.config.sections import FeedConfig
 from liqshell.doctor import examine, gather
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, VenueError
 from liqshell.live import Session
 from liqshell.live.instruments import ListWatch, choose, fetch_list
 from liqshell.live.tape import Liquidation
-from liqshell.run.recorded_events import read_events
-from liqshell.config.sections import FeedConfig
 from liqshell.live.venue_clock import venue_clock
+from liqshell.recording import journal
+from liqshell.run import backtest_parity as parity
+from liqshell.run import replay
+from liqshell.run.recorded_events import read_events
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 
 VENUES = ("bybit", "binance", "okx")
@@ -59,8 +59,10 @@ async def read(events, until_s):
 
 # ---- the stream
 
+
 def test_the_stream_says_what_the_venue_said_and_filters_it():
     """Bybit's frames as a client of our own reads them: `S` Buy = a long was closed by force, p the price, v the size in base units."""
+
     async def main():
         raw = []
 
@@ -83,8 +85,8 @@ def test_the_stream_says_what_the_venue_said_and_filters_it():
     mine = [one for one in every if one.venue == "bybit"]
     told = [(row["T"], row["s"], {"Buy": "LONG", "Sell": "SHORT"}[row["S"]], float(row["p"]), float(row["v"])) for row in raw]
     ours = [(one.ts_event // 10**6, one.symbol, one.side, one.price, one.qty) for one in mine]
-    begun = told.index(ours[0])                     # our client may have been connected first, and hangs up last
-    assert ours == told[begun:begun + len(ours)] and len(told) - begun - len(ours) <= 3
+    begun = told.index(ours[0])  # our client may have been connected first, and hangs up last
+    assert ours == told[begun : begun + len(ours)] and len(told) - begun - len(ours) <= 3
     assert len(mine) > 20 and {one.venue for one in every} == {"bybit", "binance_um", "okx"} and counts[1] == 0 <= counts[0] - len(every) < 20
     assert all(abs(one.usd - one.price * one.qty) < 0.01 for one in every) and {one.asset for one in every} == {"BTC", "SOL"}
     assert {one.venue: one.completeness for one in every} == {"bybit": "FULL", "binance_um": "CENSORED", "okx": "UNKNOWN"}
@@ -92,7 +94,7 @@ def test_the_stream_says_what_the_venue_said_and_filters_it():
     sides = {(one.asset, one.ts_event): one.side for one in mine}
     others = [one for one in every if one.venue != "bybit" and (one.asset, one.ts_event) in sides]
     assert len(others) > 20 and all(sides[one.asset, one.ts_event] == one.side for one in others)
-    wanted = [one[1:] for one in every if one.usd >= 500 and one.side == "LONG"]     # times of receipt differ
+    wanted = [one[1:] for one in every if one.usd >= 500 and one.side == "LONG"]  # times of receipt differ
     assert sorted(one[1:] for one in some) == sorted(wanted) and some
     assert all(one["up"] and one["connections"] == 1 and one["contracts"] == 2 and not one["reconnects"] for one in health.values())
 
@@ -105,6 +107,7 @@ def test_a_slow_reader_loses_the_oldest_and_is_told():
             events.stop()
             left = [event async for event in events]
             return events.received, events.dropped, left
+
     received, dropped, left = asyncio.run(asyncio.wait_for(main(), 60))
     assert len(left) == 5 and received == dropped + 5 >= 20 and [one.ts for one in left] == sorted(one.ts for one in left)
 
@@ -118,6 +121,7 @@ def test_a_lost_connection_comes_back_and_signals_come_when_asked():
         async with await serve(emulated(speed=240.0, faults=faults)) as emulator, liqshell.stream(places(emulator), signals=True) as events:
             out = await read(events, 14.0)
             return out, events.health()
+
     out, health = asyncio.run(asyncio.wait_for(main(), 60))
     assert health["binance_um"]["reconnects"] >= 1 and health["bybit"]["reconnects"] == 0 and health["binance_um"]["drops"]
     liquidations = [one for one in out if isinstance(one, Liquidation)]
@@ -140,28 +144,39 @@ def test_listings_are_taken_in_while_it_runs(caplog):
                 asyncio.get_running_loop().call_later(6.0, setattr, binance, "contracts", every[1:])
                 out = await read(events, 12.0)
                 return out, events.health(), events.up
+
     out, health, up = asyncio.run(asyncio.wait_for(main(), 60))
     first = {symbol: min(one.ts for one in out if one.symbol == symbol) for symbol in ("BTCUSDT", "SOLUSDT")}
     assert first["BTCUSDT"] < first["SOLUSDT"] and health["binance_um"]["contracts"] == 2 and not health["binance_um"]["reconnects"]
     said = " ".join(record.getMessage() for record in caplog.records)
     assert "binance_um lists SOLUSDT: added" in said and "binance_um: BTCUSDT trade no more" in said
-    assert len(out) == len({(one.symbol, one.ts_event, one.qty) for one in out})        # nothing twice, though two connections carry the market
+    assert len(out) == len({(one.symbol, one.ts_event, one.qty) for one in out})  # nothing twice, though two connections carry the market
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    ({"venues": ["hyperliquid"]}, "no public feed of liquidations"), ({"venues": ["kraken"]}, "bybit, binance_um, okx, hyperliquid"),
-    ({"side": "buy"}, "'long' or 'short'"), ({"min_usd": -1}, "min_usd: found -1"),
-    ({"queue": 0}, "queue: found 0"), ({"venues": []}, "venues: none"),
-    ({"symbols": []}, "symbols: none"), ({"symbols": ["BTC"], "quote": "USDT"}, "only with symbols = 'all'"),
-    ({"venues": ["okx"], "environment": "demo"}, "one of mainnet, testnet at okx"), ({"symbols": ["BTX"]}, "'BTX'"),
-    ({"quote": "EUR"}, "none of its"), ({"min_usd": float("nan")}, "min_usd"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"venues": ["hyperliquid"]}, "no public feed of liquidations"),
+        ({"venues": ["kraken"]}, "bybit, binance_um, okx, hyperliquid"),
+        ({"side": "buy"}, "'long' or 'short'"),
+        ({"min_usd": -1}, "min_usd: found -1"),
+        ({"queue": 0}, "queue: found 0"),
+        ({"venues": []}, "venues: none"),
+        ({"symbols": []}, "symbols: none"),
+        ({"symbols": ["BTC"], "quote": "USDT"}, "only with symbols = 'all'"),
+        ({"venues": ["okx"], "environment": "demo"}, "one of mainnet, testnet at okx"),
+        ({"symbols": ["BTX"]}, "'BTX'"),
+        ({"quote": "EUR"}, "none of its"),
+        ({"min_usd": float("nan")}, "min_usd"),
+    ],
+)
 def test_what_cannot_be_meant_is_said(given, said):
     async def main():
         async with await serve(emulated()) as emulator:
             places_or = {} if "venues" in given or "environment" in given else {"venues": places(emulator)}
             async with liqshell.stream(**places_or | given):
                 pass
+
     with pytest.raises(ConfigError) as told:
         asyncio.run(asyncio.wait_for(main(), 30))
     assert said in str(told.value)
@@ -171,6 +186,7 @@ def test_a_venue_that_does_not_answer_is_an_error_at_the_start():
     async def main():
         async with liqshell.stream({"bybit": ("http://127.0.0.1:9", "ws://127.0.0.1:9")}):
             pass
+
     with pytest.raises(VenueError, match="no list of instruments"):
         asyncio.run(main())
 
@@ -179,17 +195,28 @@ def test_a_venue_that_does_not_answer_is_an_error_at_the_start():
 def test_the_command_prints_them(tmp_path):
     line = tmp_path / "line"
     with open(line, "w") as out:
-        venue = subprocess.Popen([sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "3", "--speed", "60", "--venues", "bybit,binance,okx",
-                                  "--wait"], stdout=out)
+        venue = subprocess.Popen(
+            [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "3", "--speed", "60", "--venues", "bybit,binance,okx", "--wait"], stdout=out
+        )
     try:
         for _ in range(200):
             if line.read_text().endswith("\n") or venue.poll() is not None:
                 break
             subprocess.run(["sleep", "0.1"], check=True)
-        done = subprocess.run([sys.executable, "-P", "-m", "liqshell", "tape", "--at", str(line), "--min-usd", "1000", "--json", "--for-s", "8"],
-                              capture_output=True, text=True, timeout=60, check=False)
-        wrong = subprocess.run([sys.executable, "-P", "-m", "liqshell", "tape", "--at", str(line), "--venues", "kraken"], capture_output=True,
-                               text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "liqshell", "tape", "--at", str(line), "--min-usd", "1000", "--json", "--for-s", "8"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        wrong = subprocess.run(
+            [sys.executable, "-P", "-m", "liqshell", "tape", "--at", str(line), "--venues", "kraken"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     finally:
         venue.terminate()
         venue.wait(10)
@@ -202,13 +229,14 @@ def test_the_command_prints_them(tmp_path):
 
 # ---- what is asked for
 
+
 @pytest.mark.parametrize("name", VENUES)
 @pytest.mark.parametrize("count", [3, 600])
 def test_liquidations_alone_take_one_connection_and_something_is_sure(name, count):
     """Binance and OKX have a stream of the whole market; Bybit one a contract, of which one connection takes 21,000 characters."""
     symbols = [f"COIN{n}USDT" if name != "okx" else f"COIN{n}-USDT-SWAP" for n in range(count)]
     adapter = adapter_of(name)
-    connection, = adapter.plan(symbols, "ws://x", LIQUIDATIONS)
+    (connection,) = adapter.plan(symbols, "ws://x", LIQUIDATIONS)
     args = [arg for one in connection.subscriptions for arg in one.args]
     assert len(connection.sure) == 1 and connection.sure[0] in args
     assert set(adapter.carries(connection, symbols)) == set(symbols)
@@ -236,15 +264,34 @@ def test_a_whole_market_at_binance_and_what_okx_counts():
         adapter_of("hyperliquid").plan([f"C{n}" for n in range(334)], "ws://x", whole=True)
 
 
-@pytest.mark.parametrize(("venue", "answer", "turnover"), [
-    ("binance", [{"symbol": "BTCUSDT", "volume": "2.5", "quoteVolume": "250000.5"}, {"symbol": "币安人生USDT", "quoteVolume": "3"}],
-     {"BTCUSDT": 250000.5, "币安人生USDT": 3.0}),
-    ("bybit", {"retCode": 0, "result": {"category": "linear", "list": [{"symbol": "ETHUSDT", "turnover24h": "17.25"},
-                                                                       {"symbol": "NEWUSDT", "turnover24h": ""}]}},
-     {"ETHUSDT": 17.25, "NEWUSDT": 0.0}),
-    ("okx", {"code": "0", "data": [{"instId": "BTC-USDT-SWAP", "last": "50000", "volCcy24h": "2", "vol24h": "200"}]}, {"BTC-USDT-SWAP": 100000.0}),
-    ("hyperliquid", [{"universe": [{"name": "BTC"}, {"name": "kPEPE"}]}, [{"dayNtlVlm": "1169046.29"}, {"dayNtlVlm": "0.0"}]],
-     {"BTC": 1169046.29, "kPEPE": 0.0})])
+@pytest.mark.parametrize(
+    ("venue", "answer", "turnover"),
+    [
+        (
+            "binance",
+            [{"symbol": "BTCUSDT", "volume": "2.5", "quoteVolume": "250000.5"}, {"symbol": "币安人生USDT", "quoteVolume": "3"}],
+            {"BTCUSDT": 250000.5, "币安人生USDT": 3.0},
+        ),
+        (
+            "bybit",
+            {
+                "retCode": 0,
+                "result": {"category": "linear", "list": [{"symbol": "ETHUSDT", "turnover24h": "17.25"}, {"symbol": "NEWUSDT", "turnover24h": ""}]},
+            },
+            {"ETHUSDT": 17.25, "NEWUSDT": 0.0},
+        ),
+        (
+            "okx",
+            {"code": "0", "data": [{"instId": "BTC-USDT-SWAP", "last": "50000", "volCcy24h": "2", "vol24h": "200"}]},
+            {"BTC-USDT-SWAP": 100000.0},
+        ),
+        (
+            "hyperliquid",
+            [{"universe": [{"name": "BTC"}, {"name": "kPEPE"}]}, [{"dayNtlVlm": "1169046.29"}, {"dayNtlVlm": "0.0"}]],
+            {"BTC": 1169046.29, "kPEPE": 0.0},
+        ),
+    ],
+)
 def test_turnover_as_the_venues_state_it(venue, answer, turnover):
     adapter = adapter_of(venue)
     assert adapter.parse_turnover(json.dumps(answer).encode()) == turnover
@@ -255,6 +302,7 @@ def test_turnover_as_the_venues_state_it(venue, answer, turnover):
 
 def test_choosing_by_quote_turnover_and_name():
     """Against what Binance's REST says, read here by hand."""
+
     async def main():
         five = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
         async with await serve(emulated(symbols=five)) as emulator, aiohttp.ClientSession() as http:
@@ -270,6 +318,7 @@ def test_choosing_by_quote_turnover_and_name():
                 found = await choose(FeedConfig(**vars(feed) | more), page)
                 names.append([one.symbol for one in found])
             return told, least, names
+
     told, least, names = asyncio.run(asyncio.wait_for(main(), 60))
     assert names[0] == sorted(told) and names[1] == sorted(set(told) - {"BTCUSDT"}) and names[2] == []
     assert set(names[3]) >= {name for name, value in told.items() if value >= least} and 0 < len(names[3]) < 5
@@ -277,10 +326,11 @@ def test_choosing_by_quote_turnover_and_name():
 
 # ---- a run
 
+
 def whole(emulator, more=""):
     text = '[run]\nname = "test"\n'
     for n, (name, (rest, ws)) in enumerate(places(emulator).items()):
-        text += f'[{"feeds." + name if n else "feed"}]\n' + (f'venue = "{name}"\n' if not n else "") + f'rest = "{rest}"\nws = "{ws}"\n'
+        text += f"[{'feeds.' + name if n else 'feed'}]\n" + (f'venue = "{name}"\n' if not n else "") + f'rest = "{rest}"\nws = "{ws}"\n'
         text += 'symbols = "all"\nquote = "USDT"\nlist_every_s = 20\n' + more * (not n)
     return loads(text + "[limits]\ndata_age_max_s = 20.0\nevent_age_max_s = 20.0\n[detector]\nwarmup = 15\nquantile = 0.7\nrefresh_s = 0\n")
 
@@ -301,20 +351,27 @@ def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, ca
                 while "it does not trade any more" not in caplog.text:
                     await asyncio.sleep(0.1)
                 binance.contracts = every
+
             delisting = asyncio.create_task(delist())
             try:
                 return await session.run(emulator.clock.now_ns() + int(12 * 60e9))
             finally:
                 delisting.cancel()
+
     manifest = asyncio.run(asyncio.wait_for(main(), 90))
     assert [i["symbol"] for i in manifest["settings"]["instruments"]] == ["BTCUSDT", "BTCUSDT", "SOLUSDT", "BTC-USDT-SWAP", "SOL-USDT-SWAP"]
     health = manifest["counters"]["venues"]
     assert set(health["binance_um"]["connections"]) == {"market-all", "market-1", "public-1"} and health["binance_um"]["not_trading"] == []
-    assert not any(one["drops"] for name, one in health.items() if name != "binance_um") and not any(one["refused"] for one in health.values()), health
+    assert not any(one["drops"] for name, one in health.items() if name != "binance_um") and not any(one["refused"] for one in health.values()), (
+        health
+    )
     assert health["binance_um"]["drops"] and all("SOLUSDT subscribed again" in why for why in health["binance_um"]["drops"]), "what trades again"
     audit = journal.load_audit(tmp_path / "run")
-    said = [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)]
-            if int(r["phase"]) in (int(lc.Control.CONTROL_PAUSE), int(lc.Control.CONTROL_READY))]
+    said = [
+        (int(r["instrument"]), int(r["phase"]))
+        for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)]
+        if int(r["phase"]) in (int(lc.Control.CONTROL_PAUSE), int(lc.Control.CONTROL_READY))
+    ]
     assert said == [(2, int(lc.Control.CONTROL_PAUSE)), (2, int(lc.Control.CONTROL_READY))]
     assert "binance_um:SOLUSDT no entries on it: it does not trade any more" in caplog.text
     verdict, proof = replay.prove(tmp_path / "run"), parity.prove_as_backtest(tmp_path / "run")
@@ -331,6 +388,7 @@ def test_a_list_that_lost_more_than_half_is_not_believed():
 
     def look(names):
         from liqshell.venues.adapter import InstrumentPage
+
         watch.look(InstrumentPage([one for one in instruments if one.symbol in names], "", []))
 
     every = [one.symbol for one in instruments]
@@ -344,15 +402,19 @@ def test_a_list_that_lost_more_than_half_is_not_believed():
     assert told[2][0] == {"C0USDT": "it does not trade any more"}
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ('symbols = "every"', "feed.symbols: found 'every'; expected a list of 1 to 1024"),
-    ('symbols = ["BTCUSDT"]\nexclude = ["ETHUSDT"]', "feed.exclude: found ['ETHUSDT']"),
-    ('symbols = ["BTCUSDT"]\nmin_turnover_usd = 5', "feed.min_turnover_usd: found 5.0 together with a list"),
-    ('symbols = "all"\nquote = "usdt"', "feed.quote: found 'usdt'"),
-    ('symbols = "all"\nmin_turnover_usd = -1', "feed.min_turnover_usd: found -1"),
-    ('symbols = "all"\nlist_every_s = 1', "feed.list_every_s: found 1"),
-    ('symbols = "all"\nexclude = ["ETHUSDT"]\n[policy.symbols.ETHUSDT]\nnotional = 5', "policy.symbols.ETHUSDT"),
-    ('symbols = "all"\n[run]\nmode = "live"', "feed.symbols: found 'all' with run.mode = 'live'")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('symbols = "every"', "feed.symbols: found 'every'; expected a list of 1 to 1024"),
+        ('symbols = ["BTCUSDT"]\nexclude = ["ETHUSDT"]', "feed.exclude: found ['ETHUSDT']"),
+        ('symbols = ["BTCUSDT"]\nmin_turnover_usd = 5', "feed.min_turnover_usd: found 5.0 together with a list"),
+        ('symbols = "all"\nquote = "usdt"', "feed.quote: found 'usdt'"),
+        ('symbols = "all"\nmin_turnover_usd = -1', "feed.min_turnover_usd: found -1"),
+        ('symbols = "all"\nlist_every_s = 1', "feed.list_every_s: found 1"),
+        ('symbols = "all"\nexclude = ["ETHUSDT"]\n[policy.symbols.ETHUSDT]\nnotional = 5', "policy.symbols.ETHUSDT"),
+        ('symbols = "all"\n[run]\nmode = "live"', "feed.symbols: found 'all' with run.mode = 'live'"),
+    ],
+)
 def test_what_is_wrong_with_whole_markets_is_said(text, said):
     with pytest.raises(ConfigError) as told:
         loads("[feed]\n" + text + "\n")
@@ -364,6 +426,7 @@ def test_no_contract_left_is_said_with_its_quotes():
         async with await serve(emulated()) as emulator:
             config = loads(f'[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = "all"\nquote = "USDC"\n')
             await Session(config, "unused").run()
+
     with pytest.raises(ConfigError) as told:
         asyncio.run(asyncio.wait_for(main(), 30))
     assert "'all' of bybit" in str(told.value) and "quote USDC" in str(told.value) and "a quote such as USDT" in str(told.value)
@@ -374,10 +437,14 @@ def test_doctor_counts_whole_markets():
         async with await serve(emulated()) as emulator:
             config = whole(emulator)
             return examine(config, await gather(config, None, samples=3), live=False), config.feeds["okx"]
+
     checks, _ = asyncio.run(asyncio.wait_for(main(), 60))
     said = [(check.verdict, check.text) for check in checks if check.id == "symbols"]
-    assert said == [("ok", "bybit: 2 contracts, BTCUSDT, SOLUSDT"), ("ok", "binance_um: 2 contracts, BTCUSDT, SOLUSDT"),
-                    ("ok", "okx: 2 contracts, BTC-USDT-SWAP, SOL-USDT-SWAP")]
+    assert said == [
+        ("ok", "bybit: 2 contracts, BTCUSDT, SOLUSDT"),
+        ("ok", "binance_um: 2 contracts, BTCUSDT, SOLUSDT"),
+        ("ok", "okx: 2 contracts, BTC-USDT-SWAP, SOL-USDT-SWAP"),
+    ]
     assert any("in every contract" in check.text for check in checks)
 
 
@@ -388,7 +455,7 @@ def test_every_venue_says_what_its_turnover_is():
 def test_the_three_lines_of_the_readme_run(capsys):
     """As printed there, at the emulated venues."""
     text = (Path(__file__).parents[3] / "README.md").read_text()
-    code, = re.findall(r"<!-- lines: stream -->\n```py\n(.*?)```", text, re.S)
+    (code,) = re.findall(r"<!-- lines: stream -->\n```py\n(.*?)```", text, re.S)
     assert len(code.splitlines()) == 3
 
     async def main():
@@ -403,6 +470,7 @@ def test_the_three_lines_of_the_readme_run(capsys):
             space = {"liqshell": types.SimpleNamespace(stream=stream)}
             exec("async def run():\n" + textwrap.indent(code, "    "), space)
             await space["run"]()
+
     asyncio.run(asyncio.wait_for(main(), 60))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows and all(len(row) == 5 and row[2] in ("LONG", "SHORT") and int(row[3]) >= 50_000 for row in rows)

@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from desk import LONG, NEW, SHORT, Desk, both
-from loopback_venue import KEY, SECRET, LoopbackVenue, refusal
 
 import liqcore as lc
+from desk import LONG, NEW, SHORT, Desk, both
 from liqshell.live.emergency import Rescue
 from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE, Image
@@ -22,6 +21,7 @@ from liqshell.state.store import Store
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.orders import order_link_id
 from liqshell.venues.bybit.signing import Keys
+from loopback_venue import KEY, SECRET, LoopbackVenue, refusal
 
 ROOT = Path(__file__).parents[3]
 ETH = lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01")
@@ -57,14 +57,17 @@ def hold(venue, side, stop="", qty="0.5"):
 
 
 def rest_entry(venue, side, name, stop=True):
-    venue.ask(bybit_rest.create("ETHUSDT", name, side, "0.10", f"{2000 - side * 20:.2f}", post_only=True,
-                                stop_loss=f"{2000 - side * 60:.2f}" if stop else ""))
+    venue.ask(
+        bybit_rest.create(
+            "ETHUSDT", name, side, "0.10", f"{2000 - side * 20:.2f}", post_only=True, stop_loss=f"{2000 - side * 60:.2f}" if stop else ""
+        )
+    )
 
 
 def image_of(folder, side, stage="resting"):
     """An image whose ETH trade rests, or is held."""
     desk = Desk(side, ETH, price=2000.0)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     if stage != "sent":
         desk.order(entry.id, NEW)
     if stage == "held":
@@ -77,6 +80,7 @@ def image_of(folder, side, stage="resting"):
 
 
 # ---- rescue ----
+
 
 @both
 def test_entries_go_and_everything_else_stays(venue, folder, side):
@@ -115,6 +119,7 @@ def test_an_entry_that_was_on_its_way_when_the_process_died_is_waited_for(venue,
         venue.ask(bybit_rest.create("ETHUSDT", order_link_id(RUN, entry.id), side, "0.10", f"{entry.price:.2f}", post_only=True))
         if fills:
             venue.market(0, entry.price - side)
+
     late = threading.Timer(0.7, arrive)
     late.start()
     result = act(tmp_path)
@@ -180,7 +185,7 @@ def test_flatten_closes_positions_and_then_their_targets(venue, folder, side):
     hold(venue, side, stop=f"{2000 - side * 100:.2f}")
     venue.ask(bybit_rest.create("ETHUSDT", link(3, 900), -side, "0.50", f"{2000 + side * 30:.2f}", reduce_only=True))
     rest_entry(venue, side, link(1, 901))
-    venue.ask(bybit_rest.create("SOLUSDT", "mine", side, "10"))            # another contract: a person's
+    venue.ask(bybit_rest.create("SOLUSDT", "mine", side, "10"))  # another contract: a person's
     venue.market(1, 89.0)
     result = act(folder, flatten=True)
     assert result.clean and venue.position()[0] == 0.0 and venue.position("SOLUSDT")[0] == side * 10.0
@@ -194,13 +199,25 @@ def test_an_entry_that_fills_while_it_is_cancelled_gets_its_stop(venue, folder):
     def fault(method, path):
         if path == "/v5/order/cancel" and not filled:
             filled.append(venue.market(0, 1979.0))
+
     venue.fault = fault
     result = act(folder)
     assert venue.position()[0] == 0.1 and venue.position()[1] > 0.0 and result.clean and result.placed
 
 
-@pytest.mark.parametrize("fault", ["lose", "down", refusal(10000, "Server Timeout"), refusal(10016, "internal"), (503, b"<html>", {}),
-                                   refusal(10006, "Too many visits", **{"X-Bapi-Limit-Reset-Timestamp": "1"}), refusal(10018, "ip", 403), (200, b"{", {})])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "lose",
+        "down",
+        refusal(10000, "Server Timeout"),
+        refusal(10016, "internal"),
+        (503, b"<html>", {}),
+        refusal(10006, "Too many visits", **{"X-Bapi-Limit-Reset-Timestamp": "1"}),
+        refusal(10018, "ip", 403),
+        (200, b"{", {}),
+    ],
+)
 @both
 def test_lost_answers_and_passing_faults_change_nothing_of_the_end(venue, folder, side, fault):
     """Each path fails twice, in the way given."""
@@ -211,6 +228,7 @@ def test_lost_answers_and_passing_faults_change_nothing_of_the_end(venue, folder
     def fail(method, path):
         seen[path] = seen.get(path, 0) + 1
         return fault if seen[path] <= 2 else None
+
     venue.fault = fail
     result = act(folder)
     assert result.clean and not venue.links - {"StopLoss"}
@@ -229,7 +247,7 @@ def test_many_entries_stay_below_the_rate(venue, folder):
     result = act(folder)
     times = [when for when, _, path, _ in venue.requests if path == "/v5/order/cancel"]
     assert result.clean and len(result.cancelled) == 14 and not venue.links
-    assert max(sum(t <= other < t + 1.0 for other in times) for t in times) <= 17        # a burst of 8, then 8 a second
+    assert max(sum(t <= other < t + 1.0 for other in times) for t in times) <= 17  # a burst of 8, then 8 a second
 
 
 def test_a_venue_that_cannot_be_reached_is_said_so(folder, venue):
@@ -254,7 +272,7 @@ def test_a_refused_key_is_final_and_said(venue, folder):
 def test_a_damaged_image_does_not_stop_a_rescue(venue, folder):
     image_of(folder, LONG)
     data = bytearray((folder / IMAGE).read_bytes())
-    data[len(data) // 2:] = bytes(len(data) - len(data) // 2)
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     (folder / IMAGE).write_bytes(data)
     rest_entry(venue, LONG, link(1, 5))
     assert act(folder).clean and not venue.links
@@ -265,10 +283,18 @@ def test_a_damaged_image_does_not_stop_a_rescue(venue, folder):
 
 # ---- the command ----
 
+
 def command(*arguments, cwd, stdin="", **environment):
     env = {key: value for key, value in os.environ.items() if not key.startswith("LIQCORE_API")}
-    return subprocess.run([sys.executable, "-m", "liqshell", "kill", *map(str, arguments)], cwd=cwd, input=stdin, capture_output=True, text=True,
-                          timeout=60, env=env | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET} | environment)
+    return subprocess.run(
+        [sys.executable, "-m", "liqshell", "kill", *map(str, arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET} | environment,
+    )
 
 
 def within_s(bound):
@@ -295,13 +321,17 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     done = command("--state", folder, "--reason", "looks wrong", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout and "cancelled: ETHUSDT entry" in done.stdout and "stop placed" in done.stdout
-    assert "No live run has used" in done.stderr          # from the wrong folder, a relative [run] out leads elsewhere: what was meant goes on
+    assert "No live run has used" in done.stderr  # from the wrong folder, a relative [run] out leads elsewhere: what was meant goes on
     assert venue.position()[1] > 0.0
     control = Control(folder)
     assert (control.kill, control.reason) == (Kill.KILLED, "looks wrong") and control.killed_at_ns and control.rescued_at_ns
     store = Store(folder)
-    unknown, noted = store.rows("kills")                    # this folder was used, and has no control page: nobody knows whether it was killed
-    assert "damaged: control: missing" in unknown["reason"] and (noted["action"], noted["reason"]) == ("kill", "looks wrong") and "stop placed" in noted["done"]
+    unknown, noted = store.rows("kills")  # this folder was used, and has no control page: nobody knows whether it was killed
+    assert (
+        "damaged: control: missing" in unknown["reason"]
+        and (noted["action"], noted["reason"]) == ("kill", "looks wrong")
+        and "stop placed" in noted["done"]
+    )
     store.close()
     assert command("--state", folder, "--lift", cwd=folder, stdin="yes\n").returncode == 1 and control.kill == Kill.KILLED
     assert command("--state", folder, "--lift", cwd=folder, stdin=f"{folder.name}\n").returncode == 0 and control.kill == Kill.NO
@@ -311,7 +341,9 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
 
 
 def test_the_command_works_from_a_configuration_that_never_ran(venue, tmp_path):
-    (tmp_path / "my.toml").write_text(f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n')
+    (tmp_path / "my.toml").write_text(
+        f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n'
+    )
     rest_entry(venue, SHORT, link(1, 5))
     hold(venue, SHORT)
     done = command("my.toml", "--flatten", cwd=tmp_path)
@@ -342,7 +374,9 @@ def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, 
 def test_a_folder_that_cannot_be_written_keeps_nobody_from_the_venue(venue, tmp_path):
     """Another user's, or a disk that is read-only: it ended in a traceback, with the entries at work."""
     (tmp_path / "runs").write_text("a file where a folder should be")
-    (tmp_path / "my.toml").write_text(f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n')
+    (tmp_path / "my.toml").write_text(
+        f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n'
+    )
     rest_entry(venue, LONG, link(1, 5))
     done = command("my.toml", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr and "THE SWITCH IS NOT SET" in done.stderr, done.stderr
@@ -374,13 +408,18 @@ time.sleep(60)              # the loop is blocked
 
 def test_cancels_are_out_within_a_second_beside_a_stuck_process(venue, folder):
     rest_entry(venue, LONG, link(1, 5))
-    stuck = subprocess.Popen([sys.executable, "-c", STUCK, str(folder)], stdout=subprocess.PIPE, text=True,
-                             env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"})
+    stuck = subprocess.Popen(
+        [sys.executable, "-c", STUCK, str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
+    )
     try:
         assert stuck.stdout.readline() == "ready\n"
         control = Control(folder)
-        process = subprocess.Popen([sys.executable, "-m", "liqshell", "kill", "--state", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "liqshell", "kill", "--state", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET},
+        )
         until = time.monotonic() + 120.0
         while control.kill == Kill.NO and time.monotonic() < until:
             time.sleep(0.001)

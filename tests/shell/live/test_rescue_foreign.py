@@ -5,12 +5,11 @@ import signal
 import time
 
 import pytest
-from desk import LONG, Desk, both
-from loopback_venue import LoopbackVenue, ok, refusal
 from test_rescue import ETH, LOST, RUN, act, image_of, link, rest_entry
 from test_watchdog import gone, live
 
 import liqcore as lc
+from desk import LONG, Desk, both
 from liqshell.live import watchdog
 from liqshell.live.whose import KILL
 from liqshell.state.control import Control
@@ -18,6 +17,7 @@ from liqshell.state.image import IMAGE, Image
 from liqshell.state.sheet import Sheet
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.orders import order_link_id
+from loopback_venue import LoopbackVenue, ok, refusal
 
 SOL = lc.Instrument("SOLUSDT", venue="bybit", tick_size="0.01", lot_size="0.1")
 EXECUTIONS = "/v5/execution/list"
@@ -64,20 +64,21 @@ def word(side):
 
 # ---- the image is whole ----
 
+
 @both
 @pytest.mark.parametrize("passed", [False, True])
 @pytest.mark.parametrize("image", ["flat", "resting", "over", "of another contract"])
 def test_a_position_that_no_bracket_holds_is_left_alone(venue, folder, side, passed, image):
-    if image == "resting":              # an entry of ours that has not filled: cancelled, and explains nothing
+    if image == "resting":  # an entry of ours that has not filled: cancelled, and explains nothing
         rest_entry(venue, side, order_link_id(RUN, image_of(folder, side).id))
-    elif image == "over":               # a bracket that was closed before the other position began
+    elif image == "over":  # a bracket that was closed before the other position began
         entry, qty = held(venue, folder, side)
         trade(venue, -side, f"{qty:g}", order_link_id(RUN, entry.id + 2))
     else:
         flat_image(folder, ETH if image == "flat" else SOL)
     trade(venue, side, "0.8")
     if passed:
-        venue.market(0, 2000.0 - side * 15.0)          # beyond the sheet's distance: the venue would refuse a stop
+        venue.market(0, 2000.0 - side * 15.0)  # beyond the sheet's distance: the venue would refuse a stop
     result = act(folder)
     assert result.clean and not changed(venue) and not result.protected
     assert venue.position() == (side * 0.8, 0.0) and result.left == [f"position ETHUSDT {word(side)} 0.8"]
@@ -135,12 +136,13 @@ def test_of_more_than_ours_only_ours_is_closed_however_often_it_is_tried(venue, 
     def lose(_, path):
         seen.append(path)
         return "lose" if path == "/v5/order/create" and seen.count(path) <= 4 * bool(answer) else None
+
     venue.fault = lose
     for _ in range(3):
         result = act(folder)
         assert result.clean and venue.position() == (pytest.approx(side * float(more)), 0.0)
         assert result.left == [f"position ETHUSDT {word(side)} {float(more):g}"]
-    assert len([path for path in changed(venue) if "trading-stop" in path]) == 1       # of the first, while it was ours in part
+    assert len([path for path in changed(venue) if "trading-stop" in path]) == 1  # of the first, while it was ours in part
     assert seen.count("/v5/order/create") == (1 if not answer else seen.count("/v5/order/create"))
 
 
@@ -201,11 +203,12 @@ def test_our_own_naked_position_does_not_wait_for_executions_that_are_not_answer
 
 # ---- the image is lost or damaged ----
 
+
 def damage(folder, how):
     if how == "damaged":
         image_of(folder, LONG)
         data = bytearray((folder / IMAGE).read_bytes())
-        data[len(data) // 2:] = bytes(len(data) - len(data) // 2)
+        data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
         (folder / IMAGE).write_bytes(data)
     elif how == "aside":
         flat_image(folder)
@@ -262,6 +265,7 @@ def test_without_an_image_what_is_left_when_ours_was_closed_gets_no_stop(venue, 
 
 # ---- flatten ----
 
+
 @both
 @pytest.mark.parametrize("ours", ["all", "part", "none", "not known"])
 def test_flatten_closes_all_and_says_what_of_it_is_not_ours(venue, folder, side, ours):
@@ -273,8 +277,12 @@ def test_flatten_closes_all_and_says_what_of_it_is_not_ours(venue, folder, side,
         trade(venue, side, "0.3")
     result = act(folder, flatten=True)
     assert result.clean and venue.position()[0] == 0.0 and len(result.closed) == 1
-    expected = {"all": " at market", "part": f"at market, of which {qty:g} ours" if ours == "part" else "", "none": "at market, not ours",
-                "not known": "at market, owner unknown"}
+    expected = {
+        "all": " at market",
+        "part": f"at market, of which {qty:g} ours" if ours == "part" else "",
+        "none": "at market, not ours",
+        "not known": "at market, owner unknown",
+    }
     assert result.closed[0].endswith(expected[ours])
 
 
@@ -295,11 +303,12 @@ def test_an_id_of_a_close_says_of_which_bracket_and_is_not_too_long(venue, folde
     venue.market(0, 1900.0)
     act(folder)
     links = [row["orderLinkId"] for row in venue.list(EXECUTIONS, symbol="ETHUSDT")]
-    found, = [name for name in links if name.startswith("liqcore-kill-")]
+    (found,) = [name for name in links if name.startswith("liqcore-kill-")]
     assert len(found) <= 36 and int(KILL.fullmatch(found)[2], 16) == entry.id >> 12 & 0xFFFFFFF
 
 
 # ---- the real watchdog ----
+
 
 @both
 def test_the_watchdog_after_a_kill_leaves_what_no_bracket_holds(venue, folder, side):

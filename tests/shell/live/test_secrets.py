@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from live_process import COMMAND, Live, Venue, environment, write_config
-from recorder_lines import unpacked
 
 from liqshell.recording import packing
+from live_process import COMMAND, Live, Venue, environment, write_config
+from recorder_lines import unpacked
 
 WRONG = "cAnArYwRoNg0123456789abcdefABCDEF77"
 
@@ -18,7 +18,7 @@ WRONG = "cAnArYwRoNg0123456789abcdefABCDEF77"
 def hits(root: Path, needles: dict[str, str]) -> list[str]:
     """file: which needle, for every file below root; what is compressed is looked into. Also their hexadecimal form, and each text from its middle on: a
     cut secret is one, too."""
-    forms = {name: (text.encode(), text.encode().hex().encode(), text[len(text) // 3:].encode()) for name, text in needles.items()}
+    forms = {name: (text.encode(), text.encode().hex().encode(), text[len(text) // 3 :].encode()) for name, text in needles.items()}
     out = []
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
         raw = file.read_bytes()
@@ -46,8 +46,9 @@ def arguments_of(parent: int) -> list[str]:
 def run(tmp_path: Path, keys: dict[str, str], *arguments: object) -> int:
     """A command whose whole output is kept as a file among the others."""
     with open(tmp_path / "said.log", "ab") as sink:
-        return subprocess.run([*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment(**keys),
-                              timeout=300).returncode
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment(**keys), timeout=300
+        ).returncode
 
 
 def test_the_search_finds_what_it_looks_for(tmp_path):
@@ -70,7 +71,9 @@ def test_the_keys_are_nowhere(tmp_path):
             arguments = arguments_of(live.process.pid)
             time.sleep(4.0)
             assert live.end() == 0, live.words()
-        assert len(arguments) >= 2 and not [line for line in arguments if any(needle in line for needle in needles.values())]     # itself and its watchdog
+        assert len(arguments) >= 2 and not [
+            line for line in arguments if any(needle in line for needle in needles.values())
+        ]  # itself and its watchdog
 
         # what goes wrong at the start: a wrong secret, a secret that cannot be one, one in the configuration
         for bad in (WRONG, f"two words {WRONG}"):

@@ -8,13 +8,9 @@ import socket
 import time
 
 import pytest
-from live_rig import configuration, trade
-from rest_relay import Relay, code, relaying
 
 import liqcore as lc
 from liqcore.event import Role
-from liqshell.recording import journal
-from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.doctor import gather
 from liqshell.doctor.checks import examine, would
@@ -22,14 +18,18 @@ from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError, LiqshellError, VenueError
 from liqshell.live.adoption import Adoption
 from liqshell.live.opening import open_state
-from liqshell.live.start import Effect, AccountFacts, decide, effect_of
+from liqshell.live.start import AccountFacts, Effect, decide, effect_of
 from liqshell.progress import describe
+from liqshell.recording import journal
 from liqshell.report import make_report
+from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.folder import read_state
 from liqshell.state.sheet import state_folder
 from liqshell.state.store import Store
 from liqshell.venues.bybit.signing import Keys
+from live_rig import configuration, trade
+from rest_relay import Relay, code, relaying
 
 SPEED = 80.0
 # a trade that nothing but time ends, soon entered
@@ -49,7 +49,7 @@ async def person(emulator, side, symbol, usd=300.0):
         await asyncio.sleep(0.02)
     price = float(emulator.states[symbol].bid[0])
     decimals = {"BTCUSDT": 3, "ETHUSDT": 2}.get(symbol, 1)
-    qty = f"{max(usd / price, 10.0 ** -decimals):.{decimals}f}"
+    qty = f"{max(usd / price, 10.0**-decimals):.{decimals}f}"
     emulator.enter(None, lambda now: emulator.desk.exchange.manual_trade(account, symbol, "Buy" if side > 0 else "Sell", qty, now))
     while not (found := held(emulator, symbol)):
         await asyncio.sleep(0.02)
@@ -80,10 +80,12 @@ async def until(condition, seconds=180.0):
 
 # ---- a position that we did not open
 
+
 @pytest.mark.slow
 @long_is_slow
 def test_a_position_of_somebody_elses_closes_its_contract_and_nothing_else(tmp_path, side):
     """It ended every start after a minute. It is there at the start, and on another contract it comes later."""
+
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator:
             eth, later, third = symbols_of(emulator)
@@ -138,6 +140,7 @@ async def own_trade(emulator, folder, side, hold_s, rest=None):
 @short_is_slow
 def test_a_trade_of_ours_is_supervised_from_the_first_moment_beside_it(tmp_path, side):
     """Its time limit passed while the start waited, and then the start ended."""
+
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator:
             ours = await own_trade(emulator, tmp_path, side, 1200)
@@ -154,11 +157,16 @@ def test_a_trade_of_ours_is_supervised_from_the_first_moment_beside_it(tmp_path,
 
     theirs, left, alarms = run(main())
     assert theirs == left and any("another party" in text for text in alarms)
-    closes = [row for row in journal.load_audit(tmp_path / "two") if row["kind"] == int(lc.AuditKind.AUDIT_REQUEST) and int(row["id"]) & 15 == Role.ROLE_CLOSE]
+    closes = [
+        row
+        for row in journal.load_audit(tmp_path / "two")
+        if row["kind"] == int(lc.AuditKind.AUDIT_REQUEST) and int(row["id"]) & 15 == Role.ROLE_CLOSE
+    ]
     assert closes and replay.prove(tmp_path / "two").identical
 
 
 # ---- taken over
+
 
 @pytest.mark.slow
 @long_is_slow
@@ -179,8 +187,9 @@ def test_a_position_that_is_adopted_gets_its_stop_first_and_ends_by_its_time_lim
                 await until(lambda: not held(emulator, name))
                 session.stop()
 
-            _, manifest = await trade(emulator, tmp_path / "run", tmp_path, 600, policy=HELD.format(1200).replace("0.2", "0.05"), during=during,
-                                      adopt=[Adoption(name)])
+            _, manifest = await trade(
+                emulator, tmp_path / "run", tmp_path, 600, policy=HELD.format(1200).replace("0.2", "0.05"), during=during, adopt=[Adoption(name)]
+            )
             return theirs, seen, manifest
 
     theirs, seen, manifest = run(main())
@@ -196,6 +205,7 @@ def test_a_position_that_is_adopted_gets_its_stop_first_and_ends_by_its_time_lim
 
 def test_what_cannot_be_adopted_stays_read_only(tmp_path):
     """A stop on the wrong side; a contract without a position. And one that is not configured ends the start."""
+
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator:
             one, two, _ = symbols_of(emulator)
@@ -212,10 +222,16 @@ def test_what_cannot_be_adopted_stays_read_only(tmp_path):
 
     manifest, theirs, left, stop = run(main())
     alarms = manifest["account"]["alarms"]
-    assert theirs == left and not stop and any("does not protect" in text for text in alarms) and any("no position that is not ours" in text for text in alarms)
+    assert (
+        theirs == left
+        and not stop
+        and any("does not protect" in text for text in alarms)
+        and any("no position that is not ours" in text for text in alarms)
+    )
 
 
 # ---- what doctor says is what a start does
+
 
 def _withdraw(emulator, config):
     emulator.keys[0].withdraw = True
@@ -231,6 +247,7 @@ def _invalid(emulator, config):
 
 def _killed(emulator, config):
     from liqshell.state.sheet import state_folder
+
     folder = state_folder(config.run.out, config.run.name)
     folder.mkdir(parents=True)
     control = Control(folder)
@@ -244,10 +261,19 @@ def _hedge(emulator, config):
     emulator.enter(None, lambda now: emulator.desk.exchange.rest("POST", "/v5/position/switch-mode", "", wish, account, now))
 
 
-CASES = {"nothing": (None, None, Effect.GO), "foreign": ("person", None, Effect.READ_ONLY), "withdraw": (_withdraw, None, Effect.END),
-         "readonly": (_readonly, None, Effect.END), "invalid": (_invalid, None, Effect.END), "killed": (_killed, None, Effect.END),
-         "hedge": (_hedge, None, Effect.END), "503": (None, 503, Effect.WAIT), "10016": (None, code(10016), Effect.WAIT),
-         "10006": (None, code(10006), Effect.WAIT), "10005": (None, code(10005), Effect.END)}
+CASES = {
+    "nothing": (None, None, Effect.GO),
+    "foreign": ("person", None, Effect.READ_ONLY),
+    "withdraw": (_withdraw, None, Effect.END),
+    "readonly": (_readonly, None, Effect.END),
+    "invalid": (_invalid, None, Effect.END),
+    "killed": (_killed, None, Effect.END),
+    "hedge": (_hedge, None, Effect.END),
+    "503": (None, 503, Effect.WAIT),
+    "10016": (None, code(10016), Effect.WAIT),
+    "10006": (None, code(10006), Effect.WAIT),
+    "10005": (None, code(10005), Effect.END),
+}
 
 
 @pytest.mark.slow
@@ -257,8 +283,10 @@ def test_doctor_says_what_the_start_then_does(tmp_path, case):
     change, told, effect = CASES[case]
 
     async def main():
-        async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator, relaying(
-                emulator.rest, lambda path, n: told if path == "/v5/account/wallet-balance" else None) as relay:
+        async with (
+            await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator,
+            relaying(emulator.rest, lambda path, n: told if path == "/v5/account/wallet-balance" else None) as relay,
+        ):
             config = configuration(relay.rest, emulator.ws, tmp_path, symbols_of(emulator))
             if change == "person":
                 await person(emulator, 1, symbols_of(emulator)[0])
@@ -275,8 +303,9 @@ def test_doctor_says_what_the_start_then_does(tmp_path, case):
                 session.stop()
 
             try:
-                session, _ = await trade(emulator, tmp_path / "run", tmp_path, 400, during=during, rest=relay.rest, start_patience_s=40.0 if told is None
-                                         else 1.5)
+                session, _ = await trade(
+                    emulator, tmp_path / "run", tmp_path, 400, during=during, rest=relay.rest, start_patience_s=40.0 if told is None else 1.5
+                )
                 done = Effect.READ_ONLY if session.account.gateway.reconciler.foreign else Effect.GO
             except LiqshellError as why:
                 done = Effect.WAIT if "asked again for" in str(why) else Effect.END
@@ -291,8 +320,10 @@ def test_doctor_says_what_the_start_then_does(tmp_path, case):
 @pytest.mark.slow
 def test_a_lost_image_with_a_trade_open_halts_and_doctor_and_the_first_line_say_so(tmp_path, caplog):
     """Doctor and the first line said that everything else trades; a second later the run halted."""
+
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator:
+
             async def entered(session):
                 while session.pipeline is None or not any(session.pipeline.engine.bracket(n)["held"] for n in range(3)):
                     await asyncio.sleep(0.01)
@@ -338,6 +369,7 @@ def test_sides_read_the_wrong_way_round_are_told_everywhere(tmp_path, caplog):
     async def main():
         fault = {"kind": "invert_side", "at_s": 0.0, "duration_s": 1e6}
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3, faults=(fault,))) as emulator:
+
             async def during(session):
                 while session.pipeline is None or not session.pipeline.engine.risk.halted:
                     await asyncio.sleep(0.01)
@@ -381,7 +413,7 @@ def test_a_damaged_store_ends_a_start_and_doctor_says_so(tmp_path, damage):
     folder = state_folder(config.run.out, config.run.name)
     instruments = (lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01"),)
     open_state(config, instruments).close()
-    effects = lambda: effect_of([one for one in decide(config, AccountFacts(state=read_state(config))) if one.id == "state"])      # noqa: E731
+    effects = lambda: effect_of([one for one in decide(config, AccountFacts(state=read_state(config))) if one.id == "state"])  # noqa: E731
     assert effects() == Effect.GO
     if damage == "zeros":
         (folder / "store.sqlite").write_bytes(bytes(40960))
@@ -400,9 +432,13 @@ ANSWERS = {"503": 503, "10016": code(10016), "10006": code(10006), "10002": code
 @pytest.mark.parametrize("kind", [kind if kind in ("503", "10016") else pytest.param(kind, marks=pytest.mark.slow) for kind in ANSWERS])
 def test_a_start_asks_again_what_the_venue_could_not_answer(tmp_path, caplog, kind):
     """The first two answers of every question are of no use. It ended the start."""
+
     async def main():
-        async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator, relaying(
-                emulator.rest, lambda path, n: ANSWERS[kind] if n < (1 if kind == "lost" else 2) else None) as relay:
+        async with (
+            await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator,
+            relaying(emulator.rest, lambda path, n: ANSWERS[kind] if n < (1 if kind == "lost" else 2) else None) as relay,
+        ):
+
             async def during(session):
                 while not hasattr(session.account, "gateway"):
                     await asyncio.sleep(0.01)
@@ -420,11 +456,13 @@ def test_a_start_asks_again_what_the_venue_could_not_answer(tmp_path, caplog, ki
 @pytest.mark.parametrize(("patience_s", "cut"), [(120.0, True), (30.0, False)])
 def test_a_lost_list_of_contracts_is_asked_for_again_soon_where_there_is_time(tmp_path, caplog, patience_s, cut):
     """It cost ten seconds of a restart. Without time for another try a slow answer is waited for."""
+
     def lost(path, n):
         return "lost" if n < 1 and path.startswith("/v5/market/instruments-info") else None
 
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator, relaying(emulator.rest, lost) as relay:
+
             async def during(session):
                 while not hasattr(session.account, "gateway"):
                     await asyncio.sleep(0.01)
@@ -473,8 +511,11 @@ def test_a_venue_that_does_not_listen_yet_is_waited_for(tmp_path):
 
 def test_a_name_that_does_not_resolve_is_asked_for_as_long_as_patience_lasts_and_a_wish_to_stop_ends_it(tmp_path, caplog):
     from liqshell.live import Session
-    config = loads(f'[run]\nname = "test"\nout = {json.dumps(str(tmp_path))}\n[feed]\nrest = "https://nobody.invalid"\nws = "wss://nobody.invalid"\n'
-                   'symbols = ["ETHUSDT"]\n')
+
+    config = loads(
+        f'[run]\nname = "test"\nout = {json.dumps(str(tmp_path))}\n[feed]\nrest = "https://nobody.invalid"\nws = "wss://nobody.invalid"\n'
+        'symbols = ["ETHUSDT"]\n'
+    )
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "liqshell.live"), pytest.raises(VenueError, match="no list of instruments"):
         run(Session(config, tmp_path / "run", start_patience_s=1.2).run())
@@ -500,8 +541,10 @@ def test_a_trade_of_ours_is_supervised_while_the_venue_cannot_answer(tmp_path, s
     async def main():
         async with await serve(Config(seed=1, speed=SPEED, lead_s=0.3)) as emulator:
             well = asyncio.Event()
-            async with relaying(emulator.rest, lambda path, n: 503 if not well.is_set() and path.startswith(questions[:2] if sick == "account" else
-                                                                                                         questions) else None) as relay:
+            async with relaying(
+                emulator.rest,
+                lambda path, n: 503 if not well.is_set() and path.startswith(questions[:2] if sick == "account" else questions) else None,
+            ) as relay:
                 well.set()
                 ours = await own_trade(emulator, tmp_path, side, 1200, relay.rest)
                 well.clear()

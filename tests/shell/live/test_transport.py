@@ -8,23 +8,19 @@ import time
 from importlib.util import find_spec
 
 import pytest
-from relay import Relay, interface
 
 from liqshell import demo
-from liqshell.config.sections import FeedConfig
-from liqshell.live import watchdog
-from liqshell.live.blocking_rest import RestClient
 from liqshell.commands import live as commands_live
 from liqshell.commands.kill import kill
 from liqshell.config.load import loads
+from liqshell.config.sections import FeedConfig
 from liqshell.doctor import examine, gather
-from liqshell.live.ccxt_client import EXCHANGES, Exchange, make_exchange
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, VenueError
-from liqshell.venues.bybit.port import BybitPort
-from liqshell.venues.effects import Call, Channel
-from liqshell.live import Session
+from liqshell.live import Session, watchdog
 from liqshell.live.account import LiveAccount
+from liqshell.live.blocking_rest import RestClient
+from liqshell.live.ccxt_client import EXCHANGES, Exchange, make_exchange
 from liqshell.live.channel import Link
 from liqshell.live.instruments import fetch_list, fetch_turnover
 from liqshell.live.rest import Rest
@@ -33,12 +29,20 @@ from liqshell.state.control import Control, Kill
 from liqshell.state.sheet import Sheet
 from liqshell.transport import Endpoint, is_loopback, tls_context
 from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.port import BybitPort
 from liqshell.venues.bybit.signing import Keys, private_auth_frame, rest_headers
+from liqshell.venues.effects import Call, Channel
+from relay import Relay, interface
 
 trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'liqcore[test]'")
 KEY, SECRET, PHRASE = "canaryKey0123456", "canarySecret0123456789abcdef0123", "canaryPhrase"
-HOSTS = {"relay.example": ("relay",), "localhost": ("relay",), "both.example": ("127.0.0.1", "relay"), "rebound.example": ("127.0.0.1", "then relay"),
-         "mapped.example": ("::ffff:127.0.0.1",)}
+HOSTS = {
+    "relay.example": ("relay",),
+    "localhost": ("relay",),
+    "both.example": ("127.0.0.1", "relay"),
+    "rebound.example": ("127.0.0.1", "then relay"),
+    "mapped.example": ("::ffff:127.0.0.1",),
+}
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def hosts(monkeypatch):
     place, asked, real = {"relay": "198.51.100.1"}, {}, socket.getaddrinfo
 
     def resolve(host, port, *rest, **named):
-        if host not in HOSTS or "localhost" == host and not place.get("localhost"):
+        if host not in HOSTS or host == "localhost" and not place.get("localhost"):
             return real(host, port, *rest, **named)
         found = [place.get(one, one) for one in HOSTS[host] if not one.startswith("then ")]
         if asked.get(host) and HOSTS[host][-1].startswith("then "):
@@ -70,11 +74,14 @@ def relay(hosts):
 
 
 def text_of(rest, ws, out, more=""):
-    return (f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = "{rest}"\nws = "{ws}"\nsymbols = ["ETHUSDT"]\n'
-            f"[policy]\nnotional = 100\n{more}")
+    return (
+        f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = "{rest}"\nws = "{ws}"\nsymbols = ["ETHUSDT"]\n'
+        f"[policy]\nnotional = 100\n{more}"
+    )
 
 
 # ---- who signs: each gets an address, does what it does there, and says what it was told ----
+
 
 def by_rest(base, folder):
     async def main():
@@ -83,6 +90,7 @@ def by_rest(base, folder):
             return (await rest.call(Call(1, "GET", "/v5/order/realtime", "category=linear", timeout_s=10.0))).why
         finally:
             await rest.close()
+
     return asyncio.run(main())
 
 
@@ -111,6 +119,7 @@ def by_websocket(base, folder):
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
         return ""
+
     return asyncio.run(main())
 
 
@@ -128,7 +137,7 @@ def by_command(base, folder):
 def by_kill(base, folder, capsys):
     (folder / "my.toml").write_text(text_of(base, base.replace("http", "ws", 1), folder))
     assert kill(folder / "my.toml") == 1
-    assert Control(folder / "state" / "test").kill == Kill.KILLED       # the switch is set whatever the address
+    assert Control(folder / "state" / "test").kill == Kill.KILLED  # the switch is set whatever the address
     return "".join(capsys.readouterr())
 
 
@@ -142,8 +151,11 @@ def by_watchdog(base, folder):
 
 def by_doctor(base, folder):
     config = loads(text_of(base, base.replace("http", "ws", 1), folder))
-    return " ".join(f"{check.text}. {check.action}" for check in examine(config, asyncio.run(gather(config, Keys(KEY, SECRET), samples=1)))
-                    if check.verdict == "fail")
+    return " ".join(
+        f"{check.text}. {check.action}"
+        for check in examine(config, asyncio.run(gather(config, Keys(KEY, SECRET), samples=1)))
+        if check.verdict == "fail"
+    )
 
 
 def by_ccxt(name):
@@ -159,14 +171,16 @@ def by_ccxt(name):
             finally:
                 await made.close()
             return ""
+
         return asyncio.run(main())
+
     act.__name__ = f"by_ccxt_{name}"
     return pytest.param(act, marks=pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed"), id=act.__name__)
 
 
 CCXT = [by_ccxt(name) for name in EXCHANGES.values()]
 WHO = [by_rest, by_blocking, by_websocket, by_live, by_command, by_kill, by_watchdog, by_doctor, *CCXT]
-SPEAKS = [by_rest, by_blocking, *CCXT]          # those that send something when it is allowed
+SPEAKS = [by_rest, by_blocking, *CCXT]  # those that send something when it is allowed
 
 
 def told_by(who, base, folder, capsys):
@@ -179,6 +193,7 @@ def told_by(who, base, folder, capsys):
 
 # ---- the rule ----
 
+
 @pytest.mark.parametrize("host", ["digits", "relay.example", "localhost", "both.example"])
 @pytest.mark.parametrize("who", WHO)
 def test_nothing_signed_reaches_a_listener_elsewhere(who, host, relay, hosts, tmp_path, capsys):
@@ -186,8 +201,8 @@ def test_nothing_signed_reaches_a_listener_elsewhere(who, host, relay, hosts, tm
     base = f"http://{relay.host if host == 'digits' else host}:{relay.port}"
     told = told_by(who, base, tmp_path, capsys)
     assert not relay.heard(KEY, SECRET, PHRASE), bytes(relay.read)
-    assert "not encrypted" in told and relay.host in told                     # what was found
-    assert "https://" in told and "[feed] rest" in told and "127.0.0.1" in told         # what to change
+    assert "not encrypted" in told and relay.host in told  # what was found
+    assert "https://" in told and "[feed] rest" in told and "127.0.0.1" in told  # what to change
     assert KEY not in told and SECRET not in told
 
 
@@ -198,7 +213,7 @@ def test_a_name_is_resolved_once_and_what_was_judged_is_what_is_connected_to(who
         hosts["relay"] = relay.host
         near_base = f"http://rebound.example:{near.port}"
         told_by(who, near_base, tmp_path, capsys)
-        assert near.heard(KEY) and b"Host: rebound.example:%d" % near.port in near.read        # it does speak, and to that one
+        assert near.heard(KEY) and b"Host: rebound.example:%d" % near.port in near.read  # it does speak, and to that one
     assert not relay.taken
 
 
@@ -216,6 +231,7 @@ def test_https_rest_with_a_plain_websocket_is_refused(relay, tmp_path):
                 session = Session(mixed, tmp_path / "run", emulator.clock, account=LiveAccount(mixed, Keys(key.key, key.secret)))
                 await asyncio.wait_for(session.run(), 20.0)
             assert not relay.heard(key.key, key.secret)
+
     asyncio.run(main())
 
 
@@ -225,18 +241,21 @@ def test_a_certificate_that_does_not_hold_gets_nothing(who, fault, hosts, tmp_pa
     """TLS alone proves nothing: whoever answers has to be the one that was meant."""
     authority, other = trustme.CA(), trustme.CA()
     expired = __import__("datetime").datetime(2020, 1, 1)
-    made = {"unknown authority": lambda: other.issue_cert("127.0.0.1"), "another name": lambda: authority.issue_cert("api.bybit.com"),
-            "expired": lambda: authority.issue_cert("127.0.0.1", not_after=expired)}[fault]()
+    made = {
+        "unknown authority": lambda: other.issue_cert("127.0.0.1"),
+        "another name": lambda: authority.issue_cert("api.bybit.com"),
+        "expired": lambda: authority.issue_cert("127.0.0.1", not_after=expired),
+    }[fault]()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))           # the system's authorities, as OpenSSL finds them
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))  # the system's authorities, as OpenSSL finds them
     with Relay("127.0.0.1", context) as one:
         told_by(who, f"https://127.0.0.1:{one.port}", tmp_path, capsys)
         assert one.taken and not one.read
     good = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(good)
-    with Relay("127.0.0.1", good) as one:                                      # the same but for the fault: it is spoken to
+    with Relay("127.0.0.1", good) as one:  # the same but for the fault: it is spoken to
         told_by(who, f"https://127.0.0.1:{one.port}", tmp_path, capsys)
         assert one.heard(KEY)
 
@@ -254,7 +273,8 @@ UNSIGNED = {
     "turnover": lambda rest: fetch_turnover(FeedConfig(symbols=("SOLUSDT",), rest=rest, ws="ws://127.0.0.1:1")),
     "clock of an emulator": venue_clock,
     "end of an emulated market": lambda rest: demo._stop_at_end(None, rest),
-    "truth of an emulated market": lambda rest: demo._truth(rest, 0)}
+    "truth of an emulated market": lambda rest: demo._truth(rest, 0),
+}
 
 
 @pytest.mark.parametrize("what", UNSIGNED)
@@ -265,7 +285,7 @@ def test_a_redirect_of_public_data_is_not_followed(what):
             asyncio.run(asyncio.wait_for(UNSIGNED[what](f"http://127.0.0.1:{near.port}"), 3.0))
         except VenueError as why:
             assert "HTTP 307" in str(why)
-        except Exception:                   # a demo ends in its own way where its emulator is none
+        except Exception:  # a demo ends in its own way where its emulator is none
             assert what.endswith("market")
         assert near.taken and not far.taken
 
@@ -280,21 +300,39 @@ def test_a_context_that_checks_nothing_signs_nothing():
     later = ssl.create_default_context()
     endpoint = Endpoint("wss://stream.bybit.com/v5/private", later)
     assert private_auth_frame(keys, endpoint, 1)
-    later.check_hostname = False                        # switched off after it was judged: every signature asks again
+    later.check_hostname = False  # switched off after it was judged: every signature asks again
     with pytest.raises(ConfigError, match="would not be checked"):
         private_auth_frame(keys, endpoint, 1)
 
 
 def test_addresses_as_people_write_them(hosts):
-    assert [is_loopback(f"http://{host}:80") for host in ("localhost", "127.0.0.1", "[::1]", "127.evil.example", "10.0.0.1")] == [True] * 3 + [False] * 2
+    assert [is_loopback(f"http://{host}:80") for host in ("localhost", "127.0.0.1", "[::1]", "127.evil.example", "10.0.0.1")] == [True] * 3 + [
+        False
+    ] * 2
     hosts["localhost"] = True
-    assert not is_loopback("https://localhost")                 # it resolves elsewhere: a person is asked, and no emulator looked for
-    for url, pinned in (("http://127.0.0.1:80/a", "http://127.0.0.1:80/a"), ("ws://[::1]:9/x?y=1", "ws://[::1]:9/x?y=1"), ("http://127.1:80", "http://127.0.0.1:80"),
-                        ("http://rebound.example/a", "http://127.0.0.1/a")):
+    assert not is_loopback("https://localhost")  # it resolves elsewhere: a person is asked, and no emulator looked for
+    for url, pinned in (
+        ("http://127.0.0.1:80/a", "http://127.0.0.1:80/a"),
+        ("ws://[::1]:9/x?y=1", "ws://[::1]:9/x?y=1"),
+        ("http://127.1:80", "http://127.0.0.1:80"),
+        ("http://rebound.example/a", "http://127.0.0.1/a"),
+    ):
         assert Endpoint(url).url == pinned
-    for url in ("http://0.0.0.0:1", "http://10.0.0.1", "ws://[fd00::2]:1", "http://[::ffff:192.0.2.1]:1", "http://127.0.0.1.relay.example", "http://both.example",
-                "http://user@relay.example", "ftp://127.0.0.1", "127.0.0.1:80", "http://", "http://127.0.0.1:x", "http://no such name"):
+    for url in (
+        "http://0.0.0.0:1",
+        "http://10.0.0.1",
+        "ws://[fd00::2]:1",
+        "http://[::ffff:192.0.2.1]:1",
+        "http://127.0.0.1.relay.example",
+        "http://both.example",
+        "http://user@relay.example",
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "http://",
+        "http://127.0.0.1:x",
+        "http://no such name",
+    ):
         with pytest.raises(ConfigError):
             Endpoint(url)
-    with pytest.raises(AttributeError):                         # there is no signing without a way
-        rest_headers(Keys(KEY, SECRET), None, 1, "")            # type: ignore[arg-type]
+    with pytest.raises(AttributeError):  # there is no signing without a way
+        rest_headers(Keys(KEY, SECRET), None, 1, "")  # type: ignore[arg-type]

@@ -10,25 +10,27 @@ import threading
 import time
 
 import pytest
-from api_rig import asked, bits
-from markets import market, paper
 
 import liqcore as lc
+from api_rig import asked, bits
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import DataError
 from liqshell.live import Session
 from liqshell.run import replay, view_page
 from liqshell.run.view_page import VIEW, ViewWriter
+from markets import market, paper
 
 NAMES = ("liquidations.liq_volume@1m", "price.last", "flow.spread_bps", "funding.funding_avg@5m")
 ABOUT = {"mode": "paper", "name": "x", "started_ns": 1}
 
 
 def configuration(emulator):
-    return loads(f'[run]\nname = "seen"\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = ["ETHUSDT", "SOLUSDT"]\n'
-                 f"[features]\nnames = {json.dumps(NAMES)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
-                 "[limits]\ndata_age_max_s = 12.0\nevent_age_max_s = 12.0\n")
+    return loads(
+        f'[run]\nname = "seen"\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = ["ETHUSDT", "SOLUSDT"]\n'
+        f"[features]\nnames = {json.dumps(NAMES)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
+        "[limits]\ndata_age_max_s = 12.0\nevent_age_max_s = 12.0\n"
+    )
 
 
 class Reader(threading.Thread):
@@ -191,7 +193,8 @@ def test_a_killed_process_is_told_from_one_that_is_silent(tmp_path):
         "import sys, time, pathlib; from liqshell.run.view_page import ViewWriter; import liqcore as lc\n"
         "engine = lc.Engine([lc.Instrument('ETHUSDT', tick_size='0.01', lot_size='0.001', min_qty='0.001')])\n"
         "writer = ViewWriter(pathlib.Path(sys.argv[1]), engine, {'mode': 'paper'}, dict)\n"
-        "writer.publish(1000); print('there', flush=True); time.sleep(60)\n")
+        "writer.publish(1000); print('there', flush=True); time.sleep(60)\n"
+    )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"there\n"
     one = view_page.read(tmp_path)
@@ -210,8 +213,9 @@ def test_it_is_served(watched, tmp_path):
         gone = api.ask("GET", "/v1/view")
         assert gone.status == 404 and "ended" in gone.json["detail"]
         assert "process" not in api.ask("GET", "/v1/health").json
-        engine = lc.Engine([lc.Instrument(s, tick_size="0.01", lot_size="0.001", min_qty="0.001", venue="bybit") for s in ("ETHUSDT", "SOLUSDT")],
-                           features=NAMES[:2])
+        engine = lc.Engine(
+            [lc.Instrument(s, tick_size="0.01", lot_size="0.001", min_qty="0.001", venue="bybit") for s in ("ETHUSDT", "SOLUSDT")], features=NAMES[:2]
+        )
         writer = ViewWriter(folder, engine, ABOUT, lambda: {"frames": 3})
         try:
             engine.on_trade(900, 1000, "ETHUSDT", lc.LONG, 2000.0, 1.0)

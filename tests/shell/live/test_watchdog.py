@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from desk import LONG, both
-from loopback_venue import KEY, SECRET, LoopbackVenue
 from test_rescue import KEYS, RUN, canaries, hold, link, no_canary_in, rest_entry
 
+from desk import LONG, both
 from liqshell.live import watchdog
 from liqshell.live.emergency import Rescue, Result
+from liqshell.live.watchdog import NS, Verdict, Watch
 from liqshell.state import control as control_module
 from liqshell.state.control import Control, Kill, Life
 from liqshell.state.sheet import Sheet
-from liqshell.live.watchdog import NS, Verdict, Watch
+from loopback_venue import KEY, SECRET, LoopbackVenue
 
 ROOT = Path(__file__).parents[3]
 WELL, OFF, RESCUE, OVER = Verdict.WELL, Verdict.ENTRIES_OFF, Verdict.RESCUE, Verdict.OVER
@@ -74,7 +74,7 @@ def test_a_long_stall_is_rescued_once_and_entries_stay_off(machine):
     assert seen.count(RESCUE) >= 1 and seen.index(RESCUE) == 100
     machine.watch.done(Result(reached=True), machine.now)
     assert machine.control.rescued_at_ns and RESCUE not in machine.run(60, beating=False)
-    assert set(machine.run(60)) == {WELL} and machine.control.watchdog       # back, but what it believed is old: it must be restarted
+    assert set(machine.run(60)) == {WELL} and machine.control.watchdog  # back, but what it believed is old: it must be restarted
 
 
 def test_a_rescue_that_did_not_come_through_is_repeated_slower_and_slower_and_not_for_ever(machine):
@@ -112,7 +112,7 @@ def test_the_watchdog_stood_still_too(machine, caplog):
     machine.run(30, beating=False, alone=True)
     assert machine.look() == WELL and set(machine.run(1.8, beating=False)) == {WELL}
     assert "did not run for 30" in caplog.text
-    assert OFF in machine.run(1.0, beating=False)           # it does not stay excused
+    assert OFF in machine.run(1.0, beating=False)  # it does not stay excused
 
 
 def test_goodbye_ends_it_and_a_dead_process_does_not(machine, monkeypatch):
@@ -168,8 +168,13 @@ elif ending == "stuck":
 
 
 def live(folder, seconds, ending):
-    process = subprocess.Popen([sys.executable, "-c", LIVE, str(folder), str(seconds), ending], stdout=subprocess.PIPE, text=True, start_new_session=True,
-                               env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET})
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIVE, str(folder), str(seconds), ending],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET},
+    )
     return process, int(process.stdout.readline())
 
 
@@ -197,7 +202,9 @@ def test_the_process_rescues_what_died_or_is_stuck_and_only_that(tmp_path, side,
                 time.sleep(0.02)
             if ending == "killed":
                 os.kill(process.pid, signal.SIGKILL)
-            elif ending == "interrupted":       # Ctrl-C goes to the whole group of the terminal: the live process ends with a goodbye, not the watchdog before
+            elif (
+                ending == "interrupted"
+            ):  # Ctrl-C goes to the whole group of the terminal: the live process ends with a goodbye, not the watchdog before
                 os.killpg(process.pid, signal.SIGINT)
                 os.kill(pid, signal.SIGINT)
                 os.kill(pid, signal.SIGTERM)
@@ -206,7 +213,7 @@ def test_the_process_rescues_what_died_or_is_stuck_and_only_that(tmp_path, side,
                 until = time.monotonic() + 120.0
                 while not Control(tmp_path).rescued_at_ns and time.monotonic() < until:
                     time.sleep(0.05)
-                process.kill()                  # and then it is gone for good: nothing more to do
+                process.kill()  # and then it is gone for good: nothing more to do
             assert gone(pid), log.read_text()
             text = log.read_text()
             if ending == "goodbye":
@@ -243,6 +250,7 @@ def test_a_watchdog_that_is_gone_or_looks_no_more_is_replaced(tmp_path, monkeypa
                 return found
             time.sleep(0.02)
         raise AssertionError("not within the time")
+
     try:
         wait(lambda: control.watched_age_s < 0.5)
         assert keeper.look() == ""

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from liqcore import LONG, SECOND, SHORT, Bracket, Instrument
 from liqcore.detectors.registry import parameters as told_of
 from liqshell.config.load import loads, presets
+from liqshell.config.sections import PolicyOverride
 from liqshell.errors import ConfigError
-from liqshell.run.pipeline import make_policies, settings
+from liqshell.fields import SCALE, plain
 from liqshell.policies import RULES
 from liqshell.policies.momentum_terms import PARTS, Parameters, score_of, size_of, stop_of
 from liqshell.policies.reversal import Parameters as ReversalParameters
 from liqshell.policies.reversal import Reversal, fires
 from liqshell.policies.trend import CONFIDENCE, decide
-from liqshell.config.sections import PolicyOverride
-from liqshell.fields import SCALE, plain
+from liqshell.run.pipeline import make_policies, settings
 
 NAMES = ("fade", "fade-btc", "reversal", "trend", "momentum", "cascade-fade", "imbalance", "zone", "breakout")
 MINUTE = 60 * SECOND
@@ -31,11 +31,12 @@ MOMENTUM = Parameters(**plain(presets()["momentum"].policy.parameters))
 
 
 def policy_of(name, extra=""):
-    found, = make_policies(settings(loads(f"[policy]\npreset = '{name}'\n{extra}"), [Instrument("BTCUSDT")]))
+    (found,) = make_policies(settings(loads(f"[policy]\npreset = '{name}'\n{extra}"), [Instrument("BTCUSDT")]))
     return found
 
 
 # ---- presets ----
+
 
 def test_the_presets_of_the_ship_rule_are_there():
     assert sorted(presets()) == sorted(NAMES)
@@ -48,7 +49,7 @@ def test_a_preset_leaves_nothing_to_another_one(name):
     preset = presets()[name]
     open_ones = [f.name for f in dataclasses.fields(PolicyOverride) if getattr(preset.policy, f.name) is None]
     assert set(open_ones) <= {"preset", "equity_share", "parameters"}
-    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].numbers_type)} - {"maker_fee"}      # [paper] says it
+    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].numbers_type)} - {"maker_fee"}  # [paper] says it
     assert set(preset.policy.parameters or {}) == wanted
 
 
@@ -85,48 +86,98 @@ def test_a_preset_makes_its_policy_and_its_bracket_for_both_sides(name):
     assert set(policy.detectors) <= own | {"cascade"} and own <= set(policy.detectors)
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    ("reversal", {"max_hold_s": 3600.0, "cooldown_s": 3600.0, "entry": "market"}),                                  # S0-01a, C21
-    ("trend", {"entry": "market", "stop_loss": 0.03, "trail": 0.02, "trail_basis": "price", "replaces": True, "take_profit": 0.0}),   # S1-15 to S1-17
-    ("momentum", {"entry": "market", "stop_loss": 0.015, "take_profit": 0.02, "exit_phase": "decelerating", "replaces": False}),      # S3-08 to S3-12
-    ("cascade-fade", {"entry": "market", "max_hold_s": 900.0}),                                                     # S4-10
-    ("imbalance", {"max_hold_s": 3600.0, "exit_phase": "exhausted"}),                                               # S4-11
-    ("zone", {"take_profit": 0.005}),                                                                               # S4-12
-    ("breakout", {"exit_phase": "exhausted"}),                                                                      # S4-13
-])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("reversal", {"max_hold_s": 3600.0, "cooldown_s": 3600.0, "entry": "market"}),  # S0-01a, C21
+        (
+            "trend",
+            {"entry": "market", "stop_loss": 0.03, "trail": 0.02, "trail_basis": "price", "replaces": True, "take_profit": 0.0},
+        ),  # S1-15 to S1-17
+        ("momentum", {"entry": "market", "stop_loss": 0.015, "take_profit": 0.02, "exit_phase": "decelerating", "replaces": False}),  # S3-08 to S3-12
+        ("cascade-fade", {"entry": "market", "max_hold_s": 900.0}),  # S4-10
+        ("imbalance", {"max_hold_s": 3600.0, "exit_phase": "exhausted"}),  # S4-11
+        ("zone", {"take_profit": 0.005}),  # S4-12
+        ("breakout", {"exit_phase": "exhausted"}),  # S4-13
+    ],
+)
 def test_brackets_have_the_written_numbers(name, expected):
     values = loads(f"[policy]\npreset = '{name}'").policy_for("BTCUSDT")
     found = {key: getattr(values, key) for key in expected}
     assert {k: v / SCALE if isinstance(v, int) and not isinstance(v, bool) else v for k, v in found.items()} == expected
 
 
-@pytest.mark.parametrize(("name", "detector", "expected"), [
-    ("trend", "anomaly", {"kind": "anomaly", "purity": 0.75}),                                                      # S1-07
-    ("momentum", "momentum", {"kind": "dollar", "min_usd": 50_000, "window_s": 90, "trigger_usd": 5_000_000, "fall": 0.6}),           # S3-01, S3-02, S3-11
-    ("cascade-fade", "cascade-fade", {"kind": "dollar", "trigger_usd": 5_000_000}),                                 # S4-10
-    ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7, "window_s": 300}),                               # S4-11, S4-04
-    ("zone", "zone", {"kind": "zone", "leave_bps": 50, "sides": "matching"}),                                       # S4-12
-    ("breakout", "breakout", {"kind": "rate", "sigma": 3.0, "window_s": 60}),                                       # S4-13, S4-15a
-    ("reversal", "bars", {"kind": "bars", "period_s": 60}),                                                         # S0-05, S0-07
-])
+@pytest.mark.parametrize(
+    ("name", "detector", "expected"),
+    [
+        ("trend", "anomaly", {"kind": "anomaly", "purity": 0.75}),  # S1-07
+        ("momentum", "momentum", {"kind": "dollar", "min_usd": 50_000, "window_s": 90, "trigger_usd": 5_000_000, "fall": 0.6}),  # S3-01, S3-02, S3-11
+        ("cascade-fade", "cascade-fade", {"kind": "dollar", "trigger_usd": 5_000_000}),  # S4-10
+        ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7, "window_s": 300}),  # S4-11, S4-04
+        ("zone", "zone", {"kind": "zone", "leave_bps": 50, "sides": "matching"}),  # S4-12
+        ("breakout", "breakout", {"kind": "rate", "sigma": 3.0, "window_s": 60}),  # S4-13, S4-15a
+        ("reversal", "bars", {"kind": "bars", "period_s": 60}),  # S0-05, S0-07
+    ],
+)
 def test_detectors_have_the_written_numbers(name, detector, expected):
     found = plain(presets()[name].detectors[detector])
     assert {key: found[key] for key in expected} == expected
     assert set(found) - {"kind"} <= {row.name for row in told_of(found["kind"])}
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    ("reversal", {"liq_z": 2.0, "flow_z": 1.0, "funding_max": 0.0, "mirror": False, "feature_liquidations": "liquidations.liq_imbalance@15m:zscore",
-                  "feature_flow": "flow.ofi@5m:zscore", "feature_funding": "funding.funding_avg@1h"}),              # S0-02 to S0-05
-    ("momentum", {"score_min": 7.0, "entry_from": "first", "entry_after_s": 5, "entry_until_s": 15, "volume_unit": 10_000_000, "volume_factor_max": 2.0,
-                  "size_decimals": 4, "size_min": 0.001, "size": 0.1, "stop_min": 0.008, "ratio": 2.5, "target": "fixed", "quiet_s": 600,
-                  "trades_per_day": 8}),                                                                            # S3-02, S3-08 to S3-12
-    ("momentum", {"feature_speed": "hawkes.next_large@15s", "feature_size": "liquidations.liq_volume@90s:rank", "feature_stretch": "funding.funding:rank",
-                  "feature_fuel_below": "map.pending_below@3pct:rank", "feature_fuel_above": "map.pending_above@3pct:rank",
-                  "feature_count": "liquidations.liq_count@90s", "cluster_use": "obstacle"}),                       # S3-04 to S3-06c: 60 to 120 s, next 3 %
-    ("imbalance", {"feature_long_volume": "liquidations.liq_long_volume@5m", "feature_short_volume": "liquidations.liq_short_volume@5m"}),   # S4-04
-    ("cascade-fade", {"hold_min_s": 300}),                                                                          # S4-10
-])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "reversal",
+            {
+                "liq_z": 2.0,
+                "flow_z": 1.0,
+                "funding_max": 0.0,
+                "mirror": False,
+                "feature_liquidations": "liquidations.liq_imbalance@15m:zscore",
+                "feature_flow": "flow.ofi@5m:zscore",
+                "feature_funding": "funding.funding_avg@1h",
+            },
+        ),  # S0-02 to S0-05
+        (
+            "momentum",
+            {
+                "score_min": 7.0,
+                "entry_from": "first",
+                "entry_after_s": 5,
+                "entry_until_s": 15,
+                "volume_unit": 10_000_000,
+                "volume_factor_max": 2.0,
+                "size_decimals": 4,
+                "size_min": 0.001,
+                "size": 0.1,
+                "stop_min": 0.008,
+                "ratio": 2.5,
+                "target": "fixed",
+                "quiet_s": 600,
+                "trades_per_day": 8,
+            },
+        ),  # S3-02, S3-08 to S3-12
+        (
+            "momentum",
+            {
+                "feature_speed": "hawkes.next_large@15s",
+                "feature_size": "liquidations.liq_volume@90s:rank",
+                "feature_stretch": "funding.funding:rank",
+                "feature_fuel_below": "map.pending_below@3pct:rank",
+                "feature_fuel_above": "map.pending_above@3pct:rank",
+                "feature_count": "liquidations.liq_count@90s",
+                "cluster_use": "obstacle",
+            },
+        ),  # S3-04 to S3-06c: 60 to 120 s, next 3 %
+        (
+            "imbalance",
+            {"feature_long_volume": "liquidations.liq_long_volume@5m", "feature_short_volume": "liquidations.liq_short_volume@5m"},
+        ),  # S4-04
+        ("cascade-fade", {"hold_min_s": 300}),  # S4-10
+    ],
+)
 def test_parameters_have_the_written_numbers(name, expected):
     found = plain(presets()[name].policy.parameters)
     assert {key: found[key] for key in expected} == expected
@@ -139,18 +190,28 @@ def test_no_preset_is_live_by_itself():
 
 # ---- configuration of rules ----
 
-@pytest.mark.parametrize(("text", "part"), [
-    ("[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_mim = 8", "policy.parameters.score_mim: unknown key. Did you mean 'score_min'?"),
-    ("[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_min = 11", "policy.parameters.score_min: found 11; expected a number from 0 to 10 (of 10)"),
-    ("[policy]\npreset = 'momentum'\n[policy.parameters]\ncluster_use = 'fule'", "did you mean 'fuel'?"),
-    ("[policy.symbols.BTCUSDT]\npreset = 'trend'\n[policy.symbols.BTCUSDT.parameters]\nz_stron = 3", "policy.symbols.BTCUSDT.parameters.z_stron"),
-    ("[policy]\npreset = 'momentum'\n[detectors.momentum]\ntriger_usd = 1", "detectors.momentum.triger_usd: unknown key. Did you mean 'trigger_usd'?"),
-    ("[policy]\npreset = 'momentum'\n[detectors.momentum]\nfall = 2", "detectors.momentum.fall: found 2; expected 0 to 1 (share)"),
-    ("[detectors.more]\nwindow_s = 3", "detectors.more.kind: not set, and no preset of this run has a detector of this name; expected one of"),
-    ("[detectors.more]\nkind = 'dolar'", "detectors.more.kind: found 'dolar'"),
-    ("[detectors.cascade]\nkind = 'rate'", "detectors.cascade.kind: found 'rate'; expected 'cascade', or no kind: the name is reserved for it"),
-    ("[policy]\npreset = 'reversal'\n[policy.parameters]\nfeature_flow = 'flow.off@5m'", "policy.parameters.feature_flow: "),
-])
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_mim = 8", "policy.parameters.score_mim: unknown key. Did you mean 'score_min'?"),
+        (
+            "[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_min = 11",
+            "policy.parameters.score_min: found 11; expected a number from 0 to 10 (of 10)",
+        ),
+        ("[policy]\npreset = 'momentum'\n[policy.parameters]\ncluster_use = 'fule'", "did you mean 'fuel'?"),
+        ("[policy.symbols.BTCUSDT]\npreset = 'trend'\n[policy.symbols.BTCUSDT.parameters]\nz_stron = 3", "policy.symbols.BTCUSDT.parameters.z_stron"),
+        (
+            "[policy]\npreset = 'momentum'\n[detectors.momentum]\ntriger_usd = 1",
+            "detectors.momentum.triger_usd: unknown key. Did you mean 'trigger_usd'?",
+        ),
+        ("[policy]\npreset = 'momentum'\n[detectors.momentum]\nfall = 2", "detectors.momentum.fall: found 2; expected 0 to 1 (share)"),
+        ("[detectors.more]\nwindow_s = 3", "detectors.more.kind: not set, and no preset of this run has a detector of this name; expected one of"),
+        ("[detectors.more]\nkind = 'dolar'", "detectors.more.kind: found 'dolar'"),
+        ("[detectors.cascade]\nkind = 'rate'", "detectors.cascade.kind: found 'rate'; expected 'cascade', or no kind: the name is reserved for it"),
+        ("[policy]\npreset = 'reversal'\n[policy.parameters]\nfeature_flow = 'flow.off@5m'", "policy.parameters.feature_flow: "),
+    ],
+)
 def test_what_is_wrong_is_named_with_file_and_key(text, part):
     with pytest.raises(ConfigError) as caught:
         loads(text, "my.toml")
@@ -158,10 +219,16 @@ def test_what_is_wrong_is_named_with_file_and_key(text, part):
 
 
 def test_presets_of_different_rules_trade_side_by_side():
-    config = loads("[policy]\npreset = 'momentum'\n[policy.symbols.ETHUSDT]\npreset = 'cascade-fade'\n[policy.symbols.SOLUSDT]\npreset = 'fade'\n"
-                   "[policy.symbols.SOLUSDT.parameters]\n[policy.symbols.XRPUSDT.parameters]\nscore_min = 9")
+    config = loads(
+        "[policy]\npreset = 'momentum'\n[policy.symbols.ETHUSDT]\npreset = 'cascade-fade'\n[policy.symbols.SOLUSDT]\npreset = 'fade'\n"
+        "[policy.symbols.SOLUSDT.parameters]\n[policy.symbols.XRPUSDT.parameters]\nscore_min = 9"
+    )
     values = settings(config, [Instrument(s) for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")])
-    assert [(t["rule"], t["symbols"]) for t in values["policies"]] == [("momentum", ["BTCUSDT", "XRPUSDT"]), ("cascade_fade", ["ETHUSDT"]), ("fade", ["SOLUSDT"])]
+    assert [(t["rule"], t["symbols"]) for t in values["policies"]] == [
+        ("momentum", ["BTCUSDT", "XRPUSDT"]),
+        ("cascade_fade", ["ETHUSDT"]),
+        ("fade", ["SOLUSDT"]),
+    ]
     assert [t["name"] for t in values["detectors"]] == ["momentum", "bars", "cascade-fade", "cascade-fade-more"] and values["cascade"] is not None
     momentum, against, fade = make_policies(values)
     assert (momentum.symbols, against.symbols, fade.symbols) == (("BTCUSDT", "XRPUSDT"), ("ETHUSDT",), ("SOLUSDT",))
@@ -169,6 +236,7 @@ def test_presets_of_different_rules_trade_side_by_side():
 
 
 # ---- reversal, bar by bar ----
+
 
 def bars(numbers, *rows, every=MINUTE):
     """Sides that fire, by bar. rows: (liq z, flow z, funding)."""
@@ -227,6 +295,7 @@ def test_settings_are_json_and_a_recording_alone_makes_the_same_policies(name):
 
 # ---- what policies remember ----
 
+
 def test_memory_comes_back_from_a_snapshot_and_rubbish_does_not():
     one, other = policy_of("reversal"), policy_of("reversal")
     assert one.snapshot() == b""
@@ -235,18 +304,27 @@ def test_memory_comes_back_from_a_snapshot_and_rubbish_does_not():
     assert math.isnan(other.memory[0]["flow"]) and other.memory[0]["armed LONG"] == 5 and other.snapshot() == one.snapshot()
     other.restore(b"")
     assert other.memory == {}
-    for bad in (b"rubbish", b"[1]", b"{\"x\": 1}"):
+    for bad in (b"rubbish", b"[1]", b'{"x": 1}'):
         with pytest.raises(ValueError, match="Reversal: this is not a snapshot of it"):
             Reversal({}).restore(bad)
 
 
 # ---- decisions that need no market ----
 
-@pytest.mark.parametrize(("strong", "aligned", "news", "action", "confidence"), [
-    (True, True, True, "enter", "high"), (True, True, False, "enter", "medium"), (True, False, True, "hold", "low"),
-    (False, True, True, "enter", "medium"), (False, False, True, "don't enter", "low"), (False, True, False, "don't enter", "low"),
-    (False, False, False, "don't enter", "low"), (True, False, False, "don't enter", "low"),
-])
+
+@pytest.mark.parametrize(
+    ("strong", "aligned", "news", "action", "confidence"),
+    [
+        (True, True, True, "enter", "high"),
+        (True, True, False, "enter", "medium"),
+        (True, False, True, "hold", "low"),
+        (False, True, True, "enter", "medium"),
+        (False, False, True, "don't enter", "low"),
+        (False, True, False, "don't enter", "low"),
+        (False, False, False, "don't enter", "low"),
+        (True, False, False, "don't enter", "low"),
+    ],
+)
 def test_decision_matrix_of_s1_12(strong, aligned, news, action, confidence):
     assert decide(strong, aligned, news) == (action, confidence)
 
@@ -255,10 +333,19 @@ def test_confidence_is_ordered():
     assert CONFIDENCE["low"] < CONFIDENCE["medium"] < CONFIDENCE["high"]
 
 
-@pytest.mark.parametrize(("score", "volume", "expected"), [
-    (7.0, 5_000_000, 0.035), (10.0, 10_000_000, 0.1), (8.0, 20_000_000, 0.16), (8.0, 900_000_000, 0.16),        # capped at 2x from $20M on
-    (7.3333, 6_170_000, 0.0452), (10.0, 100_000, 0.001), (10.0, 99_000, 0.001), (10.0, 94_000, 0.0),               # rounded to 4 places, then skipped
-])
+@pytest.mark.parametrize(
+    ("score", "volume", "expected"),
+    [
+        (7.0, 5_000_000, 0.035),
+        (10.0, 10_000_000, 0.1),
+        (8.0, 20_000_000, 0.16),
+        (8.0, 900_000_000, 0.16),  # capped at 2x from $20M on
+        (7.3333, 6_170_000, 0.0452),
+        (10.0, 100_000, 0.001),
+        (10.0, 99_000, 0.001),
+        (10.0, 94_000, 0.0),  # rounded to 4 places, then skipped
+    ],
+)
 def test_size_of_s3_09(score, volume, expected):
     assert size_of(MOMENTUM, score, volume) == expected
 
@@ -266,7 +353,9 @@ def test_size_of_s3_09(score, volume, expected):
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_score_is_ten_times_a_weighted_mean_and_each_part_can_only_raise_it(speed, size, fuel, stretch):
     weights = {name: getattr(MOMENTUM, f"weight_{name}") for name in PARTS}
-    assert math.isclose(sum(weights.values()), 1.0) and min(weights, key=weights.get) == "fuel", "its map has added next to nothing where it was measured"
+    assert math.isclose(sum(weights.values()), 1.0) and min(weights, key=weights.get) == "fuel", (
+        "its map has added next to nothing where it was measured"
+    )
     parts = dict(zip(PARTS, (speed, size, fuel, stretch), strict=True))
     found = score_of(parts, weights, MOMENTUM.known_min)
     assert found == pytest.approx(10 * (0.35 * speed + 0.35 * size + 0.1 * fuel + 0.2 * stretch)) and 0.0 <= found <= 10.0 + 1e-12

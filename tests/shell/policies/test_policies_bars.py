@@ -1,9 +1,9 @@
 """Reversal (S0) on real bars: what it does after a long and after a short flush; and what it must not do."""
 
 import pytest
-from stage import BOTH, START, Stage
 
 from liqcore import LONG, SECOND, SHORT, Reason
+from stage import BOTH, START, Stage
 
 HOUR = 3600
 PARAMETERS = "[policy.parameters]\n"
@@ -56,12 +56,12 @@ def test_reversal_buys_after_longs_were_flushed_and_flow_turned(side):
         if not acts:
             assert s.asked == []
             continue
-        (at, way, terms), = s.asked
+        ((at, way, terms),) = s.asked
         assert way == side and at % 60 == 0.0 and turned_at < at <= turned_at + 600, "S0-05: on a bar, when flow has turned"
         assert (terms["max_hold_s"], terms["stop_loss"], terms["take_profit"], terms["notional"]) == (3600.0, 0.01, 0.0, 2000.0)
         assert s.risk == [Reason.OK]
         s.wait(3700, every=5)
-        (why, way, *_, held), = s.trades
+        ((why, way, *_, held),) = s.trades
         assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(3600, abs=2), "within the hour"
 
 
@@ -84,7 +84,7 @@ def test_c20_a_crowd_on_the_other_side_is_no_reason(side):
 def test_c20_base_rate_of_the_conjunction_can_be_counted(side):
     """Each condition of the conjunction is told at every bar without changing what the policy does."""
     s = learnt(side, MIRROR)
-    policy, = s.engine.policies
+    (policy,) = s.engine.policies
     told, decide = [], policy.on_signal
 
     def both(signal, market):
@@ -113,7 +113,7 @@ def test_reversal_needs_the_flush_before_the_turn_and_forgets_it(side):
     flush(late, side)
     late.steps(1200, 0)
     for _ in range(10):
-        late.forced(-side, 150_000.0)                           # the imbalance is normal again
+        late.forced(-side, 150_000.0)  # the imbalance is normal again
         late.steps(60, 0)
     late.steps(600, side)
     assert late.asked == [], "the flush has expired"

@@ -1,10 +1,10 @@
 """Cascade-fade (S4-10) goes against more than $5M of one side: what it does after a long and after a short flush."""
 
 import pytest
-from stage import BOTH, PRICE, Stage
 from test_policies_dollar import MILLION, burst
 
 from liqcore import Reason
+from stage import BOTH, PRICE, Stage
 
 
 @BOTH
@@ -15,12 +15,12 @@ def test_cascade_fade_goes_against(side):
     burst(s, side)
     assert s.asked == [], "not while it runs"
     s.wait(100)
-    (at, way, terms), = s.asked
+    ((at, way, terms),) = s.asked
     assert way == side, "longs flushed -> buy; shorts flushed -> sell"
     assert at == pytest.approx(60 + 92.0, abs=0.5), "when the volume inside 90 s had fallen by 60 %"
     assert (terms["max_hold_s"], terms["stop_loss"], terms["take_profit"], terms["notional"]) == (900.0, 0.02, 0.0, 2000.0)
     s.wait(900, price=PRICE * (1 - 0.0001 * side))
-    (why, way, *_, held), = s.trades
+    ((why, way, *_, held),) = s.trades
     assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(900.0, abs=1.0), "S4-10: 15 minutes"
     assert s.left == []
 
@@ -28,9 +28,11 @@ def test_cascade_fade_goes_against(side):
 @BOTH
 def test_cascade_fade_wants_nothing_before_a_price_is_known(side):
     """A feed may begin with liquidations, and a control moves them before the first trade: no wish without a price, and no price divided by zero."""
+
     class Unpriced(Stage):
         def tick(self, price=None):
             pass
+
     s = Unpriced("cascade-fade")
     s.wait(60)
     burst(s, side)
@@ -48,7 +50,7 @@ def test_cascade_fade_takes_its_reversion_from_5_minutes_on(side):
     asked_at = s.asked[0][0]
     s.wait(800, price=PRICE * (1 + 0.0005 * side))
     assert s.left == [480.0], "better from the start, but the first bar 300 s after 152 ends at 480"
-    (why, way, *_), = s.trades
+    ((why, way, *_),) = s.trades
     assert (why, way) == (Reason.END_POLICY, side) and 300.0 <= s.left[0] - asked_at <= 360.0
 
 
@@ -114,7 +116,7 @@ def test_cascade_fade_keeps_the_rule_of_the_trade_that_is_open(side):
         burst(s, -side)
         s.wait(100)
         assert [way for _, way, _ in s.asked] == [side] and s.unmet == [("own wishes out, at most", 1.0, 0.0)]
-        s.wait(400, price=PRICE * (1 - 0.002 * side))           # worse; for a trade of the other side it would be better
+        s.wait(400, price=PRICE * (1 - 0.002 * side))  # worse; for a trade of the other side it would be better
         assert s.left == []
         if after is not None:
             burst(s, after, count=3, usd=0.2 * MILLION)

@@ -1,16 +1,18 @@
 """Momentum (S3) follows more than $5M of one side: what it does after a long and after a short flush. Its opposite: test_policies_cascade_fade.py."""
 
 import pytest
+
+from liqcore import LONG, SHORT, Reason
 from liqcore.event import Role
 from stage import BOTH, PRICE, Stage
 
-from liqcore import LONG, SHORT, Reason
-
 MILLION = 1e6
 #: the score is the percentile of the 90 s volume alone, so that it is known by heart: 10 for the largest burst so far
-SIZE_ONLY = ("[policy.parameters]\nweight_speed = 0\nweight_fuel = 0\nweight_stretch = 0\nweight_size = 1\n"
-             "feature_speed = 'liquidations.liq_rate@15s:rank'\nfeature_fuel_below = 'liquidations.liq_volume@90s'\n"
-             "feature_fuel_above = 'liquidations.liq_volume@90s'\ncluster_use = 'ignore'\n")
+SIZE_ONLY = (
+    "[policy.parameters]\nweight_speed = 0\nweight_fuel = 0\nweight_stretch = 0\nweight_size = 1\n"
+    "feature_speed = 'liquidations.liq_rate@15s:rank'\nfeature_fuel_below = 'liquidations.liq_volume@90s'\n"
+    "feature_fuel_above = 'liquidations.liq_volume@90s'\ncluster_use = 'ignore'\n"
+)
 HOUR, BEGIN = 3600, 3900
 
 
@@ -32,14 +34,15 @@ def burst(stage, side, count=4, usd=1.5 * MILLION, gap=1.0, **options):
 
 # ---- momentum ----
 
+
 @BOTH
 def test_momentum_follows(side):
     """After longs were flushed for more than $5M in 90 s it SELLS, after shorts it BUYS: at market, 5 s after the first large print, others having
     followed; 0.1 x score / 10 x volume / $10M base units; stop 0.8 %, target 2 %."""
     s = momentum(side)
-    burst(s, side)                                              # 6M in 3 s: ACTIVE with the fourth
+    burst(s, side)  # 6M in 3 s: ACTIVE with the fourth
     s.wait(7)
-    (at, way, terms), = s.asked
+    ((at, way, terms),) = s.asked
     assert way == -side, "longs flushed -> sell; shorts flushed -> buy"
     assert at == BEGIN + 5.0, "S3-08: 5 s after the first large event"
     assert (terms["stop_loss"], terms["take_profit"]) == (0.008, 0.02), "S3-10a: 1 : 2.5 at the tightest stop"
@@ -48,9 +51,10 @@ def test_momentum_follows(side):
     assert s.held == pytest.approx(-side * 0.06)
     entry = s.entry
     assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + side * 0.008), abs=0.1) and s.order(Role.ROLE_TARGET) == pytest.approx(
-        entry * (1 - side * 0.02), abs=0.1)
+        entry * (1 - side * 0.02), abs=0.1
+    )
     s.wait(200)
-    (why, way, *_, held), = s.trades
+    ((why, way, *_, held),) = s.trades
     assert (why, way) == (Reason.END_PHASE, -side), "S3-11: out when the rolling volume has fallen by 60 % from its peak"
     assert held == pytest.approx(87.0, abs=0.5), "the third of four prints leaves the 90 s window at 3992"
 
@@ -62,8 +66,8 @@ def test_c23_momentum_mirrors_exactly(side):
     for stage, flushed in ((ours, side), (other, -side)):
         burst(stage, flushed)
         stage.wait(10)
-    (at, way, terms), = ours.asked
-    (at_2, way_2, terms_2), = other.asked
+    ((at, way, terms),) = ours.asked
+    ((at_2, way_2, terms_2),) = other.asked
     assert (at, way, terms) == (at_2, -way_2, terms_2)
 
 
@@ -80,7 +84,7 @@ def test_momentum_wants_more_than_5m_of_one_side(side):
 @BOTH
 def test_momentum_passes_over_prints_below_50_000(side):
     s = momentum(side)
-    burst(s, side, count=150, usd=49_999.0, gap=0.05)           # 7.5M in small ones
+    burst(s, side, count=150, usd=49_999.0, gap=0.05)  # 7.5M in small ones
     s.wait(20)
     assert s.asked == [] and not [said for said in s.said if said[0] == "momentum"], "S3-01"
 
@@ -88,11 +92,11 @@ def test_momentum_passes_over_prints_below_50_000(side):
 @BOTH
 def test_momentum_is_too_late_15_s_after_the_first_print(side):
     s = momentum(side)
-    burst(s, side, count=4, gap=5.5)                            # ACTIVE 16.5 s after the first
+    burst(s, side, count=4, gap=5.5)  # ACTIVE 16.5 s after the first
     s.wait(30)
     assert ("momentum", "ACTIVE", side) in [said[:3] for said in s.said] and s.asked == [], "S3-08: 5 to 15 s"
     s = momentum(side)
-    burst(s, side, count=4, gap=4.5)                            # ACTIVE at 13.5 s: at once
+    burst(s, side, count=4, gap=4.5)  # ACTIVE at 13.5 s: at once
     s.wait(30)
     assert [at for at, *_ in s.asked] == [BEGIN + 13.5]
     s = momentum(side, "entry_from = 'trigger'\n")
@@ -135,7 +139,7 @@ def test_momentum_filters(side):
         assert calm.asked == [], "the crowd does not pay for its side"
     weak = momentum(side)
     for _ in range(3):
-        burst(weak, side)                                       # an episode after another: the later is no longer the largest
+        burst(weak, side)  # an episode after another: the later is no longer the largest
         weak.wait(600)
     assert [t["confidence"] >= 7 for _, _, t in weak.asked] == [True] * len(weak.asked)
 
@@ -149,12 +153,12 @@ def test_momentum_leaves_after_10_minutes_without_a_significant_move(side):
         s.wait(7)
         assert s.risk == [Reason.OK]
         s.tick(PRICE * move)
-        for _ in range(34):                                     # as much again every 20 s
+        for _ in range(34):  # as much again every 20 s
             s.forced(side, 1.6 * MILLION)
             s.wait(20)
         if leaves:
             assert s.left == [BEGIN + 660.0], "the first minute that ends 600 s after 3905"
-            (why, way, *_), = s.trades
+            ((why, way, *_),) = s.trades
             assert (why, way) == (Reason.END_POLICY, -side)
         else:
             assert s.left == [] and s.trades == []
@@ -222,7 +226,7 @@ def test_momentum_with_the_features_of_its_preset(side):
 @BOTH
 @pytest.mark.parametrize(("use", "trades"), [("obstacle", False), ("ignore", True)])
 def test_an_obstacle_is_where_the_other_side_was_liquidated(side, use, trades):
-    """"No large support cluster between price and the next 3 %": $2M of the other side were liquidated 2 % ahead an hour before. Of the burning side
+    """ "No large support cluster between price and the next 3 %": $2M of the other side were liquidated 2 % ahead an hour before. Of the burning side
     there, or behind price, they are no obstacle."""
     for where, whom, stops in ((1 - 0.02 * side, -side, True), (1 - 0.02 * side, side, False), (1 + 0.02 * side, -side, False)):
         s = lived(side, f"[policy.parameters]\ncluster_use = '{use}'\nscore_min = 0\n")
@@ -243,12 +247,12 @@ def test_an_obstacle_is_where_the_other_side_was_liquidated(side, use, trades):
 @BOTH
 @pytest.mark.parametrize(("choice", "size"), [("refuse", 0.0), ("half", 0.03), ("ignore", 0.06)])
 def test_funding_that_is_not_known_is_a_declared_choice(side, choice, size):
-    s = momentum(side, f"funding_unknown = '{choice}'\nfeature_funding = 'liquidations.liq_imbalance@5m:zscore(7d)'\n")      # known after days
+    s = momentum(side, f"funding_unknown = '{choice}'\nfeature_funding = 'liquidations.liq_imbalance@5m:zscore(7d)'\n")  # known after days
     burst(s, side)
     s.wait(20)
     assert [terms["notional"] for *_, terms in s.asked] == ([pytest.approx(size * PRICE)] if size else [])
     if not size:
-        (name, value, threshold), = s.unmet
+        ((name, value, threshold),) = s.unmet
         assert (name, threshold) == ("crowd's funding above", 0.00015) and value != value
 
 
@@ -258,7 +262,7 @@ def test_the_neutral_funding_rate_is_clearly_below_the_threshold(side):
     s = momentum(side, funding=0.000100001)
     burst(s, side)
     s.wait(20)
-    (name, value, threshold), = s.unmet
+    ((name, value, threshold),) = s.unmet
     assert s.asked == [] and name == "crowd's funding above" and value < 0.7 * threshold
 
 
@@ -291,7 +295,7 @@ def test_momentum_sees_the_second_cascade_though_large_prints_never_cease(side):
         for _ in range(15):
             s.wait(60)
             s.forced(side, 60_000.0)
-        s.wait(91)                                              # S3-08 counts from the first large print: none within 90 s before the next cascade
+        s.wait(91)  # S3-08 counts from the first large print: none within 90 s before the next cascade
     assert [way for _, way, _ in s.asked] == [-side, -side]
 
 
@@ -302,7 +306,7 @@ def test_momentum_counts_its_ten_minutes_from_the_trade_that_is_open(side):
     burst(s, side)
     s.wait(7)
     assert len(s.asked) == 1
-    for k in range(34):                                         # as much again every 20 s: it does not slow down
+    for k in range(34):  # as much again every 20 s: it does not slow down
         s.forced(side, 1.6 * MILLION)
         if k == 15:
             burst(s, -side, gap=0.5)
@@ -317,7 +321,7 @@ def test_momentum_without_a_price_asks_nothing(side):
     """Liquidations may be heard before the first trade; a size in quote currency needs a price. It once raised, which halts all entries."""
     s = momentum(side)
     s.wait(60)
-    policy, = s.engine.policies
+    (policy,) = s.engine.policies
     decide, seen = policy.on_signal, []
 
     def blind(signal, market):
@@ -345,14 +349,16 @@ def test_momentum_never_asks_for_a_target_that_no_bracket_has():
 
 # ---- both ----
 
+
 @pytest.mark.parametrize("preset", ["cascade-fade", "momentum"])
 def test_a_snapshot_in_the_middle_changes_nothing(preset):
     """What a policy remembers goes with the engine: from a snapshot in the middle of a trade, it leaves as it would have."""
+
     def whole(at):
         s = momentum(LONG) if preset == "momentum" else Stage(preset)
         s.wait(60)
         burst(s, LONG)
-        s.wait(3 if preset == "momentum" else 100)              # momentum waits to be asked again; cascade-fade is in
+        s.wait(3 if preset == "momentum" else 100)  # momentum waits to be asked again; cascade-fade is in
         if at:
             taken, now = s.paper.snapshot(), s.now
             s = Stage(preset, SIZE_ONLY if preset == "momentum" else "")
@@ -376,5 +382,6 @@ def test_c01_the_same_trigger_is_followed_and_faded():
             s.wait(100)
         assert [said[:3] for said in follow.said if said[0] == "momentum" and said[1] == "ACTIVE"] == [("momentum", "ACTIVE", side)]
         assert [said[3] for said in follow.said if said[:2] == ("momentum", "ACTIVE")] == [
-            said[3] for said in against.said if said[:2] == ("cascade-fade", "ACTIVE")], "the same moment"
+            said[3] for said in against.said if said[:2] == ("cascade-fade", "ACTIVE")
+        ], "the same moment"
         assert (follow.asked[0][1], against.asked[0][1]) == (-side, side)

@@ -1,10 +1,10 @@
 """Fade ("Liquidation Cascade Market-Making") on hand-made tapes, written from the document: what it does after a long and after a short flush, and when."""
 
 import pytest
-from liqcore.event import Role
-from stage import BOTH, PRICE, Stage
 
 from liqcore import LONG, SHORT, Reason
+from liqcore.event import Role
+from stage import BOTH, PRICE, Stage
 
 
 def quiet(symbol="SOLUSDT", extra=""):
@@ -39,9 +39,14 @@ def test_fade_rests_beyond_the_cascade_and_takes_the_snap_back(side, symbol, off
     s.wait(1)
     assert s.asked == [], "one is not a cascade"
     s.forced(side, 110_000.0)
-    (_, way, terms), = s.asked
+    ((_, way, terms),) = s.asked
     assert way == side and [terms[name] for name in ("entry_offset", "take_profit", "stop_loss", "entry_ttl_s", "max_hold_s")] == [
-        offset, target, stop, 1800.0, 1800.0]
+        offset,
+        target,
+        stop,
+        1800.0,
+        1800.0,
+    ]
     entry = at(side, offset)
     s.wait(1)
     assert s.held == 0.0 and s.order(Role.ROLE_ENTRY) == pytest.approx(entry, abs=0.1), "it rests"
@@ -50,7 +55,7 @@ def test_fade_rests_beyond_the_cascade_and_takes_the_snap_back(side, symbol, off
     assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - side * stop), abs=0.2)
     assert s.order(Role.ROLE_TARGET) == pytest.approx(entry * (1 + side * target), abs=0.2)
     s.wait(2, price=round(entry * (1 + side * (target + 0.0002)), 1))
-    (why, way, bought, sold, _), = s.trades
+    ((why, way, bought, sold, _),) = s.trades
     assert (why, way) == (Reason.END_TARGET, side) and side * (sold / bought - 1) == pytest.approx(target, abs=1e-5)
 
 
@@ -60,7 +65,7 @@ def test_fade_cuts_the_loss_where_the_cascade_goes_on(side):
     flush(s, side)
     s.wait(1, price=round(at(side, 0.0016), 1))
     s.wait(2, price=round(at(side, 0.0045), 1))
-    (why, way, *_), = s.trades
+    ((why, way, *_),) = s.trades
     assert (why, way) == (Reason.END_STOP, side)
 
 
@@ -79,7 +84,7 @@ def test_fade_gives_up_after_thirty_minutes_filled_or_not(side):
     s.wait(1790, price=round(at(side, 0.00152), 1), every=5)
     assert s.held * side > 0.0
     s.wait(20)
-    (why, way, *_, held), = s.trades
+    ((why, way, *_, held),) = s.trades
     assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(1800.0, abs=2.0)
 
 

@@ -65,6 +65,7 @@ def test_the_highest_price_is_worth_the_stake_and_the_next_is_not(chance, least,
     def kelly(p):
         cost = p + fee_per_share(p, rate)
         return min(0.02, 0.25 * (chance - cost) / (1.0 - cost)) if chance - cost > least else 0.0
+
     assert price == 0.0 or kelly(price) >= stake
     assert price + tick > 1.0 - tick / 2 or kelly(price + tick) < stake + 1e-12
 
@@ -123,13 +124,18 @@ def test_measured_shift_makes_the_mean_probability_the_share_of_hits(sides):
         side = sides[n % len(sides)]
         price, left = 64_000.0 * math.exp(rng.normal(-0.002 * side, 0.002)), rng.uniform(300, 3000)
         end = price * math.exp(0.006 * math.sqrt(left / 3600) * (rng.normal() + 0.4 * side))  # a bounce of 0.4 standard deviations
-        fires.append({"price": price, "open": 64_000.0, "side": side, "won": settled_up(64_000.0, end) == (side > 0), "volatility": 0.006,
-                      "left_s": left})
+        fires.append(
+            {"price": price, "open": 64_000.0, "side": side, "won": settled_up(64_000.0, end) == (side > 0), "volatility": 0.006, "left_s": left}
+        )
     shift = measured_shift(fires)
     assert shift.calibrated and shift.hours == 2000 and shift.deviations == pytest.approx(0.4, abs=0.1)
     bet = HourlyUp(shift=shift)
-    mean = np.mean([bet.judge(NOON + round((3600 - f["left_s"]) * SECOND), True, f["price"], f["open"], f["volatility"], 0.5, f["side"] > 0).probability
-                    for f in fires])
+    mean = np.mean(
+        [
+            bet.judge(NOON + round((3600 - f["left_s"]) * SECOND), True, f["price"], f["open"], f["volatility"], 0.5, f["side"] > 0).probability
+            for f in fires
+        ]
+    )
     assert mean == pytest.approx(np.mean([f["won"] for f in fires]), abs=1e-6)
     assert measured_shift([]) == Shift() and not measured_shift(fires[:99]).calibrated
 

@@ -1,15 +1,16 @@
 """Strategies 2 to 4 of S4: imbalance, zone, breakout. What each does after a long and after a short flush, with every number of its rows."""
 
 import pytest
-from liqcore.event import Kind
-from stage import BOTH, PRICE, Stage
 
 from liqcore import LONG, SHORT, FeedState, Reason
+from liqcore.event import Kind
+from stage import BOTH, PRICE, Stage
 
 HOUR = 3600
 
 
 # ---- imbalance ----
+
 
 def lopsided(side, share=0.9, extra="", each=100_000.0):
     """Ten liquidations, `share` of them by value of one side, the minority first; then ACTIVE with the rule's next."""
@@ -26,14 +27,14 @@ def test_imbalance_goes_against(side):
     """Mostly longs liquidated -> it BUYS; mostly shorts -> it SELLS, at market; out when normal, at an hour at the latest."""
     s = lopsided(side)
     s.wait(5)
-    (at, way, terms), = s.asked[:1]
+    ((at, way, terms),) = s.asked[:1]
     assert way == side and (terms["max_hold_s"], terms["stop_loss"], terms["notional"]) == (3600.0, 0.02, 2000.0)
     assert s.risk == [Reason.OK]
     for _ in range(20):
         s.forced(-side, 60_000.0)
         s.wait(1)
     s.wait(2)
-    (why, way, *_), = s.trades
+    ((why, way, *_),) = s.trades
     assert (why, way) == (Reason.END_PHASE, side), "S4-11: exit when the imbalance is normal"
 
 
@@ -41,7 +42,7 @@ def test_imbalance_goes_against(side):
 @pytest.mark.parametrize(("share", "acts"), [(0.5, False), (0.6, False), (0.7, False), (0.8, True), (1.0, True)])
 def test_c04_seventy_percent_is_an_imbalance_of_0_4(side, share, acts):
     """S4-11: more than 70 %; C4: (short - long) / total beyond -+0.4."""
-    s = lopsided(side, share, "[detectors.imbalance]\nmin_events = 10\n")       # judged at the tenth
+    s = lopsided(side, share, "[detectors.imbalance]\nmin_events = 10\n")  # judged at the tenth
     s.wait(1)
     signals = [said for said in s.said if said[:2] == ("imbalance", "ACTIVE")]
     assert bool(s.asked) is acts and all(said[2] == side for said in signals)
@@ -55,7 +56,7 @@ def test_imbalance_ends_after_an_hour(side):
         s.forced(side, 100_000.0)
         s.wait(1)
     s.wait(HOUR + 60, every=5)
-    (why, way, *_, held), = s.trades
+    ((why, way, *_, held),) = s.trades
     assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(3600.0, abs=2.0), "S4-11: 1 h"
 
 
@@ -65,7 +66,7 @@ def test_imbalance_is_stopped_when_it_worsens(side):
     for more, leaves in ((0.6, True), (0.4, False)):
         s = Stage("imbalance")
         s.forced(side, 1.0)
-        s.wait(360, every=5)                                    # the features' window
+        s.wait(360, every=5)  # the features' window
         for _ in range(5):
             s.forced(side, 100_000.0)
             s.wait(1)
@@ -93,6 +94,7 @@ def test_imbalance_that_turned_behind_a_gap_is_left(side):
 
 # ---- breakout ----
 
+
 def rate(move, extra=""):
     """An hour of two liquidations a minute (three now and then), then price moves and thirty come within half a minute."""
     s = Stage("breakout", extra)
@@ -117,7 +119,7 @@ def test_breakout_follows_price(side):
     assert terms["take_profit"] == 0.0
     assert s.risk == [Reason.OK]
     s.wait(150)
-    (why, way, *_), = s.trades
+    ((why, way, *_),) = s.trades
     assert (why, way) == (Reason.END_PHASE, -side), "exit when the rate is normal"
 
 
@@ -172,7 +174,7 @@ def test_breakout_leaves_noise_alone(side):
     """Four bursts of a dozen small liquidations while price happens to move: far above 3 sigma, and no money in them."""
     s = Stage("breakout")
     hour(s)
-    s.said.clear()                                              # a minute of five of the hour was a spike, too
+    s.said.clear()  # a minute of five of the hour was a spike, too
     for _ in range(4):
         for _ in range(12):
             s.forced(side, 5_000.0)
@@ -210,6 +212,7 @@ def test_breakout_stops_looking_when_the_rate_is_normal(side):
 
 # ---- zone ----
 
+
 def remembered(side):
     """Thirty levels on the far side hold a little, one 2 % away holds 500,000 of `side`; then price is back for 400 s."""
     s = Stage("zone")
@@ -222,7 +225,7 @@ def remembered(side):
         s.forced(side, 50_000.0)
         s.wait(1)
     s.wait(100)
-    s.forced(side, 1.0)                                         # a liquidation a minute later: zones are decided anew
+    s.forced(side, 1.0)  # a liquidation a minute later: zones are decided anew
     s.wait(400, price=PRICE)
     assert s.asked == []
     return s
@@ -235,12 +238,12 @@ def test_zone_bounces(side):
     s.wait(2, price=round(PRICE * (1 - side * 0.01), 1))
     assert s.asked == [], "on its way, not there"
     s.wait(2, price=round(PRICE * (1 - side * 0.02), 1))
-    (_, way, terms), = s.asked
+    ((_, way, terms),) = s.asked
     assert way == side, "S4-12: buy at support, sell at resistance"
     assert (terms["take_profit"], terms["stop_loss"], terms["max_hold_s"], terms["notional"]) == (0.005, 0.01, 3600.0, 2000.0)
     assert s.risk == [Reason.OK]
-    s.wait(5, price=round(PRICE * (1 - side * 0.02) * (1 + side * 0.00502), 1))      # beyond the target, not yet 0.5 % beyond the zone
-    (why, way, entry, out, _), = s.trades
+    s.wait(5, price=round(PRICE * (1 - side * 0.02) * (1 + side * 0.00502), 1))  # beyond the target, not yet 0.5 % beyond the zone
+    ((why, way, entry, out, _),) = s.trades
     assert (why, way) == (Reason.END_TARGET, side) and side * (out / entry - 1) == pytest.approx(0.005, abs=1e-4)
 
 

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+
+from liqcore import LONG, SECOND, SHORT, AuditKind, FeedState, Reason
 from liqcore.audit import view
 from liqcore.event import Judgment, Kind, Role
 from liqshell.judge.asked import question_of
@@ -13,8 +15,6 @@ from liqshell.news.items import Item
 from liqshell.run.pipeline import make_paper
 from liqshell.state.learnt import take
 from stage import BOTH, PRICE, START, Stage
-
-from liqcore import LONG, SECOND, SHORT, AuditKind, FeedState, Reason
 
 HOUR, SEGMENT = 3600, 300
 
@@ -51,7 +51,7 @@ def test_trend_follows(side):
     s = learnt()
     segment(s, side, z=10.0, drift=-0.005 * side)
     s.wait(5)
-    (at, way, terms), = s.asked
+    ((at, way, terms),) = s.asked
     assert way == -side, "S1-08: longs liquidated -> short, shorts liquidated -> long"
     assert at == HOUR + 2 * SEGMENT, "S1-06: at the end of the segment"
     assert (terms["stop_loss"], terms["take_profit"], terms["notional"], terms["confidence"]) == (0.03, 0.0, 500.0, 2), "S1-12 S/yes/no: medium"
@@ -62,16 +62,19 @@ def test_trend_follows(side):
 
 
 @BOTH
-@pytest.mark.parametrize(("z", "purity", "drift", "enters"), [
-    (10.0, 1.0, 0.005, True),           # S/yes/no: enter medium
-    (10.0, 1.0, -0.005, False),         # S/no/no: opposed candles
-    (10.0, 1.0, 0.0, False),            # no trend at all
-    (4.5, 1.0, 0.005, False),           # M/yes/no: medium needs news
-    (10.0, 0.85, 0.005, False),         # not pure enough for strong: M/yes/no
-    (10.0, 0.92, 0.005, True),
-    (10.0, 0.7, 0.005, False),          # S1-07: 75 % at least: no anomaly
-    (2.5, 1.0, 0.005, False),           # below z_min: no anomaly
-])
+@pytest.mark.parametrize(
+    ("z", "purity", "drift", "enters"),
+    [
+        (10.0, 1.0, 0.005, True),  # S/yes/no: enter medium
+        (10.0, 1.0, -0.005, False),  # S/no/no: opposed candles
+        (10.0, 1.0, 0.0, False),  # no trend at all
+        (4.5, 1.0, 0.005, False),  # M/yes/no: medium needs news
+        (10.0, 0.85, 0.005, False),  # not pure enough for strong: M/yes/no
+        (10.0, 0.92, 0.005, True),
+        (10.0, 0.7, 0.005, False),  # S1-07: 75 % at least: no anomaly
+        (2.5, 1.0, 0.005, False),  # below z_min: no anomaly
+    ],
+)
 def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
     """S1-11, S1-12 with the news column 'no': only strong and aligned is entered, with medium confidence."""
     s = learnt()
@@ -81,7 +84,7 @@ def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
     anomaly = [said for said in s.said if said[1] == "ACTIVE"]
     assert bool(anomaly) is (purity > 0.75 and z >= 3.0)
     if anomaly and not enters:
-        (name, value, threshold), = s.unmet
+        ((name, value, threshold),) = s.unmet
         assert name == ("candles' move our way above" if drift < 0.001 else "z without news above" if z <= 5.0 else "purity without news above")
         assert value <= threshold
 
@@ -110,7 +113,7 @@ def test_c08_both_stops_at_once_and_the_tighter_one_holds(side):
     best = round(entry * (1 + way * 0.05), 1)
     assert stops[-1] == pytest.approx(best * (1 - way * 0.02), rel=1e-4), "max(trail, fall) for a long, min for a short"
     s.wait(3, price=round(best * (1 - way * 0.021), 1))
-    (why, sold, _, out, _), = s.trades
+    ((why, sold, _, out, _),) = s.trades
     assert (why, sold) == (Reason.END_STOP, way) and way * (out / entry - 1) > 0.025, "the trail locked a profit in"
 
 
@@ -145,8 +148,19 @@ RANK = {"low": 1, "medium": 2, "high": 3}
 
 def graded(question, news, action, confidence):
     """A model's answer, as validation and the stated outcomes leave it."""
-    said = {"symbol": "BTCUSDT", "direction": question.direction, "action": action, "confidence": confidence, "news": news, "news_event": "none",
-            "liq_note": "", "trend_note": "", "news_note": "", "action_reason": "", "evidence": [] if news == "none" else [1, 2]}
+    said = {
+        "symbol": "BTCUSDT",
+        "direction": question.direction,
+        "action": action,
+        "confidence": confidence,
+        "news": news,
+        "news_event": "none",
+        "liq_note": "",
+        "trend_note": "",
+        "news_note": "",
+        "action_reason": "",
+        "evidence": [] if news == "none" else [1, 2],
+    }
     return judged(said, question, ITEMS)
 
 
@@ -158,7 +172,7 @@ def test_every_row_of_the_decision_matrix(side, intensity, aligned, news, action
     s = learnt("judge_s = 30\n")
     segment(s, side, 10.0 if intensity == "strong" else 4.5, drift=-0.005 * side * (1 if aligned else -1))
     s.wait(1)
-    asked, = s.engine.questions()
+    (asked,) = s.engine.questions()
     question = question_of(asked, s.engine.instruments[0])
     told = json.loads(question.content)
     assert (told["anomaly"], told["candles_aligned"], question.direction) == (intensity, aligned, "SHORT" if side == LONG else "LONG")
@@ -186,10 +200,11 @@ def test_a_judge_is_shown_five_candles(side):
         if kind == Kind.TRADE:
             trades.append((s.now, fields["price"]))
         push(kind, **fields)
+
     s.push = heard
     segment(s, side, 10.0, drift=-0.005 * side)
     s.wait(1)
-    asked, = s.engine.questions()
+    (asked,) = s.engine.questions()
     minute = 60 * SECOND
     newest = asked["ts"] // minute
     wanted = []
@@ -223,7 +238,7 @@ def test_what_may_only_be_held_is_entered_on_nobodys_word(side):
     s = learnt("judge_s = 30\n")
     segment(s, side, 10.0, drift=0.005 * side)
     s.wait(1)
-    asked, = s.engine.questions()
+    (asked,) = s.engine.questions()
     s.push(Kind.VERDICT, instrument=-1, id=asked["id"], code=Judgment.JUDGE_CONFIRM)
     s.wait(5)
     assert s.held == 0.0 and s.risk == [] and s.engine.verdicts["vetoed"] == 1
@@ -235,7 +250,7 @@ def test_entries_below_the_confidence_threshold_are_not_stated(side):
     s = learnt("judge_s = 30\n[policy.parameters]\nconfidence_min = 'high'\n")
     segment(s, side, 10.0, drift=-0.005 * side)
     s.wait(1)
-    asked, = s.engine.questions()
+    (asked,) = s.engine.questions()
     assert asked["outcomes"] == {"supports": ("enter", 3), "none": ("don't enter", 0), "contradicts": ("don't enter", 0)}
 
 
@@ -247,7 +262,7 @@ def test_trend_asks_its_judge(side):
             s = learnt("judge_s = 30\n")
             segment(s, side, z, drift=-0.005 * side)
             s.wait(1)
-            question, = s.engine.questions()
+            (question,) = s.engine.questions()
             if verdict is not None:
                 s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=verdict)
             s.wait(40)
@@ -261,7 +276,7 @@ def test_trend_that_was_judged_is_sized_by_the_price_of_the_verdict(side):
     s = learnt("judge_s = 30\n")
     segment(s, side, drift=-0.005 * side)
     s.wait(1)
-    question, = s.engine.questions()
+    (question,) = s.engine.questions()
     s.wait(5, price=PRICE * (1 + 0.01 * side))
     s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=Judgment.JUDGE_CONFIRM)
     s.wait(2)
@@ -272,14 +287,14 @@ def test_trend_that_was_judged_is_sized_by_the_price_of_the_verdict(side):
 def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
     """S1-15a: same token open: a higher confidence closes it first, then opens; otherwise it is skipped."""
     s = learnt("judge_s = 30\n")
-    for z, held in ((4.5, 1), (10.0, 2), (12.0, 2)):            # medium, then high, then high again
+    for z, held in ((4.5, 1), (10.0, 2), (12.0, 2)):  # medium, then high, then high again
         s.wait(-(s.now // SECOND) % SEGMENT, every=5)
         segment(s, side, z, drift=-0.005 * side)
         s.wait(1)
         for question in s.engine.questions():
             s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=Judgment.JUDGE_CONFIRM)
         s.wait(60)
-        segment(s, side, 0.0, purity=0.5)                       # back to normal
+        segment(s, side, 0.0, purity=0.5)  # back to normal
         assert len([r for r in s.risk if r == Reason.OK]) == held
     assert [t[0] for t in s.trades] == [Reason.END_REPLACED]
 
@@ -295,7 +310,7 @@ def test_what_a_person_agreed_to_is_the_ceiling(side):
 
 
 def test_trend_has_s1s_cap_of_five_positions():
-    assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5     # S1-15b
+    assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5  # S1-15b
 
 
 @BOTH
@@ -314,8 +329,20 @@ def test_the_baseline_outlives_the_run(side):
     segment what the first run asks in its fourteenth."""
     first = learnt("judge_s = 30\n")
     assert [said for said in first.said if said[1] == "ACTIVE"] == []
-    kept = take(first.engine, {}, {"since_ns": START, "until_ns": first.engine.now, "holes": [], "known_ns": {}, "run": "", "mark": 0, "ended": True,
-                                   "policies": first.values["policies"]}).encode()
+    kept = take(
+        first.engine,
+        {},
+        {
+            "since_ns": START,
+            "until_ns": first.engine.now,
+            "holes": [],
+            "known_ns": {},
+            "run": "",
+            "mark": 0,
+            "ended": True,
+            "policies": first.values["policies"],
+        },
+    ).encode()
     later, cold = Stage("trend", "judge_s = 30\n"), Stage("trend", "judge_s = 30\n")
     later.values = later.values | {"learnt": base64.b64encode(kept).decode()}
     later.paper = make_paper(later.values)
@@ -326,7 +353,7 @@ def test_the_baseline_outlives_the_run(side):
         stage.push(Kind.FEED, instrument=-1, code=FeedState.FEED_UP)
         segment(stage, side, 10.0, drift=-0.005 * side)
         stage.wait(1)
-    same, = first.engine.questions()
-    asked, = later.engine.questions()
+    (same,) = first.engine.questions()
+    (asked,) = later.engine.questions()
     assert asked["signal"].z == pytest.approx(same["signal"].z) and asked["content"]["anomaly"] == "strong"
     assert cold.engine.questions() == [] and [said for said in cold.said if said[1] == "ACTIVE"] == [], "it collects"

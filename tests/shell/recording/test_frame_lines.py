@@ -11,29 +11,94 @@ from pathlib import Path
 import orjson
 import pyarrow
 import pytest
-from captures import DATA, needs_data
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from recorder_lines import label, line, own
 
+from captures import DATA, needs_data
 from liqshell.recording import packing
 from liqshell.recording import recorder as recorder_module
 from liqshell.recording.frames import RECORD_BYTES, FrameBuffer, LineWriter
 from liqshell.recording.reader import read
 from liqshell.recording.recorder import Recorder
+from recorder_lines import label, line, own
 
 T0 = 1_770_595_200_000_000_000
 VENUES = ("bybit", "binance_um", "okx", "hyperliquid", "polymarket")
-WORDS = [b'"topic"', b'"topic" : "', b'"publicTrade.BTCUSDT"', b'"liqcore.end"', b'"channel"', b'"e":"aggTrade"', b'"s":"BTCUSDT"', b'"instId"',
-         b'"coin":"kPEPE"', b'"a\\u00e9"', b'"\\ud83d\\ude00"', b'"\\ud800"', b'"\\x"', b'"\\n\\/\\""', "\"é漢😀\"".encode(), b'"\xff"', b'"\xed\xa0\x80"',
-         b'"\xc0\xaf"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b'"\t"', b'"\x7f"', b'"\x00"', b"-0", b"-", b"01", b"1.", b".5", b"1e5", b"1e999", b"-1E-7",
-         b"9" * 39, b"9" * 41, b"0." + b"1" * 41, b"9" * 400, b"true", b"falsey", b"null", b"nul", b"NaN", b"{", b"}", b"[", b"]", b":", b",", b" ", b"\t",
-         b"\n", b"\r", b"\x0b", b"{}", b"[]", b"[" * 70 + b"]" * 70, b"[" * 1100 + b"]" * 1100, b"x" * 130, b'"' + b"y" * 70_000 + b'"', b"\xef\xbb\xbf"]
-scalars = st.none() | st.booleans() | st.integers(-2 ** 70, 2 ** 70) | st.floats() | st.text(max_size=40)
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.sampled_from(
-    ["topic", "e", "s", "channel", "instId", "coin"]), inner, max_size=4), max_leaves=12)
-documents = st.builds(lambda value, ascii, space: json.dumps(value, ensure_ascii=ascii, separators=space).encode("utf-8", "surrogatepass"),
-                      values, st.booleans(), st.sampled_from([(",", ":"), (", ", " : "), ("\t,", ":\t")]))
+WORDS = [
+    b'"topic"',
+    b'"topic" : "',
+    b'"publicTrade.BTCUSDT"',
+    b'"liqcore.end"',
+    b'"channel"',
+    b'"e":"aggTrade"',
+    b'"s":"BTCUSDT"',
+    b'"instId"',
+    b'"coin":"kPEPE"',
+    b'"a\\u00e9"',
+    b'"\\ud83d\\ude00"',
+    b'"\\ud800"',
+    b'"\\x"',
+    b'"\\n\\/\\""',
+    '"é漢😀"'.encode(),
+    b'"\xff"',
+    b'"\xed\xa0\x80"',
+    b'"\xc0\xaf"',
+    b'"\xf4\x90\x80\x80"',
+    b'"\xe2\x82"',
+    b'"\t"',
+    b'"\x7f"',
+    b'"\x00"',
+    b"-0",
+    b"-",
+    b"01",
+    b"1.",
+    b".5",
+    b"1e5",
+    b"1e999",
+    b"-1E-7",
+    b"9" * 39,
+    b"9" * 41,
+    b"0." + b"1" * 41,
+    b"9" * 400,
+    b"true",
+    b"falsey",
+    b"null",
+    b"nul",
+    b"NaN",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b" ",
+    b"\t",
+    b"\n",
+    b"\r",
+    b"\x0b",
+    b"{}",
+    b"[]",
+    b"[" * 70 + b"]" * 70,
+    b"[" * 1100 + b"]" * 1100,
+    b"x" * 130,
+    b'"' + b"y" * 70_000 + b'"',
+    b"\xef\xbb\xbf",
+]
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=40)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8) | st.sampled_from(["topic", "e", "s", "channel", "instId", "coin"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+documents = st.builds(
+    lambda value, ascii, space: json.dumps(value, ensure_ascii=ascii, separators=space).encode("utf-8", "surrogatepass"),
+    values,
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", " : "), ("\t,", ":\t")]),
+)
 hostile = st.binary(max_size=80) | st.lists(st.sampled_from(WORDS), max_size=12).map(b"".join) | documents
 
 
@@ -43,7 +108,7 @@ def texts(folder) -> bytes:
 
 
 @settings(max_examples=1500, deadline=None)
-@given(hostile, st.sampled_from(VENUES), st.integers(-2 ** 63, 2 ** 63 - 1))
+@given(hostile, st.sampled_from(VENUES), st.integers(-(2**63), 2**63 - 1))
 @example(b"", "bybit", -1)
 @example(b"1 ", "bybit", 0)
 @example(b'{"topic":"a.b"} ', "bybit", 999_999)
@@ -51,7 +116,7 @@ def texts(folder) -> bytes:
 @example(b'{"a":[1,]}', "okx", 1)
 @example(b'{"a":1,}', "okx", 1)
 @example(b'{"a":1]', "okx", 1)
-@example(b'[1}', "okx", 1)
+@example(b"[1}", "okx", 1)
 @example(b'{"a" "b"}', "okx", 1)
 @example(b'"' + b"a" * 15 + b'"', "okx", 1)
 def test_a_line_is_that_of_plain_python(frame, venue, ts):
@@ -72,7 +137,9 @@ def test_a_line_is_that_of_plain_python(frame, venue, ts):
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3 * recorder_module.HOUR_NS), hostile, st.sampled_from(VENUES), st.sampled_from(("ws", "rest"))), max_size=30))
+@given(
+    st.lists(st.tuples(st.integers(0, 3 * recorder_module.HOUR_NS), hostile, st.sampled_from(VENUES), st.sampled_from(("ws", "rest"))), max_size=30)
+)
 def test_a_recording_is_that_of_plain_python(tmp_path_factory, frames):
     folder = tmp_path_factory.mktemp("r")
     with Recorder(folder) as recorder:
@@ -80,8 +147,11 @@ def test_a_recording_is_that_of_plain_python(tmp_path_factory, frames):
         for ts, frame, venue, source in frames:
             recorder.append(T0 + ts, frame, venue, source)
         recorder.mark(T0, "liqcore.end", {})
-    wanted = [own(T0, "liqcore.meta", {"é": [1, "x"]}), *(line(T0 + ts, frame, venue, source) for ts, frame, venue, source in frames),
-              own(T0, "liqcore.end", {})]
+    wanted = [
+        own(T0, "liqcore.meta", {"é": [1, "x"]}),
+        *(line(T0 + ts, frame, venue, source) for ts, frame, venue, source in frames),
+        own(T0, "liqcore.end", {}),
+    ]
     assert texts(folder) == b"".join(wanted)
 
 
@@ -91,8 +161,11 @@ def test_captured_frames_are_not_handed_back(tmp_path):
     buffer = FrameBuffer()
     writer = LineWriter(buffer)
     tap = writer.source(b',"exchange":"bybit","source":"ws","stream":"')
-    files = [*DATA.glob("market-bybit-v5-rawws-2026-08/*.gz"), *DATA.glob("market-cryptofeed-rawws-2021/*.gz"),
-             *DATA.glob("market-hftbacktest-binance-2024-08/*.gz")]
+    files = [
+        *DATA.glob("market-bybit-v5-rawws-2026-08/*.gz"),
+        *DATA.glob("market-cryptofeed-rawws-2021/*.gz"),
+        *DATA.glob("market-hftbacktest-binance-2024-08/*.gz"),
+    ]
     frames = [record.frame for file in files for record in islice(read(file), 5000)]
     for n, frame in enumerate(frames):
         tap.keep(frame, T0 + n)
@@ -132,7 +205,7 @@ def test_what_does_not_fit_is_counted_and_its_room_comes_back():
         for n in range(10):
             tap.keep(b"1" * 100, n)
         assert buffer.dropped == 6 * (turn + 1) and buffer.used == buffer.capacity
-        assert writer.run(writer.begin(0), 1 << 20) is not None          # so many digits are handed back
+        assert writer.run(writer.begin(0), 1 << 20) is not None  # so many digits are handed back
         writer.end(b'"result":0')
         while writer.run(0, 1 << 20) is not None:
             writer.end(b'"result":0')
@@ -164,8 +237,8 @@ def test_a_member_is_a_zstandard_frame_whose_sum_the_library_checks(frames):
     assert pyarrow.input_stream(pyarrow.py_buffer(member * 2), compression="zstd").read() == text * 2
     assert followed(member + b"(\xb5/") == (text, [], len(member))
     assert all(followed(member[:cut]) == (b"", [], 0) for cut in range(4, len(member)))
-    for n in range(1, 5):                       # each byte of the sum counts
-        wrong = member[:-n] + bytes([member[-n] ^ 1]) + (member[1 - n:] if n > 1 else b"")
+    for n in range(1, 5):  # each byte of the sum counts
+        wrong = member[:-n] + bytes([member[-n] ^ 1]) + (member[1 - n :] if n > 1 else b"")
         with pytest.raises(OSError, match="checksum"):
             pyarrow.input_stream(pyarrow.py_buffer(wrong), compression="zstd").read()
         given, torn, end = followed(wrong)
@@ -179,7 +252,7 @@ def test_the_zstd_command_reads_a_recording(tmp_path):
             recorder.append(T0 + n, b'{"n":%d}' % n)
             if n % 100 == 0:
                 recorder.flush()
-    file, = packing.frame_files(tmp_path)
+    (file,) = packing.frame_files(tmp_path)
     out = subprocess.run(["zstd", "-dc", str(file)], capture_output=True, check=True).stdout
     assert [json.loads(one)["result"]["n"] for one in out.splitlines()] == list(range(500))
 
@@ -196,7 +269,7 @@ def test_orjson_takes_what_is_called_plain():
     seen = [0, 0]
     for _ in range(20_000):
         at = rng.randrange(len(frame))
-        changed = frame[:at] + bytes([rng.choice(b'{}[]",:\\ 0129.-+eEtfnu\t\x00\x1f\x80\xc3\xff')]) + frame[at + rng.randrange(2):]
+        changed = frame[:at] + bytes([rng.choice(b'{}[]",:\\ 0129.-+eEtfnu\t\x00\x1f\x80\xc3\xff')]) + frame[at + rng.randrange(2) :]
         buffer = FrameBuffer()
         writer = LineWriter(buffer)
         writer.source(b"").keep(changed, 0)
@@ -209,4 +282,4 @@ def test_orjson_takes_what_is_called_plain():
         assert parsed or not plain, changed
         seen[0] += plain
         seen[1] += parsed
-    assert seen[0] > 0.9 * seen[1] > 100                # and it refuses little that the parser takes
+    assert seen[0] > 0.9 * seen[1] > 100  # and it refuses little that the parser takes

@@ -10,8 +10,8 @@ import pytest
 
 import liqcore as lc
 from liqshell import progress
-from liqshell.recording import journal
 from liqshell.errors import ConfigError, DataError
+from liqshell.recording import journal
 from liqshell.recording.journal import AUDIT, Journal
 
 FULL = Path("/dev/full")
@@ -59,13 +59,14 @@ def test_what_waits_for_a_disk_is_bounded(tmp_path, monkeypatch):
     switch(book, tmp_path / "run" / AUDIT)
     book.audit(records(20, 1))
     book.close()
-    assert journal.load_audit(tmp_path / "run")["ts"].tolist() == list(range(6))        # no hole
+    assert journal.load_audit(tmp_path / "run")["ts"].tolist() == list(range(6))  # no hole
     assert journal.load_manifest(tmp_path / "run")["audit_dropped"] == 15
 
 
 def test_a_manifest_that_cannot_be_written_is_said(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
+
     book = Journal(tmp_path / "run", {})
     monkeypatch.setattr(journal, "_write", full)
     with pytest.raises(DataError, match=r"run.json: cannot be written: No space left"):

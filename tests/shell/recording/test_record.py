@@ -16,20 +16,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liqshell.errors import DataError
 from liqshell.recording import packing
 from liqshell.recording import recorder as record_module
-from liqshell.errors import DataError
-from liqshell.recording.recorder import END, GAP, META, Recorder
 from liqshell.recording.frames import RECORD_BYTES
 from liqshell.recording.reader import Damage, merge, read
+from liqshell.recording.recorder import END, GAP, META, Recorder
 
 HOUR = 3_600_000_000_000
-T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
-LIQUIDATION = (b'{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,'
-               b'"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}')
-ODD = [LIQUIDATION, b'{ "a" : 1.50 }', b' [1]\t', b"", b"pong", b'{"a":\n1}', b"{}\r", b"\xff\x00\x80", b'"text"', b"null", "é\u2028".encode(),
-       b'{"result":1}', b'{"a":"\\"result\\":"}', b'{"topic":"liqcore.end"}', b"\x1f\x8b\x08", b'{"x":NaN}', b"}", b'{"topic":"a\\"b"}',
-       b'{"a":"\\ud800"}', b"[" * 5000]
+T0 = 1_770_595_200_000_000_000  # 2026-02-09 00:00 UTC
+LIQUIDATION = (
+    b'{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,'
+    b'"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}'
+)
+ODD = [
+    LIQUIDATION,
+    b'{ "a" : 1.50 }',
+    b" [1]\t",
+    b"",
+    b"pong",
+    b'{"a":\n1}',
+    b"{}\r",
+    b"\xff\x00\x80",
+    b'"text"',
+    b"null",
+    "é\u2028".encode(),
+    b'{"result":1}',
+    b'{"a":"\\"result\\":"}',
+    b'{"topic":"liqcore.end"}',
+    b"\x1f\x8b\x08",
+    b'{"x":NaN}',
+    b"}",
+    b'{"topic":"a\\"b"}',
+    b'{"a":"\\ud800"}',
+    b"[" * 5000,
+]
 
 
 def frames_of(path: Path) -> list[bytes]:
@@ -63,7 +84,7 @@ def test_any_bytes_any_times_any_member_size(tmp_path_factory, frames, member_by
     finally:
         record_module.MEMBER_BYTES_MAX = before
     if frames:
-        assert [(r.ts_recv - T0, r.frame) for r in read(folder)] == frames       # also where ts_recv goes back
+        assert [(r.ts_recv - T0, r.frame) for r in read(folder)] == frames  # also where ts_recv goes back
 
 
 def test_lines_are_json_in_the_shared_schema(tmp_path):
@@ -71,8 +92,15 @@ def test_lines_are_json_in_the_shared_schema(tmp_path):
         recorder.append(T0 + 1_234_567, LIQUIDATION)
     line = b"".join(packing.pieces(tmp_path / "2026-02-09_00.jsonl.zst"))
     assert line.endswith(b'"result":' + LIQUIDATION + b"}\n")
-    assert json.loads(line) == {"ts": T0 // 10**6 + 1, "ts_recv": T0 + 1_234_567, "exchange": "bybit", "source": "ws",
-                                "stream": "allLiquidation.ROSEUSDT", "symbol": "ROSEUSDT", "result": json.loads(LIQUIDATION)}
+    assert json.loads(line) == {
+        "ts": T0 // 10**6 + 1,
+        "ts_recv": T0 + 1_234_567,
+        "exchange": "bybit",
+        "source": "ws",
+        "stream": "allLiquidation.ROSEUSDT",
+        "symbol": "ROSEUSDT",
+        "result": json.loads(LIQUIDATION),
+    }
 
 
 def test_files_by_hour_and_manifest(tmp_path):
@@ -80,7 +108,12 @@ def test_files_by_hour_and_manifest(tmp_path):
         assert json.loads((tmp_path / "manifest.json").read_text())["closed"] is False
         for n in range(5):
             recorder.append(T0 + n * HOUR // 2, b"{}")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["2026-02-09_00.jsonl.zst", "2026-02-09_01.jsonl.zst", "2026-02-09_02.jsonl.zst", "manifest.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "2026-02-09_00.jsonl.zst",
+        "2026-02-09_01.jsonl.zst",
+        "2026-02-09_02.jsonl.zst",
+        "manifest.json",
+    ]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["closed"] and manifest["lines"] == 5 and manifest["meta"] == {"run": "x"} and manifest["dropped"] == 0
     assert [file["lines"] for file in manifest["files"].values()] == [2, 2, 1]
@@ -160,7 +193,7 @@ def test_a_tail_cut_at_any_byte_costs_only_the_last_member(tmp_path):
         path.write_bytes(raw[:cut])
         reader = read(path)
         back = [r.frame for r in reader]
-        assert frames[:8] == back[:8] and back == frames[:len(back)], cut
+        assert frames[:8] == back[:8] and back == frames[: len(back)], cut
         if cut == ends[1]:
             assert not reader.damage and len(back) == 8
         else:
@@ -173,7 +206,7 @@ def test_members_after_a_torn_one_are_still_read(tmp_path):
     path, frames, ends = three_members(tmp_path)
     raw = path.read_bytes()
     for cut in range(ends[0] + 1, ends[1]):
-        path.write_bytes(raw[:cut] + raw[ends[1]:])          # a crash in the second member, then the recorder was started again
+        path.write_bytes(raw[:cut] + raw[ends[1] :])  # a crash in the second member, then the recorder was started again
         reader = read(path)
         back = [r.frame for r in reader]
         assert back[:4] == frames[:4] and back[-4:] == frames[8:], cut
@@ -184,12 +217,12 @@ def test_any_flipped_byte_is_survived_or_named(tmp_path):
     path, frames, _ = three_members(tmp_path)
     raw = path.read_bytes()
     for at in range(len(raw)):
-        path.write_bytes(raw[:at] + bytes([raw[at] ^ 0x55]) + raw[at + 1:])
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 0x55]) + raw[at + 1 :])
         try:
             reader = read(path)
             back = [r.frame for r in reader]
         except DataError:
-            continue                                         # e.g. the first bytes: then it is no gzip file at all
+            continue  # e.g. the first bytes: then it is no gzip file at all
         # header bytes like the time stamp may change without harm; anything else must be seen
         assert back == frames or reader.damage, at
 
@@ -200,20 +233,23 @@ def test_plain_lines_with_a_cut_tail(tmp_path):
     path.write_text(f"{line}\n{line}\n{line[:-10]}")
     reader = read(path)
     assert len(list(reader)) == 2 and reader.damage == [Damage(str(path), len(line) - 10, 1, "the last line is cut")]
-    path.write_text(f"{line}\n{line}")                       # no newline at the end, but whole
+    path.write_text(f"{line}\n{line}")  # no newline at the end, but whole
     reader = read(path)
     assert len(list(reader)) == 2 and not reader.damage
 
 
-@pytest.mark.parametrize(("raw", "part"), [
-    (b"ts_ms,symbol\n1,A\n", "x.jsonl:1: not JSON"),
-    (b'[1,2]\n', "x.jsonl:1: found list"),
-    (b'{"id":1,"name":"x"}\n', "x.jsonl:1: an object with the keys 'id', 'name'"),
-    (b'{"stream":"a","result":{}}\n', "x.jsonl:1: no 'ts' with 'result'"),
-    (b'{"ts":"yesterday","result":{}}\n', "'yesterday' is not a time"),
-    (b'{"ts":true,"result":{}}\n', "True is not a time"),
-    (b"\x00\x01\x02\n", "x.jsonl:1: not JSON"),
-])
+@pytest.mark.parametrize(
+    ("raw", "part"),
+    [
+        (b"ts_ms,symbol\n1,A\n", "x.jsonl:1: not JSON"),
+        (b"[1,2]\n", "x.jsonl:1: found list"),
+        (b'{"id":1,"name":"x"}\n', "x.jsonl:1: an object with the keys 'id', 'name'"),
+        (b'{"stream":"a","result":{}}\n', "x.jsonl:1: no 'ts' with 'result'"),
+        (b'{"ts":"yesterday","result":{}}\n', "'yesterday' is not a time"),
+        (b'{"ts":true,"result":{}}\n', "True is not a time"),
+        (b"\x00\x01\x02\n", "x.jsonl:1: not JSON"),
+    ],
+)
 def test_what_is_no_recording_is_named_by_file_and_line(tmp_path, raw, part):
     path = tmp_path / "x.jsonl"
     path.write_bytes(raw)
@@ -231,16 +267,36 @@ def test_absent_and_empty(tmp_path):
     assert list(read(tmp_path)) == []
 
 
-S4 = {"ts": 1770595200555, "exchange": "bybit", "source": "ws", "stream": "liquidation", "symbol": "BTCUSDT",
-      "result": {"ts": 1770595200123, "data": [{"T": 1770595199900, "s": "BTCUSDT", "S": "Buy", "v": "0.5", "p": "70000.1"},
-                                               {"T": 1770595199950, "s": "BTCUSDT", "S": "Sell", "v": "0.1", "p": "70010"}]}}
+S4 = {
+    "ts": 1770595200555,
+    "exchange": "bybit",
+    "source": "ws",
+    "stream": "liquidation",
+    "symbol": "BTCUSDT",
+    "result": {
+        "ts": 1770595200123,
+        "data": [
+            {"T": 1770595199900, "s": "BTCUSDT", "S": "Buy", "v": "0.5", "p": "70000.1"},
+            {"T": 1770595199950, "s": "BTCUSDT", "S": "Sell", "v": "0.1", "p": "70010"},
+        ],
+    },
+}
 
 
-@pytest.mark.parametrize("change", [
-    {}, {"stream": "allLiquidation.BTCUSDT"}, {"stream": "allLiquidation"}, {"ts": 1770595200.555}, {"ts": "2026-02-09T00:00:00.555Z"},
-    {"ts": 1770595200555000000}, {"symbol": ""}, {"result": {"topic": "allLiquidation.BTCUSDT", "type": "snapshot", **S4["result"]}},
-    {"result": json.dumps({"topic": "allLiquidation.BTCUSDT", "type": "snapshot", **S4["result"]})},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"stream": "allLiquidation.BTCUSDT"},
+        {"stream": "allLiquidation"},
+        {"ts": 1770595200.555},
+        {"ts": "2026-02-09T00:00:00.555Z"},
+        {"ts": 1770595200555000000},
+        {"symbol": ""},
+        {"result": {"topic": "allLiquidation.BTCUSDT", "type": "snapshot", **S4["result"]}},
+        {"result": json.dumps({"topic": "allLiquidation.BTCUSDT", "type": "snapshot", **S4["result"]})},
+    ],
+)
 def test_foreign_hourly_files_become_frames_that_the_decoder_reads(tmp_path, change):
     import numpy as np
 
@@ -254,7 +310,7 @@ def test_foreign_hourly_files_become_frames_that_the_decoder_reads(tmp_path, cha
     events = np.zeros(8, lc.EVENT_DTYPE)
     decoded = PublicDecoder(("BTCUSDT",)).decode(found.frame, found.ts_recv, events)
     assert (decoded if isinstance(decoded, int) else len(decoded.events)) == 2
-    assert list(events["side"][:2]) == [lc.LONG, lc.SHORT]                       # venue: Buy = a long was liquidated
+    assert list(events["side"][:2]) == [lc.LONG, lc.SHORT]  # venue: Buy = a long was liquidated
     assert list(events["ts_event"][:2]) == [1_770_595_199_900_000_000, 1_770_595_199_950_000_000]
     assert list(events["price"][:2]) == [70000.1, 70010.0]
 
@@ -330,7 +386,7 @@ def test_what_is_not_bytes_costs_nothing_but_itself(tmp_path):
     alarms: list[DataError] = []
     recorder = Recorder(tmp_path, flush_s=3600, on_alarm=alarms.append)
     for frame in (b"[1]", "text", b"[2]"):
-        recorder.append(T0, frame)                           # type: ignore[arg-type]
+        recorder.append(T0, frame)  # type: ignore[arg-type]
     recorder.flush()
     assert recorder.unusable == 1 and "TypeError" in str(alarms[0])
     assert not recorder.close() and frames_of(tmp_path) == [b"[1]", b"[2]"]

@@ -3,24 +3,38 @@ more than the mean spread of the last 16 quotes."""
 
 import numpy as np
 import pytest
-from store_files import HOUR, SECOND, T0
 
 import liqcore as lc
 from liqcore.event import Stream
 from liqshell.backtest import history
 from liqshell.recording import streams
 from liqshell.report import quotes
+from store_files import HOUR, SECOND, T0
 
 TICK = 0.1
-INSTRUMENTS = [lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
-               lc.Instrument("SOLUSDT", venue="bybit", tick_size="0.1", lot_size="0.001")]
+INSTRUMENTS = [
+    lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
+    lc.Instrument("SOLUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
+]
 
 
 def row(ts, kind, price=0.0, ask=0.0, instrument=0, code=0, flags=0, funding=0.0, ts_event=None, oi=0.0):
     side = 1 if kind in (lc.Kind.TRADE, lc.Kind.LIQUIDATION) else 0
     qty = oi if kind == lc.Kind.TICKER else 0.0 if kind == lc.Kind.FEED else 1.0
-    return (ts if ts_event is None else ts_event, ts, price, qty, ask, funding if kind == lc.Kind.TICKER else 1.0 if kind == lc.Kind.BBO else 0.0, 0,
-            instrument, int(kind), side, flags, code)
+    return (
+        ts if ts_event is None else ts_event,
+        ts,
+        price,
+        qty,
+        ask,
+        funding if kind == lc.Kind.TICKER else 1.0 if kind == lc.Kind.BBO else 0.0,
+        0,
+        instrument,
+        int(kind),
+        side,
+        flags,
+        code,
+    )
 
 
 def tape_of(rows):
@@ -40,8 +54,16 @@ def random_market(rng, count=400, span=HOUR):
         elif what < 0.95:
             rows.append(row(ts, lc.Kind.TICKER, price * TICK * (rng.random() < 0.5), price * TICK, flags=int(rng.choice([0, 32])), funding=0.0))
         else:
-            rows.append(row(ts, lc.Kind.FEED, instrument=int(rng.choice([-1, 0])), code=int(rng.integers(1, 4)), flags=int(rng.choice([0, 4, 2, 32])),
-                            ts_event=ts - int(rng.integers(0, 20)) * SECOND))
+            rows.append(
+                row(
+                    ts,
+                    lc.Kind.FEED,
+                    instrument=int(rng.choice([-1, 0])),
+                    code=int(rng.integers(1, 4)),
+                    flags=int(rng.choice([0, 4, 2, 32])),
+                    ts_event=ts - int(rng.integers(0, 20)) * SECOND,
+                )
+            )
     return rows
 
 
@@ -158,13 +180,26 @@ def test_quotes_where_nothing_trades_cover_none_of_the_traded_time():
     assert len(part["said"]) == 1 and "quotes begin at" in part["said"][0] and not [line for line in part["said"] if "%" in line]
     assert quotes.coverage([part]) == pytest.approx(part["quoted"])
     beside = part | {"quoted": 1.0}
-    assert quotes.by_contract([part, beside]) == "ETHUSDT 8.4 %" and quotes.by_contract([part]) == "" and quotes.cover(part["quoted"]) == "QUOTES COVER 8.4 %."
+    assert (
+        quotes.by_contract([part, beside]) == "ETHUSDT 8.4 %"
+        and quotes.by_contract([part]) == ""
+        and quotes.cover(part["quoted"]) == "QUOTES COVER 8.4 %."
+    )
 
 
 def test_the_bits_are_those_of_the_core():
-    assert {name: int(getattr(Stream, f"STREAM_{key}")) for name, key in (
-        ("liquidations", "LIQUIDATION"), ("trades", "TRADE"), ("quotes", "QUOTE"), ("mark", "MARK"), ("index", "INDEX"), ("funding", "FUNDING"),
-        ("open_interest", "OPEN_INTEREST"))} == streams.BITS
+    assert {
+        name: int(getattr(Stream, f"STREAM_{key}"))
+        for name, key in (
+            ("liquidations", "LIQUIDATION"),
+            ("trades", "TRADE"),
+            ("quotes", "QUOTE"),
+            ("mark", "MARK"),
+            ("index", "INDEX"),
+            ("funding", "FUNDING"),
+            ("open_interest", "OPEN_INTEREST"),
+        )
+    } == streams.BITS
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -172,7 +207,7 @@ def test_age_over_blocks_of_a_day_is_the_same_as_over_the_whole(seed):
     """By age alone: rows of one day, however they are cut."""
     rng = np.random.default_rng(seed)
     ts = T0 + np.sort(rng.integers(0, 24 * HOUR, 4000 if seed % 2 else 200))
-    ts[seed::7] = ts[seed::7] // HOUR * HOUR                 # on the hour
+    ts[seed::7] = ts[seed::7] // HOUR * HOUR  # on the hour
     ts = np.sort(ts)
     for name, age in (("quotes", 10), ("trades", 60), ("funding", 900)):
         found = streams.Age(name, T0)

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import orjson
 import pytest
-from venue_frames import BINANCE, FRAMES, OKX, SYMBOLS, TS
 
 import liqcore as lc
 from liqshell import formats
-from liqshell.recording import reader as recording
 from liqshell.cli import main
 from liqshell.errors import DataError
+from liqshell.recording import reader as recording
 from liqshell.recording.recorder import FEED, META, REST, Recorder, label
 from liqshell.venues.adapters import adapter_of
+from venue_frames import BINANCE, FRAMES, OKX, SYMBOLS, TS
 
 SECOND = 10**9
 
@@ -46,12 +46,22 @@ def without_place(rows):
     return {key: [row[:7] + row[8:] for row in found] for key, found in rows.items()}
 
 
-@pytest.mark.parametrize(("venue", "frame", "names"), [
-    ("binance_um", BINANCE["long"], ("forceOrder", "BTCUSDT")), ("binance_um", BINANCE["sold"], ("aggTrade", "1000PEPEUSDT")),
-    ("binance_um", b'{"openInterest":"1","symbol":"BTCUSDT","time":1}', ("", "BTCUSDT")), ("binance_um", b'{"result":null,"id":1}', ("", "")),
-    ("okx", OKX["long"], ("liquidation-orders", "BTC-USDT-SWAP")), ("okx", b"pong", ("", "")), ("okx", OKX["quote"], ("bbo-tbt", "BTC-USDT-SWAP")),
-    ("hyperliquid", FRAMES["hyperliquid"]["sold"], ("trades", "kPEPE")), ("hyperliquid", b'{"channel":"liqcore.meta"}', ("", "")),
-    ("bybit", b'{"topic":"tickers.BTCUSDT"}', ("tickers.BTCUSDT", "BTCUSDT")), ("bybit", b'{"topic":"liqcore.meta"}', ("", ""))])
+@pytest.mark.parametrize(
+    ("venue", "frame", "names"),
+    [
+        ("binance_um", BINANCE["long"], ("forceOrder", "BTCUSDT")),
+        ("binance_um", BINANCE["sold"], ("aggTrade", "1000PEPEUSDT")),
+        ("binance_um", b'{"openInterest":"1","symbol":"BTCUSDT","time":1}', ("", "BTCUSDT")),
+        ("binance_um", b'{"result":null,"id":1}', ("", "")),
+        ("okx", OKX["long"], ("liquidation-orders", "BTC-USDT-SWAP")),
+        ("okx", b"pong", ("", "")),
+        ("okx", OKX["quote"], ("bbo-tbt", "BTC-USDT-SWAP")),
+        ("hyperliquid", FRAMES["hyperliquid"]["sold"], ("trades", "kPEPE")),
+        ("hyperliquid", b'{"channel":"liqcore.meta"}', ("", "")),
+        ("bybit", b'{"topic":"tickers.BTCUSDT"}', ("tickers.BTCUSDT", "BTCUSDT")),
+        ("bybit", b'{"topic":"liqcore.meta"}', ("", "")),
+    ],
+)
 def test_lines_say_what_a_frame_is(venue, frame, names):
     assert tuple(map(bytes.decode, label(venue, frame))) == names
 
@@ -68,7 +78,7 @@ def test_a_recording_is_read_like_the_frames_were(tmp_path, venue):
 @pytest.mark.parametrize("venue", FRAMES)
 def test_raw_frames_by_themselves_are_told_apart(tmp_path, venue):
     """Lines that are nothing but frames: the venue is seen in them, and the time of receipt is modelled."""
-    frames = [frame for frame in FRAMES[venue].values() if b"activeAssetCtx" not in frame]      # which has no time at all
+    frames = [frame for frame in FRAMES[venue].values() if b"activeAssetCtx" not in frame]  # which has no time at all
     frames.sort(key=lambda frame: expected(venue, [frame]).popitem()[1][0][0])
     (tmp_path / "raw.jsonl").write_bytes(b"".join(frame + b"\n" for frame in frames))
     assert formats.sniff(tmp_path / "raw.jsonl") == "recording"
@@ -80,12 +90,23 @@ def test_raw_frames_by_themselves_are_told_apart(tmp_path, venue):
 
 def test_lines_of_somebody_else(tmp_path):
     """{ts, exchange, result}, as S4's collector wrote: a frame in `result` is not rebuilt as one of Bybit's."""
-    lines = [{"ts": TS // 10**6, "exchange": "binance", "source": "ws", "stream": "!forceOrder@arr", "symbol": "BTCUSDT", "result": orjson.loads(BINANCE["long"])},
-             {"ts": TS // 10**6 + 1, "exchange": "okx", "source": "ws", "stream": "liquidation", "symbol": "", "result": orjson.loads(OKX["long"])}]
+    lines = [
+        {
+            "ts": TS // 10**6,
+            "exchange": "binance",
+            "source": "ws",
+            "stream": "!forceOrder@arr",
+            "symbol": "BTCUSDT",
+            "result": orjson.loads(BINANCE["long"]),
+        },
+        {"ts": TS // 10**6 + 1, "exchange": "okx", "source": "ws", "stream": "liquidation", "symbol": "", "result": orjson.loads(OKX["long"])},
+    ]
     (tmp_path / "s4.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows, _ = read(tmp_path / "s4.jsonl")
     assert {key: [(row[9], row[2], row[3]) for row in found] for key, found in rows.items()} == {
-        ("binance_um", "BTCUSDT"): [(lc.LONG, 82651.90, 0.190)], ("okx", "BTC-USDT-SWAP"): [(lc.LONG, 82655.7, 8.55)]}
+        ("binance_um", "BTCUSDT"): [(lc.LONG, 82651.90, 0.190)],
+        ("okx", "BTC-USDT-SWAP"): [(lc.LONG, 82655.7, 8.55)],
+    }
 
 
 def test_whole_markets_bring_contracts_that_nobody_named(tmp_path):
@@ -94,9 +115,8 @@ def test_whole_markets_bring_contracts_that_nobody_named(tmp_path):
     frame = orjson.loads(OKX["long"])
     frame["data"] = [entry | {"instId": name} for name in ("IOST-USDT-SWAP", "BTC-USDT-SWAP", "BTC-USDT", "BTC-USD-SWAP", "BTC-USD-261225-80000-C")]
     rows, reading = read(recorded(tmp_path / "run", "okx", [orjson.dumps(frame), OKX["bought"], orjson.dumps(frame)]))
-    assert {key: len(found) for key, found in rows.items()} == {
-        ("okx", "IOST-USDT-SWAP"): 2, ("okx", "BTC-USDT-SWAP"): 3, ("okx", "BTC-USD-SWAP"): 2}
-    assert rows["okx", "BTC-USD-SWAP"][0][4] == pytest.approx(855.0)           # 8.55 contracts of 100 dollars
+    assert {key: len(found) for key, found in rows.items()} == {("okx", "IOST-USDT-SWAP"): 2, ("okx", "BTC-USDT-SWAP"): 3, ("okx", "BTC-USD-SWAP"): 2}
+    assert rows["okx", "BTC-USD-SWAP"][0][4] == pytest.approx(855.0)  # 8.55 contracts of 100 dollars
     assert reading.counts["row of no use: other contract"] == 4
     coin = BINANCE["long"].replace(b"BTCUSDT", b"BTCUSD_PERP").replace(b'"st":1', b'"st":2')
     rows, reading = read(recorded(tmp_path / "coin", "binance_um", [coin, BINANCE["short"]]))
@@ -122,16 +142,28 @@ def several(folder, feeds, frames):
 def test_a_run_of_several_venues(tmp_path):
     """Each frame goes to its venue's decoder, and the silence of one venue is a gap of its contracts only. The answer to a poll breaks no silence."""
     feeds = {"okx": ("BTC-USDT-SWAP",), "binance_um": ("1000PEPEUSDT", "BTCUSDT")}
-    run = several(tmp_path / "run", feeds, [
-        (1, "binance_um", BINANCE["quote"]), (2, "okx", OKX["long"]), (5, "binance_um", b'{"openInterest":"7","symbol":"BTCUSDT","time":1589437530011}', REST),
-        (6, "okx", OKX["long"]), (9, "binance_um", BINANCE["ticker"]), (10, "okx", OKX["short"])])
+    run = several(
+        tmp_path / "run",
+        feeds,
+        [
+            (1, "binance_um", BINANCE["quote"]),
+            (2, "okx", OKX["long"]),
+            (5, "binance_um", b'{"openInterest":"7","symbol":"BTCUSDT","time":1589437530011}', REST),
+            (6, "okx", OKX["long"]),
+            (9, "binance_um", BINANCE["ticker"]),
+            (10, "okx", OKX["short"]),
+        ],
+    )
     rows, reading = read(run)
     assert reading.contracts == [("okx", "BTC-USDT-SWAP"), ("binance_um", "1000PEPEUSDT"), ("binance_um", "BTCUSDT")]
     kinds = {key: [(row[8], row[11]) for row in found] for key, found in rows.items()}
     feed, gap = (lc.Kind.FEED, 1), (lc.Kind.FEED, 3)
-    assert kinds == {("okx", "BTC-USDT-SWAP"): [feed, (1, 0), (1, 0), (1, 0)], ("binance_um", "1000PEPEUSDT"): [feed, gap],
-                     ("binance_um", "BTCUSDT"): [feed, (3, 0), (4, 0), gap, (4, 0)]}
-    assert rows["binance_um", "BTCUSDT"][-1][2:6] == (82794.15, 0.0, 82784.62, -0.00038167)      # a mark says nothing of open interest
+    assert kinds == {
+        ("okx", "BTC-USDT-SWAP"): [feed, (1, 0), (1, 0), (1, 0)],
+        ("binance_um", "1000PEPEUSDT"): [feed, gap],
+        ("binance_um", "BTCUSDT"): [feed, (3, 0), (4, 0), gap, (4, 0)],
+    }
+    assert rows["binance_um", "BTCUSDT"][-1][2:6] == (82794.15, 0.0, 82784.62, -0.00038167)  # a mark says nothing of open interest
 
 
 def test_detect_over_several_venues(tmp_path, capsys):
@@ -160,7 +192,9 @@ def test_import_of_several_venues(tmp_path, capsys):
     assert "imported 1 files" in out.out and "multiplier" in out.err
     from liqshell.store.load import Store
 
-    assert {("binance_um", "BTCUSDT"), ("okx", "BTC-USDT-SWAP"), ("hyperliquid", "BTC")} <= {(one.venue, one.symbol) for one in Store(tmp_path / "store").contracts}
+    assert {("binance_um", "BTCUSDT"), ("okx", "BTC-USDT-SWAP"), ("hyperliquid", "BTC")} <= {
+        (one.venue, one.symbol) for one in Store(tmp_path / "store").contracts
+    }
 
 
 def test_frames_of_a_venue_that_the_run_did_not_have(tmp_path):

@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from generated import generated
-from recorded_run import study_of
 
+from generated import generated
 from liqshell.backtest import run_backtest
 from liqshell.config.load import loads
 from liqshell.report import make_report
 from liqshell.report.statistics import mean_test
+from recorded_run import study_of
 
 FADE = """
 [detector]
@@ -33,8 +33,20 @@ random_draws = 19
 
 
 # far wilder than the real one, so that an edge of many times the fees is there to be found or not: impact of a forced order ten times as large
-WILD = {"impact_scale": 10.0, "half_life_s": 10.0, "market_bps": 1.8, "bursts_per_hour": 12.0, "own_bursts_per_hour": 8.0, "burst_bps": 7.0,
-        "own_burst": 13.0, "burst_index": 3.0, "regime_sigma": 0.25, "pulse_sigma": 0.0, "lifetime_s": 3_600.0, "margin_spread": 1.0}
+WILD = {
+    "impact_scale": 10.0,
+    "half_life_s": 10.0,
+    "market_bps": 1.8,
+    "bursts_per_hour": 12.0,
+    "own_bursts_per_hour": 8.0,
+    "burst_bps": 7.0,
+    "own_burst": 13.0,
+    "burst_index": 3.0,
+    "regime_sigma": 0.25,
+    "pulse_sigma": 0.0,
+    "lifetime_s": 3_600.0,
+    "margin_spread": 1.0,
+}
 
 
 def study(tmp_path_factory, name, **market):
@@ -59,7 +71,7 @@ def decaying(tmp_path_factory):
     return study(tmp_path_factory, "decaying", permanent_share=0.0)
 
 
-@pytest.mark.slow               # 8 s of processor time
+@pytest.mark.slow  # 8 s of processor time
 def test_where_nothing_reverts_there_is_no_edge_beyond_the_controls(lasting):
     trades, controls, _, summary = lasting
     assert len(trades) >= 30 and np.mean(trades) < 0
@@ -68,7 +80,7 @@ def test_where_nothing_reverts_there_is_no_edge_beyond_the_controls(lasting):
     assert summary["controls"]["edge"] is not True
 
 
-@pytest.mark.slow               # 8 s of processor time
+@pytest.mark.slow  # 8 s of processor time
 def test_where_impact_decays_the_fade_beats_every_control(decaying):
     trades, controls, delays, summary = decaying
     test = mean_test(trades)
@@ -76,7 +88,7 @@ def test_where_impact_decays_the_fade_beats_every_control(decaying):
     for kind, values in controls.items():
         assert max(values) < test["mean"], kind
     assert np.mean(controls["inverted_side"]) < 0 < test["mean"]
-    assert delays[1] < test["mean"]                  # half a minute later the impact is gone, and so is the edge
+    assert delays[1] < test["mean"]  # half a minute later the impact is gone, and so is the edge
     assert summary["controls"]["edge"] is True
 
 

@@ -12,30 +12,34 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_page import Page
 
 from liqshell.pages import document, section
 from liqshell.report.heatmap import colour, heatmaps, sentence, stability
 from liqshell.sweep.table import neighbours
+from report_page import Page
 
 results = st.one_of(st.integers(-50, 50), st.just(None))
 rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), results), min_size=1, max_size=60)
 
 
 def table_of(found):
-    return {"tp": np.array([r[0] * .001 for r in found]), "sl": np.array([r[1] for r in found]), "hold": np.array([r[2] for r in found]),
-            "net": np.array([np.nan if r[3] is None else float(r[3]) for r in found])}
+    return {
+        "tp": np.array([r[0] * 0.001 for r in found]),
+        "sl": np.array([r[1] for r in found]),
+        "hold": np.array([r[2] for r in found]),
+        "net": np.array([np.nan if r[3] is None else float(r[3]) for r in found]),
+    }
 
 
 @settings(max_examples=120, deadline=None)
 @given(rows, st.booleans())
 def test_grids_equal_brute_force(found, higher):
     s = stability(table_of(found), "tp", "sl", "net", higher_is_better=higher)
-    assert s.x.tolist() == sorted({r[0] * .001 for r in found}) and s.y.tolist() == sorted({r[1] for r in found})
+    assert s.x.tolist() == sorted({r[0] * 0.001 for r in found}) and s.y.tolist() == sorted({r[1] for r in found})
     cells = {}
     for a, b, _, v in found:
         if v is not None:
-            cells.setdefault((s.y.tolist().index(b), s.x.tolist().index(a * .001)), []).append(v)
+            cells.setdefault((s.y.tolist().index(b), s.x.tolist().index(a * 0.001)), []).append(v)
     worse = min if higher else max
     for row in range(len(s.y)):
         for column in range(len(s.x)):
@@ -88,7 +92,7 @@ def test_a_page_of_its_own():
 
 
 def test_names_are_escaped():
-    bad = "<img src=x>&\""
+    bad = '<img src=x>&"'
     table = {bad: np.array([1, 2]), "b": np.array([1, 1]), "net": np.array([1.0, 2.0])}
     fragment = heatmaps(table, bad, "b", "net", unit=bad)
     ElementTree.fromstring(f"<div>{fragment}</div>")
@@ -108,16 +112,17 @@ def test_colours_can_be_read(a, b, share):
     fill, ink = colour(low + share * (high - low), low, high)
 
     def light(text):
-        parts = [int(text[k:k + 2], 16) / 255 for k in (1, 3, 5)]
+        parts = [int(text[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
     lights = sorted((light(fill), light("#111111" if ink == "#111" else "#ffffff")))
     assert (lights[1] + 0.05) / (lights[0] + 0.05) > 3.0, f"{ink} on {fill}"
 
 
 def test_a_gain_is_blue_and_a_loss_is_orange_whatever_the_span():
     for low, high in ((-1.0, 9.0), (-9.0, 1.0)):
-        gain, loss = (tuple(int(colour(v, low, high)[0][k:k + 2], 16) for k in (1, 3, 5)) for v in (high * .8, low * .8))
+        gain, loss = (tuple(int(colour(v, low, high)[0][k : k + 2], 16) for k in (1, 3, 5)) for v in (high * 0.8, low * 0.8))
         assert gain[2] >= gain[0] and loss[0] >= loss[2]
 
 

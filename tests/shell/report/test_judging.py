@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from liqshell.report.judging import CHANCE, against, summarise
 
 DAY_NS = 86_400_000_000_000
@@ -12,11 +13,25 @@ DAY_NS = 86_400_000_000_000
 
 def rows(net_bps, action, days, confidence=None, **more):
     n = len(net_bps)
-    return {"contaminated": False, "seed": 1, "asked_ns": [int(d) * DAY_NS + k for k, d in enumerate(days)], "contract": ["bybit:BTCUSDT"] * n,
-            "direction": ["LONG"] * n, "status": ["ok" if a else "timeout" for a in action], "action": list(action),
-            "confidence": list(confidence or [3 if a == "enter" else 0 for a in action]), "enterable": [True] * n, "waited_s": [0.3] * n,
-            "cost": [0.01] * n, "drift_bps": [1.0] * n, "net": [None if x is None else x / 10.0 for x in net_bps], "net_bps": list(net_bps),
-            "closed_ns": [1] * n, "rules": [a == "enter" for a in action], "shuffled": [False] * n} | more
+    return {
+        "contaminated": False,
+        "seed": 1,
+        "asked_ns": [int(d) * DAY_NS + k for k, d in enumerate(days)],
+        "contract": ["bybit:BTCUSDT"] * n,
+        "direction": ["LONG"] * n,
+        "status": ["ok" if a else "timeout" for a in action],
+        "action": list(action),
+        "confidence": list(confidence or [3 if a == "enter" else 0 for a in action]),
+        "enterable": [True] * n,
+        "waited_s": [0.3] * n,
+        "cost": [0.01] * n,
+        "drift_bps": [1.0] * n,
+        "net": [None if x is None else x / 10.0 for x in net_bps],
+        "net_bps": list(net_bps),
+        "closed_ns": [1] * n,
+        "rules": [a == "enter" for a in action],
+        "shuffled": [False] * n,
+    } | more
 
 
 def market(draw, per_day, days, shared):
@@ -25,8 +40,10 @@ def market(draw, per_day, days, shared):
     return -3.0 + shared * draw.standard_normal(days)[of] + 20.0 * draw.standard_t(4, len(of)), of
 
 
-@pytest.mark.parametrize(("per_day", "days", "shared", "by_day"), [(4, 12, 0.0, False), (6, 30, 15.0, False), (3, 40, 15.0, True), (8, 10, 10.0, True),
-                                                                   (2, 60, 30.0, True)])
+@pytest.mark.parametrize(
+    ("per_day", "days", "shared", "by_day"),
+    [(4, 12, 0.0, False), (6, 30, 15.0, False), (3, 40, 15.0, True), (8, 10, 10.0, True), (2, 60, 30.0, True)],
+)
 def test_size_on_markets_in_which_the_judge_knows_nothing(per_day, days, shared, by_day):
     """Verdicts by coin, or all of a day alike (a quiet day of news), on results that a day shares: "adds" in at most 5 of 100 runs, two-sided 10."""
     draw, adds, outside, n = np.random.default_rng(5), 0, 0, 800
@@ -79,8 +96,18 @@ def test_a_judge_that_always_says_the_same_cannot_be_compared():
 
 def test_numbers_of_a_small_case_by_hand():
     action = ["enter", "enter", "don't enter", "hold", None, "hold"]
-    found = summarise(rows([10.0, -20.0, -40.0, 30.0, 5.0, None], action, [1, 1, 2, 2, 3, 3], [3, 1, 0, 0, 0, 0], enterable=[True] * 5 + [False],
-                           drift_bps=[1.0, 3.0, None, None, None, None], rules=[True, False, False, True, True, True], cost=[0.1] * 6))
+    found = summarise(
+        rows(
+            [10.0, -20.0, -40.0, 30.0, 5.0, None],
+            action,
+            [1, 1, 2, 2, 3, 3],
+            [3, 1, 0, 0, 0, 0],
+            enterable=[True] * 5 + [False],
+            drift_bps=[1.0, 3.0, None, None, None, None],
+            rules=[True, False, False, True, True, True],
+            cost=[0.1] * 6,
+        )
+    )
     groups = {row["what"]: row for row in found["groups"]}
     assert [groups[name]["questions"] for name in ("confirmed", "vetoed", "unjudged")] == [2, 2, 1] and found["only_held"] == 1
     assert groups["confirmed"]["mean_bps"] == -5.0 and groups["vetoed"]["mean_bps"] == -5.0 and groups["vetoed"]["net"] == pytest.approx(-1.0)

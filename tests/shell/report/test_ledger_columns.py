@@ -15,27 +15,71 @@ from liqcore.audit import VIEWS, rows
 from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import numbered, sums_of
-from liqshell.report.trades import Trades, floats, isos
 from liqshell.report.text import iso
+from liqshell.report.trades import Trades, floats, isos
 
 MULTIPLIERS = (1.0, 0.1)
 K, R, O = AuditKind, Reason, OrderStatus
 T0 = 1_700_000_000_000_000_000
 #: which fields of a kind are drawn from what; the rest stays 0
-NUMBERS = {"price": (0.0, 99.5, 100.0, 101.3), "qty": (0.0, 0.1, 0.2, 0.7), "last_price": (0.0, 100.1), "order_type": (1.0, 2.0), "fee": (0.01, 0.02, -0.003),
-           "position": (0.0, 0.3, -0.2), "stop_price": (0.0, 98.0, 102.0), "target_price": (0.0, 103.0), "entry_price": (100.0, 101.0),
-           "exit_price": (99.0, 102.5), "gross": (-1.5, 0.3, 2.0), "fees": (0.1, 0.3), "hold_s": (1.0, 7.5), "entry_is_maker": (0.0, 1.0),
-           "paid": (0.05, -0.01), "latency_ms": (0.0, 3.0, 9.5), "take_profit": (0.001, 0.002), "stop_loss": (0.003,), "equity": (0.0, 1e4, 1.1e4),
-           "long_notional": (0.0, 5e5, 7e5), "short_notional": (0.0, 2e5), "threshold": (1e4, 2e4), "z": (1.5, 2.5), "score": (3.0, 7.0), "gap_s": (0.0, 2.0),
-           "notional": (1e5, 3e5), "streams": (0.0, float(lc.event.Stream.STREAM_LIQUIDATION), float(lc.event.Stream.STREAM_TRADE))}
-PHASES = {K.AUDIT_SIGNAL: list(Phase)[:4], K.AUDIT_POLICY: [Phase.BUILDING, Phase.ACTIVE, Phase.ACTIVE], K.AUDIT_REQUEST: [1, 1, 2, 3],
-          K.AUDIT_ORDER: list(O), K.AUDIT_BRACKET: [0, 2, 3], K.AUDIT_FEED: list(FeedState)}
-REASONS = {K.AUDIT_POLICY: [R.OK, R.OK, R.NO_TRADE, R.ASK_LATER, R.POLICY_LEAVE, R.COOLDOWN], K.AUDIT_RISK: [R.OK, R.OK, R.HALTED, R.NETTED],
-           K.AUDIT_JUDGE: [R.OK, R.VETOED], K.AUDIT_ORDER: [R.OK, R.END_TTL, R.END_POST_ONLY], K.AUDIT_BRACKET: [R.OK, R.END_STOP],
-           K.AUDIT_TRADE: [R.END_STOP, R.END_TARGET], K.AUDIT_REFUSED: [R.BAD_PRICE, R.BAD_TIME]}
+NUMBERS = {
+    "price": (0.0, 99.5, 100.0, 101.3),
+    "qty": (0.0, 0.1, 0.2, 0.7),
+    "last_price": (0.0, 100.1),
+    "order_type": (1.0, 2.0),
+    "fee": (0.01, 0.02, -0.003),
+    "position": (0.0, 0.3, -0.2),
+    "stop_price": (0.0, 98.0, 102.0),
+    "target_price": (0.0, 103.0),
+    "entry_price": (100.0, 101.0),
+    "exit_price": (99.0, 102.5),
+    "gross": (-1.5, 0.3, 2.0),
+    "fees": (0.1, 0.3),
+    "hold_s": (1.0, 7.5),
+    "entry_is_maker": (0.0, 1.0),
+    "paid": (0.05, -0.01),
+    "latency_ms": (0.0, 3.0, 9.5),
+    "take_profit": (0.001, 0.002),
+    "stop_loss": (0.003,),
+    "equity": (0.0, 1e4, 1.1e4),
+    "long_notional": (0.0, 5e5, 7e5),
+    "short_notional": (0.0, 2e5),
+    "threshold": (1e4, 2e4),
+    "z": (1.5, 2.5),
+    "score": (3.0, 7.0),
+    "gap_s": (0.0, 2.0),
+    "notional": (1e5, 3e5),
+    "streams": (0.0, float(lc.event.Stream.STREAM_LIQUIDATION), float(lc.event.Stream.STREAM_TRADE)),
+}
+PHASES = {
+    K.AUDIT_SIGNAL: list(Phase)[:4],
+    K.AUDIT_POLICY: [Phase.BUILDING, Phase.ACTIVE, Phase.ACTIVE],
+    K.AUDIT_REQUEST: [1, 1, 2, 3],
+    K.AUDIT_ORDER: list(O),
+    K.AUDIT_BRACKET: [0, 2, 3],
+    K.AUDIT_FEED: list(FeedState),
+}
+REASONS = {
+    K.AUDIT_POLICY: [R.OK, R.OK, R.NO_TRADE, R.ASK_LATER, R.POLICY_LEAVE, R.COOLDOWN],
+    K.AUDIT_RISK: [R.OK, R.OK, R.HALTED, R.NETTED],
+    K.AUDIT_JUDGE: [R.OK, R.VETOED],
+    K.AUDIT_ORDER: [R.OK, R.END_TTL, R.END_POST_ONLY],
+    K.AUDIT_BRACKET: [R.OK, R.END_STOP],
+    K.AUDIT_TRADE: [R.END_STOP, R.END_TARGET],
+    K.AUDIT_REFUSED: [R.BAD_PRICE, R.BAD_TIME],
+}
 OURS = (K.AUDIT_REQUEST, K.AUDIT_ORDER, K.AUDIT_FILL, K.AUDIT_BRACKET, K.AUDIT_TRADE, K.AUDIT_FUNDING)
-WEIGHTS = [K.AUDIT_SIGNAL] * 5 + [K.AUDIT_POLICY] * 4 + [K.AUDIT_RISK] * 4 + [K.AUDIT_REQUEST] * 5 + [K.AUDIT_ORDER] * 5 + [K.AUDIT_FILL] * 5 + [
-    K.AUDIT_BRACKET] * 3 + [K.AUDIT_TRADE] * 2 + [K.AUDIT_FUNDING, K.AUDIT_LAPSED, K.AUDIT_FEED, K.AUDIT_LARGE, K.AUDIT_LARGE, K.AUDIT_JUDGE, K.AUDIT_REFUSED]
+WEIGHTS = (
+    [K.AUDIT_SIGNAL] * 5
+    + [K.AUDIT_POLICY] * 4
+    + [K.AUDIT_RISK] * 4
+    + [K.AUDIT_REQUEST] * 5
+    + [K.AUDIT_ORDER] * 5
+    + [K.AUDIT_FILL] * 5
+    + [K.AUDIT_BRACKET] * 3
+    + [K.AUDIT_TRADE] * 2
+    + [K.AUDIT_FUNDING, K.AUDIT_LAPSED, K.AUDIT_FEED, K.AUDIT_LARGE, K.AUDIT_LARGE, K.AUDIT_JUDGE, K.AUDIT_REFUSED]
+)
 
 
 def stream(seed: int, count: int) -> np.ndarray:
@@ -48,7 +92,7 @@ def stream(seed: int, count: int) -> np.ndarray:
         r["side"], r["phase"] = rng.choice([-1, 1]), rng.choice(PHASES.get(kind, [0]))
         r["reason"] = rng.choice(REASONS.get(kind, [R.OK]))
         r["id"] = T0 - rng.integers(1, 4)
-        view = audit[k:k + 1].view(VIEWS[kind])
+        view = audit[k : k + 1].view(VIEWS[kind])
         for name in VIEWS[kind].names[8:]:
             if name in NUMBERS:
                 view[name] = rng.choice(NUMBERS[name])
@@ -64,7 +108,7 @@ def stream(seed: int, count: int) -> np.ndarray:
         if kind == K.AUDIT_FEED:
             r["instrument"] = rng.integers(-1, 2)
         if kind == K.AUDIT_POLICY and r["reason"] in (R.NO_TRADE, R.ASK_LATER):
-            declined = audit[k:k + 1].view(lc.audit.DECLINED_DTYPE)
+            declined = audit[k : k + 1].view(lc.audit.DECLINED_DTYPE)
             declined["condition"] = rng.choice([b"", b"score at least", b"phase is"])
     return audit
 
@@ -79,7 +123,7 @@ class Walk:
         self.naming = set(audit[audit["kind"] == K.AUDIT_LARGE].view(VIEWS[K.AUDIT_LARGE])["detector"].tolist())
         for r in rows(audit):
             getattr(self, AuditKind(r.kind).name.removeprefix("AUDIT_").lower())(r)
-        for b in self.brackets:                     # of a killed run: the trade is there, its bracket's end is not
+        for b in self.brackets:  # of a killed run: the trade is there, its bracket's end is not
             if b["closed"] and not b["flat"]:
                 b["flat"] = b["closed"][0]
 
@@ -97,8 +141,18 @@ class Walk:
         c = self.now.get((r.instrument, r.detector))
         if c is None or c["start"] != r.id or c["ended"]:
             larges = self.chain.get(r.instrument, []) if r.detector in self.naming else []
-            c = {"instrument": r.instrument, "start": r.id, "larges": larges, "active": 0, "ended": 0, "interrupted": False, "phases": [],
-                 "answers": [], "bracket": None, "detector": r.detector}
+            c = {
+                "instrument": r.instrument,
+                "start": r.id,
+                "larges": larges,
+                "active": 0,
+                "ended": 0,
+                "interrupted": False,
+                "phases": [],
+                "answers": [],
+                "bracket": None,
+                "detector": r.detector,
+            }
             self.cascades.append(c)
             self.now[r.instrument, r.detector] = self.begun[r.instrument, r.id] = c
         c["phases"].append((r.ts, r.phase))
@@ -153,24 +207,64 @@ class Walk:
             if r.id & 15 != Role.ROLE_ENTRY or not create:
                 return
             c, profit, stop = self.granted.pop(r.instrument, (None, 0.0, 0.0))
-            b = {"instrument": r.instrument, "opened": r.ts, "side": r.side, "qty": r.qty, "cascade": c, "take_profit": profit, "stop_loss": stop,
-                 "score": c["score"] if c else 0.0, "cascade_notional": c["long_notional"] + c["short_notional"] if c else 0.0,
-                 "orders": {}, "fills": [], "position": 0.0, "stop_price": 0.0, "flat": 0, "funding": 0.0, "closed": None}
+            b = {
+                "instrument": r.instrument,
+                "opened": r.ts,
+                "side": r.side,
+                "qty": r.qty,
+                "cascade": c,
+                "take_profit": profit,
+                "stop_loss": stop,
+                "score": c["score"] if c else 0.0,
+                "cascade_notional": c["long_notional"] + c["short_notional"] if c else 0.0,
+                "orders": {},
+                "fills": [],
+                "position": 0.0,
+                "stop_price": 0.0,
+                "flat": 0,
+                "funding": 0.0,
+                "closed": None,
+            }
             if c is not None and c["bracket"] is None:
                 c["bracket"] = b
             self.of[r.instrument, r.id >> 12] = b
             self.brackets.append(b)
         if create:
-            b["orders"][r.id] = {"qty": r.qty, "type": int(r.order_type), "last": r.last_price, "steps": [(r.ts, r.price)] if r.price > 0 else [],
-                                 "acked": 0, "ack_ms": 0.0, "triggered": 0, "ended": 0, "reason": 0, "rejected": False, "filled": 0.0}
+            b["orders"][r.id] = {
+                "qty": r.qty,
+                "type": int(r.order_type),
+                "last": r.last_price,
+                "steps": [(r.ts, r.price)] if r.price > 0 else [],
+                "acked": 0,
+                "ack_ms": 0.0,
+                "triggered": 0,
+                "ended": 0,
+                "reason": 0,
+                "rejected": False,
+                "filled": 0.0,
+            }
         elif r.id in b["orders"] and r.qty > 0:
             b["orders"][r.id]["qty"] = r.qty
 
     def order(self, r):
         if (b := self.of.get((r.instrument, r.id >> 12))) is None:
             return
-        o = b["orders"].setdefault(r.id, {"qty": r.qty, "type": 0, "last": 0.0, "steps": [], "acked": 0, "ack_ms": 0.0, "triggered": 0, "ended": 0,
-                                          "reason": 0, "rejected": False, "filled": 0.0})
+        o = b["orders"].setdefault(
+            r.id,
+            {
+                "qty": r.qty,
+                "type": 0,
+                "last": 0.0,
+                "steps": [],
+                "acked": 0,
+                "ack_ms": 0.0,
+                "triggered": 0,
+                "ended": 0,
+                "reason": 0,
+                "rejected": False,
+                "filled": 0.0,
+            },
+        )
         if r.phase == O.ORDER_NEW:
             if not o["acked"]:
                 o["acked"], o["ack_ms"] = r.ts, 0.0 if r.id & 15 == Role.ROLE_STOP else r.latency_ms
@@ -221,14 +315,27 @@ class Walk:
 
 
 def run_of(audit: np.ndarray, tmp_path) -> Run:
-    instruments = tuple(lc.Instrument(venue="bybit", symbol=s, tick_size="0.1", lot_size="0.1", multiplier=m)
-                        for s, m in zip(("AUSDT", "BUSDT"), MULTIPLIERS, strict=True))
+    instruments = tuple(
+        lc.Instrument(venue="bybit", symbol=s, tick_size="0.1", lot_size="0.1", multiplier=m)
+        for s, m in zip(("AUSDT", "BUSDT"), MULTIPLIERS, strict=True)
+    )
     return Run(folder=tmp_path, meta={}, audit=audit, instruments=instruments, started_ns=T0, ended_ns=T0 + 10**9, symbols=("AUSDT", "BUSDT"))
 
 
 def told(order) -> tuple:
-    return (order.qty, order.type, order.last_price, order.steps, order.acked, order.ack_ms, order.triggered, order.ended, order.reason, order.rejected,
-            order.filled)
+    return (
+        order.qty,
+        order.type,
+        order.last_price,
+        order.steps,
+        order.acked,
+        order.ack_ms,
+        order.triggered,
+        order.ended,
+        order.reason,
+        order.rejected,
+        order.filled,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -239,19 +346,51 @@ def test_the_columns_say_what_a_walk_says(seed, count, tmp_path_factory):
     assert len(ledger.cascades) == len(walk.cascades) and len(ledger.brackets) == len(walk.brackets)
     of_cascade = {id(c): k for k, c in enumerate(walk.cascades)}
     for found, c in zip(ledger.cascades, walk.cascades, strict=True):
-        for name in ("instrument", "start", "active", "ended", "interrupted", "phases", "side", "long_notional", "short_notional", "threshold", "z",
-                     "score", "price", "count", "detector"):
+        for name in (
+            "instrument",
+            "start",
+            "active",
+            "ended",
+            "interrupted",
+            "phases",
+            "side",
+            "long_notional",
+            "short_notional",
+            "threshold",
+            "z",
+            "score",
+            "price",
+            "count",
+            "detector",
+        ):
             assert getattr(found, name) == c[name], name
         assert found.verdicts == c["answers"] and found.larges["ts"].tolist() == c["larges"]
         assert (found.bracket is None) == (c["bracket"] is None) and (c["bracket"] is None or found.bracket.opened == c["bracket"]["opened"])
     for found, b in zip(ledger.brackets, walk.brackets, strict=True):
-        for name in ("instrument", "opened", "side", "qty", "take_profit", "stop_loss", "score", "cascade_notional", "position", "stop_price", "flat",
-                     "funding"):
+        for name in (
+            "instrument",
+            "opened",
+            "side",
+            "qty",
+            "take_profit",
+            "stop_loss",
+            "score",
+            "cascade_notional",
+            "position",
+            "stop_price",
+            "flat",
+            "funding",
+        ):
             assert getattr(found, name) == b[name], name
         assert (found.cascade is ledger.cascades[of_cascade[id(b["cascade"])]]) if b["cascade"] else found.cascade is None
-        assert [(key, told(o)) for key, o in found.orders.items()] == [(key, tuple(o.values())[:1] + (
-            o["type"], o["last"], o["steps"], o["acked"], o["ack_ms"], o["triggered"], o["ended"], o["reason"], o["rejected"], o["filled"]))
-            for key, o in b["orders"].items()]
+        assert [(key, told(o)) for key, o in found.orders.items()] == [
+            (
+                key,
+                tuple(o.values())[:1]
+                + (o["type"], o["last"], o["steps"], o["acked"], o["ack_ms"], o["triggered"], o["ended"], o["reason"], o["rejected"], o["filled"]),
+            )
+            for key, o in b["orders"].items()
+        ]
         assert [(f.ts, f.order, f.price, f.qty, f.fee) for f in found.fills] == [(f.ts, f.id, f.price, f.qty, f.fee) for f in b["fills"]]
         t = found.closed
         assert (t and (t.ts, t.reason, t.gross, t.fees, t.entry_notional, t.slippage)) == b["closed"] and (not t or t.funding == b["funding"])
@@ -293,7 +432,9 @@ def test_numbers_of_keys_are_given_in_order_of_appearance():
 
 
 def test_files_hold_the_same_trades(tmp_path):
-    trades = Trades({"n": np.arange(1, 20_001), "symbol": np.array(["A,B", 'C"'] * 10_000, object), "net": np.random.default_rng(1).normal(size=20_000)})
+    trades = Trades(
+        {"n": np.arange(1, 20_001), "symbol": np.array(["A,B", 'C"'] * 10_000, object), "net": np.random.default_rng(1).normal(size=20_000)}
+    )
     trades.write_csv(tmp_path / "t.csv")
     trades.write_parquet(tmp_path / "t.parquet")
     with (tmp_path / "t.csv").open(newline="") as stream:

@@ -2,10 +2,10 @@
 
 import math
 
-import luck_table
 import numpy as np
 import pytest
 
+import luck_table
 from liqshell.report import luck
 from liqshell.report.robust import selected
 
@@ -17,9 +17,9 @@ def draws(days, settings, seed, sd=1.0):
 def test_resamples_are_runs_of_the_mean_length():
     counts = luck.resamples(50, 2000, 4.0, np.random.default_rng(1))
     assert (counts.sum(axis=1) == 50).all() and counts.mean() == pytest.approx(1.0) and counts.min() == 0
-    whole = luck.resamples(7, 100, 1e12, np.random.default_rng(1))       # one run that goes round the end: every day once
+    whole = luck.resamples(7, 100, 1e12, np.random.default_rng(1))  # one run that goes round the end: every day once
     assert (whole == 1).all()
-    assert luck.resamples(400, 2000, 1.0, np.random.default_rng(1)).var() == pytest.approx(1.0, abs=0.02)      # independent days: Poisson-like
+    assert luck.resamples(400, 2000, 1.0, np.random.default_rng(1)).var() == pytest.approx(1.0, abs=0.02)  # independent days: Poisson-like
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -53,7 +53,7 @@ def test_arch_says_the_same_where_there_are_many_days():
 def test_days_that_hang_together_widen_the_error():
     rng = np.random.default_rng(1)
     found = [luck.errors_grow(luck_table.drawn("autocorrelated", 60, 100, rng)) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(1.3 / 0.7, abs=0.2)              # of an AR(1) with 0.3
+    assert np.mean(found) == pytest.approx(1.3 / 0.7, abs=0.2)  # of an AR(1) with 0.3
     assert np.mean([luck.errors_grow(draws(60, 100, n)) for n in range(20)]) < 1.1
     assert luck.errors_grow(np.zeros((30, 4))) == 1.0 and luck.errors_grow(-draws(60, 100, 1) * np.resize([1, -1], 60)[:, None]) >= 1.0
 
@@ -79,8 +79,10 @@ def test_days_needed_are_those_after_which_the_ratio_stands_out():
     daily = draws(60, 20, 5)
     found = luck.assess(daily + np.eye(20)[0] * 0.5)
     from liqshell.report.overfit import probabilistic_sharpe
-    assert probabilistic_sharpe(found["sharpe_daily"], found["days_needed"], found["skew"], found["kurtosis"], found["hurdle_daily"]) == \
-        pytest.approx(0.95)
+
+    assert probabilistic_sharpe(
+        found["sharpe_daily"], found["days_needed"], found["skew"], found["kurtosis"], found["hurdle_daily"]
+    ) == pytest.approx(0.95)
 
 
 def test_one_setting_among_others_is_judged_by_its_own_t():
@@ -115,7 +117,7 @@ def test_earlier_trials_raise_the_hurdle():
     few, many = luck.assess(daily), luck.assess(daily, 100_000)
     assert few["best"] == many["best"] == 7 and few["edge"] and not many["edge"]
     assert many["p_shape"] > few["p_shape"] and many["deflated"] < few["deflated"] and many["tried"] == 100_000
-    assert luck.assess(daily) == few                                         # the same draws each time
+    assert luck.assess(daily) == few  # the same draws each time
 
 
 @pytest.mark.parametrize("kind", luck_table.KINDS)
@@ -131,6 +133,7 @@ def test_a_planted_edge_is_found(kind):
 
 # ---- controls, after the choice ----
 
+
 def test_p_after_the_choice_is_a_tail_of_student_extended_by_sidak():
     """Student's t with 19 degrees of freedom has its upper 2.5 % point at 2.0930 and its upper 0.05 % point at 3.8834 (tables)."""
     draws = np.linspace(-1.0, 1.0, 20)
@@ -139,7 +142,7 @@ def test_p_after_the_choice_is_a_tail_of_student_extended_by_sidak():
         for tried in (2.0, 100.0):
             found = selected(point * error, draws.tolist(), tried)
             assert found == pytest.approx(max(1 / 21, 1 - (1 - tail) ** tried), rel=0.02)
-    assert selected(0.96, draws.tolist(), 1.0) == 2 / 21 and selected(9.0, draws.tolist(), 1.0) == 1 / 21      # Phipson, Smyth
+    assert selected(0.96, draws.tolist(), 1.0) == 2 / 21 and selected(9.0, draws.tolist(), 1.0) == 1 / 21  # Phipson, Smyth
     assert selected(9.0, [0.0] * 20, 5.0) == 1.0 and selected(9.0, [0.0, 1.0], 5.0) == 1.0
     assert selected(0.96, draws.tolist(), 10.0) >= 1 - (1 - 1 / 21) ** 10, "more draws did as well than their tail says"
 

@@ -2,20 +2,32 @@
 
 import pytest
 from jinja2 import UndefinedError
-from report_page import Page
 
 from liqshell import pages
+from report_page import Page
 
 HOSTILE = '"><img src=x onerror=1>&<b>'
 
 
 def test_every_element_escapes_what_it_is_given():
-    made = [getattr(pages, name)(HOSTILE) for name in ("bar", "bold", "code", "empty", "folded", "muted", "part", "section", "slim", "span", "sub")
-            if name not in ("folded", "part", "section")]
+    made = [
+        getattr(pages, name)(HOSTILE)
+        for name in ("bar", "bold", "code", "empty", "folded", "muted", "part", "section", "slim", "span", "sub")
+        if name not in ("folded", "part", "section")
+    ]
     made += [getattr(pages, name)(HOSTILE, HOSTILE) for name in ("below", "folded", "link", "notice", "part", "section", "two")]
-    made += [pages.lines([HOSTILE]), pages.paragraphs([HOSTILE]), pages.badges([(HOSTILE, HOSTILE)]), pages.key([(HOSTILE, HOSTILE)]),
-             pages.signed(-1.0, HOSTILE), pages.span(HOSTILE, HOSTILE, HOSTILE), pages.section(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
-             pages.table([HOSTILE], [[HOSTILE]], stack=True), pages.maps([HOSTILE]), pages.heat(HOSTILE, (), "")]
+    made += [
+        pages.lines([HOSTILE]),
+        pages.paragraphs([HOSTILE]),
+        pages.badges([(HOSTILE, HOSTILE)]),
+        pages.key([(HOSTILE, HOSTILE)]),
+        pages.signed(-1.0, HOSTILE),
+        pages.span(HOSTILE, HOSTILE, HOSTILE),
+        pages.section(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        pages.table([HOSTILE], [[HOSTILE]], stack=True),
+        pages.maps([HOSTILE]),
+        pages.heat(HOSTILE, (), ""),
+    ]
     for one in made:
         page = Page(one)
         assert not page.stack and "img" not in page.tags and "onerror" not in [name for _, name, _ in page.attributes], one
@@ -23,8 +35,16 @@ def test_every_element_escapes_what_it_is_given():
 
 def test_markup_goes_through_and_a_page_loads_nothing():
     body = pages.section("A", pages.table(("a", ">b", "~c"), [("1", pages.signed(-2.0, "2"), "x"), ("sum", "3", "")], foot=1))
-    text = pages.document(HOSTILE, body, span=HOSTILE, marks=[("", HOSTILE)], notices=[(HOSTILE, HOSTILE)], verdict=HOSTILE,
-                          tiles=[(HOSTILE, HOSTILE, HOSTILE)], foot=HOSTILE)
+    text = pages.document(
+        HOSTILE,
+        body,
+        span=HOSTILE,
+        marks=[("", HOSTILE)],
+        notices=[(HOSTILE, HOSTILE)],
+        verdict=HOSTILE,
+        tiles=[(HOSTILE, HOSTILE, HOSTILE)],
+        foot=HOSTILE,
+    )
     page = Page(text)
     assert not page.stack and "img" not in page.tags and "script" not in page.tags
     assert ("span", "class", "neg") in page.attributes and ("tr", "class", "sum") in page.attributes and ("td", "class", "n") in page.attributes

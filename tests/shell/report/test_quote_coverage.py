@@ -26,11 +26,15 @@ def watched(quoted_until: int, traded_until: int, steps: int = 1000, stride: flo
     return found.as_dict(engine.instruments)
 
 
-@pytest.mark.parametrize(("quoted_until", "traded_until", "hours", "share"), [
-    (1000, 1000, 1000 / 3600, 1.0),
-    (500, 1000, 1000 / 3600, 505 / 1000),           # the last quote at 495 s holds for 10 s
-    (1000, 500, 540 / 3600, 1.0),                   # the last trade at 480 s vouches for a minute
-    (0, 1000, 1000 / 3600, 0.0)])
+@pytest.mark.parametrize(
+    ("quoted_until", "traded_until", "hours", "share"),
+    [
+        (1000, 1000, 1000 / 3600, 1.0),
+        (500, 1000, 1000 / 3600, 505 / 1000),  # the last quote at 495 s holds for 10 s
+        (1000, 500, 540 / 3600, 1.0),  # the last trade at 480 s vouches for a minute
+        (0, 1000, 1000 / 3600, 0.0),
+    ],
+)
 @pytest.mark.parametrize("stride", [0.1, 1.0, 3.0])
 def test_what_is_counted(quoted_until, traded_until, hours, share, stride):
     found = watched(quoted_until, traded_until, stride=stride)
@@ -53,6 +57,10 @@ def test_coverage_is_that_of_the_contracts_that_traded():
 
     assert quotes.coverage([part(1.0, 0.5), part(0.0, None)]) == 0.5 and quotes.coverage([part(1.0, 0.5), part(1.0, None)]) is None
     assert quotes.coverage([part(0.0, None)]) is None and quotes.coverage([]) is None
-    said = {"mode": "paper", "quotes": {"enough": False, "quoted": 0.0, "fills": {"without_quote": {"share": 1.0}}}, "data": {"parts": [part(1.0, 0.0)]}}
+    said = {
+        "mode": "paper",
+        "quotes": {"enough": False, "quoted": 0.0, "fills": {"without_quote": {"share": 1.0}}},
+        "data": {"parts": [part(1.0, 0.0)]},
+    }
     assert label(said) == "NO QUOTES." and label(said | {"mode": "live"}) == ""
     assert label(said | {"data": {"parts": [part(1.0, 0.0), part(1.0, 0.2)]}, "quotes": said["quotes"] | {"quoted": 0.1}}) == "QUOTES COVER 10.0 %."

@@ -5,28 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generated import generated
-from recorded_run import SETTINGS, audit_of, record_run
-from stage import BOTH, PRICE, Stage
 from test_policies_dollar import BEGIN, SIZE_ONLY, burst, momentum
 from test_policies_study import remembered
 from test_walk import same_run
 
 import liqcore as lc
+from generated import generated
 from liqcore import LONG, SHORT, AuditKind, FeedState, Kind, Phase, Reason
 from liqcore.audit import declined
 from liqshell.backtest import run_backtest
 from liqshell.config.load import loads, presets
 from liqshell.demo import NEEDS, Needs
-from liqshell.run.tape_driver import drive
 from liqshell.errors import ConfigError
-from liqshell.run.pipeline import make_paper, settings
 from liqshell.report import figures
 from liqshell.report.ledger import read_ledger
 from liqshell.report.narrative import story
 from liqshell.report.run import Run
 from liqshell.report.unmet import sentence
+from liqshell.run.pipeline import make_paper, settings
+from liqshell.run.tape_driver import drive
 from liqshell.sweep import run as sweeps
+from recorded_run import SETTINGS, audit_of, record_run
+from stage import BOTH, PRICE, Stage
 
 NO_ENTRY = (Reason.NO_TRADE, Reason.ASK_LATER, Reason.POLICY_LEAVE)
 PAGE = (Path(__file__).parents[3] / "docs" / "policies.md").read_text("utf-8")
@@ -56,8 +56,17 @@ def test_every_preset_on_the_market_of_its_demo(preset):
     values = settings(loads(f"[policy]\npreset = '{preset}'\n"), list(found.instruments))
     audit = drive(lc.Walk(make_paper(values), found.tape), found.end_ns)
     assert nameless(audit) == []
-    run = Run(found.source, {"mode": "backtest", "settings": values}, audit, found.instruments, None, found.start_ns, found.end_ns, 1.0,
-              tuple(i.symbol for i in found.instruments))
+    run = Run(
+        found.source,
+        {"mode": "backtest", "settings": values},
+        audit,
+        found.instruments,
+        None,
+        found.start_ns,
+        found.end_ns,
+        1.0,
+        tuple(i.symbol for i in found.instruments),
+    )
     rows = figures.why_not(run, read_ledger(run))
     assert not NAMELESS & {row["reason"] for row in rows}
     told = [line.text for line in story(run) if line.what == "policy"]
@@ -74,8 +83,10 @@ def test_stepping_walking_and_a_restart_say_the_same(preset):
     found = market(NEEDS.get(preset, Needs()))
     hours = 8 if preset in ("momentum", "zone") else 2
     tape = found.between(found.start_ns, min(found.end_ns, found.start_ns + hours * 3600 * lc.SECOND)).tape
-    values = settings(loads(f"[policy]\npreset = '{preset}'\n[policy.parameters]\nscore_min = 3\n" if preset == "momentum" else f"[policy]\npreset = '{preset}'\n"),
-                      list(found.instruments))
+    values = settings(
+        loads(f"[policy]\npreset = '{preset}'\n[policy.parameters]\nscore_min = 3\n" if preset == "momentum" else f"[policy]\npreset = '{preset}'\n"),
+        list(found.instruments),
+    )
     audit, _ = same_run(tape, lambda: make_paper(values))
     events, parts, desk = tape.events(), [], make_paper(values)
     for piece in np.array_split(events, 25):
@@ -91,11 +102,19 @@ def test_stepping_walking_and_a_restart_say_the_same(preset):
 
 def test_a_sweep_of_a_rule_that_looks_again_is_backtests(tmp_path):
     """The kernel knows nothing of its detectors and of its answers: where it is asked for, it is refused by name. Else each row is a backtest."""
-    recorded = record_run(tmp_path / "market", hours=0.75, symbols=("BTCUSDT",), seed=3,
-                          market={"scale": 40.0, "funding_rate": 3e-4}, config=loads(SETTINGS + '[policy]\npreset = "fade"\n'))
-    text = (f"[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_min = 2\nknown_min = 0\nfunding_unknown = 'ignore'\nsize_min = 0\n"
-            f"[detectors.momentum]\ntrigger_usd = 300000\nmin_usd = 5000\n[data]\nfiles = ['{recorded}']\n"
-            f"[backtest]\nstudy = false\n[run]\nout = '{tmp_path}'\n")
+    recorded = record_run(
+        tmp_path / "market",
+        hours=0.75,
+        symbols=("BTCUSDT",),
+        seed=3,
+        market={"scale": 40.0, "funding_rate": 3e-4},
+        config=loads(SETTINGS + '[policy]\npreset = "fade"\n'),
+    )
+    text = (
+        f"[policy]\npreset = 'momentum'\n[policy.parameters]\nscore_min = 2\nknown_min = 0\nfunding_unknown = 'ignore'\nsize_min = 0\n"
+        f"[detectors.momentum]\ntrigger_usd = 300000\nmin_usd = 5000\n[data]\nfiles = ['{recorded}']\n"
+        f"[backtest]\nstudy = false\n[run]\nout = '{tmp_path}'\n"
+    )
     swept = sweeps.run_sweep(loads(text + "[sweep.parameters]\nlook_again = ['followers', 'all']\n"), tmp_path / "sweep")
     assert swept.by == "backtest" and swept.why == "detectors other than [detector]" and swept.table["signals"].sum() > 0
     for row, choice in enumerate(("followers", "all")):
@@ -149,19 +168,19 @@ def test_each_kind_of_answer_says_what_it_saw(side):
     """A cascade fade of $6M: the phase it waits for, the five minutes that it holds, the price that must be better, the flush that ends it."""
     s = Stage("cascade-fade")
     s.wait(60)
-    burst(s, side)                                              # ACTIVE at 63 s
+    burst(s, side)  # ACTIVE at 63 s
     told = answers(np.array(s.story))
     assert (Reason.NO_TRADE, ("phase is", float(Phase.ACTIVE), float(Phase.DECELERATING))) in told
     assert (Reason.NO_TRADE, ("leave: own wishes out, at least", 0.0, 1.0)) in told, "the bar at 60 s: nothing to leave"
     s.wait(700)
-    (at, way, _), = s.asked
+    ((at, way, _),) = s.asked
     told = answers(np.array(s.story))
     held = [found for reason, found in told if found[0] == "leave: s since asked, at least"]
     assert held[0] == ("leave: s since asked, at least", pytest.approx(120.0 - at if at < 120 else 180.0 - at), 300.0)
     same = [found for reason, found in told if found[0] == "leave: price better by over"]
     assert same[0][2] == 0.0 and all(value <= 0.0 for _, value, _ in same), "the price has not moved"
     s.wait(90, price=round(PRICE * (1 + 0.001 * side), 1))
-    (reason, found), = [one for one in answers(np.array(s.story)) if one[0] == Reason.POLICY_LEAVE]
+    ((reason, found),) = [one for one in answers(np.array(s.story)) if one[0] == Reason.POLICY_LEAVE]
     assert found[0] == "leave: price better by over" and found[1] == pytest.approx(0.001, abs=1e-5) and found[2] == 0.0
     assert sentence("phase is", 3.0, 2.0) == "phase is ACTIVE: it was DECELERATING"
     assert sentence("leave: liquidated side is", -1.0, 1.0) == "leave: liquidated side is LONG: it was SHORT"
@@ -169,7 +188,7 @@ def test_each_kind_of_answer_says_what_it_saw(side):
 
 # ---- momentum: 5 to 15 s ----
 
-NOW = SIZE_ONLY + "feature_funding = 'funding.funding'\n"       # the rate of this moment, so that it can change within seconds
+NOW = SIZE_ONLY + "feature_funding = 'funding.funding'\n"  # the rate of this moment, so that it can change within seconds
 
 
 def elevated_at(side, seconds, extra=""):
@@ -188,7 +207,7 @@ def elevated_at(side, seconds, extra=""):
 @BOTH
 @pytest.mark.parametrize(("seconds", "entry"), [(4.0, 5.0), (5.2, 6.0), (9.3, 10.0), (14.3, 15.0), (15.2, None)])
 def test_momentum_enters_between_5_and_15_s_when_all_is_met(side, seconds, entry):
-    """"5 to 15 seconds after the first large liquidation event": at 5.000 s where everything is met, else at the first look of each second, never later."""
+    """ "5 to 15 seconds after the first large liquidation event": at 5.000 s where everything is met, else at the first look of each second, never later."""
     s = elevated_at(side, seconds)
     assert [(at, way) for at, way, _ in s.asked] == ([(BEGIN + entry, -side)] if entry else [])
     waited = [r for r in s.records(AuditKind.AUDIT_POLICY) if r["reason"] == Reason.ASK_LATER and int(r["ts"]) > s.now - 40 * lc.SECOND]
@@ -218,7 +237,7 @@ def test_momentum_that_waits_for_its_moment_survives_a_restart(side):
     plain = elevated_at(side, 12.3)
     s = momentum(side, "feature_funding = 'funding.funding'\n", funding=0.0001)
     burst(s, side)
-    s.wait(4.6)                                                 # 7.6 s: seen followed at 5 s, asked again at 8 s
+    s.wait(4.6)  # 7.6 s: seen followed at 5 s, asked again at 8 s
     taken, now = s.paper.snapshot(), s.now
     other = Stage("momentum", NOW)
     other.paper.restore(taken)

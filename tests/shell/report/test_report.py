@@ -12,18 +12,20 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-import run_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_page import Page, terminal
 
 import liqcore as lc
+import run_folder
 from liqshell.errors import DataError
 from liqshell.recording.packing import frame_files
-from liqshell.report import coverage, figures, ledger, load_run, make_report, statistics, stories, verdicts, labels
+from liqshell.report import coverage, figures, labels, ledger, load_run, make_report, statistics, stories, verdicts
 from liqshell.report.prices import Series
+from report_page import Page, terminal
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=2.5, seed=3, symbols=SYMBOLS, gap_s=40.0)
@@ -49,6 +51,7 @@ def copy(folder: Path, to: Path, **changes) -> Path:
 
 
 # ---- numbers ----
+
 
 @pytest.mark.slow
 def test_sums_equal_those_of_the_audit_records(folder, report):
@@ -87,9 +90,13 @@ def test_slippage_is_the_distance_between_trigger_and_fill(folder, report):
     audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
     cost, stops = 0.0, 0
     for row in audit[(audit["kind"] == lc.AuditKind.AUDIT_FILL) & (audit["x"][:, 7] == lc.Role.ROLE_STOP)]:
-        entry = audit[(audit["kind"] == lc.AuditKind.AUDIT_REQUEST) & (audit["id"] >> 12 == row["id"] >> 12)
-                      & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
-                      & (audit["seq"] < row["seq"]) & (audit["phase"] == 1)][-1]
+        entry = audit[
+            (audit["kind"] == lc.AuditKind.AUDIT_REQUEST)
+            & (audit["id"] >> 12 == row["id"] >> 12)
+            & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
+            & (audit["seq"] < row["seq"])
+            & (audit["phase"] == 1)
+        ][-1]
         cost += (entry["x"][2] - row["x"][0]) * entry["side"] * row["x"][1]
         stops += 1
     assert stops > 0 and report.summary["money"]["slippage"] == pytest.approx(cost, abs=1e-6)
@@ -112,10 +119,13 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     s = report.summary
     assert s["cascades"]["n"] == len({(int(r["instrument"]), int(r["id"])) for r in signals})
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
-    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy gave no reason", "not a cascade", "feed gap") and not r.get("condition")]
+    refused = [
+        r
+        for r in s["why_not"]
+        if r["reason"] not in ("policy silent", "policy gave no reason", "not a cascade", "feed gap") and not r.get("condition")
+    ]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
-    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
-                0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
+    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"), 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
     assert s["entries"]["placed"] == int((risk["reason"] == 0).sum())
 
 
@@ -129,8 +139,9 @@ def test_rates_are_per_covered_hour(report):
 
 def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
-    book = stories.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0, 0),
-                               (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0, 4)])
+    book = stories.Ledger(
+        feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0, 0), (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0, 4)]
+    )
     assert coverage.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
     assert len(coverage.gaps(run, book, 0)) == 1
 
@@ -144,8 +155,7 @@ def test_truth_gives_precision_and_recall(folder, tmp_path, report):
     (flipped / "truth.json").write_text(json.dumps([{**r, "side": -r["side"]} for r in rows]))
     assert make_report(flipped).summary["truth"]["side_right"]["k"] < t["side_right"]["k"]
     elsewhere = copy(folder, tmp_path / "elsewhere")
-    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**14, "end_ns": r["end_ns"] + 10**14}
-                                                      for r in rows]))
+    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**14, "end_ns": r["end_ns"] + 10**14} for r in rows]))
     assert make_report(elsewhere).summary["truth"]["precision"]["k"] == 0
     (elsewhere / "truth.json").unlink()
     assert make_report(elsewhere).summary["truth"] is None
@@ -169,6 +179,7 @@ def test_files_agree(report):
 
 
 # ---- statistics ----
+
 
 def test_intervals_against_published_values():
     assert statistics.poisson(0) == (0.0, pytest.approx(3.6889, abs=1e-4))
@@ -211,6 +222,7 @@ def test_every_code_has_words():
 
 
 # ---- the page ----
+
 
 def test_page_is_whole_and_asks_nobody(report, page):
     assert not page.stack, f"never closed: {page.stack}"
@@ -262,9 +274,20 @@ def test_hostile_names_stay_text(folder, tmp_path):
     bad = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'[bold]@data@"
     meta = json.loads((folder / "run.json").read_text())
     instruments = [{**row, "symbol": bad + str(n), "venue": bad} for n, row in enumerate(meta["instruments"])]
-    hostile = copy(folder, tmp_path / "hostile", name=bad, preset=bad, evidence=bad, venue="bybit", mode=bad, instruments=instruments,
-                   version=bad,
-                   config_hash=bad, counters={"refused": {bad: 1}, "decode": {bad: bad}}, latency={bad: {"p50": 1.0}})
+    hostile = copy(
+        folder,
+        tmp_path / "hostile",
+        name=bad,
+        preset=bad,
+        evidence=bad,
+        venue="bybit",
+        mode=bad,
+        instruments=instruments,
+        version=bad,
+        config_hash=bad,
+        counters={"refused": {bad: 1}, "decode": {bad: bad}},
+        latency={bad: {"p50": 1.0}},
+    )
     out = make_report(hostile)
     page = Page(out.html.read_text("utf-8"))
     assert page.tags.count("script") == 2 and "img" not in page.tags and not page.stack
@@ -274,6 +297,7 @@ def test_hostile_names_stay_text(folder, tmp_path):
 
 
 # ---- what a folder may lack ----
+
 
 def test_empty_run(tmp_path):
     folder = run_folder.make_run(tmp_path / "empty", hours=0.0, symbols=("SOLUSDT",))
@@ -289,7 +313,7 @@ def test_a_run_that_was_killed_between_a_trade_and_the_end_of_its_bracket(folder
     cut = copy(folder, tmp_path / "cut", finished=False, problem="")
     audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
     trade = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[2]
-    audit[:trade + 1].tofile(cut / "audit.bin")
+    audit[: trade + 1].tofile(cut / "audit.bin")
     shutil.rmtree(cut / "frames")
     out = make_report(cut)
     assert out.summary["portfolio"]["n"] == 3 and list(csv.DictReader(StringIO(out.csv.read_text())))[-1]["closed_ns"] == str(audit["ts"][trade])
@@ -328,8 +352,7 @@ def test_position_left_open(tmp_path):
 
 
 def test_run_json_may_hold_little_and_frames_may_lack(folder, tmp_path, report):
-    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"},
-                novelty={"x": 1})
+    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"}, novelty={"x": 1})
     shutil.rmtree(lean / "frames")
     (lean / "truth.json").unlink()
     out = make_report(lean)
@@ -386,10 +409,15 @@ def test_wrong_folders_are_named(folder, tmp_path):
         make_report(broken)
 
 
-@pytest.mark.parametrize(("limits", "words"), [
-    ([], ""), ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}], "weekly loss limit"),
-    ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
-    ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run")])
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ([], ""),
+        ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}], "weekly loss limit"),
+        ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
+        ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run"),
+    ],
+)
 def test_a_run_that_stood_halted_says_so_first(limits, words):
     told = verdicts.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
     assert (words in told) if words else told == ""
@@ -399,8 +427,14 @@ def test_closed_gates_are_no_halt_and_their_time_is_summed():
     """Per gate the time in which it was closed for any instrument; what is still closed at the end counts to the end."""
     engine, Gate = lc.Engine(["ETHUSDT", "SOLUSDT"]), lc.Gate
     pause, ready, second = lc.Control.CONTROL_PAUSE, lc.Control.CONTROL_READY, lc.SECOND
-    for at, control, gate, instrument in ((10, pause, Gate.GATE_START, -1), (14, ready, Gate.GATE_START, "ETHUSDT"), (20, ready, Gate.GATE_START, -1),
-                                          (30, pause, Gate.GATE_PRIVATE, 1), (31, ready, Gate.GATE_PRIVATE, 1), (95, pause, Gate.GATE_PRIVATE, 0)):
+    for at, control, gate, instrument in (
+        (10, pause, Gate.GATE_START, -1),
+        (14, ready, Gate.GATE_START, "ETHUSDT"),
+        (20, ready, Gate.GATE_START, -1),
+        (30, pause, Gate.GATE_PRIVATE, 1),
+        (31, ready, Gate.GATE_PRIVATE, 1),
+        (95, pause, Gate.GATE_PRIVATE, 0),
+    ):
         engine.on_control(at * second, control, gate, instrument)
     run = SimpleNamespace(symbols=("ETHUSDT", "SOLUSDT"), ended_ns=100 * second)
     told = stories.Ledger(gates=[(int(r["ts"]), int(r["instrument"]), int(r["phase"]), int(r["x"][3])) for r in engine.audit.drain()])
@@ -415,8 +449,15 @@ def test_a_piece_of_a_day_is_no_day_of_results():
     start, end = (10 * 24 + 18) * hour, (13 * 24 + 6) * hour
     gap = [(12 * 24 * hour, (12 * 24 + 13) * hour)]
     found = coverage.calendar(start, end, [gap, gap])
-    assert [(day, round(covered, 3), hours) for day, covered, hours in found] == [(10, 1.0, 6.0), (11, 1.0, 24.0), (12, round(11 / 24, 3), 24.0), (13, 1.0, 6.0)]
+    assert [(day, round(covered, 3), hours) for day, covered, hours in found] == [
+        (10, 1.0, 6.0),
+        (11, 1.0, 24.0),
+        (12, round(11 / 24, 3), 24.0),
+        (13, 1.0, 6.0),
+    ]
     assert coverage.whole(found, 10, 4).tolist() == [False, True, False, False]
-    assert coverage.whole(coverage.calendar(start, end, [gap, []]), 10, 4).tolist() == [False, True, True, False], "half of the feeds had 11 hours of 24"
+    assert coverage.whole(coverage.calendar(start, end, [gap, []]), 10, 4).tolist() == [False, True, True, False], (
+        "half of the feeds had 11 hours of 24"
+    )
     midnight = coverage.calendar(10 * 24 * hour, 12 * 24 * hour, [[]])
     assert coverage.whole(midnight, 10, 3).tolist() == [True, True, False] and coverage.calendar(start, start, [[]]) == []

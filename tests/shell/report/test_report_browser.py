@@ -4,14 +4,14 @@ import shutil
 import subprocess
 import tempfile
 
-import markets
 import pytest
-import run_folder
-import study_folder
-from report_page import Page
 
 import liqcore as lc
+import markets
+import run_folder
+import study_folder
 from liqshell.report import make_report
+from report_page import Page
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +22,28 @@ def dumped(report) -> tuple[Page, str]:
     if browser is None:
         pytest.skip("no chromium on this machine: the page's script is not executed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=10000",
-                               "--enable-logging=stderr", "--run-all-compositor-stages-before-draw",
-                               "--window-size=1280,6000", "--dump-dom", report.html.as_uri()],
-                              capture_output=True, timeout=120, check=True)
+        done = subprocess.run(
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                f"--user-data-dir={profile}",
+                "--virtual-time-budget=10000",
+                "--enable-logging=stderr",
+                "--run-all-compositor-stages-before-draw",
+                "--window-size=1280,6000",
+                "--dump-dom",
+                report.html.as_uri(),
+            ],
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
     return Page(done.stdout.decode()), "\n".join(line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line)
 
 

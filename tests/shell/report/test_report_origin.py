@@ -5,14 +5,12 @@ import json
 import shutil
 
 import pytest
-import run_folder
-import study_folder
-from generated import generated
-from recorded_run import SETTINGS, record_run
-from report_page import Page, terminal
 from test_cli import run as cli_run
 
 import liqcore as lc
+import run_folder
+import study_folder
+from generated import generated
 from liqshell import store
 from liqshell.backtest import run_backtest
 from liqshell.config.load import loads, presets
@@ -25,11 +23,21 @@ from liqshell.store import page as store_page
 from liqshell.store import quality
 from liqshell.sweep.page import write_sweep
 from liqshell.sweep.run import run_sweep
-
+from recorded_run import SETTINGS, record_run
+from report_page import Page, terminal
 
 #: what each preset listens to, as its file says
-KINDS = {"fade": {"cascade"}, "fade-btc": {"cascade"}, "breakout": {"rate"}, "cascade-fade": {"dollar", "bars"}, "imbalance": {"imbalance", "bars"},
-         "momentum": {"dollar", "bars"}, "reversal": {"bars"}, "trend": {"anomaly"}, "zone": {"zone"}}
+KINDS = {
+    "fade": {"cascade"},
+    "fade-btc": {"cascade"},
+    "breakout": {"rate"},
+    "cascade-fade": {"dollar", "bars"},
+    "imbalance": {"imbalance", "bars"},
+    "momentum": {"dollar", "bars"},
+    "reversal": {"bars"},
+    "trend": {"anomaly"},
+    "zone": {"zone"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +80,10 @@ def test_the_account_of_an_account_run_is_its_own_and_not_that_of_paper(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_silence_is_explained_by_the_detectors_that_ran(name, market, tmp_path):
-    config = loads(SETTINGS.replace("[detector]\nrefresh_s = 0\nwarmup = 30", "") + f'[policy]\npreset = "{name}"\n[data]\nfiles = ["{market}"]\n[backtest]\nstudy = false\n')
+    config = loads(
+        SETTINGS.replace("[detector]\nrefresh_s = 0\nwarmup = 30", "")
+        + f'[policy]\npreset = "{name}"\n[data]\nfiles = ["{market}"]\n[backtest]\nstudy = false\n'
+    )
     report = make_report(run_backtest(config, tmp_path / name))
     s, told = report.summary, " ".join(report.summary["silence"])
     kinds = {one["kind"] for one in s["detectors"]}
@@ -90,7 +101,11 @@ def test_silence_is_explained_by_the_detectors_that_ran(name, market, tmp_path):
 def test_the_seed_of_the_generator_is_not_that_of_the_backtest(market, tmp_path):
     config = loads(f'{SETTINGS}[run]\nseed = 99\n[data]\nfiles = ["{market}"]\n[backtest]\nstudy = false\n')
     report = make_report(run_backtest(config, tmp_path / "run"))
-    assert report.summary["stamp"]["market_seeds"] == [3] and report.summary["stamp"]["seed"] == 99 and report.summary["stamp"]["code_hash"] == code_hash()
+    assert (
+        report.summary["stamp"]["market_seeds"] == [3]
+        and report.summary["stamp"]["seed"] == 99
+        and report.summary["stamp"]["code_hash"] == code_hash()
+    )
     page, _ = words(report)
     assert "made by a generator (seed 3)" in page and "seed 99)" not in page
     shutil.copytree(tmp_path / "run", tmp_path / "unknown")
@@ -129,10 +144,12 @@ def test_an_empty_stream_is_no_sign_that_nothing_was_seen(tmp_path, capsys):
     config = loads(f'[policy]\npreset = "zone"\n[run]\nout = "{tmp_path}"\n[backtest]\nstudy = false\n')
     summary = make_report(run_backtest(config, tmp_path / "run", history=found)).summary
     assert summary["stamp"]["audit_records"] == 0
-    part, = summary["data"]["parts"]
+    (part,) = summary["data"]["parts"]
     told = " ".join(summary["silence"])
     assert f"{part['trades'] + part['liquidations']:,} trades and liquidations led to a decision" in told and "audit stream is empty" not in told
-    waits = "The detector zone was never ACTIVE. It waits for a return of the price, after 300 s away, to levels of large earlier liquidations, once 20"
+    waits = (
+        "The detector zone was never ACTIVE. It waits for a return of the price, after 300 s away, to levels of large earlier liquidations, once 20"
+    )
     assert waits in told
     status, out, _ = cli_run(capsys, "show", tmp_path / "run")
     assert status == 0 and out.startswith("There was no decision in this time.") and waits in out

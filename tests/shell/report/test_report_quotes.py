@@ -5,15 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-import study_folder
-from report_page import Page, terminal
 
 import liqcore as lc
+import study_folder
 from liqcore.event import FillFlag
-from liqshell.recording import streams
 from liqshell.backtest.history import by_stream
+from liqshell.recording import streams
 from liqshell.report import load_run, make_report, quotes, text, verdicts
 from liqshell.report.ledger import read_ledger
+from report_page import Page, terminal
 
 HOUR = 3_600 * lc.SECOND
 T0 = 1_772_452_800 * lc.SECOND // HOUR * HOUR
@@ -34,7 +34,7 @@ def with_flags(folder, to, *, printed=3, moved=5, refused=0):
     takers = fills[audit["x"][fills, 3] == 0]
     assert len(takers) > printed + moved
     audit["x"][takers[:printed], 3] = int(FillFlag.FILL_PRINT)
-    audit["x"][takers[printed:printed + moved], 3] = int(FillFlag.FILL_MOVED)
+    audit["x"][takers[printed : printed + moved], 3] = int(FillFlag.FILL_MOVED)
     verdicts = np.flatnonzero((audit["kind"] == lc.AuditKind.AUDIT_RISK) & (audit["reason"] != 0))
     audit["reason"][verdicts] = int(lc.Reason.RISK_COLLAR)
     audit["reason"][verdicts[:refused]] = int(lc.Reason.QUOTE_ENDED)
@@ -50,8 +50,15 @@ def quoted(to, share, said=(), rows=1000):
     """... and with quotes that hold for this share of the traded time."""
     found = json.loads((to / "study.json").read_text())
     for part in found["data"]["parts"]:
-        part |= {"quoted": share, "traded_hours": 100.0, "said": list(said), "quotes": rows, "completeness": "FULL", "receipt": "recorded",
-                 "covered_hours": 24 * 6.0}
+        part |= {
+            "quoted": share,
+            "traded_hours": 100.0,
+            "said": list(said),
+            "quotes": rows,
+            "completeness": "FULL",
+            "receipt": "recorded",
+            "covered_hours": 24 * 6.0,
+        }
     (to / "study.json").write_text(json.dumps(found))
     run = json.loads((to / "run.json").read_text())
     (to / "run.json").write_text(json.dumps(run | {"synthetic": False}))
@@ -69,7 +76,9 @@ def test_each_fill_is_told_with_the_rule_that_made_its_price(folder, tmp_path):
             assert (row[leg]["k"], row[leg]["n"]) == (count[row["rule"], leg], sum(count[r, leg] for r in ("maker", "quote", "print", "moved")))
         assert row["all"]["k"] == row["entry"]["k"] + row["exit"]["k"] and row["all"]["share"] == pytest.approx(row["all"]["k"] / total)
     assert found["without_quote"]["k"] == 8 and {r["rule"] for r in found["rules"]} == {"maker", "quote", "print", "moved"}
-    assert s["money"]["fees_maker"] == pytest.approx(sum(f.fee for b in read_ledger(load_run(tmp_path / "run")).trades for f in b.fills if f.flags == 1))
+    assert s["money"]["fees_maker"] == pytest.approx(
+        sum(f.fee for b in read_ledger(load_run(tmp_path / "run")).trades for f in b.fills if f.flags == 1)
+    )
     page, shown = " ".join(Page((tmp_path / "run" / "report.html").read_text("utf-8")).text), terminal(s)
     for words in ("live quote", "next print", "moved print", "resting order"):
         assert words in page and words in shown, words
@@ -86,18 +95,35 @@ def test_entries_refused_for_an_ended_quote_are_counted_and_told(folder, tmp_pat
     assert "refused because the last quote had ended" in " ".join(Page((tmp_path / "run" / "report.html").read_text("utf-8")).text)
 
 
-MET = {"k": 0, "n": 800, "share": 0.0}          # fills without a live quote
-GOOD = {"mode": "backtest", "synthetic": False,
-        "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
-        "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5, "trades": 400} for s in (0.05, 60.0)]},
-        "forward": {"out_of_sample_bps": 1.0, "low_bps": 0.5, "high_bps": 3.0, "trades": 90, "verdict": "v"},
-        "trials": {"edge": True, "p_superior": 0.01, "p_shape": 0.02, "deflated": 0.97, "trials": 100, "settings": 100, "logged": True, "days": 80,
-                   "unmet": False, "problem": "", "overfitting": {"pbo": 0.05, "loss": 0.1}},
-        "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}}
+MET = {"k": 0, "n": 800, "share": 0.0}  # fills without a live quote
+GOOD = {
+    "mode": "backtest",
+    "synthetic": False,
+    "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
+    "controls": {"edge": True, "verdict": "v"},
+    "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5, "trades": 400} for s in (0.05, 60.0)]},
+    "forward": {"out_of_sample_bps": 1.0, "low_bps": 0.5, "high_bps": 3.0, "trades": 90, "verdict": "v"},
+    "trials": {
+        "edge": True,
+        "p_superior": 0.01,
+        "p_shape": 0.02,
+        "deflated": 0.97,
+        "trials": 100,
+        "settings": 100,
+        "logged": True,
+        "days": 80,
+        "unmet": False,
+        "problem": "",
+        "overfitting": {"pbo": 0.05, "loss": 0.1},
+    },
+    "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]},
+}
 
 
-@pytest.mark.parametrize(("share", "states"), [(1.0, {"good"}), (0.95, {"good"}), (0.94, {"open"}), (0.56, {"open"}), (0.3, {"open", "bad"}), (0.0, {"open", "bad"}),
-                                               (None, {"open"})])
+@pytest.mark.parametrize(
+    ("share", "states"),
+    [(1.0, {"good"}), (0.95, {"good"}), (0.94, {"open"}), (0.56, {"open"}), (0.3, {"open", "bad"}), (0.0, {"open", "bad"}), (None, {"open"})],
+)
 def test_no_answer_gets_a_tick_where_quotes_do_not_cover_the_traded_time(share, states):
     """A result that stands everything else. Half the quotes of a market without an edge gave daily Sharpe ratios of 9 to 13."""
     found = verdicts.belief(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share, MET)}})
@@ -152,9 +178,25 @@ def test_the_half_spread_stands_among_the_assumptions_with_its_source_and_its_wa
     shutil.copytree(folder, tmp_path / "run")
     found = json.loads((tmp_path / "run" / "study.json").read_text())
     found["half_spread"] = [
-        {"symbol": "ETHUSDT", "source": "trades", "share": 0.0004, "bps": 4.0, "n": 1234, "told": "4.00 bps: half of the median difference (n = 1,234)",
-         "warning": ""},
-        {"symbol": "SOLUSDT", "source": "tick", "share": None, "bps": 0.4, "n": 3, "told": "one tick", "warning": "SOLUSDT has no quotes: set [paper] half_spread"}]
+        {
+            "symbol": "ETHUSDT",
+            "source": "trades",
+            "share": 0.0004,
+            "bps": 4.0,
+            "n": 1234,
+            "told": "4.00 bps: half of the median difference (n = 1,234)",
+            "warning": "",
+        },
+        {
+            "symbol": "SOLUSDT",
+            "source": "tick",
+            "share": None,
+            "bps": 0.4,
+            "n": 3,
+            "told": "one tick",
+            "warning": "SOLUSDT has no quotes: set [paper] half_spread",
+        },
+    ]
     (tmp_path / "run" / "study.json").write_text(json.dumps(found))
     report = make_report(tmp_path / "run")
     assert report.summary["half_spread"] == found["half_spread"]
@@ -166,9 +208,10 @@ def test_the_half_spread_stands_among_the_assumptions_with_its_source_and_its_wa
 
 # ---- coverage over columns ----
 
+
 def tape_of(trades, quotes_):
     rows = np.zeros(len(trades) + len(quotes_), lc.EVENT_DTYPE)
-    t, q = rows[:len(trades)], rows[len(trades):]
+    t, q = rows[: len(trades)], rows[len(trades) :]
     t["ts_recv"], t["price"], t["qty"], t["side"], t["kind"] = trades, 100.0, 1.0, 1, int(lc.Kind.TRADE)
     q["ts_recv"], q["price"], q["aux_price"], q["qty"], q["aux_qty"], q["kind"] = quotes_, 99.9, 100.1, 1.0, 1.0, int(lc.Kind.BBO)
     rows["ts_event"] = rows["ts_recv"]
@@ -194,6 +237,6 @@ def test_quotes_count_where_there_are_trades_only():
     night = T0 + np.arange(12 * 3600 + 120, 86_400, 2) * lc.SECOND
     assert part_of(tape_of(trades, night))["quoted"] == 0.0
     assert part_of(tape_of(trades, trades + 1))["quoted"] == pytest.approx(1.0, abs=0.01)
-    thinned = (trades + 1)[::100]                    # one in a hundred: 10 s of every 500
+    thinned = (trades + 1)[::100]  # one in a hundred: 10 s of every 500
     assert part_of(tape_of(trades, thinned))["quoted"] == pytest.approx(0.02, abs=0.005)
     assert part_of(tape_of(trades, night[:0]))["quoted"] == 0.0 and part_of(tape_of(trades, night[:0]))["streams"]["quotes"]["rows"] == 0

@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
+
+import liqcore as lc
 from liqshell.config.load import loads
 from liqshell.recording.journal import Journal
-from liqshell.run.pipeline import Pipeline, settings
 from liqshell.recording.recorder import END, FEED, META, Recorder
 from liqshell.report import load_run
 from liqshell.report.ledger import read_ledger
 from liqshell.report.prices import read_paths, tape_paths
-
-import liqcore as lc
+from liqshell.run.pipeline import Pipeline, settings
 
 S = lc.SECOND
 T0 = 1_772_452_800 * S
@@ -21,22 +21,40 @@ ETH = lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01",
 
 def trade(ts, price, qty="1"):
     ms = ts // 1_000_000
-    return json.dumps({"topic": "publicTrade.ETHUSDT", "type": "snapshot", "ts": ms, "data": [
-        {"T": ms, "s": "ETHUSDT", "S": "Buy", "v": qty, "p": price, "L": "PlusTick", "i": f"{ts}", "BT": False, "seq": ms}]}).encode()
+    return json.dumps(
+        {
+            "topic": "publicTrade.ETHUSDT",
+            "type": "snapshot",
+            "ts": ms,
+            "data": [{"T": ms, "s": "ETHUSDT", "S": "Buy", "v": qty, "p": price, "L": "PlusTick", "i": f"{ts}", "BT": False, "seq": ms}],
+        }
+    ).encode()
 
 
 def liquidation(ts, price, qty):
     ms = ts // 1_000_000
-    return json.dumps({"topic": "allLiquidation.ETHUSDT", "type": "snapshot", "ts": ms, "data": [
-        {"T": ms, "s": "ETHUSDT", "S": "Buy", "v": qty, "p": price}]}).encode()
+    return json.dumps(
+        {"topic": "allLiquidation.ETHUSDT", "type": "snapshot", "ts": ms, "data": [{"T": ms, "s": "ETHUSDT", "S": "Buy", "v": qty, "p": price}]}
+    ).encode()
 
 
 def record(folder, odd):
     """Ten minutes of trades at 2000 and small liquidations; odd: frames in between, by second."""
     values = settings(loads("[detector]\nwarmup = 5\n"), (ETH,))
     pipeline = Pipeline(values, trust=True)
-    book = Journal(folder, {"version": lc.__version__, "abi": lc.abi_version(), "mode": "paper", "venue": "bybit", "speed": 1.0, "settings": values,
-                            "instruments": values["instruments"], "started_ns": T0})
+    book = Journal(
+        folder,
+        {
+            "version": lc.__version__,
+            "abi": lc.abi_version(),
+            "mode": "paper",
+            "venue": "bybit",
+            "speed": 1.0,
+            "settings": values,
+            "instruments": values["instruments"],
+            "started_ns": T0,
+        },
+    )
     with Recorder(folder / "frames") as recorder:
         recorder.mark(T0, META, values)
         recorder.mark(T0, FEED, {"state": 1, "ts_event": T0})
@@ -59,8 +77,12 @@ def record(folder, odd):
 def odd():
     """A price thirty times too high, alone and as the last word; a liquidation of ten million; and one that is only large."""
     at = [T0 + n * S for n in range(600)]
-    return {100: [trade(at[100], "60000.00")], 200: [liquidation(at[200], "2000", "10000000")], 300: [liquidation(at[300], "2000", "700")],
-            599: [trade(at[599], "60000.00")]}
+    return {
+        100: [trade(at[100], "60000.00")],
+        200: [liquidation(at[200], "2000", "10000000")],
+        300: [liquidation(at[300], "2000", "700")],
+        599: [trade(at[599], "60000.00")],
+    }
 
 
 def test_what_the_door_refused_is_not_drawn(tmp_path, odd):

@@ -8,20 +8,20 @@ import shutil
 from io import StringIO
 from pathlib import Path
 
-import markets
 import numpy as np
 import pytest
-import study_folder
-from report_page import Page, terminal
 from rich.console import Console
 
 import liqcore as lc
+import markets
+import study_folder
 from liqshell.errors import DataError
 from liqshell.report import load_run, make_report, overfit, print_report, sections_study, statistics, study, terminal_study, text, verdicts
 from liqshell.report.expected import MEASURES, compare
 from liqshell.report.ledger import read_ledger
 from liqshell.report.results import daily_returns
 from liqshell.report.robust import CONTROLS, controls, delays, forward
+from report_page import Page, terminal
 
 DAY_NS = study_folder.DAY_NS
 
@@ -53,6 +53,7 @@ def copy(folder, to, meta=None, **changes):
 
 # ---- numbers against the records ----
 
+
 def test_sums_equal_those_of_the_audit_records(folder, report):
     audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
     trades = audit[audit["kind"] == lc.AuditKind.AUDIT_TRADE]
@@ -79,7 +80,7 @@ def test_daily_returns_leave_out_the_day_without_data(folder, report):
     audit = run.audit[run.audit["kind"] == lc.AuditKind.AUDIT_TRADE]
     nets = np.bincount((audit["ts"] - run.started_ns) // DAY_NS, audit["x"][:, 5], 12)
     account = 10_000 + np.concatenate([[0.0], np.cumsum(nets)[:-1]])
-    returns = np.delete(nets / account, 5)                    # the feed was down from day 4.8 to day 6
+    returns = np.delete(nets / account, 5)  # the feed was down from day 4.8 to day 6
     d = report.summary["daily_sharpe"]
     assert (d["days"], d["days_without_data"]) == (11, 1)
     assert d["value"] == pytest.approx(returns.mean() / returns.std(ddof=1) * math.sqrt(365))
@@ -94,8 +95,10 @@ def test_a_day_of_which_the_data_are_a_piece_is_no_day_though_it_traded(folder):
     run = load_run(folder)
     ledger = read_ledger(run)
     day = next(k for k in range(12) if k != 5 and any((b.flat - run.started_ns) // DAY_NS == k for b in ledger.trades))
-    ledger.feed += [(run.started_ns + day * DAY_NS + round(hours * 3600) * lc.SECOND, -1, state, 0.0, 0)
-                    for hours, state in ((0.1, lc.FeedState.FEED_DOWN), (23.0, lc.FeedState.FEED_UP))]
+    ledger.feed += [
+        (run.started_ns + day * DAY_NS + round(hours * 3600) * lc.SECOND, -1, state, 0.0, 0)
+        for hours, state in ((0.1, lc.FeedState.FEED_DOWN), (23.0, lc.FeedState.FEED_UP))
+    ]
     returns, without = daily_returns(run, ledger)
     assert (len(returns), without) == (10, 2)
 
@@ -119,7 +122,7 @@ def test_drawdown_has_dates(report):
     nets = [10_000.0]
     for r in sorted(run["trades"], key=lambda r: r["n"]):
         nets.append(nets[-1] + r["net"])
-    assert d["share"] == pytest.approx(max((max(nets[:k + 1]) - v) / max(nets[:k + 1]) for k, v in enumerate(nets)))
+    assert d["share"] == pytest.approx(max((max(nets[: k + 1]) - v) / max(nets[: k + 1]) for k, v in enumerate(nets)))
 
 
 def test_trades_csv_has_every_column(report):
@@ -140,7 +143,7 @@ def with_funding(folder, to, paid):
     """The run with a funding record in front of each of its first trades."""
     shutil.copytree(folder, to)
     audit = np.fromfile(to / "audit.bin", lc.AUDIT_DTYPE)
-    at = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[:len(paid)]
+    at = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[: len(paid)]
     rows = audit[at].copy()
     rows["kind"], rows["x"] = lc.AuditKind.AUDIT_FUNDING, 0.0
     rows["x"][:, 2] = paid
@@ -178,9 +181,19 @@ def test_outcome_is_what_the_report_counts(folder, report):
 
 # ---- the study ----
 
+
 def outcome(mean_bps, trades=40):
-    return {"entries": trades, "trades": trades, "wins": trades // 2, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": 0.0, "notional": 1.0,
-            "mean_bps": mean_bps if trades else None}
+    return {
+        "entries": trades,
+        "trades": trades,
+        "wins": trades // 2,
+        "gross": 0.0,
+        "fees": 0.0,
+        "funding": 0.0,
+        "net": 0.0,
+        "notional": 1.0,
+        "mean_bps": mean_bps if trades else None,
+    }
 
 
 def test_controls_are_a_distribution(report, folder):
@@ -192,18 +205,35 @@ def test_controls_are_a_distribution(report, folder):
     assert c["mean_bps"] == real and c["edge"] is False and "No edge over the controls" in c["verdict"]
 
 
-@pytest.mark.parametrize(("real", "n", "values", "inverted", "edge", "words"), [
-    (5.0, 200, np.linspace(-3, 3, 99), -6.0, True, "An edge over the controls"),
-    (5.0, 29, np.linspace(-3, 3, 99), -6.0, None, "29 trades; a comparison with the controls needs 30. So far: the policy's +5.0 bps a trade is above"),
-    (5.0, 3, np.linspace(-3, 3, 99), 6.0, None, "3 trades; a comparison with the controls needs 30. So far: inverted side did as well"),
-    (2.9, 200, np.linspace(-3, 3, 19), -6.0, False, "random side did as well"),
-    (5.0, 200, np.linspace(-3, 3, 99), 6.0, False, "inverted side did as well"),
-    (-1.0, 200, np.linspace(-9, -3, 99), -6.0, False, "but a loss"),
-    (5.0, 200, np.linspace(-3, 3, 3), -6.0, False, "random side"),
-])
+@pytest.mark.parametrize(
+    ("real", "n", "values", "inverted", "edge", "words"),
+    [
+        (5.0, 200, np.linspace(-3, 3, 99), -6.0, True, "An edge over the controls"),
+        (
+            5.0,
+            29,
+            np.linspace(-3, 3, 99),
+            -6.0,
+            None,
+            "29 trades; a comparison with the controls needs 30. So far: the policy's +5.0 bps a trade is above",
+        ),
+        (5.0, 3, np.linspace(-3, 3, 99), 6.0, None, "3 trades; a comparison with the controls needs 30. So far: inverted side did as well"),
+        (2.9, 200, np.linspace(-3, 3, 19), -6.0, False, "random side did as well"),
+        (5.0, 200, np.linspace(-3, 3, 99), 6.0, False, "inverted side did as well"),
+        (-1.0, 200, np.linspace(-9, -3, 99), -6.0, False, "but a loss"),
+        (5.0, 200, np.linspace(-3, 3, 3), -6.0, False, "random side"),
+    ],
+)
 def test_verdict_on_controls(real, n, values, inverted, edge, words):
-    found = controls({"controls": [{"kind": "random_side", "seed": 1, "draws": [outcome(v) for v in values]},
-                                   {"kind": "inverted_side", "seed": None, "draws": [outcome(inverted)]}]}, {"mean": real, "n": n, "low": real - 1.0})
+    found = controls(
+        {
+            "controls": [
+                {"kind": "random_side", "seed": 1, "draws": [outcome(v) for v in values]},
+                {"kind": "inverted_side", "seed": None, "draws": [outcome(inverted)]},
+            ]
+        },
+        {"mean": real, "n": n, "low": real - 1.0},
+    )
     assert found["edge"] is edge and words in found["verdict"], found["verdict"]
 
 
@@ -249,14 +279,19 @@ def test_walk_forward_pools_the_test_spans(report, folder):
     inside = sum(x["train_outcome"]["mean_bps"] * x["train_outcome"]["trades"] for x in given) / sum(x["train_outcome"]["trades"] for x in given)
     assert f["in_sample_bps"] == pytest.approx(inside) and f["positive_folds"] == sum(x["test_outcome"]["net"] > 0 for x in given)
     fold = given[0] | {"test_outcome": outcome(None, 0), "test_trades": measured([])}
-    assert "No test span has a closed trade" in forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": [fold]}})["verdict"]
+    assert (
+        "No test span has a closed trade"
+        in forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": [fold]}})["verdict"]
+    )
     assert forward({"forward": {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": []}}) is None
 
 
 def test_promised_and_observed(report):
     rows = {(r["id"], r["measure"]): r for r in report.summary["expected"]}
     assert rows["expected performance", "win_rate"]["verdict"] == "below" and rows["expected performance", "net_bps"]["verdict"] == "below"
-    assert rows["expected outcomes", "exits.target"]["observed"] == next(r for r in report.summary["exits"] if r["reason"] == "target")["share"]["share"]
+    assert (
+        rows["expected outcomes", "exits.target"]["observed"] == next(r for r in report.summary["exits"] if r["reason"] == "target")["share"]["share"]
+    )
     assert rows["expected performance", "win_rate"]["observed"] == report.summary["win_rate"]["share"]
     days = report.summary["covered_instrument_hours"] / 24
     assert rows["expected performance", "trades_per_day"]["observed"] == pytest.approx(len(report.summary["trades"]) / days)
@@ -295,13 +330,29 @@ def test_volumes_of_unlike_feeds_are_never_added(folder, tmp_path, report):
 
 # ---- the page, the terminal, the files ----
 
+
 def test_page_is_whole(report):
     page = Page(report.html.read_text("utf-8"))
     assert not page.stack and page.tags.count("svg") >= 8
     text_ = " ".join(page.text)
-    for words in ("Can it be believed?", "Reaction delay", "Controls", "Walk-forward", "Trials", "Promised and observed", "CENSORED", "MODELLED",
-                  "SYNTHETIC", "Fees by leg", "deflated Sharpe", "probability of overfitting", "not simulated", "Long and short", "Time held",
-                  "venue's time + 250 ms"):
+    for words in (
+        "Can it be believed?",
+        "Reaction delay",
+        "Controls",
+        "Walk-forward",
+        "Trials",
+        "Promised and observed",
+        "CENSORED",
+        "MODELLED",
+        "SYNTHETIC",
+        "Fees by leg",
+        "deflated Sharpe",
+        "probability of overfitting",
+        "not simulated",
+        "Long and short",
+        "Time held",
+        "venue's time + 250 ms",
+    ):
         assert words in text_, words
     assert not re.search(r"\b(nan|inf|None)\b", text_), "what does not exist is a dash"
     shown = terminal(report.summary)
@@ -368,35 +419,58 @@ def states(s):
 
 def test_good_news_is_told_too():
     """belief() finds for a result that stands everything."""
-    good = {"mode": "backtest", "synthetic": False,
-            "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
-            "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [late(0.05, 1.0), late(60.0, 1.0)]},
-            "forward": {"out_of_sample_bps": 1.0, "low_bps": 0.5, "high_bps": 3.0, "trades": 90, "verdict": "v"},
-            "trials": {"edge": True, "p_superior": 0.01, "p_shape": 0.02, "deflated": 0.97, "trials": 100, "settings": 100, "logged": True, "days": 80,
-                       "unmet": False, "problem": "", "overfitting": {"pbo": 0.05, "loss": 0.1}},
-            "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}, "quotes": {"quoted": 0.99, "weakness": ""}}
+    good = {
+        "mode": "backtest",
+        "synthetic": False,
+        "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
+        "controls": {"edge": True, "verdict": "v"},
+        "delays": {"rows": [late(0.05, 1.0), late(60.0, 1.0)]},
+        "forward": {"out_of_sample_bps": 1.0, "low_bps": 0.5, "high_bps": 3.0, "trades": 90, "verdict": "v"},
+        "trials": {
+            "edge": True,
+            "p_superior": 0.01,
+            "p_shape": 0.02,
+            "deflated": 0.97,
+            "trials": 100,
+            "settings": 100,
+            "logged": True,
+            "days": 80,
+            "unmet": False,
+            "problem": "",
+            "overfitting": {"pbo": 0.05, "loss": 0.1},
+        },
+        "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]},
+        "quotes": {"quoted": 0.99, "weakness": ""},
+    }
     assert states(good) == ["good"] * 6
     censored = {"parts": [good["data"]["parts"][0] | {"completeness": "CENSORED"}]}
     worse = good | {"trials": good["trials"] | {"overfitting": {"pbo": 0.6, "loss": 0.7}}, "data": censored}
     assert states(worse)[4:] == ["bad", "open"]
     assert "probability that the chosen setting loses 70.0 %" in verdicts.belief(worse)[4]["answer"]
-    for change, state, words in (({"edge": None, "settings": 3}, "open", "results exist for only 3 of them"), ({"logged": False}, "open", "one trial is assumed"),
-                                 ({"edge": False, "p_shape": 0.3}, "open", "30.0 % of draws"), ({"edge": False, "p_superior": 0.7}, "bad", "70.0 %"),
-                                 ({"edge": None, "problem": "the trial log is gone"}, "open", "the trial log is gone"),
-                                 ({"unmet": True}, "good", "No trade of this setting met a move far beyond its stop"),
-                                 ({"p_superior": None, "edge": None}, "open", "of results: too few")):
+    for change, state, words in (
+        ({"edge": None, "settings": 3}, "open", "results exist for only 3 of them"),
+        ({"logged": False}, "open", "one trial is assumed"),
+        ({"edge": False, "p_shape": 0.3}, "open", "30.0 % of draws"),
+        ({"edge": False, "p_superior": 0.7}, "bad", "70.0 %"),
+        ({"edge": None, "problem": "the trial log is gone"}, "open", "the trial log is gone"),
+        ({"unmet": True}, "good", "No trade of this setting met a move far beyond its stop"),
+        ({"p_superior": None, "edge": None}, "open", "of results: too few"),
+    ):
         row = verdicts.belief(good | {"trials": good["trials"] | change})[4]
         assert row["state"] == state and words in row["answer"]
     for slowest, state in ((0.25, "bad"), (5.0, "open")):
         assert states(good | {"delays": {"rows": [late(slowest, 4.0), late(60.0, -1.0)]}})[2] == state
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"count": 15, "days": 0.1}, "No liquidation was large"),
-    ({"entry_offset": 0.02, "entry_ttl_s": 1, "days": 2.0, "count": 4000}, "none was filled: entry expired"),
-    ({"entry_offset": 0.09, "days": 2.0, "count": 10_000}, "risk refused all of them: price collar"),
-    ({"notional": 0.001, "days": 2.0, "count": 10_000}, "risk refused all of them: below venue minimum"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"count": 15, "days": 0.1}, "No liquidation was large"),
+        ({"entry_offset": 0.02, "entry_ttl_s": 1, "days": 2.0, "count": 4000}, "none was filled: entry expired"),
+        ({"entry_offset": 0.09, "days": 2.0, "count": 10_000}, "risk refused all of them: price collar"),
+        ({"notional": 0.001, "days": 2.0, "count": 10_000}, "risk refused all of them: below venue minimum"),
+    ],
+)
 def test_no_trades_are_explained(tmp_path, options, words):
     out = make_report(study_folder.make_backtest(tmp_path / "none", with_study=False, size=1, **options))
     assert not out.summary["trades"] and words in " ".join(out.summary["silence"]), out.summary["silence"]
@@ -412,33 +486,50 @@ def test_hostile_study_stays_text(folder, tmp_path):
     given["controls"][0] |= {"kind": "own", "name": bad}
     given["forward"]["folds"][0]["chosen"] = {bad: bad}
     given["forward"] |= {"objective": bad, "scheme": bad}
-    hostile = copy(folder, tmp_path / "hostile", data=given["data"], controls=given["controls"], forward=given["forward"],
-                   trials=given["trials"] | {"source": bad}, models={bad: bad}, timing_s={bad: 1.0}, problems=[bad],
-                   expected=[{"id": bad, "measure": bad, "low": 1.0, "high": None, "note": bad}])
+    hostile = copy(
+        folder,
+        tmp_path / "hostile",
+        data=given["data"],
+        controls=given["controls"],
+        forward=given["forward"],
+        trials=given["trials"] | {"source": bad},
+        models={bad: bad},
+        timing_s={bad: 1.0},
+        problems=[bad],
+        expected=[{"id": bad, "measure": bad, "low": 1.0, "high": None, "note": bad}],
+    )
     out = make_report(hostile)
     page = Page(out.html.read_text("utf-8"))
     assert page.tags.count("script") == 2 and "img" not in page.tags and not page.stack
     assert "".join(page.text).count("alert(1)") > 8 and "[bold]" in terminal(out.summary)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"version": 2}, r"study\.json: version: 2"),
-    ({"delays": {}}, r"delays: found dict"),
-    ({"delays": [{"delay_s": "1", "outcome": {}, "trades": {}}]}, r"delays\[0\]\.delay_s: found '1'"),
-    ({"delays": [{"delay_s": 1.0, "outcome": {"entries": 1}, "trades": {}}]}, r"delays\[0\]\.outcome\.trades: missing"),
-    ({"trials": {"n": 1.5, "source": "x", "sharpe_daily_sd": None}}, r"trials\.n: found 1\.5"),
-    ({"controls": [{"kind": "x", "seed": True, "draws": []}]}, r"controls\[0\]\.seed: found True"),
-    ({"equity": {"ts": [1], "marked": [float("inf")]}}, r"equity\.marked\[0\]: found inf"),
-    ({"equity": {"ts": [1, 2], "marked": [1.0]}}, r"equity: columns"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, r"study\.json: version: 2"),
+        ({"delays": {}}, r"delays: found dict"),
+        ({"delays": [{"delay_s": "1", "outcome": {}, "trades": {}}]}, r"delays\[0\]\.delay_s: found '1'"),
+        ({"delays": [{"delay_s": 1.0, "outcome": {"entries": 1}, "trades": {}}]}, r"delays\[0\]\.outcome\.trades: missing"),
+        ({"trials": {"n": 1.5, "source": "x", "sharpe_daily_sd": None}}, r"trials\.n: found 1\.5"),
+        ({"controls": [{"kind": "x", "seed": True, "draws": []}]}, r"controls\[0\]\.seed: found True"),
+        ({"equity": {"ts": [1], "marked": [float("inf")]}}, r"equity\.marked\[0\]: found inf"),
+        ({"equity": {"ts": [1, 2], "marked": [1.0]}}, r"equity: columns"),
+    ],
+)
 def test_wrong_studies_are_named(folder, tmp_path, change, words):
     with pytest.raises(DataError, match=words):
         make_report(copy(folder, tmp_path / "wrong", **change))
 
 
 def test_matrix_of_trials_must_be_one(folder, tmp_path):
-    for name, rows in (("../trials.npy", None), ("none.npy", None), ("flat.npy", np.zeros(4)), ("nan.npy", np.full((12, 3), np.nan)),
-                       ("words.npy", np.array([["a"]]))):
+    for name, rows in (
+        ("../trials.npy", None),
+        ("none.npy", None),
+        ("flat.npy", np.zeros(4)),
+        ("nan.npy", np.full((12, 3), np.nan)),
+        ("words.npy", np.array([["a"]])),
+    ):
         to = copy(folder, tmp_path / name.replace("/", ""), trials={"n": 3, "source": "x", "sharpe_daily_sd": None, "matrix": name})
         if rows is not None:
             np.save(to / name, rows)
@@ -457,7 +548,7 @@ def test_account_at_mark(folder, tmp_path):
 def test_spans_of_a_walk_are_told_to_the_minute_where_they_are_no_whole_days():
     """Two folds of half an hour have one date: only the times tell them apart."""
     hour, day = 3_600_000_000_000, 86_400_000_000_000
-    noon = 20_516 * day + 12 * hour                                  # 2026-03-04 12:00
+    noon = 20_516 * day + 12 * hour  # 2026-03-04 12:00
     assert text.between(noon, noon + hour // 2) == "2026-03-04 12:00 to 12:30"
     assert text.between(noon, noon + day) == "2026-03-04 12:00 to 2026-03-05 12:00"
     assert text.between(20_516 * day, 20_518 * day) == "2026-03-04 to 2026-03-06"

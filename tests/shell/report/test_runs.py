@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from recorded_run import SETTINGS, record_run
 from test_cli import run
 
-from liqshell.research import run_index as runs
 from liqshell.backtest import run_backtest
 from liqshell.config.load import loads
 from liqshell.report import make_report
 from liqshell.report.verdicts import Measured
+from liqshell.research import run_index as runs
 from liqshell.sweep import page as pages
 from liqshell.sweep import run as sweeps
+from recorded_run import SETTINGS, record_run
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,16 @@ def test_everything_is_listed_with_its_verdict(root, capsys):
     assert {one["name"] for one in json.loads(out)} == set(found)
 
 
-@pytest.mark.parametrize(("words", "names"), [(("backtest",), {"tests/near", "tests/far"}), (("sweep", "fade"), {"grid"}), (("policy.take_profit=0.003",), {"tests/far"}),
-                                              (("take_profit=0.001", "SOLUSDT"), {"tests/near"}), (("nothing-like-it",), set())])
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("backtest",), {"tests/near", "tests/far"}),
+        (("sweep", "fade"), {"grid"}),
+        (("policy.take_profit=0.003",), {"tests/far"}),
+        (("take_profit=0.001", "SOLUSDT"), {"tests/near"}),
+        (("nothing-like-it",), set()),
+    ],
+)
 def test_search(words, names, root, capsys):
     assert {e.name for e in runs.search(runs.index(root), words)} == names
     status, out, _ = run(capsys, "runs", root, *words)

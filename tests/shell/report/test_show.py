@@ -5,22 +5,23 @@ import re
 
 import numpy as np
 import pytest
-from recorded_run import SETTINGS, record_run
-from run_folder import Fade
 from test_cli import run
 
 import liqcore as lc
 from liqshell.config.load import loads
 from liqshell.report import load_run, make_report
 from liqshell.report.narrative import state_before, story
+from recorded_run import SETTINGS, record_run
+from run_folder import Fade
 
-T0 = 1_772_629_200 * lc.SECOND                    # 2026-03-04 13:00:00 UTC
+T0 = 1_772_629_200 * lc.SECOND  # 2026-03-04 13:00:00 UTC
 ETH = lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001", completeness=lc.Completeness.COMPLETENESS_FULL)
 
 
 def hand_made(folder, side, policy=None):
     """Two liquidations of $1,000 teach the detector; $50,000 at 13:01:00 and $60,000 at 13:01:10 are a cascade at a price of 100.00. The fade rests
     15 bps away: 99.85 long, 100.15 short. A trade beyond fills it at 13:01:20, and one beyond the target, 15 bps back, ends it at 13:01:40."""
+
     def row(kind, s, price, qty, of=0, ask=0.0):
         e = np.zeros(1, lc.EVENT_DTYPE)
         e["kind"], e["ts_recv"], e["price"], e["qty"], e["side"], e["aux_price"] = kind, T0 + round(s * 1e9), price, qty, of, ask
@@ -28,9 +29,19 @@ def hand_made(folder, side, policy=None):
         return e
 
     forced, trade = int(lc.Kind.LIQUIDATION), int(lc.Kind.TRADE)
-    rows = [row(trade, 0, 100.0, 1.0, 1), *(row(forced, s, 100.0, 10.0, side) for s in (1, 2)), row(trade, 59.9, 100.0, 1.0, 1),
-            row(forced, 60, 100.0, 500.0, side), row(trade, 69.9, 100.0, 1.0, 1), row(forced, 70, 100.0, 600.0, side)]
-    rows += [row(trade, 80, 100.0 - side * 0.20, 100.0, -side), row(trade, 90, 100.0 - side * 0.10, 1.0, side), row(trade, 100, 100.0 + side * 0.10, 100.0, side)]
+    rows = [
+        row(trade, 0, 100.0, 1.0, 1),
+        *(row(forced, s, 100.0, 10.0, side) for s in (1, 2)),
+        row(trade, 59.9, 100.0, 1.0, 1),
+        row(forced, 60, 100.0, 500.0, side),
+        row(trade, 69.9, 100.0, 1.0, 1),
+        row(forced, 70, 100.0, 600.0, side),
+    ]
+    rows += [
+        row(trade, 80, 100.0 - side * 0.20, 100.0, -side),
+        row(trade, 90, 100.0 - side * 0.10, 1.0, side),
+        row(trade, 100, 100.0 + side * 0.10, 100.0, side),
+    ]
     engine = lc.Engine([ETH], lc.CascadeConfig(warmup=2, window_events=100), policy or Fade(), lc.Risk(data_age_max_s=30.0), equity=10_000.0)
     paper = lc.Paper(engine, lc.SimVenue([ETH], maker_fee=0.0002, taker_fee=0.00055))
     paper.run(np.concatenate(rows))
@@ -38,13 +49,24 @@ def hand_made(folder, side, policy=None):
     folder.mkdir()
     (folder / "audit.bin").write_bytes(engine.audit.drain().tobytes())
     cascade = {"quantile": 0.95, "window_events": 100, "window_s": 60.0, "min_events": 2, "warmup": 2}
-    (folder / "run.json").write_text(json.dumps({"mode": "paper", "instruments": [ETH.as_dict()], "started_ns": T0, "ended_ns": T0 + 240 * lc.SECOND,
-                                                 "settings": {"cascade": cascade, "venue": "simulated"}}))
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "mode": "paper",
+                "instruments": [ETH.as_dict()],
+                "started_ns": T0,
+                "ended_ns": T0 + 240 * lc.SECOND,
+                "settings": {"cascade": cascade, "venue": "simulated"},
+            }
+        )
+    )
     return folder
 
 
-@pytest.mark.parametrize(("side", "mine", "forced", "entry", "stop", "target", "buy", "sell"), [
-    (1, "long", "long", "99.85", "99.6", "100", "buy", "sold"), (-1, "short", "short", "100.15", "100.4", "100", "sell", "bought")])
+@pytest.mark.parametrize(
+    ("side", "mine", "forced", "entry", "stop", "target", "buy", "sell"),
+    [(1, "long", "long", "99.85", "99.6", "100", "buy", "sold"), (-1, "short", "short", "100.15", "100.4", "100", "sell", "bought")],
+)
 def test_a_hand_made_minute(side, mine, forced, entry, stop, target, buy, sell, tmp_path, capsys):
     folder = hand_made(tmp_path / "run", side)
     told = story(load_run(folder))
@@ -53,19 +75,21 @@ def test_a_hand_made_minute(side, mine, forced, entry, stop, target, buy, sell, 
         seen.setdefault(line.what, []).append(((line.ts - T0) / 1e9, line.text))
     assert [at for at, _ in seen["large"]] == [60.0, 70.0]
     assert f"A {forced} of $50,000 is liquidated at 100: large for cascade (threshold $1,000.00), number 1" in seen["large"][0][1]
-    (at, active), = [one for one in seen["signal"] if "ACTIVE" in one[1]]
+    ((at, active),) = [one for one in seen["signal"] if "ACTIVE" in one[1]]
     longs, shorts = ("$110,000", "$0.00") if side > 0 else ("$0.00", "$110,000")
     assert "threshold $45,100, z-score of the segment not known yet, score (uncalibrated) 5.9 of 10, price 100" in active, "of a minute no z is known"
     assert at == 70.0 and f"{forced}s liquidated, {longs} of longs and {shorts} of shorts in 2 events" in active
-    (_, wish), = seen["policy"]
+    ((_, wish),) = seen["policy"]
     assert f"wants to go {mine} with $2,000.00: entry 15 bps from 100, target 15 bps, stop 25 bps, up to 30.0 min for the fill" in wish
     assert seen["risk"][0][0] == 70.0 and seen["risk"][0][1].startswith("Risk approves $2,000.00") and "equity $10,000" in seen["risk"][0][1]
-    assert f"We send the entry: {buy} " in seen["request"][0][1] and f" at {entry}, limit, post-only, stop attached at {stop}" in seen["request"][0][1]
+    assert (
+        f"We send the entry: {buy} " in seen["request"][0][1] and f" at {entry}, limit, post-only, stop attached at {stop}" in seen["request"][0][1]
+    )
     assert seen["order"][0] == (pytest.approx(70.1), f"The venue acknowledges the entry after 100 ms, at {entry}.")
     fills = [text for _, text in seen["fill"]]
     assert f"at {entry} (traded through), fee $0.40; position {mine}" in fills[0] and fills[1].startswith(f"Fill of the target: {sell} ")
     assert f"at {target} (traded through)" in fills[1] and fills[1].endswith("position flat.")
-    (at, end), = seen["trade"]
+    ((at, end),) = seen["trade"]
     assert 100.0 <= at < 100.2 and end.startswith(f"The {mine} is closed: {entry} to {target}, +$") and "target (take-profit filled)" in end
     assert [line.ts for line in told] == sorted(line.ts for line in told)
     order = [line.what for line in told if line.what in ("large", "policy", "risk", "request", "order", "fill", "trade")]
@@ -117,7 +141,11 @@ def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
     assert any("The feed is down" in line for line in state_before(found, middle + 30 * lc.SECOND))
     status, out, _ = run(capsys, "show", tmp_path / "run", "--symbol", "SOLUSDT")
     assert status == 0 and "SOLUSDT" in out and "DOGEUSDT" not in out
-    for wrong, words in ((("--symbol", "BTCUSDT"), "no contract of this run"), (("--from", "noon"), "not a time"), (("--from", "14:00", "--to", "13:00"), "not after")):
+    for wrong, words in (
+        (("--symbol", "BTCUSDT"), "no contract of this run"),
+        (("--from", "noon"), "not a time"),
+        (("--from", "14:00", "--to", "13:00"), "not after"),
+    ):
         status, _, err = run(capsys, "show", tmp_path / "run", *wrong)
         assert status == 2 and words in err
 
@@ -154,9 +182,13 @@ def test_what_a_detector_carries_stands_in_its_own_unit(tmp_path, capsys):
     one, an anomaly standard deviations; a bar has none."""
     folder = record_run(tmp_path / "run", hours=3, seed=12, config=loads(SETTINGS + KINDS))
     told = [line.text for line in story(load_run(folder), why=True) if line.what == "signal"]
-    units = {"quick": r"threshold [\d.]+ liquidations a minute, z-score of the rate ", "wild": r"threshold 1.2 times usual, excitement [\d.e+]+ times usual, score ",
-             "lopsided": r"threshold 70\.0 % of one side, share of the side [\d.]+ %, price ", "odd": r"threshold z 1\.00, z-score of the segment [\d.−]+, price ",
-             "big": r"threshold \$20,000, volume of the side [\d.]+ times the threshold, price "}
+    units = {
+        "quick": r"threshold [\d.]+ liquidations a minute, z-score of the rate ",
+        "wild": r"threshold 1.2 times usual, excitement [\d.e+]+ times usual, score ",
+        "lopsided": r"threshold 70\.0 % of one side, share of the side [\d.]+ %, price ",
+        "odd": r"threshold z 1\.00, z-score of the segment [\d.−]+, price ",
+        "big": r"threshold \$20,000, volume of the side [\d.]+ times the threshold, price ",
+    }
     for name, unit in units.items():
         own = [text for text in told if text.startswith(f"{name} is ")]
         assert own and all(re.search(unit, text) for text in own), (name, own[:2])
@@ -177,7 +209,7 @@ def test_numbers_that_nobody_asked_for_are_not_told_as_zero(tmp_path):
     risk = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_RISK)
     audit["reason"][risk], audit["x"][risk] = int(lc.Reason.COOLDOWN), 0.0
     asked = np.flatnonzero((audit["kind"] == lc.AuditKind.AUDIT_POLICY) & (audit["reason"] == lc.Reason.OK))
-    audit["x"][asked, 4] = 0.0                              # a share of the account: the size is not known until risk asks
+    audit["x"][asked, 4] = 0.0  # a share of the account: the size is not known until risk asks
     (folder / "audit.bin").write_bytes(audit.tobytes())
     told = {line.what: line.text for line in story(load_run(folder))}
     assert told["risk"] == "No entry: cooldown, too soon after the last trade of the instrument." and "with a share of the account" in told["policy"]
@@ -195,7 +227,10 @@ def test_the_end_of_a_run_is_no_lack_of_reconciliation(tmp_path):
     merged["seq"] = np.arange(1, len(merged) + 1)
     (folder / "audit.bin").write_bytes(merged.tobytes())
     told = [line.text for line in story(load_run(folder)) if line.what == "limit"]
-    assert told == ["Entries are blocked: the account is not reconciled yet.",
-                    "No longer blocking entries: the account is not reconciled yet.", "Entries are blocked: the run ends."]
+    assert told == [
+        "Entries are blocked: the account is not reconciled yet.",
+        "No longer blocking entries: the account is not reconciled yet.",
+        "Entries are blocked: the run ends.",
+    ]
     held = make_report(folder).summary["feed"]["held_back"]
     assert held["the account is not reconciled yet"] == 2.0 and held["the run ends"] == 10.0

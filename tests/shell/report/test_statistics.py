@@ -17,6 +17,7 @@ plain = settings(max_examples=80, deadline=None)
 
 # ---- intervals ----
 
+
 def test_intervals_equal_those_of_scipy():
     stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed: its quantiles are the reference here")
     for n in (0, 1, 2, 5, 17, 60, 199, 200):
@@ -41,6 +42,7 @@ def test_wilson_covers_what_it_says():
 
 
 # ---- means whose values hang together ----
+
 
 @plain
 @given(st.lists(number, min_size=5, max_size=30))
@@ -99,6 +101,7 @@ def test_wrong_lengths_are_an_error():
 
 # ---- resampling ----
 
+
 def test_stationary_bootstrap_is_repeatable_and_keeps_blocks():
     values = np.arange(40.0)
     one, again, other = (statistics.stationary_bootstrap(values, 300, seed=s) for s in (4, 4, 5))
@@ -137,6 +140,7 @@ def test_day_bootstrap_covers_the_truth_and_says_when_it_cannot():
 
 # ---- what a strategy needs and what it cost ----
 
+
 def test_break_even_of_the_published_fade():
     planned = statistics.break_even_planned(0.0015, 0.0025, 0.0002, 0.0002, 0.00055)
     assert planned == pytest.approx(0.747, abs=5e-4), "C10: 74.7 % against 73 % claimed"
@@ -156,8 +160,8 @@ def test_break_even_leaves_nothing(win, loss):
 @given(st.lists(number, max_size=60), st.sampled_from([0.01, 0.05, 0.1, 0.25]))
 def test_expected_shortfall_equals_the_mean_of_the_worst(values, level):
     found = statistics.expected_shortfall(values, level)
-    fine = sorted(v for v in values for _ in range(100))                 # a hundredth of a value is a value here
-    worst = fine[:round(len(values) * level * 100)]
+    fine = sorted(v for v in values for _ in range(100))  # a hundredth of a value is a value here
+    worst = fine[: round(len(values) * level * 100)]
     if len(values) * level < 1 - 1e-9:
         assert found is None
     else:
@@ -174,15 +178,15 @@ def test_drawdown_equals_brute_force(accounts):
     assert found["share"] == pytest.approx(max(0.0, worst))
     if worst > 0:
         top, bottom = found["peak_ns"] // 10, found["trough_ns"] // 10
-        assert (accounts[top] - accounts[bottom]) / accounts[top] == pytest.approx(worst) and accounts[top] == max(accounts[:bottom + 1])
+        assert (accounts[top] - accounts[bottom]) / accounts[top] == pytest.approx(worst) and accounts[top] == max(accounts[: bottom + 1])
         back = next((n for n in range(bottom, len(accounts)) if accounts[n] >= accounts[top]), None)
         assert found["recovered_ns"] == (None if back is None else back * 10)
     else:
         assert found["peak_ns"] is None
     below = 0
     for n, value in enumerate(accounts):
-        if value < max(accounts[:n + 1]):
-            begin = max(m for m in range(n) if accounts[m] == max(accounts[:m + 1]))
+        if value < max(accounts[: n + 1]):
+            begin = max(m for m in range(n) if accounts[m] == max(accounts[: m + 1]))
             end = next((m for m in range(n, len(accounts)) if accounts[m] >= accounts[begin]), len(accounts) - 1)
             below = max(below, end - begin)
     assert found["longest_ns"] == below * 10
@@ -204,12 +208,13 @@ def test_histogram_counts_everything_once(values):
 
 # ---- Sharpe ratios ----
 
+
 def test_daily_sharpe_and_its_intervals():
     returns = np.random.default_rng(2).normal(0.001, 0.01, 120)
     found = statistics.daily_sharpe(returns.tolist())
     value = mean(returns.tolist()) / stdev(returns.tolist())
     assert found["value"] == pytest.approx(value * math.sqrt(365)) and found["days"] == 120
-    half = statistics.t_quantile(119) * math.sqrt((1 + value * value / 2) / 120) * math.sqrt(365)      # Lo 2002, eq. 9 per period
+    half = statistics.t_quantile(119) * math.sqrt((1 + value * value / 2) / 120) * math.sqrt(365)  # Lo 2002, eq. 9 per period
     assert found["high"] - found["value"] == pytest.approx(half) == pytest.approx(found["value"] - found["low"])
     assert found["bootstrap_low"] < found["value"] < found["bootstrap_high"]
     assert found["bootstrap_high"] - found["bootstrap_low"] == pytest.approx(2 * half, rel=0.3)
@@ -256,6 +261,7 @@ def test_expected_maximum_is_that_of_random_trials():
 
 
 # ---- the probability of overfitting ----
+
 
 def brute_force_pbo(matrix, splits):
     edges = [k * len(matrix) // splits for k in range(splits + 1)]

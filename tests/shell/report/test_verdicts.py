@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import study_folder
 
+import study_folder
 from liqshell.gate import items
 from liqshell.report import load_run, make_report, verdicts
 from liqshell.report.expected import compare
@@ -13,9 +13,17 @@ from liqshell.report.trades import Trades
 from liqshell.report.verdicts import Measured
 
 
-@pytest.mark.parametrize(("low", "high", "n", "sign", "against"), [
-    (1.0, 3.0, 30, "gain", "as claimed"), (1.0, 3.0, 29, "too few", "too few"), (None, None, 400, "too few", "too few"), (-3.0, -1.0, 30, "loss", "below"),
-    (-1.0, 3.0, 30, "zero", "not contradicted"), (6.0, 9.0, 30, "gain", "above")])
+@pytest.mark.parametrize(
+    ("low", "high", "n", "sign", "against"),
+    [
+        (1.0, 3.0, 30, "gain", "as claimed"),
+        (1.0, 3.0, 29, "too few", "too few"),
+        (None, None, 400, "too few", "too few"),
+        (-3.0, -1.0, 30, "loss", "below"),
+        (-1.0, 3.0, 30, "zero", "not contradicted"),
+        (6.0, 9.0, 30, "gain", "above"),
+    ],
+)
 def test_a_number_becomes_a_word_by_its_interval_and_its_n(low, high, n, sign, against):
     found = Measured(2.0, low, high, n)
     assert (found.sign, found.against(0.5, 5.0)) == (sign, against) and bool(found.missing) == (sign == "too few")
@@ -34,11 +42,17 @@ def row(delay_s, mean, half=0.5, n=400):
     return {"delay_s": delay_s, "mean_bps": mean, "low_bps": mean - half, "high_bps": mean + half, "trades": n}
 
 
-@pytest.mark.parametrize(("rows", "state", "words"), [
-    ([row(0.05, 1.0, 3.0), row(60.0, 0.4, 3.0)], "open", "at no delay is the gain beyond chance"),       # ticked until now
-    ([row(0.05, 4.0, n=12), row(60.0, 4.0, n=12)], "open", "every delay has too few trades"),
-    ([row(0.05, 4.0), row(60.0, 4.0)], "good", "at 2 of 2 delays"), ([row(0.05, 4.0), row(60.0, -4.0)], "bad", "the slowest 50 ms"),
-    ([row(5.0, 4.0), row(60.0, -4.0)], "open", "at 1 of 2 delays"), ([row(0.05, -4.0), row(60.0, -4.0)], "bad", "no delay covers its costs")])
+@pytest.mark.parametrize(
+    ("rows", "state", "words"),
+    [
+        ([row(0.05, 1.0, 3.0), row(60.0, 0.4, 3.0)], "open", "at no delay is the gain beyond chance"),  # ticked until now
+        ([row(0.05, 4.0, n=12), row(60.0, 4.0, n=12)], "open", "every delay has too few trades"),
+        ([row(0.05, 4.0), row(60.0, 4.0)], "good", "at 2 of 2 delays"),
+        ([row(0.05, 4.0), row(60.0, -4.0)], "bad", "the slowest 50 ms"),
+        ([row(5.0, 4.0), row(60.0, -4.0)], "open", "at 1 of 2 delays"),
+        ([row(0.05, -4.0), row(60.0, -4.0)], "bad", "no delay covers its costs"),
+    ],
+)
 def test_a_slower_reaction_is_ticked_by_what_its_sentence_says(rows, state, words):
     found, told = verdicts.delays(rows)
     assert found == state and words in told
@@ -47,10 +61,17 @@ def test_a_slower_reaction_is_ticked_by_what_its_sentence_says(rows, state, word
 def summary_of(n):
     """What Promised and observed reads, of n trades of 2 bps on one day."""
     trades = [{"hold_s": 90.0 + k} for k in range(n)]
-    return {"trades": Trades({name: np.array([t[name] for t in trades]) for name in trades[0]}), "exits": [{"reason": "target", "n": n}], "win_rate": {"share": 1.0, "low": 0.9, "high": 1.0, "n": n},
-            "per_trade": {"n": n, "mean": 2.5, "low": 2.2, "high": 2.8, "clusters": 6, "cluster_s": 3600.0}, "covered_instrument_hours": 24.0,
-            "money": {"net": 5.0, "notional": 2000.0 * n, "max_drawdown_on_account": 0.01, "equity_start": 1e4}, "days": [], "instruments": [{}],
-            "daily_sharpe": {"value": 3.0, "low": -40.0, "high": 46.0, "days": 2}}
+    return {
+        "trades": Trades({name: np.array([t[name] for t in trades]) for name in trades[0]}),
+        "exits": [{"reason": "target", "n": n}],
+        "win_rate": {"share": 1.0, "low": 0.9, "high": 1.0, "n": n},
+        "per_trade": {"n": n, "mean": 2.5, "low": 2.2, "high": 2.8, "clusters": 6, "cluster_s": 3600.0},
+        "covered_instrument_hours": 24.0,
+        "money": {"net": 5.0, "notional": 2000.0 * n, "max_drawdown_on_account": 0.01, "equity_start": 1e4},
+        "days": [],
+        "instruments": [{}],
+        "daily_sharpe": {"value": 3.0, "low": -40.0, "high": 46.0, "days": 2},
+    }
 
 
 @pytest.mark.parametrize("measure", ["hold_s", "net_per_day", "max_drawdown", "daily_sharpe", "win_rate", "net_bps", "exits.target"])
@@ -73,4 +94,9 @@ def test_json_terminal_and_page_say_the_same(tmp_path):
 
 def test_a_gate_judges_by_the_same_intervals():
     assert [items.inside(*span, 0.5, 0.8) for span in ((0.55, 0.7), (0.1, 0.4), (0.4, 0.6), (None, None), (0.9, 0.95))] == [
-        items.PASS, items.FAIL, items.THIN, items.THIN, items.FAIL]
+        items.PASS,
+        items.FAIL,
+        items.THIN,
+        items.THIN,
+        items.FAIL,
+    ]

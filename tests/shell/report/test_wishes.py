@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from desk import NEW, both
-from script import Play, Script, bracket
 
 import liqcore as lc
+from desk import NEW, both
 from liqcore.audit import named
-from liqshell.report.run import Run
 from liqshell.report.intents import gave_way, winner
+from liqshell.report.run import Run
+from script import Play, Script, bracket
+
 
 def asked(desk, reason: str) -> np.ndarray:
     """The last verdict of that reason."""
@@ -22,6 +23,7 @@ def asked(desk, reason: str) -> np.ndarray:
 
 def test_opposite_wishes_of_one_moment_name_each_other():
     """Two policies on one signal: 1000 long against 600 short. The short one is gone and names the long one's wish; what is left enters with 400."""
+
     class Wants(lc.Policy):
         def __init__(self, side, notional, confidence):
             self.terms = {"stop_loss": 0.01, "notional": notional, "confidence": confidence, "entry": "market"}
@@ -30,8 +32,12 @@ def test_opposite_wishes_of_one_moment_name_each_other():
         def on_signal(self, signal, market):
             return lc.Bracket(self.side, **self.terms) if signal.phase == lc.Phase.ACTIVE else None
 
-    engine = lc.Engine([lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001")], lc.CascadeConfig(warmup=2, quantile=0.5, window_events=10),
-                       [Wants(1, 1000.0, 3), Wants(-1, 600.0, 9)], lc.Risk(data_age_max_s=1e6, event_age_max_s=1e6))
+    engine = lc.Engine(
+        [lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001")],
+        lc.CascadeConfig(warmup=2, quantile=0.5, window_events=10),
+        [Wants(1, 1000.0, 3), Wants(-1, 600.0, 9)],
+        lc.Risk(data_age_max_s=1e6, event_age_max_s=1e6),
+    )
     now = 1_772_452_800 * lc.SECOND
     engine.on_trade(now, now, 0, lc.LONG, 2500.0, 1.0)
     for n in range(8):
@@ -54,7 +60,7 @@ def test_opposite_wishes_of_one_moment_name_each_other():
 @pytest.mark.parametrize(("wish", "reason"), [({"confidence": 9}, "BRACKET_OPEN"), ({"confidence": 4, "replaces": True}, "WEAKER")])
 def test_a_wish_that_an_open_trade_keeps_out_names_the_trade(side, wish, reason):
     desk = Play(side, Script())
-    entry, = desk.wish(bracket(side, confidence=5))
+    (entry,) = desk.wish(bracket(side, confidence=5))
     desk.order(entry.id, NEW)
     desk.wish(bracket(side, **wish))
     row = asked(desk, reason)
@@ -65,7 +71,7 @@ def test_a_wish_that_an_open_trade_keeps_out_names_the_trade(side, wish, reason)
 @both
 def test_a_wish_that_replaces_names_what_it_replaces_and_a_stronger_one_takes_its_place(side):
     desk = Play(side, Script())
-    entry, = desk.wish(bracket(side, confidence=5))
+    (entry,) = desk.wish(bracket(side, confidence=5))
     desk.order(entry.id, NEW)
     desk.wish(bracket(side, confidence=6, replaces=True))
     assert asked(desk, "REPLACING")["other_bracket"] == 1.0

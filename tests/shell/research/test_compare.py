@@ -8,19 +8,19 @@ import sys
 import numpy as np
 import pytest
 from pyarrow.parquet import read_table
-from recorded_run import SETTINGS, audit_of, record_run
-from report_page import Page
 
 import liqcore as lc
 from liqshell.backtest import load_history
 from liqshell.backtest.history import History, described
 from liqshell.backtest.policy_log import SIGNAL_DTYPE, Listened, listen
 from liqshell.backtest.touch import touch
-from liqshell.research.compare import events, page, plan, run_compare
-from liqshell.research.compare.figures import COLUMNS, conclusion, flat
 from liqshell.config.load import load
 from liqshell.errors import ConfigError
+from liqshell.research.compare import events, page, plan, run_compare
+from liqshell.research.compare.figures import COLUMNS, conclusion, flat
 from liqshell.run.pipeline import settings
+from recorded_run import SETTINGS, audit_of, record_run
+from report_page import Page
 
 DATA = '[run]\nname = "both"\nout = "{out}"\n' + SETTINGS + '[data]\nfiles = ["market"]\n[backtest]\nrandom_draws = 2\ndelays_s = [0, 5]\n'
 TWO = ("fade", "fade-btc")
@@ -67,8 +67,8 @@ def test_every_number_is_that_of_the_presets_own_report(compared, found):
         assert m["gross_decided"] - m["slippage"] - m["fees"] - m["funding"] == pytest.approx(m["net"], abs=1e-9)
         assert m["net_on_account"] == pytest.approx(m["net"] / 10_000) and m["net_on_notional_bps"] == pytest.approx(m["net"] / m["notional"] * 1e4)
         assert row["controls"]["inverted_side"]["draws"] == 1 and row["controls"]["random_side"]["draws"] == 2
-        assert row["deflated"]["trials"] == found["trials"] >= 2          # all presets count, whichever came first
-        assert row["sharpe"]["value"] is None                             # two hours are no days
+        assert row["deflated"]["trials"] == found["trials"] >= 2  # all presets count, whichever came first
+        assert row["sharpe"]["value"] is None  # two hours are no days
         wanted = audit[(audit["kind"] == lc.AuditKind.AUDIT_POLICY) & (audit["reason"] == 0)]
         assert row["wanted"] >= len(wanted) > 0 and row["fade"] == row["wanted"] and row["follow"] == 0
         assert row["exposure_hours"] == pytest.approx(sum(read_table(folder / "trades.parquet")["hold_s"].to_pylist()) / 3600, abs=0.6)
@@ -76,7 +76,7 @@ def test_every_number_is_that_of_the_presets_own_report(compared, found):
 
 def test_a_preset_keeps_its_own_numbers(config):
     """Of [policy] only the size of a trade is for all; limits and the cascade detector too."""
-    loud = load(config_file := _written(config, "[policy]\npreset = \"fade\"\ntake_profit = 0.01\nnotional = 500\n"))
+    loud = load(config_file := _written(config, '[policy]\npreset = "fade"\ntake_profit = 0.01\nnotional = 500\n'))
     made = plan.with_preset(loud, "fade-btc")
     values = made.policy_for("SOLUSDT")
     assert (values.take_profit, values.stop_loss, values.notional) == (500_000, 250_000, 500.0)
@@ -87,6 +87,7 @@ def test_a_preset_keeps_its_own_numbers(config):
 
 def _written(config, text):
     from pathlib import Path
+
     file = Path(config.run.out).parent / "loud.toml"
     file.write_text(DATA.format(out=config.run.out) + text)
     return file
@@ -110,8 +111,10 @@ def test_both_signs_pay_the_same_costs_on_the_same_prices(history):
     assert free["horizon_s"] == 60.0 and free["n"] == dear["n"] > 30
     for sign in ("fade_bps", "follow_bps"):
         assert free[sign]["mean"] - dear[sign]["mean"] == pytest.approx(10.0)
-    assert free["fade_bps"]["mean"] + free["follow_bps"]["mean"] < 0 < free["fade_bps"]["mean"] - free["follow_bps"]["mean"] or \
-        free["fade_bps"]["mean"] < free["follow_bps"]["mean"]
+    assert (
+        free["fade_bps"]["mean"] + free["follow_bps"]["mean"] < 0 < free["fade_bps"]["mean"] - free["follow_bps"]["mean"]
+        or free["fade_bps"]["mean"] < free["follow_bps"]["mean"]
+    )
     now, then = (touch(history, n, rows["ts"] + 50_000_000 + wait) for wait in (0, 60 * lc.SECOND))
     known = now.known & then.known
     long_, short = (then.bid / now.ask - 1) * 1e4, (1 - then.ask / now.bid) * 1e4
@@ -121,7 +124,9 @@ def test_both_signs_pay_the_same_costs_on_the_same_prices(history):
     turned = rows.copy()
     turned["liquidated"] *= -1
     other = events.both_signs(history, turned, 0.05, 0.0)[1]
-    assert other["move_bps"]["mean"] == pytest.approx(-free["move_bps"]["mean"]) and other["fade_bps"]["mean"] == pytest.approx(free["follow_bps"]["mean"])
+    assert other["move_bps"]["mean"] == pytest.approx(-free["move_bps"]["mean"]) and other["fade_bps"]["mean"] == pytest.approx(
+        free["follow_bps"]["mean"]
+    )
 
 
 def market_of(ticks, *, half=20, quotes=True, until=1.0):
@@ -135,7 +140,7 @@ def market_of(ticks, *, half=20, quotes=True, until=1.0):
     rows[2]["kind"], rows[2]["price"], rows[2]["aux_price"] = int(lc.Kind.BBO), (ticks - half) * 0.01, (ticks + half) * 0.01
     rows[2]["qty"] = rows[2]["aux_qty"] = 1.0
     rows[2]["ts_recv"] = ts - 1
-    made = np.concatenate([rows[0], rows[1], rows[2][:int(until * count)] if quotes else rows[2][:0]])
+    made = np.concatenate([rows[0], rows[1], rows[2][: int(until * count)] if quotes else rows[2][:0]])
     made["ts_event"] = made["ts_recv"]
     made = made[np.argsort(made["ts_recv"], kind="stable")]
     tape = lc.Tape.of([lc.Instrument("X", tick_size="0.01", lot_size="0.001")], made)
@@ -163,6 +168,7 @@ def test_many_events_of_few_cascades_are_no_evidence():
 
     def wide(h):
         return h["move_bps"]["high"] - h["move_bps"]["low"]
+
     assert wide(burst) > 2.0 * wide(alone)
 
 
@@ -222,12 +228,24 @@ def test_base_rates_are_of_all_conditions_together():
 
 
 def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0, contaminated=False):
-    return {"preset": preset, "contaminated": contaminated, "wanted": n, "entries": n, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
-            "deflated": {"deflated": None, "edge": None, "p_superior": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
+    return {
+        "preset": preset,
+        "contaminated": contaminated,
+        "wanted": n,
+        "entries": n,
+        "trades": n,
+        "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}},
+        "quoted": quoted,
+        "state": state,
+        "edge": edge,
+        "deflated": {"deflated": None, "edge": None, "p_superior": None},
+        "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5},
+    }
 
 
 def test_the_conclusion_claims_no_more_than_the_numbers():
     from liqshell.research.compare.figures import state
+
     assert state(row("a", 3.0, 1.0, 5.0)) == "pays" and state(row("a", 3.0, 1.0, 5.0, edge=False)) == "open"
     assert state(row("a", 3.0, 1.0, 5.0, n=12)) == "open" and state(row("a", -3.0, -5.0, -1.0)) == "loses"
     assert state(row("a", None, None, None, n=0)) == "idle"
@@ -236,16 +254,26 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert state(row("a", 3.0, 1.0, 5.0, contaminated=True)) == "open"
     assert conclusion([row("a", 3.0, 1.0, 5.0, contaminated=True), row("b", 1.0, -1.0, 3.0)], {}, 7, False).startswith("CONTAMINATED: a. ")
     assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
-    assert "1 of 2 closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    assert "1 of 2 closed too few trades, or in too few separate stretches" in conclusion(
+        [row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False
+    )
     refused = conclusion([row("a", None, None, None, n=0, state="idle") | {"wanted": 62, "entries": 4}], {}, 7, False, liquidations=9)
-    assert "62 entries were wanted and 4 placed, but none became a closed trade" in refused and "never met" not in refused      # the market met them
+    assert "62 entries were wanted and 4 placed, but none became a closed trade" in refused and "never met" not in refused  # the market met them
     assert "hold no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
     assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "No profit is shown" in conclusion(
-        [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"])
-    assert "Quotes are live for 56.0 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
+        [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"]
+    )
+    assert "Quotes are live for 56.0 % of the traded time, 95 % are needed: no gain is claimed" in conclusion(
+        [row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56
+    )
     assert "Quotes are live" not in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.96)
     told = conclusion([row("a", -1.0, -2.0, 0.5), row("b", -3.0, -5.0, -1.0, state="loses")], {"zone": "why"}, 7, True)
-    assert told.startswith("2 presets, 80 closed trades. No profit is shown: of 2 presets that rest on enough") and "1 of 2 with trades lose" in told and "zone" in told and "SYNTHETIC" in told
+    assert (
+        told.startswith("2 presets, 80 closed trades. No profit is shown: of 2 presets that rest on enough")
+        and "1 of 2 with trades lose" in told
+        and "zone" in told
+        and "SYNTHETIC" in told
+    )
     assert "a gains +3.0 bps a trade (95 % +1.0 to +5.0, n = 40)" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)
     few = conclusion([row("a", 9.0, 1.0, 17.0, n=4), row("b", -3.0, None, None, n=2)], {}, 7, False)
     assert "No verdict is possible: none of the 2 with trades has enough" in few and "pay" not in few and "n = 4" in few
@@ -257,13 +285,25 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
 def test_quotes_and_fills_stand_on_the_page_and_in_its_json(compared, found):
     assert 0 < found["quoted"] <= 1.0 and [one["source"] for one in found["half_spread"]] == ["quotes", "quotes"]
     for contract, part in zip(found["contracts"], compared.history.parts, strict=True):
-        assert (contract["quoted"], contract["quotes"]) == (part["quoted"], part["quotes"]) and contract["streams"]["quotes"]["rows"] == part["quotes"]
+        assert (contract["quoted"], contract["quotes"]) == (part["quoted"], part["quotes"]) and contract["streams"]["quotes"]["rows"] == part[
+            "quotes"
+        ]
     for preset in found["presets"]:
         report = json.loads((compared.folder / "presets" / preset["preset"] / "report.json").read_text())
         assert preset["fills"] == report["quotes"]["fills"] and preset["quoted"] == report["quotes"]["quoted"] == pytest.approx(found["quoted"])
         assert sum(rule["all"]["k"] for rule in preset["fills"]["rules"]) == preset["fills"]["n"] > 0
     told = " ".join(" ".join(Page(page.page(found)).text).split())
-    for words in ("At which prices orders filled", "live quote", "moved print", "entries", "exits", "no quote", "quotes held", "silences of quotes", "half-spread, bps"):
+    for words in (
+        "At which prices orders filled",
+        "live quote",
+        "moved print",
+        "entries",
+        "exits",
+        "no quote",
+        "quotes held",
+        "silences of quotes",
+        "half-spread, bps",
+    ):
         assert words in told, words
     cut = found | {"quoted": 0.56, "contracts": [c | {"said": ["X: quotes end at noon"]} for c in found["contracts"]]}
     told = " ".join(" ".join(Page(page.page(cut)).text).split())
@@ -278,8 +318,15 @@ def test_the_page_is_self_contained_and_says_synthetic(compared, found):
     told = " ".join(" ".join(parsed.text).split())
     assert not parsed.stack and "SYNTHETIC" in told and found["conclusion"] in told
     assert not [v for _, name, v in parsed.attributes if name in ("src", "href") and "://" in v]
-    for title in ("Side by side", "From gross to net", "Controls", "Reaction delay", "Fade and follow on identical events", "Base rates",
-                  "Rates per covered hour"):
+    for title in (
+        "Side by side",
+        "From gross to net",
+        "Controls",
+        "Reaction delay",
+        "Fade and follow on identical events",
+        "Base rates",
+        "Rates per covered hour",
+    ):
         assert title in told
     for r in found["presets"]:
         assert (compared.folder / r["report"]).is_file() and r["report"] in text
@@ -295,8 +342,24 @@ def test_the_page_is_self_contained_and_says_synthetic(compared, found):
 @pytest.mark.slow
 def test_a_second_run_keeps_what_is_right_and_the_command_says_the_same(market, compared, found):
     before = {name: (compared.folder / "presets" / name / "run.json").stat().st_mtime_ns for name in TWO}
-    ended = subprocess.run([sys.executable, "-P", "-m", "liqshell", "compare", str(market / "data.toml"), "--policies", ",".join(TWO), "--json",
-                            "--out", str(compared.folder)], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "liqshell",
+            "compare",
+            str(market / "data.toml"),
+            "--policies",
+            ",".join(TWO),
+            "--json",
+            "--out",
+            str(compared.folder),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     again = json.loads(ended.stdout)
     assert again == json.loads(json.dumps(found))
     assert before == {name: (compared.folder / "presets" / name / "run.json").stat().st_mtime_ns for name in TWO}

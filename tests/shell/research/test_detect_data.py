@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from captures import DATA, needs_data
-from recorded_run import audit_of, of_kind, record_run
 
 import liqcore as lc
+from captures import DATA, needs_data
 from liqshell import cli
-from liqshell.research import detector_agreement as agree
 from liqshell.config.load import loads
+from liqshell.research import detector_agreement as agree
+from recorded_run import audit_of, of_kind, record_run
 
 MS = 1_000_000
 T0 = 1_786_310_000_000
@@ -30,10 +30,16 @@ def imported(path, store):
 
 # ---- notionals at another price than the reported one ----
 
+
 def line(ms: int, us: int, topic: str, row: dict) -> str:
     frame = {"topic": topic, "type": "snapshot", "ts": ms, "data": [row]}
-    return json.dumps({"ts": ms, "ts_recv": ms * MS + us * 1000, "exchange": "bybit", "source": "ws", "stream": topic, "symbol": "ETHUSDT",
-                       "result": frame}, separators=(",", ":")) + "\n"
+    return (
+        json.dumps(
+            {"ts": ms, "ts_recv": ms * MS + us * 1000, "exchange": "bybit", "source": "ws", "stream": topic, "symbol": "ETHUSDT", "result": frame},
+            separators=(",", ":"),
+        )
+        + "\n"
+    )
 
 
 def recorded(path, trades: bool = True):
@@ -74,13 +80,16 @@ def test_where_there_was_no_such_price_no_signal_says_that_it_stands_on_it(tmp_p
 
 # ---- a run is read as the live engine saw it ----
 
+
 def test_a_run_its_store_and_its_audit_say_the_same(tmp_path, capsys):
     """Nobody wrote the silences of a thin market down: the sink of the run inferred them (docs/formats.md), and so does whoever reads it."""
     config = loads("[detector]\nrefresh_s = 0\nwarmup = 10\nquantile = 0.7\n[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12\n")
     run = record_run(tmp_path / "run", hours=1.0, seed=5, symbols=("DOGEUSDT",), config=config, topics=("publicTrade", "allLiquidation"))
     audit = audit_of(run)
     gaps = of_kind(audit, lc.AuditKind.AUDIT_FEED)
-    live = [(int(s["ts"]), lc.Phase(int(s["phase"])).name, bool(s["reason"] == lc.Reason.UNCERTAIN)) for s in of_kind(audit, lc.AuditKind.AUDIT_SIGNAL)]
+    live = [
+        (int(s["ts"]), lc.Phase(int(s["phase"])).name, bool(s["reason"] == lc.Reason.UNCERTAIN)) for s in of_kind(audit, lc.AuditKind.AUDIT_SIGNAL)
+    ]
     assert np.count_nonzero(gaps["phase"] == int(lc.FeedState.FEED_GAP)) > 3
     assert len({phase for _, phase, _ in live}) > 2 and {uncertain for *_, uncertain in live} == {True, False}
     options = ("--warmup", 10, "--quantile", 0.7)
@@ -88,14 +97,17 @@ def test_a_run_its_store_and_its_audit_say_the_same(tmp_path, capsys):
     of_store, _ = detect(capsys, imported(run, tmp_path / "store"), *options)
     assert [(s["ts"], s["phase"], bool(s["flags"] & 1)) for s in of_run] == live
     last = max(s["ts"] for s in of_store)
-    assert of_store == [s for s in of_run if s["ts"] <= last] and len(of_run) - len(of_store) <= 1       # a store does not know when the run ended
+    assert of_store == [s for s in of_run if s["ts"] <= last] and len(of_run) - len(of_store) <= 1  # a store does not know when the run ended
 
 
 # ---- one time of receipt, one coverage ----
 
+
 def table(path, seconds) -> str:
-    path.write_text("ts_ms,venue,symbol,position,price,qty_base,notional_usd\n" + "".join(
-        f"{T0 + round(s * 1000)},bybit,{name}USDT,long,100,{size},{100 * size}\n" for s, name, size in seconds))
+    path.write_text(
+        "ts_ms,venue,symbol,position,price,qty_base,notional_usd\n"
+        + "".join(f"{T0 + round(s * 1000)},bybit,{name}USDT,long,100,{size},{100 * size}\n" for s, name, size in seconds)
+    )
     return path
 
 

@@ -6,16 +6,18 @@ import json
 
 import numpy as np
 import pytest
-from feature_streams import SECOND, T0, events
-from liqshell import cli
-from liqshell.research import feature_rows
-from liqshell.errors import ConfigError, DataError
 
 import liqcore as lc
+from feature_streams import SECOND, T0, events
+from liqshell import cli
+from liqshell.errors import ConfigError, DataError
+from liqshell.research import feature_rows
 
 NAMES = ("liquidations.liq_volume@5s", "liquidations.liq_imbalance@6s:zscore(40s,min=4)", "price.last", "BTC/flow.volume@3s:change(7s)")
-INSTRUMENTS = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
-               lc.Instrument("ETHUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED)]
+INSTRUMENTS = [
+    lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
+    lc.Instrument("ETHUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,10 @@ def table(stream, tmp_path_factory):
     with path.open("w") as file:
         file.write("ts_ms,venue,symbol,position,price,qty_base,notional_usd\n")
         for e in rows:
-            file.write(f"{e['ts_recv'] // 1_000_000},binance_um,{INSTRUMENTS[e['instrument']].symbol},{'long' if e['side'] > 0 else 'short'},{float(e['price'])!r},"
-                       f"{float(e['qty'])!r},{float(e['price'] * e['qty'])!r}\n")
+            file.write(
+                f"{e['ts_recv'] // 1_000_000},binance_um,{INSTRUMENTS[e['instrument']].symbol},{'long' if e['side'] > 0 else 'short'},{float(e['price'])!r},"
+                f"{float(e['qty'])!r},{float(e['price'] * e['qty'])!r}\n"
+            )
     return path
 
 
@@ -80,14 +84,24 @@ def test_the_command(table, tmp_path, capsys):
     assert list(csv.DictReader(io.StringIO(capsys.readouterr().out.split("\n", 2)[2]))) == rows[:3]
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["-f", "liq_volum_5s", "--every", "1m"], "feature 'liq_volum_5s'"), (["-f", "liq_rate", "--at", "2020-01-01"], "outside the data"),
-    (["-f", "liq_rate", "--at", "yesterday"], "not a time"), (["-f", "liq_rate", "--at", "12345"], "a number of 5 digits"), (["-f", "liq_rate"], "no time"),
-    (["-f", "liq_rate", "--every", "1m", "--at", "2020-01-01"], "both --at and --every"), (["--every", "1m"], "no names"),
-    (["-f", "liq_rate", "--every", "1x"], "got '1x'"), (["-f", "liq_rate", "--every", "1m", "--symbols", "DOGEUSDT"], "no data of DOGEUSDT"),
-    (["-f", "SOL/price.last", "--every", "1m"], "no instrument here is of that asset"), (["-f", "liq_rate", "--every", "1m", "--out", "x.xls"], ".csv or .parquet"),
-    (["-f", "liq_rate", "--at", "@nowhere.txt"], "cannot be read"), (["-f", "liq_rate", "--every", "1ms", "--start", "2020-01-01"], "more than"),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["-f", "liq_volum_5s", "--every", "1m"], "feature 'liq_volum_5s'"),
+        (["-f", "liq_rate", "--at", "2020-01-01"], "outside the data"),
+        (["-f", "liq_rate", "--at", "yesterday"], "not a time"),
+        (["-f", "liq_rate", "--at", "12345"], "a number of 5 digits"),
+        (["-f", "liq_rate"], "no time"),
+        (["-f", "liq_rate", "--every", "1m", "--at", "2020-01-01"], "both --at and --every"),
+        (["--every", "1m"], "no names"),
+        (["-f", "liq_rate", "--every", "1x"], "got '1x'"),
+        (["-f", "liq_rate", "--every", "1m", "--symbols", "DOGEUSDT"], "no data of DOGEUSDT"),
+        (["-f", "SOL/price.last", "--every", "1m"], "no instrument here is of that asset"),
+        (["-f", "liq_rate", "--every", "1m", "--out", "x.xls"], ".csv or .parquet"),
+        (["-f", "liq_rate", "--at", "@nowhere.txt"], "cannot be read"),
+        (["-f", "liq_rate", "--every", "1ms", "--start", "2020-01-01"], "more than"),
+    ],
+)
 def test_what_is_wrong_is_said(table, arguments, said, capsys):
     assert cli.main(["features", str(table), *arguments]) == 2
     assert said in capsys.readouterr().err
@@ -97,8 +111,10 @@ def test_names_that_need_what_the_data_have_not_are_said(table, stream, capsys):
     """Liquidations alone: which of the names need trades or quotes, and no word about those that do not."""
     assert cli.main(["features", str(table), "-f", "price.last,liquidations.liq_volume@5s,flow.ofi@5s,BTC/flow.volume@5s", "--every", "1m"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "needs" in line]
-    assert said == ["price.last, BTC/flow.volume@5s: needs trades, and the data have none: known less often, or never",
-                    "flow.ofi@5s: needs quotes, and the data have none: known less often, or never"]
+    assert said == [
+        "price.last, BTC/flow.volume@5s: needs trades, and the data have none: known less often, or never",
+        "flow.ofi@5s: needs quotes, and the data have none: known less often, or never",
+    ]
     part = stream[(stream["kind"] == int(lc.Kind.LIQUIDATION)) | (stream["instrument"] == 0)]
     data = feature_rows.Data(tuple(INSTRUMENTS), [part], int(part["ts_recv"][0]), int(part["ts_recv"][-1]))
     rows = feature_rows.rows_of(("price.last", "liquidations.liq_volume@5s", "BTC/flow.volume@5s"), data, np.array([data.end]))
@@ -124,9 +140,14 @@ def test_names_alone_are_written_in_full(capsys):
 
 
 def test_times():
-    assert feature_rows.parse_time("2026-02-09T13:00:00Z") == feature_rows.parse_time("1770642000") == feature_rows.parse_time("1770642000000") == 1770642000 * SECOND
+    assert (
+        feature_rows.parse_time("2026-02-09T13:00:00Z")
+        == feature_rows.parse_time("1770642000")
+        == feature_rows.parse_time("1770642000000")
+        == 1770642000 * SECOND
+    )
     assert feature_rows.parse_time("2026-02-09 14:00:00.123456789+01:00") == 1770642000 * SECOND + 123456789
-    assert feature_rows.parse_time("2026-02-09T13:00:00.1234567899Z") == 1770642000 * SECOND + 123456789      # digits below the ns are cut
+    assert feature_rows.parse_time("2026-02-09T13:00:00.1234567899Z") == 1770642000 * SECOND + 123456789  # digits below the ns are cut
     assert feature_rows.iso(1770642000 * SECOND + 120_000_000) == "2026-02-09T13:00:00.12Z"
     for ns in (0, 1, 1770642000 * SECOND + 123456789):
         assert feature_rows.parse_time(feature_rows.iso(ns)) == ns
@@ -151,8 +172,17 @@ def test_a_day_that_a_contract_lacks_is_a_gap_as_on_a_tape_of_all_days(tmp_path)
     from liqshell.store import importer
 
     day = store_files.DAY
-    files = [store_files.save(tmp_path / f"{n}", {f"bybit~{symbol}": store_files.market(400, seed, store_files.T0 + n * day) for symbol, seed, days in
-                                                   (("BTCUSDT", 10 + n, (0, 1, 2)), ("ETHUSDT", 20 + n, (0, 2))) if n in days}) for n in range(3)]
+    files = [
+        store_files.save(
+            tmp_path / f"{n}",
+            {
+                f"bybit~{symbol}": store_files.market(400, seed, store_files.T0 + n * day)
+                for symbol, seed, days in (("BTCUSDT", 10 + n, (0, 1, 2)), ("ETHUSDT", 20 + n, (0, 2)))
+                if n in days
+            },
+        )
+        for n in range(3)
+    ]
     assert not importer.run(tmp_path / "store", files, store_files.opener).broken
     names = ("price.return@12h", "liquidations.liq_volume@1d", "price.last")
     data = feature_rows.open_data([tmp_path / "store"])
@@ -182,7 +212,8 @@ def test_files_of_trades_say_nothing_of_liquidations(tmp_path, capsys):
     def said(*more):
         assert cli.main(["features", *map(str, more), "-f", "liq_volume_1m,price.last", "--at", "2026-02-09T00:04:00"]) == 0
         out, err = capsys.readouterr()
-        row, = csv.DictReader(io.StringIO(out))
+        (row,) = csv.DictReader(io.StringIO(out))
         return row["completeness"], row["liquidations.liq_volume@1m"], row["price.last"] != "", "needs liquidations" in err
+
     assert said(path) == ("unknown", "", True, True)
     assert said(path, forced) == said(path, "--instruments", rules) == ("full", "0.0", True, False)

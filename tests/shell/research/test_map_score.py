@@ -6,6 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_cli import run
+
+from liqcore.event import EVENT_DTYPE, Kind
+from liqcore.kernels.estimated_map import PendingConfig, liquidation_price
 from liqshell.errors import ConfigError, DataError
 from liqshell.research.maps.load import Market, load
 from liqshell.research.maps.score import pooled, ranks, score_of
@@ -13,10 +17,6 @@ from liqshell.research.maps.windows import Setting, windows_of
 from liqshell.store import importer
 from recorded_run import record_run
 from store_files import opener, save
-from test_cli import run
-
-from liqcore.event import EVENT_DTYPE, Kind
-from liqcore.kernels.estimated_map import PendingConfig, liquidation_price
 
 SECOND = 10**9
 START = 1_770_595_200 * SECOND
@@ -52,7 +52,7 @@ def planted(hours=16.0, seed=1, honest=True) -> Market:
             interest -= position[2]
         if n % 300 == 150:
             side, qty = (1 if rng.random() < 0.5 else -1), float(rng.exponential(1.0) ** 3)
-            taker[n - 100:n + 1] = side
+            taker[n - 100 : n + 1] = side
             open_.append((side, liquidation_price(float(price[n]), side, 50.0), qty))
             interest += qty
         if n % 10 == 0:
@@ -95,7 +95,7 @@ def test_the_nulls_are_calibrated():
     windows = windows_of(planted(hours=8.0), CONFIG, SETTING)
     rng, p = np.random.default_rng(3), []
     for n in range(60):
-        noise = [replace(w, predicted=np.concatenate([rng.random(w.reached), w.predicted[w.reached:]])) for w in windows]
+        noise = [replace(w, predicted=np.concatenate([rng.random(w.reached), w.predicted[w.reached :]])) for w in windows]
         p.append(score_of(noise, draws=200, seed=n).prices.p)
     assert 0.3 < np.mean(p) < 0.7 and np.mean(np.array(p) < 0.05) < 0.2
     again = score_of(windows, draws=200, seed=5)
@@ -122,7 +122,7 @@ def test_maps_are_point_in_time():
     cut = int(len(market.events) * 0.7)
     until = int(market.events["ts_recv"][cut])
     whole = [w for w in windows_of(market, CONFIG, SETTING) if w.start_ns + 600 * SECOND <= until]
-    part = [w for w in windows_of(replace(market, events=market.events[:cut + 1]), CONFIG, SETTING) if w.start_ns + 600 * SECOND <= until]
+    part = [w for w in windows_of(replace(market, events=market.events[: cut + 1]), CONFIG, SETTING) if w.start_ns + 600 * SECOND <= until]
     assert len(whole) == len(part) > 5
     for a, b in zip(whole, part, strict=True):
         assert (a.start_ns, a.side, a.reached) == (b.start_ns, b.side, b.reached)
@@ -135,9 +135,13 @@ def test_a_window_by_hand(side):
     ts = START + np.arange(8) * 600 * SECOND
     level = 1000.0 * (1 - 0.0105 * side)
     path = np.array([1000.0, 1000.0, 1000.0, 1000.0 * (1 - 0.03 * side), 1000.0, 1000.0, 1000.0, 1000.0])
-    events = np.concatenate([
-        rows(Kind.TRADE, ts + 1, path, 1.0, side), rows(Kind.TICKER, ts[:2], 1000.0, np.array([1000.0, 1100.0])),
-        rows(Kind.LIQUIDATION, np.array([ts[3] + 100, ts[3] + 200]), np.array([level, 1000.0 * (1 + 0.002 * side)]), 2.0, side, 7.0)])
+    events = np.concatenate(
+        [
+            rows(Kind.TRADE, ts + 1, path, 1.0, side),
+            rows(Kind.TICKER, ts[:2], 1000.0, np.array([1000.0, 1100.0])),
+            rows(Kind.LIQUIDATION, np.array([ts[3] + 100, ts[3] + 200]), np.array([level, 1000.0 * (1 + 0.002 * side)]), 2.0, side, 7.0),
+        ]
+    )
     events = events[np.argsort(events["ts_recv"], kind="stable")]
     config = PendingConfig(tiers=((1 / 0.012, 1.0),), maintenance=0.0, half_life_s=0.0)
     (window,) = windows_of(Market("X", events), config, Setting(600.0, 4.0, 10.0, "reported", 0.0))
@@ -163,8 +167,26 @@ def tables(tmp_path, market):
 
 def test_the_command(tmp_path, capsys):
     forced, interest = tables(tmp_path, planted(hours=12.0))
-    arguments = ("maps", forced, "--interest", f"X={interest}", "--every-s", "600", "--warmup-s", "1800", "--tiers", "50:1", "--split", "even",
-                 "--half-life-s", "0", "--draws", "300", "--json", tmp_path / "out.json")
+    arguments = (
+        "maps",
+        forced,
+        "--interest",
+        f"X={interest}",
+        "--every-s",
+        "600",
+        "--warmup-s",
+        "1800",
+        "--tiers",
+        "50:1",
+        "--split",
+        "even",
+        "--half-life-s",
+        "0",
+        "--draws",
+        "300",
+        "--json",
+        tmp_path / "out.json",
+    )
     status, out, _ = run(capsys, *arguments)
     written = json.loads((tmp_path / "out.json").read_text())
     assert status == 0 and "ESTIMATED" in out and "beats both nulls" in out and "SYNTHETIC" not in out
@@ -181,9 +203,15 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     forced, interest = tables(tmp_path, planted(hours=2.0))
     bad = tmp_path / "bad.csv"
     for arguments, words in (
-            ((forced, "--interest", f"Y={interest}"), "no such contract"), ((forced, "--interest", "X"), "SYMBOL=FILE"),
-            ((tmp_path / "none.csv",), "no such file"), ((forced,), "--interest"), ((forced, "--symbols", "Z"), "Z"),
-            ((forced, "--tiers", "abc"), "LEVERAGE:SHARE"), ((forced, "--tiers", "0.5:1"), "leverage"), ((forced, "--draws", "5"), "draws")):
+        ((forced, "--interest", f"Y={interest}"), "no such contract"),
+        ((forced, "--interest", "X"), "SYMBOL=FILE"),
+        ((tmp_path / "none.csv",), "no such file"),
+        ((forced,), "--interest"),
+        ((forced, "--symbols", "Z"), "Z"),
+        ((forced, "--tiers", "abc"), "LEVERAGE:SHARE"),
+        ((forced, "--tiers", "0.5:1"), "leverage"),
+        ((forced, "--draws", "5"), "draws"),
+    ):
         status, _, err = run(capsys, "maps", *arguments)
         assert status == 2 and words in err, (arguments, err)
     for text in ("a,b\n1,2\n", "ts_ms,oi,mark\n1,x,2\n", "ts_ms,oi,oi_usd\n1,0,2\n", ""):

@@ -6,22 +6,22 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-import campaigns
 import numpy as np
 import pytest
+
+import campaigns
+import liqcore as lc
 from alive_bins import generated, judge, of_capture, silenced
 from captures import DATA, needs_data, rows_of, streams
 from liqcore.event import FeedState, Kind, Phase, SignalFlag
-from liqshell.run.stream_silence import BIN_NS, EVENTS_MIN, IMPROBABLE, PAUSE, STATE, Alive, Change
 from liqshell.run.sink import PULSE_DTYPE, PaperSink, VenueSink
+from liqshell.run.stream_silence import BIN_NS, EVENTS_MIN, IMPROBABLE, PAUSE, STATE, Alive, Change
 from markets import LIQUIDATION, market, paper
-
-import liqcore as lc
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 CONTRACTS = [("bybit", symbol, symbol[:-4]) for symbol in SYMBOLS]
-HOUR = 360                                    # bins
-T0 = 172_000_000                              # a bin of 2024
+HOUR = 360  # bins
+T0 = 172_000_000  # a bin of 2024
 LEARN_H, ALL_H = 8, 10
 
 
@@ -33,7 +33,7 @@ def bins():
 @cache
 def _learnt():
     alive = Alive(CONTRACTS)
-    assert judge(alive, bins()[:LEARN_H * HOUR]) == [], "a false alarm"
+    assert judge(alive, bins()[: LEARN_H * HOUR]) == [], "a false alarm"
     return alive
 
 
@@ -97,8 +97,8 @@ def test_the_chance_of_a_bin_is_learnt(seed):
 @pytest.mark.slow
 def test_a_venue_that_stops_is_found_within_fifteen_minutes_of_active_market():
     """By either meaning of active. The gap begins at the last one that arrived."""
-    part = bins()[LEARN_H * HOUR:]
-    last = max(int(rows["ts_liquidation"].max()) for _, rows in bins()[:LEARN_H * HOUR])
+    part = bins()[LEARN_H * HOUR :]
+    last = max(int(rows["ts_liquidation"].max()) for _, rows in bins()[: LEARN_H * HOUR])
     _, happened, active, change = until_found(learnt(), part, range(5))
     assert happened <= 15 and active <= 15 and change.whole and change.suspect and change.contracts == (0, 1, 2, 3, 4) and change.chance < IMPROBABLE
     assert change.since == last < change.at
@@ -114,46 +114,46 @@ def test_nothing_is_judged_before_enough_is_learnt():
         events += int(rows["liquidations"][0] > 0)
         if events == EVENTS_MIN - 1:
             break
-    assert judge(alive, part[:begun + 1]) == [] and judge(alive, silenced(part[begun + 1:] * 3, (0,))) == []
+    assert judge(alive, part[: begun + 1]) == [] and judge(alive, silenced(part[begun + 1 :] * 3, (0,))) == []
 
 
 @pytest.mark.slow
 def test_the_first_event_ends_the_suspicion_and_what_was_lost_teaches_nothing():
-    alive, part = learnt(), bins()[LEARN_H * HOUR:]
+    alive, part = learnt(), bins()[LEARN_H * HOUR :]
     until, _, _, change = until_found(alive, part, range(5))
-    after, known = part[until:until + HOUR // 2], alive.now.sum()
+    after, known = part[until : until + HOUR // 2], alive.now.sum()
     assert judge(alive, silenced(after, range(5))) == [] and alive.suspect[5], "one alarm a silence"
     assert alive.now.sum() == known, "a suspect stream learns nothing"
-    start, rows = next((s, r) for s, r in part[until + HOUR // 2:] if r["liquidations"].any())
+    start, rows = next((s, r) for s, r in part[until + HOUR // 2 :] if r["liquidations"].any())
     [end] = alive.push(start, rows)
     assert not end.suspect and end.whole and end.since == change.since and end.at == start + BIN_NS
     assert not alive.suspect.any() and not alive.evidence.any()
-    assert judge(alive, [one for one in part if one[0] > start][:HOUR // 2]) == []
+    assert judge(alive, [one for one in part if one[0] > start][: HOUR // 2]) == []
 
 
 def test_one_contract_that_stops_is_found_too():
     """Beside others that go on. It takes longer: one contract has fewer opportunities."""
-    found = until_found(learnt(), bins()[LEARN_H * HOUR:], (2,))
+    found = until_found(learnt(), bins()[LEARN_H * HOUR :], (2,))
     assert found is not None and not found.change.whole and found.change.contracts == (2,)
     assert found.happened <= 40 and found.active <= 15, found
 
 
 def test_a_connection_that_comes_up_begins_a_new_silence():
     """What was silent before it says nothing, and while it is down nothing is judged."""
-    alive, part = learnt(), bins()[LEARN_H * HOUR:]
+    alive, part = learnt(), bins()[LEARN_H * HOUR :]
     until, _, _, change = until_found(copy.deepcopy(alive), part, range(5))
-    judge(alive, silenced(part[:until - 1], range(5)))
+    judge(alive, silenced(part[: until - 1], range(5)))
     assert alive.evidence[5] > 5.0 and not alive.suspect.any()
     now = part[until][0]
     assert alive.cut(range(5), now, True) == [] and not alive.evidence.any()
     assert judge(alive, silenced(part[until:] * 3, range(5))) == [] and not alive.evidence.any()
     alive.cut(range(5), now, False)
-    assert judge(alive, silenced(part[until:until + 3], range(5))) == []
+    assert judge(alive, silenced(part[until : until + 3], range(5))) == []
     assert (alive.since == now).all()
 
 
 def test_a_suspect_stream_whose_connection_is_opened_anew_is_none():
-    alive, part = learnt(), bins()[LEARN_H * HOUR:]
+    alive, part = learnt(), bins()[LEARN_H * HOUR :]
     until, _, _, _ = until_found(alive, part, range(5))
     assert alive.cut((0, 1), part[until][0], True) == [] and alive.suspect[5], "a part of the venue"
     assert alive.cut((2, 3, 4), part[until][0], True) == [5] and not alive.suspect.any()
@@ -171,17 +171,17 @@ def test_without_trades_there_is_no_opportunity():
 def test_an_outage_is_no_evidence(still):
     """Three hours of which nothing is known, or in which nothing traded: what was silent before them, and where prices are after them, says nothing.
     The silence begins with the first bin after them, which itself is none; the price has to be watched before it can be new again."""
-    alive, part = learnt(), bins()[LEARN_H * HOUR:]
+    alive, part = learnt(), bins()[LEARN_H * HOUR :]
     begun = 0
     while alive.evidence[5] < 1.0:
         alive.push(*part[begun])
         begun += 1
-    out, back = part[begun:begun + 3 * HOUR // 2], part[begun + 3 * HOUR // 2:]
-    back = [(start, rows) for start, rows in silenced(back, range(5))][:HOUR // 3]
-    for name in ("high", "low", "last"):                     # the market has fallen by a tenth meanwhile
+    out, back = part[begun : begun + 3 * HOUR // 2], part[begun + 3 * HOUR // 2 :]
+    back = [(start, rows) for start, rows in silenced(back, range(5))][: HOUR // 3]
+    for name in ("high", "low", "last"):  # the market has fallen by a tenth meanwhile
         for _, rows in back:
             rows[name] *= 0.9
-    told = copy.deepcopy(alive)                               # a judge that a person has told of the outage
+    told = copy.deepcopy(alive)  # a judge that a person has told of the outage
     told.cut(range(5), out[0][0], True)
     told.cut(range(5), back[0][0], False)
     judge(told, back[:60])
@@ -194,7 +194,7 @@ def test_an_outage_is_no_evidence(still):
 
 
 def test_a_pause_shorter_than_an_outage_changes_nothing():
-    alive, part = learnt(), bins()[LEARN_H * HOUR:]
+    alive, part = learnt(), bins()[LEARN_H * HOUR :]
     judge(alive, silenced(part[:40], range(5)))
     before = alive.evidence.copy()
     alive.push(part[40 + PAUSE // 2][0], silenced(part[40:41], range(5)).__next__()[1])
@@ -206,7 +206,7 @@ def test_the_state_is_its_arrays():
     alive, other = learnt(), Alive(CONTRACTS)
     for name in STATE:
         getattr(other, name)[...] = getattr(alive, name)
-    part = list(silenced(bins()[LEARN_H * HOUR:], range(5)))
+    part = list(silenced(bins()[LEARN_H * HOUR :], range(5)))
     assert judge(alive, part) == judge(other, part) != []
     assert all(getattr(alive, name).tobytes() == getattr(other, name).tobytes() for name in STATE)
 
@@ -224,7 +224,7 @@ def test_bins_are_those_of_the_events():
     place = events["ts_recv"] // BIN_NS
     first = np.array([part["ts_recv"][0] for part in np.split(events, cuts[cuts < len(events)])]) // BIN_NS
     assert [start // BIN_NS for start, _ in told] == np.unique(first).tolist()[:-1]
-    owner = np.repeat(first, np.diff(np.concatenate([[0], cuts[cuts < len(events)], [len(events)]])))       # a frame lies in the bin of its first row
+    owner = np.repeat(first, np.diff(np.concatenate([[0], cuts[cuts < len(events)], [len(events)]])))  # a frame lies in the bin of its first row
     for (start, rows), before in zip(told, seen, strict=True):
         here = events[owner == start // BIN_NS]
         assert before == (owner <= start // BIN_NS).sum()
@@ -254,7 +254,7 @@ def test_the_engine_enters_nothing_on_a_suspect_stream():
                 sink.feed(FeedState.FEED_DOWN, lost - 600 * lc.SECOND, lost, [(0, LIQUIDATION)])
             if marked and k == 4000:
                 sink.feed(FeedState.FEED_UP, back, back, [(0, LIQUIDATION)])
-            sink.rows(events[k:k + 1])
+            sink.rows(events[k : k + 1])
         asked = one.engine.audit.drain()
         return one, asked[asked["kind"] == int(lc.AuditKind.AUDIT_REQUEST)], one.engine.policy.seen
 
@@ -265,7 +265,7 @@ def test_the_engine_enters_nothing_on_a_suspect_stream():
         create = (rows["phase"] == 1) & (rows["x"][:, 7] == int(lc.Role.ROLE_ENTRY))
         return int((create & (rows["instrument"] == n) & (rows["ts"] >= since) & (rows["ts"] < until)).sum())
 
-    window = 20 * lc.SECOND                       # of markets.EAGER
+    window = 20 * lc.SECOND  # of markets.EAGER
     end = int(events["ts_recv"][-1])
     assert entries(free, 0, lost, back + window) > 3 and entries(asked, 0, lost, back + window) == 0
     assert entries(asked, 0, 0, lost) == entries(free, 0, 0, lost) > 0 and entries(asked, 0, back + window, end) > 0
@@ -276,6 +276,7 @@ def test_the_engine_enters_nothing_on_a_suspect_stream():
 
 # ---- how often a silence is called suspect that is none ----
 
+
 def captured():
     """Captures by name: contracts, and the receipt of their liquidations (ns). Venues are kept apart; contracts with few events are left out."""
     out = defaultdict(dict)
@@ -283,9 +284,15 @@ def captured():
         folder = one.name.split("/")[0]
         if len(one.ts) >= 2 * EVENTS_MIN:
             out[folder + (" okx" if one.symbol.endswith("-SWAP") else "")][one.symbol] = np.sort(one.ts)
-    for name, time, zone, some in (("liq-binance-bursts-2023-01/liqs.csv.gz", "time", "", lambda row: True),
-                                   ("liq-binance-1m-agg-2024-12/market_data.csv.gz", "timestamp", "+00:00",
-                                    lambda row: row["liq_long_count"] != "0" or row["liq_short_count"] != "0")):
+    for name, time, zone, some in (
+        ("liq-binance-bursts-2023-01/liqs.csv.gz", "time", "", lambda row: True),
+        (
+            "liq-binance-1m-agg-2024-12/market_data.csv.gz",
+            "timestamp",
+            "+00:00",
+            lambda row: row["liq_long_count"] != "0" or row["liq_short_count"] != "0",
+        ),
+    ):
         found = defaultdict(list)
         for row in rows_of(DATA / name):
             if some(row):
@@ -299,7 +306,7 @@ def false_alarms(times):
     alive, off, worst, alarms = Alive([("venue", symbol, symbol) for symbol in times]), set(), 1.0, []
     for start, rows, left_out in of_capture(list(times.values())):
         out = set(left_out)
-        if len(out) == len(times):                # the recorder was off until now
+        if len(out) == len(times):  # the recorder was off until now
             alive.cut(range(len(times)), start, True)
             alive.cut(range(len(times)), start, False)
             out = set()
@@ -309,8 +316,8 @@ def false_alarms(times):
         off = out
         alarms += [change for change in alive.push(start, rows) if change.suspect]
         worst = min(worst, float(alive.chances().min()))
-    ready = alive.seen[:len(times), 1] >= EVENTS_MIN
-    return alarms, float(alive.seen[:len(times), 0][ready].sum()) * BIN_NS / 8.64e13, worst
+    ready = alive.seen[: len(times), 1] >= EVENTS_MIN
+    return alarms, float(alive.seen[: len(times), 0][ready].sum()) * BIN_NS / 8.64e13, worst
 
 
 @needs_data
@@ -340,7 +347,7 @@ def size_and_power(seed, hours):
         alarms += [change for change in alive.push(start, rows) if change.suspect]
         worst = min(worst, float(alive.chances().min()))
     for k, one in sorted(snapshots.items()):
-        found.append(until_found(one, kept[k - min(cuts):], range(5)))
+        found.append(until_found(one, kept[k - min(cuts) :], range(5)))
     return alarms, worst, found
 
 
@@ -365,5 +372,3 @@ def test_thirty_days_of_the_generator():
         print(f"seed {seed}: {len(alarms)} alarms, smallest chance {worst:.1e}; {summary(found)}")
         assert alarms == [], f"seed={seed}"
         assert max(f.active for f in found) <= 15 and sum(f.happened <= 15 for f in found) > 6, f"seed={seed}"
-
-

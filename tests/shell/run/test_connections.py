@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from venue_frames import OKX
 
 import liqcore as lc
 from liqcore.event import Gate, Stream
 from liqshell import formats
-from liqshell.recording import journal
-from liqshell.run import backtest_parity as parity
-from liqshell.recording import reader as recording
-from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.live.session import Session
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.recording.marks import concerns_of, outages, parts_of
-from liqshell.run.pipeline import settings
 from liqshell.recording.recorder import FEED, META, Recorder
+from liqshell.run import backtest_parity as parity
+from liqshell.run import replay
+from liqshell.run.pipeline import settings
 from liqshell.run.recorded_events import read_events
 from liqshell.run.sink import ConnectionSink, LiveSink, PaperSink, VenueSink
 from liqshell.run.venue_source import Source, feeds_of
 from liqshell.venues.adapters import ADAPTERS, adapter_of
+from venue_frames import OKX
 
 S = lc.SECOND
 START = 1_700_000_000 * S
@@ -35,14 +35,17 @@ LIQUIDATION, TRADE, QUOTE, MARK, INDEX, FUNDING, INTEREST, VENUE = (int(bit) for
 
 
 def source_of(venue, symbols, first=0, sink=None, alone=True):
-    return Source({"venue": venue, "first": first, "count": len(symbols), "gap_ns": 5 * S, "watched": False}, [""] * first + list(symbols), sink, alone)
+    return Source(
+        {"venue": venue, "first": first, "count": len(symbols), "gap_ns": 5 * S, "watched": False}, [""] * first + list(symbols), sink, alone
+    )
 
 
 # ---- who carries what ------------------------------------------------------------------------------------------------------------------------
 
+
 def test_every_subscription_says_what_comes_by_it():
     """Together the connections of a venue carry every stream that it has, of every contract; no arg is for a contract that was not asked for."""
-    whole = {"bybit": 255, "binance_um": 127 - INTEREST, "okx": 255, "hyperliquid": 127 - LIQUIDATION}      # open interest of Binance is polled
+    whole = {"bybit": 255, "binance_um": 127 - INTEREST, "okx": 255, "hyperliquid": 127 - LIQUIDATION}  # open interest of Binance is polled
     for name, adapter in ADAPTERS.items():
         symbols = [f"S{n}USDT" if name != "okx" else f"S{n}-USDT-SWAP" if n % 3 else f"S{n}-USD-261225" for n in range(250)]
         carried = [adapter.carries(one, symbols) for one in adapter.plan(symbols, "ws://x")]
@@ -77,7 +80,7 @@ def test_what_carries_no_liquidations_does_not_say_that_they_are_up():
     alone = source_of("hyperliquid", symbols)
     assert alone.concerns(alone.adapter.plan(symbols, "ws://x")) == [((-1, 127 - LIQUIDATION),)]
     bybit = source_of("bybit", symbols)
-    (whom,), = bybit.concerns(bybit.adapter.plan(symbols, "ws://x", 127 - LIQUIDATION))
+    ((whom,),) = bybit.concerns(bybit.adapter.plan(symbols, "ws://x", 127 - LIQUIDATION))
     assert whom[0] == -1 and whom[1] & 6 == 6 and not whom[1] & LIQUIDATION
 
 
@@ -100,6 +103,7 @@ def test_what_a_venue_refuses_is_not_up_with_the_rest():
 
 # ---- what a recording says -------------------------------------------------------------------------------------------------------------------
 
+
 def test_marks_name_contracts_and_streams():
     symbols = ("A", "B", "C")
     for concerns in (((-1, 4),), ((7, 4), (8, 4), (9, 4)), ((7, 0), (8, 1), (9, 1)), ((8, 126),)):
@@ -108,8 +112,8 @@ def test_marks_name_contracts_and_streams():
         assert sorted(concerns_of(said, whole, symbols, 7)) == sorted(concerns)
     assert parts_of(((7, 4), (8, 4), (9, 4)), symbols, 7) == [{"streams": 4}]
     assert parts_of(((7, 0), (9, 1)), symbols, 7) == [{"streams": 0, "symbols": ["A"]}, {"streams": 1, "symbols": ["C"]}]
-    assert concerns_of({}, (7, 8), symbols, 7) == ((7, 0), (8, 0))                                 # recorded before connections had marks of their own
-    assert concerns_of({"parts": [{"streams": 1, "symbols": ["B", "Z"]}]}, (7, 8), symbols, 7) == ((8, 1),)      # not among those that are read
+    assert concerns_of({}, (7, 8), symbols, 7) == ((7, 0), (8, 0))  # recorded before connections had marks of their own
+    assert concerns_of({"parts": [{"streams": 1, "symbols": ["B", "Z"]}]}, (7, 8), symbols, 7) == ((8, 1),)  # not among those that are read
     for bad in ([3], [{"symbols": ["A"]}], [{"streams": "4"}], [{"streams": 128}], 7, [{"streams": 4, "symbols": 3}]):
         with pytest.raises(DataError, match="parts"):
             concerns_of({"parts": bad}, (7, 8), symbols, 7)
@@ -124,6 +128,7 @@ def test_what_was_missing_of_which_stream():
 
 # ---- silence ---------------------------------------------------------------------------------------------------------------------------------
 
+
 class Wires:
     """A Binance-like venue of two contracts behind two others, by its two connections."""
 
@@ -132,13 +137,14 @@ class Wires:
         self.engine_sink = LiveSink(self.engine, 5 * S)
         self.venue = VenueSink(self.engine_sink, 5 * S, 2, 2)
         self.told = []
-        self.quotes = ConnectionSink(self.venue, 0, self.gap("quotes", QUOTE))              # nothing is sure to come
+        self.quotes = ConnectionSink(self.venue, 0, self.gap("quotes", QUOTE))  # nothing is sure to come
         self.market = ConnectionSink(self.venue, 5 * S, self.gap("market", 59))
 
     def gap(self, name, streams):
         def on_gap(ts_event, ts_recv):
             self.told.append((name, (ts_event - START) / S, (ts_recv - START) / S, self.engine.events))
             self.venue.feed(GAP, ts_event, ts_recv, ((2, streams), (3, streams)))
+
         return on_gap
 
     def rows(self, sink, at_s, kind=lc.Kind.BBO, instrument=2):
@@ -162,7 +168,7 @@ def test_silence_of_one_connection_is_its_own_gap():
     assert w.told == [("market", 0.0, 7.6, before)]
     assert w.marks == [(2, GAP, 59), (3, GAP, 59)] and w.venue.gaps == w.engine_sink.gaps == 1
     w.rows(w.market, 12.0, lc.Kind.TRADE)
-    w.rows(w.quotes, 12.5)                       # 5 s: quotes come when they change
+    w.rows(w.quotes, 12.5)  # 5 s: quotes come when they change
     assert w.marks == []
 
 
@@ -175,7 +181,7 @@ def test_silence_of_the_whole_venue_is_one_gap_of_everything():
     w.rows(w.quotes, 9.5)
     w.rows(w.market, 10, lc.Kind.TRADE)
     assert w.told == [] and w.marks == []
-    w.rows(w.quotes, 20)                         # the one that ends it was not the one that is sure
+    w.rows(w.quotes, 20)  # the one that ends it was not the one that is sure
     w.rows(w.market, 21, lc.Kind.TRADE)
     assert w.told == [] and w.marks == [(2, GAP, 0), (3, GAP, 0)]
     for k in range(6):
@@ -207,10 +213,13 @@ def test_what_was_lost_says_more_than_its_silence():
 
 # ---- a run -----------------------------------------------------------------------------------------------------------------------------------
 
+
 def frames_of(ts: int, stream: str) -> bytes:
     ms = ts // 1_000_000
-    return {"market": b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"82794.15","P":"82784.25","i":"82784.62","r":"0.0001","T":1}' % ms,
-            "public": b'{"e":"bookTicker","u":4,"s":"BTCUSDT","b":"82100.1","B":"3","a":"82100.2","A":"4","T":%d,"E":%d}' % (ms, ms)}[stream]
+    return {
+        "market": b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"82794.15","P":"82784.25","i":"82784.62","r":"0.0001","T":1}' % ms,
+        "public": b'{"e":"bookTicker","u":4,"s":"BTCUSDT","b":"82100.1","B":"3","a":"82100.2","A":"4","T":%d,"E":%d}' % (ms, ms),
+    }[stream]
 
 
 def test_a_gap_of_one_connection_live_in_replay_and_in_a_backtest(tmp_path):
@@ -218,7 +227,7 @@ def test_a_gap_of_one_connection_live_in_replay_and_in_a_backtest(tmp_path):
     config = loads('[run]\nname = "t"\n[feed]\nvenue = "binance"\nsymbols = ["BTCUSDT"]\n')
     session = Session(config, tmp_path / "run")
     session._open(settings(config, [lc.Instrument("BTCUSDT", venue="binance_um", tick_size="0.1", lot_size="0.001")]))
-    feed, = session._feeds
+    (feed,) = session._feeds
     listeners = {stream.name.partition("-")[0]: stream._make_listener() for stream in feed.streams}
     start = session.wire_clock.now_ns() - 60 * S
     for at_ms in range(0, 20_000, 250):
@@ -238,7 +247,10 @@ def test_a_gap_of_one_connection_live_in_replay_and_in_a_backtest(tmp_path):
     proof = parity.prove_as_backtest(tmp_path / "run")
     assert proof.identical, proof.difference
     said = [json.loads(record.frame) for record in recording.read(tmp_path / "run" / "frames") if record.stream == FEED]
-    assert [(one["state"], one["connection"], one["parts"]) for one in said] == [(GAP, "market-1", [{"streams": 59}]), (DOWN, "public-1", [{"streams": QUOTE}])]
+    assert [(one["state"], one["connection"], one["parts"]) for one in said] == [
+        (GAP, "market-1", [{"streams": 59}]),
+        (DOWN, "public-1", [{"streams": QUOTE}]),
+    ]
 
 
 # ---- decoders --------------------------------------------------------------------------------------------------------------------------------
@@ -247,9 +259,17 @@ SNAPSHOT = '{"topic":"tickers.%s","type":"snapshot","data":{"symbol":"%s","markP
 DELTA = '{"topic":"tickers.%s","type":"delta","data":{"symbol":"%s","markPrice":"1.6"},"cs":4,"ts":1786310818784}'
 
 
-@pytest.mark.parametrize(("concerns", "known"), [
-    ((), {"A": True, "B": True}), (((0, QUOTE), (1, QUOTE)), {"A": True, "B": True}), (((1, 0),), {"A": True, "B": False}),
-    (((0, 126),), {"A": False, "B": True}), (((-1, 0),), {"A": False, "B": False}), (None, {"A": False, "B": False})])
+@pytest.mark.parametrize(
+    ("concerns", "known"),
+    [
+        ((), {"A": True, "B": True}),
+        (((0, QUOTE), (1, QUOTE)), {"A": True, "B": True}),
+        (((1, 0),), {"A": True, "B": False}),
+        (((0, 126),), {"A": False, "B": True}),
+        (((-1, 0),), {"A": False, "B": False}),
+        (None, {"A": False, "B": False}),
+    ],
+)
 def test_the_break_of_a_connection_loses_what_it_carried_and_no_more(concerns, known):
     """A venue has several connections; the others go on saying what changes, which for hours may not be the funding rate."""
     engine = lc.Engine([lc.Instrument(name, venue="bybit") for name in "AB"])
@@ -264,6 +284,7 @@ def test_the_break_of_a_connection_loses_what_it_carried_and_no_more(concerns, k
 
 # ---- recordings ------------------------------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def recorded(tmp_path):
     """Two venues, of which OKX has marks of one connection: its quotes are gone for a while, then everything of one contract is."""
@@ -271,7 +292,12 @@ def recorded(tmp_path):
     with Recorder(tmp_path / "frames") as recorder:
         recorder.mark(START, META, {"instruments": [i.as_dict() for i in instruments], "feeds": feeds_of(instruments), "gap_ns": 5 * S})
         recorder.append(START, OKX["quote"], "okx")
-        for at, state, parts in ((1, DOWN, [{"streams": 4}]), (2, UP, [{"streams": 4}]), (3, GAP, [{"streams": 0, "symbols": ["ETH-USDT-SWAP"]}]), (4, DOWN, None)):
+        for at, state, parts in (
+            (1, DOWN, [{"streams": 4}]),
+            (2, UP, [{"streams": 4}]),
+            (3, GAP, [{"streams": 0, "symbols": ["ETH-USDT-SWAP"]}]),
+            (4, DOWN, None),
+        ):
             recorder.mark(START + at * S, FEED, {"state": state, "ts_event": START, "venue": "okx", **({} if parts is None else {"parts": parts})})
     return tmp_path / "frames"
 
@@ -282,6 +308,7 @@ EXPECTED = [(1, DOWN, 4), (2, DOWN, 4), (1, UP, 4), (2, UP, 4), (2, GAP, 0), (1,
 def test_every_reader_of_a_recording_hears_the_same_marks(recorded):
     def seen(rows):
         return [(int(row["instrument"]), int(row["code"]), int(row["flags"])) for row in rows if row["kind"] == lc.Kind.FEED]
+
     assert seen(read_events(recorded).events) == EXPECTED
     reading = formats.read(recorded)
     by_contract = {(symbol, *mark[1:]) for _, symbol, events in reading for mark in seen(events)}
@@ -307,12 +334,14 @@ def test_a_mark_that_cannot_be_read_is_an_error(recorded):
 
 def test_adapters_of_others_carry_everything_unless_they_say():
     from dataclasses import replace
+
     adapter = replace(adapter_of("bybit"), streams=type(adapter_of("bybit")).__dataclass_fields__["streams"].default)
     assert set(adapter.carries(adapter.plan(["A"], "ws://x")[0], ["A", "B"]).values()) == {255}
     assert orjson.loads(adapter.plan(["A"], "ws://x")[0].subscriptions[0].frame)["op"] == "subscribe"
 
 
 # ---- trades that come late ------------------------------------------------------------------------------------------------------------------
+
 
 class Street:
     """Trades of one venue (instruments 2 and 3 of four, or all) with a way of their own from the venue to us."""
@@ -324,7 +353,9 @@ class Street:
     def trade(self, at_s, way_s, kind=lc.Kind.TRADE, also=()):
         """Received at at_s, way_s after the venue's time; also: ways of other trades of the same frame."""
         at = START + round(at_s * S)
-        self.venue.rows(np.array([(at - round(way * S), at, 100.0, 1.0, 100.01, 1.0, 0, 2, int(kind), 1, 0, 0) for way in (way_s, *also)], lc.EVENT_DTYPE))
+        self.venue.rows(
+            np.array([(at - round(way * S), at, 100.0, 1.0, 100.01, 1.0, 0, 2, int(kind), 1, 0, 0) for way in (way_s, *also)], lc.EVENT_DTYPE)
+        )
 
     @property
     def closed(self):
@@ -345,7 +376,7 @@ def test_a_burst_after_a_silence_closes_the_gate_before_anything_is_decided(offs
     for k, way in enumerate((4.0, 3.0, 2.0, 1.2)):
         w.trade(24 + k * 0.001, way + offset)
     assert w.closed == [(2, True), (3, True)] and w.venue.late.count == 1
-    w.trade(24.1, 0.9 + offset)                       # in time, but it was late a moment ago
+    w.trade(24.1, 0.9 + offset)  # in time, but it was late a moment ago
     assert w.closed == []
     w.trade(25.1, 0.2 + offset)
     assert w.closed == [(2, False), (3, False)] and w.venue.late.count == 1
@@ -355,7 +386,7 @@ def test_how_late_is_late():
     w = Street()
     w.trade(0, 0.1)
     w.trade(1, 1.1)
-    assert w.closed == []                             # exactly a second longer than usual
+    assert w.closed == []  # exactly a second longer than usual
     w.trade(2, 1.100001)
     assert w.closed == [(2, True), (3, True)]
 
@@ -376,7 +407,7 @@ def test_the_newest_trade_of_a_frame_counts_and_quotes_do_not():
     w.trade(0, 0.1)
     w.trade(1, 0.1, also=(3600.0, 9.0))
     w.trade(2, 60.0, kind=lc.Kind.BBO)
-    w.trade(3, 60.0, kind=lc.Kind.LIQUIDATION)        # that one is SIGNAL_STALE by its own rule
+    w.trade(3, 60.0, kind=lc.Kind.LIQUIDATION)  # that one is SIGNAL_STALE by its own rule
     assert w.closed == []
 
 
@@ -397,7 +428,7 @@ def test_one_venue_alone_says_it_once_for_all_and_a_gate_of_before_is_opened():
     w.trade(0, 5.0)
     assert w.closed == [(-1, True)]
     w = Street(alone=True)
-    w.engine.on_control(START - S, lc.Control.CONTROL_PAUSE, Gate.GATE_LATE)              # as a restored engine remembers it
+    w.engine.on_control(START - S, lc.Control.CONTROL_PAUSE, Gate.GATE_LATE)  # as a restored engine remembers it
     w.closed.clear()
     w.trade(0, 0.1)
     assert w.closed == [(-1, False)]
@@ -430,5 +461,5 @@ def test_the_gate_is_what_its_rule_says(steps, offset):
         elif shut and at > until:
             shut = False
         if at > 300_000:
-            break                                     # beyond the first period what is usual begins to be forgotten
+            break  # beyond the first period what is usual begins to be forgotten
         assert w.closed == ([] if was == shut else [(2, shut), (3, shut)]), (at, way, usual)

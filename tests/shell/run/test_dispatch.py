@@ -5,13 +5,13 @@ import json
 
 import picows
 import pytest
-from liqcore.event import Action, Role, Stream
-from markets import Fade
-from scene import PRICE, SIDES, Scene
 
 from liqcore import LONG, Control, FeedState, FillReason, Guard, OrderStatus, Reason
+from liqcore.event import Action, Role, Stream
 from liqshell.run.dispatch import Dispatch, Fate, PicowsWire, Why, Wire
 from liqshell.venues.bybit.orders import order_encoder, parse_order_link_id, parse_request_id
+from markets import Fade
+from scene import PRICE, SIDES, Scene
 
 TIMEOUT_S = 10
 WALL_MS = 1_772_452_800_123
@@ -53,8 +53,8 @@ def test_an_entry_reaches_the_wire_as_it_was_decided(side):
     hop = Hop()
     hop.scene.cascade(side)
     assert hop.pump() == 1 and hop.told == 1 and hop.pump() == 0 and hop.told == 1
-    frame, = hop.wire.frames
-    sent, = hop.dispatch.take()
+    (frame,) = hop.wire.frames
+    (sent,) = hop.dispatch.take()
     assert (sent.fate, sent.why, sent.action, sent.side, sent.ts) == (Fate.SENT, Why.NOTHING, Action.ACTION_CREATE, side, hop.scene.now)
     order = frame["args"][0]
     instrument = hop.scene.engine.instruments[0]
@@ -62,8 +62,11 @@ def test_an_entry_reaches_the_wire_as_it_was_decided(side):
     assert parse_request_id(frame["reqId"]) == (Action.ACTION_CREATE, sent.cause, sent.id)
     assert frame["header"]["X-BAPI-TIMESTAMP"] == str(WALL_MS)
     assert order["side"] == ("Buy" if side == LONG else "Sell") and order["timeInForce"] == "PostOnly"
-    assert (order["price"], order["qty"], order["stopLoss"]) == (instrument.price_text(sent.price), instrument.qty_text(sent.qty),
-                                                                 instrument.price_text(sent.stop))
+    assert (order["price"], order["qty"], order["stopLoss"]) == (
+        instrument.price_text(sent.price),
+        instrument.qty_text(sent.qty),
+        instrument.price_text(sent.stop),
+    )
     assert hop.dispatch.take() == [] and hop.dispatch.waiting == 0
 
 
@@ -73,14 +76,16 @@ def test_the_guard_measures_by_a_price_that_holds(side, mark, reason):
     """Trades were lost between the decision and the last hop: what holds then is the mark, and without one nothing is entered."""
     hop = Hop(mark=False)
     engine, now = hop.scene.engine, hop.scene.now
-    dispatch = Dispatch(engine, Guard(engine.instruments, order_notional_max=1e9, total_notional_max=1e9), hop.dispatch.encoder, None, hop.wire, lambda: WALL_MS)
+    dispatch = Dispatch(
+        engine, Guard(engine.instruments, order_notional_max=1e9, total_notional_max=1e9), hop.dispatch.encoder, None, hop.wire, lambda: WALL_MS
+    )
     hop.scene.cascade(side)
     now = hop.scene.now
     engine.on_feed(now, now, FeedState.FEED_DOWN, 0, Stream.STREAM_TRADE)
     if mark:
         engine.on_ticker(now, now, 0, mark)
     assert dispatch.pump(now) == 1
-    sent, = dispatch.take()
+    (sent,) = dispatch.take()
     assert (sent.fate, sent.reason) == (Fate.SENT if reason == Reason.OK else Fate.REFUSED, reason)
 
 
@@ -97,7 +102,7 @@ def test_while_the_wire_is_down_nothing_is_said_to_be_sent_and_it_can_be_tried_a
     hop.wire.up = False
     hop.scene.cascade(LONG)
     hop.pump()
-    sent, = hop.dispatch.take()
+    (sent,) = hop.dispatch.take()
     assert (sent.fate, sent.why) == (Fate.LATER, Why.DOWN) and hop.wire.frames == []
     assert hop.dispatch.again(sent, hop.scene.now + 5).why == Why.DOWN
     hop.wire.up = True
@@ -121,7 +126,7 @@ def test_moving_the_attached_stop_has_no_websocket_message(side):
     hop = Hop(policy=Fade(trail=0.002, max_hold_s=3600, entry_ttl_s=3600))
     hop.scene.cascade(side)
     hop.pump()
-    entry, = hop.dispatch.take()
+    (entry,) = hop.dispatch.take()
     engine, now, i = hop.scene.engine, hop.scene.now, hop.scene.engine.instruments[0]
     engine.on_order(now, now, entry.id, OrderStatus.ORDER_NEW)
     engine.on_fill(now, now, entry.id, i.price(entry.price), i.qty(entry.qty), 0.0, 1, True, FillReason.FILL_THROUGH)

@@ -8,16 +8,16 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from aiohttp import web
-from hyperliquid_ledger import START, Ledger, by_block, by_fill
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
-from liqshell.run import replay
+from hyperliquid_ledger import START, Ledger, by_block, by_fill
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError
 from liqshell.live import Session
 from liqshell.live.node import LEGS_MAX, NodeTail
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
+from liqshell.run import replay
 from liqshell.run.recorded_events import read_events
 from liqshell.venues.frames import FRAME_BYTES_MAX
 from liqshell.venues.hyperliquid.decoder import PublicDecoder
@@ -61,6 +61,7 @@ def tails():
     def make(folder, coins=COINS):
         made.append(NodeTail(folder, coins))
         return made[-1]
+
     yield make
     for tail in made:
         tail.close()
@@ -69,7 +70,7 @@ def tails():
 @pytest.mark.parametrize(("by", "name"), [(by_block, "node_fills_by_block"), (by_fill, "node_fills")])
 def test_every_liquidation_enters_once_however_the_writes_fall(tmp_path, tails, by, name):
     old, ledger = Ledger(1).run(50), Ledger(2, START + timedelta(hours=1)).run(200)
-    append(hour_file(tmp_path, 9, name=name), by(old)[:-30])              # a line that is being written when we come
+    append(hour_file(tmp_path, 9, name=name), by(old)[:-30])  # a line that is being written when we come
     tail = tails(tmp_path)
     assert tail.read() == [] and tail.lines == 0
     append(hour_file(tmp_path, 9, name=name), by(old)[-30:])
@@ -77,11 +78,11 @@ def test_every_liquidation_enters_once_however_the_writes_fall(tmp_path, tails, 
     assert tail.lines == 1, "the line that was whole only now"
     rng, frames = np.random.default_rng(3), []
     for hour, blocks in ((9, ledger.blocks[:90]), (10, ledger.blocks[90:])):
-        if by is by_block:                      # cut anywhere
+        if by is by_block:  # cut anywhere
             data = "".join(block.line() + "\n" for block in blocks).encode()
             cuts = [0, *sorted(rng.integers(0, len(data), 60).tolist()), len(data)]
             writes = [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
-        else:                                   # a node writes what is of one block at once
+        else:  # a node writes what is of one block at once
             writes = ["".join(json.dumps(leg) + "\n" for leg in block.events).encode() for block in blocks]
         for data in writes:
             append(hour_file(tmp_path, hour, name=name), data)
@@ -113,8 +114,18 @@ def test_the_block_in_which_a_market_breaks_goes_through_in_frames_that_fit(tmp_
     legs = []
     for n in range(6000):
         user = f"0x{n // 3:040x}"
-        leg = {"coin": "BTC", "px": "100", "sz": "0.5", "side": "A", "time": 1_760_130_000_000, "dir": "Close Long", "crossed": True, "tid": n, "hash": "0x" + "1" * 64,
-               "liquidation": {"liquidatedUser": user, "markPx": "100", "method": "market"}}
+        leg = {
+            "coin": "BTC",
+            "px": "100",
+            "sz": "0.5",
+            "side": "A",
+            "time": 1_760_130_000_000,
+            "dir": "Close Long",
+            "crossed": True,
+            "tid": n,
+            "hash": "0x" + "1" * 64,
+            "liquidation": {"liquidatedUser": user, "markPx": "100", "method": "market"},
+        }
         legs += [[user, leg], ["0xmaker", leg | {"side": "B", "dir": "Open Long", "crossed": False}]]
     hour_file(tmp_path, 9).touch()
     tail = tails(tmp_path)
@@ -147,7 +158,9 @@ class Venue:
         return f"127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
 
     async def info(self, request):
-        return web.json_response({"universe": [{"name": name, "szDecimals": 5 if name == "BTC" else 0, "maxLeverage": 20} for name in ("BTC", "DOGE")]})
+        return web.json_response(
+            {"universe": [{"name": name, "szDecimals": 5 if name == "BTC" else 0, "maxLeverage": 20} for name in ("BTC", "DOGE")]}
+        )
 
     async def socket(self, request):
         ws = web.WebSocketResponse()
@@ -158,9 +171,18 @@ class Venue:
             for n in range(100_000):
                 for coin in sorted(coins):
                     px = 112_000 if coin == "BTC" else 0.2431
-                    await ws.send_json({"channel": "bbo", "data": {"coin": coin, "time": 1_760_130_000_000 + n * 100, "bbo": [
-                        {"px": f"{px:.5f}", "sz": "1.0", "n": 1}, {"px": f"{px * 1.0001:.5f}", "sz": "1.0", "n": 1}]}})
+                    await ws.send_json(
+                        {
+                            "channel": "bbo",
+                            "data": {
+                                "coin": coin,
+                                "time": 1_760_130_000_000 + n * 100,
+                                "bbo": [{"px": f"{px:.5f}", "sz": "1.0", "n": 1}, {"px": f"{px * 1.0001:.5f}", "sz": "1.0", "n": 1}],
+                            },
+                        }
+                    )
                 await asyncio.sleep(0.1)
+
         task = asyncio.create_task(quotes())
         async for message in ws:
             said = json.loads(message.data)
@@ -182,8 +204,10 @@ def test_a_live_run_has_the_nodes_liquidations_and_replays(tmp_path):
     async def main():
         venue = Venue()
         at = await venue.start()
-        config = loads(f'[run]\nname = "node"\n[feed]\nvenue = "hyperliquid"\nrest = "http://{at}"\nws = "ws://{at}"\nsymbols = ["BTC", "DOGE"]\n'
-                       f'node = {json.dumps(str(folder))}\nstale_after_s = 1.0\n[detector]\nwarmup = 5\nrefresh_s = 0\nquantile = 0.5\n')
+        config = loads(
+            f'[run]\nname = "node"\n[feed]\nvenue = "hyperliquid"\nrest = "http://{at}"\nws = "ws://{at}"\nsymbols = ["BTC", "DOGE"]\n'
+            f"node = {json.dumps(str(folder))}\nstale_after_s = 1.0\n[detector]\nwarmup = 5\nrefresh_s = 0\nquantile = 0.5\n"
+        )
         session = Session(config, tmp_path / "run", trade=False)
         running = asyncio.create_task(session.run())
         async with asyncio.timeout(240):
@@ -193,7 +217,7 @@ def test_a_live_run_has_the_nodes_liquidations_and_replays(tmp_path):
                 append(hour_file(folder, 21 + n), by_block(ledger))
                 while not session.up:
                     await asyncio.sleep(0.02)
-                while n == 0 and session.up:                 # the node rests
+                while n == 0 and session.up:  # the node rests
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.3)
             session.stop()
@@ -208,7 +232,10 @@ def test_a_live_run_has_the_nodes_liquidations_and_replays(tmp_path):
     wanted = Counter({key: n for ledger in parts for key, n in told(ledger).items() if key[0] in ("BTC", "DOGE")})
     found = read_events(tmp_path / "run")
     forced = found.events[found.events["kind"] == int(lc.Kind.LIQUIDATION)]
-    assert Counter((("BTC", "DOGE")[e["instrument"]], int(e["side"]), round(float(e["qty"]), 9), round(float(e["aux_price"]), 9)) for e in forced) == wanted
+    assert (
+        Counter((("BTC", "DOGE")[e["instrument"]], int(e["side"]), round(float(e["qty"]), 9), round(float(e["aux_price"]), 9)) for e in forced)
+        == wanted
+    )
     audit = journal.load_audit(tmp_path / "run")
     marks = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_FEED)) & (audit["x"][:, 2] == 1)]
     states = [int(r["phase"]) for r in marks if int(r["instrument"]) in (-1, 0)]

@@ -8,8 +8,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqshell import formats
 from liqshell.emulator.market.recording_feed import TapeFeed
-from liqshell.run.recorded_events import read_events
 from liqshell.recording.recorder import Recorder
+from liqshell.run.recorded_events import read_events
 from liqshell.run.sink import PaperSink
 from liqshell.run.venue_source import Source
 
@@ -19,9 +19,28 @@ REAL, BLOCK = False, True
 
 def frame(*trades, ts_ms: int = TS // 1_000_000, symbol: str = "ETHUSDT") -> bytes:
     """publicTrade of these (price, taker bought, block)."""
-    return orjson.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ts_ms, "data": [
-        {"T": ts_ms, "s": symbol, "S": "Buy" if bought else "Sell", "v": "5", "p": f"{price:.2f}", "L": "PlusTick", "i": f"x{n}", "BT": block, "RPI": False,
-         "seq": n + 1} for n, (price, bought, block) in enumerate(trades)]})
+    return orjson.dumps(
+        {
+            "topic": f"publicTrade.{symbol}",
+            "type": "snapshot",
+            "ts": ts_ms,
+            "data": [
+                {
+                    "T": ts_ms,
+                    "s": symbol,
+                    "S": "Buy" if bought else "Sell",
+                    "v": "5",
+                    "p": f"{price:.2f}",
+                    "L": "PlusTick",
+                    "i": f"x{n}",
+                    "BT": block,
+                    "RPI": False,
+                    "seq": n + 1,
+                }
+                for n, (price, bought, block) in enumerate(trades)
+            ],
+        }
+    )
 
 
 class Wired(Floor):
@@ -29,9 +48,13 @@ class Wired(Floor):
 
     def __init__(self, side, **more):
         super().__init__(side, **more)
-        self.source = Source({"venue": "bybit", "first": 0, "count": 1, "gap_ns": 60 * lc.SECOND, "watched": False}, ["ETHUSDT"],
-                             PaperSink(self.paper, 60 * lc.SECOND), True)
-        self.liquidate()                      # the second is a large one
+        self.source = Source(
+            {"venue": "bybit", "first": 0, "count": 1, "gap_ns": 60 * lc.SECOND, "watched": False},
+            ["ETHUSDT"],
+            PaperSink(self.paper, 60 * lc.SECOND),
+            True,
+        )
+        self.liquidate()  # the second is a large one
         self.wait(1.0)
 
     def sent(self, *prices, block):
@@ -44,13 +67,13 @@ class Wired(Floor):
 
 @both
 def test_a_block_trade_fills_no_paper_order(side):
-    floor = Wired(side)                       # an entry rests at 2496.25, as for a long
+    floor = Wired(side)  # an entry rests at 2496.25, as for a long
     before = floor.paper.engine.events
     assert floor.paper.engine.orders()[0]["status"] == "live"
     floor.sent(2400.0, 2300.0, block=BLOCK)
     assert not floor.fills() and floor.paper.engine.events == before
     assert floor.source.counters["dropped rows: trade off the market"] == 2 and floor.source.unread["other: trade off the market"] == 1
-    floor.sent(2496.24, block=REAL)           # the same at the market does
+    floor.sent(2496.24, block=REAL)  # the same at the market does
     assert [fill[:2] for fill in floor.fills()] == [(1, 2496.25)]
 
 
@@ -62,7 +85,7 @@ def test_a_block_trade_triggers_no_stop_and_reaches_no_target(side):
     floor.sent(2300.0, 2700.0, block=BLOCK)
     floor.wait(5.0)
     assert len(floor.fills()) == 1 and not floor.trades
-    floor.sent(2489.0, block=REAL)            # beyond the stop
+    floor.sent(2489.0, block=REAL)  # beyond the stop
     floor.wait(30.0)
     floor.sent(2489.0, block=REAL)
     assert len(floor.trades) == 1 and floor.kinds(AuditKind.AUDIT_TRADE)[0]["reason"] == lc.Reason.END_STOP

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_run import SETTINGS, audit_of, of_kind, record_run
-from recorder_lines import as_before, member, unpacked
 
 import liqcore as lc
 from liqshell import formats
-from liqshell.recording import journal
-from liqshell.recording.packing import frame_files
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
+from liqshell.recording import journal
+from liqshell.recording.packing import frame_files
+from liqshell.report.run import load_run
 from liqshell.run.backtest_parity import first_difference, prove_as_backtest
 from liqshell.run.recorded_events import read_events
 from liqshell.run.replay import prove
-from liqshell.report.run import load_run
+from recorded_run import SETTINGS, audit_of, of_kind, record_run
+from recorder_lines import as_before, member, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,12 @@ def test_a_run_with_a_gap_is_identical_as_a_backtest(run):
 
 def test_a_run_of_struct_version_6_is_replayed_and_reported_as_today(run, copy):
     """There the number of a detector or a policy was a fraction: count + (place - 1) / 256, in the double that holds both today."""
-    places = {"AUDIT_SIGNAL": (6, "count", "detector"), "AUDIT_LARGE": (2, "count", "detector"), "AUDIT_LAPSED": (3, "count", "detector"),
-              "AUDIT_POLICY": (7, "confidence", "policy")}
+    places = {
+        "AUDIT_SIGNAL": (6, "count", "detector"),
+        "AUDIT_LARGE": (2, "count", "detector"),
+        "AUDIT_LAPSED": (3, "count", "detector"),
+        "AUDIT_POLICY": (7, "confidence", "policy"),
+    }
     audit = audit_of(copy).copy()
     for k, row in enumerate(lc.audit.rows(audit)):
         kind = lc.AuditKind(row.kind).name
@@ -80,12 +84,16 @@ def test_a_run_of_struct_version_6_is_replayed_and_reported_as_today(run, copy):
     assert prove(copy).identical and prove_as_backtest(copy).identical
 
 
-@pytest.mark.slow               # an hour of the market over sockets, four processes
+@pytest.mark.slow  # an hour of the market over sockets, four processes
 def test_the_command_on_a_demo_run_over_sockets(tmp_path):
     folder = tmp_path / "demo"
     command = [sys.executable, "-P", "-m", "liqshell"]
-    done = subprocess.run([*command, "demo", "--paper", "--speed", "600", "--hours", "1", "--seed", "3", "--out", str(folder), "--json"], capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run(
+        [*command, "demo", "--paper", "--speed", "600", "--hours", "1", "--seed", "3", "--out", str(folder), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     for way in ("live", "backtest"):
         done = subprocess.run([*command, "replay", str(folder), "--as", way], capture_output=True, text=True, timeout=300)
@@ -110,11 +118,14 @@ def test_a_tampered_audit_is_shown_on_both_sides(copy):
 def test_another_setting_is_named_by_the_first_record_that_it_changes(copy):
     def change(lines):
         return [re.sub(r'"take_profit":"0\.0015\d*"', '"take_profit":"0.002"', line) if '"liqcore.meta"' in line else line for line in lines]
+
     edit(copy, change)
     found = prove_as_backtest(copy)
     assert not found.identical and "kind=POLICY" in found.difference
     assert "differs in take_profit" in found.difference and "take_profit=0.0015" in found.difference and "take_profit=0.002" in found.difference
-    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", "replay", str(copy), "--as", "backtest"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "liqshell", "replay", str(copy), "--as", "backtest"], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 1 and "DIFFERENT" in done.stdout and "differs in take_profit" in done.stdout
 
 
@@ -127,7 +138,7 @@ def test_a_lost_record_is_said_to_be_missing(copy):
 
 
 def test_a_killed_run_is_compared_as_far_as_both_reach(copy):
-    edit(copy, lambda lines: lines[:-40], -1)            # no end mark
+    edit(copy, lambda lines: lines[:-40], -1)  # no end mark
     found = prove_as_backtest(copy)
     assert found.identical and found.verdict.cut and 0 < found.verdict.replayed <= found.verdict.records
 
@@ -140,10 +151,12 @@ def test_events_that_the_door_refuses_are_stepped_in_the_recorded_order(tmp_path
     def swap(lines):
         moved = [n for n, line in enumerate(lines) if '"publicTrade' in line][50]
         early = re.sub(r'"ts_recv":(\d+)', lambda m: f'"ts_recv":{int(m[1]) - 60_000_000_000}', lines[moved])
-        return [*lines[:moved], early, *lines[moved + 1:]]
+        return [*lines[:moved], early, *lines[moved + 1 :]]
+
     edit(folder, swap)
     # what the live path makes of this recording is the run now
     from liqshell.run import replay
+
     _, audit, _, _ = replay.run(frames)
     (folder / journal.AUDIT).write_bytes(audit.tobytes())
     assert len(of_kind(audit, lc.AuditKind.AUDIT_REFUSED))
@@ -153,9 +166,11 @@ def test_events_that_the_door_refuses_are_stepped_in_the_recorded_order(tmp_path
 
 def test_a_policy_in_a_file_is_run_only_with_consent_and_only_unchanged(tmp_path):
     policy = tmp_path / "mine.py"
-    policy.write_text("import liqcore as lc\n\n\nclass Mine(lc.Policy):\n    def on_signal(self, signal, market):\n"
-                      "        if signal.phase == lc.Phase.ACTIVE:\n"
-                      "            return lc.Bracket(signal.side, entry='market', stop_loss=0.004, take_profit=0.004, notional=500)\n")
+    policy.write_text(
+        "import liqcore as lc\n\n\nclass Mine(lc.Policy):\n    def on_signal(self, signal, market):\n"
+        "        if signal.phase == lc.Phase.ACTIVE:\n"
+        "            return lc.Bracket(signal.side, entry='market', stop_loss=0.004, take_profit=0.004, notional=500)\n"
+    )
     config = loads(SETTINGS + f'[policy]\nrule = "{policy}:Mine"\n')
     folder = record_run(tmp_path / "run", hours=0.7, config=config)
     assert len(of_kind(audit_of(folder), lc.AuditKind.AUDIT_FILL))

@@ -11,24 +11,24 @@ import shutil
 
 import numpy as np
 import pytest
-import warm_rig
-from warm_rig import SYMBOLS, cut, differing, hour, image_of, killed, learnt_parts, market, run, session, through, write_config  # noqa: F401
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.run import backtest_parity as parity
-from liqshell.recording import reader as recording
-from liqshell.recording.packing import ZSTD_MAGIC, frame_files
-from liqshell.run import replay
+import warm_rig
 from liqshell.config.load import load
+from liqshell.config.sections import WarmConfig
 from liqshell.errors import DataError
 from liqshell.live.learnt_keeper import Keeper, Material, Warmth
-from liqshell.run.pipeline import GATEWAY, Pipeline, settings
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
+from liqshell.recording.packing import ZSTD_MAGIC, frame_files
 from liqshell.recording.recorder import IMAGE, META, Recorder
-from liqshell.config.sections import WarmConfig
+from liqshell.run import backtest_parity as parity
+from liqshell.run import replay
+from liqshell.run.pipeline import GATEWAY, Pipeline, settings
+from liqshell.run.warm_up import Warmer
 from liqshell.state import learnt
 from liqshell.state.learnt import learnt_file
-from liqshell.run.warm_up import Warmer
+from warm_rig import SYMBOLS, cut, differing, hour, image_of, killed, learnt_parts, market, run, session, through, write_config  # noqa: F401
 
 HOURS, SEED = 6.0, 20261122
 
@@ -43,7 +43,7 @@ def test_six_hours_in_pieces_are_six_hours_in_one_piece(tmp_path):
     for k, (low, high) in enumerate(zip(places, places[1:], strict=False)):
         folder = tmp_path / "runs" / f"run{k}"
         way = "end" if high == len(frames) else ("image", "end", "image", "none")[k % 4]
-        missed = cut(frames, low + rng.randrange((high - low) // 10)) if k % 3 == 2 else low        # nobody listened for a while
+        missed = cut(frames, low + rng.randrange((high - low) // 10)) if k % 3 == 2 else low  # nobody listened for a while
         images = [] if way == "none" else sorted({3, *(rng.randrange(high - missed) for _ in range(2))})
         if way == "end":
             keeper = session(config, folder, frames[missed:high], instruments, images=images)
@@ -58,7 +58,9 @@ def test_six_hours_in_pieces_are_six_hours_in_one_piece(tmp_path):
     whole, found = through(config, instruments, folders, stop=False), image_of(config)
     assert differing(found.engine, whole.engine.snapshot()) == []
     parts = learnt_parts(found.engine)
-    assert len(parts) == 7 + 7 * len(SYMBOLS) and len(parts["features"]) > 300_000 and whole.engine.policy.seen > 100 and whole.engine.policy.later > 20
+    assert (
+        len(parts) == 7 + 7 * len(SYMBOLS) and len(parts["features"]) > 300_000 and whole.engine.policy.seen > 100 and whole.engine.policy.later > 20
+    )
     assert all(whole.engine.threshold(n) > 0.0 for n in range(len(SYMBOLS)))
     assert len(found.head["holes"]) == len(folders) - 1 and all(a < b for a, b in found.head["holes"])
     assert found.head["since_ns"] == frames[0][0] - 2 * warm_rig.MS
@@ -101,13 +103,18 @@ def _without(folder, to, values):
         for record in recording.read(folder):
             if record.stream.startswith("liqcore."):
                 if record.stream != IMAGE:
-                    recorder.mark(record.ts_recv, record.stream, {**json.loads(record.frame), "learnt": ""} if record.stream == META else json.loads(record.frame))
+                    recorder.mark(
+                        record.ts_recv,
+                        record.stream,
+                        {**json.loads(record.frame), "learnt": ""} if record.stream == META else json.loads(record.frame),
+                    )
             else:
                 recorder.append(record.ts_recv, record.frame, record.exchange, record.source)
     return to
 
 
 # ---- where the recording ends, and gaps ----
+
 
 def test_a_recording_that_is_gone_or_has_lost_the_place_is_said_and_is_a_gap(hour, run, tmp_path):
     """The image alone is used: the feed was down from its time on."""
@@ -134,8 +141,8 @@ def test_damage_inside_a_recording_is_an_outage_and_a_note(hour, run, tmp_path):
     whole.run(folder)
     file = frame_files(folder / journal.FRAMES)[0]
     raw = bytearray(file.read_bytes())
-    second = raw.index(ZSTD_MAGIC, 1)             # up to the second image; a third one follows
-    raw[second + 40:second + 60] = bytes(20)
+    second = raw.index(ZSTD_MAGIC, 1)  # up to the second image; a third one follows
+    raw[second + 40 : second + 60] = bytes(20)
     file.write_bytes(raw)
     warmer = Warmer(settings(load(config), hour[0]))
     warmer.run(folder)
@@ -160,10 +167,12 @@ def test_runs_that_overlap_are_refused(hour, run):
 
 # ---- other sources ----
 
+
 def test_a_store_teaches_what_the_run_taught(hour, run, tmp_path):
     pytest.importorskip("pyarrow")
     from liqshell import formats, store
     from liqshell.warm_up_sources import material_of
+
     config, folder, half = run
     instruments, frames = hour
     assert not store.fill(tmp_path / "store", formats.files_of(folder)).broken
@@ -186,8 +195,10 @@ def test_another_run_teaches_contracts_in_another_order(hour, run, tmp_path):
     found, asked = warmer.close(), straight.close()
     assert [row["seen"] for row in found.progress()] == [row["seen"] for row in asked.progress()][::-1]
     apart = [learnt.decode(one.encode(), "x") for one in (found, asked)]
-    engines = [Pipeline({**told, "learnt": base64.b64encode(one.encode()).decode()}, trust=True).engine
-               for told, one in zip((values, settings(load(config), instruments)), apart, strict=True)]
+    engines = [
+        Pipeline({**told, "learnt": base64.b64encode(one.encode()).decode()}, trust=True).engine
+        for told, one in zip((values, settings(load(config), instruments)), apart, strict=True)
+    ]
     assert repr([engines[0].threshold(symbol) for symbol in SYMBOLS]) == repr([engines[1].threshold(symbol) for symbol in SYMBOLS])
     for name in ("liquidations.liq_volume@90s:rank", "map.realised_below@1pct", "price.open@5m"):
         assert repr([engines[0].feature(name, symbol) for symbol in SYMBOLS]) == repr([engines[1].feature(name, symbol) for symbol in SYMBOLS])
@@ -200,6 +211,7 @@ def test_data_of_other_contracts_teach_nothing(hour, run):
 
 
 # ---- long and short ----
+
 
 def test_long_and_short_are_learnt_alike(hour, run, tmp_path):
     """The same data with the sides changed teaches the same, with the sides changed: and a warm start then enters the other side at the same moments."""
@@ -228,13 +240,20 @@ def test_long_and_short_are_learnt_alike(hour, run, tmp_path):
         audit, policy = pipeline.drain_audit(), pipeline.engine.policy
         asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_RISK)]
         sums = sorted((int(n), int(of) * side, value) for (n, of), value in ((key.split(), value) for key, value in policy.sums.items()))
-        both[side] = ([(int(row["ts"]), int(row["instrument"]), int(row["reason"]), int(row["side"]) * side) for row in asked], sums, policy.seen,
-                      [pipeline.engine.threshold(n) for n in range(2)])
+        both[side] = (
+            [(int(row["ts"]), int(row["instrument"]), int(row["reason"]), int(row["side"]) * side) for row in asked],
+            sums,
+            policy.seen,
+            [pipeline.engine.threshold(n) for n in range(2)],
+        )
     assert repr(both[1]) == repr(both[-1])
-    assert {row[2] for row in both[1][0]} & {int(lc.Reason.OK)} and {row[3] for row in both[1][0]} == {1, -1}, "nothing was asked for on one of the sides"
+    assert {row[2] for row in both[1][0]} & {int(lc.Reason.OK)} and {row[3] for row in both[1][0]} == {1, -1}, (
+        "nothing was asked for on one of the sides"
+    )
 
 
 # ---- at a venue: trades and what was learnt, together ----
+
 
 def test_a_live_restart_has_its_trades_and_what_it_had_learnt(hour, run):
     """Settings of a run at a venue: who wanted to be asked again is asked, positions are those of the state image, nothing that waited to enter enters."""
@@ -248,8 +267,12 @@ def test_a_live_restart_has_its_trades_and_what_it_had_learnt(hour, run):
     before.engine.on_trade(frames[0][0], frames[0][0], 0, lc.LONG, 150.0, 1.0)
     trades = before.engine.trade_snapshot()
     now = closed.until_ns + 60 * lc.SECOND
-    values = settings(load(config), instruments) | {"venue": GATEWAY, "restored": base64.b64encode(trades).decode(), "resumed_ns": now,
-                                                    "learnt": base64.b64encode(closed.encode()).decode()}
+    values = settings(load(config), instruments) | {
+        "venue": GATEWAY,
+        "restored": base64.b64encode(trades).decode(),
+        "resumed_ns": now,
+        "learnt": base64.b64encode(closed.encode()).decode(),
+    }
     pipeline = Pipeline(values, trust=True)
     assert differing(pipeline.engine.snapshot(), closed.engine) == ["now"] and pipeline.engine.now == now and pipeline.engine.events == 0
     asks = pipeline.engine.policy.later
@@ -261,6 +284,7 @@ def test_a_live_restart_has_its_trades_and_what_it_had_learnt(hour, run):
 
 
 # ---- what is shown ----
+
 
 def test_since_when_a_threshold_is_known(hour, run):
     """Since the liquidation that was the last of the warm-up, and not since an image was taken or the run ended; whoever goes on keeps that time."""
@@ -281,13 +305,13 @@ def test_since_when_a_threshold_is_known(hour, run):
     again = Warmer(values)
     again.resume(warmer.close(), "the one before")
     assert again.known == warmer.known
-    keeper = Keeper(WarmConfig(every_s=1e6), folder.parent / "unused.bin", cold=True)      # no image is due, ever
+    keeper = Keeper(WarmConfig(every_s=1e6), folder.parent / "unused.bin", cold=True)  # no image is due, ever
     pipeline = Pipeline(values, trust=True)
     keeper.bind(values, folder, frames[0][0])
     keeper._due = float("inf")
     for ts, raw in frames:
         pipeline.frame(raw, ts)
-        keeper._look_due = 0.0                  # as if a quarter of a second had passed
+        keeper._look_due = 0.0  # as if a quarter of a second had passed
         keeper.turn(pipeline, None, ts)
     keeper.end(pipeline)
     known = {row["contract"]: row["known_ns"] for row in keeper.as_dict()["ended"]}
@@ -303,7 +327,7 @@ def test_how_warm_a_run_is(hour, run):
     for ts, raw in frames[:half]:
         cold.frame(raw, ts)
     rows = image_of(config).progress()
-    counted = {symbol: 0 for symbol in SYMBOLS}
+    counted = dict.fromkeys(SYMBOLS, 0)
     decoder = Pipeline(values, trust=True).sources["bybit"]
     for ts, raw in frames[:half]:
         for event in decoder.events(raw, ts):

@@ -9,14 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from live_process import COMMAND, Live, Venue, environment, write_config
 from test_live import configuration
-from warm_rig import differing, run_through
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.recording import reader as recording
-from liqshell.run import replay
+from liqshell.config.sections import WarmConfig
 from liqshell.doctor import checks
 from liqshell.doctor.facts import Facts
 from liqshell.doctor.kept import read_kept
@@ -24,10 +20,14 @@ from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 from liqshell.live.learnt_keeper import Keeper
 from liqshell.progress import describe
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.report import make_report
-from liqshell.config.sections import WarmConfig
-from liqshell.state.learnt import learnt_file, load
+from liqshell.run import replay
 from liqshell.run.warm_up import Warmer
+from liqshell.state.learnt import learnt_file, load
+from live_process import COMMAND, Live, Venue, environment, write_config
+from warm_rig import differing, run_through
 
 SYMBOLS = ("ETHUSDT", "SOLUSDT", "DOGEUSDT")
 
@@ -69,13 +69,15 @@ def test_paper_sessions_go_on_where_the_one_before_ended(tmp_path):
     # the status line, doctor and the report
     assert any("warm 0/3: ETHUSDT" in line and "/30" in line for line in said), said[:3]
     ready = sum(row["seen"] == 30 for row in told[2]["ended"])
-    assert ready and any(f"warm {n}/3" in line for line in said for n in (1, 2, 3)), said[-1]      # (the last line is from before the end)
-    good, = checks._kept(Facts(kept=kept, now_ns=image.until_ns + 3600 * lc.SECOND))
-    assert good.verdict == "ok" and "ends 1.0 h ago" in good.text and re.search(r"ETHUSDT [1-3]\d/30", good.text) and "with 2 interruptions" in good.text, good
+    assert ready and any(f"warm {n}/3" in line for line in said for n in (1, 2, 3)), said[-1]  # (the last line is from before the end)
+    (good,) = checks._kept(Facts(kept=kept, now_ns=image.until_ns + 3600 * lc.SECOND))
+    assert (
+        good.verdict == "ok" and "ends 1.0 h ago" in good.text and re.search(r"ETHUSDT [1-3]\d/30", good.text) and "with 2 interruptions" in good.text
+    ), good
     for wrong, why in ((late, "age_max_h"), (other, "detector.cascade.warmup was 30, is 31")):
-        check, = checks._kept(Facts(kept=wrong, now_ns=1))
+        (check,) = checks._kept(Facts(kept=wrong, now_ns=1))
         assert check.verdict == "warn" and why in check.text and "test.bin" in check.text and check.action
-    none, = checks._kept(Facts(kept=dataclasses.replace(kept, learnt=None)))
+    (none,) = checks._kept(Facts(kept=dataclasses.replace(kept, learnt=None)))
     assert none.verdict == "ok" and "no learnt state" in none.text
     report = make_report(folders[2])
     page, rows = report.html.read_text(), report.summary["warm"]
@@ -97,8 +99,9 @@ def test_a_killed_live_process_has_learnt_what_it_recorded(tmp_path):
                     live.kill()
                 else:
                     assert live.end() == 0, live.words()
-        doctor = subprocess.run([*COMMAND, "doctor", str(config), "--json", "--samples", "3"], capture_output=True, text=True,
-                                env=environment(**venue.keys()))
+        doctor = subprocess.run(
+            [*COMMAND, "doctor", str(config), "--json", "--samples", "3"], capture_output=True, text=True, env=environment(**venue.keys())
+        )
     told = [journal.load_manifest(folder)["warm"] for folder in folders]
     assert [one["began"] for one in told] == ["cold", "warm", "warm"] and not any(one["refused"] for one in told), told
     for folder in folders:
@@ -110,7 +113,7 @@ def test_a_killed_live_process_has_learnt_what_it_recorded(tmp_path):
     warmer.resume(image, "x")
     assert differing(warmer.close().engine, whole.engine.snapshot(), 3) == [] and image.head["ended"]
     assert any(row["seen"] for row in told[2]["contracts"])
-    found, = (check for check in json.loads(doctor.stdout)["checks"] if check["id"] == "learnt")
+    (found,) = (check for check in json.loads(doctor.stdout)["checks"] if check["id"] == "learnt")
     assert found["verdict"] == "ok" and "/20" in found["text"], found
 
 
@@ -133,6 +136,9 @@ def test_the_command_learns_from_what_it_is_told(tmp_path):
         assert journal.load_manifest(tmp_path / "second")["warm"]["from"] == [str(recorded)]
         done = run("live", config, "--cold", "--out", third, "--for-s", 1)
         assert done.returncode == 0 and journal.load_manifest(third)["warm"]["began"] == "cold", done.stderr
-        for arguments, why in ((("--cold", "--warm-from", recorded), "given together with --warm-from"), (("--warm-from", tmp_path / "no"), "no such file")):
+        for arguments, why in (
+            (("--cold", "--warm-from", recorded), "given together with --warm-from"),
+            (("--warm-from", tmp_path / "no"), "no such file"),
+        ):
             done = run("live", config, *arguments, "--for-s", 1)
             assert done.returncode == 2 and why in done.stderr, done.stderr

@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
-import warm_rig
-from warm_rig import differing, hour, image_of, keeper_of, run, session, through  # noqa: F401
 
 import liqcore as lc
-from liqshell.recording import journal
+import warm_rig
 from liqshell.config.load import load
-from liqshell.errors import DataError
-from liqshell.run.pipeline import GATEWAY, Pipeline, settings
 from liqshell.config.sections import WarmConfig
+from liqshell.errors import DataError
+from liqshell.recording import journal
+from liqshell.run.pipeline import GATEWAY, Pipeline, settings
+from liqshell.run.warm_up import policies_of
 from liqshell.state import learnt
 from liqshell.state.learnt import learnt_file
-from liqshell.run.warm_up import policies_of
+from warm_rig import differing, hour, image_of, keeper_of, run, session, through  # noqa: F401
 
 
 def test_a_damaged_image_is_never_used(run):
@@ -57,10 +57,17 @@ def test_a_run_with_a_damaged_image_learns_from_the_recordings(hour, run, harm, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change, named", [
-    ("warmup = 61", "detector.cascade.warmup was 60, is 61"), ('[detectors.rate]\nkind = "rate"\nsigma = 4.0', "detector.rate.sigma was 3.0, is 4.0"),
-    ("[engine]\nquote_age_s = 9", "quote_age_ns was 10000000000, is 9000000000"), ("# another comment", "rule_sha256 was"),
-    ("drop", "features was"), ("tick", "instrument.bybit:SOLUSDT.tick_size was")])
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ("warmup = 61", "detector.cascade.warmup was 60, is 61"),
+        ('[detectors.rate]\nkind = "rate"\nsigma = 4.0', "detector.rate.sigma was 3.0, is 4.0"),
+        ("[engine]\nquote_age_s = 9", "quote_age_ns was 10000000000, is 9000000000"),
+        ("# another comment", "rule_sha256 was"),
+        ("drop", "features was"),
+        ("tick", "instrument.bybit:SOLUSDT.tick_size was"),
+    ],
+)
 def test_another_configuration_is_refused_by_name_and_learns_anew(hour, run, change, named, tmp_path):
     """Nothing of the old state is used; the recordings give what a run of the new configuration would have learnt of them."""
     config, folder, half = run
@@ -110,9 +117,9 @@ def test_too_old_and_not_yet_true_are_refused(hour, run, age_h, began):
 def test_cold_is_cold_and_keeps_the_image_aside(hour, run, tmp_path):
     config, _, half = run
     instruments, frames = hour
-    keeper = session(config, tmp_path / "runs" / "two", frames[half:half + 2000], instruments, cold=True)
+    keeper = session(config, tmp_path / "runs" / "two", frames[half : half + 2000], instruments, cold=True)
     assert keeper.begun.learnt is None and "configured to begin cold" in keeper.begun.refused[0]
-    aside, = learnt_file(tmp_path / "runs", "warm").parent.glob("warm.bin.refused-*")
+    (aside,) = learnt_file(tmp_path / "runs", "warm").parent.glob("warm.bin.refused-*")
     assert learnt.load(aside) is not None and image_of(config).head["since_ns"] >= frames[half][0] - 2 * warm_rig.MS
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 
 import pytest
-from api_rig import DAY, HOUR, NAMES, T0, Oracle, bits, fill, market, served
 
+from api_rig import DAY, HOUR, NAMES, T0, Oracle, bits, fill, market, served
 from liqshell import client
 from liqshell.client import ApiError, Client
 from liqshell.errors import ConfigError
@@ -41,7 +41,10 @@ def expected(store):
     oracle = Oracle(store, NAMES)
     known = oracle.at(TIMES[:3])
     place = {i.asset: n for n, i in enumerate(oracle.instruments)}
-    return {name: [bits(known[ts][place[asset], k]) if ts in known else b"null" for ts, asset in zip(TIMES, ASSETS, strict=True)] for k, name in enumerate(NAMES)}
+    return {
+        name: [bits(known[ts][place[asset], k]) if ts in known else b"null" for ts, asset in zip(TIMES, ASSETS, strict=True)]
+        for k, name in enumerate(NAMES)
+    }
 
 
 def test_a_list_of_rows(api, expected):
@@ -53,7 +56,11 @@ def test_a_frame_of_pandas(api, expected):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"mine": list("abcd"), "at": pd.to_datetime(TIMES, utc=True), "asset": ASSETS}, index=[7, 7, 2, 0])
     found = api.historical(frame, NAMES, label=("price.last", "1h"))
-    assert list(found.columns) == ["mine", "at", "asset", *NAMES, "label"] and list(found.index) == [7, 7, 2, 0] and list(frame.columns) == ["mine", "at", "asset"]
+    assert (
+        list(found.columns) == ["mine", "at", "asset", *NAMES, "label"]
+        and list(found.index) == [7, 7, 2, 0]
+        and list(frame.columns) == ["mine", "at", "asset"]
+    )
     assert {name: [bits(x) for x in found[name]] for name in NAMES} == expected and list(found["label"].notna()) == [True, True, True, False]
     naive = frame.assign(at=frame["at"].dt.tz_localize(None))
     assert api.historical(naive, NAMES)[NAMES[3]].equals(found[NAMES[3]])
@@ -62,8 +69,10 @@ def test_a_frame_of_pandas(api, expected):
 def test_a_frame_of_polars_in_several_requests(api, expected, monkeypatch):
     pl = pytest.importorskip("polars")
     monkeypatch.setattr(client, "ROWS_MAX", 3)
-    at = [datetime.fromtimestamp(ts // 10 ** 9, UTC) for ts in TIMES]
-    frame = pl.DataFrame({"contract": [f"bybit:{asset}USDT" for asset in ASSETS], "at": pl.Series(TIMES).cast(pl.Datetime("ns", "UTC")), "x": [1, 2, 3, 4]})
+    at = [datetime.fromtimestamp(ts // 10**9, UTC) for ts in TIMES]
+    frame = pl.DataFrame(
+        {"contract": [f"bybit:{asset}USDT" for asset in ASSETS], "at": pl.Series(TIMES).cast(pl.Datetime("ns", "UTC")), "x": [1, 2, 3, 4]}
+    )
     found = api.historical(frame, ",".join(NAMES))
     assert found.columns == ["contract", "at", "x", *NAMES] and {name: [bits(x) for x in found[name]] for name in NAMES} == expected
     coarse = api.historical(pl.DataFrame({"asset": ASSETS, "at": at}), ["price.last"])
@@ -95,9 +104,13 @@ def test_a_date_is_its_midnight_and_nothing_is_overwritten(server):
     api, day = Client(*server), datetime.fromtimestamp((T0 + DAY) / 1e9, UTC).date()
     frame = pl.DataFrame({"at": [day], "asset": ["BTC"]})
     assert api.historical(frame, ["price.last"])["price.last"].to_list() == [
-        row["price.last"] for row in api.historical([{"at": T0 + DAY, "asset": "BTC"}], ["price.last"])]
-    for rows in (frame.with_columns(pl.lit(1.0).alias("price.last")), frame.to_pandas().assign(**{"price.last": 1.0}) if find_spec("pandas") else None,
-                 [{"at": T0 + DAY, "asset": "BTC", "price.last": 1.0}]):
+        row["price.last"] for row in api.historical([{"at": T0 + DAY, "asset": "BTC"}], ["price.last"])
+    ]
+    for rows in (
+        frame.with_columns(pl.lit(1.0).alias("price.last")),
+        frame.to_pandas().assign(**{"price.last": 1.0}) if find_spec("pandas") else None,
+        [{"at": T0 + DAY, "asset": "BTC", "price.last": 1.0}],
+    ):
         if rows is not None:
             with pytest.raises(ConfigError, match="price.last"):
                 api.historical(rows, ["price.last"])
@@ -152,15 +165,27 @@ def test_a_server_that_is_not_there():
 HEAD = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n"
 
 
-@pytest.mark.parametrize(("said", "status"), [(b"", 0), (b"no HTTP\r\n\r\n", 0), (HEAD % (200, 99) + b'{"as_of":', 200), (HEAD % (200, 3) + b"abc", 200),
-                                              (HEAD % (200, 2) + b"[]", 200), (HEAD % (503, 99) + b"<html>", 503), (HEAD % (503, 2) + b"[]", 503)])
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"", 0),
+        (b"no HTTP\r\n\r\n", 0),
+        (HEAD % (200, 99) + b'{"as_of":', 200),
+        (HEAD % (200, 3) + b"abc", 200),
+        (HEAD % (200, 2) + b"[]", 200),
+        (HEAD % (503, 99) + b"<html>", 503),
+        (HEAD % (503, 2) + b"[]", 503),
+    ],
+)
 def test_a_server_that_dies_in_an_answer(said, status):
     with socket.create_server(("127.0.0.1", 0)) as server:
+
         def answer():
             for _ in range(2):
                 with server.accept()[0] as one:
                     one.recv(1 << 16)
                     one.sendall(said)
+
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         api = Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=5.0)

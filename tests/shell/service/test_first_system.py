@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import store_files
 from api_rig import fill
 
@@ -26,11 +27,15 @@ def work_through(place: Path, data: str) -> str:
     (place / "bin").mkdir()
     for name, module in (("liqcore", "-m liqshell"), ("python", "")):
         command = place / "bin" / name
-        command.write_text(f"#!/bin/sh\nexec {sys.executable} -P {module} \"$@\"\n")
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -P {module} "$@"\n')
         command.chmod(0o755)
     (place / "rule.py").write_text(STEPS["rule.py"].replace("8710", port))
     script = "set -e\n" + data + STEPS["server"] + "trap 'kill %1' EXIT\n" + WAIT + STEPS["live"] + "echo\n" + STEPS["history"] + STEPS["verdict"]
-    environment = os.environ | {"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_LOG_DIR": str(place / "log")}
+    environment = os.environ | {
+        "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}",
+        "LIQCORE_LOG_DIR": str(place / "log"),
+    }
     done = subprocess.run(["bash", "-c", script.replace("8710", port)], cwd=place, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Traceback" not in done.stderr
@@ -66,7 +71,7 @@ def _market(day: int):
     return rows
 
 
-@pytest.mark.slow               # a minute: the demo runs twelve hours at a thousand times their pace
+@pytest.mark.slow  # a minute: the demo runs twelve hours at a thousand times their pace
 def test_the_page_word_for_word(tmp_path):
     install, _, data = STEPS["data"].partition("\n")
     assert install == "pip install 'liqcore[api]'"

@@ -12,8 +12,8 @@ import sys
 import time
 
 import pytest
-from api_rig import NAMES, asked, fill, market, served
 
+from api_rig import NAMES, asked, fill, market, served
 from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
 from liqshell.service import api as api_module
@@ -54,14 +54,21 @@ def test_no_key_gets_in_and_no_scope_is_not_another(api):
     for method, path, scope in scoped_routes(api):
         for token in (None, "x", "lq_live_", api.token[:-1], api.token + "x", "lq_live_00000000_" + "a" * 43, "Bearer " + api.token):
             answer = api.ask(method, path, key=token)
-            assert answer.status == 401 and answer.headers["www-authenticate"] == "Bearer" and answer.headers["content-type"] == "application/problem+json"
+            assert (
+                answer.status == 401
+                and answer.headers["www-authenticate"] == "Bearer"
+                and answer.headers["content-type"] == "application/problem+json"
+            )
         assert api.ask(method, path, f"key={api.token}&access_token={api.token}", key=None).status == 401
         for other, token in only.items():
             answer = api.ask(method, path, key=token)
             assert (answer.status == 403) == (other != scope), (path, other)
             if other != scope:
                 assert answer.json["needed"] == scope
-    assert api.ask("GET", LIVE, ASK).status == 200 and api.ask("GET", LIVE, ASK, headers={"authorization": f"bearer {api.token}"}, key=None).status == 200
+    assert (
+        api.ask("GET", LIVE, ASK).status == 200
+        and api.ask("GET", LIVE, ASK, headers={"authorization": f"bearer {api.token}"}, key=None).status == 200
+    )
 
 
 def test_a_key_is_kept_as_its_hash_and_can_be_revoked(store, tmp_path, capsys):
@@ -85,10 +92,25 @@ def test_a_key_is_kept_as_its_hash_and_can_be_revoked(store, tmp_path, capsys):
         keys.read(state)
 
 
-@pytest.mark.parametrize(("host", "good"), [
-    ("127.0.0.1", True), ("127.0.0.1:8710", True), ("localhost:1", True), ("LOCALHOST", True), ("[::1]:8710", True), ("evil.example", False),
-    ("127.0.0.1.evil.example", False), ("127.0.0.1:8710@evil.example", False), ("", False), ("::1", False), ("127.0.0.1:8710.evil", False), (None, False),
-    ("127.0.0.2", False), ("api.example", False)])
+@pytest.mark.parametrize(
+    ("host", "good"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.1:8710", True),
+        ("localhost:1", True),
+        ("LOCALHOST", True),
+        ("[::1]:8710", True),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("127.0.0.1:8710@evil.example", False),
+        ("", False),
+        ("::1", False),
+        ("127.0.0.1:8710.evil", False),
+        (None, False),
+        ("127.0.0.2", False),
+        ("api.example", False),
+    ],
+)
 def test_a_name_bound_to_our_address_is_refused(api, host, good):
     answer = api.ask("GET", LIVE, ASK, headers={"host": host})
     assert (answer.status == 200) == good and (good or answer.json["type"].endswith("/bad-host"))
@@ -112,44 +134,67 @@ def test_quotas_are_told_and_kept(store, tmp_path):
         refused = api.ask("GET", LIVE, ASK)
         assert refused.status == 429 and refused.json["type"] == QUOTA and refused.json["violated-policies"] == ["live"]
         assert refused.headers["retry-after"] == "20" and refused.headers["ratelimit"] == '"live";r=0;t=20'
-        assert api.ask("GET", LIVE, ASK, key=keys.new(api.state, ("features:read",), "now")).status == 200       # each key has its own
+        assert api.ask("GET", LIVE, ASK, key=keys.new(api.state, ("features:read",), "now")).status == 200  # each key has its own
         assert api.ask("GET", "/v1/health").status == 200
         clock[0] += 20.0
         assert api.ask("GET", LIVE, ASK).status == 200 and api.ask("GET", LIVE, ASK).status == 429
-        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}        # 4,300 rows of 7: three requests' worth
+        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}  # 4,300 rows of 7: three requests' worth
         assert [api.history(**large).status for _ in range(3)] == [200, 429, 429]
 
 
 def test_a_bucket_refills_evenly():
     bucket = Bucket("x", 60)
     assert all(bucket.take(1, 0.0)[0] for _ in range(60)) and not bucket.take(1, 0.5)[0] and bucket.take(1, 1.0)[0] and not bucket.take(1, 1.0)[0]
-    assert bucket.take(10_000, 3600.0)[0] and not bucket.take(1, 3600.0)[0]            # more than it ever holds: from a full one
+    assert bucket.take(10_000, 3600.0)[0] and not bucket.take(1, 3600.0)[0]  # more than it ever holds: from a full one
 
 
-@pytest.mark.parametrize(("method", "path", "query", "body", "headers", "status", "kind"), [
-    ("GET", "/v1/nothing", "", None, {}, 404, "not-found"), ("DELETE", LIVE, "", None, {}, 405, "no-method"), ("GET", PAST, "", None, {}, 405, "no-method"),
-    ("GET", LIVE, "features=liq_imbalence@15m&asset=BTC", None, {}, 422, "unknown-feature"), ("GET", LIVE, "asset=BTC", None, {}, 422, "bad-value"),
-    ("GET", LIVE, "features=liq_rate", None, {}, 409, "ambiguous"), ("GET", LIVE, "features=liq_rate&asset=DOGE", None, {}, 404, "unknown-asset"),
-    ("GET", LIVE, "features=SOL/price.last&asset=BTC", None, {}, 404, "unknown-asset"), ("GET", LIVE, ASK + "&asset=ETH", None, {}, 400, "bad-request"),
-    ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
-    ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
-    ("GET", LIVE, "features=price.last@7m&asset=BTC", None, {}, 404, "no-such-form"), ("GET", LIVE, "features=flow.ofi@5m:lag&asset=BTC", None, {}, 404, "no-such-form"),
-    ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/view", "", None, {}, 404, "unknown-run"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
-    ("POST", PAST, "", b"\x1f\x8b", {"content-type": "application/json", "content-encoding": "gzip"}, 415, "packed"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["1970-01-01"]}, {}, 422, "bad-time"),
-    ("POST", PAST, "", b"{}", {}, 415, "no-json"), ("POST", PAST, "", b"{", {"content-type": "application/json"}, 400, "bad-request"),
-    ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
-    ("POST", PAST, "", b'{"features": ["liq_rate"], "asset": "BTC", "asset": "ETH", "at": [1]}', {"content-type": "application/json"}, 400, "bad-request"),
-    ("POST", "/v1/jobs", "", b'{"features": [], "features": []}', {"content-type": "application/json"}, 400, "bad-request"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["yesterday"]}, {}, 422, "bad-time"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [True]}, {}, 422, "bad-time"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1], "every": "1m"}, {}, 422, "bad-value"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "rows": [{"asset": "BTC"}]}, {}, 422, "bad-value"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": []}, {"accept": "image/png"}, 406, "not-acceptable"),
-    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1_770_600_000] * 100_001}, {}, 413, "too-large"),
-    ("POST", PAST, "", b"[" + b" " * (17 << 20), {"content-type": "application/json"}, 413, "too-large"),
-    ("GET", "/v1/features/stream", ASK + "&every=0s", None, {}, 422, "bad-value"), ("GET", "/v1/features/stream", ASK, None, {"last-event-id": "x"}, 422, "bad-value"),
-])
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "headers", "status", "kind"),
+    [
+        ("GET", "/v1/nothing", "", None, {}, 404, "not-found"),
+        ("DELETE", LIVE, "", None, {}, 405, "no-method"),
+        ("GET", PAST, "", None, {}, 405, "no-method"),
+        ("GET", LIVE, "features=liq_imbalence@15m&asset=BTC", None, {}, 422, "unknown-feature"),
+        ("GET", LIVE, "asset=BTC", None, {}, 422, "bad-value"),
+        ("GET", LIVE, "features=liq_rate", None, {}, 409, "ambiguous"),
+        ("GET", LIVE, "features=liq_rate&asset=DOGE", None, {}, 404, "unknown-asset"),
+        ("GET", LIVE, "features=SOL/price.last&asset=BTC", None, {}, 404, "unknown-asset"),
+        ("GET", LIVE, ASK + "&asset=ETH", None, {}, 400, "bad-request"),
+        ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"),
+        ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
+        ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"),
+        ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
+        ("GET", LIVE, "features=price.last@7m&asset=BTC", None, {}, 404, "no-such-form"),
+        ("GET", LIVE, "features=flow.ofi@5m:lag&asset=BTC", None, {}, 404, "no-such-form"),
+        ("GET", "/v1/signals", "", None, {}, 404, "not-found"),
+        ("GET", "/v1/view", "", None, {}, 404, "unknown-run"),
+        ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
+        ("POST", PAST, "", b"\x1f\x8b", {"content-type": "application/json", "content-encoding": "gzip"}, 415, "packed"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["1970-01-01"]}, {}, 422, "bad-time"),
+        ("POST", PAST, "", b"{}", {}, 415, "no-json"),
+        ("POST", PAST, "", b"{", {"content-type": "application/json"}, 400, "bad-request"),
+        ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
+        (
+            "POST",
+            PAST,
+            "",
+            b'{"features": ["liq_rate"], "asset": "BTC", "asset": "ETH", "at": [1]}',
+            {"content-type": "application/json"},
+            400,
+            "bad-request",
+        ),
+        ("POST", "/v1/jobs", "", b'{"features": [], "features": []}', {"content-type": "application/json"}, 400, "bad-request"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["yesterday"]}, {}, 422, "bad-time"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [True]}, {}, 422, "bad-time"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1], "every": "1m"}, {}, 422, "bad-value"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "rows": [{"asset": "BTC"}]}, {}, 422, "bad-value"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": []}, {"accept": "image/png"}, 406, "not-acceptable"),
+        ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1_770_600_000] * 100_001}, {}, 413, "too-large"),
+        ("POST", PAST, "", b"[" + b" " * (17 << 20), {"content-type": "application/json"}, 413, "too-large"),
+        ("GET", "/v1/features/stream", ASK + "&every=0s", None, {}, 422, "bad-value"),
+        ("GET", "/v1/features/stream", ASK, None, {"last-event-id": "x"}, 422, "bad-value"),
+    ],
+)
 def test_what_is_wrong_is_said_as_rfc_9457_has_it(api, method, path, query, body, headers, status, kind):
     answer = api.ask(method, path, query, body, headers | {"x-request-id": "mine-1"})
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer.body
@@ -158,14 +203,22 @@ def test_what_is_wrong_is_said_as_rfc_9457_has_it(api, method, path, query, body
     assert found["instance"] == path and found["request_id"] == answer.headers["x-request-id"] == "mine-1"
 
 
-@pytest.mark.parametrize(("body", "name"), [
-    ('{"features": ["liq_rate"], "at": [1], "asset": "BTC", "asset": "BTC"}', "asset"), ('{"rows": [{"at": 1, "asset": "BTC"}, {"at": 1, "at": 2}]}', "at"),
-    ('{"label": {"feature": "a", "after": "1h", "f\\u0065ature": "b"}}', "feature"), ('{"x": 1, "a": {"": [{"": 1, "": 2}]}}', ""),
-    ('{"' + "k" * 300 + '": 1, "' + "k" * 300 + '": 2}', "k" * 40)])
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"features": ["liq_rate"], "at": [1], "asset": "BTC", "asset": "BTC"}', "asset"),
+        ('{"rows": [{"at": 1, "asset": "BTC"}, {"at": 1, "at": 2}]}', "at"),
+        ('{"label": {"feature": "a", "after": "1h", "f\\u0065ature": "b"}}', "feature"),
+        ('{"x": 1, "a": {"": [{"": 1, "": 2}]}}', ""),
+        ('{"' + "k" * 300 + '": 1, "' + "k" * 300 + '": 2}', "k" * 40),
+    ],
+)
 def test_a_key_that_stands_twice_is_named(api, body, name):
     """One of the two would be passed over, and nobody says which."""
     answer = api.ask("POST", PAST, "", body.encode(), {"content-type": "application/json"})
-    assert (answer.status, answer.json["type"].rpartition("/")[2], answer.json["name"]) == (400, "bad-request", name) and "twice" in answer.json["detail"]
+    assert (answer.status, answer.json["type"].rpartition("/")[2], answer.json["name"]) == (400, "bad-request", name) and "twice" in answer.json[
+        "detail"
+    ]
 
 
 @pytest.mark.parametrize("depth", [100, 900, 1020, 5000, 1_000_000])
@@ -183,9 +236,13 @@ def test_a_hint_names_the_nearest_and_an_odd_request_id_is_replaced(api):
     assert answer.json["hint"] == "liq_imbalance" and re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
 
 
-@pytest.mark.parametrize(("more", "kind"), [
-    ({"label": {"feature": "price.last", "after": "999999999d"}}, "bad-value"), ({"contract": "bybit:ETHUSDT"}, "unknown-asset"),
-])
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"label": {"feature": "price.last", "after": "999999999d"}}, "bad-value"),
+        ({"contract": "bybit:ETHUSDT"}, "unknown-asset"),
+    ],
+)
 def test_what_contradicts_itself_or_has_no_end_is_refused(api, more, kind):
     answer = api.history(**{"features": ["price.last"], "asset": "BTC", "at": [1772499600]} | more)
     assert (answer.status, answer.json["type"].rpartition("/")[2]) == (KINDS[kind][0], kind)
@@ -197,11 +254,17 @@ def test_an_empty_question_has_an_empty_answer(api):
 
 
 def test_addresses_of_the_network_need_tls_or_a_proxy(store, tmp_path):
-    for options, said in ((Options(bind="0.0.0.0"), "in plain text"), (Options(bind="::", cert=tmp_path / "c"), "in plain text"),
-                          (Options(bind="192.0.2.1", proxy=True), "--host-name"), (Options(auth=False, proxy=True, hosts=["x"]), "--no-auth"),
-                          (Options(bind="192.0.2.1", auth=False, proxy=True, hosts=["x"]), "--no-auth"), (Options(cert=tmp_path / "c"), "both"),
-                          (Options(cert=tmp_path / "c", key=tmp_path / "k"), "no such file"), (Options(port=70_000), "no port"),
-                          (Options(), "no key, so")):
+    for options, said in (
+        (Options(bind="0.0.0.0"), "in plain text"),
+        (Options(bind="::", cert=tmp_path / "c"), "in plain text"),
+        (Options(bind="192.0.2.1", proxy=True), "--host-name"),
+        (Options(auth=False, proxy=True, hosts=["x"]), "--no-auth"),
+        (Options(bind="192.0.2.1", auth=False, proxy=True, hosts=["x"]), "--no-auth"),
+        (Options(cert=tmp_path / "c"), "both"),
+        (Options(cert=tmp_path / "c", key=tmp_path / "k"), "no such file"),
+        (Options(port=70_000), "no port"),
+        (Options(), "no key, so"),
+    ):
         with pytest.raises(ConfigError, match=said):
             serve(store, tmp_path / "state", options)
     Options(bind="192.0.2.1", proxy=True, hosts=["api.example"]).check()
@@ -210,13 +273,17 @@ def test_addresses_of_the_network_need_tls_or_a_proxy(store, tmp_path):
 
 def test_without_the_extra_it_says_what_to_install(store, tmp_path):
     program = "import sys; sys.modules['uvicorn'] = None; from liqshell import cli; sys.exit(cli.main(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", program, "serve", str(store), "--no-auth", "--state", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", str(store), "--no-auth", "--state", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2 and "pip install 'liqcore[api]'" in done.stderr
 
 
 def test_the_description_is_of_what_there_is(api):
     document = api.ask("GET", "/v1/openapi.json", key=None).json
-    described = {(method.upper(), path.replace("{id}", "*")) for path, methods in document["paths"].items() for method in methods if method != "parameters"}
+    described = {
+        (method.upper(), path.replace("{id}", "*")) for path, methods in document["paths"].items() for method in methods if method != "parameters"
+    }
     assert described == {place for place in api.site.routes if place[1] != "/docs"} and document["openapi"] == "3.1.0"
     validate = pytest.importorskip("openapi_spec_validator").validate
     validate(document)
@@ -232,6 +299,7 @@ def test_answers_are_as_described(api):
 
     def schema(path, method="get", status="200"):
         return validator(paths[path][method]["responses"][status]["content"]["application/json"]["schema"])
+
     schema(LIVE).validate(api.ask("GET", LIVE, f"asset=BTC&features={','.join(NAMES)}").json)
     schema(PAST, "post").validate(api.history(features=list(NAMES), asset="BTC", every="2h").json)
     schema("/v1/features").validate(api.ask("GET", "/v1/features").json)
@@ -247,8 +315,10 @@ def test_a_canary_secret_is_nowhere(store, tmp_path, caplog, capfd):
     canary = "CANARY-secret-8e1f"
     log.protect(canary)
     with asked(store, tmp_path / "state") as api:
-        answers = [api.ask(method, path, f"features={canary}", headers={"authorization": f"Bearer {api.token}{canary}", "cookie": canary}, key=None)
-                   for method, path, _ in scoped_routes(api)]
+        answers = [
+            api.ask(method, path, f"features={canary}", headers={"authorization": f"Bearer {api.token}{canary}", "cookie": canary}, key=None)
+            for method, path, _ in scoped_routes(api)
+        ]
         answers += [api.ask("GET", LIVE, ASK), api.ask("GET", "/v1/health", key=None), api.history(features=["price.last"], asset="BTC", every="6h")]
         for answer in answers:
             assert canary.encode() not in answer.body and api.token.encode() not in answer.body and canary not in str(answer.headers)
@@ -274,8 +344,15 @@ def test_a_long_body_is_answered_on_a_socket(tmp_path):
         line.close()
 
 
-@pytest.mark.parametrize("query", ["features=price.last&asset=BTC&strict=2", "features=price.last&asset=BTC&strict=yes",
-                                   "features=flow.ofi@%D9%A5m&asset=BTC", "features=flow.ofi@5m:zscore(2h,min=%D9%A5)&asset=BTC"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "features=price.last&asset=BTC&strict=2",
+        "features=price.last&asset=BTC&strict=yes",
+        "features=flow.ofi@%D9%A5m&asset=BTC",
+        "features=flow.ofi@5m:zscore(2h,min=%D9%A5)&asset=BTC",
+    ],
+)
 def test_values_that_are_none(api, query):
     answer = api.ask("GET", "/v1/features/live", query)
     assert answer.status == 422, answer.body
@@ -320,10 +397,16 @@ def raw_answer(address: str, sent: bytes) -> tuple[int, dict, dict]:
     return found.status, {name.lower(): value for name, value in found.getheaders()}, json.loads(body)
 
 
-@pytest.mark.parametrize(("sent", "said"), [
-    (b"GET /v1/features/live?features=" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
-    (b"GET /v1/features/live?features=" + b"a" * 3_000_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
-    (b"GET  HTTP/1.1\r\n\r\n", "HTTP"), (b"\x16\x03\x01\x00\xa5\x01", "HTTP"), (b"GET /v1/health HTTP/1.1\r\nhost 127.0.0.1\r\n\r\n", "HTTP")])
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"GET /v1/features/live?features=" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
+        (b"GET /v1/features/live?features=" + b"a" * 3_000_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", "65535"),
+        (b"GET  HTTP/1.1\r\n\r\n", "HTTP"),
+        (b"\x16\x03\x01\x00\xa5\x01", "HTTP"),
+        (b"GET /v1/health HTTP/1.1\r\nhost 127.0.0.1\r\n\r\n", "HTTP"),
+    ],
+)
 def test_what_cannot_be_read_as_a_request_is_said_like_everything_else(small, sent, said):
     with served(small, small.parent / "state") as (address, _):
         status, headers, found = raw_answer(address, sent)
@@ -334,7 +417,9 @@ def test_what_cannot_be_read_as_a_request_is_said_like_everything_else(small, se
 
 def test_a_url_just_within_the_limit_is_read(small):
     with served(small, small.parent / "state", auth=False) as (address, _):
-        status, headers, _ = raw_answer(address, b"GET /v1/health?" + b"a" * (65_535 - 15) + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+        status, headers, _ = raw_answer(
+            address, b"GET /v1/health?" + b"a" * (65_535 - 15) + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+        )
     assert status in (400, 422) and "request-id" in str(headers)
 
 
@@ -363,8 +448,14 @@ def test_every_operation_says_that_it_may_not_be_ready(api):
     assert health.keys() == {"application/json", "application/problem+json"}
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-a: ",
-                                  b"POST /v1/features/historical HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-a: ",
+        b"POST /v1/features/historical HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    ],
+)
 def test_a_request_that_never_ends_does_not_hold_its_connection(small, monkeypatch, sent):
     connection = pytest.importorskip("liqshell.service.connection")
     monkeypatch.setattr(connection, "REQUEST_S", 0.3)
@@ -402,6 +493,7 @@ def test_a_stream_ends_with_its_client(small, monkeypatch):
                     yield b":" + b"x" * 65536 + b"\n\n"
         finally:
             working.pop()
+
     monkeypatch.setattr(api_module, "stream", watched)
     monkeypatch.setattr(stream_module, "PING_S", 0.1)
     ask = f"GET /v1/features/stream?asset=BTC&features={NAMES[3]} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
@@ -446,7 +538,10 @@ def test_files_of_the_server_that_cannot_be_read_are_its_fault_and_no_path_is_to
 
 
 def test_what_is_said_of_a_file_has_no_folder():
-    assert without_paths(DataError("/data/me/store/a.parquet:7", "bad (in '/data/me/b.csv')", "a/b or c")) == "a.parquet:7: bad (in 'b.csv'); expected a/b or c"
+    assert (
+        without_paths(DataError("/data/me/store/a.parquet:7", "bad (in '/data/me/b.csv')", "a/b or c"))
+        == "a.parquet:7: bad (in 'b.csv'); expected a/b or c"
+    )
     assert without_paths(DataError("", "no frames")) == "no frames"
     assert without_paths(FileNotFoundError(2, "No such file", "/x y/z")) == "[Errno 2] No such file: 'z'"
 
@@ -454,7 +549,7 @@ def test_what_is_said_of_a_file_has_no_folder():
 def test_what_is_left_is_said_after_the_cells_are_charged(store, tmp_path):
     with asked(store, tmp_path / "state", history_limit=5) as api:
         api.site.clock = lambda: 100.0
-        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}        # 4,300 rows of 7: four requests' worth in all
+        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}  # 4,300 rows of 7: four requests' worth in all
         answer = api.history(**large)
         assert answer.status == 200 and answer.headers["ratelimit"] == '"history";r=1;t=48'
         sent = []
@@ -464,8 +559,11 @@ def test_what_is_left_is_said_after_the_cells_are_charged(store, tmp_path):
 
         async def receive():
             return {"type": "http.request", "body": json.dumps(large).encode()}
+
         headers = [(b"host", b"localhost"), (b"authorization", b"Bearer " + api.token.encode()), (b"content-type", b"application/json")]
-        api.loop.run_until_complete(api.site({"type": "http", "method": "POST", "path": PAST, "query_string": b"", "headers": headers}, receive, send))
+        api.loop.run_until_complete(
+            api.site({"type": "http", "method": "POST", "path": PAST, "query_string": b"", "headers": headers}, receive, send)
+        )
         names = [name for name, _ in sent[0]["headers"]]
         assert sent[0]["status"] == 429 and names.count(b"ratelimit") == names.count(b"ratelimit-policy") == names.count(b"retry-after") == 1
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import store_files
-from api_rig import DAY, HOUR, NAMES, SECOND, T0, Oracle, asked, bits, fill, market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import store_files
+from api_rig import DAY, HOUR, NAMES, SECOND, T0, Oracle, asked, bits, fill, market
 from liqshell import cli
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Walk
@@ -71,7 +71,9 @@ def test_any_rows_are_what_was_known_then(api, oracle, rows, names):
 
 
 def test_every_form_says_the_same(api, oracle):
-    rows = [{"asset": "BTC", "at": T0 + DAY + k * 37 * 60 * SECOND} for k in (5, 1, 1, 9)] + [{"asset": "eth", "venue": "bybit", "at": "2026-02-09T00:00:30Z"}]
+    rows = [{"asset": "BTC", "at": T0 + DAY + k * 37 * 60 * SECOND} for k in (5, 1, 1, 9)] + [
+        {"asset": "eth", "venue": "bybit", "at": "2026-02-09T00:00:30Z"}
+    ]
     question = {"features": list(NAMES), "rows": rows, "label": {"feature": "price.last", "after": "30m"}}
     columns = api.history(**question).json["columns"]
     import orjson
@@ -93,14 +95,17 @@ def test_every_form_says_the_same(api, oracle):
         assert [bits(value) for value in arrow[name].to_pylist()] == [bits(value) for value in parquet[name].to_pylist()] == expected
     assert parquet.schema.metadata[b"liqcore.data_hash"] == arrow.schema.metadata[b"liqcore.data_hash"]
     assert columns["label"][0] is not None and bits(columns["label"][0]) == bits(
-        Oracle(api.library.path, ("price.last",)).at([rows[0]["at"] + HOUR // 2])[rows[0]["at"] + HOUR // 2][0, 0])
+        Oracle(api.library.path, ("price.last",)).at([rows[0]["at"] + HOUR // 2])[rows[0]["at"] + HOUR // 2][0, 0]
+    )
 
 
 def test_compact_forms_are_the_rows_written_out(api):
     at = [T0 + k * HOUR for k in range(3, 9)]
     long = api.history(features=["price.last"], rows=[{"asset": "BTC", "at": ts} for ts in at]).json["columns"]
     assert api.history(features=["price.last"], asset="BTC", at=at).json["columns"] == long
-    assert api.history(features=["price.last"], contract="bybit:BTCUSDT", every="1h", start=at[0], end=feature_rows.iso(at[-1])).json["columns"] == long
+    assert (
+        api.history(features=["price.last"], contract="bybit:BTCUSDT", every="1h", start=at[0], end=feature_rows.iso(at[-1])).json["columns"] == long
+    )
 
 
 def test_the_command_prints_the_same_bits(api, store, capsys):
@@ -167,7 +172,7 @@ def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same
             assert one._times == sorted(set(one._times))
             api.library.saved._all("update states set state = x'00' where ts % 3 != 0")
             one._states.clear()
-            one._head = Walk(one._asked, one.dataset.data)              # the newest values come from kept states, too
+            one._head = Walk(one._asked, one.dataset.data)  # the newest values come from kept states, too
         assert len(one._walks) == walks
 
 
@@ -175,7 +180,8 @@ def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_p
     from liqshell.service import checkpoints
 
     def keys_of(api):
-        return {key for key, in api.library.saved._all("select distinct key from states")}
+        return {key for (key,) in api.library.saved._all("select distinct key from states")}
+
     with asked(store, tmp_path / "state") as api:
         at, expected = [T0 + DAY + 5 * HOUR], {}
         for name in NAMES[:3]:
@@ -204,13 +210,15 @@ def test_damaged_states_change_no_answer(store, tmp_path, damage):
         assert kept
         for n, (row, blob) in enumerate(kept):
             middle = len(blob) // 2
-            new = {"a bit": blob[:middle] + bytes([blob[middle] ^ 4]) + blob[middle + 1:], "cut": blob[:middle], "of another time": kept[n - 1][1]}[damage]
+            new = {"a bit": blob[:middle] + bytes([blob[middle] ^ 4]) + blob[middle + 1 :], "cut": blob[:middle], "of another time": kept[n - 1][1]}[
+                damage
+            ]
             base.execute(f"update {table} set {column} = ? where rowid = ?", (new, row))
     base.close()
     if damage == "pages":
         whole = bytearray(file.read_bytes())
         for at in range(4096 + 50, len(whole), 4096):
-            whole[at:at + 400] = bytes(400)
+            whole[at : at + 400] = bytes(400)
         file.write_bytes(whole)
     for _ in range(2):
         with asked(store, tmp_path / "state") as api:
@@ -228,13 +236,14 @@ def test_a_stream_keeps_to_its_contract_and_ends_with_its_key(store, tmp_path):
 
         async def read():
             found = stream(lambda: there[0], one.library.saved, {"price.last": "price.last"}, "bybit:BTCUSDT", HOUR, T0 + 2 * HOUR, lambda: may[0])
-            await anext(found)                               # how long to wait before coming back
+            await anext(found)  # how long to wait before coming back
             there[0] = there[1]
             pieces = [await asyncio.wait_for(anext(found), 30)]
             may[0] = False
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(anext(found), 30)
             return pieces
+
         assert all(piece.count(b'"contract":"bybit:BTCUSDT"') == piece.count(b"event: features") > 0 for piece in asyncio.run(read()))
 
 
@@ -244,8 +253,10 @@ def test_a_time_that_is_reached_later_has_another_etag(tmp_path):
     store = fill(tmp_path / "store", market(tmp_path / "0", 0))
     last = int(Oracle(store).events["ts_recv"][-1])
     with asked(store, tmp_path / "state") as api:
-        questions = [{"features": ["price.last"], "asset": "BTC", "at": [last + 60 * SECOND]},
-                     {"features": ["price.last"], "asset": "BTC", "at": [last - HOUR], "label": {"feature": "price.last", "after": "61m"}}]
+        questions = [
+            {"features": ["price.last"], "asset": "BTC", "at": [last + 60 * SECOND]},
+            {"features": ["price.last"], "asset": "BTC", "at": [last - HOUR], "label": {"feature": "price.last", "after": "61m"}},
+        ]
         before = [api.history(**question) for question in questions]
         assert before[0].json["columns"]["price.last"] == [None] == before[1].json["columns"]["label"]
         fill(store, market(tmp_path / "1", 1, start=HOUR))
@@ -260,12 +271,22 @@ def test_an_answer_looks_no_further_than_the_data_went_when_it_was_asked(store, 
     with asked(store, tmp_path) as api:
         dataset, saved = api.library.get(), api.library.saved
         whole, dataset.complete = dataset.complete, T0 + DAY
-        body = {"features": ["price.last"], "asset": "BTC", "at": [T0 + DAY - HOUR, T0 + DAY + HOUR], "label": {"feature": "price.last", "after": "2h"}}
+        body = {
+            "features": ["price.last"],
+            "asset": "BTC",
+            "at": [T0 + DAY - HOUR, T0 + DAY + HOUR],
+            "label": {"feature": "price.last", "after": "2h"},
+        }
         question = history_of(dataset, body)
         tag = answers.etag_of(dataset, question, answers.JSON)
         dataset.complete = whole
         table = answers.table_of(dataset, question, saved)
-        assert len(table.rows) == 2 and not np.isnan(table.values["price.last"][0]) and np.isnan(table.values["price.last"][1]) and np.isnan(table.values["label"]).all()
+        assert (
+            len(table.rows) == 2
+            and not np.isnan(table.values["price.last"][0])
+            and np.isnan(table.values["price.last"][1])
+            and np.isnan(table.values["label"]).all()
+        )
         assert {why.reason for why in table.reasons.values()} == {"outside"} and len(table.reasons) == 3
         assert tag == answers.etag_of(dataset, question, answers.JSON) != answers.etag_of(dataset, history_of(dataset, body), answers.JSON)
 
@@ -293,7 +314,7 @@ def test_names_that_several_ask_for_at_once_are_found(store, tmp_path):
     class Slow(dict):
         def pop(self, *key):
             found = super().pop(*key)
-            time.sleep(0.002)                                # another thread looks now
+            time.sleep(0.002)  # another thread looks now
             return found
 
     with asked(store, tmp_path) as api, ThreadPoolExecutor(4) as threads:
@@ -310,7 +331,7 @@ def test_later_and_late_data_change_no_answer(tmp_path, cut):
     earlier data another ETag, and what a new walk over all of it says."""
     whole = store_files.market(1500, 3, T0 + DAY)
     late = whole[-200:].copy()
-    late["ts_event"] = T0 + DAY + HOUR                    # happened long ago, received now
+    late["ts_event"] = T0 + DAY + HOUR  # happened long ago, received now
     if cut == "day":
         late["ts_recv"] += DAY
         first = whole
@@ -360,7 +381,7 @@ def test_a_contract_that_is_imported_later_does_not_answer_for_its_asset(tmp_pat
 def test_why_a_value_is_not_known(tmp_path):
     """Warming up, a gap of the feed, nothing received, outside."""
     events = store_files.market(4000, 9)
-    events = events[events["kind"] != 4]                   # no tickers
+    events = events[events["kind"] != 4]  # no tickers
     down, up = T0 + 6 * HOUR, T0 + 6 * HOUR + 600 * SECOND
     marks = np.zeros(2, events.dtype)
     marks["ts_event"] = marks["ts_recv"] = down, up
@@ -405,7 +426,7 @@ def test_liquidations_that_nobody_was_heard_to_publish_are_unknown(tmp_path, ven
     data = feature_rows.open_data([store])
     twin = Twin(names[:3], data.instruments)
     for ts, k in zip(at, range(len(at)), strict=True):
-        for e in data.parts[0][:np.searchsorted(data.parts[0]["ts_recv"], ts, "right")][len(twin.oracle.rows):]:
+        for e in data.parts[0][: np.searchsorted(data.parts[0]["ts_recv"], ts, "right")][len(twin.oracle.rows) :]:
             twin.push(e)
         for n, name in enumerate(names[:3]):
             value = found[0]["columns"][name][k]
@@ -431,7 +452,7 @@ def over(api, location):
 
 def test_a_large_question_is_a_job(api):
     body = {"features": ["price.last"], "asset": "BTC", "every": "500ms"}
-    assert api.history(**body).status == 409         # of what is sent none is too large: 413
+    assert api.history(**body).status == 409  # of what is sent none is too large: 413
     body["every"] = "1s"
     body["end"] = T0 + 30_000 * SECOND
     begun = api.ask("POST", "/v1/jobs", body=body, headers={"accept": "text/csv"})
@@ -466,17 +487,20 @@ def test_an_answer_in_pieces_is_the_whole_one(api, oracle, monkeypatch, order):
     body = {"features": [*NAMES, "risk.pool"], "rows": rows, "label": {"feature": "price.return@1h", "after": "2h"}}
     for kind in (answers.JSON, answers.NDJSON, answers.CSV):
         whole, done = in_pieces(api, monkeypatch, kind, 1000, **body)
-        assert max(done) == len({(row["contract"], row["at"]) for row in rows if first <= row["at"] <= last})      # of those that have data
+        assert max(done) == len({(row["contract"], row["at"]) for row in rows if first <= row["at"] <= last})  # of those that have data
         assert in_pieces(api, monkeypatch, kind, 7, **body)[0] == in_pieces(api, monkeypatch, kind, 499, **body)[0] == whole
         if kind == answers.JSON:
-            assert orjson.dumps(orjson.loads(whole)) == whole == api.history(**body).body          # as orjson writes it in one
+            assert orjson.dumps(orjson.loads(whole)) == whole == api.history(**body).body  # as orjson writes it in one
     opened = {answers.ARROW: lambda data: pa.ipc.open_stream(data).read_all(), answers.PARQUET: lambda data: pq.read_table(io.BytesIO(data))}
     for kind, read in opened.items():
         whole, part = (read(in_pieces(api, monkeypatch, kind, pieces, **body)[0]) for pieces in (1000, 7))
         assert part.schema.equals(whole.schema, check_metadata=True) and part.combine_chunks().equals(whole.combine_chunks())
     assert in_pieces(api, monkeypatch, answers.CSV, 7, features=["price.last"], rows=[])[0].count(b"\n") == 1
     assert orjson.loads(in_pieces(api, monkeypatch, answers.JSON, 7, features=["price.last"], rows=[])[0])["columns"] == {
-        "at": [], "contract": [], "price.last": []}
+        "at": [],
+        "contract": [],
+        "price.last": [],
+    }
 
 
 @pytest.mark.parametrize(("kind", "most"), [(answers.CSV, 20), (answers.NDJSON, 20), (answers.ARROW, 20), (answers.PARQUET, 20), (answers.JSON, 60)])
@@ -484,9 +508,17 @@ def test_a_long_answer_is_not_held_in_memory(api, monkeypatch, kind, most):
     """Bytes a row that it takes beside the rows that were asked for: of JSON, which is by columns, its numbers."""
     monkeypatch.setattr(answers, "PIECE_ROWS", 2000)
     dataset, saved, peaks = api.library.get(), api.library.saved, []
-    for count in (4_000, 4_000, 44_000):             # the first one makes what stays
-        question = history_of(dataset, {"features": ["price.last", "risk.pool", "flow.volume@1m"], "asset": "BTC", "every": "1s",
-                                        "start": T0 + HOUR, "end": T0 + HOUR + (count - 1) * SECOND})
+    for count in (4_000, 4_000, 44_000):  # the first one makes what stays
+        question = history_of(
+            dataset,
+            {
+                "features": ["price.last", "risk.pool", "flow.volume@1m"],
+                "asset": "BTC",
+                "every": "1s",
+                "start": T0 + HOUR,
+                "end": T0 + HOUR + (count - 1) * SECOND,
+            },
+        )
         assert len(question.rows) == count
         tracemalloc.start()
         with open(os.devnull, "wb") as out:
@@ -499,13 +531,13 @@ def test_a_long_answer_is_not_held_in_memory(api, monkeypatch, kind, most):
 def test_a_job_does_not_keep_a_server_alive_that_ends(store, tmp_path):
     """Its walk and the reasons of its nulls would take minutes."""
     with asked(store, tmp_path) as api:
-        names = [f"risk.deleveraged@{n}m" for n in range(1, 41)]         # never known here: a reason for each of 40 x 100,000
+        names = [f"risk.deleveraged@{n}m" for n in range(1, 41)]  # never known here: a reason for each of 40 x 100,000
         begun = api.ask("POST", "/v1/jobs", body={"features": names, "asset": "BTC", "every": "1s", "end": T0 + 100_000 * SECOND})
         jobs = api.site.run.__self__.jobs
         while not api.ask("GET", begun.headers["location"]).json["rows_done"]:
             time.sleep(0.01)
         stopped = time.monotonic()
-    jobs._worker.shutdown(wait=True)                                     # what the interpreter does at its end
+    jobs._worker.shutdown(wait=True)  # what the interpreter does at its end
     assert time.monotonic() - stopped < 3.0
     (job,) = jobs._jobs.values()
     assert (job.state, job.why) == ("failed", "the server ends")
@@ -518,12 +550,13 @@ def test_a_job_that_breaks_says_so(api, monkeypatch):
 
     def broken(*given):
         raise RuntimeError("a secret of the program")
+
     monkeypatch.setattr(jobs.answers, "write", broken)
     begun = api.ask("POST", "/v1/jobs", body={"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]})
     state = over(api, begun.headers["location"])
     assert state["state"] == "failed" and "secret" not in str(state), state
     result = api.ask("GET", begun.headers["location"], "result=1")
-    assert result.status == 409 and "retry-after" not in result.headers       # a client that obeys it would ask for ever
+    assert result.status == 409 and "retry-after" not in result.headers  # a client that obeys it would ask for ever
 
 
 def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
@@ -534,12 +567,15 @@ def test_what_the_schema_says_of_a_question_is_what_is_taken(api):
     body = {"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]}
     given = {"contract": "bybit:BTCUSDT", "venue": "bybit", "label": {"feature": "price.last", "after": "1h"}, "on_outside": "null", "run": ""}
     bodies = [{**body, name: null} for name in (*body, *given) for null in (None, given.get(name, body.get(name)), 5.5, {}, [])]
-    bodies += [{"features": ["price.last"], "rows": [{"asset": "BTC", "at": T0 + HOUR} | {name: null}]} for name in ("asset", "contract", "venue", "at")
-               for null in (None, 5.5, {}, [])]
+    bodies += [
+        {"features": ["price.last"], "rows": [{"asset": "BTC", "at": T0 + HOUR} | {name: null}]}
+        for name in ("asset", "contract", "venue", "at")
+        for null in (None, 5.5, {}, [])
+    ]
     for one in bodies:
         said = jsonschema.Draft202012Validator(asked).is_valid(one)
         if one.get("at") == [] or one.get("asset", "") is None or (one.get("rows") or [{"asset": ""}])[0]["asset"] is None:
-            continue                                         # no row; of two contracts neither is named: no schema can say it
+            continue  # no row; of two contracts neither is named: no schema can say it
         assert (api.history(**one).status == 200) == said, one
         assert (api.ask("POST", "/v1/jobs", body=one).status in (202, 429)) == said, one
     assert jsonschema.Draft202012Validator(begun).is_valid({**body, "at": [T0] * 100_001})

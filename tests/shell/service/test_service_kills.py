@@ -11,18 +11,33 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from api_rig import DAY, NAMES, SECOND, T0, Oracle, bits, fill, market
 
 SECONDS, SERVERS = 20.0, 2
-PATIENCE_S = 300.0              # a server takes long to come up on a machine that has no time for it
+PATIENCE_S = 300.0  # a server takes long to come up on a machine that has no time for it
 
 
 class Server:
     """`liqcore serve` in a process of its own, on a port that it says."""
 
     def __init__(self, store, state):
-        self._command = [sys.executable, "-m", "liqshell", "serve", str(store), "--port", "0", "--no-auth", "--state", str(state),
-                         "--live-limit", "0", "--history-limit", "0"]
+        self._command = [
+            sys.executable,
+            "-m",
+            "liqshell",
+            "serve",
+            str(store),
+            "--port",
+            "0",
+            "--no-auth",
+            "--state",
+            str(state),
+            "--live-limit",
+            "0",
+            "--history-limit",
+            "0",
+        ]
         self.begin()
 
     def begin(self):
@@ -58,11 +73,13 @@ def test_two_servers_that_are_killed_answer_right(tmp_path):
             with why:
                 wrong.append((why.code, why.read()[:200]))
             return
-        except (OSError, ValueError):                   # it was killed, or is not up yet
+        except (OSError, ValueError):  # it was killed, or is not up yet
             time.sleep(0.05)
             return
         n = ["BTC", "ETH"].index(asset)
-        wrong.extend((name, ts) for k, ts in enumerate(moments) for j, name in enumerate(NAMES) if bits(columns[name][k]) != bits(float(wanted[ts][n, j])))
+        wrong.extend(
+            (name, ts) for k, ts in enumerate(moments) for j, name in enumerate(NAMES) if bits(columns[name][k]) != bits(float(wanted[ts][n, j]))
+        )
         right.append(asset)
 
     def client(server, seed):

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from api_rig import DAY, HOUR, T0, fill, market, served
 
 CLIENTS, EVENTS = 100, 40
@@ -21,8 +22,10 @@ def test_a_hundred_streams_are_the_same(tmp_path):
             return reader, writer
 
         async def one_stream() -> list[str]:
-            reader, writer = await ask("/v1/features/stream?asset=BTC&features=price.last,liquidations.liq_volume@1m&every=1h",
-                                       f"Last-Event-ID: {T0 + DAY - EVENTS // 2 * HOUR}\r\n")
+            reader, writer = await ask(
+                "/v1/features/stream?asset=BTC&features=price.last,liquidations.liq_volume@1m&every=1h",
+                f"Last-Event-ID: {T0 + DAY - EVENTS // 2 * HOUR}\r\n",
+            )
             text = ""
             while text.count("\ndata: ") < EVENTS:
                 text += (await asyncio.wait_for(reader.read(1 << 16), 30)).decode()
@@ -40,5 +43,6 @@ def test_a_hundred_streams_are_the_same(tmp_path):
 
         async def all_of_them():
             return await asyncio.gather(live(), *(one_stream() for _ in range(CLIENTS)))
+
         reads, *streams = asyncio.run(all_of_them())
     assert reads == 50 and len(streams[0]) == EVENTS and all(one == streams[0] for one in streams)

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_rig import asked, bits, served
-from recorded_run import record_run
-from recorder_lines import member, unpacked
 
 import liqcore as lc
+from api_rig import asked, bits, served
 from liqshell import cli, formats, store
 from liqshell.recording import journal
 from liqshell.recording.packing import ZSTD_MAGIC, frame_files
@@ -26,9 +24,19 @@ from liqshell.research.feature_rows import iso
 from liqshell.run import recorded_events
 from liqshell.service.scratch import Scratch
 from liqshell.service.sources import Library, RunSource
+from recorded_run import record_run
+from recorder_lines import member, unpacked
 
-NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "funding.funding_avg@5m", "price.last", "flow.spread_bps",
-         "liquidations.liq_volume@5m:lag(30s)", "SOL/flow.volume@10s:change(1m)", "hawkes.intensity_long")
+NAMES = (
+    "liquidations.liq_imbalance@1m:zscore(20m,min=4)",
+    "flow.ofi@1m",
+    "funding.funding_avg@5m",
+    "price.last",
+    "flow.spread_bps",
+    "liquidations.liq_volume@5m:lag(30s)",
+    "SOL/flow.volume@10s:change(1m)",
+    "hawkes.intensity_long",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,7 @@ def run(tmp_path_factory):
     folder = record_run(tmp_path_factory.mktemp("recorded") / "run", hours=1.2, cut_s=20.0)
     for file in frame_files(folder / journal.FRAMES):
         lines = unpacked(file).splitlines(keepends=True)
-        file.write_bytes(b"".join(member(b"".join(lines[n:n + 200])) for n in range(0, len(lines), 200)))
+        file.write_bytes(b"".join(member(b"".join(lines[n : n + 200])) for n in range(0, len(lines), 200)))
     return folder
 
 
@@ -54,7 +62,7 @@ def grown(run, folder, rng):
             at = 0
             while at < len(data):
                 step = rng.randrange(1, max(len(data) // 12, 2))
-                out.write(data[at:at + step])
+                out.write(data[at : at + step])
                 at += step
                 yield
 
@@ -84,7 +92,7 @@ def test_live_is_history_is_the_command(run, live, capsys):
     answer = api.history(features=list(NAMES), rows=rows)
     assert answer.status == 200, answer.body
     columns = answer.json["columns"]
-    end = max(ts for _, ts in said)                        # its end mark: after its last event, where the command knows nothing
+    end = max(ts for _, ts in said)  # its end mark: after its last event, where the command knows nothing
     moments = ",".join(str(ts) for _, ts in said if ts < end)
     assert cli.main(["features", str(run), "-f", ",".join(NAMES), "--at", moments]) == 0
     printed = {(row["contract"], int(row["ts"])): row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
@@ -116,7 +124,7 @@ def test_signals_are_those_of_the_audit(run, live):
     records = records[records["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)]
     assert len(records) > 2
     found, since = [], ""
-    while True:                                            # page by page
+    while True:  # page by page
         page = api.ask("GET", "/v1/signals", f"limit=2{since}").json
         found += page["signals"]
         if not page["more"]:
@@ -154,8 +162,9 @@ def events_of(text: str) -> list[tuple[str, int, dict]]:
 
 
 def read_stream(address: str, token: str, query: str, count: int, last: int | None = None) -> list[tuple[str, int, dict]]:
-    request = urllib.request.Request(f"{address}/v1/features/stream?{query}", headers={"Authorization": f"Bearer {token}"}
-                                     | ({"Last-Event-ID": str(last)} if last else {}))
+    request = urllib.request.Request(
+        f"{address}/v1/features/stream?{query}", headers={"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": str(last)} if last else {})
+    )
     text = ""
     with urllib.request.urlopen(request, timeout=20) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
@@ -168,11 +177,16 @@ def test_a_stream_goes_on_where_it_was(run, tmp_path):
     """Each event is what history says of its time; a client that comes back misses none and gets none twice; one that is too far behind is told."""
     names = f"{NAMES[3]},{NAMES[1]}"
     with served(run, tmp_path / "state") as (address, token):
+
         def ask(body):
-            request = urllib.request.Request(f"{address}/v1/features/historical", json.dumps(body).encode(),
-                                             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            request = urllib.request.Request(
+                f"{address}/v1/features/historical",
+                json.dumps(body).encode(),
+                {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            )
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return json.load(answer)
+
         query = f"contract=SOLUSDT&features={names}&every=30s"
         newest = read_stream(address, token, query, 1)[0]
         first = newest[1] - 20 * 30 * lc.SECOND
@@ -195,9 +209,7 @@ def test_a_stream_follows_the_recording(run, tmp_path):
 
         dataset = api.library.get()
         contract = dataset.data.instruments[0].key
-        pieces = stream(
-            lambda: dataset, api.library.saved, {"price.last": "price.last"}, contract, 30 * lc.SECOND, dataset.data.start, lambda: True
-        )
+        pieces = stream(lambda: dataset, api.library.saved, {"price.last": "price.last"}, contract, 30 * lc.SECOND, dataset.data.start, lambda: True)
 
         async def grow():
             for _ in steps:
@@ -209,6 +221,7 @@ def test_a_stream_follows_the_recording(run, tmp_path):
                 text += (await asyncio.wait_for(anext(pieces), 20)).decode()
             await pieces.aclose()
             return events_of(text)
+
         found = api.loop.run_until_complete(through())
         assert [b[1] - a[1] for a, b in zip(found, found[1:], strict=False)] == [30 * lc.SECOND] * (len(found) - 1) and len(found) > 40
 
@@ -258,7 +271,7 @@ def test_a_run_that_is_deleted_or_replaced_does_not_stop_the_others(run, tmp_pat
         assert followed(api, lambda: api.ask(*ask[:2], ask[2] + "&run=old").status == 404 and api.ask(*ask).json["as_of_ns"] > new.json["as_of_ns"])
         assert api.ask("GET", "/v1/health").status == 200
         shutil.rmtree(runs / "new")
-        shutil.copytree(run, runs / "new")                  # another run of the same name
+        shutil.copytree(run, runs / "new")  # another run of the same name
         assert followed(api, lambda: (again := api.ask(*ask)).status == 200 and again.json["data_hash"] != new.json["data_hash"])
         assert api.library.opened("new").data.end >= int(manifest["ended_ns"])
         frames = frame_files(runs / "new" / journal.FRAMES)
@@ -275,15 +288,15 @@ def torn(run, folder, how) -> Path:
     if how == "a byte":
         data[middle + 60] ^= 4
     elif how == "bytes":
-        data[middle + 40:middle + 2040] = bytes(2000)
+        data[middle + 40 : middle + 2040] = bytes(2000)
     elif how == "cut":
-        del data[middle + 30:]
+        del data[middle + 30 :]
     elif how == "a hole":
-        del data[middle + 30:starts[len(starts) // 2 + 3]]
+        del data[middle + 30 : starts[len(starts) // 2 + 3]]
     elif how == "a line":
         lines = unpacked(file).splitlines(keepends=True)
         lines[len(lines) // 2] = lines[len(lines) // 2][:50] + b"\n"
-        data = b"".join(member(b"".join(lines[n:n + 200])) for n in range(0, len(lines), 200))
+        data = b"".join(member(b"".join(lines[n : n + 200])) for n in range(0, len(lines), 200))
     file.write_bytes(data)
     return folder
 
@@ -297,8 +310,10 @@ def test_a_torn_recording_is_the_same_to_the_server_the_command_and_the_store(ru
     marks = events[events["kind"] == int(lc.Kind.FEED)]
     whole = recorded_events.read_events(run).events
     known = {tuple(mark) for mark in whole[whole["kind"] == int(lc.Kind.FEED)].tolist()}
-    down, up = (next(int(mark["ts_recv"]) for mark in marks if mark["code"] == int(code) and tuple(mark.tolist()) not in known)
-                for code in (lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP))
+    down, up = (
+        next(int(mark["ts_recv"]) for mark in marks if mark["code"] == int(code) and tuple(mark.tolist()) not in known)
+        for code in (lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP)
+    )
     assert down < up and not ((events["ts_recv"] > down) & (events["ts_recv"] < up)).any()
     lost = whole[(whole["ts_recv"] > down) & (whole["ts_recv"] < up)]
     assert len(lost) > 0
@@ -319,7 +334,7 @@ def test_a_torn_recording_is_the_same_to_the_server_the_command_and_the_store(ru
         for name in NAMES:
             one, two = (float(rows[place][name]) if rows[place][name] else None for rows in printed)
             assert bits(columns[name][n]) == bits(one) == bits(two), (name, place, down, up)
-            assert not down <= place[1] < up or one is None or ":" in name, (name, place)         # a lag looks at what was known
+            assert not down <= place[1] < up or one is None or ":" in name, (name, place)  # a lag looks at what was known
     read = recorded_events.read_events(folder).events
     assert served_events.tobytes() == read[np.isin(read["kind"], np.unique(served_events["kind"]))].tobytes()
 
@@ -356,8 +371,8 @@ def test_the_newest_run_is_the_one_that_began_last_whatever_time_its_market_has(
 def test_a_start_removes_what_dead_servers_left_and_nothing_of_live_ones(tmp_path):
     live, dead = Scratch(tmp_path), Scratch(tmp_path)
     (live.folder / "1.npy").write_text("x")
-    dead._held.close()                                   # as the end of its process does, SIGKILL included
-    (tmp_path / "events" / "events-a").mkdir(parents=True)      # of earlier versions
+    dead._held.close()  # as the end of its process does, SIGKILL included
+    (tmp_path / "events" / "events-a").mkdir(parents=True)  # of earlier versions
     (tmp_path / "jobs-b").mkdir()
     (tmp_path / "keys.json").write_text("{}")
     third = Scratch(tmp_path)

@@ -39,19 +39,29 @@ def word(control: Control) -> int:
 
 # ---- control page ----
 
+
 def test_a_word_set_by_one_process_is_read_by_another_and_stays(tmp_path):
     live = Control(tmp_path)
     assert word(live) == 0 and live.kill == Kill.NO and live.address % 8 == 0
-    subprocess.run([sys.executable, "-c", "import sys; from liqshell.state.control import *; "
-                    "Control(sys.argv[1]).set_kill(Kill.KILLED, 'é' * 300, 'somebody')", str(tmp_path)], env=ENV, check=True, timeout=120)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from liqshell.state.control import *; Control(sys.argv[1]).set_kill(Kill.KILLED, 'é' * 300, 'somebody')",
+            str(tmp_path),
+        ],
+        env=ENV,
+        check=True,
+        timeout=120,
+    )
     assert word(live) != 0 and live.kill == Kill.KILLED and live.reason == "é" * 127 and live.by == "somebody"
     live.close()
     again = Control(tmp_path)
     again.begin("fade00000001")
-    assert again.kill == Kill.KILLED and word(again) != 0           # over a restart
+    assert again.kill == Kill.KILLED and word(again) != 0  # over a restart
     again.set_kill(Kill.FLATTEN, "more", "else")
     again.set_kill(Kill.KILLED, "less", "else")
-    assert again.kill == Kill.FLATTEN and again.by == "somebody"    # not weakened, and who was first is kept
+    assert again.kill == Kill.FLATTEN and again.by == "somebody"  # not weakened, and who was first is kept
     again.lift()
     assert again.kill == Kill.NO and word(again) == 0 and again.reason == ""
 
@@ -96,7 +106,7 @@ def test_who_runs(tmp_path, monkeypatch):
 def test_a_zombie_and_another_process_of_the_same_number_are_not_the_live_process(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     while process_start(child.pid) >= 0:
-        time.sleep(0.01)                # ended, not waited for
+        time.sleep(0.01)  # ended, not waited for
     child.wait()
     control = Control(tmp_path)
     control.begin("x")
@@ -123,6 +133,7 @@ def test_a_pipe_in_the_place_of_the_page_is_refused(tmp_path):
 
 # ---- lock ----
 
+
 def test_one_live_process_per_folder(tmp_path):
     with Lock(tmp_path):
         assert is_locked(tmp_path)
@@ -133,8 +144,16 @@ def test_one_live_process_per_folder(tmp_path):
 
 
 def test_a_killed_process_leaves_no_lock_but_says_who_it_was(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "import sys, time; from liqshell.state.lock import Lock; x = Lock(sys.argv[1]); "
-                              "print('held', flush=True); time.sleep(60)", str(tmp_path)], env=ENV, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from liqshell.state.lock import Lock; x = Lock(sys.argv[1]); print('held', flush=True); time.sleep(60)",
+            str(tmp_path),
+        ],
+        env=ENV,
+        stdout=subprocess.PIPE,
+    )
     assert child.stdout.readline() == b"held\n" and is_locked(tmp_path)
     child.kill()
     child.wait()
@@ -148,11 +167,13 @@ def test_somebody_who_only_looks_does_not_refuse_a_start(tmp_path):
     fd = os.open(tmp_path / "lock", os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_SH)
     import threading
+
     threading.Timer(0.05, os.close, (fd,)).start()
     Lock(tmp_path).close()
 
 
 # ---- prefix, sheet ----
+
 
 @given(name=st.text(max_size=30), now=st.integers(10**18, 3 * 10**18), later=st.integers(10**6, 10**17))
 def test_prefixes_are_ours_by_name_and_never_the_same_twice(name, now, later):
@@ -188,6 +209,7 @@ def test_the_sheet_comes_back_and_a_broken_one_is_refused(tmp_path):
 
 
 # ---- store ----
+
 
 def test_rows_come_back_and_an_execution_counts_once(tmp_path):
     store = Store(tmp_path)
@@ -304,9 +326,9 @@ def test_a_damaged_store_is_set_aside_and_stays_refused(tmp_path, damage):
         case "head":
             data[:32] = bytes(32)
         case "middle":
-            data[len(data) // 2:len(data) // 2 + 8192] = b"\xff" * 8192
+            data[len(data) // 2 : len(data) // 2 + 8192] = b"\xff" * 8192
         case "truncated":
-            del data[len(data) // 2 + 100:]
+            del data[len(data) // 2 + 100 :]
         case "text":
             data = bytearray(b"not a database at all" * 400)
     store.path.write_bytes(data)
@@ -371,13 +393,15 @@ def test_another_version_of_the_store_is_refused_and_left(tmp_path):
 @pytest.mark.slow
 def test_processes_that_make_a_store_at_once_do_not_refuse_each_other(tmp_path):
     """The start, its watchdog and a doctor: SQLite refuses one of two that switch a new file to its log at the same time, without waiting."""
-    program = ("import sys, time\n"
-               "from pathlib import Path\n"
-               "from liqshell.state import store\n"
-               "for n in range(60):\n"
-               "    at = float(sys.argv[2]) + n * 0.03\n"
-               "    while time.time() < at: pass\n"
-               "    store.connect(Path(sys.argv[1]) / f'{n}.sqlite').close()\n")
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from liqshell.state import store\n"
+        "for n in range(60):\n"
+        "    at = float(sys.argv[2]) + n * 0.03\n"
+        "    while time.time() < at: pass\n"
+        "    store.connect(Path(sys.argv[1]) / f'{n}.sqlite').close()\n"
+    )
     start = time.time() + 3.0
     running = [subprocess.Popen([sys.executable, "-P", "-c", program, tmp_path, str(start)], stderr=subprocess.PIPE, text=True) for _ in range(3)]
     told = [one.communicate(timeout=120)[1] for one in running]

@@ -8,16 +8,29 @@ import sys
 from pathlib import Path
 
 import pytest
-from desk import LONG, SHORT
 from test_rescue import ROOT, command, hold, image_of, link, rest_entry, venue  # noqa: F401
 
+from desk import LONG, SHORT
 from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE
 from liqshell.state.sheet import Sheet
 from liqshell.state.store import Store
 
-FILES = (IMAGE, "store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "contracts.json", "contracts.json.new", "rescue.json", "rescue.new", "lock", "control",
-         "control.twin", "KILL", "watchdog.log")
+FILES = (
+    IMAGE,
+    "store.sqlite",
+    "store.sqlite-wal",
+    "store.sqlite-shm",
+    "contracts.json",
+    "contracts.json.new",
+    "rescue.json",
+    "rescue.new",
+    "lock",
+    "control",
+    "control.twin",
+    "KILL",
+    "watchdog.log",
+)
 KINDS = ("a FIFO", "a device", "a socket", "a folder")
 CONFIG = '[run]\nname = "fade"\nout = "runs"\nmode = "live"\n[feed]\nrest = "{}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n'
 # what a start and doctor do with a state folder, as one line each
@@ -56,7 +69,7 @@ def odd(path: Path, kind: str) -> None:
         path.mkdir()
     else:
         with socket.socket(socket.AF_UNIX) as one:
-            os.chdir(path.parent)               # the name of a socket is short
+            os.chdir(path.parent)  # the name of a socket is short
             one.bind(path.name)
 
 
@@ -72,14 +85,30 @@ def used(tmp_path, url, side):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [*((name, "a FIFO") for name in FILES), *((IMAGE, kind) for kind in KINDS[1:]), ("store.sqlite", "a device"),
-                                             ("contracts.json", "a device"), ("control.twin", "a folder"), ("lock", "a socket")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "a FIFO") for name in FILES),
+        *((IMAGE, kind) for kind in KINDS[1:]),
+        ("store.sqlite", "a device"),
+        ("contracts.json", "a device"),
+        ("control.twin", "a folder"),
+        ("lock", "a socket"),
+    ],
+)
 def test_a_start_and_doctor_wait_for_nothing_and_say_the_same(tmp_path, monkeypatch, name, kind):
     monkeypatch.chdir(tmp_path)
     folder = used(tmp_path, "http://127.0.0.1:9", LONG)
     odd(folder / name, kind)
-    done = subprocess.run([sys.executable, "-c", LOOK, "my.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-                          env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"})
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, "my.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"},
+    )
     said, did = [line for line in done.stdout.splitlines() if line.startswith(("DOCTOR", "START"))]
     assert done.returncode == 0, done.stderr
     assert said.split()[1] == did.split()[1], (said, did)
@@ -88,17 +117,28 @@ def test_a_start_and_doctor_wait_for_nothing_and_say_the_same(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind", "side"), [
-    *((name, "a FIFO", SHORT if n % 2 else LONG) for n, name in enumerate(FILES) if ".new" not in name and name != "lock"), (IMAGE, "a FIFO", SHORT),
-    (IMAGE, "a device", LONG), (IMAGE, "a folder", SHORT), ("store.sqlite", "a device", LONG), ("control", "a folder", SHORT), ("rescue.json", "a socket", LONG)])
-def test_a_kill_acts_at_the_venue_whatever_the_files_are(venue, tmp_path, monkeypatch, name, kind, side):  # noqa: F811
+@pytest.mark.parametrize(
+    ("name", "kind", "side"),
+    [
+        *((name, "a FIFO", SHORT if n % 2 else LONG) for n, name in enumerate(FILES) if ".new" not in name and name != "lock"),
+        (IMAGE, "a FIFO", SHORT),
+        (IMAGE, "a device", LONG),
+        (IMAGE, "a folder", SHORT),
+        ("store.sqlite", "a device", LONG),
+        ("control", "a folder", SHORT),
+        ("rescue.json", "a socket", LONG),
+    ],
+)
+def test_a_kill_acts_at_the_venue_whatever_the_files_are(venue, tmp_path, monkeypatch, name, kind, side):
     monkeypatch.chdir(tmp_path)
     folder = used(tmp_path, venue.url, side)
     rest_entry(venue, side, link(1, 5))
     hold(venue, side)
     odd(folder / name, kind)
     done = command("my.toml", cwd=tmp_path)
-    assert "Traceback" not in done.stderr and "cancelled: ETHUSDT entry" in done.stdout and not any(one == link(1, 5) for one in venue.links), done.stderr
+    assert "Traceback" not in done.stderr and "cancelled: ETHUSDT entry" in done.stdout and not any(one == link(1, 5) for one in venue.links), (
+        done.stderr
+    )
     assert venue.position()[1] > 0.0 and (folder / "KILL").exists()
     if name not in ("control", "KILL"):
         control = Control(folder)

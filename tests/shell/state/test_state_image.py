@@ -9,11 +9,11 @@ import struct
 import time
 
 import pytest
-from desk import CANCELLED, ETH, LONG, NEW, REJECTED, SHORT, T0, Desk, S, both
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import liqcore as lc
+from desk import CANCELLED, ETH, LONG, NEW, REJECTED, SHORT, T0, Desk, S, both
 from liqshell.errors import DataError
 from liqshell.state.image import Image
 from liqshell.state.image_file import checksum, inspect
@@ -43,7 +43,7 @@ def stages(side: int):
     """A trade at every stage of its life, with the name of the stage."""
     desk = Desk(side)
     yield "flat", desk
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     yield "sent", desk
     desk.order(entry.id, NEW)
     yield "resting", desk
@@ -71,7 +71,7 @@ def test_every_stage_of_a_trade_comes_back_bit_for_bit_and_goes_on_the_same(tmp_
         assert beliefs(engine) == beliefs(desk.engine), name
         assert engine.bracket(0) == desk.engine.bracket(0)
         seen.add(desk.state)
-        if name == "leaving":       # both close in the same way
+        if name == "leaving":  # both close in the same way
             close = desk.requests[-1]
             for one in (engine, desk.engine):
                 one.on_fill(desk.now + 1, desk.now + 1, close.id, 2400.0, close.qty, 1.0, 999)
@@ -86,7 +86,7 @@ def test_an_image_describes_its_trades_in_exact_text(tmp_path, side):
     entry = desk.enter()
     image = Image(tmp_path / "image.bin", [ETH], RUN, T0)
     image.save(desk.engine)
-    trade, = inspect(tmp_path / "image.bin")["trades"]
+    (trade,) = inspect(tmp_path / "image.bin")["trades"]
     assert (trade["symbol"], trade["state"], trade["side"]) == ("ETHUSDT", "holding", side)
     assert float(trade["position"]) == pytest.approx(entry.qty) and float(trade["net"]) == pytest.approx(side * entry.qty)
     assert float(trade["stop_price"]) == pytest.approx(entry.stop)
@@ -98,8 +98,16 @@ def test_an_image_describes_its_trades_in_exact_text(tmp_path, side):
 
 def test_a_new_image_is_fresh_and_keeps_its_prefix(tmp_path):
     image = Image(tmp_path / "image.bin", [ETH, SOL], RUN, 123)
-    assert image.restore(lc.Engine([ETH, SOL])) == {"fresh": True, "run": RUN, "now_ns": 0, "open": [], "restored": [], "kept": [],
-                                                   "halted": lc.Reason.OK, "torn": []}
+    assert image.restore(lc.Engine([ETH, SOL])) == {
+        "fresh": True,
+        "run": RUN,
+        "now_ns": 0,
+        "open": [],
+        "restored": [],
+        "kept": [],
+        "halted": lc.Reason.OK,
+        "torn": [],
+    }
     image.close()
     image = Image(tmp_path / "image.bin", [ETH, SOL], "other", 456)
     assert (image.run, image.created_ns) == (RUN, 123)
@@ -132,10 +140,11 @@ def test_the_snapshot_of_as_many_contracts_as_can_be_configured_fits_the_state_i
 
 # ---- killed processes ----
 
+
 def write_until_killed(folder, progress) -> None:
     """Fills of one lot each, saved one by one; `progress` counts the saves that have returned."""
     desk = Desk(LONG, notional=50_000.0)
-    entry, = desk.liquidate()
+    (entry,) = desk.liquidate()
     image = Image(folder / "image.bin", [ETH], RUN, 0)
     image.save(desk.engine)
     engine, now = desk.engine, desk.now
@@ -147,7 +156,7 @@ def write_until_killed(folder, progress) -> None:
         progress[0:8] = struct.pack("=q", k)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")       # fork beside other threads: this child only counts
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork beside other threads: this child only counts
 @pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_in_hand(tmp_path):
     import mmap
@@ -186,6 +195,7 @@ def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_in_hand(tmp_path):
 
 # ---- torn and changed files ----
 
+
 @pytest.fixture(scope="module")
 def writes(tmp_path_factory):
     """The file after each of a few saves of a trade's life (ETH long beside a flat SOL), and what was believed then."""
@@ -210,7 +220,7 @@ def come_back(folder, data: bytes) -> bytes:
 def parts(believed: bytes) -> list[bytes]:
     from liqcore.snapshot import unpack
 
-    return unpack(believed[:believed.index(b"\n") + 1], believed, "trade")
+    return unpack(believed[: believed.index(b"\n") + 1], believed, "trade")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -219,11 +229,11 @@ def test_a_write_torn_in_any_order_is_the_write_before_or_itself(tmp_path, write
     """Words of one save reach the file in any order and any number of them: each record is then as before or as after, never a mixture."""
     n = data.draw(st.integers(1, len(writes) - 1).filter(lambda n: writes[n][2] == writes[n - 1][2]))
     (before, old, _), (after, new, _) = writes[n - 1], writes[n]
-    changed = [k for k in range(0, len(before), 8) if before[k:k + 8] != after[k:k + 8]]
+    changed = [k for k in range(0, len(before), 8) if before[k : k + 8] != after[k : k + 8]]
     kept = data.draw(st.sets(st.sampled_from(changed)) | st.integers(0, len(changed)).map(lambda m: set(changed[:m])))
     torn = bytearray(before)
     for k in kept:
-        torn[k:k + 8] = after[k:k + 8]
+        torn[k : k + 8] = after[k : k + 8]
     for mine, was, now in zip(parts(come_back(tmp_path / "t", bytes(torn))), parts(old), parts(new), strict=True):
         assert mine in (was, now)
 
@@ -240,10 +250,10 @@ def test_damage_is_refused_or_harmless(tmp_path, writes, data):
             case "flip":
                 whole[at] ^= 1 << data.draw(st.integers(0, 7))
             case "zero":
-                whole[at:at + 512] = bytes(len(whole[at:at + 512]))
-            case "copy":                # a page at the place of another
+                whole[at : at + 512] = bytes(len(whole[at : at + 512]))
+            case "copy":  # a page at the place of another
                 page, other = at // PAGE * PAGE, data.draw(st.integers(0, len(whole) // PAGE - 1)) * PAGE
-                whole[page:page + PAGE] = whole[other:other + PAGE]
+                whole[page : page + PAGE] = whole[other : other + PAGE]
             case "cut":
                 del whole[at:]
                 break
@@ -254,7 +264,7 @@ def test_damage_is_refused_or_harmless(tmp_path, writes, data):
         assert "image.bin" in str(why)
         files = [path.name for path in folder.iterdir()]
         assert files == ["image.bin"] and "version" in str(why) or len(files) == 1 and files[0].startswith("image.bin.damaged-")
-        with pytest.raises(DataError):      # and it stays refused
+        with pytest.raises(DataError):  # and it stays refused
             restored(folder)
     else:
         for mine, was, now in zip(parts(found), parts(writes[n - 1][1]), parts(writes[n][1]), strict=True):
@@ -274,7 +284,7 @@ def test_one_flipped_bit_never_passes_the_checksum():
 def test_another_version_is_refused_and_left_where_it_is(tmp_path, writes, monkeypatch):
     whole = bytearray(writes[3][0])
     (tmp_path / "image.bin").write_bytes(whole)
-    struct.pack_into("=q", whole, 16, 999)                              # abi; the head's own checksum must fit
+    struct.pack_into("=q", whole, 16, 999)  # abi; the head's own checksum must fit
     magic = int.from_bytes(whole[:8], "little")
     size = 8 * 6 + 32
     struct.pack_into("=Q", whole, size, checksum(bytes(whole[:size]), magic))
@@ -295,6 +305,7 @@ def test_a_full_disk_is_found_at_the_start(tmp_path, monkeypatch):
 
 
 # ---- other instruments ----
+
 
 def saved(folder, instruments, side=LONG, open_=True):
     """An image in which ETH, at its place, has an open trade (or had one)."""
@@ -375,11 +386,14 @@ def test_an_open_trade_keeps_the_equity_that_was_believed(tmp_path, side):
     assert engine.account.equity == desk.engine.account.equity
 
 
-@pytest.mark.parametrize(("instruments", "why"), [
-    ([SOL], "open trade and is not configured"),
-    ([SOL, ETH], "as number 0 of .* is now number 1"),
-    ([lc.Instrument("ETHUSDT", tick_size="0.05", lot_size="0.001")], "the venue has since changed its tick"),
-])
+@pytest.mark.parametrize(
+    ("instruments", "why"),
+    [
+        ([SOL], "open trade and is not configured"),
+        ([SOL, ETH], "as number 0 of .* is now number 1"),
+        ([lc.Instrument("ETHUSDT", tick_size="0.05", lot_size="0.001")], "the venue has since changed its tick"),
+    ],
+)
 def test_an_open_trade_that_cannot_be_carried_over_refuses_the_start_and_changes_nothing(tmp_path, instruments, why):
     saved(tmp_path, [ETH])
     before = (tmp_path / "image.bin").read_bytes()

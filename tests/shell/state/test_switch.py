@@ -13,20 +13,32 @@ from pathlib import Path
 
 import pytest
 
-from liqshell.state.folder import read_state
 from liqshell.config.load import loads
 from liqshell.errors import DataError
+from liqshell.live.watchdog import Watch
 from liqshell.state.control import Control, Kill, Life
+from liqshell.state.folder import read_state
 from liqshell.state.store import STORE, Store
 from liqshell.state.switch import SIZE, Page, look
-from liqshell.live.watchdog import Watch
 
 ROOT = Path(__file__).parents[3]
 ENV = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
 PARTS = ("control", "control.twin", STORE)
-INJURIES = ("delete", "truncate", "zero", "zero a span", "flip a bit", "clear a byte", "flip bytes", "garbage", "longer", "older copy", "no permission")
+INJURIES = (
+    "delete",
+    "truncate",
+    "zero",
+    "zero a span",
+    "flip a bit",
+    "clear a byte",
+    "flip bytes",
+    "garbage",
+    "longer",
+    "older copy",
+    "no permission",
+)
 NOBODY = 65534
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None          # thousands of files that wait for no disk
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of files that wait for no disk
 SEED, COUNT = 20261122, 1000
 
 
@@ -58,14 +70,14 @@ def states(tmp_path_factory):
         out[kill] = (folder, before)
     warm = tmp_path_factory.mktemp("warm") / "state" / "x"
     shutil.copytree(out[Kill.NO][0], warm)
-    assert [found for _, found in readers(warm)] == [Kill.NO] * 6         # imports everything: another user may not be allowed to
+    assert [found for _, found in readers(warm)] == [Kill.NO] * 6  # imports everything: another user may not be allowed to
     return out
 
 
 def injure(r, path, injury, older):
     """One injury of one part, as a disk, a backup or a hand does it; what it did."""
     data = bytearray(path.read_bytes())
-    used = max(1, min(len(data), ctypes.sizeof(Page) if len(data) == SIZE else len(data)))       # not in what has no meaning
+    used = max(1, min(len(data), ctypes.sizeof(Page) if len(data) == SIZE else len(data)))  # not in what has no meaning
     at = r.randrange(used)
     if injury == "delete":
         path.unlink()
@@ -81,11 +93,11 @@ def injure(r, path, injury, older):
         os.rename(temporary, path)
         return
     if injury == "truncate":
-        data = data[:r.randrange(len(data))]
+        data = data[: r.randrange(len(data))]
     elif injury == "zero":
         data = bytearray(len(data))
     elif injury == "zero a span":
-        data[at:at + 64] = bytes(len(data[at:at + 64]))
+        data[at : at + 64] = bytes(len(data[at : at + 64]))
     elif injury == "flip a bit":
         data[at] ^= 1 << r.randrange(8)
     elif injury == "clear a byte":
@@ -131,7 +143,7 @@ def readers(folder):
     yield "doctor", Kill.KILLED if read_state(config).killed else Kill.NO
     try:
         control = Control(folder)
-    except DataError:                       # refused: nothing starts
+    except DataError:  # refused: nothing starts
         yield "start", Kill.FLATTEN
         return
     yield "start", control.kill
@@ -171,7 +183,7 @@ def test_a_thousand_injuries_lift_nothing(states, arena):
                 assert look(folder).damaged == (), what
         shutil.rmtree(folder)
     assert seen == {(part, injury) for part in PARTS for injury in INJURIES}
-    assert more < COUNT / 4                  # it does not simply always say "killed"
+    assert more < COUNT / 4  # it does not simply always say "killed"
 
 
 @pytest.mark.parametrize("kill", Kill)
@@ -201,12 +213,19 @@ def test_one_part_that_says_killed_is_enough(states, tmp_path, witness, kill):
     assert found.claim.kill == kill and found.damaged == ()
     control = Control(folder)
     assert control.kill == kill and word(control) and control.reason == ("somebody said so" if witness != "KILL" else "file KILL")
-    (folder / witness).unlink()                             # by now the others say so too
+    (folder / witness).unlink()  # by now the others say so too
     assert look(folder).claim.kill == kill
 
 
-@pytest.mark.parametrize(("fields", "what"), [(("kill",), "its kill word was cleared"), (("kill", "level"), "its checksum does not hold"),
-                                              (("reason",), "its checksum does not hold"), (("pid",), "its checksum does not hold")])
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        (("kill",), "its kill word was cleared"),
+        (("kill", "level"), "its checksum does not hold"),
+        (("reason",), "its checksum does not hold"),
+        (("pid",), "its checksum does not hold"),
+    ],
+)
 def test_a_cleared_field_is_seen(states, tmp_path, fields, what):
     """In both pages at once, with nothing else to ask: the page itself shows that it was touched."""
     folder = tmp_path / "state" / "x"
@@ -220,7 +239,7 @@ def test_a_cleared_field_is_seen(states, tmp_path, fields, what):
         page = bytearray((folder / name).read_bytes())
         for field in fields:
             place = getattr(Page, field)
-            page[place.offset:place.offset + place.size] = bytes(place.size)
+            page[place.offset : place.offset + place.size] = bytes(place.size)
         (folder / name).write_bytes(page)
     assert look(folder).claim.kill == Kill.KILLED and look(folder).damaged == tuple(f"{name}: {what}" for name in PARTS[:2])
     assert Control(folder).kill == Kill.KILLED and look(folder).damaged == ()
@@ -246,18 +265,20 @@ def test_two_lost_parts_kill_and_it_is_said_why(states, tmp_path):
     control = Control(folder)
     assert control.kill == Kill.KILLED and word(control) and control.by == "liqcore"
     assert control.reason == "the kill switch is damaged: control: empty; control.twin: not a control page"
-    control.set_kill(Kill.KILLED, "I have looked", "a person")          # who knows replaces what nobody knew
+    control.set_kill(Kill.KILLED, "I have looked", "a person")  # who knows replaces what nobody knew
     assert (control.reason, control.by) == ("I have looked", "a person")
 
 
 def test_only_the_lift_lifts_and_it_lifts_every_part(states, tmp_path):
     folder = tmp_path / "state" / "x"
     shutil.copytree(states[Kill.FLATTEN][0], folder)
-    for _ in range(2):                                  # what people try: remove the file, remove the page, start again
+    for _ in range(2):  # what people try: remove the file, remove the page, start again
         (folder / "KILL").unlink(missing_ok=True)
         (folder / "control").unlink()
         assert Control(folder).kill == Kill.FLATTEN
-    done = subprocess.run([sys.executable, "-m", "liqshell", "kill", "--state", str(folder), "--lift"], input="x\n", env=ENV, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "liqshell", "kill", "--state", str(folder), "--lift"], input="x\n", env=ENV, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0 and "somebody said so" in done.stdout, done.stderr
     found = look(folder)
     assert found.claim.kill == Kill.NO and found.stored.kill == Kill.NO and found.damaged == () and not (folder / "KILL").exists()
@@ -277,6 +298,7 @@ def test_a_lift_that_the_store_does_not_take_lifts_nothing(states, tmp_path):
 
 # ---- while a process runs ----
 
+
 @pytest.mark.parametrize("injury", ["delete", "zero", "zero a span", "clear a byte", "garbage", "flip bytes", "older copy"])
 @pytest.mark.parametrize("parts", [PARTS[:1], PARTS[1:2], PARTS[:2], PARTS])
 def test_a_running_process_and_its_watchdog_keep_what_they_know(states, tmp_path, injury, parts):
@@ -294,10 +316,10 @@ def test_a_running_process_and_its_watchdog_keep_what_they_know(states, tmp_path
         if injury in ("delete", "older copy") or part == STORE:
             injure(r, folder / part, injury, tmp_path / "before")
         else:
-            with open(folder / part, "r+b") as file:            # in place: the pages are mapped, and a shorter file would end the process
+            with open(folder / part, "r+b") as file:  # in place: the pages are mapped, and a shorter file would end the process
                 data = bytearray(file.read())
                 if injury == "clear a byte":
-                    data[16] = 0                                # the kill word
+                    data[16] = 0  # the kill word
                 elif injury == "zero a span":
                     data[0:400] = bytes(400)
                 else:
@@ -311,7 +333,7 @@ def test_a_running_process_and_its_watchdog_keep_what_they_know(states, tmp_path
     watch.look(time.monotonic_ns(), time.monotonic_ns())
     assert watch.control.life == Life.RUNNING and watch.control.pid == live.pid == os.getpid() and watch.control.prefix == "fade00000001"
     assert look(folder).claim.kill == Kill.KILLED and not [text for text in look(folder).damaged if "control" in text]
-    Control(folder).set_kill(Kill.FLATTEN, "again", "another")          # and they still share one page
+    Control(folder).set_kill(Kill.FLATTEN, "again", "another")  # and they still share one page
     assert word(live) & 0xFFFF_FFFF == Kill.FLATTEN == word(watch.control) & 0xFFFF_FFFF
 
 
@@ -321,13 +343,14 @@ def test_a_page_that_is_deleted_beside_a_running_process_hides_no_later_kill(sta
     live = Control(folder)
     live.begin("fade00000001")
     (folder / "control").unlink()
-    other = Control(folder)                                             # `liqcore kill` makes a new file, which `live` has not mapped
+    other = Control(folder)  # `liqcore kill` makes a new file, which `live` has not mapped
     other.set_kill(Kill.KILLED, "now", "a person")
-    assert live.kill == Kill.KILLED                                     # by the twin, at once
+    assert live.kill == Kill.KILLED  # by the twin, at once
     assert live.refresh() and word(live) and live.reason == "now" and live.repairs == 1
 
 
 # ---- upgrades ----
+
 
 def old_page(kill, reason=b""):
     """As liqcore wrote it before pages had a twin: version 1, no checksum."""
@@ -347,5 +370,5 @@ def test_an_old_page_is_still_believed(tmp_path, kill, store):
     assert control.kill == kill and control.damaged == () and control.reason == ("before the upgrade" if kill else "")
     control.close()
     assert Control(tmp_path).kill == kill and (tmp_path / "control.twin").exists()
-    (tmp_path / "control").write_bytes(old_page(Kill.NO))               # a backup of before the upgrade, put beside the twin
+    (tmp_path / "control").write_bytes(old_page(Kill.NO))  # a backup of before the upgrade, put beside the twin
     assert Control(tmp_path).kill == kill

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 
 from liqshell.arrow_column import arrow_column, nulls_of, numpy_column
 
-TYPES = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint32(), pa.uint64(), pa.float32(), pa.float64(),
-         pa.timestamp("ns", tz="UTC")]
-NUMBERS = "u1 i1 i4 i8 u8 f4 f8".split()
+TYPES = [
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+    pa.uint8(),
+    pa.uint32(),
+    pa.uint64(),
+    pa.float32(),
+    pa.float64(),
+    pa.timestamp("ns", tz="UTC"),
+]
+NUMBERS = ["u1", "i1", "i4", "i8", "u8", "f4", "f8"]
 
 
 @st.composite
@@ -61,8 +71,8 @@ def test_an_import_loads_neither_pandas_nor_the_functions_of_arrow(tmp_path):
     (tmp_path / "BTCUSDT-trades-2024-08-05.csv").write_text("".join(f"{n},58000.5,0.25,14500.1,{1722816000000 + n},true\n" for n in range(30)))
     script = f"""import sys
 from liqshell import store
-outcome = store.fill({str(tmp_path / 'store')!r}, [{str(tmp_path / 'BTCUSDT-trades-2024-08-05.csv')!r}])
-store.open({str(tmp_path / 'store')!r}).tape("BTCUSDT")
+outcome = store.fill({str(tmp_path / "store")!r}, [{str(tmp_path / "BTCUSDT-trades-2024-08-05.csv")!r}])
+store.open({str(tmp_path / "store")!r}).tape("BTCUSDT")
 assert outcome.imported and not outcome.broken
 print(sorted({{"pandas", "pyarrow.compute"}} & sys.modules.keys()))"""
     assert subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"

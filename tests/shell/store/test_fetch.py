@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hyperliquid_ledger import Ledger, by_block, by_fill, write
 
+from hyperliquid_ledger import Ledger, by_block, by_fill, write
 from liqshell.cli import main
 from liqshell.errors import ConfigError, DataError
 from liqshell.store import fetch
@@ -57,16 +57,16 @@ class Server:
                     return
                 data = path.read_bytes()
                 asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if outer.ranges else None
-                part = data[int(asked[1]):int(asked[2]) + 1] if asked else data
+                part = data[int(asked[1]) : int(asked[2]) + 1] if asked else data
                 self.send_response(206 if asked else 200)
                 self.send_header("Content-Length", str(len(part)))
                 self.send_header("Accept-Ranges", "bytes")
                 self.end_headers()
                 if body:
-                    with outer.lock:            # counted before it is sent: the client may be done before this thread goes on
+                    with outer.lock:  # counted before it is sent: the client may be done before this thread goes on
                         left = outer.fails_after - outer.sent
                         outer.sent += len(part) if len(part) <= left else 0
-                    self.wfile.write(part[:max(0, left)])
+                    self.wfile.write(part[: max(0, left)])
                     if len(part) > left:
                         self.connection.close()
 
@@ -144,17 +144,31 @@ def test_the_day_on_which_the_archive_changed_has_each_hour_once(tmp_path, fsspe
             write(tmp_path / "s3" / name / "hourly" / "20250727" / f"{hour}.lz4", by(Ledger(1).run(3)))
     plan = fetch.plan("hyperliquid", fetch.days_of("2025-07-27"), tmp_path / "here", str(tmp_path / "s3"))
     assert [str(file.relative_to(tmp_path / "here")) for _, _, file in plan.files] == [
-        "node_fills/hourly/20250727/5.lz4", "node_fills_by_block/hourly/20250727/6.lz4", "node_fills_by_block/hourly/20250727/7.lz4"]
+        "node_fills/hourly/20250727/5.lz4",
+        "node_fills_by_block/hourly/20250727/6.lz4",
+        "node_fills_by_block/hourly/20250727/7.lz4",
+    ]
 
 
 def test_only_listing_fetches_nothing(tmp_path, fsspec, capsys):
     archive(tmp_path / "s3")
-    assert main(["data", "get", "hyperliquid", "--days", "2025-10-10", "--store", str(tmp_path / "store"), "--source", str(tmp_path / "s3"), "--list"]) == 0
+    assert (
+        main(["data", "get", "hyperliquid", "--days", "2025-10-10", "--store", str(tmp_path / "store"), "--source", str(tmp_path / "s3"), "--list"])
+        == 0
+    )
     assert "2 files" in capsys.readouterr().out and sorted(p.name for p in tmp_path.iterdir()) == ["s3"]
 
 
-@pytest.mark.parametrize(("days", "found"), [("yesterday", "YYYY-MM-DD"), ("2025-10-32", "YYYY-MM-DD"), ("2025-10-12..2025-10-10", "YYYY-MM-DD"),
-                                             ("2025-05-24", "2025-05-25 or later"), ("1000-01-01..2026-01-01", "YYYY-MM-DD")])
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [
+        ("yesterday", "YYYY-MM-DD"),
+        ("2025-10-32", "YYYY-MM-DD"),
+        ("2025-10-12..2025-10-10", "YYYY-MM-DD"),
+        ("2025-05-24", "2025-05-25 or later"),
+        ("1000-01-01..2026-01-01", "YYYY-MM-DD"),
+    ],
+)
 def test_days_that_are_none_are_refused(tmp_path, capsys, days, found):
     assert main(["data", "get", "hyperliquid", "--days", days, "--store", str(tmp_path / "x")]) == 2
     assert found in capsys.readouterr().err and not list(tmp_path.iterdir())
@@ -176,7 +190,7 @@ def test_what_is_not_installed_is_named_with_the_way_to_install_it(tmp_path, mon
     assert "pip install 'liqcore[s3]'" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore")           # of the test server and of what it builds on
+@pytest.mark.filterwarnings("ignore")  # of the test server and of what it builds on
 def test_from_s3_by_the_users_own_credentials(tmp_path, fsspec, monkeypatch, capsys):
     pytest.importorskip("s3fs", reason="the extra s3 is not installed")
     moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
@@ -203,7 +217,9 @@ def test_from_s3_by_the_users_own_credentials(tmp_path, fsspec, monkeypatch, cap
 
 def test_the_report_of_a_fetched_store_is_that_of_an_import(tmp_path, fsspec, capsys):
     archive(tmp_path / "s3")
-    assert main(["data", "get", "hyperliquid", "--days", "2025-10-10", "--store", str(tmp_path / "a"), "--source", str(tmp_path / "s3"), "--quiet"]) == 0
+    assert (
+        main(["data", "get", "hyperliquid", "--days", "2025-10-10", "--store", str(tmp_path / "a"), "--source", str(tmp_path / "s3"), "--quiet"]) == 0
+    )
     assert main(["import", str(tmp_path / "s3"), "--store", str(tmp_path / "b"), "--quiet"]) == 0
     capsys.readouterr()
     found = []

@@ -8,8 +8,6 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from recorded_run import SETTINGS
-from store_files import DAY, T0, market, opener, partitions, save
 
 from liqshell import store
 from liqshell.backtest import load_history
@@ -22,6 +20,8 @@ from liqshell.input_file import address_of
 from liqshell.research.feature_rows import open_data
 from liqshell.service.sources import StoreSource
 from liqshell.store import importer, remote
+from recorded_run import SETTINGS
+from store_files import DAY, T0, market, opener, partitions, save
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +127,7 @@ def test_a_publication_that_was_stopped_is_never_half_seen(tmp_path, address, mo
             if left[0] < 0:
                 raise KeyboardInterrupt
             send(self, path, name)
+
         monkeypatch.setattr(remote.Remote, "send", stopped)
         ended = False
         try:
@@ -182,7 +183,7 @@ def test_commands_and_studies_take_an_address(tmp_path, address, capsys):
     assert there.fingerprint == here.fingerprint and there.source == "store" and there.tape.events().tobytes() == here.tape.events().tobytes()
     assert not any(map(address_of, TrialLog.of(load(tmp_path / "a.toml")).notes)), "no folder is made that is called s3:"
     origin = Origin.of(load(tmp_path / "a.toml"), there)
-    shutil.rmtree(remote.cache())                             # as on another machine
+    shutil.rmtree(remote.cache())  # as on another machine
     assert origin.open(1).events().tobytes() == dataclasses.replace(origin, store=str(mine)).open(1).events().tobytes()
     found, expected = open_data([address]), open_data([mine])
     assert (found.start, found.end, found.instruments) == (expected.start, expected.end, expected.instruments)
@@ -198,8 +199,12 @@ def test_it_can_be_served(tmp_path):
 
 
 def test_addresses_that_cannot_be_used_say_why(tmp_path, capsys):
-    for bad, text in ((f"file://{tmp_path}/nothing", "nothing/catalogue.sqlite: is not there"), ("s3://key:secret@bucket/x", "credentials in it"), ("abfs://a/b?account_key=:secret", "credentials in it"),
-                      ("nope://x/y", "Unrecognized filesystem")):
+    for bad, text in (
+        (f"file://{tmp_path}/nothing", "nothing/catalogue.sqlite: is not there"),
+        ("s3://key:secret@bucket/x", "credentials in it"),
+        ("abfs://a/b?account_key=:secret", "credentials in it"),
+        ("nope://x/y", "Unrecognized filesystem"),
+    ):
         with pytest.raises((ConfigError, DataError), match=text) as why:
             store.open(bad)
         assert ":secret" not in str(why.value)
@@ -210,8 +215,20 @@ def test_addresses_that_cannot_be_used_say_why(tmp_path, capsys):
     capsys.readouterr()
 
 
-@pytest.mark.parametrize(("text", "address"), [("s3://b/x", "s3://b/x"), ("s3:/b/x", "s3://b/x"), ("file:///a/b", "file:///a/b"),
-                                               ("file:/a/b", "file:///a/b"), ("data", ""), ("/a/b", ""), ("a:b", ""), ("C:/x", ""), ("./s3:/b", "")])
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("s3://b/x", "s3://b/x"),
+        ("s3:/b/x", "s3://b/x"),
+        ("file:///a/b", "file:///a/b"),
+        ("file:/a/b", "file:///a/b"),
+        ("data", ""),
+        ("/a/b", ""),
+        ("a:b", ""),
+        ("C:/x", ""),
+        ("./s3:/b", ""),
+    ],
+)
 def test_an_address_is_known_by_its_beginning(text, address):
     assert address_of(text) == address
     assert address_of(address_of(text)) == address

@@ -9,18 +9,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import said_once
-from captures import DATA, needs_data
-from recorder_lines import member, own, unpacked
-from said_once import HOUR, NAMES, SYMBOLS, T0
 
 import liqcore as lc
+import said_once
+from captures import DATA, needs_data
 from liqcore.event import Stream
 from liqshell import formats, store
-from liqshell.recording import journal
 from liqshell.errors import DataError
+from liqshell.recording import journal
 from liqshell.run import recorded_events
 from liqshell.store import importer
+from recorder_lines import member, own, unpacked
+from said_once import HOUR, NAMES, SYMBOLS, T0
 
 HOURS = 7
 MOMENTS = np.sort(np.concatenate([T0 + np.arange(1, HOURS * 6) * HOUR // 6, T0 + np.arange(1, HOURS) * HOUR + 7_000_000]))
@@ -60,10 +60,10 @@ def test_every_feature_is_the_same_number_live_in_the_run_and_in_its_store(run, 
     assert set(rates[:, 0]) == {0.0001} and set(rates[:, 1]) == {0.0} and known.mean() > 0.9, [n for n, k in zip(NAMES, known, strict=True) if not k]
 
 
-@pytest.mark.slow               # 10 s of processor time
+@pytest.mark.slow  # 10 s of processor time
 def test_the_files_may_come_in_any_order_by_any_number_of_processes_and_in_several_imports(run, tmp_path):
     files = formats.files_of(run)
-    assert not list(formats.read(files[-1]).ordered())         # the run ended with the hour: its last file holds nothing but that
+    assert not list(formats.read(files[-1]).ordered())  # the run ended with the hour: its last file holds nothing but that
     whole = stored(files, tmp_path / "whole").tobytes()
     assert stored(files[::-1], tmp_path / "backwards").tobytes() == whole
     assert stored(files, tmp_path / "jobs", jobs=3).tobytes() == whole
@@ -79,10 +79,15 @@ def test_the_files_may_come_in_any_order_by_any_number_of_processes_and_in_sever
 def test_a_new_connection_and_a_silence_are_alike_in_all_three(frames, tmp_path):
     """Funding is said again after the third hour's reconnection, index and open interest are not: unknown from there on, in all three."""
     cut, back = T0 + 3 * HOUR + HOUR // 2, T0 + 3 * HOUR + HOUR // 2 + 40_000_000_000
-    quiet = T0 + 5 * HOUR - 8_000_000_000, T0 + 5 * HOUR + 8_000_000_000         # over a change of files
+    quiet = T0 + 5 * HOUR - 8_000_000_000, T0 + 5 * HOUR + 8_000_000_000  # over a change of files
     kept = [(ts, frame) for ts, frame in frames if not cut <= ts < back and not quiet[0] <= ts < quiet[1]]
-    kept += [(back + 1000 * k, said_once.ticker(symbol, back, 40_000 + k, {"markPrice": "71000.0" if k == 0 else "151.00", "fundingRate": "-0.0003"}, True))
-             for k, symbol in enumerate(SYMBOLS)]
+    kept += [
+        (
+            back + 1000 * k,
+            said_once.ticker(symbol, back, 40_000 + k, {"markPrice": "71000.0" if k == 0 else "151.00", "fundingRate": "-0.0003"}, True),
+        )
+        for k, symbol in enumerate(SYMBOLS)
+    ]
     marks = [(cut, lc.FeedState.FEED_DOWN, cut - 1), (back - 1, lc.FeedState.FEED_UP, back - 1)]
     kept.sort(key=lambda f: f[0])
     run = said_once.record(tmp_path / "run", kept, T0 + HOURS * HOUR, marks)
@@ -121,28 +126,28 @@ def test_behind_a_lost_hour_or_a_damaged_place_values_are_unknown_until_they_are
     one_by_one = np.concatenate([part for file in formats.files_of(lost.parent) for part in formats.read(file).ordered()])
     assert whole_folder.tobytes() == one_by_one.tobytes()
 
-    for where, name in ((1, "torn"), (2, "cut")):          # in the middle of a file, and at its end
+    for where, name in ((1, "torn"), (2, "cut")):  # in the middle of a file, and at its end
         torn = tmp_path / name / journal.FRAMES
         shutil.copytree(run / journal.FRAMES, torn)
         file = next(torn.glob("*_02*"))
         lines = unpacked(file).splitlines(keepends=True)
         third = len(lines) // 3
-        members = [member(b"".join(lines[n * third:(n + 1) * third])) for n in range(3)]
-        cut = members[where][:len(members[where]) // 2]
-        file.write_bytes(b"".join([*members[:where], cut, *members[where + 1:]]))
+        members = [member(b"".join(lines[n * third : (n + 1) * third])) for n in range(3)]
+        cut = members[where][: len(members[where]) // 2]
+        file.write_bytes(b"".join([*members[:where], cut, *members[where + 1 :]]))
         whole_folder = np.concatenate(list(formats.read(torn).ordered()))
         one_by_one = np.concatenate([part for file in formats.files_of(torn.parent) for part in formats.read(file).ordered()])
         assert whole_folder.tobytes() == one_by_one.tobytes(), name
         events = stored(formats.files_of(torn.parent), tmp_path / f"{name}-store")
         gaps = events[events["kind"] == lc.Kind.FEED]
-        assert gaps["code"].tolist() == [lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP, lc.FeedState.FEED_GAP], name     # and the silence that it leaves
+        assert gaps["code"].tolist() == [lc.FeedState.FEED_DOWN, lc.FeedState.FEED_UP, lc.FeedState.FEED_GAP], name  # and the silence that it leaves
         said = events["ts_recv"][events["kind"] != lc.Kind.FEED]
-        assert gaps["ts_recv"][0] == said[said < gaps["ts_recv"][1]].max() + 1, name             # it begins with the last that was said
+        assert gaps["ts_recv"][0] == said[said < gaps["ts_recv"][1]].max() + 1, name  # it begins with the last that was said
         tickers = events[events["kind"] == lc.Kind.TICKER]
         late = tickers[tickers["ts_recv"] >= gaps["ts_recv"][0]]
         assert len(late) and not late["aux_qty"].any() and (late["flags"] == only_mark).all(), name
         early = tickers[tickers["ts_recv"] < gaps["ts_recv"][0]]
-        assert (early == whole[:len(early)]).all() and len(early) > len(whole) // 5
+        assert (early == whole[: len(early)]).all() and len(early) > len(whole) // 5
 
 
 def test_hours_of_somebody_elses_recording_go_on_from_one_another(frames, tmp_path):
@@ -152,8 +157,10 @@ def test_hours_of_somebody_elses_recording_go_on_from_one_another(frames, tmp_pa
     for hour in range(4):
         for symbol in SYMBOLS:
             rows = [(ts, json.loads(frame)) for ts, frame in frames if T0 + hour * HOUR <= ts < T0 + (hour + 1) * HOUR and symbol in frame.decode()]
-            lines = [json.dumps({"ts": ts // 10**6, "exchange": "bybit", "source": "ws", "stream": message["topic"], "symbol": symbol, "result": message})
-                     for ts, message in rows]
+            lines = [
+                json.dumps({"ts": ts // 10**6, "exchange": "bybit", "source": "ws", "stream": message["topic"], "symbol": symbol, "result": message})
+                for ts, message in rows
+            ]
             (folder / f"{symbol}_2026-02-09_{hour:02}.jsonl").write_text("\n".join(lines) + "\n")
     files = formats.files_of(folder)
     assert len(files) == 8
@@ -169,7 +176,9 @@ def differences(events: np.ndarray, found: np.ndarray, contracts: int) -> dict[s
         for kind in lc.Kind:
             mine, theirs = (rows[(rows["instrument"] == n) & (rows["kind"] == int(kind))] for rows in (events, found))
             assert len(mine) == len(theirs), (n, kind)
-            out.update({f"{kind.name} {name}": int((mine[name] != theirs[name]).sum()) for name in events.dtype.names if (mine[name] != theirs[name]).any()})
+            out.update(
+                {f"{kind.name} {name}": int((mine[name] != theirs[name]).sum()) for name in events.dtype.names if (mine[name] != theirs[name]).any()}
+            )
     return dict(out)
 
 
@@ -197,7 +206,7 @@ def test_so_it_is_with_captures(tmp_path):
     frames = sorted((line for line in lines if '"t":"recv"' in line), key=lambda line: json.loads(line)["ts"])
     (tmp_path / "bybit.jsonl").write_text("\n".join(frames) + "\n")
     assert set(read_and_stored(tmp_path / "bybit.jsonl", tmp_path / "a")) == only
-    forced = DATA / "liq-binance-btcusdt-2024-12" / "forceOrder_reconstructed.jsonl.gz"       # with the limit of each order
+    forced = DATA / "liq-binance-btcusdt-2024-12" / "forceOrder_reconstructed.jsonl.gz"  # with the limit of each order
     assert read_and_stored(forced, tmp_path / "b") == {}
     rare = store.open(tmp_path / "b").tape().rare
     assert (rare["aux_qty"] > 0).mean() > 0.9 and len(rare) > 1000
@@ -215,7 +224,7 @@ def test_any_damage_gives_what_is_left_or_an_error_and_file_by_file_the_same_as_
             if what < 0.15:
                 file.unlink()
             elif what < 0.3:
-                file.write_bytes(raw[:int(rng.integers(20, len(raw)))])
+                file.write_bytes(raw[: int(rng.integers(20, len(raw)))])
             elif what < 0.45:
                 at = int(rng.integers(0, len(raw)))
                 raw[at] ^= 1 << int(rng.integers(0, 8))
@@ -226,7 +235,7 @@ def test_any_damage_gives_what_is_left_or_an_error_and_file_by_file_the_same_as_
             continue
         parts = []
         for file in formats.files_of(folder.parent):
-            with contextlib.suppress(DataError):            # nothing of that file could be read
+            with contextlib.suppress(DataError):  # nothing of that file could be read
                 parts += list(formats.read(file).ordered())
         assert whole.tobytes() == np.concatenate(parts).tobytes(), seed
         assert (np.diff(whole["ts_recv"]) >= 0).all() and len(whole) > 5000
@@ -242,10 +251,13 @@ def test_what_was_down_before_a_tear_is_down_behind_it(run, tmp_path):
     times = [json.loads(lines[k * third])["ts_recv"] for k in range(3)]
     down = own(times[1] - 1, "liqcore.feed", {"state": 2, "ts_event": times[1] - 1} | only)
     up = own(times[2] + 60 * 10**9, "liqcore.feed", {"state": 1, "ts_event": times[2] + 60 * 10**9} | only)
-    behind = [one for one in lines[2 * third:] if json.loads(one)["ts_recv"] > times[2] + 60 * 10**9]
-    middle = lines[2 * third:len(lines) - len(behind)]
-    members = [member(b"".join([*lines[:third], down, *lines[third:third + 9]])), member(b"".join(lines[third + 9:2 * third])),
-               member(b"".join([*middle, up, *behind]))]
+    behind = [one for one in lines[2 * third :] if json.loads(one)["ts_recv"] > times[2] + 60 * 10**9]
+    middle = lines[2 * third : len(lines) - len(behind)]
+    members = [
+        member(b"".join([*lines[:third], down, *lines[third : third + 9]])),
+        member(b"".join(lines[third + 9 : 2 * third])),
+        member(b"".join([*middle, up, *behind])),
+    ]
     file.write_bytes(members[0] + members[1][:30] + members[2])
     with formats.read(torn.parent) as reading:
         found = np.concatenate(list(reading.ordered()))

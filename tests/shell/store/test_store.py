@@ -11,6 +11,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import liqcore as lc
+from liqcore.event import EVENT_DTYPE, FeedState, Kind
 from liqshell import formats, store
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats import column_map
@@ -29,9 +32,6 @@ from store_files import (
     partitions,
     save,
 )
-
-import liqcore as lc
-from liqcore.event import EVENT_DTYPE, FeedState, Kind
 
 DENSE = (Kind.TRADE, Kind.BBO)
 
@@ -74,7 +74,7 @@ def test_rows_become_columns_and_rows_again(layout):
         assert not number.bit or ((said["flags"] & number.bit == 0) == stated)[mine].all()
         column = to_arrow(layout, said).column(number.column)
         assert number.may_be_null or not column.null_count
-        assert not number.only or not column.filter(pa.array(~mine)).drop_null()        # null where the row is of another word
+        assert not number.only or not column.filter(pa.array(~mine)).drop_null()  # null where the row is of another word
 
 
 def test_events_in_are_events_out(tmp_path):
@@ -82,7 +82,7 @@ def test_events_in_are_events_out(tmp_path):
     fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": events}))
     tape = store.open(tmp_path / "s").tape("ETHUSDT")
     assert same_but_event_time(tape.events(), entering(events))
-    again = store.open(tmp_path / "s").tape("ETHUSDT")                 # from the strip that is there
+    again = store.open(tmp_path / "s").tape("ETHUSDT")  # from the strip that is there
     assert again.events().tobytes() == tape.events().tobytes()
 
 
@@ -91,7 +91,8 @@ def test_partitions_are_plain_parquet_with_typed_columns(tmp_path):
     fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~BTC/USDT": events}))
     folder = tmp_path / "s" / "bybit" / "BTC%2FUSDT"
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.parquet")) == [
-        f"{kind}/2026-02-09.parquet" for kind in ("liquidations", "quotes", "tickers", "trades")]
+        f"{kind}/2026-02-09.parquet" for kind in ("liquidations", "quotes", "tickers", "trades")
+    ]
     for reader in ("polars", "pandas"):
         frame = pytest.importorskip(reader).read_parquet(folder / "liquidations" / "2026-02-09.parquet")
         assert list(frame.columns) == ["ts_event", "ts_recv", "side", "price", "qty", "notional", "limit", "id"]
@@ -110,12 +111,14 @@ def test_partitions_are_plain_parquet_with_typed_columns(tmp_path):
 def test_any_cut_into_files_in_any_order_gives_the_same_store(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("cuts")
     rows = data.draw(st.integers(20, 400))
-    moment = data.draw(st.sampled_from([1_000_000, SECOND, HOUR]))             # coarse: many rows share a moment
+    moment = data.draw(st.sampled_from([1_000_000, SECOND, HOUR]))  # coarse: many rows share a moment
     events = market(rows, seed=data.draw(st.integers(0, 99)), start=T0 + DAY - HOUR * 3, span=6 * HOUR, step_ns=moment)
     fill(folder / "whole", save(folder / "whole.npz", {"bybit~ETHUSDT": events}))
     cuts = sorted({0, rows, *data.draw(st.lists(st.integers(0, rows), max_size=6))})
     overlap = data.draw(st.sampled_from([0, 0, 7]))
-    files = [save(folder / f"{n}.npz", {"bybit~ETHUSDT": events[max(0, a - overlap):b]}) for n, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))]
+    files = [
+        save(folder / f"{n}.npz", {"bybit~ETHUSDT": events[max(0, a - overlap) : b]}) for n, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
+    ]
     order = data.draw(st.permutations(files))
     for batch in data.draw(st.sampled_from([[order], [[file] for file in order]])):
         outcome = fill(folder / "cut", *batch)
@@ -124,8 +127,10 @@ def test_any_cut_into_files_in_any_order_gives_the_same_store(tmp_path_factory, 
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12),
-       st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12),
+)
 def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b):
     layout = LAYOUT["trades"]
 
@@ -151,7 +156,7 @@ def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b
     assert embedded(first, both) and embedded(second, other)
     ends = {span(first)[0], span(first)[1], span(second)[0], span(second)[1]}
     torn = [ts for ts in ends if any(r[0] == ts for r in a) and any(r[0] == ts for r in b)]
-    if embedded(first, other) and embedded(second, both) and not torn:          # they do not contradict each other
+    if embedded(first, other) and embedded(second, both) and not torn:  # they do not contradict each other
         assert other.tobytes() == both.tobytes()
 
 
@@ -174,7 +179,7 @@ def test_pieces_of_one_record_give_it_back_wherever_its_rows_repeat(spec, data):
 
     begin, end = sorted(data.draw(st.lists(st.integers(0, len(whole)), min_size=2, max_size=2, unique=True)))
     assert merged(whole, whole[begin:end]).tobytes() == merged(whole[begin:end], whole).tobytes() == whole.tobytes()
-    before, behind = whole[:end], whole[begin:]          # they overlap; what they have in common must show how often rows stand in the whole
+    before, behind = whole[:end], whole[begin:]  # they overlap; what they have in common must show how often rows stand in the whole
     count = [Counter(part.tolist()) for part in (whole, before, behind)]
     if count[0] == count[1] | count[2] and len(np.unique(before["ts_recv"])) > 1 < len(np.unique(behind["ts_recv"])):
         assert merged(before, behind).tobytes() == merged(behind, before).tobytes() == whole.tobytes()
@@ -192,8 +197,18 @@ def test_a_file_that_begins_in_the_middle_of_a_second_leaves_its_rows_as_they_ar
     rows = [f"{price + second},0.1,{T0 // 1_000_000 + second * 1000},Buy" for second in range(20) for price in prices]
     for name, some in (("whole", rows), ("a", rows[:130]), ("b", rows[125:])):
         (tmp_path / f"{name}.csv").write_text("\n".join(["p,v,T,S", *some]) + "\n")
-    table = column_map.made({"kind": "trade", "time": {"column": "T", "unit": "ms"}, "side": {"column": "S", "of": "taker"}, "price": "p", "size": "v",
-                             "symbol": {"value": "BTCUSDT"}, "venue": {"value": "bybit"}}, "map")
+    table = column_map.made(
+        {
+            "kind": "trade",
+            "time": {"column": "T", "unit": "ms"},
+            "side": {"column": "S", "of": "taker"},
+            "price": "p",
+            "size": "v",
+            "symbol": {"value": "BTCUSDT"},
+            "venue": {"value": "bybit"},
+        },
+        "map",
+    )
     for names in (("whole",), ("a", "b"), ("b", "a"), ("whole", "b"), ("b", "whole")):
         for name in names:
             assert not store.fill(tmp_path / "-".join(names), [tmp_path / f"{name}.csv"], options=formats.Options(columns=table)).broken
@@ -208,7 +223,7 @@ def test_a_range_is_a_piece_of_the_whole_wherever_it_is_cut(tmp_path_factory, se
     events = market(600, seed, span=3 * DAY, step_ns=SECOND)
     rng = np.random.default_rng(seed)
     wild = rng.choice(600, 12, replace=False)
-    events["price"][wild] *= 50                                        # what the door refuses, also at borders of days
+    events["price"][wild] *= 50  # what the door refuses, also at borders of days
     fill(folder / "s", save(folder / "a.npz", {"bybit~ETHUSDT": events}))
     start, end = (T0 + s * SECOND for s in sorted(cut))
     at = store.open(folder / "s")
@@ -234,14 +249,14 @@ def test_a_range_is_stored_nowhere_and_is_the_same_in_memory_and_aside(tmp_path,
     contracts = {f"bybit~C{n}USDT": market(2000, n, span=2 * DAY, step_ns=SECOND * 10) for n in range(3)}
     fill(tmp_path / "s", save(tmp_path / "a.npz", contracts))
     cache = tmp_path / "s" / ".cache"
-    for left in (cache / "_merged", cache / "bybit" / "C0USDT" / "ranges"):        # of an earlier version
+    for left in (cache / "_merged", cache / "bybit" / "C0USDT" / "ranges"):  # of an earlier version
         left.mkdir(parents=True)
         (left / "old.strip").write_bytes(b"old")
     store.open(tmp_path / "s").make_columns()
     days = sorted(cache.rglob("*.strip"))
     chosen = ["C2USDT", "C0USDT", "C1USDT"]
     plain = store.open(tmp_path / "s").tape(chosen)
-    moments = plain.rare["ts_recv"].astype(object) * 8 + plain.rare["instrument"]          # as one number: by time, then by instrument
+    moments = plain.rare["ts_recv"].astype(object) * 8 + plain.rare["instrument"]  # as one number: by time, then by instrument
     assert (moments[1:] >= moments[:-1]).all()
     for n, name in enumerate(chosen):
         alone, mine = store.open(tmp_path / "s").tape([name]), plain.rare["instrument"] == n
@@ -259,8 +274,15 @@ def test_a_range_is_stored_nowhere_and_is_the_same_in_memory_and_aside(tmp_path,
     assert cut.tobytes() == plain.rare[(plain.rare["ts_recv"] >= T0 + 5 * HOUR) & (plain.rare["ts_recv"] < T0 + 30 * HOUR)].tobytes()
 
 
-@pytest.mark.parametrize(("files", "limit"), [({"memory.max": "9000\n", "memory.current": "2000\n"}, 7000), ({"memory.max": "max\n", "memory.current": "1\n"}, None),
-                                              ({"memory/memory.limit_in_bytes": "500\n", "memory/memory.usage_in_bytes": "900\n"}, 0), ({}, None)])
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"memory.max": "9000\n", "memory.current": "2000\n"}, 7000),
+        ({"memory.max": "max\n", "memory.current": "1\n"}, None),
+        ({"memory/memory.limit_in_bytes": "500\n", "memory/memory.usage_in_bytes": "900\n"}, 0),
+        ({}, None),
+    ],
+)
 def test_free_memory_is_that_of_the_machine_or_of_its_container(tmp_path, monkeypatch, files, limit):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -276,18 +298,21 @@ def test_marks_of_the_whole_venue_reach_every_contract(tmp_path):
     marks["ts_event"] = marks["ts_recv"] = [T0 + HOUR, T0 + 2 * HOUR]
     marks["code"] = [FeedState.FEED_DOWN, FeedState.FEED_UP]
     a = market(500, 1, step_ns=HOUR // 4)
-    fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": a, "bybit~DOGEUSDT": market(500, 2), "bybit~_all": marks, "okx~BTC": market(50, 3)}))
+    fill(
+        tmp_path / "s",
+        save(tmp_path / "a.npz", {"bybit~ETHUSDT": a, "bybit~DOGEUSDT": market(500, 2), "bybit~_all": marks, "okx~BTC": market(50, 3)}),
+    )
     tape = store.open(tmp_path / "s").tape(["ETHUSDT", "BTC", "DOGEUSDT"])
     feed = tape.rare[tape.rare["kind"] == Kind.FEED]
     assert feed["instrument"].tolist() == [0, 2, 0, 2] and feed["code"].tolist() == [2, 2, 1, 1]
     one = store.open(tmp_path / "s").tape(["ETHUSDT", "DOGEUSDT"])
-    assert one.rare[one.rare["kind"] == Kind.FEED]["instrument"].tolist() == [-1, -1]       # of one venue: one event for all
+    assert one.rare[one.rare["kind"] == Kind.FEED]["instrument"].tolist() == [-1, -1]  # of one venue: one event for all
     lc.Tape(one.instruments, {"strips": [{"trades": one.trades(n), "quotes": one.quotes(n)} for n in range(2)], "rare": one.rare, "place": one.place})
     events = tape.events(0)
     at = int(np.flatnonzero(events["ts_recv"] == T0 + HOUR)[0])
-    assert events["kind"][at] == Kind.FEED and (events["ts_recv"] == T0 + HOUR).sum() > 1     # before all else of its moment
+    assert events["kind"][at] == Kind.FEED and (events["ts_recv"] == T0 + HOUR).sum() > 1  # before all else of its moment
     strips = [{"trades": tape.trades(n), "quotes": tape.quotes(n)} for n in range(3)]
-    assert len(lc.Tape(tape.instruments, {"strips": strips, "rare": tape.rare, "place": tape.place})) == len(tape)      # checks every place
+    assert len(lc.Tape(tape.instruments, {"strips": strips, "rare": tape.rare, "place": tape.place})) == len(tape)  # checks every place
 
 
 def test_what_is_missing_is_named(tmp_path):
@@ -299,7 +324,7 @@ def test_what_is_missing_is_named(tmp_path):
         at.tape("bybit:ETHUSDT")
     with pytest.raises(DataError, match="okx:SOLUSDT has no 2026-02-10"):
         at.tape("SOLUSDT", "2026-02-09", "2026-02-10")
-    assert len(at.tape("bybit:ETHUSDT", "2026-02-09", "2026-02-10")) == 100                  # a date as end means all of it
+    assert len(at.tape("bybit:ETHUSDT", "2026-02-09", "2026-02-10")) == 100  # a date as end means all of it
     assert at.select("bybit:ETHUSDT", "2026-02-09T12:00", "2026-02-09T12:30+00:00").end == T0 + 12 * HOUR + HOUR // 2
     gap = at.tape("bybit:ETHUSDT", missing="gap").rare
     assert gap[gap["kind"] == Kind.FEED]["ts_recv"].tolist() == [T0 + 4 * DAY]
@@ -324,12 +349,19 @@ def test_the_tick_size_is_found_again(step, decimals, count, seed):
         step = 2
     rng = np.random.default_rng(seed)
     ticks = rng.integers(1, 5000, count) * step
-    assert float(Grid.of(ticks / 10.0 ** decimals).step()) == step / 10.0 ** decimals
+    assert float(Grid.of(ticks / 10.0**decimals).step()) == step / 10.0**decimals
 
 
-@pytest.mark.parametrize(("step", "price", "found"), [
-    ("0.0005", 58_000, "0.0005"), ("0.00025", 58_000, "0.00025"), ("0.0005", 250_000, "0.0005"),       # as many ticks as of 0.001 and less than 2^31
-    ("0.0001", 58_000, "0.001"), ("0.0005", 300_000, "0.001")])                                        # too many: as fine as there is room for
+@pytest.mark.parametrize(
+    ("step", "price", "found"),
+    [
+        ("0.0005", 58_000, "0.0005"),
+        ("0.00025", 58_000, "0.00025"),
+        ("0.0005", 250_000, "0.0005"),  # as many ticks as of 0.001 and less than 2^31
+        ("0.0001", 58_000, "0.001"),
+        ("0.0005", 300_000, "0.001"),
+    ],
+)  # too many: as fine as there is room for
 def test_a_step_of_many_decimals_is_kept_as_long_as_its_ticks_fit(step, price, found):
     ticks = np.random.default_rng(1).integers(-3000, 3000, 700) + int(Decimal(price) / Decimal(step))
     assert Grid.of(np.array([float(int(n) * Decimal(step)) for n in ticks])).step() == Decimal(found)
@@ -340,8 +372,8 @@ def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it
     prices[:5] += 0.123456789
     assert float(Grid.of(prices).step()) == 0.5
     assert float(Grid.of(np.array([100.0, 200.0, 300.0])).step()) == 1.0
-    assert Grid.of(np.array([0.1 + 0.2])).step() is not None            # noise of a float: as fine as int32 allows
-    lots = np.append(np.arange(1, 400) / 1000, [0.1 + 0.2] * 2)         # as text without the zeros of the noise, which an Instrument refuses
+    assert Grid.of(np.array([0.1 + 0.2])).step() is not None  # noise of a float: as fine as int32 allows
+    lots = np.append(np.arange(1, 400) / 1000, [0.1 + 0.2] * 2)  # as text without the zeros of the noise, which an Instrument refuses
     assert str(Grid.of(lots).step()) == "0.001"
     assert Grid.of(np.zeros(0)).step() is None
     halves = Grid.sum([Grid.of(prices[:100]), Grid.of(prices[100:])])
@@ -349,8 +381,16 @@ def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it
 
 
 def test_the_live_process_does_not_import_the_store_nor_pyarrow():
-    program = ("import sys, liqshell.live, liqshell.run.pipeline; "
-               "print([m for m in sys.modules if m.startswith(('pyarrow', 'liqshell.store', 'liqshell.formats'))])")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False,
-                          env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
+    program = (
+        "import sys, liqshell.live, liqshell.run.pipeline; "
+        "print([m for m in sys.modules if m.startswith(('pyarrow', 'liqshell.store', 'liqshell.formats'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
+    )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -11,17 +11,22 @@ from liqshell import store
 from liqshell.formats import delimited
 from liqshell.store import importer, spill
 
-T0_MS = 1_722_902_395_000               # 2024-08-05 23:59:55: a file goes over midnight
+T0_MS = 1_722_902_395_000  # 2024-08-05 23:59:55: a file goes over midnight
 LATENCY_NS = 50_000_000
 WINDOW_MS = 10_000
-ROWS_MIN = 20                           # from which on a file of which more than half is refused is no data
+ROWS_MIN = 20  # from which on a file of which more than half is refused is no data
 
 # 30 to 90: no price or size is so far from others that it is refused for that
 texts = st.integers(0, 3).flatmap(lambda d: st.integers(3 * 10 ** (d + 1), 9 * 10 ** (d + 1)).map(lambda units: f"{Decimal(units).scaleb(-d):f}"))
-row = st.fixed_dictionaries({
-    "id": st.integers(0, 60), "price": st.one_of(texts, texts, texts, st.sampled_from(["0", "-5", "nan", ""])),
-    "qty": st.one_of(texts, texts, texts, st.sampled_from(["0.000", "-1"])), "step": st.sampled_from([0, 0, 1, 40, 3_000, -1, -9_000]),
-    "maker": st.sampled_from(["true", "false", "True", "FALSE", "true", "false", "maybe", ""])})
+row = st.fixed_dictionaries(
+    {
+        "id": st.integers(0, 60),
+        "price": st.one_of(texts, texts, texts, st.sampled_from(["0", "-5", "nan", ""])),
+        "qty": st.one_of(texts, texts, texts, st.sampled_from(["0.000", "-1"])),
+        "step": st.sampled_from([0, 0, 1, 40, 3_000, -1, -9_000]),
+        "maker": st.sampled_from(["true", "false", "True", "FALSE", "true", "false", "maybe", ""]),
+    }
+)
 
 
 def oracle(rows):
@@ -60,8 +65,10 @@ def test_a_table_in_the_store_is_what_the_page_says(tmp_path_factory, rows, bloc
         ms += max(one["step"], 0)
         one["ms"] = ms + min(one["step"], 0) if n else ms
     file = folder / "BTCUSDT-aggTrades-2024-08-05.csv"
-    file.write_text("agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"
-                    + "".join(f"{o['id']},{o['price']},{o['qty']},1,1,{o['ms']},{o['maker']}\n" for o in rows))
+    file.write_text(
+        "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"
+        + "".join(f"{o['id']},{o['price']},{o['qty']},1,1,{o['ms']},{o['maker']}\n" for o in rows)
+    )
     wanted, refused = oracle(rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "BLOCK_BYTES", block)
@@ -73,14 +80,17 @@ def test_a_table_in_the_store_is_what_the_page_says(tmp_path_factory, rows, bloc
         return
     assert not outcome.broken and stored(folder / "s") == wanted
     source = outcome.imported[0]
-    assert source.rows == len(wanted) and sum(count for reason, count in source.counts.items() if not reason.startswith(("kept", "sorted"))) == len(refused)
+    assert source.rows == len(wanted) and sum(count for reason, count in source.counts.items() if not reason.startswith(("kept", "sorted"))) == len(
+        refused
+    )
     named = [note.split(f"{file}:")[1].split(":")[0] for note in source.notes if f"{file}:" in note]
-    assert not refused or int(named[0]) - 1 in refused          # below the header
+    assert not refused or int(named[0]) - 1 in refused  # below the header
 
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=12), min_size=1, max_size=8), st.sampled_from([1, 300, 1 << 20]))
 def test_rows_come_out_of_a_spill_in_the_order_of_time_and_then_as_they_came(tmp_path_factory, pieces, buffer):
     from liqcore.event import EVENT_DTYPE, Kind
+
     at = spill.Spill(tmp_path_factory.mktemp("spill") / "one", buffer)
     day = T0_MS * 1_000_000
     came, number = [], 0
@@ -92,7 +102,7 @@ def test_rows_come_out_of_a_spill_in_the_order_of_time_and_then_as_they_came(tmp
         number += len(times)
         came += [(ts, n) for ts, n in zip(events["ts_recv"].tolist(), events["id"].tolist(), strict=True)]
         at.add("v", "S", events)
-        events[:] = 0                       # rows stay their reader's, who writes the next ones over them
+        events[:] = 0  # rows stay their reader's, who writes the next ones over them
     (key,) = at.parts
     cursor, out = at.cursor(key), []
     while cursor.next is not None:

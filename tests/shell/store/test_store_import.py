@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import campaigns
 import pytest
+
+import campaigns
+from liqcore.event import EVENT_DTYPE, Kind
 from liqshell import store
 from liqshell.errors import DataError
 from liqshell.store import importer, repair, spill
@@ -31,9 +33,6 @@ from store_files import (
     save,
 )
 
-from liqcore.event import EVENT_DTYPE, Kind
-
-
 
 def fill(root: Path, *files: Path, **options) -> importer.Outcome:
     return importer.run(root, list(files), opener, **options)
@@ -43,7 +42,9 @@ def hourly(folder: Path, hours: int = 6, rows: int = 300, overlap_ns: int = 0) -
     """Files of one recorder, an hour each, which may share their ends."""
     events = market(rows, 5, span=hours * HOUR, step_ns=SECOND)
     ts = events["ts_recv"]
-    return [save(folder / f"h{n}.npz", {"bybit~ETHUSDT": events[(ts >= T0 + n * HOUR - overlap_ns) & (ts < T0 + (n + 1) * HOUR)]}) for n in range(hours)]
+    return [
+        save(folder / f"h{n}.npz", {"bybit~ETHUSDT": events[(ts >= T0 + n * HOUR - overlap_ns) & (ts < T0 + (n + 1) * HOUR)]}) for n in range(hours)
+    ]
 
 
 def test_a_file_is_imported_once_whatever_its_name(tmp_path):
@@ -63,10 +64,14 @@ def test_files_are_known_by_their_bytes_whether_they_are_read_before_or_meanwhil
     alone = save(tmp_path / "alone.npz", {"bybit~ETHUSDT": market(300)})
     one = save(tmp_path / "one.npz", {"bybit~BTCUSDT": market(400)})
     other = save(tmp_path / "other.npz", {"bybit~XRPUSDT": market(200)})
-    with other.open("ab") as stream:                    # a file of the size of another
+    with other.open("ab") as stream:  # a file of the size of another
         stream.write(bytes(one.stat().st_size - other.stat().st_size))
     outcome = fill(tmp_path / "s", alone, one, alone, other, jobs=jobs)
-    assert outcome.known == {str(alone): str(alone)} and {s.name for s in outcome.imported} | set(outcome.broken) == {str(alone), str(one), str(other)}
+    assert outcome.known == {str(alone): str(alone)} and {s.name for s in outcome.imported} | set(outcome.broken) == {
+        str(alone),
+        str(one),
+        str(other),
+    }
     assert all(s.fingerprint == hashlib.sha256(Path(s.name).read_bytes()).hexdigest()[:32] for s in outcome.imported)
     again = fill(tmp_path / "s", alone, jobs=jobs)
     assert not again.imported and again.known == {str(alone): str(alone)}
@@ -89,7 +94,7 @@ def test_another_record_of_the_same_time_is_refused_unless_wanted(tmp_path, monk
     monkeypatch.setattr(spill, "SLICE_ROWS", slice_rows)
     one = market(2000, 1, span=HOUR)
     other = one.copy()
-    other["ts_recv"] += 3_000_000                      # a second recorder: the same trades, received elsewhere
+    other["ts_recv"] += 3_000_000  # a second recorder: the same trades, received elsewhere
     fill(tmp_path / "s", save(tmp_path / "one.npz", {"bybit~ETHUSDT": one}))
     before = digest(tmp_path / "s")
     second, fine = save(tmp_path / "two.npz", {"bybit~ETHUSDT": other}), save(tmp_path / "z.npz", {"bybit~ETHUSDT": market(100, 3, T0 + DAY)})
@@ -114,8 +119,7 @@ class Torn(Reading):
 
 def test_a_broken_file_is_named_and_harms_no_other(tmp_path):
     good = [save(tmp_path / f"{n}.npz", {"bybit~ETHUSDT": market(3000, n, T0 + n * HOUR, HOUR)}) for n in range(2)]
-    bad = [save(tmp_path / f"{name}.npz", {"bybit~ETHUSDT": market(3000, 8 + n, T0 + 5 * HOUR, HOUR)})
-           for n, name in enumerate(("broken", "odd"))]
+    bad = [save(tmp_path / f"{name}.npz", {"bybit~ETHUSDT": market(3000, 8 + n, T0 + 5 * HOUR, HOUR)}) for n, name in enumerate(("broken", "odd"))]
     empty = save(tmp_path / "empty.npz", {"bybit~ETHUSDT": np.zeros(0, EVENT_DTYPE)})
     missing = tmp_path / "missing.npz"
     outcome = importer.run(tmp_path / "s", [good[0], *bad, empty, missing, good[1]], Torn)
@@ -125,7 +129,7 @@ def test_a_broken_file_is_named_and_harms_no_other(tmp_path):
     assert set(store.open(tmp_path / "s").catalogue.refused()) == set(outcome.broken)
     fill(tmp_path / "clean", *good)
     assert partitions(tmp_path / "s") == partitions(tmp_path / "clean")
-    importer.run(tmp_path / "s", [bad[0]], opener)                   # mended: no longer among the refused
+    importer.run(tmp_path / "s", [bad[0]], opener)  # mended: no longer among the refused
     assert str(bad[0]) not in store.open(tmp_path / "s").catalogue.refused()
 
 
@@ -142,8 +146,12 @@ def test_rows_that_cannot_be_kept_are_counted(tmp_path):
 def test_unordered_files_are_put_in_order_and_processes_change_nothing(tmp_path):
     events = market(3000, span=2 * DAY, step_ns=SECOND)
     shuffled = events[np.argsort(events["ts_recv"] // (10 * SECOND) + np.random.default_rng(0).integers(0, 3, 3000), kind="stable")]
-    files = [save(tmp_path / "a.npz", {"bybit~ETHUSDT": shuffled}), *hourly(tmp_path)[:0],
-             save(tmp_path / "b.npz", {"bybit~XRPUSDT": market(500, 4)}), save(tmp_path / "c.npz", {"okx~XRP": market(500, 6)})]
+    files = [
+        save(tmp_path / "a.npz", {"bybit~ETHUSDT": shuffled}),
+        *hourly(tmp_path)[:0],
+        save(tmp_path / "b.npz", {"bybit~XRPUSDT": market(500, 4)}),
+        save(tmp_path / "c.npz", {"okx~XRP": market(500, 6)}),
+    ]
     fill(tmp_path / "s", *files)
     fill(tmp_path / "j", *files, tmp_path / "none.npz", jobs=2)
     assert partitions(tmp_path / "s") == partitions(tmp_path / "j")
@@ -171,7 +179,7 @@ def test_two_imports_at_once_are_told_apart(tmp_path):
                 fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": market(50)}))
         finally:
             other.kill()
-    assert fill(tmp_path / "s", tmp_path / "a.npz").imported            # the lock died with its holder
+    assert fill(tmp_path / "s", tmp_path / "a.npz").imported  # the lock died with its holder
 
 
 def environment() -> dict[str, str]:
@@ -224,8 +232,13 @@ for line in sys.stdin:
 
 class Killer:
     def __init__(self, files: list[Path]):
-        self._process = subprocess.Popen([sys.executable, "-c", KILLER, json.dumps(list(map(str, files)))], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True, env=environment())
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", KILLER, json.dumps(list(map(str, files)))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
 
     def run(self, root: Path, **how) -> bool:
         """Did the attempt die of a kill?"""
@@ -283,7 +296,7 @@ def test_campaign_of_kills(tmp_path):
 def test_a_store_read_in_the_middle_of_a_commit_finishes_it(tmp_path, monkeypatch):
     files = hourly(tmp_path)
     fill(tmp_path / "calm", *files)
-    with monkeypatch.context() as cut:             # as if it had died between the booking and the moving of files
+    with monkeypatch.context() as cut:  # as if it had died between the booking and the moving of files
         cut.setattr(Catalogue, "finish", lambda self: None)
         cut.setattr(Catalogue, "clear", lambda self: None)
         fill(tmp_path / "s", *files)
@@ -293,6 +306,7 @@ def test_a_store_read_in_the_middle_of_a_commit_finishes_it(tmp_path, monkeypatc
 
 
 # ---- damage
+
 
 def strips(root: Path) -> list[Path]:
     return sorted((root / ".cache").rglob("*.strip"))

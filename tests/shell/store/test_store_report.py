@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from captures import DATA, needs_data
+
 import liqcore as lc
+from captures import DATA, needs_data
+from liqcore.event import EVENT_DTYPE, FeedState, Kind
 from liqshell import cli, store
 from liqshell.recording import streams
 from liqshell.run.recorded_events import read_events
@@ -23,8 +25,6 @@ from liqshell.store import importer, page, partition, quality
 from liqshell.store.rows import BEFORE, to_arrow
 from recorded_run import record_run
 from store_files import DAY, HOUR, SECOND, T0, market, opener, save
-
-from liqcore.event import EVENT_DTYPE, FeedState, Kind
 
 MINUTE = 60 * SECOND
 
@@ -71,7 +71,7 @@ def test_coverage_and_gaps_are_those_of_the_record(tmp_path):
         for kind, name in ((Kind.TRADE, "trades"), (Kind.LIQUIDATION, "liquidations")):
             inside = keep & (events["kind"] == kind) & (ts >= hour * HOUR) & (ts < (hour + 1) * HOUR)
             assert found.get(name, 0) == inside.sum()
-    assert [gap["what"] for gap in contract["gaps"]] == ["silence of every kind"]          # two minutes are not listed, the ends are no gaps
+    assert [gap["what"] for gap in contract["gaps"]] == ["silence of every kind"]  # two minutes are not listed, the ends are no gaps
     assert contract["gaps"][0]["to"] - contract["gaps"][0]["from"] == pytest.approx(70 * MINUTE, abs=10 * SECOND)
     assert contract["covered_hours"] == pytest.approx(22.5 - 72 / 60, abs=0.05)
 
@@ -80,7 +80,7 @@ def test_feed_marks_are_gaps(tmp_path):
     marks = np.zeros(3, EVENT_DTYPE)
     marks["kind"] = Kind.FEED
     marks["ts_event"] = marks["ts_recv"] = [T0 + HOUR, T0 + HOUR + 30 * SECOND, T0 + 2 * HOUR]
-    marks["ts_event"][2] -= 25 * SECOND                # silent since
+    marks["ts_event"][2] -= 25 * SECOND  # silent since
     marks["code"] = [FeedState.FEED_DOWN, FeedState.FEED_UP, FeedState.FEED_GAP]
     contract = report_of(tmp_path / "s", ETHUSDT=market(9000), _all=marks)["contracts"][0]
     found = [(g["from"], g["to"]) for g in contract["gaps"] if g["what"] == "feed down or rows lost, all contracts"]
@@ -96,7 +96,7 @@ def test_a_swapped_side_map_is_seen(tmp_path, swapped, verdict):
     assert ("SIDES LOOK SWAPPED" in page.html(report)) is swapped
     only = pressed(300, swapped)
     only = only[only["kind"] == Kind.LIQUIDATION]
-    only["ts_recv"] = T0 + np.arange(300) // 6 * MINUTE + np.arange(300) % 6 * SECOND     # clusters of six, prices as they move
+    only["ts_recv"] = T0 + np.arange(300) // 6 * MINUTE + np.arange(300) % 6 * SECOND  # clusters of six, prices as they move
     only["side"] = np.where(np.arange(300) // 6 % 2, 1, -1) * (-1 if swapped else 1)
     only["price"] = 1000 - np.where(np.arange(300) // 6 % 2, 1, -1) * (np.arange(300) % 6)
     alone = report_of(tmp_path / "o", SOLUSDT=only)["contracts"][0]["side"]
@@ -110,7 +110,7 @@ def verdict_of(seed: int, pressure: float) -> str:
     sides, sizes = r.choice([1, -1], 60), r.integers(5, 40, 60)
     steps = r.normal(0.0, 2.0, 60 * 300)
     for start, side in zip(starts, sides, strict=True):
-        steps[start - 5:start + 8] -= side * pressure
+        steps[start - 5 : start + 8] -= side * pressure
     events = np.zeros(sizes.sum(), EVENT_DTYPE)
     events["ts_recv"] = T0 + np.sort((np.repeat(starts, sizes) + r.uniform(0, 8, len(events))) * SECOND).astype(np.int64)
     events["side"] = np.repeat(sides, sizes)
@@ -144,7 +144,7 @@ def test_the_page_stands_alone_and_escapes_what_came_from_outside(tmp_path):
     report["refused_files"].append({"name": evil, "bytes": 1, "reason": evil})
     text = page.html(report)
     assert "<script" not in text and "&lt;script&gt;" in text
-    assert not re.search(r'(src|href)=|url\(|@import|https?://', text)
+    assert not re.search(r"(src|href)=|url\(|@import|https?://", text)
     assert text.count("<rect") > 24 * 3 and "2026-02-09 13:00: " in text
     page.save(report, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(report))
@@ -155,9 +155,22 @@ def lines(hour: int, count: int = 400) -> bytes:
     out = []
     for n in range(count):
         ts = T0 // 10**6 + hour * 3_600_000 + n * 8000
-        rows = [{"T": ts - 500 + k, "s": "BTCUSDT", "S": "Buy" if n % 3 else "Sell", "v": f"0.{n % 9 + 1:03}", "p": f"{70000 - n}.5"} for k in range(1 + n % 2)]
-        out.append(json.dumps({"ts": ts, "exchange": "bybit", "source": "ws", "stream": "allLiquidation", "symbol": "BTCUSDT",
-                               "result": {"ts": ts - 20, "data": rows}}))
+        rows = [
+            {"T": ts - 500 + k, "s": "BTCUSDT", "S": "Buy" if n % 3 else "Sell", "v": f"0.{n % 9 + 1:03}", "p": f"{70000 - n}.5"}
+            for k in range(1 + n % 2)
+        ]
+        out.append(
+            json.dumps(
+                {
+                    "ts": ts,
+                    "exchange": "bybit",
+                    "source": "ws",
+                    "stream": "allLiquidation",
+                    "symbol": "BTCUSDT",
+                    "result": {"ts": ts - 20, "data": rows},
+                }
+            )
+        )
     return gzip.compress(("\n".join(out) + "\n").encode())
 
 
@@ -195,7 +208,7 @@ def test_a_store_that_cannot_take_its_report_has_it_printed(tmp_path, capsys, js
     at = tmp_path / "s"
     assert cli.main(["import", str(tmp_path / "BTCUSDT-aggTrades-2024-08-05.csv"), "--store", str(at), "--quiet"]) == 0
     (at / "report.json").unlink()
-    (at / "report.json").mkdir()                # as where the folder may only be read, which root may write nevertheless
+    (at / "report.json").mkdir()  # as where the folder may only be read, which root may write nevertheless
     capsys.readouterr()
     assert cli.main(["data", str(at), *(["--json"] if json_ else [])]) == 0
     said = capsys.readouterr()
@@ -212,8 +225,13 @@ def test_rules_from_a_file(tmp_path, capsys):
     instrument = store.open(tmp_path / "s").contract("BTCUSDT").rules.instrument
     assert (instrument.tick_size, instrument.lot_size, instrument.min_notional) == ("0.10", "0.001", 5.0)
     capsys.readouterr()
-    for text, said in (("[BTCUSDT]\ntick_size='1'", 'a table named like \\["bybit:BTCUSDT"\\]'), ('["a:B"]\ntik=1', "no such field"),
-                       ('["a:B"]\ntick_size="-1"', "tick_size"), ("x", "is not TOML"), ('["a:B"]\ncompleteness="some"', "FULL, CENSORED or UNKNOWN")):
+    for text, said in (
+        ("[BTCUSDT]\ntick_size='1'", 'a table named like \\["bybit:BTCUSDT"\\]'),
+        ('["a:B"]\ntik=1', "no such field"),
+        ('["a:B"]\ntick_size="-1"', "tick_size"),
+        ("x", "is not TOML"),
+        ('["a:B"]\ncompleteness="some"', "FULL, CENSORED or UNKNOWN"),
+    ):
         rules.write_text(text)
         assert cli.main(["import", str(tmp_path / "a.jsonl.gz"), "--store", str(tmp_path / "s"), "--instruments", str(rules)]) == 2
         assert re.search(said, capsys.readouterr().err), text
@@ -239,7 +257,10 @@ def test_a_run_of_ours_comes_out_of_the_store_as_it_was_recorded(tmp_path):
 
 @needs_data
 def test_real_liquidations_go_in_with_sides_that_agree_with_the_price(tmp_path):
-    files = [DATA / "liq-okx-hyperliquid" / "liquidations_okx_normalized.csv.gz", DATA / "liq-binance-btcusdt-2024-12" / "liquidations_normalized.csv.gz"]
+    files = [
+        DATA / "liq-okx-hyperliquid" / "liquidations_okx_normalized.csv.gz",
+        DATA / "liq-binance-btcusdt-2024-12" / "liquidations_normalized.csv.gz",
+    ]
     assert cli.main(["import", *map(str, files), "--store", str(tmp_path / "s"), "--quiet"]) == 0
     contracts = {c["symbol"]: c for c in quality.data_report(store.open(tmp_path / "s"))["contracts"]}
     assert contracts["BTC-USDT-SWAP"]["kinds"]["liquidations"]["rows"] == 1611 and contracts["BTC-USDT-SWAP"]["received"] == ["modelled"]
@@ -265,14 +286,15 @@ def test_a_book_that_ends_at_noon_is_said_in_the_first_lines(tmp_path, capsys):
     report = report_of(tmp_path / "s", ETHUSDT=events[np.argsort(events["ts_recv"], kind="stable")])
     contract = report["contracts"][0]
     said = contract["said_first"]
-    assert said[0] == ("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: "
-                       "10.5 h without a quote to trade against")
+    assert said[0] == (
+        "bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: 10.5 h without a quote to trade against"
+    )
     assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h"
     held = contract["stream_hours"]["2026-02-09"]
     assert held["trades"] == [1.0] * 24
     assert held["quotes"][:13] == [1.0] * 13 and held["quotes"][13] == pytest.approx((27 * 60 + 7) / 3600, abs=1e-3) and not any(held["quotes"][14:])
     assert contract["streams"]["quotes"]["gaps"] == [(T0 + (ends + 7) * SECOND + 7, T0 + 86_395 * SECOND)]
-    assert contract["hours"]["2026-02-09"][20]["covered"] == 1.0                  # as before: something came
+    assert contract["hours"]["2026-02-09"][20]["covered"] == 1.0  # as before: something came
     text = page.html(report)
     assert not re.search(r"[0-9]%", re.sub(r"<style.*?</style>|<[a-z][^>]*>", "", text, flags=re.S)) and "held for 100.0 %" in text
     assert text.index("quotes end at 2026-02-09 13:26:57") < text.index('class="tiles"')
@@ -304,7 +326,7 @@ def test_streams_of_a_store_are_those_of_its_tape_but_for_contradictions(tmp_pat
     exact = streams.of_tape(tape, T0, T0 + 2 * DAY)[0]
     for name in ("trades", "quotes"):
         shares = [share for day in sorted(found["stream_hours"]) for share in found["stream_hours"][day][name]]
-        a_mark = streams.AGE_NS[name] / HOUR                # what a mark of the feed can be off by: the age of a row
+        a_mark = streams.AGE_NS[name] / HOUR  # what a mark of the feed can be off by: the age of a row
         assert shares == pytest.approx(exact[name].by_hour(), abs=a_mark), name
         assert sum(a != pytest.approx(b, abs=1e-4) for a, b in zip(shares, exact[name].by_hour(), strict=True)) <= 3
         assert found["streams"][name]["covered_hours"] == pytest.approx(exact[name].covered_hours, abs=3 * a_mark)
@@ -328,7 +350,7 @@ def test_a_store_of_an_earlier_version_is_read_and_says_what_it_could_not(tmp_pa
     at.close()
     assert cli.main(["data", str(root), "--rebuild"]) == 0 and "EARLIER VERSION" in capsys.readouterr().out
     assert (store.open(root).tape("ETHUSDT").rare == tape.rare).all()
-    importer.run(root, [save(tmp_path / "more.npz", {"bybit~ETHUSDT": market(500, 9, T0 + DAY)})], opener)      # what is new is of the new format
+    importer.run(root, [save(tmp_path / "more.npz", {"bybit~ETHUSDT": market(500, 9, T0 + DAY)})], opener)  # what is new is of the new format
     found = quality.data_report(store.open(root))["contracts"][0]
     assert found["before"] and found["kinds"]["tickers"]["rows"] > ticker.sum()
 
@@ -347,7 +369,9 @@ def fill_earlier(root: Path, events: np.ndarray) -> None:
             said = {"format": 1, **vars(key), "rows": len(rows), "fingerprint": digest.hexdigest()[:32], "sources": []}
             batch = to_arrow(layout, rows)
             pq.write_table(pa.Table.from_batches([batch]).replace_schema_metadata({b"liqcore": json.dumps(said).encode()}), path)
-            about = {name: value for name, value in content.as_dict().items() if name not in ("streams", "format")} | {"fingerprint": said["fingerprint"]}
+            about = {name: value for name, value in content.as_dict().items() if name not in ("streams", "format")} | {
+                "fingerprint": said["fingerprint"]
+            }
             base.execute("update partitions set about = ? where kind = ?", (json.dumps(about), key.kind))
         base.execute("update about set value = '1' where name = 'version'")
     base.close()

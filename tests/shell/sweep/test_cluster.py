@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import SETTINGS, record_run
-from store_files import DAY, HOUR, T0, market, opener, save
 
 import liqcore as lc
 from liqcore.event import EVENT_DTYPE
@@ -19,6 +17,8 @@ from liqshell.errors import DataError
 from liqshell.store import importer
 from liqshell.sweep import cluster
 from liqshell.sweep import run as sweeps
+from recorded_run import SETTINGS, record_run
+from store_files import DAY, HOUR, T0, market, opener, save
 
 GRID = """
 [policy]
@@ -85,8 +85,9 @@ def check_tasks(config, processors):
 
 
 @pytest.mark.parametrize("processors", [1, 3, 20])
-@pytest.mark.parametrize("changed", [[], ["data.symbols=['CCCUSDT', 'BBBUSDT']"],
-                                     ["data.start='2026-02-09T20:00:00Z'", "data.end='2026-02-11T19:00:00Z'"]])
+@pytest.mark.parametrize(
+    "changed", [[], ["data.symbols=['CCCUSDT', 'BBBUSDT']"], ["data.start='2026-02-09T20:00:00Z'", "data.end='2026-02-11T19:00:00Z'"]]
+)
 def test_contracts_that_are_opened_one_by_one_give_the_rows_of_all_together(configured, changed, processors):
     assert check_tasks(load(configured, changed), processors) & {"AAAUSDT", "BBBUSDT"}
 
@@ -123,6 +124,7 @@ def test_a_worker_without_the_data_or_with_other_data_is_refused_by_name(configu
         found = cluster.compute(origin, contract, own, tasks[0], version)
         assert isinstance(found, DataError)
         return str(found)
+
     away = asked(dataclasses.replace(origin, store=str(tmp_path / "not-here")))
     assert away.startswith("worker node-7: ") and "not-here: no such folder" in away and "shared file system or a copy" in away
     shutil.copytree(origin.store, tmp_path / "copy")

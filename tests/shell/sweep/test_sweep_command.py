@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded_run import SETTINGS, audit_of, record_run
 
 import liqcore as lc
 from liqcore.sweep import Grid
 from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.history import described
 from liqshell.backtest.sweep_kernel import grids_of
-from liqshell.backtest.trials import market_of
 from liqshell.backtest.trial_log import TrialLog
+from liqshell.backtest.trials import market_of
 from liqshell.config.load import load, loads
 from liqshell.config.study_sections import Setting
 from liqshell.errors import ConfigError, DataError
@@ -28,6 +27,7 @@ from liqshell.sweep import page as pages
 from liqshell.sweep import run as sweeps
 from liqshell.sweep.parts import Parts
 from liqshell.sweep.table import ALL, best, neighbours
+from recorded_run import SETTINGS, audit_of, record_run
 
 COMMAND = [sys.executable, "-P", "-m", "liqshell"]
 GRID = """
@@ -38,8 +38,10 @@ entry_offset = [0.0005, 0.0015]
 [sweep.detector]
 min_events = [2, 3]
 """
-WIDE = "order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\npositions_max = 100\norders_per_minute_max = 1000\n" \
-       "daily_loss_max = 1\nweekly_loss_max = 1\n"
+WIDE = (
+    "order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\npositions_max = 100\norders_per_minute_max = 1000\n"
+    "daily_loss_max = 1\nweekly_loss_max = 1\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,9 @@ def configured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("swept")
     record_run(folder / "market", hours=3, seed=12)
     file = folder / "grid.toml"
-    file.write_text(f'[run]\nname = "grid"\nout = "{folder / "runs"}"\n{SETTINGS}{WIDE}[data]\nfiles = ["market"]\n[paper]\nfunding_interval_s = 0\n{GRID}')
+    file.write_text(
+        f'[run]\nname = "grid"\nout = "{folder / "runs"}"\n{SETTINGS}{WIDE}[data]\nfiles = ["market"]\n[paper]\nfunding_interval_s = 0\n{GRID}'
+    )
     return file
 
 
@@ -61,7 +65,9 @@ def test_every_row_is_what_a_backtest_of_its_setting_gives(configured, swept, tm
     table = swept.table
     assert table["trades"].sum() > 100
     for at in (0, 5, len(swept.settings) - 1):
-        config = load(configured, ["backtest.study=false", *(f"{name}={pages_value(value, name)}" for name, value in swept.settings[at].named.items())])
+        config = load(
+            configured, ["backtest.study=false", *(f"{name}={pages_value(value, name)}" for name, value in swept.settings[at].named.items())]
+        )
         audit = audit_of(run_backtest(config, tmp_path / str(at)))
         trades = audit[audit["kind"] == lc.AuditKind.AUDIT_TRADE]
         for n, symbol in enumerate(swept.symbols):
@@ -75,6 +81,7 @@ def test_every_row_is_what_a_backtest_of_its_setting_gives(configured, swept, tm
 
 def pages_value(value, name):
     from liqshell.sweep.table import shown
+
     return shown(name, value)
 
 
@@ -158,9 +165,15 @@ def test_restart_replaces_what_was_there(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("change", "message"), [
-    ("paper.fills=queue", r"\[paper\] fills"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
-    ("policy.equity_share=0.1", "equity_share")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("paper.fills=queue", r"\[paper\] fills"),
+        ("paper.taker=walk", r"\[paper\] taker"),
+        ("paper.leverage=5", r"\[paper\] leverage"),
+        ("policy.equity_share=0.1", "equity_share"),
+    ],
+)
 def test_what_the_kernel_cannot_do_is_said(configured, tmp_path, change, message):
     with pytest.raises(ConfigError, match=f"sweep.by: 'kernel', which does not support .*{message}"):
         sweeps.run_sweep(load(configured, [change, "sweep.by=kernel"]), tmp_path / "out")
@@ -171,9 +184,33 @@ def test_too_large_a_grid_is_said(configured, tmp_path):
         sweeps.run_sweep(load(configured, ["sweep.settings_max=3"]), tmp_path / "out")
 
 
-KEYS = ("signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
-        "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "hold_ns_max", "gross",
-        "fees", "net", "net_squares", "left_open")
+KEYS = (
+    "signals",
+    "refused_open",
+    "refused_cooldown",
+    "refused_data",
+    "refused_risk",
+    "entries",
+    "filled",
+    "trades",
+    "wins",
+    "targets",
+    "stops",
+    "max_holds",
+    "phases",
+    "others",
+    "unfilled_ttl",
+    "unfilled_post_only",
+    "unfilled_other",
+    "entry_makers",
+    "hold_ns",
+    "hold_ns_max",
+    "gross",
+    "fees",
+    "net",
+    "net_squares",
+    "left_open",
+)
 NEAR = ("notional", "drawdown_max")
 
 
@@ -195,8 +232,13 @@ def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_pat
 @pytest.mark.parametrize("by", ["kernel", "backtest"])
 def test_days_before_the_first_row_are_counted_and_kept_in_the_trial_log(configured, tmp_path, monkeypatch, by):
     """The span begins two days before the first row of the tape."""
-    few = [f"sweep.by={by}", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005, 0.0015]", f"run.trials={tmp_path / 'trials.jsonl'}",
-           f"run.out={tmp_path}"]
+    few = [
+        f"sweep.by={by}",
+        "sweep.policy.take_profit=[0.001]",
+        "sweep.policy.entry_offset=[0.0005, 0.0015]",
+        f"run.trials={tmp_path / 'trials.jsonl'}",
+        f"run.out={tmp_path}",
+    ]
     config = load(configured, few)
     plain = sweeps.run_sweep(config, tmp_path / "plain")
     late = load_history(config)
@@ -215,8 +257,10 @@ def test_days_that_were_asked_for_and_are_not_in_the_data_are_said(configured, t
     first = np.datetime64(found.start_ns // sweeps.DAY_NS, "D")
     asked = [f"data.start={first - 3}T00:00:00Z", f"data.end={first + 3}T00:00:00Z"]
     told = load_history(load(configured, asked)).problems
-    assert [line.partition(": ")[2] for line in told] == ["3 days of the requested span before it have no data",
-                                                          "2 days of the requested span after it have no data"]
+    assert [line.partition(": ")[2] for line in told] == [
+        "3 days of the requested span before it have no data",
+        "2 days of the requested span after it have no data",
+    ]
     assert load_history(load(configured, [f"data.start={first}T00:00:00Z", f"data.end={first + 1}T00:00:00Z"])).problems == [] == found.problems
     few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", f"run.trials={tmp_path / 'trials.jsonl'}"]
     swept = sweeps.run_sweep(load(configured, [*asked, *few]), tmp_path / "out")
@@ -246,13 +290,18 @@ def test_nothing_varied_is_said(configured, tmp_path):
 def test_a_policy_whose_brackets_change_is_walked(configured, tmp_path):
     """Its own file, its own numbers: nothing of the grid's bracket but what it asks for."""
     file = configured.parent / "mood.py"
-    file.write_text("import liqcore as lc\nclass Mood(lc.Policy):\n    def __init__(self, default, brackets, parameters):\n"
-                    "        self.terms, self.share = brackets, parameters['SOLUSDT']['share']\n"
-                    "    def on_signal(self, s, m):\n        terms = dict(self.terms[m.instrument.symbol]) | {'notional': self.share * (1 + s.count % 3)}\n"
-                    "        return lc.Bracket(s.side, **terms) if s.phase == 2 else None\n")
+    file.write_text(
+        "import liqcore as lc\nclass Mood(lc.Policy):\n    def __init__(self, default, brackets, parameters):\n"
+        "        self.terms, self.share = brackets, parameters['SOLUSDT']['share']\n"
+        "    def on_signal(self, s, m):\n        terms = dict(self.terms[m.instrument.symbol]) | {'notional': self.share * (1 + s.count % 3)}\n"
+        "        return lc.Bracket(s.side, **terms) if s.phase == 2 else None\n"
+    )
     grid = configured.parent / "mood.toml"
-    grid.write_text(configured.read_text().replace(GRID, f'[policy]\nrule = "{file}:Mood"\n[sweep.parameters]\nshare = [100, 200.5]\n'
-                                                         "[sweep.policy]\ntake_profit = [0.001, 0.002]\n"))
+    grid.write_text(
+        configured.read_text().replace(
+            GRID, f'[policy]\nrule = "{file}:Mood"\n[sweep.parameters]\nshare = [100, 200.5]\n[sweep.policy]\ntake_profit = [0.001, 0.002]\n'
+        )
+    )
     found = sweeps.run_sweep(load(grid), tmp_path / "out")
     assert found.by == "backtest" and "with brackets other than" in found.why and "with brackets other than" in pages.way(found)
     assert [s.named for s in found.settings][0] == {"parameters.share": 100, "policy.take_profit": 100_000}
@@ -267,9 +316,11 @@ def test_a_policy_whose_brackets_change_is_walked(configured, tmp_path):
 
 def test_values_of_parameters_and_detectors_are_judged_when_the_file_is_read(configured):
     text = configured.read_text()
-    for wrong, where in (("[sweep.parameters]\nnonsense = [1]\n", "sweep.parameters.nonsense"),
-                         ("[sweep.detectors.dollar]\namount = [1e6]\n", "sweep.detectors.dollar.amount"),
-                         ("[sweep.parameters]\nx = {from = 1, to = 2}\n", "sweep.parameters")):
+    for wrong, where in (
+        ("[sweep.parameters]\nnonsense = [1]\n", "sweep.parameters.nonsense"),
+        ("[sweep.detectors.dollar]\namount = [1e6]\n", "sweep.detectors.dollar.amount"),
+        ("[sweep.parameters]\nx = {from = 1, to = 2}\n", "sweep.parameters"),
+    ):
         with pytest.raises(ConfigError) as why:
             loads(text + wrong, "grid.toml")
         assert where in str(why.value)
@@ -313,7 +364,6 @@ def test_signals_and_sides_are_those_of_the_engine(configured):
         assert (found.signals["instrument"] == n).all() and len(found.signals)
 
 
-
 def test_a_setting_of_few_trades_is_not_praised(configured, swept):
     """Three hours: no setting can rest on five days, whatever it shows (a page said t = 461 of two trades, and praised thousands of 13)."""
     summary = pages.write_sweep(swept)
@@ -337,7 +387,9 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     before = (tmp_path / "sweep" / "sweep.html").read_text()
     assert "rows/1" not in before and f"--row {tmp_path / 'sweep'}:ROW" in before
     sets = [part for change in few for part in ("--set", change)]
-    made = subprocess.run([*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, "--quick", "--json"], capture_output=True, check=True)
+    made = subprocess.run(
+        [*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, "--quick", "--json"], capture_output=True, check=True
+    )
     report = json.loads(made.stdout)
     assert report["sweep"]["row"] == 1 and report["sweep"]["net"] == pytest.approx(found.table["net"][-1]) == pytest.approx(report["money"]["net"])
     assert report["sweep"]["trades"] == report["funnel"][-1]["n"]
@@ -354,24 +406,46 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
 def test_a_rule_that_asks_the_numbers_of_its_own_bracket_is_run_by_backtests(configured, tmp_path):
     """It declines by them, so one setting's answers are not another's."""
     file = tmp_path / "picky.py"
-    file.write_text("import liqcore as lc\nclass Picky(lc.Policy):\n    def __init__(self, default, brackets):\n"
-                    "        self.terms = brackets\n    def on_signal(self, s, m):\n        terms = self.terms[m.instrument.symbol]\n"
-                    "        odd = float(terms['take_profit']) > 0.002 and s.sequence % 2\n"
-                    "        return lc.Bracket(s.side, **terms) if s.phase == 2 and not odd else None\n")
-    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which does not support a policy whose entry depends on the numbers of its own bracket"):
-        sweeps.run_sweep(load(configured, [f"policy.rule=\"{file}:Picky\"", "sweep.by=\"kernel\""]), tmp_path / "out")
+    file.write_text(
+        "import liqcore as lc\nclass Picky(lc.Policy):\n    def __init__(self, default, brackets):\n"
+        "        self.terms = brackets\n    def on_signal(self, s, m):\n        terms = self.terms[m.instrument.symbol]\n"
+        "        odd = float(terms['take_profit']) > 0.002 and s.sequence % 2\n"
+        "        return lc.Bracket(s.side, **terms) if s.phase == 2 and not odd else None\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"sweep.by: 'kernel', which does not support a policy whose entry depends on the numbers of its own bracket"
+    ):
+        sweeps.run_sweep(load(configured, [f'policy.rule="{file}:Picky"', 'sweep.by="kernel"']), tmp_path / "out")
 
 
 @given(st.data())
 @settings(max_examples=30, deadline=None)
 def test_settings_read_axis_by_axis_are_those_read_one_by_one(data):
     config = loads('[feed]\nsymbols = ["ETHUSDT", "BTCUSDT"]\n[policy]\npreset = "fade"\n[policy.symbols.BTCUSDT]\ntake_profit = 0.003\n')
-    values = {"entry": ["post_only", "market"], "entry_offset": [0, 50_000, 150_000], "take_profit": [100_000, 150_000], "trail": [0, 200_000],
-              "stop_loss": [150_000, 250_000, 400_000], "entry_ttl_s": [60.0, 900.0], "max_hold_s": [300.0, 1800.0], "cooldown_s": [0.0, 300.0],
-              "exit_phase": ["none", "exhausted"], "requotes": [0, 1]}
+    values = {
+        "entry": ["post_only", "market"],
+        "entry_offset": [0, 50_000, 150_000],
+        "take_profit": [100_000, 150_000],
+        "trail": [0, 200_000],
+        "stop_loss": [150_000, 250_000, 400_000],
+        "entry_ttl_s": [60.0, 900.0],
+        "max_hold_s": [300.0, 1800.0],
+        "cooldown_s": [0.0, 300.0],
+        "exit_phase": ["none", "exhausted"],
+        "requotes": [0, 1],
+    }
     axes = data.draw(st.lists(st.sampled_from(sorted(values)), min_size=1, max_size=4, unique=True))
     wanted = data.draw(st.lists(st.fixed_dictionaries({name: st.sampled_from(values[name]) for name in axes}), min_size=1, max_size=8))
-    each = [[{name: value for name, value in config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments().items() if name != "equity_share"}
-             for own in wanted] for symbol in config.feed.symbols]
+    each = [
+        [
+            {
+                name: value
+                for name, value in config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments().items()
+                if name != "equity_share"
+            }
+            for own in wanted
+        ]
+        for symbol in config.feed.symbols
+    ]
     found = grids_of(config, config.feed.symbols, wanted)
     assert [grid.rows.tobytes() for grid in found] == [np.concatenate([Grid.product(**row).rows for row in rows]).tobytes() for rows in each]

@@ -8,25 +8,25 @@ from typing import Any
 
 import aiohttp
 import pytest
-from account_client import trade
+from test_bybit_orders import request
 from yarl import URL
 
+from account_client import trade
 from liqcore.event import Action, OrderType
 from liqcore.instrument import Instrument
 from liqshell.config.load import loads
 from liqshell.doctor import examine, gather
 from liqshell.transport import Endpoint, tls_context
-from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit import orders as bybit_orders
 from liqshell.venues.bybit import private_stream as bybit_private
 from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit.error_codes import outcome
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.private_stream import Report, ReportKind, read_frame
 from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.bybit.signing import Keys, private_auth_frame, rest_headers, trade_auth_frame
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Standing
-from test_bybit_orders import request
 
 BOTH = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 SYMBOL = "BTCUSDT"
@@ -89,8 +89,12 @@ async def last_price(adapter: Adapter) -> float:
 def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
     async def conversation(client: Any) -> None:
         adapter = Adapter(client)
-        private = await adapter.socket("/v5/private", private_auth_frame(adapter.keys, Endpoint(adapter.ws), wall_ms()), bybit_private.subscribe_frame(),
-                                       bybit_private.private_ping(1))
+        private = await adapter.socket(
+            "/v5/private",
+            private_auth_frame(adapter.keys, Endpoint(adapter.ws), wall_ms()),
+            bybit_private.subscribe_frame(),
+            bybit_private.private_ping(1),
+        )
         assert (await until(private, lambda r: r.kind in (ReportKind.ACK, ReportKind.ACK_FAILED))).kind == ReportKind.ACK
         await until(private, lambda r: r.kind == ReportKind.ACK and r.operation == "subscribe")
         await until(private, lambda r: r.kind == ReportKind.PONG)
@@ -105,21 +109,23 @@ def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
         await orders.send_str(frame.decode())
         reply = (await until(orders, lambda r: r.kind == ReportKind.REPLY)).reply
         assert reply is not None and reply.code == 0 and outcome(reply.code, Asked.CREATE) == Outcome.ACCEPTED
-        assert bybit_orders.parse_request_id(reply.request_id) == (Action.ACTION_CREATE, 7, 0x1001) and reply.link_id == "rt-1001" and reply.limit == 10
+        assert (
+            bybit_orders.parse_request_id(reply.request_id) == (Action.ACTION_CREATE, 7, 0x1001) and reply.link_id == "rt-1001" and reply.limit == 10
+        )
         filled = await until(private, lambda r: any(o.link_id == "rt-1001" and o.standing == Standing.FILLED for o in r.orders))
         order = next(o for o in filled.orders if o.link_id == "rt-1001")
         assert (order.side, order.executed, order.market) == (side, 0.01, True)
 
         held = next(p for p in await adapter.get(bybit_rest.positions(SYMBOL), answers.parse_positions))
         assert (held.side, held.qty, held.stop_loss, held.index) == (side, 0.01, stop / 10, 0) and abs(held.entry / price - 1) < 0.01
-        every, = await adapter.get(bybit_rest.positions(), answers.parse_positions)
-        assert replace(every, mark=held.mark) == held                    # the market has gone on meanwhile
+        (every,) = await adapter.get(bybit_rest.positions(), answers.parse_positions)
+        assert replace(every, mark=held.mark) == held  # the market has gone on meanwhile
         resting = await adapter.get(bybit_rest.open_orders(), answers.parse_orders)
         assert [(o.stop_kind, o.standing, o.trigger, o.side) for o in resting] == [("StopLoss", Standing.WAITING, stop / 10, -side)]
-        fill, = await adapter.get(bybit_rest.executions(link_id="rt-1001", symbol=SYMBOL), answers.parse_executions)
+        (fill,) = await adapter.get(bybit_rest.executions(link_id="rt-1001", symbol=SYMBOL), answers.parse_executions)
         assert (fill.side, fill.qty, fill.kind, fill.maker, fill.order_id) == (side, 0.01, "Trade", False, order.order_id) and fill.fee > 0
         for made in (bybit_rest.order_now(SYMBOL, "rt-1001"), bybit_rest.order_past(SYMBOL, "rt-1001")):
-            found, = await adapter.get(made, answers.parse_orders)
+            (found,) = await adapter.get(made, answers.parse_orders)
             assert (found.order_id, found.standing) == (order.order_id, Standing.FILLED)
         assert await adapter.get(bybit_rest.order_now(SYMBOL, "rt-9999"), answers.parse_orders) == ()
 
@@ -133,6 +139,7 @@ def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
         assert (await adapter.get(bybit_rest.wallet(), answers.parse_wallet)).equity < 10_000.0
         await private.close()
         await orders.close()
+
     trade(conversation)
 
 
@@ -144,7 +151,7 @@ def test_what_becomes_of_requests(side: int) -> None:
         far = f"{price * (1 - side * 0.03):.1f}"
         create = bybit_rest.create(SYMBOL, "q-1", side, "0.010", far, post_only=True)
         assert (await adapter.do(create, Asked.CREATE)).outcome == Outcome.ACCEPTED
-        assert (await adapter.do(create, Asked.CREATE)).outcome == Outcome.LANDED                      # the same id again: the first one is there
+        assert (await adapter.do(create, Asked.CREATE)).outcome == Outcome.LANDED  # the same id again: the first one is there
         amended = bybit_rest.amend(SYMBOL, "q-1", price=f"{price * (1 - side * 0.04):.1f}")
         assert (await adapter.do(amended, Asked.AMEND)).outcome == Outcome.ACCEPTED
         assert (await adapter.do(bybit_rest.cancel(SYMBOL, "q-1"), Asked.CANCEL)).outcome == Outcome.ACCEPTED
@@ -154,7 +161,9 @@ def test_what_becomes_of_requests(side: int) -> None:
             await asyncio.sleep(0.02)
         assert (await adapter.do(bybit_rest.cancel(SYMBOL, "q-1"), Asked.CANCEL)).outcome == Outcome.GONE
         assert (await adapter.do(bybit_rest.amend(SYMBOL, "never", price=far), Asked.AMEND)).outcome == Outcome.GONE
-        assert (await adapter.do(bybit_rest.create(SYMBOL, "q-2", -side, "0.010", reduce_only=True), Asked.CREATE)).outcome == Outcome.DONE      # flat already
+        assert (
+            await adapter.do(bybit_rest.create(SYMBOL, "q-2", -side, "0.010", reduce_only=True), Asked.CREATE)
+        ).outcome == Outcome.DONE  # flat already
         assert (await adapter.do(bybit_rest.create(SYMBOL, "q-3", side, "900000"), Asked.CREATE)).outcome == Outcome.REJECTED
         assert (await adapter.do(bybit_rest.create("NOSUCHUSDT", "q-4", side, "1"), Asked.CREATE)).outcome in (Outcome.REJECTED, Outcome.HALT_SYMBOL)
         assert (await adapter.do(bybit_rest.set_leverage(SYMBOL, "7"), Asked.SETTING)).outcome == Outcome.DONE
@@ -166,6 +175,7 @@ def test_what_becomes_of_requests(side: int) -> None:
         adapter.keys = Keys(client.key, "notTheSecret00")
         verdict = await adapter.do(bybit_rest.wallet(), Asked.QUERY)
         assert verdict.outcome == Outcome.FATAL and client.key not in repr(verdict)
+
     trade(conversation)
 
 
@@ -175,16 +185,35 @@ def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any, tls: bool) -> N
         line = client.emulator.ready()
         place = line["tls"] if tls else line
         ca = f"ca = '{place['ca']}'\n" if tls else ""
-        config = loads(f"[feed]\nsymbols = ['BTCUSDT', 'SOLUSDT']\nrest = '{place['rest']}'\nws = '{place['ws']}'\n{ca}[run]\nout = '{tmp_path}/runs'\n"
-                       "[policy]\nnotional = 2000\n")
+        config = loads(
+            f"[feed]\nsymbols = ['BTCUSDT', 'SOLUSDT']\nrest = '{place['rest']}'\nws = '{place['ws']}'\n{ca}[run]\nout = '{tmp_path}/runs'\n"
+            "[policy]\nnotional = 2000\n"
+        )
         await last_price(Adapter(client))
         facts = await gather(config, Keys(client.key, client.secret), samples=5)
         assert facts.unsafe is None and facts.emulator == "SYNTHETIC" and facts.speed == 20.0
         checks = examine(config, facts)
         assert not [(check.id, check.text) for check in checks if check.verdict == "fail"], json.dumps(facts.missing)
         seen = {check.id for check in checks}
-        assert {"venue", "clock", "latency", "disk", "symbols", "keys.withdraw", "keys.trade", "account", "wallet", "fees", "leverage", "positions",
-                "orders", "dead_man", "limits", "config"} <= seen
+        assert {
+            "venue",
+            "clock",
+            "latency",
+            "disk",
+            "symbols",
+            "keys.withdraw",
+            "keys.trade",
+            "account",
+            "wallet",
+            "fees",
+            "leverage",
+            "positions",
+            "orders",
+            "dead_man",
+            "limits",
+            "config",
+        } <= seen
         wrong = examine(config, await gather(config, Keys(client.key, "notTheSecret00"), samples=3))
         assert next(check for check in wrong if check.id == "keys").verdict == "fail"
+
     trade(conversation, tls=tls)

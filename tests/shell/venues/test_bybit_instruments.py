@@ -30,17 +30,29 @@ def test_instruments_of_the_venue():
         bybit.parse_instruments(answer.replace('"category":"linear"', '"category":"inverse"', 1).encode())
 
 
-@pytest.mark.parametrize("page", [b"", b"{}", b"[]", b'{"retCode":10006,"retMsg":"Too many visits","result":{}}', b'{"retCode":0,"result":{"list":3}}'])
+@pytest.mark.parametrize(
+    "page", [b"", b"{}", b"[]", b'{"retCode":10006,"retMsg":"Too many visits","result":{}}', b'{"retCode":0,"result":{"list":3}}']
+)
 def test_bad_instrument_pages_are_errors(page):
     with pytest.raises(ValueError, match="instruments-info"):
         bybit.parse_instruments(page)
 
 
 def test_one_bad_instrument_does_not_hide_the_others():
-    row = {"symbol": "AUSDT", "status": "Trading", "contractType": "LinearPerpetual", "priceFilter": {"tickSize": "0.1"},
-           "lotSizeFilter": {"qtyStep": "1", "minOrderQty": "1", "maxOrderQty": "100"}}
-    rows = [row, {**row, "symbol": "BUSDT", "priceFilter": {"tickSize": "x"}}, {**row, "symbol": "CUSDT", "status": "PreLaunch"}, 5,
-            {**row, "symbol": "DUSD", "contractType": "InversePerpetual"}]
+    row = {
+        "symbol": "AUSDT",
+        "status": "Trading",
+        "contractType": "LinearPerpetual",
+        "priceFilter": {"tickSize": "0.1"},
+        "lotSizeFilter": {"qtyStep": "1", "minOrderQty": "1", "maxOrderQty": "100"},
+    }
+    rows = [
+        row,
+        {**row, "symbol": "BUSDT", "priceFilter": {"tickSize": "x"}},
+        {**row, "symbol": "CUSDT", "status": "PreLaunch"},
+        5,
+        {**row, "symbol": "DUSD", "contractType": "InversePerpetual"},
+    ]
     page = bybit.parse_instruments(orjson.dumps({"retCode": 0, "result": {"list": rows, "nextPageCursor": "next"}}))
     assert [i.symbol for i in page.instruments] == ["AUSDT"] and page.cursor == "next" and page.instruments[0].max_lots == 100
     assert len(page.refused) == 3 and "'BUSDT'" in page.refused[0] and "tick_size" in page.refused[0]
@@ -55,4 +67,7 @@ def test_whatever_is_entered_can_be_closed_by_one_market_order():
     filters = {row["symbol"]: row["lotSizeFilter"] for row in orjson.loads(answer)["result"]["list"]}
     instruments = bybit.parse_instruments(answer.encode()).instruments
     assert sum(float(filters[i.symbol]["maxMktOrderQty"]) < float(filters[i.symbol]["maxOrderQty"]) for i in instruments) > 500
-    assert all(i.qty(i.max_lots) <= min(float(filters[i.symbol][key]) for key in ("maxMktOrderQty", "maxOrderQty", "postOnlyMaxOrderQty")) for i in instruments)
+    assert all(
+        i.qty(i.max_lots) <= min(float(filters[i.symbol][key]) for key in ("maxMktOrderQty", "maxOrderQty", "postOnlyMaxOrderQty"))
+        for i in instruments
+    )

@@ -16,47 +16,120 @@ INSTRUMENTS = [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001"), Instru
 
 def request(**values) -> np.ndarray:
     row = np.zeros(1, REQUEST_DTYPE)
-    for name, value in {"id": 0x123, "cause": 7, "price": 651142, "qty": 20, "side": 1, "action": Action.ACTION_CREATE, "type": OrderType.ORDER_LIMIT,
-                        **values}.items():
+    for name, value in {
+        "id": 0x123,
+        "cause": 7,
+        "price": 651142,
+        "qty": 20,
+        "side": 1,
+        "action": Action.ACTION_CREATE,
+        "type": OrderType.ORDER_LIMIT,
+        **values,
+    }.items():
         row[name] = value
     return row
 
 
-@pytest.mark.parametrize(("values", "operation", "args"), [
-    ({"flags": RequestFlag.POST_ONLY, "stop": 650000}, "order.create",
-     {"side": "Buy", "orderType": "Limit", "qty": "0.020", "price": "65114.20", "timeInForce": "PostOnly", "stopLoss": "65000.00",
-      "slTriggerBy": "LastPrice", "tpslMode": "Full", "positionIdx": 0}),
-    ({"side": -1, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
-     {"side": "Sell", "orderType": "Limit", "qty": "0.020", "price": "65114.20", "timeInForce": "GTC", "reduceOnly": True, "positionIdx": 0}),
-    ({"side": -1, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
-     {"side": "Sell", "orderType": "Market", "qty": "0.020", "triggerPrice": "65114.20", "triggerDirection": 2, "triggerBy": "LastPrice",
-      "reduceOnly": True, "closeOnTrigger": True, "positionIdx": 0}),
-    ({"type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
-     {"side": "Buy", "orderType": "Market", "qty": "0.020", "triggerPrice": "65114.20", "triggerDirection": 1, "triggerBy": "LastPrice",
-      "reduceOnly": True, "closeOnTrigger": True, "positionIdx": 0}),
-    ({"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
-     {"side": "Buy", "orderType": "Market", "qty": "0.020", "reduceOnly": True, "positionIdx": 0}),
-    ({"action": Action.ACTION_AMEND, "qty": 0}, "order.amend", {"price": "65114.20"}),
-    ({"action": Action.ACTION_AMEND, "price": 0, "qty": 5}, "order.amend", {"qty": "0.005"}),
-    ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, "order.amend", {"triggerPrice": "65114.20"}),
-    ({"action": Action.ACTION_CANCEL}, "order.cancel", {}),
-    ({"action": Action.ACTION_CANCEL, "type": 0, "price": 0, "qty": 0}, "order.cancel", {}),
-    ({"instrument": 1, "price": 123, "qty": 7}, "order.create", {"side": "Buy", "orderType": "Limit", "qty": "700", "price": "0.0000123",
-                                                                 "timeInForce": "GTC", "positionIdx": 0}),
-])
+@pytest.mark.parametrize(
+    ("values", "operation", "args"),
+    [
+        (
+            {"flags": RequestFlag.POST_ONLY, "stop": 650000},
+            "order.create",
+            {
+                "side": "Buy",
+                "orderType": "Limit",
+                "qty": "0.020",
+                "price": "65114.20",
+                "timeInForce": "PostOnly",
+                "stopLoss": "65000.00",
+                "slTriggerBy": "LastPrice",
+                "tpslMode": "Full",
+                "positionIdx": 0,
+            },
+        ),
+        (
+            {"side": -1, "flags": RequestFlag.REDUCE_ONLY},
+            "order.create",
+            {"side": "Sell", "orderType": "Limit", "qty": "0.020", "price": "65114.20", "timeInForce": "GTC", "reduceOnly": True, "positionIdx": 0},
+        ),
+        (
+            {"side": -1, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY},
+            "order.create",
+            {
+                "side": "Sell",
+                "orderType": "Market",
+                "qty": "0.020",
+                "triggerPrice": "65114.20",
+                "triggerDirection": 2,
+                "triggerBy": "LastPrice",
+                "reduceOnly": True,
+                "closeOnTrigger": True,
+                "positionIdx": 0,
+            },
+        ),
+        (
+            {"type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY},
+            "order.create",
+            {
+                "side": "Buy",
+                "orderType": "Market",
+                "qty": "0.020",
+                "triggerPrice": "65114.20",
+                "triggerDirection": 1,
+                "triggerBy": "LastPrice",
+                "reduceOnly": True,
+                "closeOnTrigger": True,
+                "positionIdx": 0,
+            },
+        ),
+        (
+            {"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY},
+            "order.create",
+            {"side": "Buy", "orderType": "Market", "qty": "0.020", "reduceOnly": True, "positionIdx": 0},
+        ),
+        ({"action": Action.ACTION_AMEND, "qty": 0}, "order.amend", {"price": "65114.20"}),
+        ({"action": Action.ACTION_AMEND, "price": 0, "qty": 5}, "order.amend", {"qty": "0.005"}),
+        ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, "order.amend", {"triggerPrice": "65114.20"}),
+        ({"action": Action.ACTION_CANCEL}, "order.cancel", {}),
+        ({"action": Action.ACTION_CANCEL, "type": 0, "price": 0, "qty": 0}, "order.cancel", {}),
+        (
+            {"instrument": 1, "price": 123, "qty": 7},
+            "order.create",
+            {"side": "Buy", "orderType": "Limit", "qty": "700", "price": "0.0000123", "timeInForce": "GTC", "positionIdx": 0},
+        ),
+    ],
+)
 def test_order_messages(values, operation, args):
     encoder = bybit_orders.order_encoder("r1", INSTRUMENTS, recv_window_ms=8000)
     message = json.loads(encoder.encode(request(**values)[0], 1_711_001_595_207))
     letter = {"order.create": "c", "order.amend": "a", "order.cancel": "x"}[operation]
     assert message == {
-        "reqId": f"{letter}7-123", "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "8000"}, "op": operation,
-        "args": [{"category": "linear", "symbol": INSTRUMENTS[values.get("instrument", 0)].symbol, "orderLinkId": "r1-123", **args}]}
+        "reqId": f"{letter}7-123",
+        "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "8000"},
+        "op": operation,
+        "args": [{"category": "linear", "symbol": INSTRUMENTS[values.get("instrument", 0)].symbol, "orderLinkId": "r1-123", **args}],
+    }
 
 
-@pytest.mark.parametrize("values", [
-    {"qty": 0}, {"price": 0}, {"type": OrderType.ORDER_MARKET, "flags": RequestFlag.POST_ONLY}, {"flags": RequestFlag.REDUCE_ONLY, "stop": 1},
-    {"instrument": 2}, {"instrument": -1}, {"price": -1}, {"action": 0}, {"action": 5}, {"type": 6}, {"type": 0},
-    {"action": Action.ACTION_AMEND, "price": 0, "qty": 0}, {"price": 2**62, "instrument": 1, "qty": 2**62}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"qty": 0},
+        {"price": 0},
+        {"type": OrderType.ORDER_MARKET, "flags": RequestFlag.POST_ONLY},
+        {"flags": RequestFlag.REDUCE_ONLY, "stop": 1},
+        {"instrument": 2},
+        {"instrument": -1},
+        {"price": -1},
+        {"action": 0},
+        {"action": 5},
+        {"type": 6},
+        {"type": 0},
+        {"action": Action.ACTION_AMEND, "price": 0, "qty": 0},
+        {"price": 2**62, "instrument": 1, "qty": 2**62},
+    ],
+)
 def test_requests_without_a_message(values):
     encoder = bybit_orders.order_encoder("r1", INSTRUMENTS)
     with pytest.raises(ValueError, match="no message for action"):
@@ -64,8 +137,14 @@ def test_requests_without_a_message(values):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([("0.10", "0.001"), ("0.05", "1"), ("0.000001", "100"), ("1", "0.5"), ("5", "25"), ("0.000000000001", "0.1")]),
-       st.integers(1, 2**35 - 1), st.integers(1, 2**35 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**62))
+@given(
+    st.sampled_from([("0.10", "0.001"), ("0.05", "1"), ("0.000001", "100"), ("1", "0.5"), ("5", "25"), ("0.000000000001", "0.1")]),
+    st.integers(1, 2**35 - 1),
+    st.integers(1, 2**35 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**62),
+)
 def test_printed_numbers_are_exact(steps, price, qty, order_id, cause, now):
     instrument = Instrument("A" * 31, tick_size=steps[0], lot_size=steps[1])
     encoder = bybit_orders.order_encoder("run_1", [instrument])

@@ -3,22 +3,22 @@
 import json
 from urllib.parse import parse_qsl
 
-import account_frames as af
 import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import account_frames as af
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, RequestFlag
 from liqcore.instrument import Instrument
-from liqshell.venues.effects import Call
-from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import rest_responses as answers
 from liqshell.venues.bybit.error_codes import CODES, HTTP, http_outcome, meaning, outcome
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.orders import order_encoder
 from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.effects import Call
+from liqshell.venues.outcome import Asked, Outcome
 
 WRITES = [Asked.CREATE, Asked.AMEND, Asked.CANCEL, Asked.STOP, Asked.SETTING]
 
@@ -40,45 +40,100 @@ def query(made: Request) -> dict:
 @pytest.mark.parametrize(("side", "word", "direction"), [(1, "Buy", 1), (-1, "Sell", 2)])
 def test_created_orders(side, word, direction):
     plain = body(bybit_rest.create("ETHUSDT", "r-1", side, "0.80", "2496.25", post_only=True, stop_loss="2490.01"))
-    assert plain == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1", "side": word, "orderType": "Limit", "qty": "0.80",
-                     "price": "2496.25", "timeInForce": "PostOnly", "stopLoss": "2490.01", "slTriggerBy": "LastPrice", "tpslMode": "Full", "positionIdx": 0}
+    assert plain == {
+        "category": "linear",
+        "symbol": "ETHUSDT",
+        "orderLinkId": "r-1",
+        "side": word,
+        "orderType": "Limit",
+        "qty": "0.80",
+        "price": "2496.25",
+        "timeInForce": "PostOnly",
+        "stopLoss": "2490.01",
+        "slTriggerBy": "LastPrice",
+        "tpslMode": "Full",
+        "positionIdx": 0,
+    }
     stop = body(bybit_rest.create("ETHUSDT", "r-2", side, "0.80", trigger="2490.01", reduce_only=True))
-    assert stop == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-2", "side": word, "orderType": "Market", "qty": "0.80",
-                    "triggerPrice": "2490.01", "triggerDirection": direction, "triggerBy": "LastPrice", "reduceOnly": True, "closeOnTrigger": True,
-                    "positionIdx": 0}
+    assert stop == {
+        "category": "linear",
+        "symbol": "ETHUSDT",
+        "orderLinkId": "r-2",
+        "side": word,
+        "orderType": "Market",
+        "qty": "0.80",
+        "triggerPrice": "2490.01",
+        "triggerDirection": direction,
+        "triggerBy": "LastPrice",
+        "reduceOnly": True,
+        "closeOnTrigger": True,
+        "positionIdx": 0,
+    }
     close = body(bybit_rest.create("ETHUSDT", "r-3", side, "0", reduce_only=True))
     assert close["reduceOnly"] is close["closeOnTrigger"] is True and close["qty"] == "0" and close["orderType"] == "Market"
     assert "closeOnTrigger" not in body(bybit_rest.create("ETHUSDT", "r-3", side, "0.1", "2500", reduce_only=True))
 
 
 def test_what_changes_something():
-    assert body(bybit_rest.amend("ETHUSDT", "r-1", stop_loss="0")) == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1", "stopLoss": "0"}
+    assert body(bybit_rest.amend("ETHUSDT", "r-1", stop_loss="0")) == {
+        "category": "linear",
+        "symbol": "ETHUSDT",
+        "orderLinkId": "r-1",
+        "stopLoss": "0",
+    }
     assert body(bybit_rest.cancel("ETHUSDT", "r-1")) == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1"}
     assert body(bybit_rest.cancel("ETHUSDT", "r-1", "77")) == {"category": "linear", "symbol": "ETHUSDT", "orderId": "77"}
     assert body(bybit_rest.trading_stop("ETHUSDT", stop_loss="2490.01")) == {
-        "category": "linear", "symbol": "ETHUSDT", "tpslMode": "Full", "stopLoss": "2490.01", "slTriggerBy": "LastPrice", "positionIdx": 0}
+        "category": "linear",
+        "symbol": "ETHUSDT",
+        "tpslMode": "Full",
+        "stopLoss": "2490.01",
+        "slTriggerBy": "LastPrice",
+        "positionIdx": 0,
+    }
     assert body(bybit_rest.trading_stop("ETHUSDT", stop_loss="0", trailing="5.5", activation="2510"))["trailingStop"] == "5.5"
     assert body(bybit_rest.set_leverage("ETHUSDT", "5"))["buyLeverage"] == body(bybit_rest.set_leverage("ETHUSDT", "5"))["sellLeverage"] == "5"
     assert body(bybit_rest.switch_mode("ETHUSDT")) == {"category": "linear", "symbol": "ETHUSDT", "mode": 0}
     assert body(bybit_rest.switch_mode(hedge=True)) == {"category": "linear", "coin": "USDT", "mode": 3}
 
 
-@pytest.mark.parametrize(("values", "made"), [
-    ({"flags": RequestFlag.POST_ONLY, "stop": 650000},
-     bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", "65114.20", post_only=True, stop_loss="65000.00")),
-    ({"side": -1}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20")),
-    ({"side": -1, "flags": RequestFlag.REDUCE_ONLY}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20", reduce_only=True)),
-    ({"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY}, bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", reduce_only=True)),
-    *(({"side": side, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY},
-       bybit_rest.create("BTCUSDT", "r1-123", side, "0.020", trigger="65114.20", reduce_only=True)) for side in (1, -1)),
-    ({"action": Action.ACTION_AMEND, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", price="65114.20")),
-    ({"action": Action.ACTION_AMEND, "price": 0}, bybit_rest.amend("BTCUSDT", "r1-123", qty="0.020")),
-    ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", trigger="65114.20")),
-    ({"action": Action.ACTION_CANCEL}, bybit_rest.cancel("BTCUSDT", "r1-123")),
-])
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        (
+            {"flags": RequestFlag.POST_ONLY, "stop": 650000},
+            bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", "65114.20", post_only=True, stop_loss="65000.00"),
+        ),
+        ({"side": -1}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20")),
+        ({"side": -1, "flags": RequestFlag.REDUCE_ONLY}, bybit_rest.create("BTCUSDT", "r1-123", -1, "0.020", "65114.20", reduce_only=True)),
+        (
+            {"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY},
+            bybit_rest.create("BTCUSDT", "r1-123", 1, "0.020", reduce_only=True),
+        ),
+        *(
+            (
+                {"side": side, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY},
+                bybit_rest.create("BTCUSDT", "r1-123", side, "0.020", trigger="65114.20", reduce_only=True),
+            )
+            for side in (1, -1)
+        ),
+        ({"action": Action.ACTION_AMEND, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", price="65114.20")),
+        ({"action": Action.ACTION_AMEND, "price": 0}, bybit_rest.amend("BTCUSDT", "r1-123", qty="0.020")),
+        ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, bybit_rest.amend("BTCUSDT", "r1-123", trigger="65114.20")),
+        ({"action": Action.ACTION_CANCEL}, bybit_rest.cancel("BTCUSDT", "r1-123")),
+    ],
+)
 def test_an_order_is_the_same_over_rest_and_over_the_socket(values, made):
     row = np.zeros(1, REQUEST_DTYPE)
-    for name, value in {"id": 0x123, "price": 651142, "qty": 20, "side": 1, "action": Action.ACTION_CREATE, "type": OrderType.ORDER_LIMIT, **values}.items():
+    for name, value in {
+        "id": 0x123,
+        "price": 651142,
+        "qty": 20,
+        "side": 1,
+        "action": Action.ACTION_CREATE,
+        "type": OrderType.ORDER_LIMIT,
+        **values,
+    }.items():
         row[name] = value
     encoder = order_encoder("r1", [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001")])
     message = json.loads(encoder.encode(row[0], 1_711_001_595_207))
@@ -89,7 +144,13 @@ def test_what_asks():
     assert query(bybit_rest.open_orders()) == {"category": "linear", "settleCoin": "USDT", "openOnly": "0", "limit": "50"}
     assert query(bybit_rest.order_now("ETHUSDT", "r-1")) == {"category": "linear", "symbol": "ETHUSDT", "orderLinkId": "r-1"}
     assert query(bybit_rest.order_past("ETHUSDT", "r-1", "77"))["orderId"] == "77"
-    assert query(bybit_rest.executions(1, 2, symbol="ETHUSDT")) == {"category": "linear", "symbol": "ETHUSDT", "startTime": "1", "endTime": "2", "limit": "100"}
+    assert query(bybit_rest.executions(1, 2, symbol="ETHUSDT")) == {
+        "category": "linear",
+        "symbol": "ETHUSDT",
+        "startTime": "1",
+        "endTime": "2",
+        "limit": "100",
+    }
     assert query(bybit_rest.executions(0))["startTime"] == "0"
     assert query(bybit_rest.positions())["limit"] == "200" and "settleCoin" not in query(bybit_rest.positions("ETHUSDT"))
     assert query(bybit_rest.wallet()) == {"accountType": "UNIFIED"} and bybit_rest.key_info().query == ""
@@ -127,17 +188,26 @@ def test_lists():
     assert not empty.reduce_only and not empty.market
 
 
-@pytest.mark.parametrize(("parse", "message"), [
-    (answers.parse_positions, af.listing(af.POSITION_REST, af.POSITION_REST | {"size": None})),
-    (answers.parse_orders, af.listing(af.ORDER_REST, af.ORDER_REST | {"orderStatus": "Frozen"})),
-    (answers.parse_executions, af.listing(af.EXECUTION_REST, af.EXECUTION_REST | {"execId": ""})),
-    (answers.parse_orders, af.envelope({"list": {}})), (answers.parse_orders, af.envelope({"list": [3]})), (answers.parse_orders, af.envelope(None)),
-    (answers.parse_orders, af.envelope({"category": "inverse", "list": []})), (answers.parse_wallet, af.listing()),
-    (answers.parse_wallet, af.listing(af.WALLET, af.WALLET)), (answers.parse_server_time, af.envelope({})), (answers.parse_positions, [1]),
-    (answers.parse_fee_rates, af.listing({"symbol": "X", "makerFeeRate": "", "takerFeeRate": "0.0005"})),
-    (answers.parse_positions, {"retCode": "0", "result": {"list": []}}), (answers.parse_key_info, af.envelope(af.KEY_INFO | {"readOnly": 7})),
-    (answers.parse_key_info, af.envelope({k: v for k, v in af.KEY_INFO.items() if k != "permissions"})),
-])
+@pytest.mark.parametrize(
+    ("parse", "message"),
+    [
+        (answers.parse_positions, af.listing(af.POSITION_REST, af.POSITION_REST | {"size": None})),
+        (answers.parse_orders, af.listing(af.ORDER_REST, af.ORDER_REST | {"orderStatus": "Frozen"})),
+        (answers.parse_executions, af.listing(af.EXECUTION_REST, af.EXECUTION_REST | {"execId": ""})),
+        (answers.parse_orders, af.envelope({"list": {}})),
+        (answers.parse_orders, af.envelope({"list": [3]})),
+        (answers.parse_orders, af.envelope(None)),
+        (answers.parse_orders, af.envelope({"category": "inverse", "list": []})),
+        (answers.parse_wallet, af.listing()),
+        (answers.parse_wallet, af.listing(af.WALLET, af.WALLET)),
+        (answers.parse_server_time, af.envelope({})),
+        (answers.parse_positions, [1]),
+        (answers.parse_fee_rates, af.listing({"symbol": "X", "makerFeeRate": "", "takerFeeRate": "0.0005"})),
+        (answers.parse_positions, {"retCode": "0", "result": {"list": []}}),
+        (answers.parse_key_info, af.envelope(af.KEY_INFO | {"readOnly": 7})),
+        (answers.parse_key_info, af.envelope({k: v for k, v in af.KEY_INFO.items() if k != "permissions"})),
+    ],
+)
 def test_an_answer_with_one_unreadable_row_is_no_answer(parse, message):
     found = parse(bytes_of(message))
     assert not found.ok and found.value is None and found.reason
@@ -174,8 +244,10 @@ def test_key_info():
 def test_the_small_facts():
     fees = answers.parse_fee_rates(bytes_of(af.listing({"symbol": "ETHUSDT", "makerFeeRate": "-0.00005", "takerFeeRate": "0.00055"}))).value
     assert (fees[0].maker, fees[0].taker) == (-0.00005, 0.00055)
-    assert answers.parse_server_time(bytes_of(af.envelope({"timeSecond": "1700000000", "timeNano": "1700000000123456789"}))).value == 1700000000123456789
-    assert answers.parse_server_time(bytes_of(af.envelope({"timeSecond": "1700000000", "timeNano": ""}))).value == 1700000000 * 10 ** 9
+    assert (
+        answers.parse_server_time(bytes_of(af.envelope({"timeSecond": "1700000000", "timeNano": "1700000000123456789"}))).value == 1700000000123456789
+    )
+    assert answers.parse_server_time(bytes_of(af.envelope({"timeSecond": "1700000000", "timeNano": ""}))).value == 1700000000 * 10**9
     switches = [{"product": "SPOT", "dcpStatus": "ON", "timeWindow": "10"}, {"product": "DERIVATIVES", "dcpStatus": "OFF", "timeWindow": "10"}]
     assert answers.parse_dcp_info(bytes_of(af.envelope({"dcpInfos": switches}))).value == {"SPOT": 10.0}
     info = answers.parse_account_info(bytes_of(af.envelope({"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6}))).value
@@ -189,16 +261,25 @@ def test_rate_state():
     assert answers.rate_state({}) == answers.rate_state({"X-Bapi-Limit": "soon", "X-Bapi-Limit-Status": "-1"}) == answers.RateState(0, 0, 0)
 
 
-@pytest.mark.parametrize(("status", "raw", "asked", "expected"), [
-    (200, af.envelope({"orderId": "1", "orderLinkId": "r-1"}), Asked.CREATE, Outcome.ACCEPTED),
-    (200, af.envelope({}, 110007, "ab not enough"), Asked.CREATE, Outcome.REJECTED),
-    (200, af.envelope({}, 4711, "?"), Asked.CREATE, Outcome.UNKNOWN),
-    (500, af.envelope({}, 110001, "?"), Asked.CANCEL, Outcome.GONE),
-    (200, None, Asked.CREATE, Outcome.UNKNOWN), (0, None, Asked.CREATE, Outcome.UNKNOWN), (502, None, Asked.CANCEL, Outcome.UNKNOWN),
-    (503, None, Asked.STOP, Outcome.UNKNOWN), (429, None, Asked.CREATE, Outcome.UNKNOWN), (403, None, Asked.CREATE, Outcome.LATER),
-    (401, None, Asked.CREATE, Outcome.FATAL), (404, None, Asked.CREATE, Outcome.FATAL), (0, None, Asked.QUERY, Outcome.LATER),
-    (302, None, Asked.CREATE, Outcome.UNKNOWN),
-])
+@pytest.mark.parametrize(
+    ("status", "raw", "asked", "expected"),
+    [
+        (200, af.envelope({"orderId": "1", "orderLinkId": "r-1"}), Asked.CREATE, Outcome.ACCEPTED),
+        (200, af.envelope({}, 110007, "ab not enough"), Asked.CREATE, Outcome.REJECTED),
+        (200, af.envelope({}, 4711, "?"), Asked.CREATE, Outcome.UNKNOWN),
+        (500, af.envelope({}, 110001, "?"), Asked.CANCEL, Outcome.GONE),
+        (200, None, Asked.CREATE, Outcome.UNKNOWN),
+        (0, None, Asked.CREATE, Outcome.UNKNOWN),
+        (502, None, Asked.CANCEL, Outcome.UNKNOWN),
+        (503, None, Asked.STOP, Outcome.UNKNOWN),
+        (429, None, Asked.CREATE, Outcome.UNKNOWN),
+        (403, None, Asked.CREATE, Outcome.LATER),
+        (401, None, Asked.CREATE, Outcome.FATAL),
+        (404, None, Asked.CREATE, Outcome.FATAL),
+        (0, None, Asked.QUERY, Outcome.LATER),
+        (302, None, Asked.CREATE, Outcome.UNKNOWN),
+    ],
+)
 def test_judgement_of_an_answer(status, raw, asked, expected):
     verdict = answers.interpret_reply(status, b"<html>" if raw is None and status else b"" if raw is None else bytes_of(raw), asked)
     assert verdict.outcome == expected and verdict.message
@@ -207,28 +288,54 @@ def test_judgement_of_an_answer(status, raw, asked, expected):
 
 def test_a_bad_signature_does_not_leak_the_key():
     said = "error sign! please check your signature generation algorithm. origin_string[1658384314791Zk3xCanaryKey09aQp5000a=b]"
-    for found in (answers.interpret_reply(200, bytes_of(af.envelope({}, 10004, said)), Asked.CREATE), answers.parse_orders(bytes_of(af.envelope({}, 10004, said)))):
+    for found in (
+        answers.interpret_reply(200, bytes_of(af.envelope({}, 10004, said)), Asked.CREATE),
+        answers.parse_orders(bytes_of(af.envelope({}, 10004, said))),
+    ):
         assert "Zk3xCanary" not in repr(found) and "origin_string[redacted]" in repr(found)
 
 
 # The table, against venues.md 3.4 row by row. What a row says for one request must not be assumed of another.
 DOCUMENTED = [
-    (0, Asked.CREATE, Outcome.ACCEPTED), (10000, Asked.CREATE, Outcome.UNKNOWN), (10001, Asked.CREATE, Outcome.REJECTED),
-    (10002, Asked.CREATE, Outcome.CLOCK), (10003, Asked.CREATE, Outcome.FATAL), (10004, Asked.CREATE, Outcome.FATAL),
-    (10005, Asked.CREATE, Outcome.FATAL), (10010, Asked.CREATE, Outcome.FATAL), (10006, Asked.CREATE, Outcome.LATER),
-    (10014, Asked.CREATE, Outcome.UNKNOWN), (10016, Asked.CREATE, Outcome.UNKNOWN), (10019, Asked.CREATE, Outcome.UNKNOWN),
-    (429, Asked.CREATE, Outcome.UNKNOWN), (10017, Asked.CREATE, Outcome.FATAL), (10027, Asked.CREATE, Outcome.FATAL),
-    (10029, Asked.CREATE, Outcome.FATAL), (110001, Asked.CANCEL, Outcome.GONE), (110001, Asked.AMEND, Outcome.GONE),
+    (0, Asked.CREATE, Outcome.ACCEPTED),
+    (10000, Asked.CREATE, Outcome.UNKNOWN),
+    (10001, Asked.CREATE, Outcome.REJECTED),
+    (10002, Asked.CREATE, Outcome.CLOCK),
+    (10003, Asked.CREATE, Outcome.FATAL),
+    (10004, Asked.CREATE, Outcome.FATAL),
+    (10005, Asked.CREATE, Outcome.FATAL),
+    (10010, Asked.CREATE, Outcome.FATAL),
+    (10006, Asked.CREATE, Outcome.LATER),
+    (10014, Asked.CREATE, Outcome.UNKNOWN),
+    (10016, Asked.CREATE, Outcome.UNKNOWN),
+    (10019, Asked.CREATE, Outcome.UNKNOWN),
+    (429, Asked.CREATE, Outcome.UNKNOWN),
+    (10017, Asked.CREATE, Outcome.FATAL),
+    (10027, Asked.CREATE, Outcome.FATAL),
+    (10029, Asked.CREATE, Outcome.FATAL),
+    (110001, Asked.CANCEL, Outcome.GONE),
+    (110001, Asked.AMEND, Outcome.GONE),
     *[(code, Asked.CREATE, Outcome.REPRICE) for code in (110003, 110120, 110121, 30208, 30209)],
-    *[(code, Asked.CREATE, Outcome.REJECTED) for code in (110004, 110006, 110007, 110012, 110044, 110045, 110009, 110020, 110061, 110092, 110093,
-                                                          110094, 110118, 110108, 110109)],
-    (110008, Asked.CANCEL, Outcome.GONE), (110010, Asked.CANCEL, Outcome.GONE), (110017, Asked.CREATE, Outcome.DONE),
-    (110034, Asked.CREATE, Outcome.DONE), (110034, Asked.CANCEL, Outcome.UNKNOWN),
-    (110072, Asked.CREATE, Outcome.LANDED), (110030, Asked.CREATE, Outcome.LANDED),
-    *[(code, Asked.SETTING, Outcome.DONE) for code in (110043, 110025, 110026, 34040)], (34040, Asked.STOP, Outcome.DONE),
-    *[(code, Asked.CREATE, Outcome.HALT_SYMBOL) for code in (110074, 110042, 110063, 30228)], (110079, Asked.CANCEL, Outcome.LATER),
-    (10403, Asked.CREATE, Outcome.LATER), (10404, Asked.CREATE, Outcome.FATAL), (20003, Asked.CREATE, Outcome.LATER),
-    (20006, Asked.CREATE, Outcome.UNKNOWN), (20001, Asked.AUTH, Outcome.DONE),
+    *[
+        (code, Asked.CREATE, Outcome.REJECTED)
+        for code in (110004, 110006, 110007, 110012, 110044, 110045, 110009, 110020, 110061, 110092, 110093, 110094, 110118, 110108, 110109)
+    ],
+    (110008, Asked.CANCEL, Outcome.GONE),
+    (110010, Asked.CANCEL, Outcome.GONE),
+    (110017, Asked.CREATE, Outcome.DONE),
+    (110034, Asked.CREATE, Outcome.DONE),
+    (110034, Asked.CANCEL, Outcome.UNKNOWN),
+    (110072, Asked.CREATE, Outcome.LANDED),
+    (110030, Asked.CREATE, Outcome.LANDED),
+    *[(code, Asked.SETTING, Outcome.DONE) for code in (110043, 110025, 110026, 34040)],
+    (34040, Asked.STOP, Outcome.DONE),
+    *[(code, Asked.CREATE, Outcome.HALT_SYMBOL) for code in (110074, 110042, 110063, 30228)],
+    (110079, Asked.CANCEL, Outcome.LATER),
+    (10403, Asked.CREATE, Outcome.LATER),
+    (10404, Asked.CREATE, Outcome.FATAL),
+    (20003, Asked.CREATE, Outcome.LATER),
+    (20006, Asked.CREATE, Outcome.UNKNOWN),
+    (20001, Asked.AUTH, Outcome.DONE),
 ]
 
 
@@ -238,7 +345,7 @@ def test_the_table(code, asked, expected):
     assert meaning(code) != "not listed"
 
 
-@given(code=st.integers(-10 ** 6, 10 ** 6), asked=st.sampled_from(WRITES))
+@given(code=st.integers(-(10**6), 10**6), asked=st.sampled_from(WRITES))
 @settings(max_examples=200)
 def test_an_unlisted_code_is_never_a_refusal(code, asked):
     if code not in CODES:
@@ -248,7 +355,7 @@ def test_an_unlisted_code_is_never_a_refusal(code, asked):
 def test_laws_of_the_table():
     definite = {Outcome.REJECTED, Outcome.REPRICE, Outcome.LATER, Outcome.CLOCK, Outcome.HALT_SYMBOL, Outcome.FATAL}
     for code in CODES:
-        assert outcome(code, Asked.QUERY) != Outcome.UNKNOWN                       # a question has no outcome that could be unknown
+        assert outcome(code, Asked.QUERY) != Outcome.UNKNOWN  # a question has no outcome that could be unknown
         # of an order to be created nothing may be concluded from "no such order", and a duplicate was not refused: it is there
         assert outcome(code, Asked.CREATE) != Outcome.GONE
         assert outcome(code, Asked.CANCEL) not in (Outcome.LANDED, Outcome.REPRICE) or code in (170141, 110003, 110120, 110121, 30208, 30209)
@@ -258,8 +365,17 @@ def test_laws_of_the_table():
         assert status in HTTP or http_outcome(status, Asked.CREATE) == Outcome.UNKNOWN
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=4)
-                    | st.dictionaries(st.sampled_from(["retCode", "result", "list", "time", *af.ORDER, *af.POSITION, *af.WALLET, *af.KEY_INFO]), inner, max_size=5)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["retCode", "result", "list", "time", *af.ORDER, *af.POSITION, *af.WALLET, *af.KEY_INFO]), inner, max_size=5
+            )
+        ),
+    )
+)
 @settings(max_examples=200)
 def test_no_parser_ever_raises(message):
     try:

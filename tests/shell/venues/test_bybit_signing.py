@@ -36,19 +36,26 @@ def by_hand(secret: str, text: str) -> str:
     return hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner).hexdigest()
 
 
-@pytest.mark.parametrize(("now_ms", "payload", "window", "expected"), [
-    # our own vectors, made with openssl dgst -sha256 -hmac: the venue publishes texts, but no secrets
-    (1658384314791, "category=option&symbol=BTC-29JUL22-25000-C", 5000, "d3307cdb576bb9fa5b2b7ab52ffa16da18c51a61e1accc4417e1cdea10cf1e1c"),
-    (1658385579423, '{"category": "option"}', 5000, "250e5a09ff77afa6d0d0270cd8f7cc99a6e3ecd1d01f6c398a5a78c5d90dc461"),
-])
+@pytest.mark.parametrize(
+    ("now_ms", "payload", "window", "expected"),
+    [
+        # our own vectors, made with openssl dgst -sha256 -hmac: the venue publishes texts, but no secrets
+        (1658384314791, "category=option&symbol=BTC-29JUL22-25000-C", 5000, "d3307cdb576bb9fa5b2b7ab52ffa16da18c51a61e1accc4417e1cdea10cf1e1c"),
+        (1658385579423, '{"category": "option"}', 5000, "250e5a09ff77afa6d0d0270cd8f7cc99a6e3ecd1d01f6c398a5a78c5d90dc461"),
+    ],
+)
 def test_vectors_of_rest(now_ms, payload, window, expected):
     headers = bybit_signing.rest_headers(Keys(KEY, SECRET), ENDPOINT, now_ms, payload, window)
     assert headers["X-BAPI-SIGN"] == expected == by_hand(SECRET, f"{now_ms}{KEY}{window}{payload}")
     assert headers["X-BAPI-TIMESTAMP"] == str(now_ms) and headers["X-BAPI-RECV-WINDOW"] == str(window) and headers["X-BAPI-API-KEY"] == KEY
 
 
-@given(secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=128), payload=st.text(max_size=200),
-       now_ms=st.integers(0, 2 ** 53), window=st.integers(1, 60_000))
+@given(
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=128),
+    payload=st.text(max_size=200),
+    now_ms=st.integers(0, 2**53),
+    window=st.integers(1, 60_000),
+)
 @settings(max_examples=100)
 def test_any_signature_is_the_one_computed_by_hand(secret, payload, now_ms, window):
     payload = payload.encode("utf-8", "replace").decode()
@@ -76,8 +83,20 @@ def test_each_socket_gets_its_own_spelling():
     assert trade == {"reqId": "r1", "op": "auth", "args": private["args"]}
 
 
-@pytest.mark.parametrize("show", [repr, str, lambda k: f"{k}", lambda k: f"{k!r:>40}", lambda k: "%s %r" % (k, k), lambda k: str([k]), lambda k: str({"k": k}),
-                                  lambda k: str(dir(k)), lambda k: str(Keys.__init__.__doc__)])
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        lambda k: f"{k}",
+        lambda k: f"{k!r:>40}",
+        lambda k: "%s %r" % (k, k),
+        lambda k: str([k]),
+        lambda k: str({"k": k}),
+        lambda k: str(dir(k)),
+        lambda k: str(Keys.__init__.__doc__),
+    ],
+)
 def test_no_way_of_printing_shows_them(show):
     assert KEY not in show(Keys(KEY, SECRET)) and SECRET not in show(Keys(KEY, SECRET))
 
@@ -94,8 +113,10 @@ def shown_locals(error: BaseException) -> str:
     return "".join(line for line in frames.format() if "test_bybit_signing.py" not in line)
 
 
-@pytest.mark.parametrize(("key", "secret"), [(KEY, SECRET + " \u00e9"), (KEY + "\n", SECRET), (KEY, ""), (KEY, "-----BEGIN RSA PRIVATE KEY-----" + SECRET),
-                                             ("", SECRET), (KEY, 3)])
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [(KEY, SECRET + " \u00e9"), (KEY + "\n", SECRET), (KEY, ""), (KEY, "-----BEGIN RSA PRIVATE KEY-----" + SECRET), ("", SECRET), (KEY, 3)],
+)
 def test_refused_keys_are_not_in_the_traceback(key, secret):
     try:
         Keys(key, secret)
@@ -109,7 +130,7 @@ def test_refused_keys_are_not_in_the_traceback(key, secret):
 def test_a_failure_while_signing_shows_nothing():
     keys = Keys(KEY, SECRET)
     try:
-        bybit_signing.rest_headers(keys, ENDPOINT, 1, None)       # type: ignore[arg-type]
+        bybit_signing.rest_headers(keys, ENDPOINT, 1, None)  # type: ignore[arg-type]
     except TypeError as why:
         text = shown_locals(why)
     assert SECRET not in text and "Keys([redacted])" in text
@@ -140,23 +161,34 @@ class Quiet(Vault):
         return "Quiet()"
 
 
-@pytest.mark.parametrize(("environ", "vault", "signature_of"), [
-    ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET}, {}, SECRET),
-    ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": f" {SECRET}\n"}, {}, SECRET),
-    ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": "other-secret", "LIQCORE_API_KEY_DEMO": KEY, "LIQCORE_API_SECRET_DEMO": SECRET}, {}, SECRET),
-    ({"LIQCORE_API_KEY_MAINNET": KEY, "LIQCORE_API_SECRET_MAINNET": "other-secret"}, {"api_key": KEY, "api_secret": SECRET}, SECRET),
-    ({}, {"api_key": KEY, "api_secret": "other-secret", "api_key-demo": KEY, "api_secret-demo": SECRET}, SECRET),
-])
+@pytest.mark.parametrize(
+    ("environ", "vault", "signature_of"),
+    [
+        ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET}, {}, SECRET),
+        ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": f" {SECRET}\n"}, {}, SECRET),
+        ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": "other-secret", "LIQCORE_API_KEY_DEMO": KEY, "LIQCORE_API_SECRET_DEMO": SECRET}, {}, SECRET),
+        ({"LIQCORE_API_KEY_MAINNET": KEY, "LIQCORE_API_SECRET_MAINNET": "other-secret"}, {"api_key": KEY, "api_secret": SECRET}, SECRET),
+        ({}, {"api_key": KEY, "api_secret": "other-secret", "api_key-demo": KEY, "api_secret-demo": SECRET}, SECRET),
+    ],
+)
 def test_where_keys_come_from(environ, vault, signature_of, clean_log):
     keys = load_keys("demo", environ, Vault(**vault))
     assert keys.key == KEY and keys.sign(b"x", ENDPOINT) == by_hand(signature_of, "x")
     assert log.redact(f"see {KEY} and {SECRET}") == f"see {log.MASK} and {log.MASK}"
 
 
-@pytest.mark.parametrize(("environ", "vault"), [
-    ({}, {}), ({"LIQCORE_API_KEY": KEY}, {}), ({"LIQCORE_API_SECRET": SECRET}, {}), ({"LIQCORE_API_KEY": "abc", "LIQCORE_API_SECRET": SECRET}, {}),
-    ({}, {"boom": "1"}), ({}, {"api_secret": SECRET}), ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": "two words " + SECRET}, {}),
-])
+@pytest.mark.parametrize(
+    ("environ", "vault"),
+    [
+        ({}, {}),
+        ({"LIQCORE_API_KEY": KEY}, {}),
+        ({"LIQCORE_API_SECRET": SECRET}, {}),
+        ({"LIQCORE_API_KEY": "abc", "LIQCORE_API_SECRET": SECRET}, {}),
+        ({}, {"boom": "1"}),
+        ({}, {"api_secret": SECRET}),
+        ({"LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": "two words " + SECRET}, {}),
+    ],
+)
 def test_missing_half_or_broken_keys_say_where_and_not_what(environ, vault, clean_log):
     stream = io.StringIO()
     handler = log.setup(stream=stream)
@@ -206,12 +238,15 @@ def test_without_the_keyring_package(monkeypatch):
 def test_a_process_that_knows_a_secret_leaves_no_core_dump():
     """A crash would have written the whole memory, keys included, beside the run."""
     resource = pytest.importorskip("resource")
-    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2); "
-            "from liqshell.live.keys import load_keys; load_keys('demo', {'LIQCORE_API_KEY': 'k' * 20, 'LIQCORE_API_SECRET': 's' * 30}); "
-            "print(resource.getrlimit(resource.RLIMIT_CORE)[0])")
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2); "
+        "from liqshell.live.keys import load_keys; load_keys('demo', {'LIQCORE_API_KEY': 'k' * 20, 'LIQCORE_API_SECRET': 's' * 30}); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE)[0])"
+    )
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("core dumps are forbidden here already")
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                          env=os.environ | {"PYTHONPATH": f"{root}:{root / 'pysrc'}"})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": f"{root}:{root / 'pysrc'}"}
+    )
     assert done.stdout == "0\n", done.stderr

@@ -8,19 +8,19 @@ from importlib.util import find_spec
 import pytest
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.run import replay
 from liqshell.config.load import loads
-from liqshell.live.ccxt_account import CcxtAccount, refuse_without_consent
-from liqshell.live.ccxt_client import Exchange, make_exchange
-from liqshell.venues.ccxt.port import CcxtPort
-from liqshell.venues.ccxt.mapping import outcome_of, order_row
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, VenueError
-from liqshell.venues.effects import Answer, Call
 from liqshell.live import Session
-from liqshell.venues.outcome import Asked, Outcome
+from liqshell.live.ccxt_account import CcxtAccount, refuse_without_consent
+from liqshell.live.ccxt_client import Exchange, make_exchange
+from liqshell.recording import journal
+from liqshell.run import replay
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.ccxt.mapping import order_row, outcome_of
+from liqshell.venues.ccxt.port import CcxtPort
+from liqshell.venues.effects import Answer, Call
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Standing
 
 pytestmark = pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
@@ -29,10 +29,15 @@ BTC = lc.Instrument("BTCUSDT", venue="bybit", tick_size="0.1", lot_size="0.001",
 
 def talk(conversation, **options):
     """conversation(exchange, emulator, call) with a ccxt bybit of its own; call(operation, **arguments) -> (status, what came back)."""
+
     async def main():
-        async with await serve(Config(**{"seed": 3, "speed": 1.0, "symbols": ("BTCUSDT",), "parameters": {"warmup_hours": 0.2}} | options)) as emulator:
+        async with await serve(
+            Config(**{"seed": 3, "speed": 1.0, "symbols": ("BTCUSDT",), "parameters": {"warmup_hours": 0.2}} | options)
+        ) as emulator:
             key = emulator.keys[0]
-            made = Exchange(make_exchange("bybit", Keys(key.key, key.secret), emulator.rest), [BTC], "testrun", lambda: emulator.now_ns() // 1_000_000)
+            made = Exchange(
+                make_exchange("bybit", Keys(key.key, key.secret), emulator.rest), [BTC], "testrun", lambda: emulator.now_ns() // 1_000_000
+            )
 
             async def call(operation, timeout_s=5.0, **arguments):
                 answer = await made.call(Call(1, "CCXT", operation, "", json.dumps(arguments), timeout_s))
@@ -46,16 +51,20 @@ def talk(conversation, **options):
                     await conversation(made, emulator, call)
             finally:
                 await made.close()
+
     asyncio.run(main())
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_round_trip_with_a_watched_stop(side):
     """Market in, a reduce-only stop, the stop moved (there is one at every moment), market out: what was executed is said with our ids."""
+
     async def conversation(x, emulator, call):
         bid = float(emulator.states["BTCUSDT"].bid[0])
-        assert await call("create", symbol="BTCUSDT", link="testrun-11", side=side, qty="0.010") == (200, {
-            "outcome": int(Outcome.ACCEPTED), "order_id": next(iter(x.links))})
+        assert await call("create", symbol="BTCUSDT", link="testrun-11", side=side, qty="0.010") == (
+            200,
+            {"outcome": int(Outcome.ACCEPTED), "order_id": next(iter(x.links))},
+        )
         position = await x.position("BTCUSDT")
         assert (position["side"], position["qty"], position["stop_loss"]) == (side, 0.01, 0.0)
         for share in (0.02, 0.01):
@@ -65,28 +74,31 @@ def test_a_round_trip_with_a_watched_stop(side):
             stops = [row for row in await x.open_orders("BTCUSDT") if row["stop_kind"] == "StopLoss"]
             assert position["stop_loss"] == float(price) and len(stops) == 1
             assert stops[0]["standing"] == Standing.WAITING and stops[0]["side"] == -side and stops[0]["reduce_only"] and not stops[0]["link_id"]
-        assert (await call("stop", symbol="BTCUSDT", price=price))[1]["outcome"] == Outcome.ACCEPTED      # again: nothing changes
+        assert (await call("stop", symbol="BTCUSDT", price=price))[1]["outcome"] == Outcome.ACCEPTED  # again: nothing changes
         assert [row["order_id"] for row in await x.open_orders("BTCUSDT")] == [stops[0]["order_id"]]
         assert (await call("create", symbol="BTCUSDT", link="testrun-14", side=-side, qty="0.010", reduce_only=True))[0] == 200
         position = await x.position("BTCUSDT")
-        assert position["qty"] == 0.0 and not await x.open_orders("BTCUSDT")     # what protects nothing is withdrawn
+        assert position["qty"] == 0.0 and not await x.open_orders("BTCUSDT")  # what protects nothing is withdrawn
         rows = (await call("executions", symbol="BTCUSDT"))[1]["items"]
         assert Counter((row["link_id"], row["side"]) for row in rows).keys() == {("testrun-11", side), ("testrun-14", -side)}
         assert sum(row["qty"] for row in rows if row["side"] == side) == pytest.approx(0.01) and all(row["fee"] > 0 for row in rows)
+
     talk(conversation)
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_stop_that_acts_is_told_as_one(side):
     """The trigger is reached: its execution carries no id of ours but is known as the stop's."""
+
     async def conversation(x, emulator, call):
         await call("create", symbol="BTCUSDT", link="testrun-11", side=side, qty="0.010")
-        while (await x.position("BTCUSDT"))["qty"]:          # as near as the market lets us, until it comes
+        while (await x.position("BTCUSDT"))["qty"]:  # as near as the market lets us, until it comes
             bid = float(emulator.states["BTCUSDT"].bid[0])
             await call("stop", symbol="BTCUSDT", price=f"{bid * (1.0 - side * 0.0002):.1f}")
             await asyncio.sleep(0.1)
         rows = [row for row in await x.trades("BTCUSDT") if row["side"] == -side]
         assert rows and all(row["stop_kind"] == "StopLoss" and row["link_id"] == "" for row in rows)
+
     talk(conversation, speed=100.0)
 
 
@@ -112,24 +124,36 @@ def test_an_answer_that_is_lost_is_unknown_and_the_order_is_found():
         emulator.wake()
         await asyncio.sleep(0.05)
         assert (await call("create", symbol="BTCUSDT", link="testrun-41", side=1, qty="0.010", price=resting))[0] == 0
+
     talk(conversation)
 
 
 def test_what_errors_mean():
     import ccxt
+
     for asked in (Asked.CREATE, Asked.CANCEL, Asked.STOP):
-        for unknown in (ccxt.RequestTimeout("x"), ccxt.ExchangeNotAvailable("x"), ccxt.NetworkError("x"), ccxt.ExchangeError("odd"), KeyError("x"),
-                        TimeoutError(), ccxt.OnMaintenance("x")):
+        for unknown in (
+            ccxt.RequestTimeout("x"),
+            ccxt.ExchangeNotAvailable("x"),
+            ccxt.NetworkError("x"),
+            ccxt.ExchangeError("odd"),
+            KeyError("x"),
+            TimeoutError(),
+            ccxt.OnMaintenance("x"),
+        ):
             assert outcome_of(unknown, asked) == Outcome.UNKNOWN, unknown
     assert outcome_of(ccxt.OrderNotFound("x"), Asked.CANCEL) == Outcome.GONE and outcome_of(ccxt.OrderNotFound("x"), Asked.CREATE) == Outcome.UNKNOWN
     assert outcome_of(ccxt.InsufficientFunds("x"), Asked.CREATE) == outcome_of(ccxt.InvalidOrder("x"), Asked.CREATE) == Outcome.REJECTED
-    assert outcome_of(ccxt.RateLimitExceeded("x"), Asked.CREATE) == Outcome.LATER and outcome_of(ccxt.DuplicateOrderId("x"), Asked.CREATE) == Outcome.LANDED
+    assert (
+        outcome_of(ccxt.RateLimitExceeded("x"), Asked.CREATE) == Outcome.LATER
+        and outcome_of(ccxt.DuplicateOrderId("x"), Asked.CREATE) == Outcome.LANDED
+    )
     assert outcome_of(ccxt.AuthenticationError("x"), Asked.AUTH) == Outcome.FATAL and outcome_of(ccxt.NetworkError("x"), Asked.QUERY) == Outcome.LATER
 
 
 def test_words():
     order = {"id": "7", "side": "sell", "status": "closed", "amount": 2.0, "filled": 1.0, "timestamp": 1000, "lastUpdateTimestamp": 1500}
-    assert order_row(order, "X", "r-1", False, 9)["standing"] == Standing.CANCELLED      # "closed", though not all of it was filled
+    assert order_row(order, "X", "r-1", False, 9)["standing"] == Standing.CANCELLED  # "closed", though not all of it was filled
     quick = order | {"status": "canceled", "filled": 0.0, "postOnly": True}
     assert order_row(quick, "X", "r-1", False, 9)["reason"] == "post only"
     assert order_row(quick | {"lastUpdateTimestamp": 60_000}, "X", "r-1", False, 9)["reason"] == ""
@@ -141,12 +165,15 @@ def test_words():
 
 # ---- a whole run
 
+
 def configuration(emulator, out, more="", max_hold_s=30):
-    return loads(f'[run]\nname = "else"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\n'
-                 f'symbols = ["BTCUSDT", "SOLUSDT"]\n[detector]\nrefresh_s = 0\nwarmup = 10\nquantile = 0.6\n'
-                 f'[policy]\nentry = "market"\ncooldown_s = 1\nmax_hold_s = {max_hold_s}\nnotional = 500\n'
-                 f"[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\norders_per_minute_max = 256\n"
-                 f'[live]\nvia = "ccxt"\naccept_watched_stop = true\nwatchdog = false\n{more}')
+    return loads(
+        f'[run]\nname = "else"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\n'
+        f'symbols = ["BTCUSDT", "SOLUSDT"]\n[detector]\nrefresh_s = 0\nwarmup = 10\nquantile = 0.6\n'
+        f'[policy]\nentry = "market"\ncooldown_s = 1\nmax_hold_s = {max_hold_s}\nnotional = 500\n'
+        f"[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\norders_per_minute_max = 256\n"
+        f'[live]\nvia = "ccxt"\naccept_watched_stop = true\nwatchdog = false\n{more}'
+    )
 
 
 async def run_until(done, emulator, folder):
@@ -163,6 +190,7 @@ async def run_until(done, emulator, folder):
         while not (session.account.ready.is_set() and done(truth(), any(session.pipeline.engine.bracket(n)["held"] for n in range(2)))):
             await asyncio.sleep(0.02)
         session.stop()
+
     beside = asyncio.create_task(end())
     try:
         async with asyncio.timeout(150):
@@ -188,18 +216,20 @@ def flat(truth, believed):
 @pytest.mark.slow
 def test_a_run_its_replay_and_a_restart_with_an_open_position(tmp_path):
     """An entry, protected by a stop order of its own; the run ends in good order and leaves both; the next life takes the position up and closes it."""
+
     async def main():
         async with await serve(Config(seed=1, speed=60.0, symbols=("BTCUSDT", "SOLUSDT"), lead_s=0.3)) as emulator:
             return (await run_until(protected, emulator, tmp_path / "one"))[1], (await run_until(flat, emulator, tmp_path / "two"))[1]
+
     first, second = asyncio.run(main())
     for name in ("one", "two"):
         verdict = replay.prove(tmp_path / name)
         assert verdict.identical, (name, verdict)
-    assert protected(first, True), first                                  # what is held and its stop, left to the venue
+    assert protected(first, True), first  # what is held and its stop, left to the venue
     assert not held(second)
     audits = {name: journal.load_audit(tmp_path / name) for name in ("one", "two")}
     fills = {name: audit[audit["kind"] == int(lc.AuditKind.AUDIT_FILL)] for name, audit in audits.items()}
-    for symbol, qty in held(first).items():                               # what the first left open, the second closed
+    for symbol, qty in held(first).items():  # what the first left open, the second closed
         sides = {name: found["side"][found["instrument"] == ("BTCUSDT", "SOLUSDT").index(symbol)].tolist() for name, found in fills.items()}
         assert sides["one"][-1] * qty > 0 and sides["two"][0] * qty < 0, (symbol, qty, sides)
     requests = audits["two"][audits["two"]["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
@@ -210,6 +240,7 @@ def test_a_run_its_replay_and_a_restart_with_an_open_position(tmp_path):
 @pytest.mark.parametrize(("paid_in", "share"), [(5000.0, 0.0), (-3000.0, 0.5), (700.0, 1.0)])
 def test_equity_after_a_restart_with_an_open_trade_is_the_venues(tmp_path, paid_in, share):
     """Money comes or goes, and a part of the position is closed, while nobody listens. The old value was kept; what happened counts once."""
+
     async def main():
         async with await serve(Config(seed=1, speed=60.0, symbols=("BTCUSDT", "SOLUSDT"), lead_s=0.3)) as emulator:
             exchange, account = emulator.desk.exchange, emulator.keys[0].account
@@ -222,6 +253,7 @@ def test_equity_after_a_restart_with_an_open_trade_is_the_venues(tmp_path, paid_
             account.balance += paid_in
             session, truth = await run_until(flat, emulator, tmp_path / "two")
             return between, session.pipeline.engine.account.equity, truth
+
     between, equity, truth = asyncio.run(main())
     assert between and not held(truth)
     assert equity == pytest.approx(truth["balance"], abs=1e-6)
@@ -230,6 +262,7 @@ def test_equity_after_a_restart_with_an_open_trade_is_the_venues(tmp_path, paid_
 @pytest.mark.parametrize(("name", "open_counts"), [("bybit", False), ("binanceusdm", True), ("okx", True), ("nobody", None)])
 def test_cash_is_without_what_open_positions_would_bring(name, open_counts):
     """The total of ccxt's balance: marginBalance at Binance, eq at OKX, walletBalance at Bybit."""
+
     class Told:
         id = name
 
@@ -241,6 +274,7 @@ def test_cash_is_without_what_open_positions_would_bring(name, open_counts):
 
         async def fetch_positions(self):
             return [{"unrealizedPnl": 30.0}, {"unrealizedPnl": -5.0}, {"unrealizedPnl": None}]
+
     made = Exchange(Told(), [BTC], "r", lambda: 0)
     made.unified = {"BTCUSDT": "BTC/USDT:USDT"}
     assert asyncio.run(made.cash()) == (None if open_counts is None else 975.0 if open_counts else 1000.0)
@@ -249,6 +283,7 @@ def test_cash_is_without_what_open_positions_would_bring(name, open_counts):
 def test_what_is_not_accepted_is_refused(tmp_path):
     class Emulator:
         rest, ws = "http://127.0.0.1:1", "ws://127.0.0.1:1"
+
     config = configuration(Emulator, tmp_path)
     refuse_without_consent(config)
     bad = loads('[feed]\nsymbols = ["X"]\n[live]\nvia = "ccxt"\n')
@@ -258,6 +293,7 @@ def test_what_is_not_accepted_is_refused(tmp_path):
     with pytest.raises(ConfigError):
         CcxtAccount(bad, Keys("k" * 18, "s" * 36))
     from liqshell.live.opening import refuse_unsafe
+
     with pytest.raises(ConfigError, match="bybit, with a built-in account connection"):
         refuse_unsafe(loads('[feed]\nvenue = "okx"\nsymbols = ["BTC-USDT-SWAP"]\n'))
     with pytest.raises(ConfigError, match="an exchange of ccxt"):
@@ -271,6 +307,7 @@ def test_an_exchange_that_cannot_is_refused():
 
         async def load_markets(self):
             return {}
+
     with pytest.raises(VenueError, match="cannot cancelOrder, fetchOpenOrders, fetchMyTrades, fetchPositions, fetchBalance"):
         asyncio.run(Exchange(Poor(), [BTC], "r", lambda: 0).open())
 

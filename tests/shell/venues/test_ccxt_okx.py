@@ -8,19 +8,19 @@ import pytest
 
 import liqcore as lc
 from liqshell.config.load import loads
+from liqshell.errors import ConfigError, VenueError
 from liqshell.live.ccxt_account import refuse_without_consent
 from liqshell.live.ccxt_client import Exchange, make_exchange
 from liqshell.live.ccxt_poller import PollLink
-from liqshell.venues.ccxt.mapping import fee_of
-from liqshell.errors import ConfigError, VenueError
 from liqshell.state.prefix import make_prefix
-from liqshell.venues.outcome import Outcome
 from liqshell.venues.bybit.signing import Keys
+from liqshell.venues.ccxt.mapping import fee_of
+from liqshell.venues.outcome import Outcome
 
 pytestmark = pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
 NAME = "BTC-USDT-SWAP"
 BTC = lc.Instrument(NAME, venue="okx", tick_size="0.1", lot_size="0.01", multiplier=0.01)
-PREFIX = make_prefix("elsewhere1", 1_790_000_000_000_000_000)       # as long as one gets
+PREFIX = make_prefix("elsewhere1", 1_790_000_000_000_000_000)  # as long as one gets
 NOW_MS = 1_790_000_100_000
 MARK = 50_000.0
 
@@ -37,8 +37,20 @@ class Okx:
         return getattr(self, f"{method.lower()}_{path.replace('/', '_').replace('-', '_')}")(told)
 
     def get_account_positions(self, told):
-        return [{"instId": NAME, "instType": "SWAP", "mgnMode": "cross", "posSide": "net", "pos": f"{self.contracts:g}", "avgPx": "50000",
-                 "markPx": f"{MARK:g}", "lever": "5", "uTime": str(NOW_MS), "cTime": str(NOW_MS)}]
+        return [
+            {
+                "instId": NAME,
+                "instType": "SWAP",
+                "mgnMode": "cross",
+                "posSide": "net",
+                "pos": f"{self.contracts:g}",
+                "avgPx": "50000",
+                "markPx": f"{MARK:g}",
+                "lever": "5",
+                "uTime": str(NOW_MS),
+                "cTime": str(NOW_MS),
+            }
+        ]
 
     def get_trade_orders_pending(self, told):
         return list(self.orders.values())
@@ -57,10 +69,24 @@ class Okx:
         client = told.get("algoClOrdId", "")
         assert client.isalnum() and len(client) <= 32, client
         self.algos[str(len(self.algos) + 900)] = made = {
-            "algoId": str(len(self.algos) + 900), "algoClOrdId": client, "clOrdId": "", "ordId": "", "instId": NAME, "instType": "SWAP",
-            "ordType": told["ordType"], "state": "live", "side": told["side"], "posSide": "net", "sz": told["sz"], "actualSz": "",
-            "slTriggerPx": told["slTriggerPx"], "slOrdPx": "-1", "reduceOnly": str(told["reduceOnly"]).lower(), "cTime": str(NOW_MS),
-            "uTime": str(NOW_MS)}
+            "algoId": str(len(self.algos) + 900),
+            "algoClOrdId": client,
+            "clOrdId": "",
+            "ordId": "",
+            "instId": NAME,
+            "instType": "SWAP",
+            "ordType": told["ordType"],
+            "state": "live",
+            "side": told["side"],
+            "posSide": "net",
+            "sz": told["sz"],
+            "actualSz": "",
+            "slTriggerPx": told["slTriggerPx"],
+            "slOrdPx": "-1",
+            "reduceOnly": str(told["reduceOnly"]).lower(),
+            "cTime": str(NOW_MS),
+            "uTime": str(NOW_MS),
+        }
         return [{"algoId": made["algoId"], "algoClOrdId": client, "sCode": "0"}]
 
     def post_trade_cancel_algos(self, told):
@@ -71,13 +97,43 @@ class Okx:
     def foreign(self, number, side, trigger, kind="conditional", reduce_only=True):
         """An order that a person placed in the app."""
         self.algos[str(number)] = {
-            "algoId": str(number), "algoClOrdId": "", "clOrdId": "", "ordId": "", "instId": NAME, "instType": "SWAP", "ordType": kind,
-            "state": "live", "side": side, "posSide": "net", "sz": "9", "actualSz": "", "slTriggerPx": f"{trigger:g}", "slOrdPx": "-1",
-            "reduceOnly": str(reduce_only).lower(), "cTime": str(NOW_MS), "uTime": str(NOW_MS)}
+            "algoId": str(number),
+            "algoClOrdId": "",
+            "clOrdId": "",
+            "ordId": "",
+            "instId": NAME,
+            "instType": "SWAP",
+            "ordType": kind,
+            "state": "live",
+            "side": side,
+            "posSide": "net",
+            "sz": "9",
+            "actualSz": "",
+            "slTriggerPx": f"{trigger:g}",
+            "slOrdPx": "-1",
+            "reduceOnly": str(reduce_only).lower(),
+            "cTime": str(NOW_MS),
+            "uTime": str(NOW_MS),
+        }
 
     def fill(self, number, ts, order="77"):
-        self.fills.append({"instId": NAME, "instType": "SWAP", "tradeId": str(number), "ordId": order, "clOrdId": "", "fillPx": "50000",
-                           "fillSz": "1", "side": "buy", "execType": "T", "fee": "-0.25", "feeCcy": "USDT", "ts": str(ts), "posSide": "net"})
+        self.fills.append(
+            {
+                "instId": NAME,
+                "instType": "SWAP",
+                "tradeId": str(number),
+                "ordId": order,
+                "clOrdId": "",
+                "fillPx": "50000",
+                "fillSz": "1",
+                "side": "buy",
+                "execType": "T",
+                "fee": "-0.25",
+                "feeCcy": "USDT",
+                "ts": str(ts),
+                "posSide": "net",
+            }
+        )
 
 
 def talk(conversation):
@@ -87,17 +143,42 @@ def talk(conversation):
 
         async def request(path, api="public", method="GET", params=None, headers=None, body=None, config=None):
             return {"code": "0", "data": venue.answer(path, method, params)}
+
         x.request = request
-        x.set_markets([x.parse_market({
-            "alias": "", "baseCcy": "", "quoteCcy": "", "ctMult": "1", "ctType": "linear", "ctVal": "0.01", "ctValCcy": "BTC", "instFamily": "BTC-USDT",
-            "instId": NAME, "instType": "SWAP", "lever": "100", "lotSz": "0.01", "minSz": "0.01", "settleCcy": "USDT", "state": "live",
-            "tickSz": "0.1", "uly": "BTC-USDT", "expTime": "", "listTime": "1"})])
+        x.set_markets(
+            [
+                x.parse_market(
+                    {
+                        "alias": "",
+                        "baseCcy": "",
+                        "quoteCcy": "",
+                        "ctMult": "1",
+                        "ctType": "linear",
+                        "ctVal": "0.01",
+                        "ctValCcy": "BTC",
+                        "instFamily": "BTC-USDT",
+                        "instId": NAME,
+                        "instType": "SWAP",
+                        "lever": "100",
+                        "lotSz": "0.01",
+                        "minSz": "0.01",
+                        "settleCcy": "USDT",
+                        "state": "live",
+                        "tickSz": "0.1",
+                        "uly": "BTC-USDT",
+                        "expTime": "",
+                        "listTime": "1",
+                    }
+                )
+            ]
+        )
         made = Exchange(x, [BTC], PREFIX, lambda: NOW_MS)
         made.unified = {NAME: "BTC/USDT:USDT"}
         try:
             await conversation(made, venue)
         finally:
             await made.close()
+
     asyncio.run(main())
 
 
@@ -109,52 +190,57 @@ def passphrase(monkeypatch):
 @pytest.mark.parametrize("side", [1, -1])
 def test_our_stop_is_seen_moved_and_withdrawn(side):
     """OKX lists conditional orders by kind, and ccxt asks for another kind than the one it places: unseen, each look would have put one more."""
+
     async def conversation(x, venue):
         venue.contracts = 9.0 * side
         for share in (0.02, 0.01):
             price = f"{MARK * (1.0 - side * share):.1f}"
-            for _ in range(20):             # again and again: nothing changes
+            for _ in range(20):  # again and again: nothing changes
                 assert (await x.do_stop(NAME, price))["outcome"] == Outcome.ACCEPTED
             assert (await x.position(NAME))["stop_loss"] == float(price)
             (stop,) = venue.algos.values()
             assert stop["side"] == ("sell" if side > 0 else "buy") and stop["sz"] == "9" and stop["reduceOnly"] == "true"
-        for n in range(40):                 # its client ids stay within what OKX takes, however many there were
+        for n in range(40):  # its client ids stay within what OKX takes, however many there were
             await x.do_stop(NAME, f"{MARK * (1.0 - side * (0.03 + n / 1e4)):.1f}")
         venue.contracts = 0.0
         await x.position(NAME)
         assert not venue.algos
+
     talk(conversation)
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_orders_of_a_person_are_no_stops_of_ours(side):
     """What opens, or takes a profit, protects nothing; and nobody's orders but ours are ever withdrawn."""
+
     async def conversation(x, venue):
         venue.contracts = 9.0 * side
         away, profit = ("sell", "buy")[side < 0], MARK * (1.0 + side * 0.02)
-        venue.foreign(1, away, profit)                                              # takes a profit
-        venue.foreign(2, away, MARK * (1.0 - side * 0.03), reduce_only=False)       # may open the other side
-        venue.foreign(3, ("buy", "sell")[side < 0], MARK * (1.0 - side * 0.01))     # adds
+        venue.foreign(1, away, profit)  # takes a profit
+        venue.foreign(2, away, MARK * (1.0 - side * 0.03), reduce_only=False)  # may open the other side
+        venue.foreign(3, ("buy", "sell")[side < 0], MARK * (1.0 - side * 0.01))  # adds
         assert (await x.position(NAME))["stop_loss"] == 0.0
-        venue.foreign(4, away, MARK * (1.0 - side * 0.05))                          # a stop: it protects, whoever put it
+        venue.foreign(4, away, MARK * (1.0 - side * 0.05))  # a stop: it protects, whoever put it
         assert (await x.position(NAME))["stop_loss"] == pytest.approx(MARK * (1.0 - side * 0.05))
         await x.do_stop(NAME, f"{MARK * (1.0 - side * 0.02):.1f}")
         assert len(venue.algos) == 5
         venue.contracts = 0.0
         await x.position(NAME)
         assert set(venue.algos) == {"1", "2", "3", "4"}
+
     talk(conversation)
 
 
 def test_every_execution_is_told_however_many_there_are_and_whatever_fails_in_between():
     """One large order has hundreds of executions, a full answer is cut, and a poll may fail after some of its questions were answered."""
+
     async def conversation(x, venue):
         told = []
         link = PollLink(x, lambda channel, raw: told.extend(json.loads(raw).get("executions", ())), lambda channel, up: None)
         link._up = True
         for n in range(430):
             venue.fill(n, NOW_MS - 20_000 + 40 * n)
-        positions, venue.get_account_positions = venue.get_account_positions, None       # TypeError, as of an answer that ccxt cannot read
+        positions, venue.get_account_positions = venue.get_account_positions, None  # TypeError, as of an answer that ccxt cannot read
         assert not await link._round()
         venue.get_account_positions = positions
         history, venue.get_trade_orders_history = venue.get_trade_orders_history, None
@@ -167,8 +253,9 @@ def test_every_execution_is_told_however_many_there_are_and_whatever_fails_in_be
         for _ in range(5):
             await link._round()
         venue.calls.clear()
-        await link._round()                 # whose order it was is not asked for ever
+        await link._round()  # whose order it was is not asked for ever
         assert "trade/orders-history" not in venue.calls and len(told) == 431
+
     talk(conversation)
 
 
@@ -188,14 +275,18 @@ def test_contracts_of_another_size_are_refused():
 
         async def load_markets(self):
             return {"BTC/USDT:USDT": {"id": NAME, "swap": True, "linear": True, "contractSize": 1.0}}
+
     with pytest.raises(VenueError, match="a contract of BTC-USDT-SWAP has the size 1 here and 0.01"):
         asyncio.run(Exchange(Other(), [BTC], PREFIX, lambda: 0).open())
 
 
 def test_a_run_whose_name_okx_would_not_take_is_refused():
     def told(name, exchange=""):
-        return loads(f'[run]\nname = "{name}"\n[feed]\nvenue = "okx"\nsymbols = ["{NAME}"]\n[live]\nvia = "ccxt"\naccept_watched_stop = true\n'
-                     f"watchdog = false\n{exchange}")
+        return loads(
+            f'[run]\nname = "{name}"\n[feed]\nvenue = "okx"\nsymbols = ["{NAME}"]\n[live]\nvia = "ccxt"\naccept_watched_stop = true\n'
+            f"watchdog = false\n{exchange}"
+        )
+
     refuse_without_consent(told("cascade1"))
     for exchange in ("", 'exchange = "myokx"'):
         with pytest.raises(ConfigError, match="letters and digits"):

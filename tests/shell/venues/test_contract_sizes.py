@@ -20,10 +20,29 @@ def line(ts, stream, frame, exchange="okx"):
 def raw(tmp_path):
     """One liquidation of 10 contracts at 50,000 a second: 5,000 dollars each."""
     path = tmp_path / "okx.jsonl"
-    path.write_text("".join(line(T0 + 1000 * k + 5, "liquidation-orders", {
-        "arg": {"channel": "liquidation-orders", "instType": "SWAP"}, "data": [{
-            "details": [{"bkLoss": "0", "bkPx": "50000", "ccy": "", "posSide": "long", "side": "sell", "sz": "10", "ts": str(T0 + 1000 * k)}],
-            "instFamily": "BTC-USDT", "instId": NAME, "instType": "SWAP", "uly": "BTC-USDT"}]}) for k in range(COUNT)))
+    path.write_text(
+        "".join(
+            line(
+                T0 + 1000 * k + 5,
+                "liquidation-orders",
+                {
+                    "arg": {"channel": "liquidation-orders", "instType": "SWAP"},
+                    "data": [
+                        {
+                            "details": [
+                                {"bkLoss": "0", "bkPx": "50000", "ccy": "", "posSide": "long", "side": "sell", "sz": "10", "ts": str(T0 + 1000 * k)}
+                            ],
+                            "instFamily": "BTC-USDT",
+                            "instId": NAME,
+                            "instType": "SWAP",
+                            "uly": "BTC-USDT",
+                        }
+                    ],
+                },
+            )
+            for k in range(COUNT)
+        )
+    )
     return path
 
 
@@ -63,7 +82,9 @@ def test_maps_read_raw_frames_with_their_size_and_the_class_of_their_feed(raw, s
     assert (market.name, market.multiplier, market.completeness, market.synthetic, len(market.events)) == (NAME, 0.01, "UNKNOWN", False, COUNT)
 
 
-@pytest.mark.parametrize("line", ["features {0} -f liquidations.liq_volume@1m --every 1m --out {1}", "agree {0} -d rate --csv {1}", "maps {0} --json {1}"])
+@pytest.mark.parametrize(
+    "line", ["features {0} -f liquidations.liq_volume@1m --every 1m --out {1}", "agree {0} -d rate --csv {1}", "maps {0} --json {1}"]
+)
 def test_a_file_that_cannot_be_written_is_named_before_the_work(line, tmp_path, raw, capsys):
     for where, says in ((tmp_path / "nowhere" / "x.csv", "no such folder"), (tmp_path, "")):
         assert main(line.format(raw, where).split()) == 2

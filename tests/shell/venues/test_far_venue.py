@@ -9,32 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from liqcore.event import Role
 
 import liqcore as lc
-from liqshell.recording import journal
-from liqshell.run import replay
+from liqcore.event import Role
 from liqshell.config.load import loads
 from liqshell.emulator.market import bybit_frames as bybit
 from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.server import Config, serve
 from liqshell.emulator.market.synthetic_feed import BATCH_MS
+from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
+from liqshell.recording import journal
+from liqshell.run import replay
 from liqshell.state.store import Store
 from liqshell.venues.bybit.orders import parse_order_link_id
 from liqshell.venues.bybit.signing import Keys
 
-LATENCY_S, LOSS = 0.2, 0.01                 # one way; of every connection
-SEED = 56                                   # of the losses: some hit frames with liquidations, some orders
+LATENCY_S, LOSS = 0.2, 0.01  # one way; of every connection
+SEED = 56  # of the losses: some hit frames with liquidations, some orders
 DETECT_S, ORDER_S, TOTAL_S = 2.0, 1.0, 3.0  # S2-07
 CALM_S, CASCADES_S, AFTER_S = 7.0, 30.0, 4.0
-CYCLE_S, WINDOW_S = 5.0, 2.0                # of one symbol: a cascade, its order, its silence
-SPAN_S = 3.5                                # an entry within so much of a second liquidation is its own: the next one is further away
-CLOCK_S = 0.002                             # the venue's times are whole milliseconds
+CYCLE_S, WINDOW_S = 5.0, 2.0  # of one symbol: a cascade, its order, its silence
+SPAN_S = 3.5  # an entry within so much of a second liquidation is its own: the next one is further away
+CLOCK_S = 0.002  # the venue's times are whole milliseconds
 SMALL, LARGE, FLOOR = 100.0, 50_000.0, 10_000.0
 NS, MS = 1_000_000_000, 1_000_000
-BASE_MS = 1_772_629_200_000                 # of the recording
+BASE_MS = 1_772_629_200_000  # of the recording
 
 CONFIG = """
 [run]
@@ -83,8 +83,9 @@ def market(seed):
             size = f"{1e5 / c.price:.{c.lot_decimals}f}"
             frames.append((t, bybit.book1_frame(c.symbol, t, bid, size, ask, size, sequence, sequence, t)))
             if sequence % 3 == 1:
-                row = bybit.trade_row(c.symbol, t, draw.choice(("Buy", "Sell")), size, f"{c.price + shift:.{c.price_decimals}f}", "PlusTick", f"{n}-{t}",
-                                      sequence)
+                row = bybit.trade_row(
+                    c.symbol, t, draw.choice(("Buy", "Sell")), size, f"{c.price + shift:.{c.price_decimals}f}", "PlusTick", f"{n}-{t}", sequence
+                )
                 frames.append((t, bybit.trade_frame(c.symbol, t, [row])))
             if sequence % 10 == 1:
                 last = f"{c.price:.{c.price_decimals}f}"
@@ -92,7 +93,7 @@ def market(seed):
                 frames.append((t, bybit.ticker_frame(c.symbol, t, "snapshot" if sequence == 1 else "delta", fields, sequence)))
 
         def forced(leaves, side, notional, *at, c=c):
-            price = c.price * (1.0 - side * 0.01)                      # the bankruptcy price of a long lies below the market
+            price = c.price * (1.0 - side * 0.01)  # the bankruptcy price of a long lies below the market
             rows = [(t, side, f"{notional / price:.{c.lot_decimals}f}", f"{price:.{c.price_decimals}f}") for t in at]
             frames.append((leaves, bybit.liquidation_frame(c.symbol, leaves, rows)))
 
@@ -104,7 +105,7 @@ def market(seed):
             first = BASE_MS + int((begin + k * CYCLE_S) * 1000)
             second = first + draw.randint(100, 900)
             left = first + draw.randint(0, BATCH_MS)
-            if left >= second:                                         # both in one batch
+            if left >= second:  # both in one batch
                 forced(left, side, LARGE, first, second)
             else:
                 forced(left, side, LARGE, first)
@@ -121,8 +122,9 @@ async def trade(folder, frames, seed):
     start = (time.time_ns() // MS + 500) * MS
     async with await serve(Config(seed=seed, from_=(str(file),), start_ns=start, lead_s=0.5, latency_s=LATENCY_S, loss=LOSS)) as emulator:
         symbols = [c.symbol for c in CONTRACTS]
-        config = loads(CONFIG.format(out=json.dumps(str(folder)), rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(symbols), floor=FLOOR,
-                                     window=WINDOW_S))
+        config = loads(
+            CONFIG.format(out=json.dumps(str(folder)), rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(symbols), floor=FLOOR, window=WINDOW_S)
+        )
         key = emulator.keys[0]
         session = Session(config, folder / "run", emulator.clock, account=LiveAccount(config, Keys(key.key, key.secret)))
         manifest = await session.run(start + int((CALM_S + CASCADES_S + AFTER_S) * NS))
@@ -159,8 +161,17 @@ def measured(folder, seed):
     detect, order, total, feed = np.array(rows).reshape(-1, 4).T / 1e3
     judged = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_RISK)) & (audit["reason"] == int(lc.Reason.OK))]
     assert len(judged) == len(asked), "risk was not asked about every entry"
-    return {"manifest": manifest, "seconds": seconds, "missed": missed, "booked": booked, "sides": [entry[2] for entry in booked], "detect": detect,
-            "order": order, "total": total, "feed": feed}
+    return {
+        "manifest": manifest,
+        "seconds": seconds,
+        "missed": missed,
+        "booked": booked,
+        "sides": [entry[2] for entry in booked],
+        "detect": detect,
+        "order": order,
+        "total": total,
+        "feed": feed,
+    }
 
 
 @pytest.mark.slow
@@ -169,8 +180,10 @@ def test_an_order_is_at_a_far_venue_in_time(tmp_path, capsys):
     found = measured(tmp_path, SEED)
     detect, order, total, sides = found["detect"], found["order"], found["total"], found["sides"]
     with capsys.disabled():
-        print(f"\n{len(total)} entries of {len(found['seconds'])} cascades, {sides.count(1)} long, {sides.count(-1)} short; "
-              + "; ".join(spread(name, found[name]) for name in ("detect", "order", "total", "feed")))
+        print(
+            f"\n{len(total)} entries of {len(found['seconds'])} cascades, {sides.count(1)} long, {sides.count(-1)} short; "
+            + "; ".join(spread(name, found[name]) for name in ("detect", "order", "total", "feed"))
+        )
     manifest = found["manifest"]
     assert replay.prove(tmp_path / "run").identical and manifest["counters"]["record"]["whole"] and manifest["account"]["alarms"] == []
     with closing(Store(tmp_path / "state" / "far")) as store:

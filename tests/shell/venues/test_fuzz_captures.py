@@ -16,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from test_captures import LINEAR, SPOT, connect, recv, trade
+from test_columns import MAP, NAMES, ROWS
+
+import liqcore as lc
 from campaigns import cases
 from campaigns import seed as campaign_seed
 from format_files import AGG, BYBIT, LOCAL, MS, T0, damaged, events, hft, tuples, write
 from hyperliquid_ledger import Ledger, by_block, by_fill
 from hyperliquid_ledger import write as pack
-from test_captures import LINEAR, SPOT, connect, recv, trade
-from test_columns import MAP, NAMES, ROWS
-
-import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats import column_map
 from liqshell.formats.proposal import propose
@@ -32,10 +32,34 @@ from liqshell.formats.proposal import propose
 MAPPED = column_map.made(tomllib.loads(MAP), "map")
 FORCED = '{"e":"forceOrder","E":1722816000001,"o":{"s":"BTCUSD_PERP","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":1722816000000}}'
 QUOTE = '{"stream":"btcusdt@bookTicker","data":{"u":5,"s":"BTCUSDT","b":"5","B":"1","a":"6","A":"1"}}'
-SAMPLES = ("BYBIT.ws.1.0", "BYBIT.ws.2.0.gz", "v3.jsonl", "collector.txt", "page.json", "okx.json", "table.csv", "table.jsonl", "table.json", "table.parquet",
-           "trades_BTC_20240805.jsonl", "l2_BTC_20240805.jsonl", "ctx_BTC_20240805.jsonl", "blocks.lz4", "fills.lz4", "aggs.csv",
-           "BTCUSDT-aggTrades-2024-08-05.csv", "forced.csv", "forced.jsonl", "quotes.zip", "binance_margin_interest_btcusdt.csv", "btcusdt_20240805.npy",
-           "btcusdt_20240805.npz", "ETHUSDT2024-08-05.csv", "BTCUSDT2024-08-05.csv", "ob.data.zip")
+SAMPLES = (
+    "BYBIT.ws.1.0",
+    "BYBIT.ws.2.0.gz",
+    "v3.jsonl",
+    "collector.txt",
+    "page.json",
+    "okx.json",
+    "table.csv",
+    "table.jsonl",
+    "table.json",
+    "table.parquet",
+    "trades_BTC_20240805.jsonl",
+    "l2_BTC_20240805.jsonl",
+    "ctx_BTC_20240805.jsonl",
+    "blocks.lz4",
+    "fills.lz4",
+    "aggs.csv",
+    "BTCUSDT-aggTrades-2024-08-05.csv",
+    "forced.csv",
+    "forced.jsonl",
+    "quotes.zip",
+    "binance_margin_interest_btcusdt.csv",
+    "btcusdt_20240805.npy",
+    "btcusdt_20240805.npz",
+    "ETHUSDT2024-08-05.csv",
+    "BTCUSDT2024-08-05.csv",
+    "ob.data.zip",
+)
 PACKED = (".gz", ".lz4", ".zip", ".npz")
 
 
@@ -44,11 +68,22 @@ def make(folder, name: str) -> bytes:
     ms, path = T0 // MS, folder / name
     rows = [dict(zip(NAMES, row, strict=True)) for row in ROWS * 4]
     if name.startswith("BYBIT.ws"):
-        write(path, f"{SPOT} <-> 1722816000.5", f"{SPOT} <- 1722816000.6: {{}}", *(f"1722816001.{n}23456: {trade(ms + n)}" for n in range(5)),
-              f"{LINEAR} <-> 1722816000.6", *(f"1722816001.{n}: {trade(ms + n)}" for n in range(5)))
+        write(
+            path,
+            f"{SPOT} <-> 1722816000.5",
+            f"{SPOT} <- 1722816000.6: {{}}",
+            *(f"1722816001.{n}23456: {trade(ms + n)}" for n in range(5)),
+            f"{LINEAR} <-> 1722816000.6",
+            *(f"1722816001.{n}: {trade(ms + n)}" for n in range(5)),
+        )
     elif name == "v3.jsonl":
-        write(path, connect("B.ws.1", LINEAR), *(recv("B.ws.1", ms + 1000 * n, trade(ms + 1000 * n)) for n in range(9)), connect("B.ws.2", SPOT),
-              *(recv("B.ws.2", ms + 1000 * n, trade(ms + 1000 * n)) for n in range(9)))
+        write(
+            path,
+            connect("B.ws.1", LINEAR),
+            *(recv("B.ws.1", ms + 1000 * n, trade(ms + 1000 * n)) for n in range(9)),
+            connect("B.ws.2", SPOT),
+            *(recv("B.ws.2", ms + 1000 * n, trade(ms + 1000 * n)) for n in range(9)),
+        )
     elif name == "collector.txt":
         write(path, *(f"{T0 + n} {frame}" for n, frame in enumerate([FORCED, QUOTE, trade(ms)] * 3)))
     elif name == "page.json":
@@ -84,10 +119,18 @@ def make(folder, name: str) -> bytes:
     elif name == "forced.csv":
         write(path, *(f"BTC,BUY,LIMIT,IOC,2,5.5,5.4,FILLED,1,2,{ms + n},10" for n in range(9)))
     elif name in ("quotes.zip", "ob.data.zip"):
-        book = {"topic": "orderbook.500.X", "type": "snapshot", "ts": ms, "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1, "seq": 1}, "cts": ms}
+        book = {
+            "topic": "orderbook.500.X",
+            "type": "snapshot",
+            "ts": ms,
+            "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1, "seq": 1},
+            "cts": ms,
+        }
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("20240805_btcusdt_minute_quote_perp.csv" if name == "quotes.zip" else "x.data",
-                             "0,1,9,1,5,2,1,9,1,6,3\n60000,1,9,1,5.5,2,1,9,1,6.5,3\n" if name == "quotes.zip" else f"{json.dumps(book)}\n" * 3)
+            archive.writestr(
+                "20240805_btcusdt_minute_quote_perp.csv" if name == "quotes.zip" else "x.data",
+                "0,1,9,1,5,2,1,9,1,6,3\n60000,1,9,1,5.5,2,1,9,1,6.5,3\n" if name == "quotes.zip" else f"{json.dumps(book)}\n" * 3,
+            )
     elif "margin" in name:
         write(path, *(f"20240805 {n:02}:00:00,-0.0001" for n in range(9)))
     elif name.startswith("btcusdt"):
@@ -126,7 +169,7 @@ def attack(folder, name: str, seeds: range) -> tuple[int, int]:
     path.parent.mkdir(exist_ok=True)
     for seed in seeds:
         inside = seed % 2 == 0 and name.endswith(PACKED)
-        path.write_bytes((damaged_inside(good, name, random.Random(seed)) if inside else damaged(good, random.Random(seed))))
+        path.write_bytes(damaged_inside(good, name, random.Random(seed)) if inside else damaged(good, random.Random(seed)))
         seen: list = []
         try:
             found = events(path, seen, **options(name))

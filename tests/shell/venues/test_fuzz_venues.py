@@ -6,16 +6,15 @@ import random
 import numpy as np
 import orjson
 import pytest
-from campaigns import cases
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fuzz_decode import SEED, Room, mutate, says_twice
-from venue_frames import FRAMES, OKX, SYMBOLS, both
 
+from campaigns import cases
 from liqcore.event import EVENT_DTYPE
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import FrameDecoder, FrameKind
-
+from venue_frames import FRAMES, OKX, SYMBOLS, both
 
 # OKX twice: where an inverse contract is among the symbols, liquidations go by the general path
 CASES = {venue: (venue, SYMBOLS[venue], FRAMES[venue]) for venue in FRAMES} | {"okx linear": ("okx", ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), OKX)}
@@ -29,8 +28,10 @@ def details(frame: bytes, count: int) -> bytes:
     """A frame of liquidations with so many details."""
     message = orjson.loads(frame)
     entry = message["data"][0]
-    entry["details"] = [entry["details"][0] | {"ts": str(1791565600771 + n), "posSide": ("net", "long", "short")[n % 3],
-                                               "side": ("sell", "sell", "buy")[n % 3]} for n in range(count)]
+    entry["details"] = [
+        entry["details"][0] | {"ts": str(1791565600771 + n), "posSide": ("net", "long", "short")[n % 3], "side": ("sell", "sell", "buy")[n % 3]}
+        for n in range(count)
+    ]
     return orjson.dumps(message)
 
 
@@ -93,7 +94,7 @@ def test_campaign(venue):
         for _ in range(500):
             base = rng.choice(good)
             if rng.random() < 0.2:
-                check(decoder, base, room)   # so that layouts are there to be confused
+                check(decoder, base, room)  # so that layouts are there to be confused
             taken += check(decoder, mutate(base, good, rng), room)
             frames += 1
         assert room.intact(), f"seed={SEED} frames={frames}: a byte outside the output array was written"

@@ -4,14 +4,14 @@ import json
 import random
 from collections import Counter
 
-import campaigns
 import numpy as np
 import pytest
-from hyperliquid_ledger import SPOT, VAULT, Ledger, by_block, by_fill, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import campaigns
 import liqcore as lc
+from hyperliquid_ledger import SPOT, VAULT, Ledger, by_block, by_fill, write
 from liqshell import formats
 from liqshell.backstops import BACKSTOP
 from liqshell.errors import DataError
@@ -20,19 +20,37 @@ TRADE, LIQUIDATION, LONG, SHORT = int(lc.Kind.TRADE), int(lc.Kind.LIQUIDATION), 
 APART = formats.Options(backstops=True)
 LIQ, MAKER = "0xaaaa000000000000000000000000000000000001", "0xbbbb000000000000000000000000000000000002"
 MS = 1_784_124_000_045
-RECEIVED = 1_784_124_000_123_456_789            # 2026-07-15T14:00:00.123456789
+RECEIVED = 1_784_124_000_123_456_789  # 2026-07-15T14:00:00.123456789
 
 
 def fill(side, dir_, crossed, tid=1, coin="BTC", px="64142.0", sz="0.5", method=None, user=LIQ, **more):
-    out = {"coin": coin, "px": px, "sz": sz, "side": side, "time": MS, "startPosition": "-5.11888", "dir": dir_, "closedPnl": "0.0", "hash": "0x00",
-           "oid": 518865150801, "crossed": crossed, "fee": "-0.001", "tid": tid, "cloid": "0x01", "feeToken": "USDC", "twapId": None}
+    out = {
+        "coin": coin,
+        "px": px,
+        "sz": sz,
+        "side": side,
+        "time": MS,
+        "startPosition": "-5.11888",
+        "dir": dir_,
+        "closedPnl": "0.0",
+        "hash": "0x00",
+        "oid": 518865150801,
+        "crossed": crossed,
+        "fee": "-0.001",
+        "tid": tid,
+        "cloid": "0x01",
+        "feeToken": "USDC",
+        "twapId": None,
+    }
     if method:
         out["liquidation"] = {"liquidatedUser": user, "markPx": "64159.0", "method": method}
     return out | more
 
 
 def block(*legs, number=1234567890, received="2026-07-15T14:00:00.123456789"):
-    return json.dumps({"local_time": received, "block_time": "2026-07-15T14:00:00.045678901", "block_number": number, "events": [list(leg) for leg in legs]})
+    return json.dumps(
+        {"local_time": received, "block_time": "2026-07-15T14:00:00.045678901", "block_number": number, "events": [list(leg) for leg in legs]}
+    )
 
 
 def read(tmp_path, *lines, options=APART, name="14", ends="\n"):
@@ -49,10 +67,13 @@ def take(path, options=APART):
 
 def rows(parts):
     """(kind, coin, side, price, qty, stated notional)."""
-    return [(int(e["kind"]), coin, int(e["side"]), float(e["price"]), float(e["qty"]), float(e["aux_price"])) for coin, events in parts for e in events]
+    return [
+        (int(e["kind"]), coin, int(e["side"]), float(e["price"]), float(e["qty"]), float(e["aux_price"])) for coin, events in parts for e in events
+    ]
 
 
 # ---- the rules, one by one
+
 
 def test_a_trade_is_the_leg_that_crossed_and_its_side_is_the_takers(tmp_path):
     parts, reading = read(tmp_path, block((LIQ, fill("A", "Open Short", True)), (MAKER, fill("B", "Open Long", False))))
@@ -62,13 +83,25 @@ def test_a_trade_is_the_leg_that_crossed_and_its_side_is_the_takers(tmp_path):
     assert reading.received == "recorded" and reading.rules["hyperliquid", "BTC"]["completeness"] == "FULL" and not reading.counts
 
 
-@pytest.mark.parametrize(("side", "dir_", "other", "liquidated"), [
-    ("A", "Close Long", "B", LONG), ("A", "Long > Short", "B", LONG), ("A", "Liquidated Cross Long", "B", LONG), ("A", "Liquidated Isolated Long", "B", LONG),
-    ("B", "Close Short", "A", SHORT), ("B", "Short > Long", "A", SHORT), ("B", "Liquidated Cross Short", "A", SHORT),
-    ("B", "Liquidated Isolated Short", "A", SHORT)])
+@pytest.mark.parametrize(
+    ("side", "dir_", "other", "liquidated"),
+    [
+        ("A", "Close Long", "B", LONG),
+        ("A", "Long > Short", "B", LONG),
+        ("A", "Liquidated Cross Long", "B", LONG),
+        ("A", "Liquidated Isolated Long", "B", LONG),
+        ("B", "Close Short", "A", SHORT),
+        ("B", "Short > Long", "A", SHORT),
+        ("B", "Liquidated Cross Short", "A", SHORT),
+        ("B", "Liquidated Isolated Short", "A", SHORT),
+    ],
+)
 @pytest.mark.parametrize("first", [True, False])
 def test_the_liquidated_leg_tells_the_side_wherever_it_stands(tmp_path, side, dir_, other, liquidated, first):
-    legs = [(LIQ, fill(side, dir_, True, method="market")), (MAKER, fill(other, "Open Long" if other == "B" else "Open Short", False, method="market"))]
+    legs = [
+        (LIQ, fill(side, dir_, True, method="market")),
+        (MAKER, fill(other, "Open Long" if other == "B" else "Open Short", False, method="market")),
+    ]
     parts, reading = read(tmp_path, block(*(legs if first else legs[::-1])))
     assert rows(parts) == [(TRADE, "BTC", -liquidated, 64142.0, 0.5, 0.0), (LIQUIDATION, "BTC", liquidated, 64142.0, 0.5, 32071.0)]
     assert not reading.counts
@@ -96,12 +129,17 @@ def test_users_are_the_same_whatever_the_case_of_their_address(tmp_path):
 def test_one_liquidation_against_many_makers_is_one_and_two_users_under_one_oid_are_two(tmp_path):
     legs = []
     for tid, (user, px, sz) in enumerate([(LIQ, "100", "1"), (LIQ, "90", "3"), (MAKER, "80", "2")]):
-        legs += [(user, fill("A", "Close Long", True, tid, px=px, sz=sz, method="market", user=user)),
-                 (VAULT, fill("B", "Open Long", False, tid, px=px, sz=sz, method="market", user=user))]
+        legs += [
+            (user, fill("A", "Close Long", True, tid, px=px, sz=sz, method="market", user=user)),
+            (VAULT, fill("B", "Open Long", False, tid, px=px, sz=sz, method="market", user=user)),
+        ]
     parts, _ = read(tmp_path, block(*legs))
     found = rows(parts)
     assert [row[3:5] for row in found if row[0] == TRADE] == [(100.0, 1.0), (90.0, 3.0), (80.0, 2.0)]
-    assert [row for row in found if row[0] == LIQUIDATION] == [(LIQUIDATION, "BTC", LONG, 92.5, 4.0, 370.0), (LIQUIDATION, "BTC", LONG, 80.0, 2.0, 160.0)]
+    assert [row for row in found if row[0] == LIQUIDATION] == [
+        (LIQUIDATION, "BTC", LONG, 92.5, 4.0, 370.0),
+        (LIQUIDATION, "BTC", LONG, 80.0, 2.0, 160.0),
+    ]
 
 
 def test_a_backstop_is_no_trade_and_no_liquidation(tmp_path):
@@ -118,13 +156,18 @@ def test_a_backstop_is_no_trade_and_no_liquidation(tmp_path):
 def test_a_trade_that_deleverages_a_winner_is_no_cascade_whichever_leg_says_what(tmp_path, method, crossed):
     loser, winner = fill("A", "Close Long", crossed, method=method), fill("B", "Auto-Deleveraging", not crossed, method=method)
     parts, _ = read(tmp_path, block((LIQ, loser), (MAKER, winner)))
-    expected = [(int(lc.Kind.DELEVERAGE), "BTC", SHORT, 64142.0, 0.5, 32071.0)] + [(BACKSTOP, "BTC", LONG, 64142.0, 0.5, 32071.0)] * (method is not None)
+    expected = [(int(lc.Kind.DELEVERAGE), "BTC", SHORT, 64142.0, 0.5, 32071.0)] + [(BACKSTOP, "BTC", LONG, 64142.0, 0.5, 32071.0)] * (
+        method is not None
+    )
     assert rows(parts) == expected
 
 
 def test_a_deleveraging_that_stands_on_both_legs_counts_once(tmp_path):
     parts, reading = read(tmp_path, block((LIQ, fill("A", "Auto-Deleveraging", True)), (MAKER, fill("B", "Auto-Deleveraging", False))))
-    assert rows(parts) == [(int(lc.Kind.DELEVERAGE), "BTC", LONG, 64142.0, 0.5, 32071.0)] and reading.counts["deleveraging on both legs: counted once"] == 1
+    assert (
+        rows(parts) == [(int(lc.Kind.DELEVERAGE), "BTC", LONG, 64142.0, 0.5, 32071.0)]
+        and reading.counts["deleveraging on both legs: counted once"] == 1
+    )
 
 
 def test_both_legs_that_say_crossed_a_block_again_and_a_leg_again_count_once(tmp_path):
@@ -140,8 +183,14 @@ def test_the_same_number_of_a_trade_in_two_coins_is_two_trades(tmp_path):
 
 
 def test_coins_of_builders_are_contracts_and_spot_is_left_out_and_counted(tmp_path):
-    parts, reading = read(tmp_path, block((LIQ, fill("B", "Open Long", True, coin="xyz:MU")), *((LIQ, fill("B", "Buy", True, coin=c)) for c in SPOT),
-                                          (LIQ, fill("B", "Buy", True, coin="no coin!"))))
+    parts, reading = read(
+        tmp_path,
+        block(
+            (LIQ, fill("B", "Open Long", True, coin="xyz:MU")),
+            *((LIQ, fill("B", "Buy", True, coin=c)) for c in SPOT),
+            (LIQ, fill("B", "Buy", True, coin="no coin!")),
+        ),
+    )
     assert [row[1] for row in rows(parts)] == ["xyz:MU"] and reading.contracts == [("hyperliquid", "xyz:MU")]
     assert reading.counts == {"fills of spot: no perpetuals": 2, "fills of coins whose names are no perpetual's": 1}
 
@@ -155,8 +204,10 @@ def test_a_method_that_is_not_known_and_a_liquidation_of_nobody_are_counted_not_
     legs = (LIQ, fill("A", "Close Long", True, 1, method="auction")), (LIQ, fill("A", "Close Long", True, 2, method="market", user=None))
     parts, reading = read(tmp_path, block(*legs))
     assert [row[0] for row in rows(parts)] == [TRADE, TRADE]
-    assert reading.counts == {"liquidation by a method that is not known, 'auction': not counted as one": 1,
-                              "liquidation that names no user: not counted as one": 1}
+    assert reading.counts == {
+        "liquidation by a method that is not known, 'auction': not counted as one": 1,
+        "liquidation that names no user: not counted as one": 1,
+    }
 
 
 def test_additions_cost_nothing_and_are_named(tmp_path):
@@ -165,9 +216,31 @@ def test_additions_cost_nothing_and_are_named(tmp_path):
     assert len(rows(parts)) == 1 and reading.notes == ["fills have a key 'newKey' that is not read"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("px", "nan"), ("px", "-1"), ("px", None), ("sz", "0"), ("sz", []), ("side", "C"), ("side", 1), ("time", "x"), ("time", -1),
-                                            ("time", True), ("tid", 1.5), ("tid", None), ("crossed", "true"), ("coin", 5), ("coin", []), ("dir", 5), ("dir", None),
-                                            ("liquidation", "yes"), ("liquidation", {"liquidatedUser": 5, "method": "market"}), ("liquidation", {"liquidatedUser": LIQ})])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("px", "nan"),
+        ("px", "-1"),
+        ("px", None),
+        ("sz", "0"),
+        ("sz", []),
+        ("side", "C"),
+        ("side", 1),
+        ("time", "x"),
+        ("time", -1),
+        ("time", True),
+        ("tid", 1.5),
+        ("tid", None),
+        ("crossed", "true"),
+        ("coin", 5),
+        ("coin", []),
+        ("dir", 5),
+        ("dir", None),
+        ("liquidation", "yes"),
+        ("liquidation", {"liquidatedUser": 5, "method": "market"}),
+        ("liquidation", {"liquidatedUser": LIQ}),
+    ],
+)
 def test_a_bad_leg_costs_a_leg(tmp_path, key, value):
     good = [(MAKER, fill("B", "Open Long", True, tid)) for tid in (5, 6)]
     parts, reading = read(tmp_path, block(good[0], (LIQ, fill("A", "Close Long", True) | {key: value}), good[1]))
@@ -177,9 +250,15 @@ def test_a_bad_leg_costs_a_leg(tmp_path, key, value):
 
 def test_lines_that_are_no_fills_are_refused_by_their_line(tmp_path):
     good = [block((LIQ, fill("A", "Open Short", True)), number=n) for n in range(5)]
-    parts, reading = read(tmp_path, good[0], "{broken", "[]", "5", *good[1:], block((LIQ, fill("A", "Open Short", True)), received="yesterday", number=99))
+    parts, reading = read(
+        tmp_path, good[0], "{broken", "[]", "5", *good[1:], block((LIQ, fill("A", "Open Short", True)), received="yesterday", number=99)
+    )
     assert len(rows(parts)) == 5
-    assert reading.counts == {"no JSON": 1, "no fills": 2, "local_time": 1} and "14:2: no JSON" in reading.shown[0] and "14:9: local_time" in reading.shown[3]
+    assert (
+        reading.counts == {"no JSON": 1, "no fills": 2, "local_time": 1}
+        and "14:2: no JSON" in reading.shown[0]
+        and "14:9: local_time" in reading.shown[3]
+    )
 
 
 @pytest.mark.parametrize("by", [by_block, by_fill])
@@ -188,12 +267,13 @@ def test_the_last_line_of_a_growing_file_is_waited_for(tmp_path, by):
     cut = data[:-40]
     parts, reading = take(write(tmp_path / "21", cut))
     assert reading.counts["the last line is not finished"] == 1 and not reading.findings.refused
-    whole = cut[:cut.rindex(b"\n") + 1]
+    whole = cut[: cut.rindex(b"\n") + 1]
     assert rows(parts) == rows(take(write(tmp_path / "22", whole))[0])
-    assert not take(write(tmp_path / "23", data[:-1]))[1].counts["the last line is not finished"]      # it lacks its newline only
+    assert not take(write(tmp_path / "23", data[:-1]))[1].counts["the last line is not finished"]  # it lacks its newline only
 
 
 # ---- whole markets
+
 
 def told(truth, kinds):
     """What the market knows of itself, in the order-free form of `found`."""
@@ -209,8 +289,11 @@ def found(parts):
     for coin, events in parts:
         for e in events:
             kind = int(e["kind"])
-            out[(TRADE, coin, int(e["side"]), float(e["price"]), float(e["qty"]), int(e["id"]), int(e["ts_event"]) // 1_000_000) if kind == TRADE else
-                (kind, coin, int(e["side"]), round(float(e["qty"]), 9), round(float(e["aux_price"]), 9))] += 1
+            out[
+                (TRADE, coin, int(e["side"]), float(e["price"]), float(e["qty"]), int(e["id"]), int(e["ts_event"]) // 1_000_000)
+                if kind == TRADE
+                else (kind, coin, int(e["side"]), round(float(e["qty"]), 9), round(float(e["aux_price"]), 9))
+            ] += 1
             assert kind == TRADE or e["price"] == pytest.approx(e["aux_price"] / e["qty"], rel=1e-12)
     return out
 
@@ -224,7 +307,9 @@ def test_the_truth_of_a_two_sided_market_is_found(tmp_path, by, name, seed):
     path = write(tmp_path / "node_fills" / "hourly" / "20251010" / name, by(ledger))
     assert formats.sniff(path) == "hyperliquid_fills" and formats.files_of(tmp_path) == [path]
     parts, reading = take(path)
-    assert found(parts) == told(truth, [(LIQUIDATION, truth.liquidations), (BACKSTOP, truth.backstops), (int(lc.Kind.DELEVERAGE), truth.deleveragings)])
+    assert found(parts) == told(
+        truth, [(LIQUIDATION, truth.liquidations), (BACKSTOP, truth.backstops), (int(lc.Kind.DELEVERAGE), truth.deleveragings)]
+    )
     assert min(len(truth.liquidations), len(truth.backstops), len(truth.deleveragings), truth.spot_fills) > 20
     assert reading.counts["fills of spot: no perpetuals"] == truth.spot_fills and not reading.findings.refused
     times = {block.ms * 1_000_000: block.received for block in ledger.blocks}
@@ -240,8 +325,10 @@ def test_the_second_in_which_a_market_breaks(tmp_path):
     legs = []
     for n in range(11_279):
         user, winner = f"0x{n:040x}", f"0x{n + (1 << 80):040x}"
-        legs += [[user, fill("A", "Close Long", True, n, sz="0.001", method="backstop", user=user)],
-                 [winner, fill("B", "Auto-Deleveraging", False, n, sz="0.001", method="backstop", user=user)]]
+        legs += [
+            [user, fill("A", "Close Long", True, n, sz="0.001", method="backstop", user=user)],
+            [winner, fill("B", "Auto-Deleveraging", False, n, sz="0.001", method="backstop", user=user)],
+        ]
     line = block(*legs)
     assert len(line) > 5_000_000
     parts, _ = read(tmp_path, block((LIQ, fill("A", "Open Short", True)), number=1), line, name="21.lz4")
@@ -283,7 +370,7 @@ def test_a_time_that_is_wrong_costs_its_line(tmp_path, hour, at):
 
 # ---- damage
 
-MARKET = Ledger(9).run(35)         # less than the 10 s by which a line may come late, because lines are damaged in no order
+MARKET = Ledger(9).run(35)  # less than the 10 s by which a line may come late, because lines are damaged in no order
 
 
 def damaged(rng, line):
@@ -291,9 +378,9 @@ def damaged(rng, line):
     way = rng.randrange(6)
     if way == 0:
         at = rng.randrange(len(line))
-        return line[:at] + bytes([rng.randrange(256)]) + line[at + 1:]
+        return line[:at] + bytes([rng.randrange(256)]) + line[at + 1 :]
     if way == 1:
-        return line[:rng.randrange(len(line))]
+        return line[: rng.randrange(len(line))]
     if way == 2:
         a, b = sorted((rng.randrange(len(line)), rng.randrange(len(line))))
         return line[:a] + line[b:]

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from hyperliquid_ledger import Ledger, by_block, write
 
 import liqcore as lc
+from hyperliquid_ledger import Ledger, by_block, write
 from liqshell.backstops import BACKSTOP
 from liqshell.cli import main
 from liqshell.store.importer import fill
@@ -17,8 +17,10 @@ def archive(root, ledger, hours=("9", "10")):
     """The ledger cut into hourly files as the venue keeps them: names without a leading zero."""
     lines = by_block(ledger).splitlines(keepends=True)
     cut = [n * len(lines) // len(hours) for n in range(len(hours) + 1)]
-    return [write(root / "node_fills_by_block" / "hourly" / "20251010" / f"{hour}.lz4", b"".join(lines[a:b]))
-            for hour, a, b in zip(hours, cut, cut[1:], strict=False)]
+    return [
+        write(root / "node_fills_by_block" / "hourly" / "20251010" / f"{hour}.lz4", b"".join(lines[a:b]))
+        for hour, a, b in zip(hours, cut, cut[1:], strict=False)
+    ]
 
 
 def notional(forced, coin, side):
@@ -66,7 +68,12 @@ def test_hours_in_any_order_and_twice_make_the_same_store(tmp_path):
 
 
 def test_a_day_of_nothing_but_deleveraging_is_no_fault(tmp_path):
-    legs = [["0xa", {"coin": "BTC", "px": "100", "sz": "2", "side": "A", "time": 1_760_130_000_000, "dir": "Auto-Deleveraging", "crossed": False, "tid": 1}]]
+    legs = [
+        [
+            "0xa",
+            {"coin": "BTC", "px": "100", "sz": "2", "side": "A", "time": 1_760_130_000_000, "dir": "Auto-Deleveraging", "crossed": False, "tid": 1},
+        ]
+    ]
     line = {"local_time": "2025-10-10T21:00:00.5", "block_time": "2025-10-10T21:00:00.4", "block_number": 1, "events": legs}
     assert not fill(tmp_path / "store", [write(tmp_path / "21.lz4", json.dumps(line).encode())]).broken
     store = Store(tmp_path / "store")

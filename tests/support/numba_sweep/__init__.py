@@ -21,6 +21,17 @@ def numba_sweep(tape, instrument, signals, sides, grid, **options):
 
     market, terms, calls, phases, results, days, first_day = prepared(tape, instrument, signals, sides, grid, **options)
     daily = np.zeros((len(grid), days))
-    run(columns(market.columns), terms, grid.rows, calls, phases, results, np.zeros(0, TRADE_DTYPE), np.zeros(len(grid), np.int64), first_day, daily,
-        max(1, min(BLOCK, len(grid) // 2)))
+    run(
+        columns(market.columns),
+        terms,
+        grid.rows,
+        calls,
+        phases,
+        results,
+        np.zeros(0, TRADE_DTYPE),
+        np.zeros(len(grid), np.int64),
+        first_day,
+        daily,
+        max(1, min(BLOCK, len(grid) // 2)),
+    )
     return results, daily

@@ -37,6 +37,7 @@ from numba_sweep.terms import MARKET, entry_price, scaled, stop_price, target_pr
 
 # ---- requests ----
 
+
 @compiled
 def _open(q):
     return q.status == SENT or q.status == LIVE
@@ -91,6 +92,7 @@ def place_entry(g, p, s, o, asked):
 
 
 # ---- what is wanted ----
+
 
 @compiled
 def _reconcile_position(g, p, s, o, asked, held):
@@ -150,6 +152,7 @@ def reconcile_orders(g, p, s, o, asked):
 
 # ---- stops ----
 
+
 @compiled
 def _move_stop(g, s, o, asked, price):
     """A stop never loosens."""
@@ -200,6 +203,7 @@ def follow(g, p, s, o, asked, trade):
 
 
 # ---- what is heard ----
+
 
 @compiled
 def _on_fill(g, p, s, o, asked, e):
@@ -252,8 +256,14 @@ def _on_ended(g, p, s, o, asked, role, reason, last_seen):
             q.not_before = s.now + min(BACKOFF_NS << min(q.attempt, 12), BACKOFF_MAX_NS)
     elif role == ENTRY:
         s.entry_end = reason
-        if (reason == END_POST_ONLY and s.requotes < min(p.requotes, g.requotes_max) and s.entered == 0 and s.end == 0
-                and was_asked != CANCEL and s.now < s.entry_deadline):
+        if (
+            reason == END_POST_ONLY
+            and s.requotes < min(p.requotes, g.requotes_max)
+            and s.entered == 0
+            and s.end == 0
+            and was_asked != CANCEL
+            and s.now < s.entry_deadline
+        ):
             s.requotes += 1
             s.reference = last_seen
             place_entry(g, p, s, o, asked)
@@ -268,7 +278,7 @@ def bracket_report(g, p, s, o, asked, e, last_seen):
     elif e.role == STOP:
         # the attached stop dies with a position and lives again with the next fill
         if e.kind == NEW or e.kind == TRIGGERED:
-            if q.status == ENDED:            # of a new position: where the entry put it
+            if q.status == ENDED:  # of a new position: where the entry put it
                 q.asked = 0
                 q.price = e.price
             q.status = LIVE
@@ -292,6 +302,7 @@ def bracket_report(g, p, s, o, asked, e, last_seen):
 
 
 # ---- time ----
+
 
 @compiled
 def _answer_deadline(q):

@@ -11,9 +11,9 @@ from numba_sweep.state import SCALE, compiled, inlined
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
-NOWHERE = -1                     # a level that no price reaches from above
-BEYOND = (1 << 31) - 1           # and one that none reaches from below
-SPREADS = 16                     # quotes whose spread is remembered
+NOWHERE = -1  # a level that no price reaches from above
+BEYOND = (1 << 31) - 1  # and one that none reaches from below
+SPREADS = 16  # quotes whose spread is remembered
 QUOTE_DOUBT_NS = 1_000_000_000
 
 
@@ -23,28 +23,29 @@ class Columns(NamedTuple):
     ts: np.ndarray
     price: np.ndarray
     lots: np.ndarray
-    side: np.ndarray             # aggressor
+    side: np.ndarray  # aggressor
     low: np.ndarray
     high: np.ndarray
     offsets: np.ndarray
     quote_ts: np.ndarray
     bid: np.ndarray
     ask: np.ndarray
-    before: np.ndarray           # trades before this quote
+    before: np.ndarray  # trades before this quote
     quote_low: np.ndarray
     quote_high: np.ndarray
     quote_offsets: np.ndarray
-    gap_ts: np.ndarray           # when the stream of quotes was interrupted
-    gap_trades: np.ndarray       # trades and quotes before it
+    gap_ts: np.ndarray  # when the stream of quotes was interrupted
+    gap_trades: np.ndarray  # trades and quotes before it
     gap_quotes: np.ndarray
-    stop_ts: np.ndarray          # when the stream of trades was
+    stop_ts: np.ndarray  # when the stream of trades was
     stop_trades: np.ndarray
-    cut_ts: np.ndarray           # when the stream of liquidations was
-    closed: np.ndarray           # no entries: from, to, from, to, ... (Timetable.closed)
+    cut_ts: np.ndarray  # when the stream of liquidations was
+    closed: np.ndarray  # no entries: from, to, from, to, ... (Timetable.closed)
 
 
 def columns(m) -> Columns:
     """Of liqcore.sweep.columns.Columns."""
+
     def fixed(column):
         """Read-only: one type of it, so that the kernel is compiled once and not again for a tape that was made in another way."""
         column = column.view()
@@ -62,11 +63,11 @@ def rows_before(ts, start, t):
     n = len(ts)
     if start >= n or ts[start] >= t:
         return start
-    low, step = start, 1                     # ts[low] < t
+    low, step = start, 1  # ts[low] < t
     while low + step < n and ts[low + step] < t:
         low += step
         step <<= 1
-    high = min(low + step, n)                # ts[high] >= t, or the end
+    high = min(low + step, n)  # ts[high] >= t, or the end
     while high - low > 1:
         middle = (low + high) >> 1
         if ts[middle] < t:
@@ -89,7 +90,7 @@ def first_outside(low, high, row, stop, below, above):
 def passage(low0, high0, low, high, offsets, row, below, above):
     """First row from the start `row` of a block on with low0 <= below or high0 >= above, or len(low0)."""
     n, level, block, levels = len(low0), 1, row >> FANOUT_BITS, len(offsets) - 1
-    while True:                              # climb while whole blocks are passed
+    while True:  # climb while whole blocks are passed
         first, size = offsets[level - 1], offsets[level] - offsets[level - 1]
         stop = min(size, (block | (FANOUT - 1)) + 1)
         block = first_outside(low, high, first + block, first + stop, below, above) - first
@@ -99,7 +100,7 @@ def passage(low0, high0, low, high, offsets, row, below, above):
             return n
         block >>= FANOUT_BITS
         level += 1
-    while level > 1:                         # and come down to the row
+    while level > 1:  # and come down to the row
         level -= 1
         first, block = offsets[level - 1], block << FANOUT_BITS
         block = first_outside(low, high, first + block, min(first + block + FANOUT, offsets[level]), below, above) - first

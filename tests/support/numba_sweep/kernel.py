@@ -41,11 +41,12 @@ from numba_sweep.terms import (
 from numba_sweep.walk import live
 
 DAY_NS = 86_400_000_000_000
-BLOCK = 256                      # settings that a thread takes at a time, at most
-STRETCH = 32                     # calls that one setting goes on for before the next one has its turn: what they read stays in the cache
+BLOCK = 256  # settings that a thread takes at a time, at most
+STRETCH = 32  # calls that one setting goes on for before the next one has its turn: what they read stays in the cache
 
 
 # ---- one setting ----
+
 
 @compiled
 def _begin(g, p, s, o, asked, call, lots):
@@ -131,7 +132,7 @@ def _count(g, s, r, day, daily):
         day[0], day[1] = today, 0.0
     day[1] += net
     if len(daily):
-        daily[min(int(today - day[3]), len(daily) - 1)] += net          # what ends after the last day belongs to it
+        daily[min(int(today - day[3]), len(daily) - 1)] += net  # what ends after the last day belongs to it
 
 
 @compiled
@@ -218,8 +219,23 @@ def _block(m, terms, grid, first, last, calls, phases, results, trades, counts, 
     while until < len(calls):
         until = min(until + STRETCH, len(calls))
         for n in range(first, last):
-            _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, reports, results[n], trades, days[n - first], daily[n],
-                     at[n - first], until)
+            _setting(
+                m,
+                terms[0],
+                grid[n],
+                calls,
+                phases,
+                state[0],
+                orders,
+                asked,
+                reports,
+                results[n],
+                trades,
+                days[n - first],
+                daily[n],
+                at[n - first],
+                until,
+            )
     for n in range(first, last):
         day, r = days[n - first], results[n]
         r.daily_squares += day[1] * day[1]
@@ -237,6 +253,7 @@ def _entry(made_of):
             return
         for block in prange((len(grid) + size - 1) // size):
             _block(m, terms, grid, block * size, min((block + 1) * size, len(grid)), calls, phases, results, trades, counts, first_day, daily)
+
     return run
 
 

@@ -19,12 +19,12 @@ inlined = njit(nogil=True, _nrt=False, forceinline=True, no_cpython_wrapper=True
 
 NEVER = 0x7FFFFFFFFFFFFFFF
 SCALE = 100_000_000
-ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4          # roles
-CREATE, AMEND, CANCEL = 1, 2, 3                  # what a request asks for
-NONE, SENT, LIVE, ENDED = 0, 1, 2, 3             # what the engine believes of an order
+ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4  # roles
+CREATE, AMEND, CANCEL = 1, 2, 3  # what a request asks for
+NONE, SENT, LIVE, ENDED = 0, 1, 2, 3  # what the engine believes of an order
 NEW, REJECTED, CANCELLED, TRIGGERED, DONE, FILL = 1, 2, 3, 4, 5, 8
-REQUESTS_RUNAWAY = 600                           # requests of one bracket after which the engine would latch a halt
-REPORTS = 4096                                   # reports on their way at most, as at the simulated venue
+REQUESTS_RUNAWAY = 600  # requests of one bracket after which the engine would latch a halt
+REPORTS = 4096  # reports on their way at most, as at the simulated venue
 ARRIVALS = 64
 ATTEMPTS_MAX = 5
 EXECUTIONS_MAX = 256
@@ -32,8 +32,18 @@ ANSWER_NS = 5_000_000_000
 LATE_NS = 60_000_000_000
 WAIT_AGAIN_NS = 1_000_000_000
 BACKOFF_NS, BACKOFF_MAX_NS = 100_000_000, 30_000_000_000
-(REASON_OPEN, REASON_COOLDOWN, REASON_UNCERTAIN, REASON_STALE_EVENT, REASON_NO_PRICE, REASON_QTY, REASON_NOTIONAL, REASON_STALE_DATA,
- REASON_COLLAR, REASON_QUOTE_ENDED) = 22, 23, 24, 25, 26, 41, 42, 49, 50, 54
+(
+    REASON_OPEN,
+    REASON_COOLDOWN,
+    REASON_UNCERTAIN,
+    REASON_STALE_EVENT,
+    REASON_NO_PRICE,
+    REASON_QTY,
+    REASON_NOTIONAL,
+    REASON_STALE_DATA,
+    REASON_COLLAR,
+    REASON_QUOTE_ENDED,
+) = 22, 23, 24, 25, 26, 41, 42, 49, 50, 54
 END_TTL, END_TARGET, END_STOP, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_VENUE, END_REDUCE = 60, 61, 62, 63, 64, 65, 69, 70
 
 
@@ -44,13 +54,16 @@ def _record(*groups: tuple[str, str]) -> np.dtype:
 #: an order twice: as the engine believes it to be, and as it stands at the venue (`live` and what follows)
 ORDER = _record(("i8", "status asked price qty filled attempt not_before ts_asked unknown triggered live at size done made taking wait place"))
 #: a bracket, the venue's side of it, and where in the market it stands
-STATE = _record(("i8", "active side reference entered exited best best_row entry_deadline hold_deadline ts_open ts_exit end requotes entry_maker"),
-                ("i8", "last_exit entry_end target_taker executions requests opened_at finished"),
-                ("f8", "entry_value exit_value fees"),
-                ("i8", "position fired attached last bid ask"),
-                ("i8", "now seen trade quote known next_trade next_quote next_ts wait_at asked_head asked_tail reports_head reports_tail lost"))
+STATE = _record(
+    ("i8", "active side reference entered exited best best_row entry_deadline hold_deadline ts_open ts_exit end requotes entry_maker"),
+    ("i8", "last_exit entry_end target_taker executions requests opened_at finished"),
+    ("f8", "entry_value exit_value fees"),
+    ("i8", "position fired attached last bid ask"),
+    ("i8", "now seen trade quote known next_trade next_quote next_ts wait_at asked_head asked_tail reports_head reports_tail lost"),
+)
 REQUEST = _record(("i8", "ts action role attempt price qty stop passive"))
 REPORT = _record(("i8", "ts kind role attempt price lots maker reason"), ("f8", "fee"))
+
 
 def fingerprint(*modules: dict[str, Any]) -> int:
     """Of everything that is compiled of the modules (their names): a function that is kept on disk closes over it, and Numba takes it as part of the

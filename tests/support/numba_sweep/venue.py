@@ -104,7 +104,7 @@ def _execute(g, s, o, reports, role, price, lots, maker, now):
     if role == STOP or q.done >= q.size:
         q.live = 0
         s.known = 0
-        if role == TARGET:                   # the others are never amended: their last fill says it all
+        if role == TARGET:  # the others are never amended: their last fill says it all
             _report(g, s, reports, DONE, role, q.made, 0, now)
     if s.position == 0:
         for other in (STOP, TARGET, CLOSE):
@@ -161,7 +161,7 @@ def _create(m, g, s, o, reports, a):
         touch = s.ask if side > 0 else s.bid
     known = touch if touch else moved_last(m, g, s, side)
     market = a.price == 0
-    near = known if a.passive else touch         # that it takes is known of a live quote only; that it might is enough to refuse it
+    near = known if a.passive else touch  # that it takes is known of a live quote only; that it might is enough to refuse it
     crosses = near > 0 and (near - a.price) * side <= 0
     reason = 0
     if market and known == 0:
@@ -186,7 +186,7 @@ def _create(m, g, s, o, reports, a):
     s.known = 0
     if entry:
         s.attached = a.stop
-    if role == TARGET or g.slow or (market and touch == 0):      # that others are there changes nothing but what is waited for
+    if role == TARGET or g.slow or (market and touch == 0):  # that others are there changes nothing but what is waited for
         _report(g, s, reports, NEW, role, a.attempt, 0, now)
     if market and touch == 0:
         _wait(g, s, q, now)

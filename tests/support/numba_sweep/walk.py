@@ -7,9 +7,9 @@ venue first, then reports, then the engine's deadlines; a deadline that falls on
 import numpy as np
 
 from numba_sweep.bracket import (
+    bracket_report,
     deadline,
     follow,
-    bracket_report,
     reconcile_orders,
     timer,
     trail_due,
@@ -48,6 +48,7 @@ from numba_sweep.terms import entry_price, forbidden, notional_of
 from numba_sweep.venue import arrive, end_waits, meet
 
 # ---- where in the market ----
+
 
 @inlined
 def _prices(m, s):
@@ -184,6 +185,7 @@ def _take(m, g, p, s, o, asked, reports):
 
 # ---- what is due ----
 
+
 @compiled
 def _leave(g, p, s, o, asked):
     """The cascade has reached the phase to leave at."""
@@ -251,13 +253,13 @@ def live(m, g, p, s, o, asked, reports, phases, leave):
                 signal = phases[leave].ts
         alarm = min(wake, timed)
         due = min(arrival, report, alarm, s.wait_at)
-        if due > s.seen:                     # else it is due now, before whatever the market brings
+        if due > s.seen:  # else it is due now, before whatever the market brings
             if not s.known:
                 _look(m, g, p, s, o, due)
             if signal != NEVER and s.next_ts != NEVER:
                 first = phases[leave].trade <= s.next_trade if s.next_trade < len(m.ts) else phases[leave].quote <= s.next_quote
                 if not first:
-                    signal = NEVER           # the market row comes before it
+                    signal = NEVER  # the market row comes before it
             if min(due, s.next_ts, signal) > g.end:
                 return
             if signal < due:
@@ -285,7 +287,7 @@ def live(m, g, p, s, o, asked, reports, phases, leave):
             s.known = 0
             end_waits(m, g, s, o, reports)
             continue
-        if alarm == due:                     # also one that falls on the moment of a report
+        if alarm == due:  # also one that falls on the moment of a report
             leave = _wakes(g, p, s, o, asked, phases, leave, due)
         if report == due and s.active:
             e = reports[s.reports_tail & (REPORTS - 1)]

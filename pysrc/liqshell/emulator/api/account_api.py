@@ -36,7 +36,7 @@ from liqshell.emulator.market.contracts import Contract
 MS = 1_000_000
 NS = 1_000_000_000
 FOR_EVER = 1 << 62
-IDLE_S = (30.0, 600.0)                               # of max_active_time
+IDLE_S = (30.0, 600.0)  # of max_active_time
 
 
 class AccountApi:
@@ -47,9 +47,20 @@ class AccountApi:
     hand.
     """
 
-    def __init__(self, exchange: Venue, faults: Faults | None = None, *, times: Times | None = None, limits: Limits | None = None, seed: int = 0,
-                 ack_delay_s: tuple[float, float] = (0.001, 0.003), stream_delay_s: tuple[float, float] = (0.001, 0.004), idle_s: float = 600.0,
-                 market: Callable[[str, str, int], tuple[int, str, object]] | None = None, contracts: Iterable[Contract] = ()) -> None:
+    def __init__(
+        self,
+        exchange: Venue,
+        faults: Faults | None = None,
+        *,
+        times: Times | None = None,
+        limits: Limits | None = None,
+        seed: int = 0,
+        ack_delay_s: tuple[float, float] = (0.001, 0.003),
+        stream_delay_s: tuple[float, float] = (0.001, 0.004),
+        idle_s: float = 600.0,
+        market: Callable[[str, str, int], tuple[int, str, object]] | None = None,
+        contracts: Iterable[Contract] = (),
+    ) -> None:
         self.exchange, self.faults = exchange, faults or Faults(seed, 0)
         self.times, self.limits, self.market = times or Times(), limits or Limits(), market
         self.ack_delay_s, self.stream_delay_s, self.idle_s = ack_delay_s, stream_delay_s, idle_s
@@ -69,8 +80,8 @@ class AccountApi:
         self._count = 0
         self._out: list[Delivery] = []
         self._idle_check = 0
-        self._afflicted = False                      # something of a fault may be left to undo
-        self._torn_booked = 0.5                      # of the last drop: whether a request survives its connection
+        self._afflicted = False  # something of a fault may be left to undo
+        self._torn_booked = 0.5  # of the last drop: whether a request survives its connection
 
     # ---- accounts ----
 
@@ -228,7 +239,7 @@ class AccountApi:
     def begin(self, now_ns: int, cascade: int = 0) -> None:
         """Let the faults begin that are due. cascade: size of the largest cascade that is going on, for on_cascade."""
         faults = self.faults
-        if faults.idle and not self._afflicted:      # the common case must cost nothing: simulations come here at every event
+        if faults.idle and not self._afflicted:  # the common case must cost nothing: simulations come here at every event
             return
         faults.expire(now_ns)
         for fault in faults.begin(now_ns, cascade):
@@ -310,8 +321,15 @@ class AccountApi:
 
     def status(self) -> dict[str, object]:
         """Counters."""
-        return {"sessions": len(self.sessions), "connected": self.connected, "turned_away": self.turned_away, "orders": self.faults.orders,
-                "answered": dict(self.answered), "refused": {str(code): n for code, n in sorted(self.refused.items())}, "told": dict(self.pushed)}
+        return {
+            "sessions": len(self.sessions),
+            "connected": self.connected,
+            "turned_away": self.turned_away,
+            "orders": self.faults.orders,
+            "answered": dict(self.answered),
+            "refused": {str(code): n for code, n in sorted(self.refused.items())},
+            "told": dict(self.pushed),
+        }
 
 
 def _fast(row: Mapping[str, Any]) -> dict[str, Any]:

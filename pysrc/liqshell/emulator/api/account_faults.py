@@ -12,27 +12,70 @@ from liqshell.emulator.api.faults import Fault, Faults
 STOP_REFUSED = 110093
 TOO_MANY = 10006
 MESSAGES = {
-    10000: "Server Timeout", 10003: "API key is invalid.", 10004: "error sign!",
+    10000: "Server Timeout",
+    10003: "API key is invalid.",
+    10004: "error sign!",
     10005: "Permission denied, please check your API key permissions.",
-    10006: "Too many visits! Exceeded the API Rate Limit.", 10010: "Unmatched IP", 10016: "Internal server error.",
-    10019: "Service is restarting, please reconnect.", 10429: "System level frequency protection",
+    10006: "Too many visits! Exceeded the API Rate Limit.",
+    10010: "Unmatched IP",
+    10016: "Internal server error.",
+    10019: "Service is restarting, please reconnect.",
+    10429: "System level frequency protection",
     110093: "expect Falling, but trigger_price is wrong",
-    110079: "The order is processing and can not be operated, please try again later."}
+    110079: "The order is processing and can not be operated, please try again later.",
+}
 OPERATION_OF_PATH = {
-    "/v5/order/create": "create", "/v5/order/create-batch": "create", "/v5/order/amend": "amend", "/v5/order/amend-batch": "amend",
-    "/v5/order/cancel": "cancel", "/v5/order/cancel-batch": "cancel", "/v5/order/cancel-all": "cancel", "/v5/position/trading-stop": "stop"}
-REFUSED_BEFORE = (401, 403, 404)    # a gateway in front of the venue says so: the request has gone no further
+    "/v5/order/create": "create",
+    "/v5/order/create-batch": "create",
+    "/v5/order/amend": "amend",
+    "/v5/order/amend-batch": "amend",
+    "/v5/order/cancel": "cancel",
+    "/v5/order/cancel-batch": "cancel",
+    "/v5/order/cancel-all": "cancel",
+    "/v5/position/trading-stop": "stop",
+}
+REFUSED_BEFORE = (401, 403, 404)  # a gateway in front of the venue says so: the request has gone no further
 STOP_FIELDS = ("stopLoss", "takeProfit", "trailingStop", "triggerPrice")
 ATTACHED = ("stopLoss", "takeProfit", "slTriggerBy", "tpTriggerBy", "tpslMode", "slOrderType", "tpOrderType", "slLimitPrice", "tpLimitPrice")
 # not numbers, though they may look so
-NOT_EMPTIED = {"positionIdx", "createdTime", "updatedTime", "execTime", "seq", "orderId", "execId", "orderLinkId", "triggerDirection",
-               "adlRankIndicator", "autoAddMargin", "smpGroup", "riskId", "tradeMode", "size", "qty", "leavesQty", "cumExecQty", "execQty",
-               "execPrice"}
-GARBAGE = (b"{", b'{"topic":"order","data":[{', b"[]", b'""', b"null", b"\xff\xfe\x00", b'{"topic":"order","data":{}}',
-           b'{"topic":"order","data":[7]}',
-           b'{"topic":"execution","data":[{"execQty":"NaN","execPrice":"Infinity","symbol":"BTCUSDT"}]}',
-           b'{"topic":"position","data":[{"size":"-1e999"}]}',
-           b'{"topic":"wallet"}', b'{"op":"auth"}', b"[" * 5000, b'{"topic":"order","id":' + b"9" * 400 + b"}")
+NOT_EMPTIED = {
+    "positionIdx",
+    "createdTime",
+    "updatedTime",
+    "execTime",
+    "seq",
+    "orderId",
+    "execId",
+    "orderLinkId",
+    "triggerDirection",
+    "adlRankIndicator",
+    "autoAddMargin",
+    "smpGroup",
+    "riskId",
+    "tradeMode",
+    "size",
+    "qty",
+    "leavesQty",
+    "cumExecQty",
+    "execQty",
+    "execPrice",
+}
+GARBAGE = (
+    b"{",
+    b'{"topic":"order","data":[{',
+    b"[]",
+    b'""',
+    b"null",
+    b"\xff\xfe\x00",
+    b'{"topic":"order","data":{}}',
+    b'{"topic":"order","data":[7]}',
+    b'{"topic":"execution","data":[{"execQty":"NaN","execPrice":"Infinity","symbol":"BTCUSDT"}]}',
+    b'{"topic":"position","data":[{"size":"-1e999"}]}',
+    b'{"topic":"wallet"}',
+    b'{"op":"auth"}',
+    b"[" * 5000,
+    b'{"topic":"order","id":' + b"9" * 400 + b"}",
+)
 
 
 def operation_of(method: str, path: str) -> str:
@@ -130,8 +173,12 @@ class Interference:
         if topic == "order" and any(row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity" for row in rows):
             if faults.strike("post_only_rejected", now_ns, topic=topic):
                 other = {"Cancelled": "Rejected", "Rejected": "Cancelled"}
-                rows = [row | {"orderStatus": other.get(row["orderStatus"], row["orderStatus"])}
-                        if row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity" else row for row in rows]
+                rows = [
+                    row | {"orderStatus": other.get(row["orderStatus"], row["orderStatus"])}
+                    if row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity"
+                    else row
+                    for row in rows
+                ]
         if faults.strike("empty_numbers", now_ns, topic=topic):
             rows = [_emptied(row) for row in rows]
         return rows
@@ -166,5 +213,11 @@ def _strip(args: Sequence[Any]) -> bool:
 
 
 def _emptied(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: "" if isinstance(value, str) and name not in NOT_EMPTIED and value and not value.strip("0.") else
-            [_emptied(one) if isinstance(one, dict) else one for one in value] if isinstance(value, list) else value for name, value in row.items()}
+    return {
+        name: ""
+        if isinstance(value, str) and name not in NOT_EMPTIED and value and not value.strip("0.")
+        else [_emptied(one) if isinstance(one, dict) else one for one in value]
+        if isinstance(value, list)
+        else value
+        for name, value in row.items()
+    }

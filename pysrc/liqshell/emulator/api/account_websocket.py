@@ -21,7 +21,7 @@ BY_CATEGORY = {f"{topic}.{category}" for topic in ("order", "execution", "execut
 REPEATED_AUTH, TOO_FREQUENT, DUPLICATE_ID, IP_TOO_FREQUENT, UNKNOWN_OPERATION = 20001, 20003, 20006, 10403, 10404
 REQUEST_ID_CHARS_MAX = 36
 IDS_KEPT = 20_000
-REQUESTS_PER_S = 500                                 # on one order-entry connection
+REQUESTS_PER_S = 500  # on one order-entry connection
 
 
 class Session:
@@ -32,12 +32,12 @@ class Session:
     def __init__(self, desk: AccountHost, intake: OrderRequests, conn_id: str, ip: str, idle_s: float) -> None:
         self.desk, self.intake, self.conn_id, self.ip, self.idle_s = desk, intake, conn_id, ip, idle_s
         self.key: Key | None = None
-        self.utc = True                              # the client stamps UTC, not market time
+        self.utc = True  # the client stamps UTC, not market time
         self.topics: set[str] = set()
         self.alive = True
         self.frozen_until = 0
-        self.due_ns = 0                              # of the last frame on its way: later ones do not overtake it
-        self.read_ns = 0                             # when the client last said something
+        self.due_ns = 0  # of the last frame on its way: later ones do not overtake it
+        self.read_ns = 0  # when the client last said something
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """One text message of the client."""
@@ -108,7 +108,7 @@ class PrivateSession(Session):
         if any(topic in BY_CATEGORY for topic in args) and any(topic in TOPICS for topic in args):
             return "error:all-in-one and per-category topics cannot be in one request"
         if op == "subscribe":
-            self.topics.update(args)                 # no snapshot follows: what is so now has to be asked by REST
+            self.topics.update(args)  # no snapshot follows: what is so now has to be asked by REST
         else:
             self.topics.difference_update(args)
         return ""
@@ -159,8 +159,20 @@ class TradeSession(Session):
         if answer is not None and answer.code:
             self.refuse(echo, op, answer.code, answer.message, now_ns, answer.header, answer.late_s)
         elif answer is not None:
-            self.reply({**echo, "retCode": 0, "retMsg": answer.message, "op": op, "data": answer.data, "retExtInfo": answer.extra,
-                        "header": answer.header, "connId": self.conn_id}, now_ns, answer.late_s)
+            self.reply(
+                {
+                    **echo,
+                    "retCode": 0,
+                    "retMsg": answer.message,
+                    "op": op,
+                    "data": answer.data,
+                    "retExtInfo": answer.extra,
+                    "header": answer.header,
+                    "connId": self.conn_id,
+                },
+                now_ns,
+                answer.late_s,
+            )
         self.desk.publish(now_ns)
 
     def _check(self, request: dict[str, Any], op: str, now_ns: int) -> None:
@@ -192,12 +204,25 @@ class TradeSession(Session):
         lower = {str(name).lower(): value for name, value in header.items()}
         self.utc = check_window(lower.get("x-bapi-timestamp"), lower.get("x-bapi-recv-window"), desk.times, now_ns)
 
-    def refuse(self, echo: dict[str, Any], op: str, code: int, message: str, now_ns: int, header: dict[str, str] | None = None,
-               wait_s: float = 0.0) -> None:
+    def refuse(
+        self, echo: dict[str, Any], op: str, code: int, message: str, now_ns: int, header: dict[str, str] | None = None, wait_s: float = 0.0
+    ) -> None:
         """An order request that the exchange did not accept, or never saw."""
         desk = self.desk
         desk.refused[code] += 1
         if desk.faults.strike("no_req_id", now_ns, "trade"):
             echo = {}
-        self.reply({**echo, "retCode": code, "retMsg": message, "op": op, "data": {}, "retExtInfo": {},
-                    "header": header or self.intake.headers(None, now_ns, self.utc), "connId": self.conn_id}, now_ns, wait_s)
+        self.reply(
+            {
+                **echo,
+                "retCode": code,
+                "retMsg": message,
+                "op": op,
+                "data": {},
+                "retExtInfo": {},
+                "header": header or self.intake.headers(None, now_ns, self.utc),
+                "connId": self.conn_id,
+            },
+            now_ns,
+            wait_s,
+        )

@@ -25,14 +25,14 @@ CONNECTION = {
     "drop": "every websocket (of `channel`) is reset (TCP RST)",
     "refuse": "new websocket connections (of `channel`; requests where it is rest) are reset for duration_s",
     "half_open": "the connections stay open but carry nothing for duration_s (0 = for ever), not even pongs; data due in that time are lost. A "
-                 "request in that time is executed with probability `booked`",
+    "request in that time is executed with probability `booked`",
     "stall": "nothing is sent for duration_s, then everything at once",
     "maintenance": "for duration_s: all websockets are closed and refused, REST answers HTTP 503; orders stay",
     "clock_skew": "the venue's clock is delay_s ahead for duration_s (backward: true = behind)",
 }
 PUBLIC = {
     "delay_liquidations": "liquidation frames come delay_s + up to jitter_s (market seconds) late, for duration_s: out of order when jitter_s "
-                          "is large",
+    "is large",
     "duplicate_liquidations": "liquidation frames come twice with the given probability, for duration_s",
     "invert_side": "Buy and Sell swapped in liquidation frames for duration_s",
     "lose_liquidations": "liquidation frames are dropped with the given probability, for duration_s",
@@ -47,7 +47,7 @@ REQUEST = {
     "lose_request": "the request never arrives",
     "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), executed with probability `booked`",
     "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; executed with probability `booked` (401, "
-                  "403, 404 never: they come before the request is read)",
+    "403, 404 never: they come before the request is read)",
     "rate_limit": "refused with 10006; reset_header: false omits the reset header",
     "slow_server": "the request is processed delay_s + up to jitter_s later: 10002 if its window has ended by then",
     "late_ack": "the answer comes delay_s + up to jitter_s later, after the private stream has reported",
@@ -73,7 +73,7 @@ ACCOUNT = {
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
     "manual_trade": "a person closes `share` of the position (of `symbol`) in the venue's app, or opens a small one if there is none and `symbol` "
-                    "is given",
+    "is given",
     "halt": "the symbol (default: every one) stops trading for duration_s (110074)",
 }
 KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT
@@ -140,12 +140,16 @@ class Fault:
             raise ValueError(f"a fault is an object with {', '.join(names)}; got {spec!r}")
         if "kind" not in spec:
             raise ValueError(f"a fault needs a kind: one of {', '.join(KINDS)}")
-        return cls(**spec)                                            # type: ignore[arg-type]
+        return cls(**spec)  # type: ignore[arg-type]
 
     def fits(self, channel: str, operation: str, topic: str, venue: str = "bybit") -> bool:
         """Whether it is about that channel, operation, topic and venue."""
-        return (self.venue in ("", venue) and (not self.channel or self.channel == channel)
-                and (not self.operation or self.operation == operation) and (not self.topic or self.topic == topic))
+        return (
+            self.venue in ("", venue)
+            and (not self.channel or self.channel == channel)
+            and (not self.operation or self.operation == operation)
+            and (not self.topic or self.topic == topic)
+        )
 
 
 class Faults:
@@ -158,9 +162,9 @@ class Faults:
         self.random = random.Random(seed)
         self._start = start_ns
         self._waiting = [Fault.of(spec) for spec in script]
-        self._active: list[list] = []                                 # [end, fault, strikes left or -1]
-        self._kinds: set[str] = set()                                 # of them: most questions are about a fault that does not act
-        self._end = 0                                                 # when the first of them ends
+        self._active: list[list] = []  # [end, fault, strikes left or -1]
+        self._kinds: set[str] = set()  # of them: most questions are about a fault that does not act
+        self._end = 0  # when the first of them ends
         self._late: dict[str, list[tuple[int, int, Frame]]] = {venue: [] for venue in VENUES}
         self._count = 0
         self.orders = 0
@@ -202,16 +206,31 @@ class Faults:
         """The fault of that kind that acts now on that venue (and channel), if any."""
         if kind not in self._kinds:
             return None
-        return next((fault for end, fault, left in self._active
-                     if fault.kind == kind and now_ns < end and left and fault.venue in ("", venue)
-                     and (not channel or not fault.channel or fault.channel == channel)), None)
+        return next(
+            (
+                fault
+                for end, fault, left in self._active
+                if fault.kind == kind
+                and now_ns < end
+                and left
+                and fault.venue in ("", venue)
+                and (not channel or not fault.channel or fault.channel == channel)
+            ),
+            None,
+        )
 
     def named(self, kind: str, now_ns: int, channel: str, venue: str = "bybit") -> Fault | None:
         """The fault of that kind that acts now and names that channel."""
         if kind not in self._kinds:
             return None
-        return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel
-                     and fault.venue in ("", venue)), None)
+        return next(
+            (
+                fault
+                for end, fault, left in self._active
+                if fault.kind == kind and now_ns < end and left and fault.channel == channel and fault.venue in ("", venue)
+            ),
+            None,
+        )
 
     def symbols(self, kind: str, now_ns: int) -> set[str]:
         """Symbols that faults of that kind name now."""
@@ -221,8 +240,14 @@ class Faults:
         """When the last active fault of that kind ends; now_ns where none acts."""
         if kind not in self._kinds:
             return now_ns
-        return max((end for end, fault, left in self._active
-                    if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)), default=now_ns)
+        return max(
+            (
+                end
+                for end, fault, left in self._active
+                if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)
+            ),
+            default=now_ns,
+        )
 
     def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "", venue: str = "bybit") -> Fault | None:
         """The fault of that kind that hits this request or frame, if any: counted, and used up where it may hit only so many times."""
@@ -312,7 +337,7 @@ def damaged(payload: bytes, random_: random.Random) -> bytes:
     if kind == 0:
         return payload[:at]
     if kind == 1:
-        return payload[:at] + bytes((random_.randrange(32, 127),)) + payload[at + 1:]
+        return payload[:at] + bytes((random_.randrange(32, 127),)) + payload[at + 1 :]
     if kind == 2:
         return payload.replace(b'"p":"', b'"p":"-').replace(b'"v":"', b'"v":"NaN')
     return b"[" * 2_000

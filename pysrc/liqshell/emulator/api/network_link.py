@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-RETRANSMIT_S = 0.2                                   # the shortest time-out after which a lost segment is sent again
+RETRANSMIT_S = 0.2  # the shortest time-out after which a lost segment is sent again
 
 
 class Link:

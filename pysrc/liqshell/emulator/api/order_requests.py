@@ -50,10 +50,10 @@ class OrderRequests:
         """(what the rate limit leaves, the arguments that it lets through, how many orders of a batch it does not): a batch draws a unit an order."""
         limits, batch = self.desk.limits, path.endswith("-batch")
         orders = args[0].get("request") if batch and args and isinstance(args[0], Mapping) else None
-        if not isinstance(orders, list) or not 1 <= len(orders) <= BATCH_MAX:         # refused as a whole, whatever the limit leaves
+        if not isinstance(orders, list) or not 1 <= len(orders) <= BATCH_MAX:  # refused as a whole, whatever the limit leaves
             return limits.endpoint(key.uid, path, now_ns), list(args), 0
         room = limits.endpoint(key.uid, path, now_ns, len(orders))
-        return room, [{**args[0], "request": orders[:room.granted]}], len(orders) - room.granted
+        return room, [{**args[0], "request": orders[: room.granted]}], len(orders) - room.granted
 
     def _act(self, plan: Plan, op: str, args: list[Any], left_out: int, key: Key, now_ns: int) -> tuple[int, str, dict[str, Any], dict[str, Any]]:
         """Do it, as far as the faults let us; -> retCode, retMsg, data, retExtInfo."""
@@ -143,8 +143,7 @@ class OrderRequests:
         desk.answer(ticket, answer, now_ns, plan.late_s)
         desk.publish(now_ns)
 
-    def _signed(self, request: Request, key: Key, utc: bool, now_ns: int
-                ) -> tuple[Plan, Room, tuple[int, str, object], dict[str, Any]]:
+    def _signed(self, request: Request, key: Key, utc: bool, now_ns: int) -> tuple[Plan, Room, tuple[int, str, object], dict[str, Any]]:
         """A request whose signature is right: (what the faults make of it, the rate limit, the exchange's answer, retExtInfo)."""
         desk, path = self.desk, request.path
         op = OPERATION.get(path) if request.method == "POST" else None

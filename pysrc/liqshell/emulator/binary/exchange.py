@@ -33,8 +33,10 @@ CROSSES = "invalid post-only order: order crosses book"
 ONLY_POST = "post-only mode: only post-only orders and cancels are allowed"
 NO_MONEY = "not enough balance / allowance"
 BINANCE, CHAINLINK = "https://www.binance.com/en/trade/BTC_USDT", "https://data.chain.link/streams/btc-usd-twap-60s-streams"
-DESCRIPTION = ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the BTC/USDT 1 hour candle that '
-               'begins on the time and date specified in the title. Otherwise, this market will resolve to "Down".')
+DESCRIPTION = (
+    'This market will resolve to "Up" if the close price is greater than or equal to the open price for the BTC/USDT 1 hour candle that '
+    'begins on the time and date specified in the title. Otherwise, this market will resolve to "Down".'
+)
 News = dict[str, Any]
 
 
@@ -80,27 +82,35 @@ class Wallet:
     passphrase: str
     cash: Decimal
     tokens: dict[str, Decimal] = field(default_factory=dict)
-    beat: int = 0               # of the last heartbeat, ns; 0 = none was ever sent
+    beat: int = 0  # of the last heartbeat, ns; 0 = none was ever sent
     beat_id: str = ""
 
 
 class BinaryExchange:
     """now: market time at the start. faults: scripted. cash: of a new account."""
 
-    def __init__(self, spot: Spot, now: int, seed: int = 0, faults: list[BinaryFault] | None = None, cash: float = 1000.0, lag_s: float = 20.0,
-                 rate: Decimal = Decimal("0.07")):
+    def __init__(
+        self,
+        spot: Spot,
+        now: int,
+        seed: int = 0,
+        faults: list[BinaryFault] | None = None,
+        cash: float = 1000.0,
+        lag_s: float = 20.0,
+        rate: Decimal = Decimal("0.07"),
+    ):
         self.spot, self.started, self.now, self.seed, self.faults, self.rate = spot, now, now, seed, faults or [], rate
         self.cash, self.lag_ns = Decimal(str(cash)), round(lag_s * NS)
-        self.heartbeat_ns = HEARTBEAT_NS             # longer where the market is faster than the wall, in which clients beat
+        self.heartbeat_ns = HEARTBEAT_NS  # longer where the market is faster than the wall, in which clients beat
         self.hours: dict[int, Hour] = {}
-        self.wallets: dict[str, Wallet] = {}         # by API key
+        self.wallets: dict[str, Wallet] = {}  # by API key
         self.orders: dict[str, Resting] = {}
         self.trades: list[News] = []
-        self.market_news: list[tuple[str, News]] = []        # (token, event)
-        self.user_news: list[tuple[str, News]] = []          # (API key, event)
+        self.market_news: list[tuple[str, News]] = []  # (token, event)
+        self.user_news: list[tuple[str, News]] = []  # (API key, event)
         self.posted = self.struck = 0
         self._later: list[tuple[int, int, Callable[[int], None]]] = []
-        self._fair: list[tuple[int, int, float]] = []        # (ts, hour, probability) as it was
+        self._fair: list[tuple[int, int, float]] = []  # (ts, hour, probability) as it was
         self._quoted = 0
         self._hours(now)
 
@@ -162,13 +172,30 @@ class BinaryExchange:
         over = self.now >= hour.end
         prices = ["1", "0"] if hour.winner == "up" else ["0", "1"] if hour.winner else ["0.5", "0.5"]
         quote = '["{}", "{}"]'.format
-        return {"id": str(hour.start // HOUR), "conditionId": hour.condition, "slug": hour.slug, "question": f"Bitcoin Up or Down - {hour.slug}",
-                "outcomes": quote("Up", "Down"), "clobTokenIds": quote(*hour.tokens), "outcomePrices": quote(*prices),
-                "startDate": _iso(hour.start - 24 * HOUR), "eventStartTime": _iso(hour.start), "endDate": _iso(hour.end), "active": True,
-                "description": DESCRIPTION,
-                "closed": bool(hour.winner), "acceptingOrders": not over, "enableOrderBook": True, "resolutionSource": rule,
-                "orderPriceMinTickSize": float(hour.tick), "orderMinSize": 5, "makerBaseFee": 1000, "takerBaseFee": 1000, "negRisk": False,
-                "feeSchedule": {"exponent": 1, "rate": float(self.rate), "takerOnly": True, "rebateRate": 0.2}}
+        return {
+            "id": str(hour.start // HOUR),
+            "conditionId": hour.condition,
+            "slug": hour.slug,
+            "question": f"Bitcoin Up or Down - {hour.slug}",
+            "outcomes": quote("Up", "Down"),
+            "clobTokenIds": quote(*hour.tokens),
+            "outcomePrices": quote(*prices),
+            "startDate": _iso(hour.start - 24 * HOUR),
+            "eventStartTime": _iso(hour.start),
+            "endDate": _iso(hour.end),
+            "active": True,
+            "description": DESCRIPTION,
+            "closed": bool(hour.winner),
+            "acceptingOrders": not over,
+            "enableOrderBook": True,
+            "resolutionSource": rule,
+            "orderPriceMinTickSize": float(hour.tick),
+            "orderMinSize": 5,
+            "makerBaseFee": 1000,
+            "takerBaseFee": 1000,
+            "negRisk": False,
+            "feeSchedule": {"exponent": 1, "rate": float(self.rate), "takerOnly": True, "rebateRate": 0.2},
+        }
 
     def _ended(self, now: int) -> None:
         """Trading of hours that are over stops: what rests in them is cancelled."""
@@ -188,9 +215,21 @@ class BinaryExchange:
             hour.winner = "up" if up != self.active("wrong_winner") else "down"
             token = hour.tokens[0 if hour.winner == "up" else 1]
             for one in hour.tokens:
-                self.market_news.append((one, {"event_type": "market_resolved", "id": str(hour.start // HOUR), "market": hour.condition,
-                                               "assets_ids": list(hour.tokens), "winning_asset_id": token, "winning_outcome": hour.winner.title(),
-                                               "timestamp": str(now // 1_000_000), "tags": ["crypto"]}))
+                self.market_news.append(
+                    (
+                        one,
+                        {
+                            "event_type": "market_resolved",
+                            "id": str(hour.start // HOUR),
+                            "market": hour.condition,
+                            "assets_ids": list(hour.tokens),
+                            "winning_asset_id": token,
+                            "winning_outcome": hour.winner.title(),
+                            "timestamp": str(now // 1_000_000),
+                            "tags": ["crypto"],
+                        },
+                    )
+                )
             for wallet in self.wallets.values():
                 wallet.cash += wallet.tokens.pop(token, Decimal(0))
                 for one in hour.tokens:
@@ -222,9 +261,19 @@ class BinaryExchange:
             tick = Decimal("0.001") if not 0.04 <= p <= 0.96 or self.active("tick_change") else Decimal("0.01")
             if tick != hour.tick:
                 for token in hour.tokens:
-                    self.market_news.append((token, {"event_type": "tick_size_change", "market": hour.condition, "asset_id": token,
-                                                     "old_tick_size": str(hour.tick), "new_tick_size": str(tick),
-                                                     "timestamp": str(now // 1_000_000)}))
+                    self.market_news.append(
+                        (
+                            token,
+                            {
+                                "event_type": "tick_size_change",
+                                "market": hour.condition,
+                                "asset_id": token,
+                                "old_tick_size": str(hour.tick),
+                                "new_tick_size": str(tick),
+                                "timestamp": str(now // 1_000_000),
+                            },
+                        )
+                    )
                 hour.tick, hour.levels = tick, {}
             self._quote(hour, p, now)
         self._fair = [row for row in self._fair if row[0] > now - self.lag_ns - 60 * NS]
@@ -248,22 +297,43 @@ class BinaryExchange:
             if old is None:
                 self.market_news.append((token, self.book(hour, token)))
                 continue
-            rows = [{"asset_id": token, "price": str(price), "side": side, "size": str(new[k].get(price, Decimal(0))), "hash": "0x0",
-                     "best_bid": str(max(new[0], default=0)), "best_ask": str(min(new[1], default=0))}
-                    for k, side in ((0, "BUY"), (1, "SELL")) for price in sorted({*old[k], *new[k]}) if old[k].get(price) != new[k].get(price)]
+            rows = [
+                {
+                    "asset_id": token,
+                    "price": str(price),
+                    "side": side,
+                    "size": str(new[k].get(price, Decimal(0))),
+                    "hash": "0x0",
+                    "best_bid": str(max(new[0], default=0)),
+                    "best_ask": str(min(new[1], default=0)),
+                }
+                for k, side in ((0, "BUY"), (1, "SELL"))
+                for price in sorted({*old[k], *new[k]})
+                if old[k].get(price) != new[k].get(price)
+            ]
             # what is gone before what is new, so that no moment shows a crossed book
             rows.sort(key=lambda row: row["size"] != "0")
             if rows:
-                self.market_news.append((token, {"event_type": "price_change", "market": hour.condition, "price_changes": rows,
-                                                 "timestamp": str(now // 1_000_000)}))
+                self.market_news.append(
+                    (token, {"event_type": "price_change", "market": hour.condition, "price_changes": rows, "timestamp": str(now // 1_000_000)})
+                )
 
     def book(self, hour: Hour, token: str) -> News:
         """The whole book; the best level stands last, as at the venue."""
         bids, asks = hour.levels.get(token, ({}, {}))
-        return {"event_type": "book", "market": hour.condition, "asset_id": token, "timestamp": str(self.now // 1_000_000), "hash": "0x0",
-                "bids": [{"price": str(p), "size": str(s)} for p, s in sorted(bids.items())],
-                "asks": [{"price": str(p), "size": str(s)} for p, s in sorted(asks.items(), reverse=True)],
-                "min_order_size": "5", "tick_size": str(hour.tick), "neg_risk": False, "last_trade_price": "0.5"}
+        return {
+            "event_type": "book",
+            "market": hour.condition,
+            "asset_id": token,
+            "timestamp": str(self.now // 1_000_000),
+            "hash": "0x0",
+            "bids": [{"price": str(p), "size": str(s)} for p, s in sorted(bids.items())],
+            "asks": [{"price": str(p), "size": str(s)} for p, s in sorted(asks.items(), reverse=True)],
+            "min_order_size": "5",
+            "tick_size": str(hour.tick),
+            "neg_risk": False,
+            "last_trade_price": "0.5",
+        }
 
     # ---- orders ----
 
@@ -279,8 +349,12 @@ class BinaryExchange:
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of orders meets the one that was posted last."""
-        met = any(one.kind == kind and (one.at == self.posted if one.at else self._draw(kind, self.posted) < one.share)
-                  and one.after_s <= (self.now - self.started) / NS < one.after_s + one.seconds for one in self.faults)
+        met = any(
+            one.kind == kind
+            and (one.at == self.posted if one.at else self._draw(kind, self.posted) < one.share)
+            and one.after_s <= (self.now - self.started) / NS < one.after_s + one.seconds
+            for one in self.faults
+        )
         self.struck += met
         return met
 
@@ -294,6 +368,7 @@ class BinaryExchange:
 
         def refuse(text: str) -> News:
             return {"success": False, "orderID": "", "status": "", "errorMsg": text, "makingAmount": "", "takingAmount": ""}
+
         if self.strikes("reject"):
             return refuse(NOT_READY)
         if order_id in self.orders:
@@ -323,16 +398,32 @@ class BinaryExchange:
         if kind in ("FOK", "FAK") or marketable:
             one.due = self.now + TAKER_DELAY_NS
             self._at(one.due, lambda now: self._take(one))
-            return {"success": True, "orderID": order_id, "status": "delayed", "errorMsg": "", "makingAmount": "", "takingAmount": "", "tradeIDs": [],
-                    "transactionsHashes": []}
+            return {
+                "success": True,
+                "orderID": order_id,
+                "status": "delayed",
+                "errorMsg": "",
+                "makingAmount": "",
+                "takingAmount": "",
+                "tradeIDs": [],
+                "transactionsHashes": [],
+            }
         if one.expires:
             self._at(one.expires, lambda now: self._cancel(one))
         self._order_news(one, "PLACEMENT")
-        return {"success": True, "orderID": order_id, "status": "live", "errorMsg": "", "makingAmount": "", "takingAmount": "", "tradeIDs": [],
-                "transactionsHashes": []}
+        return {
+            "success": True,
+            "orderID": order_id,
+            "status": "live",
+            "errorMsg": "",
+            "makingAmount": "",
+            "takingAmount": "",
+            "tradeIDs": [],
+            "transactionsHashes": [],
+        }
 
     def cancel(self, wallet: Wallet, order_id: str) -> str:
-        """"" or why it is not cancelled."""
+        """ "" or why it is not cancelled."""
         one = self.orders.get(order_id)
         if one is None or one.owner != wallet.key or one.status != "LIVE":
             return "order can't be found - already canceled or matched"
@@ -371,13 +462,15 @@ class BinaryExchange:
         """The delay is over: the order meets the book of now."""
         hour = self.hour_of_token(one.order.token)
         if one.status != "LIVE":
-            return
+            return None
         if hour is None or self.now >= hour.end:
             return self._cancel(one)
         side = hour.levels.get(one.order.token, ({}, {}))[1 if one.order.buy else 0]
-        rows = [(price, size - hour.taken.get((one.order.token, price), Decimal(0)))
-                for price, size in sorted(side.items(), reverse=not one.order.buy)
-                if (price <= one.price if one.order.buy else price >= one.price)]
+        rows = [
+            (price, size - hour.taken.get((one.order.token, price), Decimal(0)))
+            for price, size in sorted(side.items(), reverse=not one.order.buy)
+            if (price <= one.price if one.order.buy else price >= one.price)
+        ]
         there = sum((max(size, Decimal(0)) for _, size in rows), Decimal(0))
         if one.kind == "FOK" and there < one.shares:
             return self._cancel(one)
@@ -423,16 +516,50 @@ class BinaryExchange:
         hour = self.hour_of_token(one.order.token)
         assert hour is not None
         stamp = str(self.now // 1_000_000)
-        trade: News = {"id": f"trade-{len(self.trades) + 1}", "taker_order_id": one.id if taker else "0xmaker", "market": hour.condition,
-                       "asset_id": one.order.token, "side": "BUY" if one.order.buy else "SELL", "size": str(shares), "price": str(price),
-                       "fee_rate_bps": "1000", "status": "MATCHED", "match_time": stamp, "last_update": stamp, "outcome": "Up",
-                       "owner": one.owner, "maker_address": wallet.address, "transaction_hash": "", "trader_side": "TAKER" if taker else "MAKER",
-                       "maker_orders": [{"order_id": "0xmaker" if taker else one.id, "matched_amount": str(shares), "price": str(price),
-                                         "asset_id": one.order.token, "owner": one.owner, "fee_rate_bps": "0"}]}
+        trade: News = {
+            "id": f"trade-{len(self.trades) + 1}",
+            "taker_order_id": one.id if taker else "0xmaker",
+            "market": hour.condition,
+            "asset_id": one.order.token,
+            "side": "BUY" if one.order.buy else "SELL",
+            "size": str(shares),
+            "price": str(price),
+            "fee_rate_bps": "1000",
+            "status": "MATCHED",
+            "match_time": stamp,
+            "last_update": stamp,
+            "outcome": "Up",
+            "owner": one.owner,
+            "maker_address": wallet.address,
+            "transaction_hash": "",
+            "trader_side": "TAKER" if taker else "MAKER",
+            "maker_orders": [
+                {
+                    "order_id": "0xmaker" if taker else one.id,
+                    "matched_amount": str(shares),
+                    "price": str(price),
+                    "asset_id": one.order.token,
+                    "owner": one.owner,
+                    "fee_rate_bps": "0",
+                }
+            ],
+        }
         self.trades.append(trade)
-        self.market_news.append((one.order.token, {"event_type": "last_trade_price", "market": hour.condition, "asset_id": one.order.token,
-                                                   "fee_rate_bps": "0", "price": str(price), "side": trade["side"], "size": str(shares),
-                                                   "timestamp": stamp}))
+        self.market_news.append(
+            (
+                one.order.token,
+                {
+                    "event_type": "last_trade_price",
+                    "market": hour.condition,
+                    "asset_id": one.order.token,
+                    "fee_rate_bps": "0",
+                    "price": str(price),
+                    "side": trade["side"],
+                    "size": str(shares),
+                    "timestamp": stamp,
+                },
+            )
+        )
         fails = self.strikes("fail_trade")
         self._trade_news(trade, one.owner)
         steps = ((MINED_NS, "RETRYING"), (CONFIRMED_NS, "FAILED")) if fails else ((MINED_NS, "MINED"), (CONFIRMED_NS, "CONFIRMED"))
@@ -443,7 +570,7 @@ class BinaryExchange:
         trade |= {"status": status, "last_update": str(now // 1_000_000)}
         if status == "MINED":
             trade["transaction_hash"] = "0x" + hashlib.sha256(str(trade["id"]).encode()).hexdigest()
-        if status == "FAILED":                       # nothing has happened: money and shares are back
+        if status == "FAILED":  # nothing has happened: money and shares are back
             wallet, token = self.wallets[one.owner], one.order.token
             wallet.cash += paid
             wallet.tokens[token] = wallet.tokens.get(token, Decimal(0)) - (shares if one.order.buy else -shares)
@@ -457,11 +584,23 @@ class BinaryExchange:
     def order_row(self, one: Resting) -> News:
         """As GET /data/order says it."""
         hour = self.hour_of_token(one.order.token)
-        return {"id": one.id, "asset_id": one.order.token, "market": hour.condition if hour else "", "side": "BUY" if one.order.buy else "SELL",
-                "price": str(one.price), "original_size": str(one.shares), "size_matched": str(one.filled), "status": one.status,
-                "order_type": one.kind, "expiration": str(one.expires // NS),
-                "associate_trades": [trade["id"] for trade in self.trades if one.id in _orders_of(trade)],
-                "created_at": one.order.timestamp // 1000, "owner": one.owner, "outcome": "Up", "maker_address": one.order.maker}
+        return {
+            "id": one.id,
+            "asset_id": one.order.token,
+            "market": hour.condition if hour else "",
+            "side": "BUY" if one.order.buy else "SELL",
+            "price": str(one.price),
+            "original_size": str(one.shares),
+            "size_matched": str(one.filled),
+            "status": one.status,
+            "order_type": one.kind,
+            "expiration": str(one.expires // NS),
+            "associate_trades": [trade["id"] for trade in self.trades if one.id in _orders_of(trade)],
+            "created_at": one.order.timestamp // 1000,
+            "owner": one.owner,
+            "outcome": "Up",
+            "maker_address": one.order.maker,
+        }
 
     def _order_news(self, one: Resting, kind: str) -> None:
         self.user_news.append((one.owner, {"event_type": "order", "type": kind, "timestamp": str(self.now // 1_000_000)} | self.order_row(one)))

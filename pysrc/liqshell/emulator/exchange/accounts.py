@@ -9,7 +9,7 @@ from liqshell.emulator.market.contracts import Contract
 TOPICS = ("order", "execution", "position", "wallet")
 ROWS_KEPT = 16
 STOP_LOSS, TAKE_PROFIT, TRAILING = "StopLoss", "TakeProfit", "TrailingStop"
-VERSIONS_MAX = 64                                    # of one position, behind a REST answer that is stale
+VERSIONS_MAX = 64  # of one position, behind a REST answer that is stale
 
 
 class Closing(NamedTuple):
@@ -30,8 +30,29 @@ class Holding:
     """
 
     __slots__ = (
-        "account", "active", "buys", "contract", "created_ms", "entry", "fees", "idx", "leverage", "n", "partial", "realised",
-        "realised_total", "sells", "sequence", "size", "sl_by", "status", "stops", "tp_by", "updated_ms", "versions")
+        "account",
+        "active",
+        "buys",
+        "contract",
+        "created_ms",
+        "entry",
+        "fees",
+        "idx",
+        "leverage",
+        "n",
+        "partial",
+        "realised",
+        "realised_total",
+        "sells",
+        "sequence",
+        "size",
+        "sl_by",
+        "status",
+        "stops",
+        "tp_by",
+        "updated_ms",
+        "versions",
+    )
 
     def __init__(self, account: "Account", n: int, contract: Contract, idx: int, leverage: float) -> None:
         self.account, self.n, self.contract, self.idx, self.leverage = account, n, contract, idx, leverage
@@ -81,7 +102,7 @@ class Holding:
     def charge(self, fee: float, lots: int, closed: int) -> tuple[float, float]:
         """The fee of an execution that move() has just booked: (what opening the closed part had cost, the fee's share that closes)."""
         closing = fee * closed / lots
-        before = abs(self.size) + closed if closed == lots else closed           # lots held before: what turns a position closes all of it
+        before = abs(self.size) + closed if closed == lots else closed  # lots held before: what turns a position closes all of it
         opening = self.fees * closed / before if closed else 0.0
         self.fees = self.fees - opening + fee - closing if self.size else 0.0
         return opening, closing
@@ -97,25 +118,66 @@ class Holding:
         stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
         entry, level = number(self.entry), round(liquidation * c.tick_power)
         return flat | {
-            "side": "Buy" if held > 0 else "Sell", "size": lots_text(c, abs(held)), "entryPrice": entry, "breakEvenPrice": entry,
-            "positionValue": number(abs(self.qty) * self.entry), "positionIM": margin, "positionIMByMp": margin, "positionMM": mm,
-            "positionMMByMp": mm, "takeProfit": ticks_text(c, target.trigger) if target else "0",
-            "stopLoss": ticks_text(c, stop.trigger) if stop else "0", "trailingStop": ticks_text(c, trail.trail) if trail else "0",
-            "unrealisedPnl": number(self.unrealised(mark)), "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "",
-            "adlRankIndicator": 2}
+            "side": "Buy" if held > 0 else "Sell",
+            "size": lots_text(c, abs(held)),
+            "entryPrice": entry,
+            "breakEvenPrice": entry,
+            "positionValue": number(abs(self.qty) * self.entry),
+            "positionIM": margin,
+            "positionIMByMp": margin,
+            "positionMM": mm,
+            "positionMMByMp": mm,
+            "takeProfit": ticks_text(c, target.trigger) if target else "0",
+            "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
+            "trailingStop": ticks_text(c, trail.trail) if trail else "0",
+            "unrealisedPnl": number(self.unrealised(mark)),
+            "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "",
+            "adlRankIndicator": 2,
+        }
 
     def _flat(self, mark: float) -> dict[str, Any]:
         """The row of a position that is none: most of what is said, as every order says it."""
         c, total = self.contract, self.realised_total
         return {
-            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "", "size": "0", "entryPrice": "0", "sessionAvgPrice": "",
-            "breakEvenPrice": "", "leverage": number(self.leverage), "positionValue": "0", "positionBalance": "0",
-            "markPrice": ticks_text(c, round(mark * c.tick_power)), "positionIM": "0", "positionIMByMp": "0", "positionMM": "0",
-            "positionMMByMp": "0", "takeProfit": "0", "stopLoss": "0", "trailingStop": "0", "tpslMode": "Full", "unrealisedPnl": "0",
-            "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(total), "liqPrice": "", "bustPrice": "",
-            "positionStatus": self.status, "adlRankIndicator": 0, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1,
-            "riskLimitValue": "2000000", "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "",
-            "createdTime": str(self.created_ms), "updatedTime": str(self.updated_ms), "seq": self.sequence}
+            "category": "linear",
+            "symbol": c.symbol,
+            "positionIdx": self.idx,
+            "side": "",
+            "size": "0",
+            "entryPrice": "0",
+            "sessionAvgPrice": "",
+            "breakEvenPrice": "",
+            "leverage": number(self.leverage),
+            "positionValue": "0",
+            "positionBalance": "0",
+            "markPrice": ticks_text(c, round(mark * c.tick_power)),
+            "positionIM": "0",
+            "positionIMByMp": "0",
+            "positionMM": "0",
+            "positionMMByMp": "0",
+            "takeProfit": "0",
+            "stopLoss": "0",
+            "trailingStop": "0",
+            "tpslMode": "Full",
+            "unrealisedPnl": "0",
+            "curRealisedPnl": number(self.realised),
+            "cumRealisedPnl": number(total),
+            "liqPrice": "",
+            "bustPrice": "",
+            "positionStatus": self.status,
+            "adlRankIndicator": 0,
+            "autoAddMargin": 0,
+            "isReduceOnly": False,
+            "tradeMode": 0,
+            "riskId": 1,
+            "riskLimitValue": "2000000",
+            "mmrSysUpdatedTime": "",
+            "leverageSysUpdatedTime": "",
+            "delta": "",
+            "createdTime": str(self.created_ms),
+            "updatedTime": str(self.updated_ms),
+            "seq": self.sequence,
+        }
 
     def remember(self, now_ns: int, row: dict[str, Any]) -> None:
         """Keep a row for answers that are stale."""
@@ -154,13 +216,13 @@ class Account:
         self.open: dict[str, Order] = {}
         self.ended: deque[Order] = deque()
         self.used_links: set[str] = set()
-        self.ended_links: dict[str, str] = {}        # orderLinkId -> how it ended
+        self.ended_links: dict[str, str] = {}  # orderLinkId -> how it ended
         self.executions: deque[tuple[int, dict[str, Any]]] = deque(maxlen=history_max)
         self.log: deque[tuple[int, dict[str, Any], float, float]] = deque(maxlen=history_max)
         self.closings: deque[tuple[int, dict[str, Any], Closing]] = deque(maxlen=history_max)
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False
-        self._rows: dict[tuple[float, ...], dict[str, Any]] = {}          # wallets written lately: orders come and go, and leave the same behind
+        self._rows: dict[tuple[float, ...], dict[str, Any]] = {}  # wallets written lately: orders come and go, and leave the same behind
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, uid={self.uid})"
@@ -185,12 +247,42 @@ class Account:
         available = number(max(equity - margin, 0.0))
         share = (number(margin / equity), number(maintenance / equity)) if equity > 0.0 else ("0", "0")
         return {
-            "accountType": "UNIFIED", "accountLTV": "0", "accountIMRate": share[0], "accountIMRateByMp": share[0], "accountMMRate": share[1],
-            "accountMMRateByMp": share[1], "totalEquity": total, "totalWalletBalance": balance, "totalMarginBalance": total,
-            "totalAvailableBalance": available, "totalPerpUPL": upl, "totalInitialMargin": im, "totalInitialMarginByMp": im,
-            "totalMaintenanceMargin": mm, "totalMaintenanceMarginByMp": mm,
-            "coin": [{
-                "coin": "USDT", "equity": total, "usdValue": total, "walletBalance": balance, "locked": "0", "spotHedgingQty": "0",
-                "borrowAmount": "0", "spotBorrow": "0", "availableToBorrow": "", "availableToWithdraw": "", "accruedInterest": "0",
-                "totalOrderIM": number(order_margin), "totalPositionIM": number(position_margin), "totalPositionMM": mm, "unrealisedPnl": upl,
-                "cumRealisedPnl": number(self.realised), "bonus": "0", "collateralSwitch": True, "marginCollateral": True}]}
+            "accountType": "UNIFIED",
+            "accountLTV": "0",
+            "accountIMRate": share[0],
+            "accountIMRateByMp": share[0],
+            "accountMMRate": share[1],
+            "accountMMRateByMp": share[1],
+            "totalEquity": total,
+            "totalWalletBalance": balance,
+            "totalMarginBalance": total,
+            "totalAvailableBalance": available,
+            "totalPerpUPL": upl,
+            "totalInitialMargin": im,
+            "totalInitialMarginByMp": im,
+            "totalMaintenanceMargin": mm,
+            "totalMaintenanceMarginByMp": mm,
+            "coin": [
+                {
+                    "coin": "USDT",
+                    "equity": total,
+                    "usdValue": total,
+                    "walletBalance": balance,
+                    "locked": "0",
+                    "spotHedgingQty": "0",
+                    "borrowAmount": "0",
+                    "spotBorrow": "0",
+                    "availableToBorrow": "",
+                    "availableToWithdraw": "",
+                    "accruedInterest": "0",
+                    "totalOrderIM": number(order_margin),
+                    "totalPositionIM": number(position_margin),
+                    "totalPositionMM": mm,
+                    "unrealisedPnl": upl,
+                    "cumRealisedPnl": number(self.realised),
+                    "bonus": "0",
+                    "collateralSwitch": True,
+                    "marginCollateral": True,
+                }
+            ],
+        }

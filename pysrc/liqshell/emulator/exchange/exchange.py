@@ -53,25 +53,43 @@ __all__ = ["BATCH_MAX", "OPERATIONS", "TOPICS", "Account", "Exchange", "Settings
 OPERATIONS = ("order.create", "order.amend", "order.cancel", "order.create-batch", "order.amend-batch", "order.cancel-batch")
 BATCH_MAX = 20
 UNKNOWN_OPERATION = 10404
-READS = {                                                               # path -> part and method of it
-    "/v5/order/realtime": "reads.realtime", "/v5/order/history": "reads.history", "/v5/execution/list": "reads.executions",
+READS = {  # path -> part and method of it
+    "/v5/order/realtime": "reads.realtime",
+    "/v5/order/history": "reads.history",
+    "/v5/execution/list": "reads.executions",
     "/v5/position/list": "reads.position_list",
-    "/v5/account/wallet-balance": "reads.wallet", "/v5/account/fee-rate": "reads.fee_rates", "/v5/account/info": "reads.info",
-    "/v5/position/closed-pnl": "reads.closed_profit", "/v5/asset/coin/query-info": "reads.coins", "/v5/account/query-dcp-info": "reads.no_switch",
-    "/v5/account/transaction-log": "reads.transactions", "/v5/account/collateral-info": "reads.collateral", "/v5/asset/coin-greeks": "reads.greeks"}
+    "/v5/account/wallet-balance": "reads.wallet",
+    "/v5/account/fee-rate": "reads.fee_rates",
+    "/v5/account/info": "reads.info",
+    "/v5/position/closed-pnl": "reads.closed_profit",
+    "/v5/asset/coin/query-info": "reads.coins",
+    "/v5/account/query-dcp-info": "reads.no_switch",
+    "/v5/account/transaction-log": "reads.transactions",
+    "/v5/account/collateral-info": "reads.collateral",
+    "/v5/asset/coin-greeks": "reads.greeks",
+}
 WRITES = {
-    "/v5/order/cancel-all": "changes.cancel_all", "/v5/order/pre-check": "rules.pre_check",
+    "/v5/order/cancel-all": "changes.cancel_all",
+    "/v5/order/pre-check": "rules.pre_check",
     "/v5/position/trading-stop": "matching.stops.trading_stop",
-    "/v5/position/set-leverage": "account_settings.set_leverage", "/v5/position/switch-mode": "account_settings.switch_mode",
+    "/v5/position/set-leverage": "account_settings.set_leverage",
+    "/v5/position/switch-mode": "account_settings.switch_mode",
     "/v5/order/disconnected-cancel-all": "account_settings.dead_man_switch",
-    "/v5/account/set-margin-mode": "account_settings.set_margin_mode", "/v5/position/switch-isolated": "account_settings.no_isolation"}
+    "/v5/account/set-margin-mode": "account_settings.set_margin_mode",
+    "/v5/position/switch-isolated": "account_settings.no_isolation",
+}
 ORDERS = {f"/v5/order/{operation.removeprefix('order.')}": operation for operation in OPERATIONS}
 
 
 def instrument_of(contract: Contract) -> Instrument:
     """A contract as the core wants it."""
-    return Instrument(contract.symbol, venue="bybit", tick_size=f"{10.0 ** -contract.tick_decimals:.{contract.tick_decimals}f}",
-                      lot_size=f"{10.0 ** -contract.lot_decimals:.{contract.lot_decimals}f}", min_notional=5.0)
+    return Instrument(
+        contract.symbol,
+        venue="bybit",
+        tick_size=f"{10.0**-contract.tick_decimals:.{contract.tick_decimals}f}",
+        lot_size=f"{10.0**-contract.lot_decimals:.{contract.lot_decimals}f}",
+        min_notional=5.0,
+    )
 
 
 class Exchange:
@@ -80,9 +98,18 @@ class Exchange:
     def __init__(self, contracts: Sequence[Contract], settings: Settings | None = None, seed: int = 0) -> None:
         self.settings = s = settings or Settings()
         self.listing, self.ids = Listing(contracts), Ids(seed)
-        self.matcher = Matcher([instrument_of(contract) for contract in self.listing.contracts], self, fills=s.fills, taker=s.taker, hidden=s.hidden,
-                               half_spread=s.half_spread, print_wait_s=s.print_wait_s, quote_age_s=s.quote_age_s, capacity=CAPACITY)
-        self.matcher.wake = 0                        # the first event or request tells the time
+        self.matcher = Matcher(
+            [instrument_of(contract) for contract in self.listing.contracts],
+            self,
+            fills=s.fills,
+            taker=s.taker,
+            hidden=s.hidden,
+            half_spread=s.half_spread,
+            print_wait_s=s.print_wait_s,
+            quote_age_s=s.quote_age_s,
+            capacity=CAPACITY,
+        )
+        self.matcher.wake = 0  # the first event or request tells the time
         self.positions = Positions(self.listing, s, self.matcher)
         self.stream = PrivateStream(self.positions)
         self.ledger = Ledger(s, self.matcher, self.ids, self.positions, self.stream)
@@ -90,8 +117,9 @@ class Exchange:
         self.rules = OrderRules(self.listing, s, self.matcher, self.ids, self.positions, self.books)
         self.matching = Matching(self.listing, s, self.matcher, self.ids, self.positions, self.stream, self.books, self.ledger, self.rules)
         self.changes = OrderChanges(self.listing, s, self.matcher, self.positions, self.stream, self.books, self.rules, self.matching.stops)
-        self.liquidation = Liquidation(self.listing, s, self.matcher, self.ids, self.positions, self.stream, self.books, self.ledger,
-                                       self.matching, self.changes)
+        self.liquidation = Liquidation(
+            self.listing, s, self.matcher, self.ids, self.positions, self.stream, self.books, self.ledger, self.matching, self.changes
+        )
         self.reads = RestReads(self.listing, s, self.positions)
         self.account_settings = AccountSettings(self.listing, self.positions, self.stream)
         # what the matcher reports goes straight to the part that acts on it
@@ -100,8 +128,8 @@ class Exchange:
         # what a test, or a person, does to an account
         self.liquidate, self.deleverage = self.liquidation.liquidate, self.liquidation.deleverage
         self._handlers = {path: attrgetter(name)(self) for path, name in (READS | WRITES).items()}
-        self.contracts, self.index = self.listing.contracts, self.listing.index        # index: symbol -> place among the contracts
-        self.accounts = self.positions.accounts                                        # by API key
+        self.contracts, self.index = self.listing.contracts, self.listing.index  # index: symbol -> place among the contracts
+        self.accounts = self.positions.accounts  # by API key
 
     @property
     def halted(self) -> set[str]:
@@ -174,8 +202,9 @@ class Exchange:
         except Refused as refusal:
             return refusal.code, refusal.text, {}
 
-    def order(self, operation: str, args: Sequence[Mapping[str, Any]], account: Account, now_ns: int
-              ) -> tuple[int, str, dict[str, Any], dict[str, Any]]:
+    def order(
+        self, operation: str, args: Sequence[Mapping[str, Any]], account: Account, now_ns: int
+    ) -> tuple[int, str, dict[str, Any], dict[str, Any]]:
         """An operation of the order-entry websocket (OPERATIONS) -> retCode, retMsg, data, retExtInfo. Unknown operations answer 10404."""
         now_ns = max(now_ns, self.matcher.now)
         self.matcher.pass_time(now_ns)
@@ -240,20 +269,45 @@ class Exchange:
             if h.size:
                 c, stops = h.contract, {kind: order for kind, order in h.stops.items() if order.open}
                 loses = -1 if h.size > 0 else 1
-                covering = [o for o in account.open.values() if o.n == n and o.idx == idx and o.reduce and o.side == loses
-                            and (o.direction == loses if o.waiting else o.market)]
+                covering = [
+                    o
+                    for o in account.open.values()
+                    if o.n == n and o.idx == idx and o.reduce and o.side == loses and (o.direction == loses if o.waiting else o.market)
+                ]
                 positions[c.symbol, idx] = {
-                    "qty": h.qty, "entry": h.entry, "trailing": stops["TrailingStop"].trail / c.tick_power if "TrailingStop" in stops else 0.0,
+                    "qty": h.qty,
+                    "entry": h.entry,
+                    "trailing": stops["TrailingStop"].trail / c.tick_power if "TrailingStop" in stops else 0.0,
                     "stop_loss": stops["StopLoss"].trigger / c.tick_power if "StopLoss" in stops else 0.0,
                     "take_profit": stops["TakeProfit"].trigger / c.tick_power if "TakeProfit" in stops else 0.0,
-                    "stop_qty": sum(o.left for o in covering) / c.lot_power}
+                    "stop_qty": sum(o.left for o in covering) / c.lot_power,
+                }
         for o in account.open.values():
             c = o.contract
-            orders.append({"order_id": o.id, "link_id": o.link_id, "symbol": c.symbol, "idx": o.idx, "side": o.side, "qty": o.qty / c.lot_power,
-                           "left": o.left / c.lot_power, "price": o.price / c.tick_power, "trigger": o.trigger / c.tick_power,
-                           "reduce_only": o.reduce, "status": o.status, "kind": o.kind})
-        return {"positions": positions, "orders": orders, "balance": account.balance, "equity": self.positions.totals(account)[0],
-                "available": self.positions.available(account), "ended": account.ended_links}
+            orders.append(
+                {
+                    "order_id": o.id,
+                    "link_id": o.link_id,
+                    "symbol": c.symbol,
+                    "idx": o.idx,
+                    "side": o.side,
+                    "qty": o.qty / c.lot_power,
+                    "left": o.left / c.lot_power,
+                    "price": o.price / c.tick_power,
+                    "trigger": o.trigger / c.tick_power,
+                    "reduce_only": o.reduce,
+                    "status": o.status,
+                    "kind": o.kind,
+                }
+            )
+        return {
+            "positions": positions,
+            "orders": orders,
+            "balance": account.balance,
+            "equity": self.positions.totals(account)[0],
+            "available": self.positions.available(account),
+            "ended": account.ended_links,
+        }
 
 
 def _json(body: bytes) -> Fields:

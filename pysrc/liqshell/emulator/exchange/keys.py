@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 MS = 1_000_000
 RECV_WINDOW_MS = 5_000
-AHEAD_MS = 1_000                                     # a client's clock may be ahead by less than this, whatever its window
+AHEAD_MS = 1_000  # a client's clock may be ahead by less than this, whatever its window
 KEY_INVALID, SIGN_INVALID, PERMISSION, OUTSIDE_WINDOW, IP_INVALID, BAD_PARAMETER = 10003, 10004, 10005, 10002, 10010, 10001
 
 
@@ -21,29 +21,59 @@ class Key:
 
     key: str
     secret: str = field(repr=False)
-    account: object = field(repr=False)              # what the exchange's open_account gave
+    account: object = field(repr=False)  # what the exchange's open_account gave
     uid: int = 0
-    trade: bool = True                               # may place orders
+    trade: bool = True  # may place orders
     withdraw: bool = False
-    ips: tuple[str, ...] = ()                        # allowed addresses; empty = any
-    valid: bool = True                               # False: expired or deleted
+    ips: tuple[str, ...] = ()  # allowed addresses; empty = any
+    valid: bool = True  # False: expired or deleted
 
     def describe(self, now_ms: int) -> dict[str, object]:
         """The result of /v5/user/query-api."""
         contract = ["Order", "Position"] if self.trade else []
         return {
-            "id": str(self.uid), "note": "liqcore emulator", "apiKey": self.key, "readOnly": 0 if self.trade else 1, "secret": "",
-            "permissions": {"ContractTrade": contract, "Spot": ["SpotTrade"] if self.trade else [], "Wallet": ["Withdraw"] if self.withdraw else [],
-                            "Options": [], "Derivatives": ["DerivativesTrade"] if self.trade else [], "Exchange": [], "NFT": [], "CopyTrading": [],
-                            "BlockTrade": [], "Affiliate": [], "Earn": []},
-            "ips": list(self.ips) or ["*"], "type": 1, "deadlineDay": 90, "expiredAt": _day(now_ms + 90 * 86_400_000), "createdAt": _day(now_ms),
-            "unified": 0, "uta": 1, "userID": self.uid, "inviterID": 0, "vipLevel": "No VIP", "mktMakerLevel": "0", "affiliateID": 0,
-            "rsaPublicKey": "", "isMaster": True, "parentUid": "0", "kycLevel": "LEVEL_DEFAULT", "kycRegion": ""}
+            "id": str(self.uid),
+            "note": "liqcore emulator",
+            "apiKey": self.key,
+            "readOnly": 0 if self.trade else 1,
+            "secret": "",
+            "permissions": {
+                "ContractTrade": contract,
+                "Spot": ["SpotTrade"] if self.trade else [],
+                "Wallet": ["Withdraw"] if self.withdraw else [],
+                "Options": [],
+                "Derivatives": ["DerivativesTrade"] if self.trade else [],
+                "Exchange": [],
+                "NFT": [],
+                "CopyTrading": [],
+                "BlockTrade": [],
+                "Affiliate": [],
+                "Earn": [],
+            },
+            "ips": list(self.ips) or ["*"],
+            "type": 1,
+            "deadlineDay": 90,
+            "expiredAt": _day(now_ms + 90 * 86_400_000),
+            "createdAt": _day(now_ms),
+            "unified": 0,
+            "uta": 1,
+            "userID": self.uid,
+            "inviterID": 0,
+            "vipLevel": "No VIP",
+            "mktMakerLevel": "0",
+            "affiliateID": 0,
+            "rsaPublicKey": "",
+            "isMaster": True,
+            "parentUid": "0",
+            "kycLevel": "LEVEL_DEFAULT",
+            "kycRegion": "",
+        }
 
 
 def _day(ms: int) -> str:
     import datetime
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(slots=True)
@@ -109,8 +139,12 @@ def check_window(stamp: object, window: object, times: Times, now_ns: int) -> bo
         raise Refusal(BAD_PARAMETER, "invalid request, please check your timestamp and recv_window param.")
     ok, utc = times.within(stamp_ms, window_ms, now_ns)
     if not ok:
-        raise Refusal(OUTSIDE_WINDOW, "invalid request, please check your server timestamp or recv_window param. "
-                      f"req_timestamp[{stamp_ms}],server_timestamp[{times.stamp(now_ns, utc)}],recv_window[{window_ms}]", utc=utc)
+        raise Refusal(
+            OUTSIDE_WINDOW,
+            "invalid request, please check your server timestamp or recv_window param. "
+            f"req_timestamp[{stamp_ms}],server_timestamp[{times.stamp(now_ns, utc)}],recv_window[{window_ms}]",
+            utc=utc,
+        )
     return utc
 
 

@@ -18,8 +18,19 @@ NEVER = 0x7FFFFFFFFFFFFFFF
 class Liquidation:
     """Funding at its hours, and positions closed by force."""
 
-    def __init__(self, listing: Listing, settings: Settings, matcher: Matcher, ids: Ids, positions: Positions, stream: PrivateStream, books: Books,
-                 ledger: Ledger, matching: Matching, changes: OrderChanges) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        settings: Settings,
+        matcher: Matcher,
+        ids: Ids,
+        positions: Positions,
+        stream: PrivateStream,
+        books: Books,
+        ledger: Ledger,
+        matching: Matching,
+        changes: OrderChanges,
+    ) -> None:
         self.listing, self.settings, self.matcher, self.ids, self.positions, self.stream = listing, settings, matcher, ids, positions, stream
         self.books, self.ledger, self.matching, self.changes = books, ledger, matching, changes
 
@@ -49,7 +60,7 @@ class Liquidation:
     def charge_funding(self, h: Holding, now_ns: int) -> None:
         """Funding of one position."""
         c, mark = h.contract, self.positions.mark(h.n)
-        rate = self.matcher.rate(h.n) * (1 if h.size > 0 else -1)            # as the venue says it: of a short with the sign turned
+        rate = self.matcher.rate(h.n) * (1 if h.size > 0 else -1)  # as the venue says it: of a short with the sign turned
         value = abs(h.qty) * mark
         fee = value * rate
         self.ids.sequence += 1
@@ -57,14 +68,42 @@ class Liquidation:
         self.ledger.pay(h, -fee)
         text = ticks_text(c, round(mark * c.tick_power))
         row = {
-            "category": "linear", "symbol": c.symbol, "execId": self.ids.uid(),
+            "category": "linear",
+            "symbol": c.symbol,
+            "execId": self.ids.uid(),
             "orderId": f"{now_ns // 1_000_000_000}-8-{h.account.uid}-{h.idx}-{h.n}",
-            "orderLinkId": "", "side": "Buy" if h.size > 0 else "Sell", "orderPrice": "0", "orderQty": "0", "leavesQty": "0",
-            "createType": "", "orderType": "UNKNOWN", "stopOrderType": "UNKNOWN", "execFee": number(fee), "execFeeV2": "", "feeCurrency": "",
-            "feeCoin": "USDT", "execPrice": text, "execQty": lots_text(c, abs(h.size)), "execPnl": "0", "execType": "Funding",
-            "execValue": number(value), "execTime": str(now_ns // 1_000_000), "isMaker": False, "feeRate": number(rate), "isLeverage": "0",
-            "tradeIv": "", "markIv": "", "markPrice": text, "indexPrice": "", "underlyingPrice": "", "blockTradeId": "", "closedSize": "0",
-            "seq": self.ids.sequence, "marketUnit": "", "extraFees": ""}
+            "orderLinkId": "",
+            "side": "Buy" if h.size > 0 else "Sell",
+            "orderPrice": "0",
+            "orderQty": "0",
+            "leavesQty": "0",
+            "createType": "",
+            "orderType": "UNKNOWN",
+            "stopOrderType": "UNKNOWN",
+            "execFee": number(fee),
+            "execFeeV2": "",
+            "feeCurrency": "",
+            "feeCoin": "USDT",
+            "execPrice": text,
+            "execQty": lots_text(c, abs(h.size)),
+            "execPnl": "0",
+            "execType": "Funding",
+            "execValue": number(value),
+            "execTime": str(now_ns // 1_000_000),
+            "isMaker": False,
+            "feeRate": number(rate),
+            "isLeverage": "0",
+            "tradeIv": "",
+            "markIv": "",
+            "markPrice": text,
+            "indexPrice": "",
+            "underlyingPrice": "",
+            "blockTradeId": "",
+            "closedSize": "0",
+            "seq": self.ids.sequence,
+            "marketUnit": "",
+            "extraFees": "",
+        }
         h.account.executions.append((now_ns, row))
         h.account.log.append((now_ns, row, h.account.balance, h.qty))
         self.stream.filled.append((h.account, row))

@@ -20,8 +20,18 @@ NOT_ALL_THERE = "EC_CancelForNoFullFill"
 class Matching:
     """Orders of every account."""
 
-    def __init__(self, listing: Listing, settings: Settings, matcher: Matcher, ids: Ids, positions: Positions, stream: PrivateStream, books: Books,
-                 ledger: Ledger, rules: OrderRules) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        settings: Settings,
+        matcher: Matcher,
+        ids: Ids,
+        positions: Positions,
+        stream: PrivateStream,
+        books: Books,
+        ledger: Ledger,
+        rules: OrderRules,
+    ) -> None:
         self.listing, self.settings, self.matcher, self.positions, self.stream = listing, settings, matcher, positions, stream
         self.books, self.ledger, self.rules = books, ledger, rules
         self.stops = PositionStops(listing, settings, matcher, ids, stream, books, rules, trigger=self.trigger)
@@ -67,7 +77,7 @@ class Matching:
         if not crosses:
             self.stream.emit_order(order, now_ns)
             return
-        m.arrive(order.slot, now_ns)                                         # without a live quote it rests
+        m.arrive(order.slot, now_ns)  # without a live quote it rests
         if not order.open:
             return
         if order.tif in ("IOC", "FOK"):
@@ -83,7 +93,7 @@ class Matching:
         self.books.enter(order, self.books.room(m.place(order.n, order.side, 0)))
         m.take(order.slot, order.cap)
         met = m.arrive(order.slot, now_ns)
-        if order.open and met and self.settings.taker == "next":             # a reduce-only order that was larger than the position
+        if order.open and met and self.settings.taker == "next":  # a reduce-only order that was larger than the position
             self.books.finish(order, "Cancelled", now_ns, cancel="CancelByReduceOnly" if order.reduce else "", reject=NOTHING_THERE)
         elif order.open and not order.done:
             self.stream.emit_order(order, now_ns)

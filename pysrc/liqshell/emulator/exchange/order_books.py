@@ -7,9 +7,9 @@ from liqshell.emulator.exchange.positions import Positions
 from liqshell.emulator.exchange.private_stream import PrivateStream
 from liqshell.emulator.exchange.settings import Settings
 
-CAPACITY = 8192                                      # orders at rest, of all accounts
-RESERVED = 1024                                      # of them for what protects positions
-REALTIME_ENDED = 500                                 # ended orders that order/realtime still knows
+CAPACITY = 8192  # orders at rest, of all accounts
+RESERVED = 1024  # of them for what protects positions
+REALTIME_ENDED = 500  # ended orders that order/realtime still knows
 
 
 class Books:
@@ -18,7 +18,7 @@ class Books:
     def __init__(self, settings: Settings, matcher: Matcher, ids: Ids, positions: Positions, stream: PrivateStream) -> None:
         self.settings, self.matcher, self.ids, self.positions, self.stream = settings, matcher, ids, positions, stream
         self.slots: list[Order | None] = [None] * CAPACITY
-        self.resting = 0                             # orders in the matcher
+        self.resting = 0  # orders in the matcher
 
     def admit(self, order: Order) -> None:
         """A new order is the account's."""

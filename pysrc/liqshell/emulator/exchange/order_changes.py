@@ -27,14 +27,28 @@ from liqshell.emulator.exchange.settings import Settings
 UNCHANGED = "The order remains unchanged as the parameters entered match the existing ones."
 STOP_KINDS = ("StopLoss", "TakeProfit", "PartialStopLoss", "PartialTakeProfit")
 FILTERS: dict[str, tuple[str, ...] | None] = {
-    "": None, "Order": ("",), "OpenOrder": ("",), "StopOrder": ("Stop", "TrailingStop", *STOP_KINDS), "tpslOrder": STOP_KINDS}
+    "": None,
+    "Order": ("",),
+    "OpenOrder": ("",),
+    "StopOrder": ("Stop", "TrailingStop", *STOP_KINDS),
+    "tpslOrder": STOP_KINDS,
+}
 
 
 class OrderChanges:
     """Changing and ending orders."""
 
-    def __init__(self, listing: Listing, settings: Settings, matcher: Matcher, positions: Positions, stream: PrivateStream, books: Books,
-                 rules: OrderRules, stops: PositionStops) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        settings: Settings,
+        matcher: Matcher,
+        positions: Positions,
+        stream: PrivateStream,
+        books: Books,
+        rules: OrderRules,
+        stops: PositionStops,
+    ) -> None:
         self.listing, self.settings, self.matcher, self.positions, self.stream, self.books = listing, settings, matcher, positions, stream, books
         self.rules, self.stops = rules, stops
 
@@ -60,7 +74,7 @@ class OrderChanges:
     def cancel(self, account: Account, fields: Fields, now_ns: int) -> Order:
         """End an open order."""
         order = self.find(account, fields, now_ns)
-        if not order.open:                            # the cancel has raced the fill: the venue says Filled once more
+        if not order.open:  # the cancel has raced the fill: the venue says Filled once more
             order.cancel_type, order.reject = "CancelByUser", "EC_OrigClOrdIDDoesNotExist"
             self.stream.emit_order(order, now_ns)
             return order
@@ -75,8 +89,13 @@ class OrderChanges:
             h = self.positions.holding(order.account, order.n, order.idx)
             self.stops.forget_stop(h, order)
             ours = order.kind in ("", "Stop")
-            self.books.finish(order, "Deactivated" if order.waiting else "Cancelled", now_ns, cancel=cancel if ours else "CancelByTpSlTsClear",
-                        reject="EC_PerCancelRequest" if cancel == "CancelByUser" else "")
+            self.books.finish(
+                order,
+                "Deactivated" if order.waiting else "Cancelled",
+                now_ns,
+                cancel=cancel if ours else "CancelByTpSlTsClear",
+                reject="EC_PerCancelRequest" if cancel == "CancelByUser" else "",
+            )
             self.stops.drop_twin(h, order, now_ns)
             self.stream.moved[h] = None
             self.stream.paid[order.account] = None
@@ -94,8 +113,11 @@ class OrderChanges:
         if text(fields, "stopOrderType") == "Stop":
             kinds = ("Stop",)
         base = text(fields, "baseCoin")
-        chosen = [o for o in account.open.values() if (not symbol or o.contract.symbol == symbol) and (not base or o.contract.base == base)
-                  and (kinds is None or o.kind in kinds)][:500]
+        chosen = [
+            o
+            for o in account.open.values()
+            if (not symbol or o.contract.symbol == symbol) and (not base or o.contract.base == base) and (kinds is None or o.kind in kinds)
+        ][:500]
         if text(fields, "settleCoin") not in ("", "USDT"):
             chosen = []
         self.withdraw(chosen, now_ns)
@@ -134,8 +156,10 @@ class OrderChanges:
         c = order.contract
         base = price or order.price or self.matcher.touch(order.n, order.side)
         wanted: dict[str, Any] = {}
-        for name, key, kind, at, by in (("stopLoss", "slTriggerBy", STOP_LOSS, "sl", "sl_by"),
-                                        ("takeProfit", "tpTriggerBy", TAKE_PROFIT, "tp", "tp_by")):
+        for name, key, kind, at, by in (
+            ("stopLoss", "slTriggerBy", STOP_LOSS, "sl", "sl_by"),
+            ("takeProfit", "tpTriggerBy", TAKE_PROFIT, "tp", "tp_by"),
+        ):
             if text(fields, name):
                 value, watch = ticks(c, fields, name), choice(fields, key, WATCHES, getattr(order, by) or "LastPrice")
                 if value and order.reduce:

@@ -61,9 +61,9 @@ class OrderRules:
         order.link_id = link_id(fields)
         order.idx = self._index(account, n, fields)
         order.reduce, order.close_on_trigger = flag(fields, "reduceOnly"), flag(fields, "closeOnTrigger")
-        if order.close_on_trigger:                                         # can only close, too
+        if order.close_on_trigger:  # can only close, too
             order.reduce = True
-        if order.idx and (side > 0) != (order.idx == HEDGE_LONG):          # in hedge mode the other side can only close
+        if order.idx and (side > 0) != (order.idx == HEDGE_LONG):  # in hedge mode the other side can only close
             order.reduce = True
         order.tif = "IOC" if market else choice(fields, "timeInForce", LIMIT_TIFS, "GTC")
         if market:
@@ -92,7 +92,7 @@ class OrderRules:
         direction = whole(fields, "triggerDirection", 0)
         if not order.trigger:
             if direction or text(fields, "triggerBy") or text(fields, "orderFilter") in ("StopOrder", "tpslOrder"):
-                raise bad("params error: TriggerPrice invalid")              # a stop that lacks its trigger must not become a market order
+                raise bad("params error: TriggerPrice invalid")  # a stop that lacks its trigger must not become a market order
             return
         if direction not in (1, 2):
             raise bad("params error: TriggerDirection invalid")
@@ -102,8 +102,9 @@ class OrderRules:
         if base and (order.trigger - base) * order.direction <= 0:
             word, sign, code = ("Rising", "<=", TRIGGER_MUST_RISE) if direction == 1 else ("Falling", ">=", TRIGGER_MUST_FALL)
             c = order.contract
-            raise refused(code, f"expect {word}, but trigger_price[{ticks_text(c, order.trigger)}] {sign} current[{ticks_text(c, base)}]??"
-                                f"{order.trigger_by}")
+            raise refused(
+                code, f"expect {word}, but trigger_price[{ticks_text(c, order.trigger)}] {sign} current[{ticks_text(c, base)}]??{order.trigger_by}"
+            )
 
     def _read_stops(self, order: Order, fields: Fields) -> None:
         """Take-profit and stop-loss on the order."""
@@ -119,8 +120,9 @@ class OrderRules:
         limits = text(fields, "tpOrderType") == "Limit", text(fields, "slOrderType") == "Limit"
         if any(limits) and order.tpsl_mode == "Full":
             raise bad("tpslMode Full only supports market tp/sl")
-        order.tp_limit, order.sl_limit = (ticks(c, fields, name) if limit else 0
-                                          for name, limit in zip(("tpLimitPrice", "slLimitPrice"), limits, strict=True))
+        order.tp_limit, order.sl_limit = (
+            ticks(c, fields, name) if limit else 0 for name, limit in zip(("tpLimitPrice", "slLimitPrice"), limits, strict=True)
+        )
         base = order.price or order.trigger or self.matcher.touch(order.n, order.side)
         self.check_stop(order.side, STOP_LOSS, order.sl, base, order.sl_by, order.n)
         self.check_stop(order.side, TAKE_PROFIT, order.tp, base, order.tp_by, order.n)
@@ -157,7 +159,7 @@ class OrderRules:
                 raise refused(TOO_MANY_CONDITIONAL)
         elif len(account.open) >= self.settings.orders_max and account.active(order.n, False) >= self.settings.orders_max:
             raise refused(TOO_MANY_ORDERS)
-        if self.books.resting >= CAPACITY - RESERVED:       # the emulator's own limit
+        if self.books.resting >= CAPACITY - RESERVED:  # the emulator's own limit
             raise refused(TOO_MANY_ORDERS)
         if not order.market and order.price <= 0:
             raise bad("params error: price invalid")
@@ -175,8 +177,11 @@ class OrderRules:
         h = order.account.holdings.get((order.n, order.idx))
         room = h.reducible(order.side) if h else 0
         if self.settings.reduce_only_total:
-            room -= sum(o.left for o in order.account.open.values() if o.n == order.n and o.idx == order.idx and o.reduce and o.side == order.side
-                        and not o.waiting)
+            room -= sum(
+                o.left
+                for o in order.account.open.values()
+                if o.n == order.n and o.idx == order.idx and o.reduce and o.side == order.side and not o.waiting
+            )
             order.qty = min(order.qty, max(room, 0))
         if room <= 0:
             raise refused(NOTHING_TO_REDUCE)
@@ -208,7 +213,7 @@ class OrderRules:
         self.positions.reserve(order)
         after = self.positions.available(order.account)
         self.positions.release(order)
-        if after < 0.0 and after < before:            # what adds nothing is taken however poor the account is
+        if after < 0.0 and after < before:  # what adds nothing is taken however poor the account is
             raise refused(NO_MARGIN)
 
     # ---- prices of stops ----
@@ -219,8 +224,10 @@ class OrderRules:
         if trigger and base and (trigger - base) * wanted <= 0 and self.settings.wrong_side_stops == "refuse":
             c = self.listing.contracts[n]
             word = "higher" if wanted > 0 else "lower"
-            raise bad(f"{NAMES[name]}:{ticks_text(c, trigger)} set for {'Buy' if side > 0 else 'Sell'} position should be {word} than "
-                      f"base_price:{ticks_text(c, base)}??{by or 'LastPrice'}")
+            raise bad(
+                f"{NAMES[name]}:{ticks_text(c, trigger)} set for {'Buy' if side > 0 else 'Sell'} position should be {word} than "
+                f"base_price:{ticks_text(c, base)}??{by or 'LastPrice'}"
+            )
 
     def base(self, n: int, by: str) -> int:
         """The price that a trigger watches, ticks."""
@@ -228,9 +235,11 @@ class OrderRules:
 
     def pre_check(self, account: Account, fields: Fields, now_ns: int) -> dict[str, Any]:
         """POST /v5/order/pre-check: what an order would do to the margin; nothing is created."""
+
         def rates() -> tuple[int, int]:
             equity, _, held, orders, kept = self.positions.totals(account)
             return (round((held + orders) / equity * 10_000), round(kept / equity * 10_000)) if equity > 0.0 else (0, 0)
+
         n = self.listing.number(fields)
         order = self.read(account, n, fields, now_ns)
         self.check_new(order)

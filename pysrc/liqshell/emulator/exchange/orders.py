@@ -9,14 +9,20 @@ from liqshell.emulator.market.contracts import Contract
 OPEN = frozenset(("New", "PartiallyFilled", "Untriggered", "Triggered"))
 NO_ERROR = "EC_NoError"
 UNKNOWN = "UNKNOWN"
-CREATORS = {"Stop": "CreateByStopOrder", "StopLoss": "CreateByStopLoss", "TakeProfit": "CreateByTakeProfit", "TrailingStop": "CreateByTrailingStop",
-            "PartialStopLoss": "CreateByPartialStopLoss", "PartialTakeProfit": "CreateByPartialTakeProfit"}
-VERSIONS_MAX = 64                                    # of one order, behind a REST answer that is stale
+CREATORS = {
+    "Stop": "CreateByStopOrder",
+    "StopLoss": "CreateByStopLoss",
+    "TakeProfit": "CreateByTakeProfit",
+    "TrailingStop": "CreateByTrailingStop",
+    "PartialStopLoss": "CreateByPartialStopLoss",
+    "PartialTakeProfit": "CreateByPartialTakeProfit",
+}
+VERSIONS_MAX = 64  # of one order, behind a REST answer that is stale
 
 
 def number(x: float) -> str:
     """A sum of money as the venue writes it: at most eight decimals, no zeros at the end."""
-    if not x:                                        # most of them
+    if not x:  # most of them
         return "0"
     text = f"{x:.8f}".rstrip("0").rstrip(".")
     return text if text not in ("-0", "") else "0"
@@ -72,10 +78,52 @@ class Order:
     """
 
     __slots__ = (
-        "account", "avg_value", "cancel_type", "cap", "close_on_trigger", "closed_pnl", "contract", "created_ms", "creator",
-        "direction", "done", "fee", "id", "idx", "kind", "last_created", "link_id", "market", "n", "owner", "parent", "price", "qty",
-        "reduce", "reject", "sent", "serial", "side", "sl", "sl_by", "sl_limit", "slippage", "slot", "status", "tif", "tp", "tp_by",
-        "tp_limit", "tpsl_mode", "trail", "trigger", "trigger_by", "twin", "updated_ms", "versions")
+        "account",
+        "avg_value",
+        "cancel_type",
+        "cap",
+        "close_on_trigger",
+        "closed_pnl",
+        "contract",
+        "created_ms",
+        "creator",
+        "direction",
+        "done",
+        "fee",
+        "id",
+        "idx",
+        "kind",
+        "last_created",
+        "link_id",
+        "market",
+        "n",
+        "owner",
+        "parent",
+        "price",
+        "qty",
+        "reduce",
+        "reject",
+        "sent",
+        "serial",
+        "side",
+        "sl",
+        "sl_by",
+        "sl_limit",
+        "slippage",
+        "slot",
+        "status",
+        "tif",
+        "tp",
+        "tp_by",
+        "tp_limit",
+        "tpsl_mode",
+        "trail",
+        "trigger",
+        "trigger_by",
+        "twin",
+        "updated_ms",
+        "versions",
+    )
 
     def __init__(self, account: Any, order_id: str, n: int, contract: Contract, side: int, market: bool, qty: int, now_ns: int) -> None:
         self.account, self.id, self.n, self.contract, self.side, self.market, self.qty = account, order_id, n, contract, side, market, qty
@@ -140,19 +188,59 @@ class Order:
         c = self.contract
         price, last = ticks_text(c, self.price or self.cap), ticks_text(c, self.last_created) if self.last_created else ""
         return {
-            "category": "linear", "symbol": c.symbol, "orderId": self.id, "orderLinkId": self.link_id, "blockTradeId": "",
-            "side": "Buy" if self.side > 0 else "Sell", "positionIdx": self.idx, "orderStatus": self.status, "createType": self.creator,
-            "cancelType": self.cancel_type, "rejectReason": self.reject, "timeInForce": self.tif, "isLeverage": "", "price": price,
-            "qty": lots_text(c, self.qty), "avgPrice": "", "leavesQty": "0", "leavesValue": "0", "cumExecQty": "0", "cumExecValue": "0",
-            "cumExecFee": "0", "cumFeeDetail": {}, "closedPnl": "0", "feeCurrency": "", "orderType": "Market" if self.market else "Limit",
-            "stopOrderType": self.kind, "orderIv": "", "marketUnit": "", "triggerPrice": ticks_text(c, self.trigger) if self.trigger else "",
-            "takeProfit": ticks_text(c, self.tp) if self.tp else "", "stopLoss": ticks_text(c, self.sl) if self.sl else "",
-            "tpslMode": self.tpsl_mode, "ocoTriggerBy": "", "tpLimitPrice": ticks_text(c, self.tp_limit) if self.tp_limit else "",
-            "slLimitPrice": ticks_text(c, self.sl_limit) if self.sl_limit else "", "triggerBy": self.trigger_by, "tpTriggerBy": self.tp_by,
-            "slTriggerBy": self.sl_by, "triggerDirection": 0 if not self.direction else 1 if self.direction > 0 else 2, "placeType": "",
-            "lastPriceOnCreated": last, "basePrice": last, "closeOnTrigger": self.close_on_trigger, "reduceOnly": self.reduce, "smpGroup": 0,
-            "smpType": "None", "smpOrderId": "", "slippageToleranceType": self.slippage[0], "slippageTolerance": self.slippage[1],
-            "parentOrderLinkId": self.parent, "createdTime": str(self.created_ms), "updatedTime": str(self.updated_ms)}
+            "category": "linear",
+            "symbol": c.symbol,
+            "orderId": self.id,
+            "orderLinkId": self.link_id,
+            "blockTradeId": "",
+            "side": "Buy" if self.side > 0 else "Sell",
+            "positionIdx": self.idx,
+            "orderStatus": self.status,
+            "createType": self.creator,
+            "cancelType": self.cancel_type,
+            "rejectReason": self.reject,
+            "timeInForce": self.tif,
+            "isLeverage": "",
+            "price": price,
+            "qty": lots_text(c, self.qty),
+            "avgPrice": "",
+            "leavesQty": "0",
+            "leavesValue": "0",
+            "cumExecQty": "0",
+            "cumExecValue": "0",
+            "cumExecFee": "0",
+            "cumFeeDetail": {},
+            "closedPnl": "0",
+            "feeCurrency": "",
+            "orderType": "Market" if self.market else "Limit",
+            "stopOrderType": self.kind,
+            "orderIv": "",
+            "marketUnit": "",
+            "triggerPrice": ticks_text(c, self.trigger) if self.trigger else "",
+            "takeProfit": ticks_text(c, self.tp) if self.tp else "",
+            "stopLoss": ticks_text(c, self.sl) if self.sl else "",
+            "tpslMode": self.tpsl_mode,
+            "ocoTriggerBy": "",
+            "tpLimitPrice": ticks_text(c, self.tp_limit) if self.tp_limit else "",
+            "slLimitPrice": ticks_text(c, self.sl_limit) if self.sl_limit else "",
+            "triggerBy": self.trigger_by,
+            "tpTriggerBy": self.tp_by,
+            "slTriggerBy": self.sl_by,
+            "triggerDirection": 0 if not self.direction else 1 if self.direction > 0 else 2,
+            "placeType": "",
+            "lastPriceOnCreated": last,
+            "basePrice": last,
+            "closeOnTrigger": self.close_on_trigger,
+            "reduceOnly": self.reduce,
+            "smpGroup": 0,
+            "smpType": "None",
+            "smpOrderId": "",
+            "slippageToleranceType": self.slippage[0],
+            "slippageTolerance": self.slippage[1],
+            "parentOrderLinkId": self.parent,
+            "createdTime": str(self.created_ms),
+            "updatedTime": str(self.updated_ms),
+        }
 
     def remember(self, now_ns: int) -> dict[str, Any]:
         """The row of this moment, kept for answers that are stale."""

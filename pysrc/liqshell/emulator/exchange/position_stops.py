@@ -20,8 +20,17 @@ PARTIAL_MAX = 20
 class PositionStops:
     """The stops of positions. trigger: what happens to a conditional order whose moment has come: (order, now_ns)."""
 
-    def __init__(self, listing: Listing, settings: Settings, matcher: Matcher, ids: Ids, stream: PrivateStream, books: Books, rules: OrderRules,
-                 trigger: Callable[[Order, int], None]) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        settings: Settings,
+        matcher: Matcher,
+        ids: Ids,
+        stream: PrivateStream,
+        books: Books,
+        rules: OrderRules,
+        trigger: Callable[[Order, int], None],
+    ) -> None:
         self.listing, self.settings, self.matcher, self.ids, self.stream, self.books = listing, settings, matcher, ids, stream, books
         self.rules = rules
         self.trigger = trigger
@@ -50,7 +59,7 @@ class PositionStops:
     def set_stop(self, h: Holding, kind: str, trigger: int, by: str, now_ns: int) -> bool:
         """Give the whole position a stop-loss or take-profit; 0 takes it away. False where that changes nothing."""
         order = h.stops.get(kind)
-        if order is not None and order.status != "Untriggered":          # on its way out already
+        if order is not None and order.status != "Untriggered":  # on its way out already
             return False
         if order is None and not trigger or order is not None and order.trigger == trigger and by in ("", order.trigger_by):
             return False
@@ -232,7 +241,9 @@ class PositionStops:
         (sl, sl_by), (tp, tp_by) = given.get(STOP_LOSS, (0, "")), given.get(TAKE_PROFIT, (0, ""))
         if not sl and not tp:
             raise bad("params error: takeProfit or stopLoss invalid")
-        limits = (ticks(c, fields, "slLimitPrice") if text(fields, "slOrderType") == "Limit" else 0,
-                  ticks(c, fields, "tpLimitPrice") if text(fields, "tpOrderType") == "Limit" else 0)
+        limits = (
+            ticks(c, fields, "slLimitPrice") if text(fields, "slOrderType") == "Limit" else 0,
+            ticks(c, fields, "tpLimitPrice") if text(fields, "tpOrderType") == "Limit" else 0,
+        )
         self._pair(h, qty, sl, tp, (sl_by, tp_by), limits, None, now_ns)
         self.stream.moved[h] = None

@@ -15,7 +15,7 @@ class Positions:
     def __init__(self, listing: Listing, settings: Settings, matcher: Matcher) -> None:
         self.listing, self.settings, self.matcher = listing, settings, matcher
         self.accounts: dict[str, Account] = {}
-        self.held_now: set[Holding] = set()          # positions that are not flat
+        self.held_now: set[Holding] = set()  # positions that are not flat
 
     # ---- money ----
 
@@ -64,7 +64,7 @@ class Positions:
         equity, _, _, _, kept = self.totals(h.account)
         rate = self.maintenance(h.n) + self.settings.taker_fee
         both = [one.qty for (n, _), one in h.account.holdings.items() if n == h.n and one.size]
-        slope = sum(both) - rate * sum(map(abs, both))                       # what the account has to spare changes so with the mark
+        slope = sum(both) - rate * sum(map(abs, both))  # what the account has to spare changes so with the mark
         return mark - (equity - kept) / slope if slope * h.size > 0 else 0.0
 
     def watch_margin(self) -> None:
@@ -115,7 +115,7 @@ class Positions:
                 h.buys = max(h.buys - order.value(), 0.0)
             else:
                 h.sells = max(h.sells - order.value(), 0.0)
-            if h.buys < 1e-6:                        # binary fractions of what has gone
+            if h.buys < 1e-6:  # binary fractions of what has gone
                 h.buys = 0.0
             if h.sells < 1e-6:
                 h.sells = 0.0

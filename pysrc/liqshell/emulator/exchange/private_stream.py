@@ -15,12 +15,12 @@ class PrivateStream:
 
     def __init__(self, positions: Positions) -> None:
         self.positions = positions
-        self.held = False                            # a request is being handled: messages wait for its end
-        self.changes = 0                             # messages so far
+        self.held = False  # a request is being handled: messages wait for its end
+        self.changes = 0  # messages so far
         self._messages: list[StreamMessage] = []
-        self.filled: list[tuple[Account, dict[str, Any]]] = []            # executions that have not been said yet
-        self.moved: dict[Holding, None] = {}                              # positions to be said
-        self.paid: dict[Account, None] = {}                               # wallets to be said
+        self.filled: list[tuple[Account, dict[str, Any]]] = []  # executions that have not been said yet
+        self.moved: dict[Holding, None] = {}  # positions to be said
+        self.paid: dict[Account, None] = {}  # wallets to be said
 
     def together(self, now_ns: int) -> "Together":
         """While a request is handled nothing is pushed: what it does is said once, at its end."""

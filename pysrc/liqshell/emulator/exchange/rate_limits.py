@@ -7,12 +7,28 @@ NS = 1_000_000_000
 MS = 1_000_000
 # requests a second of an account without a VIP level; an order of a batch is one unit of the batch's own bucket
 PER_SECOND = {
-    "/v5/order/create": 10, "/v5/order/amend": 10, "/v5/order/cancel": 10, "/v5/order/cancel-all": 10,
-    "/v5/order/create-batch": 10, "/v5/order/amend-batch": 10, "/v5/order/cancel-batch": 10,
-    "/v5/order/realtime": 50, "/v5/order/history": 50, "/v5/execution/list": 50, "/v5/position/list": 50, "/v5/position/closed-pnl": 50,
-    "/v5/position/trading-stop": 10, "/v5/position/set-leverage": 10, "/v5/position/switch-mode": 10,
-    "/v5/account/wallet-balance": 50, "/v5/account/info": 50, "/v5/account/fee-rate": 5, "/v5/account/transaction-log": 50,
-    "/v5/user/query-api": 10, "/v5/asset/coin/query-info": 5}
+    "/v5/order/create": 10,
+    "/v5/order/amend": 10,
+    "/v5/order/cancel": 10,
+    "/v5/order/cancel-all": 10,
+    "/v5/order/create-batch": 10,
+    "/v5/order/amend-batch": 10,
+    "/v5/order/cancel-batch": 10,
+    "/v5/order/realtime": 50,
+    "/v5/order/history": 50,
+    "/v5/execution/list": 50,
+    "/v5/position/list": 50,
+    "/v5/position/closed-pnl": 50,
+    "/v5/position/trading-stop": 10,
+    "/v5/position/set-leverage": 10,
+    "/v5/position/switch-mode": 10,
+    "/v5/account/wallet-balance": 50,
+    "/v5/account/info": 50,
+    "/v5/account/fee-rate": 5,
+    "/v5/account/transaction-log": 50,
+    "/v5/user/query-api": 10,
+    "/v5/asset/coin/query-info": 5,
+}
 OTHERS_PER_SECOND = 50
 
 

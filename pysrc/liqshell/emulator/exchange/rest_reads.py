@@ -57,7 +57,7 @@ def _window(fields: Fields, now_ms: int) -> tuple[int, int]:
 
 
 def _symbol(fields: Fields) -> str:
-    return text(fields, "symbol").removesuffix("-LINEAR")                # some clients leave their own suffix in
+    return text(fields, "symbol").removesuffix("-LINEAR")  # some clients leave their own suffix in
 
 
 def _closed(group: list[tuple[Row, Closing]]) -> Row:
@@ -66,12 +66,28 @@ def _closed(group: list[tuple[Row, Closing]]) -> Row:
     size, profit = sum(part.qty for _, part in group), sum(part.profit for _, part in group)
     opened, closed = sum(part.open_fee for _, part in group), sum(part.close_fee for _, part in group)
     out = sum(float(row["execPrice"]) * part.qty for row, part in group)
-    entry = out + profit * (1 if last["side"] == "Buy" else -1)            # a buyer closes a short: profit = entry - exit
-    return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
-            "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
-            "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
-            "closedPnl": number(profit - opened - closed), "openFee": number(opened), "closeFee": number(closed), "fillCount": str(len(group)),
-            "leverage": number(group[-1][1].leverage), "createdTime": first["execTime"], "updatedTime": last["execTime"]}
+    entry = out + profit * (1 if last["side"] == "Buy" else -1)  # a buyer closes a short: profit = entry - exit
+    return {
+        "symbol": last["symbol"],
+        "orderId": last["orderId"],
+        "side": last["side"],
+        "qty": last["orderQty"],
+        "orderPrice": last["orderPrice"],
+        "orderType": last["orderType"],
+        "execType": last["execType"],
+        "closedSize": number(size),
+        "cumEntryValue": number(entry),
+        "avgEntryPrice": number(entry / size),
+        "cumExitValue": number(out),
+        "avgExitPrice": number(out / size),
+        "closedPnl": number(profit - opened - closed),
+        "openFee": number(opened),
+        "closeFee": number(closed),
+        "fillCount": str(len(group)),
+        "leverage": number(group[-1][1].leverage),
+        "createdTime": first["execTime"],
+        "updatedTime": last["execTime"],
+    }
 
 
 def _entry(row: Row, balance: float, size: float) -> Row:
@@ -80,12 +96,30 @@ def _entry(row: Row, balance: float, size: float) -> Row:
     funding = -fee if kind == "SETTLEMENT" else 0.0
     paid = 0.0 if kind == "SETTLEMENT" else fee
     flow = float(row["execPnl"])
-    return {"id": f"{row['symbol']}_{row['seq']}", "symbol": row["symbol"], "category": "linear", "side": row["side"],
-            "transactionTime": row["execTime"], "type": kind, "transSubType": "", "qty": row["execQty"], "size": number(size), "currency": "USDT",
-            "tradePrice": row["execPrice"],
-            "funding": number(funding) if kind == "SETTLEMENT" else "", "fee": number(paid), "cashFlow": number(flow),
-            "change": number(flow + funding - paid), "cashBalance": number(balance), "feeRate": row["feeRate"], "bonusChange": "",
-            "tradeId": row["execId"], "orderId": row["orderId"], "orderLinkId": row["orderLinkId"], "extraFees": ""}
+    return {
+        "id": f"{row['symbol']}_{row['seq']}",
+        "symbol": row["symbol"],
+        "category": "linear",
+        "side": row["side"],
+        "transactionTime": row["execTime"],
+        "type": kind,
+        "transSubType": "",
+        "qty": row["execQty"],
+        "size": number(size),
+        "currency": "USDT",
+        "tradePrice": row["execPrice"],
+        "funding": number(funding) if kind == "SETTLEMENT" else "",
+        "fee": number(paid),
+        "cashFlow": number(flow),
+        "change": number(flow + funding - paid),
+        "cashBalance": number(balance),
+        "feeRate": row["feeRate"],
+        "bonusChange": "",
+        "tradeId": row["execId"],
+        "orderId": row["orderId"],
+        "orderLinkId": row["orderLinkId"],
+        "extraFees": "",
+    }
 
 
 class RestReads:
@@ -108,8 +142,13 @@ class RestReads:
 
         def matches(order: Order) -> bool:
             c = order.contract
-            return ((not symbol or c.symbol == symbol) and (not base or c.base == base) and settle_coin in ("", "USDT")
-                    and (not kind or (kind == "Order") == (not order.kind)))
+            return (
+                (not symbol or c.symbol == symbol)
+                and (not base or c.base == base)
+                and settle_coin in ("", "USDT")
+                and (not kind or (kind == "Order") == (not order.kind))
+            )
+
         return matches
 
     @staticmethod
@@ -131,8 +170,11 @@ class RestReads:
         ended = whole(fields, "openOnly", 0) != 0
         recent = list(account.ended)[-REALTIME_ENDED:]
         candidates = sorted(chain(account.open.values(), recent if ended or self.stale_ns else ()), key=lambda o: -o.serial)
-        rows = ((o.serial, row) for o in candidates if matches(o) and (row := status_at(o.versions, seen)) is not None
-                and (row["orderStatus"] in OPEN) != ended)
+        rows = (
+            (o.serial, row)
+            for o in candidates
+            if matches(o) and (row := status_at(o.versions, seen)) is not None and (row["orderStatus"] in OPEN) != ended
+        )
         return _page(fields, rows, 20, 50)
 
     def history(self, account: Account, fields: Fields, now_ns: int) -> Row:
@@ -144,9 +186,15 @@ class RestReads:
         one = self._one(account, fields) if asked else None
         start, end = _window(fields, now_ns // 1_000_000)
         found = sorted(account.ended, key=lambda o: -o.serial) if not asked else [one] if one is not None else []
-        rows = ((o.serial, row) for o in found if matches(o) and (asked or start <= o.created_ms <= end)
-                and (row := status_at(o.versions, seen)) is not None and row["orderStatus"] not in OPEN
-                and status in ("", row["orderStatus"]))
+        rows = (
+            (o.serial, row)
+            for o in found
+            if matches(o)
+            and (asked or start <= o.created_ms <= end)
+            and (row := status_at(o.versions, seen)) is not None
+            and row["orderStatus"] not in OPEN
+            and status in ("", row["orderStatus"])
+        )
         return _page(fields, rows, 20, 50)
 
     def executions(self, account: Account, fields: Fields, now_ns: int) -> Row:
@@ -155,10 +203,21 @@ class RestReads:
             return _page(fields, (), 50, 100)
         seen = self._seen(now_ns)
         start, end = _window(fields, now_ns // 1_000_000)
-        wanted = {key: value for key, value in (("symbol", _symbol(fields)), ("orderId", text(fields, "orderId")),
-                                                ("orderLinkId", text(fields, "orderLinkId")), ("execType", text(fields, "execType"))) if value}
-        rows = ((row["seq"], row) for ts, row in reversed(account.executions)
-                if ts <= seen and start <= ts // 1_000_000 <= end and all(row[key] == value for key, value in wanted.items()))
+        wanted = {
+            key: value
+            for key, value in (
+                ("symbol", _symbol(fields)),
+                ("orderId", text(fields, "orderId")),
+                ("orderLinkId", text(fields, "orderLinkId")),
+                ("execType", text(fields, "execType")),
+            )
+            if value
+        }
+        rows = (
+            (row["seq"], row)
+            for ts, row in reversed(account.executions)
+            if ts <= seen and start <= ts // 1_000_000 <= end and all(row[key] == value for key, value in wanted.items())
+        )
         return _page(fields, rows, 50, 100)
 
     def closed_profit(self, account: Account, fields: Fields, now_ns: int) -> Row:
@@ -180,9 +239,14 @@ class RestReads:
         start, end = _window(fields, now_ns // 1_000_000)
         base, kind = text(fields, "baseCoin"), text(fields, "type")
         ours = text(fields, "currency") in ("", "USDT") and (not text(fields, "category") or _linear(fields))
-        rows = ((row["seq"], _entry(row, balance, size)) for ts, row, balance, size in reversed(account.log if ours else ())
-                if ts <= seen and start <= ts // 1_000_000 <= end and kind in ("", LOG_TYPES[row["execType"]])
-                and base in ("", self.listing.contracts[self.listing.index[row["symbol"]]].base))
+        rows = (
+            (row["seq"], _entry(row, balance, size))
+            for ts, row, balance, size in reversed(account.log if ours else ())
+            if ts <= seen
+            and start <= ts // 1_000_000 <= end
+            and kind in ("", LOG_TYPES[row["execType"]])
+            and base in ("", self.listing.contracts[self.listing.index[row["symbol"]]].base)
+        )
         page = _page(fields, rows, 20, 50)
         del page["category"]
         return page
@@ -210,7 +274,7 @@ class RestReads:
 
     def _position(self, h: Holding, now_ns: int) -> Row | None:
         row = status_at(h.versions, self._seen(now_ns)) if self.stale_ns else self.positions.position_row(h)
-        if row is None:                               # nothing had been said of it then: flat
+        if row is None:  # nothing had been said of it then: flat
             empty = Holding(h.account, h.n, h.contract, h.idx, h.leverage)
             row = self.positions.position_row(empty)
         return listed(row)
@@ -235,14 +299,33 @@ class RestReads:
 
     def info(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/account/info."""
-        return {"unifiedMarginStatus": 5, "marginMode": "REGULAR_MARGIN", "isMasterTrader": False, "spotHedgingStatus": "OFF", "dcpStatus": "OFF",
-                "timeWindow": 0, "smpGroup": 0, "updatedTime": str(now_ns // 1_000_000)}
+        return {
+            "unifiedMarginStatus": 5,
+            "marginMode": "REGULAR_MARGIN",
+            "isMasterTrader": False,
+            "spotHedgingStatus": "OFF",
+            "dcpStatus": "OFF",
+            "timeWindow": 0,
+            "smpGroup": 0,
+            "updatedTime": str(now_ns // 1_000_000),
+        }
 
     def coins(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/asset/coin/query-info."""
-        network = {"chain": "ETH", "chainType": "Ethereum (ERC20)", "confirmation": "6", "withdrawFee": "3", "depositMin": "0", "withdrawMin": "3",
-                   "minAccuracy": "6", "chainDeposit": "1", "chainWithdraw": "1", "withdrawPercentageFee": "0", "contractAddress": "",
-                   "safeConfirmNumber": "6"}
+        network = {
+            "chain": "ETH",
+            "chainType": "Ethereum (ERC20)",
+            "confirmation": "6",
+            "withdrawFee": "3",
+            "depositMin": "0",
+            "withdrawMin": "3",
+            "minAccuracy": "6",
+            "chainDeposit": "1",
+            "chainWithdraw": "1",
+            "withdrawPercentageFee": "0",
+            "contractAddress": "",
+            "safeConfirmNumber": "6",
+        }
         coins = ["USDT", *(c.base for c in self.listing.contracts)]
         asked = text(fields, "coin")
         return {"rows": [{"name": coin, "coin": coin, "remainAmount": "10000000", "chains": [network]} for coin in coins if asked in ("", coin)]}
@@ -250,16 +333,34 @@ class RestReads:
     def collateral(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/account/collateral-info: USDT is the collateral, and nothing is lent."""
         asked = text(fields, "currency")
-        row = {"availableToBorrow": "0", "freeBorrowingAmount": "", "freeBorrowAmount": "0", "maxBorrowingAmount": "0", "hourlyBorrowRate": "0",
-               "borrowUsageRate": "0", "collateralSwitch": True, "borrowAmount": "0", "borrowable": False, "currency": "USDT",
-               "otherBorrowAmount": "0", "marginCollateral": True, "freeBorrowingLimit": "0", "collateralRatio": "1"}
+        row = {
+            "availableToBorrow": "0",
+            "freeBorrowingAmount": "",
+            "freeBorrowAmount": "0",
+            "maxBorrowingAmount": "0",
+            "hourlyBorrowRate": "0",
+            "borrowUsageRate": "0",
+            "collateralSwitch": True,
+            "borrowAmount": "0",
+            "borrowable": False,
+            "currency": "USDT",
+            "otherBorrowAmount": "0",
+            "marginCollateral": True,
+            "freeBorrowingLimit": "0",
+            "collateralRatio": "1",
+        }
         return {"list": [row] if asked in ("", "USDT") else []}
 
     def greeks(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/asset/coin-greeks: of options, which nobody has here."""
         asked = text(fields, "baseCoin")
-        return {"list": [{"baseCoin": c.base, "totalDelta": "0", "totalGamma": "0", "totalVega": "0", "totalTheta": "0"}
-                         for c in self.listing.contracts if asked in ("", c.base)]}
+        return {
+            "list": [
+                {"baseCoin": c.base, "totalDelta": "0", "totalGamma": "0", "totalVega": "0", "totalTheta": "0"}
+                for c in self.listing.contracts
+                if asked in ("", c.base)
+            ]
+        }
 
     def no_switch(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/account/query-dcp-info: a retail account has no dead-man switch."""

@@ -24,13 +24,57 @@ from liqshell.emulator.market.market_state import SymbolState
 from liqshell.errors import DataError
 
 VERSION = 1
-ROWS_KEPT = 500                                      # of what is over, for each account
+ROWS_KEPT = 500  # of what is over, for each account
 MONEY = ("balance", "start", "realised")
-POSITION = ("leverage", "size", "active", "created_ms", "updated_ms", "sequence", "entry", "fees", "realised", "realised_total", "status", "sl_by",
-            "tp_by")
-ORDER = ("link_id", "parent", "kind", "serial", "idx", "price", "done", "trigger", "direction", "cap", "trail", "last_created", "sl", "tp",
-         "sl_limit", "tp_limit", "sl_by", "tp_by", "trigger_by", "tpsl_mode", "tif", "status", "cancel_type", "reject", "creator", "reduce",
-         "close_on_trigger", "avg_value", "fee", "closed_pnl", "created_ms", "updated_ms")
+POSITION = (
+    "leverage",
+    "size",
+    "active",
+    "created_ms",
+    "updated_ms",
+    "sequence",
+    "entry",
+    "fees",
+    "realised",
+    "realised_total",
+    "status",
+    "sl_by",
+    "tp_by",
+)
+ORDER = (
+    "link_id",
+    "parent",
+    "kind",
+    "serial",
+    "idx",
+    "price",
+    "done",
+    "trigger",
+    "direction",
+    "cap",
+    "trail",
+    "last_created",
+    "sl",
+    "tp",
+    "sl_limit",
+    "tp_limit",
+    "sl_by",
+    "tp_by",
+    "trigger_by",
+    "tpsl_mode",
+    "tif",
+    "status",
+    "cancel_type",
+    "reject",
+    "creator",
+    "reduce",
+    "close_on_trigger",
+    "avg_value",
+    "fee",
+    "closed_pnl",
+    "created_ms",
+    "updated_ms",
+)
 
 
 @dataclass
@@ -67,8 +111,12 @@ def load(path: Path, seed: int) -> Saved | None:
     if version != VERSION:
         raise DataError(str(path), f"version {version!r}", f"version {VERSION}", aside)
     if saved.seed != seed:
-        raise DataError(str(path), f"accounts of seed {saved.seed}", f"seed {seed}, because keys depend on it",
-                        f"Start with --seed {saved.seed}, or move the file")
+        raise DataError(
+            str(path),
+            f"accounts of seed {saved.seed}",
+            f"seed {seed}, because keys depend on it",
+            f"Start with --seed {saved.seed}, or move the file",
+        )
     return saved
 
 
@@ -86,8 +134,14 @@ class Keeper:
             return
         exchange = self.exchange
         market = {symbol: {"ticker": state.ticker, "bid": state.bid, "ask": state.ask} for symbol, state in self.states.items()}
-        body = {"version": VERSION, "market_ns": now_ns, "seed": self.seed, "counters": exchange.ids.counters(),
-                "accounts": {key: _account(exchange, one) for key, one in exchange.accounts.items()}, "market": market}
+        body = {
+            "version": VERSION,
+            "market_ns": now_ns,
+            "seed": self.seed,
+            "counters": exchange.ids.counters(),
+            "accounts": {key: _account(exchange, one) for key, one in exchange.accounts.items()},
+            "market": market,
+        }
         beside = self.path.with_name(self.path.name + ".new")
         try:
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -108,20 +162,43 @@ def _account(exchange: Exchange, account: Account) -> dict[str, Any]:
     ended = list(account.ended)[-ROWS_KEPT:]
     symbols = [contract.symbol for contract in exchange.contracts]
     return {
-        "money": _fields(account, MONEY), "hedge": [symbols[n] for n in sorted(account.hedge)], "liquidating": account.liquidating,
-        "positions": [{"symbol": h.contract.symbol, "idx": h.idx, **_fields(h, POSITION), "stops": {kind: o.id for kind, o in h.stops.items()},
-                       "partial": [o.id for o in h.partial]} for h in account.holdings.values()],
-        "open": [_order(exchange, one) for one in account.open.values()], "ended": [_order(exchange, one) for one in ended],
-        "used_links": sorted(account.used_links), "ended_links": account.ended_links,
-        "executions": list(account.executions)[-ROWS_KEPT:], "log": list(account.log)[-ROWS_KEPT:],
-        "closings": [(ts, row, tuple(part)) for ts, row, part in list(account.closings)[-ROWS_KEPT:]]}
+        "money": _fields(account, MONEY),
+        "hedge": [symbols[n] for n in sorted(account.hedge)],
+        "liquidating": account.liquidating,
+        "positions": [
+            {
+                "symbol": h.contract.symbol,
+                "idx": h.idx,
+                **_fields(h, POSITION),
+                "stops": {kind: o.id for kind, o in h.stops.items()},
+                "partial": [o.id for o in h.partial],
+            }
+            for h in account.holdings.values()
+        ],
+        "open": [_order(exchange, one) for one in account.open.values()],
+        "ended": [_order(exchange, one) for one in ended],
+        "used_links": sorted(account.used_links),
+        "ended_links": account.ended_links,
+        "executions": list(account.executions)[-ROWS_KEPT:],
+        "log": list(account.log)[-ROWS_KEPT:],
+        "closings": [(ts, row, tuple(part)) for ts, row, part in list(account.closings)[-ROWS_KEPT:]],
+    }
 
 
 def _order(exchange: Exchange, order: Order) -> dict[str, Any]:
-    out = {"id": order.id, "symbol": order.contract.symbol, "side": order.side, "market": order.market, "qty": order.qty, **_fields(order, ORDER),
-           "slippage": order.slippage, "owner": order.owner.id if order.owner else "", "twin": order.twin.id if order.twin else ""}
+    out = {
+        "id": order.id,
+        "symbol": order.contract.symbol,
+        "side": order.side,
+        "market": order.market,
+        "qty": order.qty,
+        **_fields(order, ORDER),
+        "slippage": order.slippage,
+        "owner": order.owner.id if order.owner else "",
+        "twin": order.twin.id if order.twin else "",
+    }
     if order.slot >= 0 and order.trail and not order.account.holdings[order.n, order.idx].active:
-        out["followed"] = exchange.matcher.trigger(order.slot)             # to where a trailing stop has moved
+        out["followed"] = exchange.matcher.trigger(order.slot)  # to where a trailing stop has moved
     return out
 
 
@@ -130,7 +207,7 @@ def restore(path: Path, saved: Saved, exchange: Exchange, states: Mapping[str, S
     try:
         for key, one in saved.accounts.items():
             account = exchange.accounts.get(key)
-            if account is not None:                  # fewer accounts are offered than there were
+            if account is not None:  # fewer accounts are offered than there were
                 _restore(exchange, account, one, now_ns)
         exchange.ids.recount(saved.counters, Random(f"{saved.seed} {saved.counters}"))
         for symbol, found in saved.market.items():
@@ -139,8 +216,12 @@ def restore(path: Path, saved: Saved, exchange: Exchange, states: Mapping[str, S
                 state.ticker, state.bid, state.ask = dict(found["ticker"]), tuple(found["bid"]), tuple(found["ask"])
                 state.book_ms = now_ns // 1_000_000
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as why:
-        raise DataError(str(path), f"does not fit this market: {type(why).__name__} {why}", ", ".join(states),
-                        "Start with the contracts of the file, or move the file") from why
+        raise DataError(
+            str(path),
+            f"does not fit this market: {type(why).__name__} {why}",
+            ", ".join(states),
+            "Start with the contracts of the file, or move the file",
+        ) from why
 
 
 def _restore(exchange: Exchange, account: Account, found: Mapping[str, Any], now_ns: int) -> None:

@@ -42,6 +42,6 @@ class Settings:
     filled_twice_s: float = 0.0
     ended_codes: bool = False
     liquidation: bool = True
-    orders_max: int = 500                        # active orders of one account and symbol
+    orders_max: int = 500  # active orders of one account and symbol
     conditional_max: int = 10
     history_max: int = 20_000

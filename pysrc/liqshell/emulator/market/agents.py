@@ -21,9 +21,9 @@ from liqshell.emulator.market.quotes import KIND_LIQUIDATION, RECORD_DTYPE, Quot
 from liqshell.emulator.market.random_draws import Draws, Floats, on_grid
 
 STEP_NS = 200_000_000
-STEPS = 150                                          # a block is 30 s
+STEPS = 150  # a block is 30 s
 BLOCK_NS = STEP_NS * STEPS
-START_NS = 1_772_629_200_000_000_000                 # 2026-03-04 13:00 UTC: a busy hour
+START_NS = 1_772_629_200_000_000_000  # 2026-03-04 13:00 UTC: a busy hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +33,36 @@ class Parameters:
     seed: int = 0
     symbols: tuple[str, ...] = tuple(contract.symbol for contract in CONTRACTS)
     start_ns: int = START_NS
-    permanent_share: float = 0.1                     # of the impact of a forced order; 1 = no reversal at all
-    half_life_s: float = 45.0                        # of the rest
+    permanent_share: float = 0.1  # of the impact of a forced order; 1 = no reversal at all
+    half_life_s: float = 45.0  # of the rest
     impact_scale: float = 1.0
-    market_bps: float = 0.42                         # shared noise, per square root of a second
-    bursts_per_hour: float = 18.0                    # of the shared variance, at the peak of the day
-    own_bursts_per_hour: float = 2.5                 # of one symbol's
-    burst_bps: float = 2.6                           # smallest standard deviation of a shared burst's move; Pareto above
-    own_burst: float = 11.0                          # the same of one symbol's, in multiples of its own noise of a second
-    burst_index: float = 2.4                         # of the Pareto
-    burst_range: float = 10.0                        # largest burst, in multiples of the smallest
+    market_bps: float = 0.42  # shared noise, per square root of a second
+    bursts_per_hour: float = 18.0  # of the shared variance, at the peak of the day
+    own_bursts_per_hour: float = 2.5  # of one symbol's
+    burst_bps: float = 2.6  # smallest standard deviation of a shared burst's move; Pareto above
+    own_burst: float = 11.0  # the same of one symbol's, in multiples of its own noise of a second
+    burst_index: float = 2.4  # of the Pareto
+    burst_range: float = 10.0  # largest burst, in multiples of the smallest
     burst_s: tuple[float, float] = (5.0, 40.0)
-    delay_median_s: float = 0.1                      # from crossing the level to the execution of the forced order
+    delay_median_s: float = 0.1  # from crossing the level to the execution of the forced order
     delay_sigma: float = 1.6
-    herd_width_bps: float = 10.0                     # spread of entry prices within a group of positions
-    herd_sigma: float = 0.7                          # of log group size
-    lifetime_s: float = 7_200.0                      # of a position that is not liquidated
+    herd_width_bps: float = 10.0  # spread of entry prices within a group of positions
+    herd_sigma: float = 0.7  # of log group size
+    lifetime_s: float = 7_200.0  # of a position that is not liquidated
     tail_index: float = 1.1
     size_max: float = 3e6
     long_share: float = 0.55
-    margin_spread: float = 0.8                       # margin added by hand: up to this share of the initial margin
+    margin_spread: float = 0.8  # margin added by hand: up to this share of the initial margin
     leverages: tuple[tuple[float, float], ...] = ((100.0, 0.5), (75.0, 0.2), (50.0, 0.2), (25.0, 0.07), (10.0, 0.03))
-    swing: float = 0.6                               # of the daily profile: 1 +- swing, highest at 15 UTC
-    regime_sigma: float = 0.3                        # of log volatility, the slow part: autocorrelation 0.4 at one hour
-    pulse_sigma: float = 0.6                         # of log volatility, the quick part
+    swing: float = 0.6  # of the daily profile: 1 +- swing, highest at 15 UTC
+    regime_sigma: float = 0.3  # of log volatility, the slow part: autocorrelation 0.4 at one hour
+    pulse_sigma: float = 0.6  # of log volatility, the quick part
     pulse_half_life_s: float = 420.0
-    warmup_hours: float = 3.0                        # simulated before the start, unseen
-    cascade_gap_s: float = 10.0                      # ground truth: forced orders of one side with shorter gaps are one cascade
+    warmup_hours: float = 3.0  # simulated before the start, unseen
+    cascade_gap_s: float = 10.0  # ground truth: forced orders of one side with shorter gaps are one cascade
     funding_rate: float = 1e-4
-    prices: Mapping[str, float] = field(default_factory=dict)        # at which symbols begin; else where the warm-up leaves them
-    scale: float = 1.0                               # the money in the market; prices move as at 1 (contracts.scaled)
+    prices: Mapping[str, float] = field(default_factory=dict)  # at which symbols begin; else where the warm-up leaves them
+    scale: float = 1.0  # the money in the market; prices move as at 1 (contracts.scaled)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.permanent_share <= 1.0:
@@ -86,12 +86,12 @@ class Cascade:
 
     id: int
     symbol: str
-    side: int                                        # of the positions: LONG = +1
+    side: int  # of the positions: LONG = +1
     start_ns: int
     end_ns: int
     count: int
-    notional: float                                  # USD at the price of execution
-    caused: int                                      # how many would not have been tripped without the others' impact
+    notional: float  # USD at the price of execution
+    caused: int  # how many would not have been tripped without the others' impact
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class Lane:
     draws: Draws
     positions: Positions
     quotes: Quotes
-    price: float = 0.0                               # exogenous
+    price: float = 0.0  # exogenous
     quiet: list[float] = field(default_factory=list)
     current: dict[int, Cascade] = field(default_factory=dict)
 
@@ -120,16 +120,16 @@ class Market:
         self.contracts = tuple(scaled(contract, p.scale) for contract in contracts_of(p.symbols))
         self.truth: list[Cascade] = []
         self._shared = Draws(p.seed, "market")
-        self._regime = self._pulse = 0.0             # of log volatility
-        self._burst_left: list[tuple[int, float]] = []                # (steps left, variance per step)
+        self._regime = self._pulse = 0.0  # of log volatility
+        self._burst_left: list[tuple[int, float]] = []  # (steps left, variance per step)
         self._own_bursts: list[list[tuple[int, float]]] = [[] for _ in self.contracts]
         self._lanes = [self._lane(i, contract) for i, contract in enumerate(self.contracts)]
         self._handed = p.start_ns
         self._next_id = 1
-        self._open: dict[int, Cascade] = {}                           # by id: cascades that may still grow
-        self._parts: list[NDArray[np.void]] = []                      # of the block at work: one for each symbol that is done
-        self._held: NDArray[np.void] | None = None                    # the next block to hand out
-        self._coming: NDArray[np.void] | None = None                  # a block that is complete but for the ids of isolated liquidations
+        self._open: dict[int, Cascade] = {}  # by id: cascades that may still grow
+        self._parts: list[NDArray[np.void]] = []  # of the block at work: one for each symbol that is done
+        self._held: NDArray[np.void] | None = None  # the next block to hand out
+        self._coming: NDArray[np.void] | None = None  # a block that is complete but for the ids of isolated liquidations
         self._now = p.start_ns - int(p.warmup_hours * 3600) * NS // BLOCK_NS * BLOCK_NS
         self._shape: tuple[Floats, float, float] | None = None
         while self._now < p.start_ns:
@@ -167,7 +167,7 @@ class Market:
             running.append((length, size * size / length))
             starts.append(int(u[2] * STEPS))
         for (length, variance), begin in zip(running, starts, strict=True):
-            out[begin:begin + length] += variance
+            out[begin : begin + length] += variance
             if (left := begin + length - STEPS) > 0:
                 bursts.append((left, variance))
         return out
@@ -182,7 +182,8 @@ class Market:
         regime = float(on_grid(np.exp(np.array(np.clip(self._regime + self._pulse, -1.2, 1.6)))))
         profile = self._profile()
         variance = (p.market_bps * 1e-4 * regime) ** 2 * step_s + self._variance(
-            self._burst_left, p.bursts_per_hour * profile / (1.0 + p.swing), p.burst_bps, self._shared)
+            self._burst_left, p.bursts_per_hour * profile / (1.0 + p.swing), p.burst_bps, self._shared
+        )
         self._shape = (on_grid(np.sqrt(variance) * self._shared.normal(STEPS)), regime, profile)
 
     def step(self, lane: Lane, emit: bool) -> NDArray[np.void]:
@@ -191,7 +192,8 @@ class Market:
         (common, regime, profile), p, c = self._shape, self.parameters, lane.contract
         rate = p.own_bursts_per_hour * profile / (1.0 + p.swing)
         own = (c.volatility_bps * 1e-4 * regime) ** 2 * (STEP_NS / NS) + self._variance(
-            self._own_bursts[lane.index], rate, p.own_burst * c.volatility_bps, lane.draws)
+            self._own_bursts[lane.index], rate, p.own_burst * c.volatility_bps, lane.draws
+        )
         moves = on_grid(c.beta * common + np.sqrt(own) * lane.draws.normal(STEPS)) * (1.0 + max(lane.price, -0.9))
         exogenous = lane.price + on_grid(np.cumsum(on_grid(moves)))
         positions = lane.positions
@@ -199,7 +201,7 @@ class Market:
         positions.open(self._now, here, BLOCK_NS / NS / 3600.0)
         price, forced = positions.advance(exogenous, self._now)
         lane.price = float(exogenous[-1])
-        if self._now // BLOCK_NS % 10 == sum(c.symbol.encode()) % 10:      # spread over blocks; the same whichever symbols there are
+        if self._now // BLOCK_NS % 10 == sum(c.symbol.encode()) % 10:  # spread over blocks; the same whichever symbols there are
             positions.purge(self._now)
         if not emit:
             return np.zeros(0, RECORD_DTYPE)

@@ -13,11 +13,11 @@ from liqshell.emulator.market.random_draws import Draws, Floats, on_grid
 
 MINUTE_MS = 60_000
 DAY_MINUTES = 1_440
-PAST_MINUTES = 14 * DAY_MINUTES                      # how far back the made-up past reaches
-KEPT = PAST_MINUTES + DAY_MINUTES                    # rows; when they are full, the oldest day goes
-BURSTS = 1.7                                         # bursts of volatility make a minute so much wider than the calm noise alone
-COLUMNS = 7                                          # start ms, open, high, low, close, volume, turnover
-Past = Callable[[float, int], Floats]                # (price that the past ends at, ms of the minute after it) -> rows
+PAST_MINUTES = 14 * DAY_MINUTES  # how far back the made-up past reaches
+KEPT = PAST_MINUTES + DAY_MINUTES  # rows; when they are full, the oldest day goes
+BURSTS = 1.7  # bursts of volatility make a minute so much wider than the calm noise alone
+COLUMNS = 7  # start ms, open, high, low, close, volume, turnover
+Past = Callable[[float, int], Floats]  # (price that the past ends at, ms of the minute after it) -> rows
 
 
 class Day(NamedTuple):
@@ -41,9 +41,9 @@ class MadePast:
     def __call__(self, price: float, before_ms: int) -> Floats:
         c, n = self.contract, PAST_MINUTES
         common, own, basis = Draws(self.seed, "past"), Draws(self.seed, c.symbol + " past"), Draws(self.seed, c.symbol + " basis")
-        minute = 60.0 ** 0.5 * BURSTS * 1e-4
+        minute = 60.0**0.5 * BURSTS * 1e-4
         moves = c.beta * 0.42 * minute * common.normal(n) + c.volatility_bps * minute * own.normal(n)
-        ends = price * on_grid(np.exp(np.concatenate([[0.0], -np.cumsum(moves)])))        # newest first: after 0, 1, 2, ... minutes back
+        ends = price * on_grid(np.exp(np.concatenate([[0.0], -np.cumsum(moves)])))  # newest first: after 0, 1, 2, ... minutes back
         reach = np.abs(moves) + 0.5 * minute * (c.beta * 0.42 + c.volatility_bps)
         above, below = own.uniform(n) * reach * 0.6, own.uniform(n) * reach * 0.6
         hour = (before_ms // MINUTE_MS - 1 - np.arange(n)) % DAY_MINUTES / 60.0
@@ -67,11 +67,11 @@ class Bars:
 
     def __init__(self, decimals: int, lots: int | None, past: Past | None = None) -> None:
         self.decimals, self.lots, self._past = decimals, lots, past
-        self._rows: NDArray[np.float64] = np.zeros((0, COLUMNS))          # whole minutes
+        self._rows: NDArray[np.float64] = np.zeros((0, COLUMNS))  # whole minutes
         self._n = 0
-        self._now: list[float] = []                  # the running minute; volume 0 and nothing traded: flat
-        self._first: tuple[float, int] | None = None # what the past ends at, while it has not been made
-        self._day: tuple[int, float, float, float, float] = (-1, 0.0, 0.0, 0.0, 0.0)      # rows, high, low, volume, turnover of the whole minutes
+        self._now: list[float] = []  # the running minute; volume 0 and nothing traded: flat
+        self._first: tuple[float, int] | None = None  # what the past ends at, while it has not been made
+        self._day: tuple[int, float, float, float, float] = (-1, 0.0, 0.0, 0.0, 0.0)  # rows, high, low, volume, turnover of the whole minutes
         self._traded = False
 
     def push(self, t_ms: int, price: float, qty: float = 0.0) -> None:
@@ -99,19 +99,19 @@ class Bars:
         flat[0] = self._now
         flat[1:, 0] = self._now[0] + MINUTE_MS * np.arange(1, count)
         flat[1:, 1:5] = self._now[4]
-        self._append(flat[-KEPT + DAY_MINUTES:])
+        self._append(flat[-KEPT + DAY_MINUTES :])
         self._now, self._traded = [start, *[self._now[4]] * 4, 0.0, 0.0], False
 
     def _append(self, rows: Floats) -> None:
         if self._n + len(rows) > KEPT:
-            kept = self._rows[max(self._n + len(rows) - KEPT + DAY_MINUTES - 1, 0):self._n].copy()
-            self._rows[:len(kept)], self._n = kept, len(kept)
+            kept = self._rows[max(self._n + len(rows) - KEPT + DAY_MINUTES - 1, 0) : self._n].copy()
+            self._rows[: len(kept)], self._n = kept, len(kept)
             self._day = (-1, 0.0, 0.0, 0.0, 0.0)
         if self._n + len(rows) > len(self._rows):
             more = np.zeros((min(max(2 * len(self._rows), self._n + len(rows), 64), KEPT), COLUMNS))
-            more[:self._n] = self._rows[:self._n]
+            more[: self._n] = self._rows[: self._n]
             self._rows = more
-        self._rows[self._n:self._n + len(rows)] = rows
+        self._rows[self._n : self._n + len(rows)] = rows
         self._n += len(rows)
 
     def _remember(self) -> None:
@@ -119,7 +119,7 @@ class Bars:
         if self._first is not None and self._past is not None:
             price, start = self._first
             self._first = None
-            lived = self._rows[:self._n].copy()
+            lived = self._rows[: self._n].copy()
             self._rows, self._n = self._past(price, start), PAST_MINUTES
             self._append(lived)
 
@@ -138,8 +138,13 @@ class Bars:
         first = max(n - DAY_MINUTES + 1, 0)
         if self._day[0] != n:
             rows = self._rows[first:n]
-            self._day = (n, float(rows[:, 2].max(initial=0.0)), float(rows[:, 3].min(initial=float("inf"))), float(rows[:, 5].sum()),
-                         float(rows[:, 6].sum()))
+            self._day = (
+                n,
+                float(rows[:, 2].max(initial=0.0)),
+                float(rows[:, 3].min(initial=float("inf"))),
+                float(rows[:, 5].sum()),
+                float(rows[:, 6].sum()),
+            )
         _, high, low, volume, turnover = self._day
         hour = self._rows[n - 59, 1] if n >= 59 else self._rows[0, 1] if n else now[1]
         return Day(max(high, now[2]), min(low, now[3]), float(self._rows[first, 1]) if n else now[1], float(hour), volume + now[5], turnover + now[6])
@@ -163,7 +168,7 @@ class Bars:
         i, j = max(low - first, 0) // MINUTE_MS, (top + interval_ms - first) // MINUTE_MS
         if j <= i:
             return np.zeros((0, COLUMNS))
-        found = self._rows[i:min(j, self._n)]
+        found = self._rows[i : min(j, self._n)]
         if j > self._n:
             found = np.concatenate([found, [self._now]])
         return _merged(found, interval_ms, offset_ms)

@@ -33,7 +33,7 @@ def liquidation_frame(symbol: str, ts: int, rows: Sequence[tuple[int, int, str, 
 
 def trade_row(symbol: str, t: int, side: str, v: str, p: str, direction: str, uid: str, seq: int) -> str:
     """One entry of a publicTrade frame; side is the taker's."""
-    return (f'{{"T":{t},"s":"{symbol}","S":"{side}","v":"{v}","p":"{p}","L":"{direction}","i":"{uid}","BT":false,"RPI":false,"seq":{seq}}}')
+    return f'{{"T":{t},"s":"{symbol}","S":"{side}","v":"{v}","p":"{p}","L":"{direction}","i":"{uid}","BT":false,"RPI":false,"seq":{seq}}}'
 
 
 def trade_frame(symbol: str, ts: int, rows: Sequence[str]) -> bytes:
@@ -43,8 +43,10 @@ def trade_frame(symbol: str, ts: int, rows: Sequence[str]) -> bytes:
 
 def book1_frame(symbol: str, ts: int, bid: str, bid_size: str, ask: str, ask_size: str, u: int, seq: int, cts: int) -> bytes:
     """An orderbook.1 frame: always a snapshot."""
-    return (f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[["{bid}","{bid_size}"]],'
-            f'"a":[["{ask}","{ask_size}"]],"u":{u},"seq":{seq}}},"cts":{cts}}}').encode()
+    return (
+        f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[["{bid}","{bid_size}"]],'
+        f'"a":[["{ask}","{ask_size}"]],"u":{u},"seq":{seq}}},"cts":{cts}}}'
+    ).encode()
 
 
 def ticker_frame(symbol: str, ts: int, kind: str, fields: dict[str, str], cs: int) -> bytes:
@@ -77,17 +79,39 @@ def envelope(result: object, time_ms: int, code: int = 0, message: str = "OK") -
 
 def instrument_info(contract: Contract) -> dict[str, object]:
     """One entry of instruments-info."""
-    tick = f"{10.0 ** -contract.tick_decimals:.{contract.price_decimals}f}"
-    lot = f"{10.0 ** -contract.lot_decimals:.{contract.lot_decimals}f}"
+    tick = f"{10.0**-contract.tick_decimals:.{contract.price_decimals}f}"
+    lot = f"{10.0**-contract.lot_decimals:.{contract.lot_decimals}f}"
     highest = price_text(contract, contract.ticks_max)
     largest = qty_text(contract, contract.lots_max)
     return {
-        "symbol": contract.symbol, "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": contract.base, "quoteCoin": "USDT",
-        "launchTime": "1585526400000", "deliveryTime": "0", "deliveryFeeRate": "", "priceScale": str(contract.price_decimals),
+        "symbol": contract.symbol,
+        "contractType": "LinearPerpetual",
+        "status": "Trading",
+        "baseCoin": contract.base,
+        "quoteCoin": "USDT",
+        "launchTime": "1585526400000",
+        "deliveryTime": "0",
+        "deliveryFeeRate": "",
+        "priceScale": str(contract.price_decimals),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": f"{contract.leverage_max}.00", "leverageStep": "0.01"},
         "priceFilter": {"minPrice": tick, "maxPrice": highest, "tickSize": tick},
-        "lotSizeFilter": {"maxOrderQty": largest, "minOrderQty": lot, "qtyStep": lot, "postOnlyMaxOrderQty": largest,
-                          "maxMktOrderQty": largest, "minNotionalValue": "5"},
-        "unifiedMarginTrade": True, "fundingInterval": 480, "settleCoin": "USDT", "copyTrading": "both",
-        "upperFundingRate": "0.005", "lowerFundingRate": "-0.005", "isPreListing": False, "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"}, "displayName": "", "symbolType": ""}
+        "lotSizeFilter": {
+            "maxOrderQty": largest,
+            "minOrderQty": lot,
+            "qtyStep": lot,
+            "postOnlyMaxOrderQty": largest,
+            "maxMktOrderQty": largest,
+            "minNotionalValue": "5",
+        },
+        "unifiedMarginTrade": True,
+        "fundingInterval": 480,
+        "settleCoin": "USDT",
+        "copyTrading": "both",
+        "upperFundingRate": "0.005",
+        "lowerFundingRate": "-0.005",
+        "isPreListing": False,
+        "preListingInfo": None,
+        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
+        "displayName": "",
+        "symbolType": "",
+    }

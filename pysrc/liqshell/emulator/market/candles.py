@@ -15,8 +15,11 @@ class Candles:
     """The candles of these symbols: the current one once a second, `confirm` false, and once more, true, when its time is over."""
 
     def __init__(self, states: Mapping[str, SymbolState]) -> None:
-        self._lines = {f"kline.{interval}.{symbol}": _Line(f"kline.{interval}.{symbol}", interval, state)
-                       for symbol, state in states.items() for interval in INTERVALS}
+        self._lines = {
+            f"kline.{interval}.{symbol}": _Line(f"kline.{interval}.{symbol}", interval, state)
+            for symbol, state in states.items()
+            for interval in INTERVALS
+        }
         self.topics = set(self._lines)
 
     def first_frame(self, topic: str, now_ms: int) -> bytes | None:
@@ -42,7 +45,7 @@ class _Line:
     def due(self, now_ms: int) -> list[bytes]:
         start = now_ms - now_ms % self.step_ms
         out: list[bytes | None] = []
-        if 0 < self.start < start:                   # a client acts on what is confirmed: at once
+        if 0 < self.start < start:  # a client acts on what is confirmed: at once
             out.append(self._frame(self.start, self.start + self.step_ms, True))
         if start != self.start or now_ms >= self.sent_ms + PERIOD_MS:
             self.start, self.sent_ms = start, now_ms

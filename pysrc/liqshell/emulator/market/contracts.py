@@ -8,26 +8,26 @@ class Contract:
     """One linear perpetual. Prices in quote currency, quantities in base units, `_bps` in 1e-4 of the price."""
 
     symbol: str
-    price: float                                     # where the market starts
-    tick_decimals: int                               # tick = 10**-tick_decimals
-    lot_decimals: int                                # lot = 10**-lot_decimals
-    price_decimals: int                              # in the text of a price: the venue writes BTC with two, though the tick is 0.1
-    lots_max: int                                    # largest order, lots
+    price: float  # where the market starts
+    tick_decimals: int  # tick = 10**-tick_decimals
+    lot_decimals: int  # lot = 10**-lot_decimals
+    price_decimals: int  # in the text of a price: the venue writes BTC with two, though the tick is 0.1
+    lots_max: int  # largest order, lots
     leverage_max: int
-    maintenance_bps: float                           # maintenance margin rate of the lowest tier
-    beta: float                                      # exposure to the shared market factor
-    volatility_bps: float                            # own noise, per square root of a second
-    impact_bps: float                                # price move of a forced order = impact_bps * sqrt(notional / 1000 USD)
-    size_median: float                               # forced orders, USD
-    size_sigma: float                                # of log size, in the body
-    herds_per_hour: float                            # groups of positions opened together
-    herd_median: float                               # positions in a group
-    loners_per_hour: float                           # positions opened alone
-    trade_size_median: float                         # calm trades, USD
+    maintenance_bps: float  # maintenance margin rate of the lowest tier
+    beta: float  # exposure to the shared market factor
+    volatility_bps: float  # own noise, per square root of a second
+    impact_bps: float  # price move of a forced order = impact_bps * sqrt(notional / 1000 USD)
+    size_median: float  # forced orders, USD
+    size_sigma: float  # of log size, in the body
+    herds_per_hour: float  # groups of positions opened together
+    herd_median: float  # positions in a group
+    loners_per_hour: float  # positions opened alone
+    trade_size_median: float  # calm trades, USD
     trades_per_s: float
-    prints_index: float                              # P(an order prints k times or more) = k ** -prints_index
-    open_interest: float                             # base units held by everybody else
-    scale: float = 1.0                               # how many times the size of the real market: see scaled()
+    prints_index: float  # P(an order prints k times or more) = k ** -prints_index
+    open_interest: float  # base units held by everybody else
+    scale: float = 1.0  # how many times the size of the real market: see scaled()
 
     @property
     def base(self) -> str:
@@ -37,7 +37,7 @@ class Contract:
     @property
     def tick_power(self) -> float:
         """price = ticks / tick_power, correctly rounded."""
-        return 10.0 ** self.tick_decimals
+        return 10.0**self.tick_decimals
 
     @property
     def ticks_max(self) -> int:
@@ -47,7 +47,7 @@ class Contract:
     @property
     def lot_power(self) -> float:
         """quantity = lots / lot_power, correctly rounded."""
-        return 10.0 ** self.lot_decimals
+        return 10.0**self.lot_decimals
 
 
 CONTRACTS = (
@@ -63,8 +63,14 @@ SCALE_MAX = 1_000.0
 def scaled(contract: Contract, scale: float) -> Contract:
     """The same market with `scale` times the money in it: positions, trades, quotes and open interest grow, the impact of a dollar shrinks with their
     square root, so that the same draws give the same price path (but for rounding to lots). At 1 nothing changes."""
-    return replace(contract, size_median=contract.size_median * scale, trade_size_median=contract.trade_size_median * scale,
-                   open_interest=contract.open_interest * scale, impact_bps=contract.impact_bps / scale ** 0.5, scale=scale)
+    return replace(
+        contract,
+        size_median=contract.size_median * scale,
+        trade_size_median=contract.trade_size_median * scale,
+        open_interest=contract.open_interest * scale,
+        impact_bps=contract.impact_bps / scale**0.5,
+        scale=scale,
+    )
 
 
 BY_SYMBOL = {contract.symbol: contract for contract in CONTRACTS}

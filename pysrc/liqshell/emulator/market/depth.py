@@ -8,15 +8,19 @@ from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.synthetic_feed import Frame
 
 PERIOD_MS = {50: 20, 200: 100, 500: 100, 1000: 200}
-REMOVED = 500                                        # by the real venue, for futures; some clients still ask for it
+REMOVED = 500  # by the real venue, for futures; some clients still ask for it
 
 
 class Depth:
     """Topics orderbook.50, .200 and .1000 (and .500 where wanted) of these symbols."""
 
     def __init__(self, states: Mapping[str, SymbolState], with_removed: bool = False) -> None:
-        self._books = {f"orderbook.{depth}.{symbol}": _Book(f"orderbook.{depth}.{symbol}", state, period)
-                       for symbol, state in states.items() for depth, period in PERIOD_MS.items() if with_removed or depth != REMOVED}
+        self._books = {
+            f"orderbook.{depth}.{symbol}": _Book(f"orderbook.{depth}.{symbol}", state, period)
+            for symbol, state in states.items()
+            for depth, period in PERIOD_MS.items()
+            if with_removed or depth != REMOVED
+        }
         self.topics = set(self._books)
 
     def first_frame(self, topic: str, now_ms: int) -> bytes | None:
@@ -44,8 +48,15 @@ class _Book:
 
     def _frame(self, kind: str, bids: list[list[str]], asks: list[list[str]], now_ms: int) -> bytes:
         state = self.state
-        return orjson.dumps({"topic": self.topic, "type": kind, "ts": now_ms, "cts": state.book_ms, "data": {
-            "s": state.contract.symbol, "b": bids, "a": asks, "u": self.u, "seq": state.seq}})
+        return orjson.dumps(
+            {
+                "topic": self.topic,
+                "type": kind,
+                "ts": now_ms,
+                "cts": state.book_ms,
+                "data": {"s": state.contract.symbol, "b": bids, "a": asks, "u": self.u, "seq": state.seq},
+            }
+        )
 
     def snapshot(self, now_ms: int) -> bytes | None:
         if self.known is None:

@@ -15,30 +15,30 @@ from liqshell.emulator.market.random_draws import Draws, Floats, on_grid
 
 LONG, SHORT = 1, -1
 NS = 1_000_000_000
-POOL = 512                                           # random numbers are drawn in blocks of this many
+POOL = 512  # random numbers are drawn in blocks of this many
 
 
 class Position(NamedTuple):
     """An open position. Ordered by trigger so that the nearest one is on top of its side's heap."""
 
-    trigger: float                                   # -level for longs (highest first), +level for shorts
+    trigger: float  # -level for longs (highest first), +level for shorts
     serial: int
     lots: int
     bankruptcy: float
-    expires: int                                     # ns: the owner closes it by then
+    expires: int  # ns: the owner closes it by then
 
 
 class Forced(NamedTuple):
     """One executed liquidation."""
 
-    ts: int                                          # ns
-    side: int                                        # of the position
+    ts: int  # ns
+    side: int  # of the position
     lots: int
     bankruptcy: float
-    before: float                                    # price before and after the forced order
+    before: float  # price before and after the forced order
     after: float
-    tripped: int                                     # ns
-    caused: bool                                     # without the forced orders of the running cascade the price would not have crossed
+    tripped: int  # ns
+    caused: bool  # without the forced orders of the running cascade the price would not have crossed
 
 
 class Mechanics(NamedTuple):
@@ -57,7 +57,7 @@ class Mechanics(NamedTuple):
     long_share: float
     impact_scale: float
     margin_spread: float
-    leverages: tuple[tuple[float, float], ...]       # (leverage, weight)
+    leverages: tuple[tuple[float, float], ...]  # (leverage, weight)
 
 
 class Positions:
@@ -67,9 +67,9 @@ class Positions:
         self.contract, self.mechanics, self.draws = contract, mechanics, draws
         self.longs: list[Position] = []
         self.shorts: list[Position] = []
-        self.pending: list[tuple[int, int, int, Position, bool]] = []        # (execution time, serial, side, position, caused)
+        self.pending: list[tuple[int, int, int, Position, bool]] = []  # (execution time, serial, side, position, caused)
         self.permanent = self.temporary = 0.0
-        self.cascade = {LONG: 0.0, SHORT: 0.0}       # impact of the running cascade of each side that is still in the price
+        self.cascade = {LONG: 0.0, SHORT: 0.0}  # impact of the running cascade of each side that is still in the price
         self.open_lots = 0
         self.serial = 0
         # the square root of a notional in USD, per lot: exact arithmetic from lots to impact
@@ -142,7 +142,7 @@ class Positions:
     def _trip(self, price: float, now: int) -> None:
         """Everything that the price has crossed goes to the liquidation engine."""
         for side, heap in ((LONG, self.longs), (SHORT, self.shorts)):
-            without = side * (price + side * self.cascade[side])             # the price had the running cascade not moved it
+            without = side * (price + side * self.cascade[side])  # the price had the running cascade not moved it
             while heap and -side * price >= heap[0].trigger:
                 position = heappop(heap)
                 if position.expires > now:
@@ -170,11 +170,11 @@ class Positions:
         calm = self._decay[1:].tolist()
         while i < n:
             if not self.pending:
-                path = exogenous[i:] + (self.permanent + self.temporary * self._decay[:n - i])
+                path = exogenous[i:] + (self.permanent + self.temporary * self._decay[: n - i])
                 low, high = self._levels()
                 crossed = np.flatnonzero((path <= low) | (path >= high))
                 k = int(crossed[0]) if len(crossed) else n - i
-                price[i:i + k] = path[:k]
+                price[i : i + k] = path[:k]
                 i += k
                 self._relax(self._decay[k] if k else 1.0)
                 if i == n:

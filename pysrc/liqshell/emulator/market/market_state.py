@@ -11,10 +11,11 @@ from liqshell.emulator.market.contracts import Contract
 from liqshell.emulator.market.random_draws import Floats
 
 TRADES_KEPT = 1_000
-INDEX_BPS = 0.3                                      # how far the index was from the price in the made-up past, of a minute
+INDEX_BPS = 0.3  # how far the index was from the price in the made-up past, of a minute
 # what a linear perpetual has nothing to say to; the venue writes the keys all the same
-EMPTY = dict.fromkeys(("predictedDeliveryPrice", "basisRate", "deliveryFeeRate", "basis", "preOpenPrice", "preQty", "curPreListingPhase",
-                       "basisRateYear"), "") | {"deliveryTime": "0"}
+EMPTY = dict.fromkeys(
+    ("predictedDeliveryPrice", "basisRate", "deliveryFeeRate", "basis", "preOpenPrice", "preQty", "curPreListingPhase", "basisRateYear"), ""
+) | {"deliveryTime": "0"}
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class SymbolState:
 
     contract: Contract
     seed: int | None = None
-    bid: tuple[str, str] | None = None               # price, size
+    bid: tuple[str, str] | None = None  # price, size
     ask: tuple[str, str] | None = None
     u: int = 1_000_000
     seq: int = 5_000_000_000
@@ -72,8 +73,15 @@ class SymbolState:
         c, day = self.contract, self.bars.day(now_ms)
         last = self.last_ticks / c.tick_power if self.last_ticks else float(self.trades[-1][3])
         high, low, before, hour = (f"{price:.{c.price_decimals}f}" for price in (day.high, day.low, day.before, day.hour))
-        return {"highPrice24h": high, "lowPrice24h": low, "prevPrice24h": before, "prevPrice1h": hour,
-                "price24hPcnt": f"{last / day.before - 1.0:.6f}", "volume24h": f"{day.volume:.4f}", "turnover24h": f"{day.turnover:.4f}"}
+        return {
+            "highPrice24h": high,
+            "lowPrice24h": low,
+            "prevPrice24h": before,
+            "prevPrice1h": hour,
+            "price24hPcnt": f"{last / day.before - 1.0:.6f}",
+            "volume24h": f"{day.volume:.4f}",
+            "turnover24h": f"{day.turnover:.4f}",
+        }
 
     def book_frame(self, ts: int) -> bytes | None:
         """The orderbook.1 snapshot in force, or None before the first quote."""
@@ -88,7 +96,7 @@ class SymbolState:
         if now_ms is not None and self.seed is not None and self.last_ticks:
             out |= {"lastPrice": bybit.price_text(c, self.last_ticks), **self.day(now_ms)}
         for name, decimals in (("openInterest", c.lot_decimals), ("openInterestValue", 2)):
-            if name in out:                          # of both sides; so is half of it of one
+            if name in out:  # of both sides; so is half of it of one
                 out.setdefault("single" + name[0].upper() + name[1:], f"{float(out[name]) / 2.0:.{decimals}f}")
         if self.bid and self.ask:
             out |= {"bid1Price": self.bid[0], "bid1Size": self.bid[1], "ask1Price": self.ask[0], "ask1Size": self.ask[1]}

@@ -12,8 +12,8 @@ from liqshell.emulator.market.contracts import Contract
 from liqshell.emulator.market.public_frames import decimal_text
 
 LONG = 1
-CONTRACT_VALUE = {"BTC": ("0.01", 2), "ETH": ("0.1", 1), "SOL": ("1", 0), "XRP": ("100", -2), "DOGE": ("1000", -3)}     # base units; its decimals
-SIZE_DECIMALS = 2                                    # lotSz 0.01
+CONTRACT_VALUE = {"BTC": ("0.01", 2), "ETH": ("0.1", 1), "SOL": ("1", 0), "XRP": ("100", -2), "DOGE": ("1000", -3)}  # base units; its decimals
+SIZE_DECIMALS = 2  # lotSz 0.01
 CHANNELS = ("trades", "trades-all", "bbo-tbt", "books5", "mark-price", "funding-rate", "open-interest", "tickers", "index-tickers", "price-limit")
 BY_TYPE = ("liquidation-orders", "instruments", "adl-warning")
 TYPES = ("SWAP", "FUTURES", "MARGIN", "OPTION", "SPOT")
@@ -37,7 +37,7 @@ def price_text(contract: Contract, ticks: int) -> str:
 def size_text(contract: Contract, lots: int) -> str:
     """A quantity in contracts, at least the smallest: 0.01."""
     power = contract_value(contract)[1] + SIZE_DECIMALS - contract.lot_decimals
-    size = lots * 10 ** power if power >= 0 else max(1, (2 * lots + 10 ** -power) // (2 * 10 ** -power))
+    size = lots * 10**power if power >= 0 else max(1, (2 * lots + 10**-power) // (2 * 10**-power))
     text = decimal_text(size, SIZE_DECIMALS)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -49,8 +49,17 @@ def frame(arg: dict[str, str], data: Sequence[dict[str, object]]) -> bytes:
 
 def trade_row(inst: str, number: int, price: str, size: str, taker: int, ms: int, count: int) -> dict[str, object]:
     """One entry of trades; side is the taker's."""
-    return {"instId": inst, "tradeId": str(number), "px": price, "sz": size, "side": "buy" if taker > 0 else "sell", "ts": str(ms),
-            "count": str(count), "source": "0", "seqId": number}
+    return {
+        "instId": inst,
+        "tradeId": str(number),
+        "px": price,
+        "sz": size,
+        "side": "buy" if taker > 0 else "sell",
+        "ts": str(ms),
+        "count": str(count),
+        "source": "0",
+        "seqId": number,
+    }
 
 
 def book_row(bid: tuple[str, str], ask: tuple[str, str], ms: int, sequence: int) -> dict[str, object]:
@@ -67,8 +76,10 @@ def liquidation_detail(side: int, net: bool, price: str, size: str, ms: int) -> 
 def liquidation_frame(inst: str, details: Sequence[dict[str, object]]) -> bytes:
     """A push of liquidation-orders of one instrument, whose details may hold several rows."""
     family = inst.removesuffix("-SWAP")
-    return frame({"channel": "liquidation-orders", "instType": "SWAP"},
-                 [{"details": list(details), "instFamily": family, "instId": inst, "instType": "SWAP", "uly": family}])
+    return frame(
+        {"channel": "liquidation-orders", "instType": "SWAP"},
+        [{"details": list(details), "instFamily": family, "instId": inst, "instType": "SWAP", "uly": family}],
+    )
 
 
 def event(name: str, conn_id: str, request_id: object = None, **fields: object) -> bytes:
@@ -91,8 +102,35 @@ def instrument(c: Contract) -> dict[str, object]:
     inst = inst_id(c)
     largest = size_text(c, c.lots_max)
     return {
-        "alias": "", "baseCcy": "", "category": "1", "ctMult": "1", "ctType": "linear", "ctVal": contract_value(c)[0], "ctValCcy": c.base,
-        "expTime": "", "instFamily": inst.removesuffix("-SWAP"), "instId": inst, "instType": "SWAP", "lever": str(c.leverage_max),
-        "listTime": "1597026383085", "lotSz": "0.01", "maxIcebergSz": largest, "maxLmtAmt": "20000000", "maxLmtSz": largest, "maxMktAmt": "",
-        "maxMktSz": largest, "maxStopSz": largest, "maxTriggerSz": largest, "maxTwapSz": largest, "minSz": "0.01", "optType": "", "quoteCcy": "",
-        "ruleType": "normal", "settleCcy": "USDT", "state": "live", "stk": "", "tickSz": price_text(c, 1), "uly": inst.removesuffix("-SWAP")}
+        "alias": "",
+        "baseCcy": "",
+        "category": "1",
+        "ctMult": "1",
+        "ctType": "linear",
+        "ctVal": contract_value(c)[0],
+        "ctValCcy": c.base,
+        "expTime": "",
+        "instFamily": inst.removesuffix("-SWAP"),
+        "instId": inst,
+        "instType": "SWAP",
+        "lever": str(c.leverage_max),
+        "listTime": "1597026383085",
+        "lotSz": "0.01",
+        "maxIcebergSz": largest,
+        "maxLmtAmt": "20000000",
+        "maxLmtSz": largest,
+        "maxMktAmt": "",
+        "maxMktSz": largest,
+        "maxStopSz": largest,
+        "maxTriggerSz": largest,
+        "maxTwapSz": largest,
+        "minSz": "0.01",
+        "optType": "",
+        "quoteCcy": "",
+        "ruleType": "normal",
+        "settleCcy": "USDT",
+        "state": "live",
+        "stk": "",
+        "tickSz": price_text(c, 1),
+        "uly": inst.removesuffix("-SWAP"),
+    }

@@ -13,7 +13,7 @@ from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TIC
 from liqshell.emulator.market.synthetic_feed import MS, Frame
 
 Row = tuple[int, ...]
-BASIS_PERIOD_NS = 60_000_000_000                     # for so long a basis stays as it is
+BASIS_PERIOD_NS = 60_000_000_000  # for so long a basis stays as it is
 BASIS_STEPS = 5
 
 
@@ -41,17 +41,17 @@ class Lane:
 
     def __init__(self, index: int, contract: Contract, seed: int, basis_bps: float) -> None:
         self.index, self.contract, self.seed, self.basis_bps = index, contract, seed, basis_bps
-        self.bid = self.ask = self.last = self.mark = self.index_price = self.interest = self.funding = 0     # ticks, lots, 1e-8
+        self.bid = self.ask = self.last = self.mark = self.index_price = self.interest = self.funding = 0  # ticks, lots, 1e-8
         self.bid_lots = self.ask_lots = 0
         self.quote_ms = self.ticker_ms = self.trade_ms = 0
         self.trade_id = 1_000_000 * (index + 1)
         self.update_id = 7_000_000_000 * (index + 1)
-        self.prints: list[tuple[int, int, int]] = []     # side of the taker, ticks, lots: of the last moment that had any
+        self.prints: list[tuple[int, int, int]] = []  # side of the taker, ticks, lots: of the last moment that had any
         self.prints_ns = 0
-        self.decimals = contract.price_decimals      # in the text of its candles' prices
-        self.bars = self.marks = Bars(0, None)       # candles of its own prices; see begin()
+        self.decimals = contract.price_decimals  # in the text of its candles' prices
+        self.bars = self.marks = Bars(0, None)  # candles of its own prices; see begin()
         self.begin(None)
-        self.due = 0                                 # ms at which flush must be called, 0 = never
+        self.due = 0  # ms at which flush must be called, 0 = never
         self._basis_at = -1
         self._basis = 0
 

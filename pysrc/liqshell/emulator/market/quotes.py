@@ -11,24 +11,26 @@ from liqshell.emulator.market.contracts import Contract
 from liqshell.emulator.market.leveraged_positions import LONG, NS, Forced
 from liqshell.emulator.market.random_draws import Draws, Floats, on_grid
 
-KIND_LIQUIDATION, KIND_TRADE, KIND_BBO, KIND_TICKER = 1, 2, 3, 4      # as liqcore.event.Kind
+KIND_LIQUIDATION, KIND_TRADE, KIND_BBO, KIND_TICKER = 1, 2, 3, 4  # as liqcore.event.Kind
 # prices in ticks, quantities in lots: exact, so that equal seeds give equal bytes
-RECORD_DTYPE = np.dtype([
-    ("t", "<i8"),            # ns UTC
-    ("price", "<i8"),        # liquidation: bankruptcy price; trade; bbo: bid; ticker: mark
-    ("qty", "<i8"),          # liquidation, trade; bbo: bid size; ticker: open interest of both sides
-    ("aux_price", "<i8"),    # bbo: ask; ticker: index
-    ("aux_qty", "<i8"),      # bbo: ask size; ticker: funding rate in 1e-8
-    ("cascade", "<i4"),      # liquidation: ground truth, 0 = isolated
-    ("symbol", "<i2"),       # position in Parameters.symbols
-    ("kind", "u1"),
-    ("side", "i1"),          # liquidation: of the position; trade: of the taker (+1 = buy)
-])
+RECORD_DTYPE = np.dtype(
+    [
+        ("t", "<i8"),  # ns UTC
+        ("price", "<i8"),  # liquidation: bankruptcy price; trade; bbo: bid; ticker: mark
+        ("qty", "<i8"),  # liquidation, trade; bbo: bid size; ticker: open interest of both sides
+        ("aux_price", "<i8"),  # bbo: ask; ticker: index
+        ("aux_qty", "<i8"),  # bbo: ask size; ticker: funding rate in 1e-8
+        ("cascade", "<i4"),  # liquidation: ground truth, 0 = isolated
+        ("symbol", "<i2"),  # position in Parameters.symbols
+        ("kind", "u1"),
+        ("side", "i1"),  # liquidation: of the position; trade: of the taker (+1 = buy)
+    ]
+)
 STRESS_HALF_LIFE_S = 4.0
-STRESS_SPREAD, STRESS_DEPTH, STRESS_TRADES = 0.25, 0.9, 1.0           # what one unit of stress does
-PERSISTENCE = 0.1                                    # of the side of orders that follow one another
-PRINTS_MAX = 50                                      # of one calm order
-SWEEP_MAX = 4                                        # prints of one forced order
+STRESS_SPREAD, STRESS_DEPTH, STRESS_TRADES = 0.25, 0.9, 1.0  # what one unit of stress does
+PERSISTENCE = 0.1  # of the side of orders that follow one another
+PRINTS_MAX = 50  # of one calm order
+SWEEP_MAX = 4  # prints of one forced order
 
 
 class Quotes:
@@ -36,13 +38,13 @@ class Quotes:
 
     def __init__(self, index: int, contract: Contract, draws: Draws, step_ns: int) -> None:
         self.index, self.contract, self.draws, self.step_ns = index, contract, draws, step_ns
-        self._ticks = contract.price * contract.tick_power           # ticks at return 0
+        self._ticks = contract.price * contract.tick_power  # ticks at return 0
         self._lot_usd = contract.price / contract.lot_power
         self._stress = 0.0
-        self._pressure = 0.0                         # stress with the sign of the forced flow
-        self._last = (0, 0)                          # bid, ask in force at the end of the last block
+        self._pressure = 0.0  # stress with the sign of the forced flow
+        self._last = (0, 0)  # bid, ask in force at the end of the last block
         self._mark = 0.0
-        self._buy = True                             # side of the last order
+        self._buy = True  # side of the last order
         # P(an order prints at least k times) = k ** -index: share of orders that print 1, 2, ... times at most
         more = on_grid(np.arange(2.0, PRINTS_MAX + 1.0) ** -contract.prints_index)
         self._prints_share, self._prints_mean = 1.0 - more, 1.0 + float(more.sum())
@@ -55,12 +57,12 @@ class Quotes:
 
     def _stressed(self, start: int, n: int, forced: list[Forced]) -> tuple[Floats, Floats]:
         """How much the forced orders of the last seconds occupy the market at each step, and with which sign."""
-        stress, pressure = self._stress * self._fade[:n + 1], self._pressure * self._fade[:n + 1]
+        stress, pressure = self._stress * self._fade[: n + 1], self._pressure * self._fade[: n + 1]
         for order in forced:
             at = min(max((order.ts - start) // self.step_ns, 0), n)
             bump = 0.15 + 0.1 * (order.lots * self._lot_usd * 1e-3 / self.contract.scale) ** 0.5
-            stress[at:] += bump * self._fade[:n + 1 - at]
-            pressure[at:] -= order.side * bump * self._fade[:n + 1 - at]
+            stress[at:] += bump * self._fade[: n + 1 - at]
+            pressure[at:] -= order.side * bump * self._fade[: n + 1 - at]
         self._stress, self._pressure = float(stress[n]), float(pressure[n])
         return np.minimum(stress[:n], 4.0), np.clip(pressure[:n], -4.0, 4.0)
 
@@ -82,8 +84,9 @@ class Quotes:
         usd = 20_000.0 * self.contract.scale * left * self.draws.lognormal(len(stress), 1.0, 1.0)
         return np.clip(np.rint(usd / self._lot_usd), 1, self.contract.lots_max).astype(np.int64)
 
-    def block(self, start: int, price: Floats, index: Floats, forced: list[Forced], open_lots: int, profile: float,
-              funding: float) -> NDArray[np.void]:
+    def block(
+        self, start: int, price: Floats, index: Floats, forced: list[Forced], open_lots: int, profile: float, funding: float
+    ) -> NDArray[np.void]:
         """Records of one block, in time order."""
         n, step = len(price), self.step_ns
         stress, pressure = self._stressed(start, n, forced)
@@ -113,8 +116,9 @@ class Quotes:
         records = np.concatenate(parts)
         return records[np.argsort(records["t"], kind="stable")]
 
-    def _calm_trades(self, start: int, stress: Floats, pressure: Floats, profile: float, times: NDArray[np.int64],
-                     bid: NDArray[np.int64], ask: NDArray[np.int64]) -> NDArray[np.void]:
+    def _calm_trades(
+        self, start: int, stress: Floats, pressure: Floats, profile: float, times: NDArray[np.int64], bid: NDArray[np.int64], ask: NDArray[np.int64]
+    ) -> NDArray[np.void]:
         """Everybody else's orders: more of them, and with the forced flow, while the market is under stress. An order that meets several resting
         ones prints several times in its millisecond; the next one is often a piece of the same plan, on the same side."""
         prints = self.contract.trades_per_s * self.step_ns / NS * profile / 1.6 * (1.0 + np.minimum(STRESS_TRADES * stress, 2.0))
@@ -133,12 +137,11 @@ class Quotes:
         price, buy, ts = (np.repeat(column, many) for column in (np.where(buy, ask[where], bid[where]), buy, ts))
         return self._records(ts, KIND_TRADE, np.where(buy, 1, -1), price, self._sizes(len(ts), self.contract.trade_size_median, 1.5), 0, 0)
 
-    def _sweeps(self, forced: list[Forced], times: NDArray[np.int64], bid: NDArray[np.int64],
-                ask: NDArray[np.int64]) -> list[NDArray[np.void]]:
+    def _sweeps(self, forced: list[Forced], times: NDArray[np.int64], bid: NDArray[np.int64], ask: NDArray[np.int64]) -> list[NDArray[np.void]]:
         """Prints and liquidation record of each forced order, in the order of `forced`."""
         if not forced:
             return []
-        prints: list[tuple[int, int, int, int]] = []                  # t, side, price, qty
+        prints: list[tuple[int, int, int, int]] = []  # t, side, price, qty
         bankruptcies = []
         for order in forced:
             taker = -order.side
@@ -155,8 +158,10 @@ class Quotes:
         sides = np.array([order.side for order in forced])
         lots = np.array([order.lots for order in forced], np.int64)
         ts = np.array([order.ts for order in forced], np.int64)
-        return [self._records(t, KIND_TRADE, taker_side, price, lots_printed, 0, 0),
-                self._records(ts, KIND_LIQUIDATION, sides, np.array(bankruptcies, np.int64), lots, 0, 0)]
+        return [
+            self._records(t, KIND_TRADE, taker_side, price, lots_printed, 0, 0),
+            self._records(ts, KIND_LIQUIDATION, sides, np.array(bankruptcies, np.int64), lots, 0, 0),
+        ]
 
     def _tickers(self, start: int, price: Floats, index: Floats, open_lots: int, funding: float) -> NDArray[np.void]:
         """Mark and index once a second. The mark price follows the mid with a lag of about a second."""
@@ -166,13 +171,27 @@ class Quotes:
         mark = np.rint(self._ticks * (1.0 + seconds)).astype(np.int64)
         base = round(self.contract.open_interest * self.contract.lot_power)
         interest = np.full(len(at), base + 2 * open_lots, np.int64)
-        return self._records(start + at * self.step_ns + self.step_ns // 2, KIND_TICKER, 0, mark, interest,
-                             np.rint(self._ticks * (1.0 + index[at])).astype(np.int64), round(funding * 1e8))
+        return self._records(
+            start + at * self.step_ns + self.step_ns // 2,
+            KIND_TICKER,
+            0,
+            mark,
+            interest,
+            np.rint(self._ticks * (1.0 + index[at])).astype(np.int64),
+            round(funding * 1e8),
+        )
 
-    def _records(self, t: object, kind: int, side: object, price: object, qty: object, aux_price: object,
-                 aux_qty: object) -> NDArray[np.void]:
-        out = np.zeros(len(t), RECORD_DTYPE)                          # type: ignore[arg-type]
-        for name, value in (("t", t), ("kind", kind), ("side", side), ("price", price), ("qty", qty), ("aux_price", aux_price),
-                            ("aux_qty", aux_qty), ("symbol", self.index)):
+    def _records(self, t: object, kind: int, side: object, price: object, qty: object, aux_price: object, aux_qty: object) -> NDArray[np.void]:
+        out = np.zeros(len(t), RECORD_DTYPE)  # type: ignore[arg-type]
+        for name, value in (
+            ("t", t),
+            ("kind", kind),
+            ("side", side),
+            ("price", price),
+            ("qty", qty),
+            ("aux_price", aux_price),
+            ("aux_qty", aux_qty),
+            ("symbol", self.index),
+        ):
             out[name] = value
         return out

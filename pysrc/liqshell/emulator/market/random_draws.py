@@ -8,7 +8,7 @@ and may differ in the last bit. One flipped liquidation would then change the wh
 import numpy as np
 from numpy.typing import NDArray
 
-GRID = 2.0 ** 36
+GRID = 2.0**36
 Floats = NDArray[np.float64]
 
 

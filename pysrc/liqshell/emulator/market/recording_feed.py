@@ -18,7 +18,7 @@ from liqshell.emulator.market.synthetic_feed import MS, Frame, Tap
 from liqshell.errors import DataError
 from liqshell.recording.reader import Record, read
 
-LOOK_AHEAD = 20_000                                  # frames from which symbols and decimals are learnt
+LOOK_AHEAD = 20_000  # frames from which symbols and decimals are learnt
 _DECIMAL = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 _TIMES = re.compile(rb'"(ts|T|cts|start|end|timestamp)":(\d{13})\b')
 
@@ -63,22 +63,45 @@ def sound(frame: dict) -> bool:
     symbol = topic.rpartition(".")[2]
     if topic.startswith(("publicTrade.", "allLiquidation.")):
         return isinstance(data, list) and all(
-            isinstance(row, dict) and row.get("s") == symbol and row.get("S") in ("Buy", "Sell") and _decimal(row.get("p"))
-            and _decimal(row.get("v")) and isinstance(row.get("T"), int) and isinstance(row.get("seq", 0), int) for row in data)
+            isinstance(row, dict)
+            and row.get("s") == symbol
+            and row.get("S") in ("Buy", "Sell")
+            and _decimal(row.get("p"))
+            and _decimal(row.get("v"))
+            and isinstance(row.get("T"), int)
+            and isinstance(row.get("seq", 0), int)
+            for row in data
+        )
     if topic.startswith("orderbook."):
-        return (isinstance(data, dict) and data.get("s") == symbol and isinstance(frame.get("cts", 0), int)
-                and all(isinstance(data.get(name, 0), int) for name in ("u", "seq")) and all(map(_levels, (data.get("b"), data.get("a")))))
+        return (
+            isinstance(data, dict)
+            and data.get("s") == symbol
+            and isinstance(frame.get("cts", 0), int)
+            and all(isinstance(data.get(name, 0), int) for name in ("u", "seq"))
+            and all(map(_levels, (data.get("b"), data.get("a"))))
+        )
     if topic.startswith("tickers."):
-        return (isinstance(data, dict) and data.get("symbol") == symbol and isinstance(frame.get("cs", 0), int)
-                and all(isinstance(value, str) for value in data.values())
-                and all(not data.get(name) or _decimal(data[name]) for name in ("lastPrice", "markPrice", "indexPrice", "openInterest")))
+        return (
+            isinstance(data, dict)
+            and data.get("symbol") == symbol
+            and isinstance(frame.get("cs", 0), int)
+            and all(isinstance(value, str) for value in data.values())
+            and all(not data.get(name) or _decimal(data[name]) for name in ("lastPrice", "markPrice", "indexPrice", "openInterest"))
+        )
     return True
 
 
 def guess_contract(symbol: str, price: str, price_decimals: int, lot_decimals: int) -> Contract:
     """A contract as coarse as the texts of a recording show; what only agents need is left as in the first synthetic contract."""
-    return replace(CONTRACTS[0], symbol=symbol, price=float(price), tick_decimals=price_decimals, price_decimals=price_decimals,
-                   lot_decimals=lot_decimals, lots_max=10_000_000)
+    return replace(
+        CONTRACTS[0],
+        symbol=symbol,
+        price=float(price),
+        tick_decimals=price_decimals,
+        price_decimals=price_decimals,
+        lot_decimals=lot_decimals,
+        lots_max=10_000_000,
+    )
 
 
 def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[list[tuple[int, ...]]]:
@@ -94,8 +117,9 @@ def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[li
 
     if topic.startswith(("publicTrade.", "allLiquidation.")) and isinstance(data, list):
         kind = KIND_TRADE if topic.startswith("publicTrade.") else KIND_LIQUIDATION
-        rows: list[tuple[int, ...]] = [(due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1)
-                                       for row in data if not row.get("BT")]        # a block trade meets no order
+        rows: list[tuple[int, ...]] = [
+            (due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1) for row in data if not row.get("BT")
+        ]  # a block trade meets no order
         return [rows] if kind == KIND_TRADE and rows else [[row] for row in rows]
     if topic.startswith("orderbook.1.") and data.get("b") and data.get("a"):
         (bid, bid_size), (ask, ask_size) = data["b"][0][:2], data["a"][0][:2]
@@ -104,8 +128,21 @@ def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[li
         known = state.ticker | data
         if known.get("markPrice"):
             funding = round(float(known.get("fundingRate") or 0.0) * 1e8)
-            return [[(due_ns, ticks(known["markPrice"]), round(float(known.get("openInterest") or 0.0) * c.lot_power),
-                      ticks(known.get("indexPrice") or known["markPrice"]), funding, 0, index, KIND_TICKER, 0)]]
+            return [
+                [
+                    (
+                        due_ns,
+                        ticks(known["markPrice"]),
+                        round(float(known.get("openInterest") or 0.0) * c.lot_power),
+                        ticks(known.get("indexPrice") or known["markPrice"]),
+                        funding,
+                        0,
+                        index,
+                        KIND_TICKER,
+                        0,
+                    )
+                ]
+            ]
     return []
 
 
@@ -127,7 +164,7 @@ class TapeFeed:
         self.taps: list[Tap] = []
         self.topics: set[str] = set()
         self.states: dict[str, SymbolState] = {}
-        self._books: dict[str, dict] = {}            # the first whole one of each symbol
+        self._books: dict[str, dict] = {}  # the first whole one of each symbol
         self._learn()
         if unknown := set(symbols) - set(self.states):
             raise ValueError(f"the recording has {', '.join(self.states)}; asked for {', '.join(sorted(unknown))}")
@@ -149,6 +186,7 @@ class TapeFeed:
             for record in read(path):
                 if (frame := market_data(record)) is not None:
                     yield record.ts_recv, frame["topic"], record.frame, frame
+
         return heapq.merge(*map(one, self.paths), key=lambda item: item[0])
 
     def _learn(self) -> None:

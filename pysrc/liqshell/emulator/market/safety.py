@@ -23,22 +23,32 @@ class Safety:
     def __init__(self, states: Mapping[str, SymbolState], share: float) -> None:
         self._states, self._share = states, share
         self._limits = {f"priceLimit.{symbol}": symbol for symbol in states}
-        self._sent: dict[str, tuple[int, str]] = {}      # topic: when, and the mark that it was made of
+        self._sent: dict[str, tuple[int, str]] = {}  # topic: when, and the mark that it was made of
         self.topics = {*self._limits, ALERT, INSURANCE}
 
     def first_frame(self, topic: str, now_ms: int) -> bytes | None:
         """What a new subscriber gets at once."""
         if topic == ALERT:
-            rows = [{"c": COIN, "s": symbol, "b": POOL, "mb": "", "i_pr": -0.3, "pr": 0, "adl_tt": 10_000, "adl_sr": -0.25}
-                    for symbol in self._states]
+            rows = [
+                {"c": COIN, "s": symbol, "b": POOL, "mb": "", "i_pr": -0.3, "pr": 0, "adl_tt": 10_000, "adl_sr": -0.25} for symbol in self._states
+            ]
             return orjson.dumps({"topic": ALERT, "type": "snapshot", "ts": now_ms, "data": rows})
         state = self._states[self._limits[topic]] if topic in self._limits else None
         if state is None or not (mark := float(state.ticker.get("markPrice", "0"))):
             return None
         power = state.contract.tick_power
         high, low = int(mark * (1.0 + self._share) * power), -int(-mark * (1.0 - self._share) * power)
-        return orjson.dumps({"topic": topic, "ts": now_ms, "data": {
-            "symbol": state.contract.symbol, "buyLmt": bybit.price_text(state.contract, high), "sellLmt": bybit.price_text(state.contract, low)}})
+        return orjson.dumps(
+            {
+                "topic": topic,
+                "ts": now_ms,
+                "data": {
+                    "symbol": state.contract.symbol,
+                    "buyLmt": bybit.price_text(state.contract, high),
+                    "sellLmt": bybit.price_text(state.contract, low),
+                },
+            }
+        )
 
     def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
         """Limits that have changed, at most every 300 ms; the alert every second."""

@@ -9,9 +9,9 @@ from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TRADE
 
 MS = 1_000_000
-BATCH_MS = 500                                       # liquidations are sent in batches
-BOOK_MS = 10                                         # at most one quote in so many ms
-BOOK_SILENCE_MS = 3_000                              # then the last one is sent again, with the same u
+BATCH_MS = 500  # liquidations are sent in batches
+BOOK_MS = 10  # at most one quote in so many ms
+BOOK_SILENCE_MS = 3_000  # then the last one is sent again, with the same u
 TRADES_PER_FRAME = 1_024
 SIDES = {1: "Buy", -1: "Sell"}
 
@@ -25,7 +25,7 @@ class Frame(NamedTuple):
 
     topic: str
     payload: bytes
-    cascade: int = 0                                 # ground truth: size so far of the largest cascade in it
+    cascade: int = 0  # ground truth: size so far of the largest cascade in it
 
 
 class SyntheticFeed:
@@ -45,9 +45,9 @@ class SyntheticFeed:
         self._rows: list[tuple[int, ...]] = []
         self._at = 0
         self._next: list[tuple[int, ...]] | None = None
-        self._due = [0] * len(self._lanes)           # ms at which a lane must be looked at though no record has come
+        self._due = [0] * len(self._lanes)  # ms at which a lane must be looked at though no record has come
         self._earliest = 0
-        self._first: dict[int, tuple[int, ...]] = {} # the first quote of each symbol
+        self._first: dict[int, tuple[int, ...]] = {}  # the first quote of each symbol
 
     @property
     def start_ns(self) -> int:
@@ -119,9 +119,9 @@ class SyntheticFeed:
                 last = at
                 while last < n and rows[last][0] == t and rows[last][7] == KIND_TRADE and rows[last][6] == symbol:
                     last += 1
-                lane.trades(rows[at - 1:last], out)
+                lane.trades(rows[at - 1 : last], out)
                 for tap in self.taps:
-                    tap(rows[at - 1:last])
+                    tap(rows[at - 1 : last])
                 at = last
             elif kind == KIND_BBO:
                 lane.quote(row, out)
@@ -150,12 +150,12 @@ class _Lane:
         self.index, self.state, self.contract, self.wanted = index, state, state.contract, wanted
         symbol = self.contract.symbol
         self.topics = {name: f"{name}.{symbol}" for name in bybit.SERVED}
-        self.phase = index * 97 % BATCH_MS           # batches of different symbols do not coincide
+        self.phase = index * 97 % BATCH_MS  # batches of different symbols do not coincide
         self.batch: list[tuple[int, int, str, str]] = []
         self.batch_ms = 0
         self.batch_cascade = 0
-        self.cascades: dict[int, int] = {}           # id -> prints so far
-        self.held = False                            # a quote waits for the 10 ms to pass
+        self.cascades: dict[int, int] = {}  # id -> prints so far
+        self.held = False  # a quote waits for the 10 ms to pass
         self.sent_ms = 0
         self.due = 0
 
@@ -182,7 +182,7 @@ class _Lane:
             if listened:
                 texts.append(bybit.trade_row(c.symbol, t_ms, word, v, p, state.direction, uid, state.seq))
         for i in range(0, len(texts), TRADES_PER_FRAME):
-            out.append(Frame(topic, bybit.trade_frame(c.symbol, t_ms + 1, texts[i:i + TRADES_PER_FRAME])))
+            out.append(Frame(topic, bybit.trade_frame(c.symbol, t_ms + 1, texts[i : i + TRADES_PER_FRAME])))
 
     def quote(self, row: tuple[int, ...], out: list[Frame]) -> None:
         """A new best bid and ask; sent at once unless one was sent less than 10 ms ago."""
@@ -231,9 +231,17 @@ class _Lane:
         last = bybit.price_text(c, state.last_ticks or mark)
         value = f"{interest / c.lot_power * mark / c.tick_power:.2f}"
         new = {
-            "tickDirection": state.direction, "lastPrice": last, "markPrice": mark_text, "indexPrice": bybit.price_text(c, index),
-            "openInterest": oi, "openInterestValue": value, "fundingRate": f"{funding / 1e8:.8f}".rstrip("0"), "fundingIntervalHour": "8",
-            "nextFundingTime": str((now_ms // 28_800_000 + 1) * 28_800_000), "fundingCap": "0.005"}
+            "tickDirection": state.direction,
+            "lastPrice": last,
+            "markPrice": mark_text,
+            "indexPrice": bybit.price_text(c, index),
+            "openInterest": oi,
+            "openInterestValue": value,
+            "fundingRate": f"{funding / 1e8:.8f}".rstrip("0"),
+            "fundingIntervalHour": "8",
+            "nextFundingTime": str((now_ms // 28_800_000 + 1) * 28_800_000),
+            "fundingCap": "0.005",
+        }
         new |= state.day(now_ms)
         old, topic = state.ticker, self.topics["tickers"]
         changed = {key: value for key, value in new.items() if old.get(key) != value}

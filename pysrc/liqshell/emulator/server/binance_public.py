@@ -18,7 +18,7 @@ AGGREGATES_KEPT = 1_000
 DEPTH_MS = 100
 FORCED_MS = 1_000
 MARK_SLOW_MS = 3_000
-COIN_M_SHARE = 3                                     # one in so many forced orders has a twin on COIN-M
+COIN_M_SHARE = 3  # one in so many forced orders has a twin on COIN-M
 SEED, BASIS_BPS = 0xB1A, -0.4
 ALL_FORCED, ALL_MARKS = "!forceOrder@arr", ("!markPrice@arr@1s", "!markPrice@arr")
 
@@ -30,24 +30,27 @@ class BinanceLane(Lane):
         super().__init__(index, contract, SEED, BASIS_BPS)
         self.wanted = wanted
         name = contract.symbol.lower()
-        self.names = {what: f"{name}@{what}" for what in ("aggTrade", "trade", "bookTicker", "markPrice@1s", "markPrice", "forceOrder", "depth@100ms",
-                                                          "depth")}
-        self.aggregate: list[list[int]] = []         # side, ticks, lots, first id, last id, ms
+        self.names = {
+            what: f"{name}@{what}" for what in ("aggTrade", "trade", "bookTicker", "markPrice@1s", "markPrice", "forceOrder", "depth@100ms", "depth")
+        }
+        self.aggregate: list[list[int]] = []  # side, ticks, lots, first id, last id, ms
         self.aggregate_ms = 0
         self.aggregates = 50_000 * (index + 1)
         self.first_id = self.trade_id + 1
-        self.kept: deque[dict[str, object]] = deque(maxlen=AGGREGATES_KEPT)       # as REST writes them
-        self.largest: tuple[float, int, int, int, int, int] | None = None       # value, ms, side, lots, limit, average
+        self.kept: deque[dict[str, object]] = deque(maxlen=AGGREGATES_KEPT)  # as REST writes them
+        self.largest: tuple[float, int, int, int, int, int] | None = None  # value, ms, side, lots, limit, average
         self.coin_m: tuple[float, int, int, int, int, int] | None = None
         self.forced_ms = 0
         self.depth_ms = 0
-        self.depth_sent: tuple[int, int, int] = (0, 0, 0)                       # bid, ask, update
+        self.depth_sent: tuple[int, int, int] = (0, 0, 0)  # bid, ask, update
 
     def texts(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """Bid and ask: (price, quantity)."""
         c = self.contract
-        return ((binance.price_text(c, self.bid), binance.qty_text(c, self.bid_lots)),
-                (binance.price_text(c, self.ask), binance.qty_text(c, self.ask_lots)))
+        return (
+            (binance.price_text(c, self.bid), binance.qty_text(c, self.bid_lots)),
+            (binance.price_text(c, self.ask), binance.qty_text(c, self.ask_lots)),
+        )
 
     def _later(self) -> None:
         self.due = min((ms for ms in (self.aggregate_ms, self.forced_ms, self.depth_ms) if ms), default=0)
@@ -57,8 +60,12 @@ class BinanceLane(Lane):
         for side, ticks, lots in prints:
             self.trade_id += 1
             if single:
-                out.append(Frame(self.names["trade"], binance.trade(c.symbol, now_ms, self.trade_id, binance.price_text(c, ticks),
-                                                                    binance.qty_text(c, lots), now_ms, side < 0)))
+                out.append(
+                    Frame(
+                        self.names["trade"],
+                        binance.trade(c.symbol, now_ms, self.trade_id, binance.price_text(c, ticks), binance.qty_text(c, lots), now_ms, side < 0),
+                    )
+                )
             last = self.aggregate[-1] if self.aggregate else None
             if last is not None and last[0] == side and last[1] == ticks:
                 last[2], last[4], last[5] = last[2] + lots, self.trade_id, now_ms
@@ -96,8 +103,14 @@ class BinanceLane(Lane):
     def mark_frame(self) -> bytes:
         """The markPrice frame in force."""
         c = self.contract
-        return binance.mark_price(c.symbol, self.ticker_ms, binance.price_text(c, self.mark), binance.price_text(c, self.index_price),
-                                  binance.rate_text(self.funding), (self.ticker_ms // 28_800_000 + 1) * 28_800_000)
+        return binance.mark_price(
+            c.symbol,
+            self.ticker_ms,
+            binance.price_text(c, self.mark),
+            binance.price_text(c, self.index_price),
+            binance.rate_text(self.funding),
+            (self.ticker_ms // 28_800_000 + 1) * 28_800_000,
+        )
 
     def flush(self, now_ms: int, out: list[Frame]) -> None:
         if self.aggregate_ms and self.aggregate_ms <= now_ms:
@@ -125,9 +138,20 @@ class BinanceLane(Lane):
         asks = [] if ask == self.ask else [[binance.price_text(self.contract, ask), "0"]] if ask else []
         for name in ("depth@100ms", "depth"):
             if self.names[name] in self.wanted:
-                out.append(Frame(self.names[name], binance.depth_update(self.contract.symbol, self.depth_ms, (update or self.update_id - 1) + 1,
-                                                                        self.update_id, update or self.update_id - 1, [*bids, list(now_bid)],
-                                                                        [*asks, list(now_ask)])))
+                out.append(
+                    Frame(
+                        self.names[name],
+                        binance.depth_update(
+                            self.contract.symbol,
+                            self.depth_ms,
+                            (update or self.update_id - 1) + 1,
+                            self.update_id,
+                            update or self.update_id - 1,
+                            [*bids, list(now_bid)],
+                            [*asks, list(now_ask)],
+                        ),
+                    )
+                )
         self.depth_sent, self.depth_ms = (self.bid, self.ask, self.update_id), 0
 
     def _send_forced(self, out: list[Frame]) -> None:
@@ -135,15 +159,30 @@ class BinanceLane(Lane):
         c, at = self.contract, self.forced_ms
         if self.largest is not None:
             _, ms, side, lots, limit, fill = self.largest
-            payload = binance.force_order(c.symbol, c.symbol, 1, at, side, binance.qty_text(c, lots), binance.price_text(c, max(limit, 1)),
-                                          binance.price_text(c, fill), ms)
+            payload = binance.force_order(
+                c.symbol, c.symbol, 1, at, side, binance.qty_text(c, lots), binance.price_text(c, max(limit, 1)), binance.price_text(c, fill), ms
+            )
             out += [Frame(topic, payload) for topic in (self.names["forceOrder"], ALL_FORCED) if topic in self.wanted]
         if self.coin_m is not None and ALL_FORCED in self.wanted:
             value, ms, side, _, limit, fill = self.coin_m
             usd = value / c.lot_power / c.tick_power
             contracts = max(1, round(0.5 * usd / binance.COIN_M_USD.get(c.base, 10)))
-            out.append(Frame(ALL_FORCED, binance.force_order(f"{c.base}USD_PERP", f"{c.base}USD", 2, at, side, str(contracts),
-                                                             binance.price_text(c, max(limit, 1)), binance.price_text(c, fill), ms)))
+            out.append(
+                Frame(
+                    ALL_FORCED,
+                    binance.force_order(
+                        f"{c.base}USD_PERP",
+                        f"{c.base}USD",
+                        2,
+                        at,
+                        side,
+                        str(contracts),
+                        binance.price_text(c, max(limit, 1)),
+                        binance.price_text(c, fill),
+                        ms,
+                    ),
+                )
+            )
         self.largest = self.coin_m = None
         self.forced_ms = 0
 

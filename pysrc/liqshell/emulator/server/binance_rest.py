@@ -8,8 +8,12 @@ from liqshell.emulator.server.binance_public import BinanceLane
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 FUNDING_MS = 8 * HOUR_MS
-INTERVALS = {**{f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}, **{f"{n}h": n * HOUR_MS for n in (1, 2, 4, 6, 8, 12)},
-             "1d": DAY_MS, "3d": 3 * DAY_MS}
+INTERVALS = {
+    **{f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)},
+    **{f"{n}h": n * HOUR_MS for n in (1, 2, 4, 6, 8, 12)},
+    "1d": DAY_MS,
+    "3d": 3 * DAY_MS,
+}
 CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 ORDER_PATHS = ("/fapi/v1/order", "/fapi/v1/order/test", "/fapi/v1/algoOrder")
 Query = Mapping[str, str]
@@ -56,9 +60,16 @@ def interest(lane: BinanceLane, now_ms: int, query: Query) -> object:
 def premium(lane: BinanceLane, now_ms: int, query: Query) -> object:
     """premiumIndex."""
     c, mark = lane.contract, binance.price_text(lane.contract, lane.mark)
-    return {"symbol": c.symbol, "markPrice": mark, "indexPrice": binance.price_text(c, lane.index_price), "estimatedSettlePrice": mark,
-            "lastFundingRate": binance.rate_text(lane.funding), "interestRate": "0.00010000",
-            "nextFundingTime": (now_ms // FUNDING_MS + 1) * FUNDING_MS, "time": lane.ticker_ms or now_ms}
+    return {
+        "symbol": c.symbol,
+        "markPrice": mark,
+        "indexPrice": binance.price_text(c, lane.index_price),
+        "estimatedSettlePrice": mark,
+        "lastFundingRate": binance.rate_text(lane.funding),
+        "interestRate": "0.00010000",
+        "nextFundingTime": (now_ms // FUNDING_MS + 1) * FUNDING_MS,
+        "time": lane.ticker_ms or now_ms,
+    }
 
 
 def depth(lane: BinanceLane, now_ms: int, query: Query) -> object:
@@ -70,8 +81,15 @@ def depth(lane: BinanceLane, now_ms: int, query: Query) -> object:
 def book_ticker(lane: BinanceLane, now_ms: int, query: Query) -> object:
     """ticker/bookTicker."""
     bid, ask = lane.texts()
-    return {"symbol": lane.contract.symbol, "bidPrice": bid[0], "bidQty": bid[1], "askPrice": ask[0], "askQty": ask[1], "time": lane.quote_ms,
-            "lastUpdateId": lane.update_id}
+    return {
+        "symbol": lane.contract.symbol,
+        "bidPrice": bid[0],
+        "bidQty": bid[1],
+        "askPrice": ask[0],
+        "askQty": ask[1],
+        "time": lane.quote_ms,
+        "lastUpdateId": lane.update_id,
+    }
 
 
 def price(lane: BinanceLane, now_ms: int, query: Query) -> object:
@@ -82,32 +100,63 @@ def price(lane: BinanceLane, now_ms: int, query: Query) -> object:
 def day(lane: BinanceLane, now_ms: int, query: Query) -> object:
     """ticker/24hr, as it follows from the candles. Trades are counted from the start of the market: of its made-up past there are candles only."""
     c = lane.contract
-    out: dict[str, object] = {"symbol": c.symbol, "lastPrice": binance.price_text(c, lane.last), "closeTime": now_ms,
-                              "openTime": now_ms - now_ms % MINUTE_MS - DAY_MS + MINUTE_MS}
+    out: dict[str, object] = {
+        "symbol": c.symbol,
+        "lastPrice": binance.price_text(c, lane.last),
+        "closeTime": now_ms,
+        "openTime": now_ms - now_ms % MINUTE_MS - DAY_MS + MINUTE_MS,
+    }
     if not lane.bars.known:
         return out
     found, last = lane.bars.day(now_ms), lane.last / c.tick_power
-    prices = {"openPrice": found.before, "highPrice": found.high, "lowPrice": found.low, "priceChange": last - found.before,
-              "weightedAvgPrice": found.turnover / found.volume if found.volume else last}
-    return out | {name: f"{value:.{c.price_decimals}f}" for name, value in prices.items()} | {
-        "priceChangePercent": f"{(last / found.before - 1.0) * 100.0:.3f}", "lastQty": binance.qty_text(c, lane.prints[-1][2]),
-        "volume": f"{found.volume:.{c.lot_decimals}f}", "quoteVolume": f"{found.turnover:.2f}", "firstId": lane.first_id, "lastId": lane.trade_id,
-        "count": lane.trade_id - lane.first_id + 1}
+    prices = {
+        "openPrice": found.before,
+        "highPrice": found.high,
+        "lowPrice": found.low,
+        "priceChange": last - found.before,
+        "weightedAvgPrice": found.turnover / found.volume if found.volume else last,
+    }
+    return (
+        out
+        | {name: f"{value:.{c.price_decimals}f}" for name, value in prices.items()}
+        | {
+            "priceChangePercent": f"{(last / found.before - 1.0) * 100.0:.3f}",
+            "lastQty": binance.qty_text(c, lane.prints[-1][2]),
+            "volume": f"{found.volume:.{c.lot_decimals}f}",
+            "quoteVolume": f"{found.turnover:.2f}",
+            "firstId": lane.first_id,
+            "lastId": lane.trade_id,
+            "count": lane.trade_id - lane.first_id + 1,
+        }
+    )
 
 
 def trades(lane: BinanceLane, now_ms: int, query: Query) -> object:
     """trades: of the last moment with trades; more is not kept."""
     c = lane.contract
-    return [{"id": lane.trade_id - k, "price": binance.price_text(c, ticks), "qty": binance.qty_text(c, lots),
-             "quoteQty": f"{ticks / c.tick_power * lots / c.lot_power:.2f}", "time": lane.trade_ms, "isBuyerMaker": side < 0}
-            for k, (side, ticks, lots) in enumerate(reversed(lane.prints))][::-1]
+    return [
+        {
+            "id": lane.trade_id - k,
+            "price": binance.price_text(c, ticks),
+            "qty": binance.qty_text(c, lots),
+            "quoteQty": f"{ticks / c.tick_power * lots / c.lot_power:.2f}",
+            "time": lane.trade_ms,
+            "isBuyerMaker": side < 0,
+        }
+        for k, (side, ticks, lots) in enumerate(reversed(lane.prints))
+    ][::-1]
 
 
 def aggregates(lane: BinanceLane, now_ms: int, query: Query) -> object:
     """aggTrades: the last thousand are kept. From an id or a time on, the oldest first; else the latest."""
     limit, start, end, first = _number(query, "limit", 1_000) or 500, *(_number(query, name) for name in ("startTime", "endTime", "fromId"))
-    found = [one for one in lane.kept if (first is None or int(str(one["a"])) >= first) and (start is None or int(str(one["T"])) >= start)
-             and (end is None or int(str(one["T"])) <= end)]
+    found = [
+        one
+        for one in lane.kept
+        if (first is None or int(str(one["a"])) >= first)
+        and (start is None or int(str(one["T"])) >= start)
+        and (end is None or int(str(one["T"])) <= end)
+    ]
     return found[-limit:] if first is None and start is None else found[:limit]
 
 
@@ -132,7 +181,7 @@ def _candles(lane: BinanceLane, now_ms: int, query: Query, marks: bool) -> list[
     if interval is None:
         raise Refused(400, -1120, "Invalid interval.")
     limit, start, end = _number(query, "limit", 1_500) or 500, _number(query, "startTime"), _number(query, "endTime")
-    if start is not None:                            # the first that begins at it or later
+    if start is not None:  # the first that begins at it or later
         start += -start % interval
     bars = lane.marks if marks else lane.bars
     found = bars.klines(interval, now_ms, start, None if start is not None else end, limit)
@@ -157,7 +206,17 @@ def mark_klines(lane: BinanceLane, now_ms: int, query: Query) -> object:
 
 
 MAKERS = {
-    "/fapi/v1/openInterest": interest, "/fapi/v1/premiumIndex": premium, "/fapi/v1/depth": depth, "/fapi/v1/ticker/bookTicker": book_ticker,
-    "/fapi/v1/trades": trades, "/fapi/v1/klines": klines, "/fapi/v1/markPriceKlines": mark_klines, "/fapi/v1/ticker/24hr": day,
-    "/fapi/v1/ticker/price": price, "/fapi/v2/ticker/price": price, "/fapi/v1/aggTrades": aggregates, "/fapi/v1/fundingRate": funding}
+    "/fapi/v1/openInterest": interest,
+    "/fapi/v1/premiumIndex": premium,
+    "/fapi/v1/depth": depth,
+    "/fapi/v1/ticker/bookTicker": book_ticker,
+    "/fapi/v1/trades": trades,
+    "/fapi/v1/klines": klines,
+    "/fapi/v1/markPriceKlines": mark_klines,
+    "/fapi/v1/ticker/24hr": day,
+    "/fapi/v1/ticker/price": price,
+    "/fapi/v2/ticker/price": price,
+    "/fapi/v1/aggTrades": aggregates,
+    "/fapi/v1/fundingRate": funding,
+}
 OF_ALL = ("/fapi/v1/premiumIndex", "/fapi/v1/ticker/bookTicker", "/fapi/v1/ticker/24hr", "/fapi/v1/ticker/price", "/fapi/v2/ticker/price")

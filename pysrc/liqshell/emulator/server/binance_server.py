@@ -20,7 +20,7 @@ from liqshell.emulator.server.host import Host
 from liqshell.emulator.server.public_sockets import Connection, Hub, message
 from liqshell.emulator.server.public_venue import Answer, PublicVenue
 
-PING_S, PONG_S, LIFE_S = 180.0, 600.0, 86_400.0      # wall: the venue pings, waits for a pong, and ends a connection after a day
+PING_S, PONG_S, LIFE_S = 180.0, 600.0, 86_400.0  # wall: the venue pings, waits for a pong, and ends a connection after a day
 MESSAGES_PER_S = 10
 STREAMS_MAX = 1_024
 WEIGHT_PER_MINUTE = 2_400
@@ -34,7 +34,7 @@ class BinanceConnection(Connection):
 
     def __init__(self, hub: Hub, transport: asyncio.WriteTransport, conn_id: str, category: str) -> None:
         super().__init__(hub, transport, conn_id, category)
-        self.asked: set[str] = set()                 # streams; `topics` has those of them that this root serves
+        self.asked: set[str] = set()  # streams; `topics` has those of them that this root serves
         self.message_times: deque[float] = deque(maxlen=MESSAGES_PER_S)
         self.opened_s = self.pinged_s = asyncio.get_running_loop().time()
 
@@ -52,7 +52,7 @@ class BinanceHub(Hub):
 
     def _take(self, connection: BinanceConnection, names: list[str]) -> None:
         connection.asked.update(names)
-        served = connection.category or "public"     # the legacy root keeps what /public has
+        served = connection.category or "public"  # the legacy root keeps what /public has
         connection.topics = {name for name in connection.asked if binance.root_of(name) == served}
         self.count_wanted()
 
@@ -63,7 +63,7 @@ class BinanceHub(Hub):
         now = asyncio.get_running_loop().time()
         if len(connection.message_times) == MESSAGES_PER_S and now - connection.message_times[0] < 1.0:
             self.idle_cuts += 1
-            connection.transport.close()             # over the limit: disconnected
+            connection.transport.close()  # over the limit: disconnected
             return
         connection.message_times.append(now)
         connection.write(message(orjson.dumps(self._reply(connection, text))))
@@ -86,7 +86,7 @@ class BinanceHub(Hub):
             else:
                 connection.asked.difference_update(params)
                 self._take(connection, [])
-            return {"result": None, "id": number}    # also for names that do not exist
+            return {"result": None, "id": number}  # also for names that do not exist
         if method in ("SET_PROPERTY", "GET_PROPERTY") and isinstance(params, list) and params and params[0] == "combined":
             if method == "GET_PROPERTY":
                 return {"result": connection.combined, "id": number}
@@ -121,7 +121,7 @@ class BinanceNeighbour(PublicVenue[BinanceLane]):
         config = emulator.config
         hub = BinanceHub((), emulator.now_ns, wanted, lambda topic, ms: None, config.seed, config.ack_delay_s, config.buffer_max)
         super().__init__(emulator, hub, binance_board(contracts, wanted), contracts)
-        self._weight = [0, 0]                        # minute, used
+        self._weight = [0, 0]  # minute, used
 
     def routes(self) -> list[web.RouteDef]:
         out = []
@@ -133,6 +133,7 @@ class BinanceNeighbour(PublicVenue[BinanceLane]):
     def _root(self, category: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self.hub.handle(request, category)
+
         return handle
 
     def farewell(self) -> None:
@@ -151,8 +152,11 @@ class BinanceNeighbour(PublicVenue[BinanceLane]):
         self._weight = [minute, (self._weight[1] if self._weight[0] == minute else 0) + weight]
         if self._weight[1] > WEIGHT_PER_MINUTE * self.emulator.config.limit_factor:
             return 429, binance.error(-1003, "Too many requests; current limit of IP is 2400 requests per minute.")
-        whole = {"/fapi/v1/ping": lambda: b"{}", "/fapi/v1/time": lambda: orjson.dumps({"serverTime": now_ms}),
-                 "/fapi/v1/exchangeInfo": lambda: binance.exchange_info(self.contracts, now_ms)}
+        whole = {
+            "/fapi/v1/ping": lambda: b"{}",
+            "/fapi/v1/time": lambda: orjson.dumps({"serverTime": now_ms}),
+            "/fapi/v1/exchangeInfo": lambda: binance.exchange_info(self.contracts, now_ms),
+        }
         if path in whole:
             return 200, whole[path]()
         symbol, make = query.get("symbol", ""), MAKERS[path]

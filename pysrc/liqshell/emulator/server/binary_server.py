@@ -22,10 +22,10 @@ from liqshell.emulator.server.control import guarded
 from liqshell.venues.polymarket import signing
 
 TURN_S = 0.005
-SKEW_S = 60                         # of the wall, in signatures
+SKEW_S = 60  # of the wall, in signatures
 SPOT_NEWS_NS = 250_000_000
 TOKENS_MAX = 500
-PAGE, FIRST, END = 100, "MA==", "LTE="          # of trades; cursors are numbers as base64: 0 and -1
+PAGE, FIRST, END = 100, "MA==", "LTE="  # of trades; cursors are numbers as base64: 0 and -1
 MS = 1_000_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,8 +49,19 @@ class BinaryVenue:
     """clock: market time; None = a clock of its own at `speed`. spot: what it settles on; None = a walk by seed. check: orders' signatures are
     checked, which needs eth-account."""
 
-    def __init__(self, seed: int = 0, faults: Sequence[Mapping[str, Any]] = (), host: str = "127.0.0.1", clock: Clock | None = None,
-                 speed: float = 1.0, start: int | None = None, spot: Spot | None = None, lag_s: float = 20.0, check: bool = True, port: int = 0):
+    def __init__(
+        self,
+        seed: int = 0,
+        faults: Sequence[Mapping[str, Any]] = (),
+        host: str = "127.0.0.1",
+        clock: Clock | None = None,
+        speed: float = 1.0,
+        start: int | None = None,
+        spot: Spot | None = None,
+        lag_s: float = 20.0,
+        check: bool = True,
+        port: int = 0,
+    ):
         self.seed, self.host, self.port, self.check = seed, host, port, check
         self.clock = clock or Clock(speed, start)
         now = self.clock.now_ns()
@@ -74,21 +85,46 @@ class BinaryVenue:
     async def start(self) -> BinaryVenue:
         app = web.Application(middlewares=[guarded], client_max_size=1 << 20)
         gets: dict[str, Handler] = {
-            "/events": self._events, "/markets": self._markets, "/book": self._book, "/midpoint": self._mid, "/tick-size": self._tick,
-            "/neg-risk": self._neg_risk, "/fee-rate": self._fee_rate, "/clob-markets/{condition}": self._clob_market,
-            "/markets-by-token/{token}": self._by_token, "/time": self._time, "/ok": self._ok, "/version": self._version,
-            "/auth/derive-api-key": self._api_key, "/auth/api-keys": self._private(self._api_keys), "/data/orders": self._private(self._orders),
-            "/data/order/{id}": self._private(self._order), "/data/trades": self._private(self._trades),
-            "/balance-allowance": self._private(self._balance), "/balance-allowance/update": self._private(self._balance),
-            "/api/v3/klines": self._klines, "/ws/market": self._market_ws, "/ws/user": self._user_ws, "/stream": self._spot_ws,
-            "/emulator/status": self._status}
+            "/events": self._events,
+            "/markets": self._markets,
+            "/book": self._book,
+            "/midpoint": self._mid,
+            "/tick-size": self._tick,
+            "/neg-risk": self._neg_risk,
+            "/fee-rate": self._fee_rate,
+            "/clob-markets/{condition}": self._clob_market,
+            "/markets-by-token/{token}": self._by_token,
+            "/time": self._time,
+            "/ok": self._ok,
+            "/version": self._version,
+            "/auth/derive-api-key": self._api_key,
+            "/auth/api-keys": self._private(self._api_keys),
+            "/data/orders": self._private(self._orders),
+            "/data/order/{id}": self._private(self._order),
+            "/data/trades": self._private(self._trades),
+            "/balance-allowance": self._private(self._balance),
+            "/balance-allowance/update": self._private(self._balance),
+            "/api/v3/klines": self._klines,
+            "/ws/market": self._market_ws,
+            "/ws/user": self._user_ws,
+            "/stream": self._spot_ws,
+            "/emulator/status": self._status,
+        }
         for path, handler in gets.items():
             app.router.add_get(path, handler)
-        for path, handler in (("/auth/api-key", self._api_key), ("/order", self._private(self._post)), ("/heartbeats", self._private(self._beat)),
-                              ("/v1/heartbeats", self._private(self._beat))):
+        for path, handler in (
+            ("/auth/api-key", self._api_key),
+            ("/order", self._private(self._post)),
+            ("/heartbeats", self._private(self._beat)),
+            ("/v1/heartbeats", self._private(self._beat)),
+        ):
             app.router.add_post(path, handler)
-        for path, handler in (("/order", self._private(self._cancel)), ("/orders", self._private(self._cancel)),
-                              ("/cancel-all", self._private(self._cancel)), ("/cancel-market-orders", self._private(self._cancel))):
+        for path, handler in (
+            ("/order", self._private(self._cancel)),
+            ("/orders", self._private(self._cancel)),
+            ("/cancel-all", self._private(self._cancel)),
+            ("/cancel-market-orders", self._private(self._cancel)),
+        ):
             app.router.add_delete(path, handler)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -148,9 +184,22 @@ class BinaryVenue:
             return
         start, open_, close = rows[-1]
         name, ms = SYMBOL.lower(), now // MS
-        kline = {"e": "kline", "E": ms, "s": SYMBOL, "k": {
-            "t": start // MS, "T": (start + HOUR) // MS - 1, "s": SYMBOL, "i": "1h", "o": f"{open_:.2f}", "c": f"{close:.2f}",
-            "h": f"{max(open_, close):.2f}", "l": f"{min(open_, close):.2f}", "x": False}}
+        kline = {
+            "e": "kline",
+            "E": ms,
+            "s": SYMBOL,
+            "k": {
+                "t": start // MS,
+                "T": (start + HOUR) // MS - 1,
+                "s": SYMBOL,
+                "i": "1h",
+                "o": f"{open_:.2f}",
+                "c": f"{close:.2f}",
+                "h": f"{max(open_, close):.2f}",
+                "l": f"{min(open_, close):.2f}",
+                "x": False,
+            },
+        }
         trade = {"e": "aggTrade", "E": ms, "s": SYMBOL, "a": ms, "p": f"{close:.2f}", "q": "0.01", "T": ms, "m": False}
         for one in list(self.listeners):
             for stream, data in ((f"{name}@kline_1h", kline), (f"{name}@aggTrade", trade)):
@@ -194,14 +243,29 @@ class BinaryVenue:
             return self._json({"error": "Service Unavailable"}, 503)
         closed = request.query.get("closed", "false") == "true"
         rows = [one for one in sorted(exchange.hours.values(), key=lambda one: one.start) if bool(one.winner) == closed]
-        return self._json([{"id": str(one.start // HOUR), "slug": one.slug, "seriesSlug": "btc-up-or-down-hourly", "closed": closed,
-                            "markets": [exchange.listed(one)]} for one in rows[:int(request.query.get("limit", 100))]])
+        return self._json(
+            [
+                {
+                    "id": str(one.start // HOUR),
+                    "slug": one.slug,
+                    "seriesSlug": "btc-up-or-down-hourly",
+                    "closed": closed,
+                    "markets": [exchange.listed(one)],
+                }
+                for one in rows[: int(request.query.get("limit", 100))]
+            ]
+        )
 
     async def _markets(self, request: web.Request) -> web.Response:
         exchange = self._moved()
         closed, slug, conditions = request.query.get("closed"), request.query.get("slug"), request.query.getall("condition_ids", [])
-        rows = [one for one in exchange.hours.values() if (closed is None or bool(one.winner) == (closed == "true"))
-                and (slug is None or one.slug == slug) and (not conditions or one.condition in conditions)]
+        rows = [
+            one
+            for one in exchange.hours.values()
+            if (closed is None or bool(one.winner) == (closed == "true"))
+            and (slug is None or one.slug == slug)
+            and (not conditions or one.condition in conditions)
+        ]
         return self._json([exchange.listed(one) for one in rows])
 
     async def _book(self, request: web.Request) -> web.Response:
@@ -229,17 +293,28 @@ class BinaryVenue:
         found = next((one for one in self._moved().hours.values() if one.condition == request.match_info["condition"]), None)
         if found is None:
             return self._json({"error": "market not found"}, 404)
-        return self._json({"c": found.condition, "t": [{"t": token, "o": side} for token, side in zip(found.tokens, ("Up", "Down"), strict=True)],
-                           "mts": float(found.tick), "mos": 5, "nr": False, "fd": {"r": float(self.exchange.rate), "e": 1, "to": True},
-                           "itode": True})
+        return self._json(
+            {
+                "c": found.condition,
+                "t": [{"t": token, "o": side} for token, side in zip(found.tokens, ("Up", "Down"), strict=True)],
+                "mts": float(found.tick),
+                "mos": 5,
+                "nr": False,
+                "fd": {"r": float(self.exchange.rate), "e": 1, "to": True},
+                "itode": True,
+            }
+        )
 
     async def _by_token(self, request: web.Request) -> web.Response:
         found = self._moved().hour_of_token(request.match_info["token"])
-        return self._none() if found is None else self._json({"condition_id": found.condition, "primary_token_id": found.tokens[0],
-                                                              "secondary_token_id": found.tokens[1]})
+        return (
+            self._none()
+            if found is None
+            else self._json({"condition_id": found.condition, "primary_token_id": found.tokens[0], "secondary_token_id": found.tokens[1]})
+        )
 
     async def _time(self, request: web.Request) -> web.Response:
-        return self._json(int(time.time()))          # signatures are judged by the wall clock whatever the market's speed
+        return self._json(int(time.time()))  # signatures are judged by the wall clock whatever the market's speed
 
     async def _ok(self, request: web.Request) -> web.Response:
         return self._json("OK")
@@ -251,13 +326,26 @@ class BinaryVenue:
         if request.query.get("symbol") != SYMBOL or request.query.get("interval") != "1h":
             return self._json({"code": -1121, "msg": "Invalid symbol."}, 400)
         now, limit = self.now(), min(int(request.query.get("limit", 500)), 1000)
-        return self._json([[start // MS, f"{o:.2f}", f"{max(o, c):.2f}", f"{min(o, c):.2f}", f"{c:.2f}", "1", (start + HOUR) // MS - 1, "1", 1, "1",
-                            "1", "0"] for start, o, c in self.spot.candles(now, limit)])
+        return self._json(
+            [
+                [start // MS, f"{o:.2f}", f"{max(o, c):.2f}", f"{min(o, c):.2f}", f"{c:.2f}", "1", (start + HOUR) // MS - 1, "1", 1, "1", "1", "0"]
+                for start, o, c in self.spot.candles(now, limit)
+            ]
+        )
 
     async def _status(self, request: web.Request) -> web.Response:
-        return self._json({"market": "SYNTHETIC", "seed": self.seed, "clock": self.clock.as_dict(), "now_ns": self.now(),
-                           "struck": self.exchange.struck, "posted": self.exchange.posted, "wallets": len(self.exchange.wallets),
-                           "requests": self.requests})
+        return self._json(
+            {
+                "market": "SYNTHETIC",
+                "seed": self.seed,
+                "clock": self.clock.as_dict(),
+                "now_ns": self.now(),
+                "struck": self.exchange.struck,
+                "posted": self.exchange.posted,
+                "wallets": len(self.exchange.wallets),
+                "requests": self.requests,
+            }
+        )
 
     # ---- private REST ----
 
@@ -280,6 +368,7 @@ class BinaryVenue:
                 return self._json({"error": "Unauthorized/Invalid api key"}, 401)
             self._moved()
             return await act(request, wallet, body)
+
         return handle
 
     def _who(self, request: web.Request, body: str) -> Wallet:
@@ -331,19 +420,24 @@ class BinaryVenue:
                 ids = [one.id for one in open_]
             elif request.path == "/cancel-market-orders":
                 hour = {token: one.condition for one in exchange.hours.values() for token in one.tokens}
-                ids = [one.id for one in open_ if given.get("market") in (None, "", hour.get(one.order.token))
-                       and given.get("asset_id") in (None, "", one.order.token)]
+                ids = [
+                    one.id
+                    for one in open_
+                    if given.get("market") in (None, "", hour.get(one.order.token)) and given.get("asset_id") in (None, "", one.order.token)
+                ]
             else:
                 ids = [given["orderID"]] if request.path == "/order" else [str(one) for one in given][:1000]
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._json({"error": "Invalid order payload"}, 400)
         answers = {one: exchange.cancel(wallet, one) for one in ids}
-        return self._json({"canceled": [one for one, why in answers.items() if not why],
-                           "not_canceled": {one: why for one, why in answers.items() if why}})
+        return self._json(
+            {"canceled": [one for one, why in answers.items() if not why], "not_canceled": {one: why for one, why in answers.items() if why}}
+        )
 
     async def _orders(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
-        return self._json({"data": [self.exchange.order_row(one) for one in self.exchange.open_orders(wallet)], "next_cursor": END, "limit": PAGE,
-                           "count": 0})
+        return self._json(
+            {"data": [self.exchange.order_row(one) for one in self.exchange.open_orders(wallet)], "next_cursor": END, "limit": PAGE, "count": 0}
+        )
 
     async def _order(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
         """Of the open ones only, as at the venue."""
@@ -351,14 +445,17 @@ class BinaryVenue:
         return self._json(self.exchange.order_row(one) if one is not None and one.owner == wallet.key and one.status == "LIVE" else None)
 
     async def _trades(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
-        mine = [one for one in self.exchange.trades if one["owner"] == wallet.key
-                and all(request.query.get(key) in (None, one[key]) for key in ("id", "market", "asset_id"))]
+        mine = [
+            one
+            for one in self.exchange.trades
+            if one["owner"] == wallet.key and all(request.query.get(key) in (None, one[key]) for key in ("id", "market", "asset_id"))
+        ]
         try:
             first = int(base64.b64decode(request.query.get("next_cursor", "") or FIRST, validate=True))
         except ValueError:
             return self._json({"error": "Invalid next_cursor"}, 400)
-        page = mine[first:first + PAGE] if first >= 0 else []
-        more = base64.b64encode(str(first + PAGE).encode()).decode() if 0 <= first and first + PAGE < len(mine) else END
+        page = mine[first : first + PAGE] if first >= 0 else []
+        more = base64.b64encode(str(first + PAGE).encode()).decode() if first >= 0 and first + PAGE < len(mine) else END
         return self._json({"data": page, "next_cursor": more, "limit": PAGE, "count": len(page)})
 
     async def _balance(self, request: web.Request, wallet: Wallet, body: str) -> web.Response:
@@ -419,11 +516,13 @@ class BinaryVenue:
                 return False
             new, one.tokens = tokens - one.tokens, one.tokens | tokens
             exchange = self._moved()
-            books = [exchange.book(hour, token) for token in sorted(new)
-                     if (hour := exchange.hour_of_token(token)) is not None and token in hour.levels]
+            books = [
+                exchange.book(hour, token) for token in sorted(new) if (hour := exchange.hour_of_token(token)) is not None and token in hour.levels
+            ]
             if books and not exchange.active("no_book"):
-                await self._send(one, orjson.dumps(books))      # an array, as the venue sends the first ones
+                await self._send(one, orjson.dumps(books))  # an array, as the venue sends the first ones
             return True
+
         return await self._frames(one, act)
 
     async def _user_ws(self, request: web.Request) -> web.WebSocketResponse:
@@ -436,6 +535,7 @@ class BinaryVenue:
                 return False
             one.owner = wallet.key
             return True
+
         return await self._frames(one, act)
 
     async def _spot_ws(self, request: web.Request) -> web.WebSocketResponse:
@@ -444,4 +544,5 @@ class BinaryVenue:
 
         async def act(frame: Any) -> bool:
             return True
+
         return await self._frames(one, act)

@@ -11,7 +11,7 @@ from liqshell.emulator.market.synthetic_feed import Frame
 from liqshell.venues.bybit.decoder import Frame as DecodedFrame
 from liqshell.venues.bybit.decoder import FrameKind, PublicDecoder
 
-ROOM = 4_096                                         # events of a batch; a frame has at most 1024
+ROOM = 4_096  # events of a batch; a frame has at most 1024
 TOPICS = ("publicTrade", "orderbook.1", "tickers")
 _ACCEPTED = (FrameKind.EVENTS, FrameKind.OTHER)
 

@@ -28,12 +28,22 @@ class MarketQueries:
     def __init__(self, states: Mapping[str, SymbolState]) -> None:
         self.states = states
         self._answers: dict[str, Callable[[Mapping[str, str], int], object]] = {
-            "time": self.time, "instruments-info": self.instruments, "tickers": self.tickers, "orderbook": self.orderbook,
-            "recent-trade": self.trades, "kline": partial(self.kline, "bars"), "open-interest": self.open_interest,
-            "mark-price-kline": partial(self.kline, "mark"), "index-price-kline": partial(self.kline, "index"),
+            "time": self.time,
+            "instruments-info": self.instruments,
+            "tickers": self.tickers,
+            "orderbook": self.orderbook,
+            "recent-trade": self.trades,
+            "kline": partial(self.kline, "bars"),
+            "open-interest": self.open_interest,
+            "mark-price-kline": partial(self.kline, "mark"),
+            "index-price-kline": partial(self.kline, "index"),
             "premium-index-price-kline": partial(self.kline, "premium"),
-            "funding/history": self.funding, "risk-limit": self.risk_limit, "price-limit": self.price_limit, "account-ratio": self.account_ratio,
-            "insurance": self.insurance}
+            "funding/history": self.funding,
+            "risk-limit": self.risk_limit,
+            "price-limit": self.price_limit,
+            "account-ratio": self.account_ratio,
+            "insurance": self.insurance,
+        }
 
     def __call__(self, path: str, query: str, now_ns: int) -> tuple[int, str, object]:
         """(retCode, retMsg, result) of a path below /v5/market/; nothing is raised."""
@@ -86,7 +96,7 @@ class MarketQueries:
         cursor = query.get("cursor", "")
         first = int(cursor.removeprefix("page")) if cursor.removeprefix("page").isdigit() else 0
         left = len(infos) > first + limit
-        return {"category": category, "list": infos[first:first + limit], "nextPageCursor": f"page{first + limit}" if left else ""}
+        return {"category": category, "list": infos[first : first + limit], "nextPageCursor": f"page{first + limit}" if left else ""}
 
     def tickers(self, query: Mapping[str, str], now_ns: int) -> object:
         """Full ticker of one symbol, or of all."""
@@ -98,17 +108,38 @@ class MarketQueries:
         """The book: one level, as that is all the synthetic market has."""
         state = self._state(query)
         self._number(query, "limit", 25, 1, 1000)
-        return {"s": state.contract.symbol, "b": [list(state.bid)] if state.bid else [], "a": [list(state.ask)] if state.ask else [],
-                "ts": now_ns // 1_000_000, "u": state.u, "seq": state.seq, "cts": state.book_ms}
+        return {
+            "s": state.contract.symbol,
+            "b": [list(state.bid)] if state.bid else [],
+            "a": [list(state.ask)] if state.ask else [],
+            "ts": now_ns // 1_000_000,
+            "u": state.u,
+            "seq": state.seq,
+            "cts": state.book_ms,
+        }
 
     def trades(self, query: Mapping[str, str], now_ns: int) -> object:
         """Latest trades, newest first."""
         state = self._state(query)
         limit = self._number(query, "limit", 500, 1, 1000)
         rows = [state.trades[-1 - k] for k in range(min(limit, len(state.trades)))]
-        return {"category": "linear", "list": [
-            {"execId": uid, "symbol": state.contract.symbol, "price": p, "size": v, "side": side, "time": str(t), "isBlockTrade": False,
-             "isRPITrade": False, "seq": str(seq)} for t, side, v, p, uid, seq in rows]}
+        return {
+            "category": "linear",
+            "list": [
+                {
+                    "execId": uid,
+                    "symbol": state.contract.symbol,
+                    "price": p,
+                    "size": v,
+                    "side": side,
+                    "time": str(t),
+                    "isBlockTrade": False,
+                    "isRPITrade": False,
+                    "seq": str(seq),
+                }
+                for t, side, v, p, uid, seq in rows
+            ],
+        }
 
     def kline(self, name: str, query: Mapping[str, str], now_ns: int) -> object:
         """Bars, newest first: with `start` alone the first ones from there, else the last ones. name: of the SymbolState's bars (trades, mark, index,
@@ -138,8 +169,10 @@ class MarketQueries:
             raise Refused(BAD_PARAMETER, "params error: startTime without endTime")
         rate = state.ticker.get("fundingRate", "0.0001")
         times = self._span(query, now_ns // MS, FUNDING_MS, self._number(query, "limit", 200, 1, 200))
-        return {"category": "linear", "list": [
-            {"symbol": state.contract.symbol, "fundingRate": rate, "fundingRateTimestamp": str(ts)} for ts in times]}
+        return {
+            "category": "linear",
+            "list": [{"symbol": state.contract.symbol, "fundingRate": rate, "fundingRateTimestamp": str(ts)} for ts in times],
+        }
 
     def account_ratio(self, query: Mapping[str, str], now_ns: int) -> object:
         """Shares of accounts that are long and short, made up like the market: about even."""
@@ -158,7 +191,7 @@ class MarketQueries:
     def insurance(self, query: Mapping[str, str], now_ns: int) -> object:
         """The pool that all contracts share."""
         rows = [{"coin": COIN, "symbols": ",".join(self.states), "balance": f"{POOL:.8f}", "value": f"{POOL:.8f}"}]
-        day = now_ns // MS // 86_400_000 * 86_400_000            # a shared pool is told once a day
+        day = now_ns // MS // 86_400_000 * 86_400_000  # a shared pool is told once a day
         return {"updatedTime": str(day), "list": rows if query.get("coin", "") in ("", COIN) else []}
 
     def open_interest(self, query: Mapping[str, str], now_ns: int) -> object:
@@ -175,14 +208,31 @@ class MarketQueries:
         """One tier a symbol."""
         self._linear(query)
         states = [self._state(query)] if query.get("symbol") else list(self.states.values())
-        return {"category": "linear", "nextPageCursor": "", "list": [
-            {"id": k + 1, "symbol": state.contract.symbol, "riskLimitValue": "2000000", "isLowestRisk": 1, "mmDeduction": "",
-             "maintenanceMargin": f"{state.contract.maintenance_bps / 1e4:g}", "initialMargin": f"{1 / state.contract.leverage_max:g}",
-             "maxLeverage": f"{state.contract.leverage_max}.00"} for k, state in enumerate(states)]}
+        return {
+            "category": "linear",
+            "nextPageCursor": "",
+            "list": [
+                {
+                    "id": k + 1,
+                    "symbol": state.contract.symbol,
+                    "riskLimitValue": "2000000",
+                    "isLowestRisk": 1,
+                    "mmDeduction": "",
+                    "maintenanceMargin": f"{state.contract.maintenance_bps / 1e4:g}",
+                    "initialMargin": f"{1 / state.contract.leverage_max:g}",
+                    "maxLeverage": f"{state.contract.leverage_max}.00",
+                }
+                for k, state in enumerate(states)
+            ],
+        }
 
     def price_limit(self, query: Mapping[str, str], now_ns: int) -> object:
         """The highest bid and the lowest ask that are accepted: 5 % around the mark."""
         state = self._state(query)
         mark, decimals = float(state.ticker.get("markPrice") or 0.0), state.contract.price_decimals
-        return {"symbol": state.contract.symbol, "buyLmt": f"{mark * 1.05:.{decimals}f}", "sellLmt": f"{mark * 0.95:.{decimals}f}",
-                "ts": str(now_ns // 1_000_000)}
+        return {
+            "symbol": state.contract.symbol,
+            "buyLmt": f"{mark * 1.05:.{decimals}f}",
+            "sellLmt": f"{mark * 0.95:.{decimals}f}",
+            "ts": str(now_ns // 1_000_000),
+        }

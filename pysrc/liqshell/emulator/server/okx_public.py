@@ -16,7 +16,7 @@ BOOK_MS = 10
 TICKER_MS = 100
 INTEREST_MS = 3_000
 FUNDING_MS = 60_000
-LIMIT = 0.05                                         # how far from the mark the price limits are
+LIMIT = 0.05  # how far from the mark the price limits are
 SEED, BASIS_BPS = 0x0CB, 0.5
 LIQUIDATIONS = "liquidation-orders:SWAP"
 
@@ -47,13 +47,20 @@ class OkxLane(Lane):
 
     def trades(self, now_ms: int, prints: list[tuple[int, int, int]], out: list[Frame]) -> None:
         c, topic, single = self.contract, self.topics["trades"], self.topics["trades-all"]
-        merged: list[list[int]] = []                 # side, ticks, lots, count
+        merged: list[list[int]] = []  # side, ticks, lots, count
         for side, ticks, lots in prints:
             self.last_lots = lots
             self.trade_id += 1
             if single in self.wanted:
-                out.append(Frame(single, okx.frame(self.arg("trades-all"), [okx.trade_row(
-                    self.inst, self.trade_id, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, 1)])))
+                out.append(
+                    Frame(
+                        single,
+                        okx.frame(
+                            self.arg("trades-all"),
+                            [okx.trade_row(self.inst, self.trade_id, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, 1)],
+                        ),
+                    )
+                )
             if merged and merged[-1][:2] == [side, ticks]:
                 merged[-1][2] += lots
                 merged[-1][3] += 1
@@ -62,8 +69,15 @@ class OkxLane(Lane):
         if topic in self.wanted:
             for k, (side, ticks, lots, count) in enumerate(merged):
                 number = self.trade_id - len(merged) + 1 + k
-                out.append(Frame(topic, okx.frame(self.arg("trades"), [okx.trade_row(self.inst, number, okx.price_text(c, ticks),
-                                                                                     okx.size_text(c, lots), side, now_ms, count)])))
+                out.append(
+                    Frame(
+                        topic,
+                        okx.frame(
+                            self.arg("trades"),
+                            [okx.trade_row(self.inst, number, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, count)],
+                        ),
+                    )
+                )
         self._ticker_soon(now_ms)
 
     def _ticker_soon(self, now_ms: int) -> None:
@@ -127,31 +141,58 @@ class OkxLane(Lane):
             return named | {"buyLmt": okx.price_text(c, high), "sellLmt": okx.price_text(c, low), "enabled": True, "ts": str(now_ms)}
         if channel == "index-tickers":
             price = okx.price_text(c, self.index_price)
-            return {"instId": self.inst.removesuffix("-SWAP"), "idxPx": price, "high24h": price, "low24h": price, "open24h": price, "sodUtc0": price,
-                    "sodUtc8": price, "ts": str(now_ms)}
+            return {
+                "instId": self.inst.removesuffix("-SWAP"),
+                "idxPx": price,
+                "high24h": price,
+                "low24h": price,
+                "open24h": price,
+                "sodUtc0": price,
+                "sodUtc8": price,
+                "ts": str(now_ms),
+            }
         if channel == "open-interest":
             base = self.interest / c.lot_power
-            return named | {"oi": okx.size_text(c, self.interest), "oiCcy": f"{base:.4f}", "oiUsd": f"{base * self.mark / c.tick_power:.2f}",
-                            "ts": str(now_ms)}
+            return named | {
+                "oi": okx.size_text(c, self.interest),
+                "oiCcy": f"{base:.4f}",
+                "oiUsd": f"{base * self.mark / c.tick_power:.2f}",
+                "ts": str(now_ms),
+            }
         if channel == "funding-rate":
             due = (now_ms // 28_800_000 + 1) * 28_800_000
-            return named | {"fundingRate": f"{self.funding / 1e8:.10f}", "fundingTime": str(due), "method": "current_period",
-                            "maxFundingRate": "0.00375", "minFundingRate": "-0.00375", "nextFundingRate": "",
-                            "nextFundingTime": str(due + 28_800_000), "premium": "0",
-                            "settFundingRate": f"{self.funding / 1e8:.10f}", "settState": "settled", "ts": str(now_ms)}
+            return named | {
+                "fundingRate": f"{self.funding / 1e8:.10f}",
+                "fundingTime": str(due),
+                "method": "current_period",
+                "maxFundingRate": "0.00375",
+                "minFundingRate": "-0.00375",
+                "nextFundingRate": "",
+                "nextFundingTime": str(due + 28_800_000),
+                "premium": "0",
+                "settFundingRate": f"{self.funding / 1e8:.10f}",
+                "settState": "settled",
+                "ts": str(now_ms),
+            }
         return named | self._ticker_values(now_ms) | {"ts": str(max(self.trade_ms, self.quote_ms))}
 
     def _ticker_values(self, now_ms: int) -> dict[str, object]:
         """Prices, and the statistics of 24 hours as they follow from the candles."""
         c = self.contract
-        out: dict[str, object] = {key: okx.price_text(c, ticks) if ticks else "" for key, ticks in (
-            ("last", self.last), ("askPx", self.ask), ("bidPx", self.bid))}
+        out: dict[str, object] = {
+            key: okx.price_text(c, ticks) if ticks else "" for key, ticks in (("last", self.last), ("askPx", self.ask), ("bidPx", self.bid))
+        }
         out |= {"lastSz": okx.size_text(c, self.last_lots), "askSz": okx.size_text(c, self.ask_lots), "bidSz": okx.size_text(c, self.bid_lots)}
         if not self.bars.known:
             return out | dict.fromkeys(("open24h", "high24h", "low24h", "sodUtc0", "sodUtc8", "vol24h", "volCcy24h"), "")
         day = self.bars.day(now_ms)
-        for key, price in (("open24h", day.before), ("high24h", day.high), ("low24h", day.low), ("sodUtc0", self._since(now_ms, 0)),
-                           ("sodUtc8", self._since(now_ms, 16 * 3_600_000))):
+        for key, price in (
+            ("open24h", day.before),
+            ("high24h", day.high),
+            ("low24h", day.low),
+            ("sodUtc0", self._since(now_ms, 0)),
+            ("sodUtc8", self._since(now_ms, 16 * 3_600_000)),
+        ):
             out[key] = f"{price:.{c.tick_decimals}f}"
         return out | {"vol24h": okx.size_text(c, round(day.volume * c.lot_power)), "volCcy24h": f"{day.volume:.4f}"}
 
@@ -169,7 +210,7 @@ class OkxLane(Lane):
         if self.details_ms and self.details_ms <= now_ms:
             if LIQUIDATIONS in self.wanted:
                 if mixed(SEED, self.details_ms) % 4 == 0:
-                    self.details.reverse()           # the venue promises no order
+                    self.details.reverse()  # the venue promises no order
                 out.append(Frame(LIQUIDATIONS, okx.liquidation_frame(self.inst, self.details)))
             self.details, self.details_ms = [], 0
         self._later()

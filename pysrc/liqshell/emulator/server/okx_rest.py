@@ -8,7 +8,7 @@ from liqshell.emulator.server.okx_public import OkxLane
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 FUNDING_MS = 8 * HOUR_MS
-DAY_BEGINS_MS = 16 * HOUR_MS                         # bars of six hours and more begin at midnight in Hong Kong, unless their name ends with utc
+DAY_BEGINS_MS = 16 * HOUR_MS  # bars of six hours and more begin at midnight in Hong Kong, unless their name ends with utc
 BARS = {**{f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}, **{f"{n}H": n * HOUR_MS for n in (1, 2, 4)}}
 LONG_BARS = {"6H": 6 * HOUR_MS, "12H": 12 * HOUR_MS, "1D": 24 * HOUR_MS}
 MOST = {"candles": 300, "history-candles": 300, "mark-price-candles": 100, "history-mark-price-candles": 100}
@@ -53,5 +53,8 @@ def funding(lane: OkxLane, query: Query, now_ms: int) -> list[dict[str, str]]:
     after, before, limit = (_number(query, one) for one in ("after", "before", "limit"))
     times = [int(row[0]) for row in lane.bars.rows(FUNDING_MS, now_ms, limit=1_000).tolist()][::-1]
     rate = f"{lane.funding / 1e8:.10f}"
-    return [{"instType": "SWAP", "instId": lane.inst, "fundingRate": rate, "realizedRate": rate, "fundingTime": str(ts), "method": "current_period"}
-            for ts in times if (after is None or ts < after) and (before is None or ts > before)][:min(limit or 100, 100)]
+    return [
+        {"instType": "SWAP", "instId": lane.inst, "fundingRate": rate, "realizedRate": rate, "fundingTime": str(ts), "method": "current_period"}
+        for ts in times
+        if (after is None or ts < after) and (before is None or ts > before)
+    ][: min(limit or 100, 100)]

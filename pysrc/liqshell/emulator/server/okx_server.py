@@ -67,8 +67,13 @@ class OkxHub(Hub):
         topic = _topic(arg)
         if topic not in self.topics:
             shown = ",".join(f"{key}:{value}" for key, value in arg.items()) if isinstance(arg, dict) else str(arg)
-            return okx.event("error", connection.conn_id, number, code=DOES_NOT_EXIST,
-                             msg=f"Wrong URL or {shown} doesn't exist. Please use the correct URL, channel and parameters referring to API document.")
+            return okx.event(
+                "error",
+                connection.conn_id,
+                number,
+                code=DOES_NOT_EXIST,
+                msg=f"Wrong URL or {shown} doesn't exist. Please use the correct URL, channel and parameters referring to API document.",
+            )
         if op == "subscribe":
             connection.topics.add(topic)
         else:
@@ -119,9 +124,25 @@ class OkxNeighbour(PublicVenue[OkxLane]):
         if topic == "instruments:SWAP":
             return okx.frame({"channel": channel, "instType": inst}, [okx.instrument(c) for c in self.contracts])
         if topic == "adl-warning:SWAP":
-            return okx.frame({"channel": channel, "instType": inst}, [
-                {"instType": inst, "instFamily": okx.inst_id(c).removesuffix("-SWAP"), "ccy": "USDT", "state": "normal", "bal": "250000000",
-                 "adlBal": "0", "adlRecBal": "8000", "maxBal": "", "maxBalTs": "", "adlType": "", "ts": str(now_ms)} for c in self.contracts])
+            return okx.frame(
+                {"channel": channel, "instType": inst},
+                [
+                    {
+                        "instType": inst,
+                        "instFamily": okx.inst_id(c).removesuffix("-SWAP"),
+                        "ccy": "USDT",
+                        "state": "normal",
+                        "bal": "250000000",
+                        "adlBal": "0",
+                        "adlRecBal": "8000",
+                        "maxBal": "",
+                        "maxBalTs": "",
+                        "adlType": "",
+                        "ts": str(now_ms),
+                    }
+                    for c in self.contracts
+                ],
+            )
         lane = self.by_symbol.get(inst if channel != "index-tickers" else inst + "-SWAP")
         if lane is None:
             return None
@@ -137,15 +158,25 @@ class OkxNeighbour(PublicVenue[OkxLane]):
         kind, inst = query.get("instType", "SWAP"), query.get("instId", "")
         if path == "/api/v5/public/time":
             return 200, okx.envelope([{"ts": str(now_ms)}])
-        channels = {"/api/v5/public/open-interest": "open-interest", "/api/v5/public/mark-price": "mark-price", "/api/v5/market/ticker": "tickers",
-                    "/api/v5/public/funding-rate": "funding-rate", "/api/v5/market/tickers": "tickers",
-                    "/api/v5/market/index-tickers": "index-tickers", "/api/v5/public/price-limit": "price-limit"}
+        channels = {
+            "/api/v5/public/open-interest": "open-interest",
+            "/api/v5/public/mark-price": "mark-price",
+            "/api/v5/market/ticker": "tickers",
+            "/api/v5/public/funding-rate": "funding-rate",
+            "/api/v5/market/tickers": "tickers",
+            "/api/v5/market/index-tickers": "index-tickers",
+            "/api/v5/public/price-limit": "price-limit",
+        }
         if kind not in okx.TYPES:
             return 200, okx.envelope([], "51000", "Parameter instType error")
         name = path.removeprefix("/api/v5/market/")
         candles, funding = name in okx_rest.MOST, path == "/api/v5/public/funding-rate-history"
-        if not candles and not funding and path not in channels and path not in ("/api/v5/public/instruments", "/api/v5/market/books",
-                                                                                 "/api/v5/market/trades"):
+        if (
+            not candles
+            and not funding
+            and path not in channels
+            and path not in ("/api/v5/public/instruments", "/api/v5/market/books", "/api/v5/market/trades")
+        ):
             return 404, okx.envelope([], "50404", "Not Found")
         wanted = inst + "-SWAP" if path.endswith("index-tickers") and inst else inst
         lanes = [lane for lane in self.board.lanes if wanted in ("", lane.inst)] if kind == "SWAP" else []
@@ -158,13 +189,19 @@ class OkxNeighbour(PublicVenue[OkxLane]):
                 rows: object = okx_rest.candles(lanes[0], name, query, now_ms) if candles else okx_rest.funding(lanes[0], query, now_ms)
             except okx_rest.Refused as refusal:
                 return 200, okx.envelope([], *refusal.args)
-            return 200, okx.envelope(rows)           # type: ignore[arg-type]
+            return 200, okx.envelope(rows)  # type: ignore[arg-type]
         if path == "/api/v5/public/instruments":
             return 200, okx.envelope([okx.instrument(lane.contract) for lane in lanes])
         if path == "/api/v5/market/books":
             return 200, okx.envelope([okx.book_row(*lane.texts(), lane.quote_ms, lane.update_id) for lane in lanes if lane.bid])
         if path == "/api/v5/market/trades":
-            return 200, okx.envelope([okx.trade_row(lane.inst, lane.trade_id - k, okx.price_text(lane.contract, ticks),
-                                                    okx.size_text(lane.contract, lots), side, lane.trade_ms, 1)
-                                      for lane in lanes for k, (side, ticks, lots) in enumerate(reversed(lane.prints))])
+            return 200, okx.envelope(
+                [
+                    okx.trade_row(
+                        lane.inst, lane.trade_id - k, okx.price_text(lane.contract, ticks), okx.size_text(lane.contract, lots), side, lane.trade_ms, 1
+                    )
+                    for lane in lanes
+                    for k, (side, ticks, lots) in enumerate(reversed(lane.prints))
+                ]
+            )
         return 200, okx.envelope([lane.value_row(channels[path], now_ms) for lane in lanes])

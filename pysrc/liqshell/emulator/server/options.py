@@ -48,38 +48,38 @@ class Config:
     seed: int = 0
     speed: float = 1.0
     symbols: tuple[str, ...] = SYMBOLS
-    hours: float | None = None                       # stop sending after so much market time; None = never, or at the end of the recording
+    hours: float | None = None  # stop sending after so much market time; None = never, or at the end of the recording
     start_ns: int | None = None
-    state: str = ""                                  # file that keeps accounts and orders over restarts; "" = none
-    at_now: bool = False                             # market time is UTC now (and runs on at `speed`): the market is under way when clients come
-    from_: tuple[str, ...] = ()                      # recordings; empty = generated market
+    state: str = ""  # file that keeps accounts and orders over restarts; "" = none
+    at_now: bool = False  # market time is UTC now (and runs on at `speed`): the market is under way when clients come
+    from_: tuple[str, ...] = ()  # recordings; empty = generated market
     host: str = "127.0.0.1"
     port: int = 0
     faults: tuple[Mapping[str, object], ...] = ()
-    parameters: Mapping[str, object] = field(default_factory=dict)        # further fields of market.Parameters
+    parameters: Mapping[str, object] = field(default_factory=dict)  # further fields of market.Parameters
     ack_delay_s: tuple[float, float] = (0.001, 0.003)
     buffer_max: int = 8 << 20
     idle_s: float = 600.0
-    wait_for_client: bool = False                    # market time stands still until somebody has subscribed
-    lead_s: float = 0.0                              # wall seconds from being ready to the first frame: time to connect without missing any
+    wait_for_client: bool = False  # market time stands still until somebody has subscribed
+    lead_s: float = 0.0  # wall seconds from being ready to the first frame: time to connect without missing any
     equity: float = 10_000.0
     accounts: int = 1
     venue: Mapping[str, object] = field(default_factory=dict)
     latency_s: float = 0.0
     loss: float = 0.0
     limit_factor: float = 1.0
-    orderbook_500: bool = False                      # accept a topic that the venue has removed
+    orderbook_500: bool = False  # accept a topic that the venue has removed
     tls: bool = False
     tls_port: int = 0
     stream_delay_s: tuple[float, float] = (0.001, 0.004)
-    venues: tuple[str, ...] = ("bybit",)             # whose protocols are spoken, each at an address of its own; bybit always is
-    judge: bool = False                              # models to ask, OpenAI's and Anthropic's protocol, at an address of their own
-    news: bool = False                               # news search, announcements and a feed, at the same address
-    outside_faults: tuple[Mapping[str, object], ...] = ()                 # of judge and news
-    binary: bool = False                             # the venue of the hourly binary, at an address of its own
+    venues: tuple[str, ...] = ("bybit",)  # whose protocols are spoken, each at an address of its own; bybit always is
+    judge: bool = False  # models to ask, OpenAI's and Anthropic's protocol, at an address of their own
+    news: bool = False  # news search, announcements and a feed, at the same address
+    outside_faults: tuple[Mapping[str, object], ...] = ()  # of judge and news
+    binary: bool = False  # the venue of the hourly binary, at an address of its own
     binary_faults: tuple[Mapping[str, object], ...] = ()
-    binary_lag_s: float = 20.0                       # by which its makers' prices lag behind the spot price
-    okx_one_per_second: bool = False                 # liquidation-orders with the throttle that older copies of the venue's page tell of
+    binary_lag_s: float = 20.0  # by which its makers' prices lag behind the spot price
+    okx_one_per_second: bool = False  # liquidation-orders with the throttle that older copies of the venue's page tell of
 
     def __post_init__(self) -> None:
         try:
@@ -105,7 +105,7 @@ def feed_of(config: Config, saved: Saved | None = None) -> Feed:
     """The market of a configuration: generated, or recordings. A generated one goes on where `saved` says that it stood."""
     if config.at_now:
         now = time.time_ns()
-        start = (now // BLOCK_NS - 1) * BLOCK_NS     # every contract has traded when the first client asks; hours count from now
+        start = (now // BLOCK_NS - 1) * BLOCK_NS  # every contract has traded when the first client asks; hours count from now
         config = replace(config, start_ns=start, at_now=False, hours=None if config.hours is None else config.hours + (now - start) / NS / 3600.0)
     elif saved is not None and not config.from_:
         config = replace(config, start_ns=max(config.start_ns or START_NS, -(-saved.market_ns // BLOCK_NS) * BLOCK_NS))
@@ -114,5 +114,5 @@ def feed_of(config: Config, saved: Saved | None = None) -> Feed:
     start = START_NS if config.start_ns is None else config.start_ns
     prices = {} if saved is None else saved.prices
     given = {"seed": config.seed, "symbols": config.symbols, "start_ns": start, "prices": prices, **config.parameters}
-    market = Market(Parameters(**given))             # type: ignore[arg-type]
+    market = Market(Parameters(**given))  # type: ignore[arg-type]
     return SyntheticFeed(market, None if config.hours is None else start + int(config.hours * 3600 * NS))

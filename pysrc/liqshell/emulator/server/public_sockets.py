@@ -15,8 +15,8 @@ from aiohttp import WSMsgType, web
 from liqshell.emulator.market import bybit_frames as bybit
 from liqshell.emulator.market.synthetic_feed import Frame
 
-ARGS_MAX = 21_000                                    # characters of topics on one connection
-IDLE_S = 600.0                                       # a client that sends nothing for so long (wall time) is cut off
+ARGS_MAX = 21_000  # characters of topics on one connection
+IDLE_S = 600.0  # a client that sends nothing for so long (wall time) is cut off
 
 
 def message(payload: bytes, opcode: int = 1) -> bytes:
@@ -35,7 +35,7 @@ class Connection:
     def __init__(self, hub: "Hub", transport: asyncio.WriteTransport, conn_id: str, category: str) -> None:
         self.hub, self.transport, self.conn_id, self.category = hub, transport, conn_id, category
         self.topics: set[str] = set()
-        self.frozen_until = 0                        # market ns; half-open
+        self.frozen_until = 0  # market ns; half-open
         self.last_read = 0.0
 
     def write(self, data: bytes) -> None:
@@ -58,9 +58,18 @@ class Hub:
 
     connection_type = Connection
 
-    def __init__(self, symbols: Iterable[str], now_ns: Callable[[], int], wanted: set[str], first_frame: Callable[[str, int], bytes | None],
-                 seed: int = 0, ack_delay_s: tuple[float, float] = (0.001, 0.003), buffer_max: int = 8 << 20, idle_s: float = IDLE_S,
-                 extra_topics: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        now_ns: Callable[[], int],
+        wanted: set[str],
+        first_frame: Callable[[str, int], bytes | None],
+        seed: int = 0,
+        ack_delay_s: tuple[float, float] = (0.001, 0.003),
+        buffer_max: int = 8 << 20,
+        idle_s: float = IDLE_S,
+        extra_topics: Iterable[str] = (),
+    ) -> None:
         self.topics = {f"{name}.{symbol}" for name in bybit.SERVED for symbol in symbols} | set(extra_topics)
         self.always: set[str] = set()
         self.now_ns, self.wanted, self.first_frame = now_ns, wanted, first_frame
@@ -134,7 +143,7 @@ class Hub:
             return
         problem = ""
         if unknown is not None:
-            problem = bybit.refusal(unknown)         # one bad topic fails its whole batch
+            problem = bybit.refusal(unknown)  # one bad topic fails its whole batch
         elif op == "subscribe" and sum(map(len, connection.topics.union(args))) > ARGS_MAX:
             problem = "error:args too long"
         # the venue's own acks carry an empty req_id where the request had none

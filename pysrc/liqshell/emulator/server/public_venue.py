@@ -23,7 +23,7 @@ from liqshell.emulator.server.host import Host
 from liqshell.emulator.server.public_sockets import Hub
 
 LABEL = "X-Liqcore-Market"
-Answer = tuple[int, bytes]                           # HTTP status and JSON
+Answer = tuple[int, bytes]  # HTTP status and JSON
 
 
 class PublicVenue(Generic[L]):
@@ -93,8 +93,15 @@ class PublicVenue(Generic[L]):
     def status(self) -> dict[str, object]:
         """Counters."""
         hub = self.hub
-        return {"connections": len(hub.connections), "connected": hub.connected, "refused": hub.refused, "slow_consumers": hub.slow_consumers,
-                "idle_cuts": hub.idle_cuts, "frames_sent": hub.frames_sent, "requests": self.requests}
+        return {
+            "connections": len(hub.connections),
+            "connected": hub.connected,
+            "refused": hub.refused,
+            "slow_consumers": hub.slow_consumers,
+            "idle_cuts": hub.idle_cuts,
+            "frames_sent": hub.frames_sent,
+            "requests": self.requests,
+        }
 
     async def _rest(self, request: web.Request) -> web.Response:
         """Any path that is no websocket's, over the link and the faults."""
@@ -107,7 +114,7 @@ class PublicVenue(Generic[L]):
         await asyncio.sleep(wait)
         now = emulator.now_ns()
         status, body = 503, b""
-        if request.path == "/emulator/status":       # a client of this venue alone asks for the clock here
+        if request.path == "/emulator/status":  # a client of this venue alone asks for the clock here
             status, body = 200, orjson.dumps(emulator.status())
         elif faults.named("refuse", now, "rest", self.name) and request.transport is not None:
             request.transport.abort()

@@ -9,8 +9,8 @@ from aiohttp import web
 from liqshell.emulator.api.account_api import Ending, Request, Response
 from liqshell.emulator.server.host import Host
 
-LABEL = "X-Liqcore-Market"                           # SYNTHETIC or RECORDING on every answer
-LOST_S = 60.0                                        # a request whose answer is lost is held so long (wall time), then torn
+LABEL = "X-Liqcore-Market"  # SYNTHETIC or RECORDING on every answer
+LOST_S = 60.0  # a request whose answer is lost is held so long (wall time), then torn
 
 
 class Rest:
@@ -23,8 +23,13 @@ class Rest:
 
     def routes(self) -> list[web.RouteDef]:
         """Everything served by http."""
-        return [web.get("/emulator/truth", self.truth), web.get("/emulator/status", self.status), web.post("/emulator/fault", self.fault),
-                web.get("/emulator/account", self.account), web.route("*", "/{path:.*}", self.venue)]
+        return [
+            web.get("/emulator/truth", self.truth),
+            web.get("/emulator/status", self.status),
+            web.post("/emulator/fault", self.fault),
+            web.get("/emulator/account", self.account),
+            web.route("*", "/{path:.*}", self.venue),
+        ]
 
     async def venue(self, request: web.Request) -> web.Response:
         """Any path of the venue: the desk is handed exactly what was sent, as that is what was signed."""

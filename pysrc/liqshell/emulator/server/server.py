@@ -13,12 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from liqshell.clock import NS, STANDSTILL, Clock
-from liqshell.emulator.server.binary_server import BinaryVenue
-from liqshell.emulator.binary.spot import OfContract, Walk
 from liqshell.emulator.api.account_api import AccountApi, Ending, Response, Session, Times
 from liqshell.emulator.api.faults import Fault, Faults, restart_frames
 from liqshell.emulator.api.network_link import Link
 from liqshell.emulator.api.types import PRIVATE_PATH, TRADE_PATH
+from liqshell.emulator.binary.spot import OfContract, Walk
 from liqshell.emulator.exchange.exchange import Exchange
 from liqshell.emulator.exchange.rate_limits import Limits
 from liqshell.emulator.exchange.saved_accounts import Keeper, Saved, load, restore
@@ -31,6 +30,7 @@ from liqshell.emulator.market.safety import Safety
 from liqshell.emulator.market.synthetic_feed import BOOK_SILENCE_MS, Frame, SyntheticFeed
 from liqshell.emulator.server.account_sockets import AccountSockets
 from liqshell.emulator.server.binance_server import BinanceNeighbour
+from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.emulator.server.control import guarded
 from liqshell.emulator.server.exchange_feed import Feeder
 from liqshell.emulator.server.market_queries import MarketQueries
@@ -42,13 +42,15 @@ from liqshell.emulator.server.public_venue import PublicVenue
 from liqshell.emulator.server.rest import Rest
 from liqshell.emulator.server.tls import Certificate
 
-TICK_S = 0.0005                                      # frames due within so much wall time leave together
+TICK_S = 0.0005  # frames due within so much wall time leave together
 
 
 def neighbours(emulator: "Emulator", contracts: list[Contract]) -> list[PublicVenue]:
     """The other venues of the configuration."""
-    makers: dict[str, Callable[[], PublicVenue]] = {"binance": lambda: BinanceNeighbour(emulator, contracts),
-                                                  "okx": lambda: OkxNeighbour(emulator, contracts)}
+    makers: dict[str, Callable[[], PublicVenue]] = {
+        "binance": lambda: BinanceNeighbour(emulator, contracts),
+        "okx": lambda: OkxNeighbour(emulator, contracts),
+    }
     return [makers[name]() for name in dict.fromkeys(emulator.config.venues) if name in makers]
 
 
@@ -61,18 +63,36 @@ class Emulator:
         self.clock = Clock(config.speed, feed.start_ns)
         self.faults = Faults(config.seed, feed.start_ns, config.faults)
         recorded: set[str] = getattr(feed, "topics", set())
-        settings = Settings(**config.venue)          # type: ignore[arg-type]
+        settings = Settings(**config.venue)  # type: ignore[arg-type]
         self.beside = (Depth(self.states, config.orderbook_500), Candles(self.states), Safety(self.states, settings.price_limit))
         for one in self.beside:
-            one.topics -= recorded                   # a recording's own are better
-        self.hub = Hub(self.states, lambda: self.clock.now_ns(), feed.wanted, self._first_frame, config.seed, config.ack_delay_s,
-                       config.buffer_max, config.idle_s, recorded.union(*(one.topics for one in self.beside)))
+            one.topics -= recorded  # a recording's own are better
+        self.hub = Hub(
+            self.states,
+            lambda: self.clock.now_ns(),
+            feed.wanted,
+            self._first_frame,
+            config.seed,
+            config.ack_delay_s,
+            config.buffer_max,
+            config.idle_s,
+            recorded.union(*(one.topics for one in self.beside)),
+        )
         contracts = [state.contract for state in self.states.values()]
         self.times = Times(speed=config.speed)
         exchange = Exchange(contracts, settings, config.seed)
-        self.desk = AccountApi(exchange, self.faults, times=self.times,
-                         limits=Limits(config.limit_factor), seed=config.seed, ack_delay_s=config.ack_delay_s,
-                         stream_delay_s=config.stream_delay_s, idle_s=config.idle_s, market=MarketQueries(self.states), contracts=contracts)
+        self.desk = AccountApi(
+            exchange,
+            self.faults,
+            times=self.times,
+            limits=Limits(config.limit_factor),
+            seed=config.seed,
+            ack_delay_s=config.ack_delay_s,
+            stream_delay_s=config.stream_delay_s,
+            idle_s=config.idle_s,
+            market=MarketQueries(self.states),
+            contracts=contracts,
+        )
         self.desk.on_fault = self._on_fault
         self.keys = [self.desk.open_account(config.equity) for _ in range(config.accounts)]
         self.feeder = Feeder(self.desk, list(self.states))
@@ -84,7 +104,7 @@ class Emulator:
         self._rest = Rest(self)
         self._public = self.link("public")
         self._towards, self._back = self.link("towards REST", False), self.link("back from REST", False)
-        self.finished = asyncio.Event()              # the feed has ended
+        self.finished = asyncio.Event()  # the feed has ended
         self.lag_ns_max = 0
         self._wake = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -93,7 +113,7 @@ class Emulator:
         self._timer_ns = self._now_ns = 0
         self._extra: list[Frame] = []
         self.certificate: Certificate | None = None
-        self._opening_ns = 0                         # when the books are said again, before the market begins
+        self._opening_ns = 0  # when the books are said again, before the market begins
         self.port = self.tls_port = 0
         self.neighbours = neighbours(self, contracts)
         self.outside = Outside(config.seed, config.outside_faults, config.host, self.now_ns) if config.judge or config.news else None
@@ -117,8 +137,15 @@ class Emulator:
     def ready(self) -> dict[str, object]:
         """What a client needs to know, as the JSON line of `liqcore emulate` says it. The keys are those of emulated accounts: no secret is lost."""
         clock = Clock(self.config.speed, self.feed.start_ns) if self.clock.speed == STANDSTILL else self.clock
-        line: dict[str, object] = {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
-                                   "clock": clock.as_dict(), "symbols": list(self.states)}
+        line: dict[str, object] = {
+            "rest": self.rest,
+            "ws": self.ws,
+            "synthetic": self.synthetic,
+            "market": self.label,
+            "seed": self.config.seed,
+            "clock": clock.as_dict(),
+            "symbols": list(self.states),
+        }
         if isinstance(self.feed, SyntheticFeed):
             line["scale"] = self.feed.market.parameters.scale
         if self.keys:
@@ -146,11 +173,25 @@ class Emulator:
     def status(self) -> dict[str, object]:
         """Counters."""
         hub = self.hub
-        return {"market": self.label, "seed": self.config.seed, "clock": self.clock.as_dict(), "now_ns": self.clock.now_ns(),
-                "finished": self.finished.is_set(), "connections": len(hub.connections), "connected": hub.connected, "refused": hub.refused,
-                "slow_consumers": hub.slow_consumers, "idle_cuts": hub.idle_cuts, "frames_sent": hub.frames_sent,
-                "lag_ns_max": self.lag_ns_max, "faults": self.faults.fired, "struck": dict(self.faults.struck), "account": self.desk.status(),
-                "unread": self.feeder.unread, "venues": {one.name: one.status() for one in self.neighbours}}
+        return {
+            "market": self.label,
+            "seed": self.config.seed,
+            "clock": self.clock.as_dict(),
+            "now_ns": self.clock.now_ns(),
+            "finished": self.finished.is_set(),
+            "connections": len(hub.connections),
+            "connected": hub.connected,
+            "refused": hub.refused,
+            "slow_consumers": hub.slow_consumers,
+            "idle_cuts": hub.idle_cuts,
+            "frames_sent": hub.frames_sent,
+            "lag_ns_max": self.lag_ns_max,
+            "faults": self.faults.fired,
+            "struck": dict(self.faults.struck),
+            "account": self.desk.status(),
+            "unread": self.feeder.unread,
+            "venues": {one.name: one.status() for one in self.neighbours},
+        }
 
     def _first_frame(self, topic: str, ts_ms: int) -> bytes | None:
         for one in self.beside:
@@ -168,7 +209,7 @@ class Emulator:
         if self._saved is not None:
             self._go_on(self._saved)
         if self.keeper is not None:
-            self.keeper.keep(self.feed.start_ns, always=True)                # a file that cannot be written is found now
+            self.keeper.keep(self.feed.start_ns, always=True)  # a file that cannot be written is found now
         app = web.Application(middlewares=[guarded])
         app.router.add_get("/v5/public/{category:linear|inverse|spot|option}", self.hub.handle)
         for path in (PRIVATE_PATH, TRADE_PATH):
@@ -190,7 +231,7 @@ class Emulator:
         lead_ns = int(self.config.lead_s * self.config.speed * NS)
         self._set_clock(Clock(self.config.speed, None if self.config.at_now else self.feed.start_ns - lead_ns))
         if self.config.at_now:
-            self._move(self.now_ns())                # what has happened until now, before anybody looks
+            self._move(self.now_ns())  # what has happened until now, before anybody looks
         if self.config.binary:
             self.binary = await self._binary().start()
         self.pump = asyncio.create_task(self._pump(), name="emulator")
@@ -255,7 +296,7 @@ class Emulator:
     async def _pump(self) -> None:
         """Send what is due, for ever."""
         if self.config.wait_for_client:
-            self._set_clock(Clock(STANDSTILL, self.feed.start_ns))           # answers take their time, though the market has none
+            self._set_clock(Clock(STANDSTILL, self.feed.start_ns))  # answers take their time, though the market has none
             hubs = [self.hub, *(one.hub for one in self.neighbours)]
             while not any(connection.topics for hub in hubs for connection in hub.connections):
                 self._deliver(self.now_ns())
@@ -334,7 +375,7 @@ class Emulator:
             return
         public = fault.channel in ("", "public")
         if fault.kind == "maintenance" or (fault.kind == "refuse" and public):
-            self.hub.refusing = True                 # at once: whoever is torn off comes back within microseconds
+            self.hub.refusing = True  # at once: whoever is torn off comes back within microseconds
         if fault.kind == "maintenance" or (fault.kind == "drop" and public):
             self.hub.drop()
         elif fault.kind == "half_open" and public:
@@ -352,7 +393,7 @@ class Emulator:
             self._attend(now)
         due = (self._towards if link is None else link).due(now)
         if due <= now:
-            self._move(now)                          # the order meets the market of its own moment
+            self._move(now)  # the order meets the market of its own moment
             act(now)
         else:
             self.desk.later(due, act)
@@ -426,11 +467,11 @@ async def _main(config: Config, parent: int | None = None) -> int:
             waits.append(asyncio.create_task(_orphaned(parent)))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if emulator.pump.done():
-            emulator.pump.result()                   # the market has stopped for an error: say it and end, rather than stand still for ever
+            emulator.pump.result()  # the market has stopped for an error: say it and end, rather than stand still for ever
         for task in waits:
             task.cancel()
         if not stop.is_set():
-            await asyncio.sleep(0.2)                 # let clients read the last frames
+            await asyncio.sleep(0.2)  # let clients read the last frames
     return 0
 
 

@@ -1,6 +1,6 @@
 """Presets side by side on the same data and the same events, each with its controls: which of them pays, and whether any does.
 
-    compared = run_compare(load("data.toml"))        # a folder: compare.html, compare.json, compare.csv, events.csv, one report per preset
+compared = run_compare(load("data.toml"))        # a folder: compare.html, compare.json, compare.csv, events.csv, one report per preset
 """
 
 from liqshell.research.compare.run import Compared, run_compare

@@ -16,12 +16,12 @@ import liqcore as lc
 from liqshell.backtest.history import History
 from liqshell.backtest.policy_log import Listened
 from liqshell.backtest.touch import touch
+from liqshell.config.components import recorded_detectors
 from liqshell.report.coverage import rate
 from liqshell.report.quotes import ENOUGH
 from liqshell.report.statistics import CLUSTERS_MIN, FEW, spaced_mean
 from liqshell.report.text import number, percent, seconds
 from liqshell.report.verdicts import GAIN, Measured, bps
-from liqshell.config.components import recorded_detectors
 
 HORIZONS_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
 TOGETHER_NS = 60 * lc.SECOND
@@ -61,8 +61,9 @@ def named(detectors: Mapping[str, np.ndarray], by_preset: Mapping[str, Listened]
     return [(", ".join(names), rows) for names, rows in sets.values()]
 
 
-def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: float, half_spread: Any = None,
-               print_wait_s: float = 5.0) -> list[dict[str, Any]]:
+def both_signs(
+    history: History, rows: np.ndarray, latency_s: float, taker_fee: float, half_spread: Any = None, print_wait_s: float = 5.0
+) -> list[dict[str, Any]]:
     """One row a horizon: what the price did after the events, and what fading and following them came to after spread and fees. half_spread,
     print_wait_s: as of lc.SimVenue, by whose rule prices are taken where no quote holds (backtest.touch).
 
@@ -91,8 +92,16 @@ def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: 
             moves += zip((side * ((bid_then + ask_then) / (bid + ask) - 1.0) * 1e4).tolist(), at, strict=True)
             fades += zip((np.where(side > 0, bought, sold) - fees).tolist(), at, strict=True)
             follows += zip((np.where(side > 0, sold, bought) - fees).tolist(), at, strict=True)
-        out.append({"horizon_s": horizon_s, "n": len(moves), "without_quote": bare,
-                    "move_bps": _interval(moves, horizon_s), "fade_bps": _interval(fades, horizon_s), "follow_bps": _interval(follows, horizon_s)})
+        out.append(
+            {
+                "horizon_s": horizon_s,
+                "n": len(moves),
+                "without_quote": bare,
+                "move_bps": _interval(moves, horizon_s),
+                "fade_bps": _interval(fades, horizon_s),
+                "follow_bps": _interval(follows, horizon_s),
+            }
+        )
     return out
 
 
@@ -114,10 +123,14 @@ def conclusion_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
         found = measured(h, sign).describe(bps, " bps net")
         if h["without_quote"] > (1.0 - ENOUGH) * h["n"]:
             bare = percent(h["without_quote"] / h["n"], 0)
-            return (f"{name}: to {sign} comes to {found} at {seconds(h['horizon_s'])}, but {bare} of these events "
-                    "had no live quote: the spread there is an estimate, and no gain is claimed.")
-        return (f"{name}: to {sign} earns {found} at {seconds(h['horizon_s'])}, above zero at 95 %; one of {len(looks)} looks (2 signs, "
-                f"{len(counted)} horizons), of which one in forty is above zero by chance.")
+            return (
+                f"{name}: to {sign} comes to {found} at {seconds(h['horizon_s'])}, but {bare} of these events "
+                "had no live quote: the spread there is an estimate, and no gain is claimed."
+            )
+        return (
+            f"{name}: to {sign} earns {found} at {seconds(h['horizon_s'])}, above zero at 95 %; one of {len(looks)} looks (2 signs, "
+            f"{len(counted)} horizons), of which one in forty is above zero by chance."
+        )
     best, sign = max(looks, key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
     costs = -(best["fade_bps"]["mean"] + best["follow_bps"]["mean"]) / 2
     net = best[f"{sign}_bps"]["mean"]
@@ -127,13 +140,14 @@ def conclusion_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     elif not thin and not measured(best, sign).missing:
         text = "no gain of either sign is beyond chance"
     else:
-        text = (f"too few for a test against chance ({FEW} events are needed, on {CLUSTERS_MIN} days or in as many stretches of an hour or twice "
-                "the time held)")
+        text = (
+            f"too few for a test against chance ({FEW} events are needed, on {CLUSTERS_MIN} days or in as many stretches of an hour or twice "
+            "the time held)"
+        )
     cost = f"a round trip costs {number(costs, 1)}"
     if best["without_quote"]:
         cost += f", its spread estimated from prints in {percent(best['without_quote'] / best['n'], 0)} of the events"
-    return (f"{name}: {text}; the best mean is to {sign} for {seconds(best['horizon_s'])}, "
-            f"{measured(best, sign).describe(bps, ' bps net')}; {cost}.")
+    return f"{name}: {text}; the best mean is to {sign} for {seconds(best['horizon_s'])}, {measured(best, sign).describe(bps, ' bps net')}; {cost}."
 
 
 def measured(h: dict[str, Any], sign: str) -> Measured:
@@ -147,8 +161,15 @@ def signs(listened: Listened) -> dict[str, int]:
     same = wanted["side"] == wanted["liquidated"]
     none = wanted["liquidated"] == 0
     answers = np.bincount(listened.rows["answer"], minlength=4)
-    return {"asked": len(listened.rows), "wanted": len(wanted), "fade": int((same & ~none).sum()), "follow": int((~same & ~none).sum()),
-            "neither": int(none.sum()), "leave": int(answers[2]), "later": int(answers[3])}
+    return {
+        "asked": len(listened.rows),
+        "wanted": len(wanted),
+        "fade": int((same & ~none).sum()),
+        "follow": int((~same & ~none).sum()),
+        "neither": int(none.sum()),
+        "leave": int(answers[2]),
+        "later": int(answers[3]),
+    }
 
 
 def together(by_preset: Mapping[str, Listened]) -> list[dict[str, Any]]:
@@ -187,6 +208,13 @@ def base_rates(by_preset: Mapping[str, Listened], hours: float) -> list[dict[str
             text = found.as_dict()
             shares = [c["held"] / c["known"] for c in text["conditions"] if c["known"]]
             expected = float(np.prod(shares)) if shares else None
-            out.append({"preset": preset, **text, "share": text["together"] / text["known"] if text["known"] else None,
-                        "independent": expected, "rate": rate(text["together"], hours)})
+            out.append(
+                {
+                    "preset": preset,
+                    **text,
+                    "share": text["together"] / text["known"] if text["known"] else None,
+                    "independent": expected,
+                    "rate": rate(text["together"], hours),
+                }
+            )
     return out

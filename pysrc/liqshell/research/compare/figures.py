@@ -14,14 +14,67 @@ from liqshell.report.verdicts import CONTAMINATED, GAIN, LOSS, WHY, Measured, bp
 
 CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 #: columns of compare.csv: keys of a row, "a.b" = key b of its table a
-COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades "
-           "trades_rate.per_hour trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised "
-           "win.break_even_planned money.gross_decided money.slippage money.gross money.fees money.funding money.net money.notional "
-           "money.net_on_notional_bps money.net_on_account money.max_drawdown_on_account trade.mean trade.low trade.high trade.t "
-           "trade.sharpe_per_trade sharpe.value sharpe.low sharpe.high sharpe.days deflated.edge deflated.p_superior deflated.p_shape "
-           "deflated.deflated deflated.trials exposure_hours exposure_share controls.inverted_side.median_bps "
-           "controls.random_side.median_bps controls.random_side.p controls.random_time.median_bps controls.random_time.p quoted fills.n "
-           "fills.without_quote.k refused_quote_ended.k contaminated state").split()
+COLUMNS = [
+    "preset",
+    "rule",
+    "grade",
+    "asked",
+    "wanted",
+    "fade",
+    "follow",
+    "wanted_rate.per_hour",
+    "wanted_rate.low",
+    "wanted_rate.high",
+    "entries",
+    "filled",
+    "trades",
+    "trades_rate.per_hour",
+    "trades_rate.low",
+    "trades_rate.high",
+    "open",
+    "win.share",
+    "win.low",
+    "win.high",
+    "win.break_even_realised",
+    "win.break_even_planned",
+    "money.gross_decided",
+    "money.slippage",
+    "money.gross",
+    "money.fees",
+    "money.funding",
+    "money.net",
+    "money.notional",
+    "money.net_on_notional_bps",
+    "money.net_on_account",
+    "money.max_drawdown_on_account",
+    "trade.mean",
+    "trade.low",
+    "trade.high",
+    "trade.t",
+    "trade.sharpe_per_trade",
+    "sharpe.value",
+    "sharpe.low",
+    "sharpe.high",
+    "sharpe.days",
+    "deflated.edge",
+    "deflated.p_superior",
+    "deflated.p_shape",
+    "deflated.deflated",
+    "deflated.trials",
+    "exposure_hours",
+    "exposure_share",
+    "controls.inverted_side.median_bps",
+    "controls.random_side.median_bps",
+    "controls.random_side.p",
+    "controls.random_time.median_bps",
+    "controls.random_time.p",
+    "quoted",
+    "fills.n",
+    "fills.without_quote.k",
+    "refused_quote_ended.k",
+    "contaminated",
+    "state",
+]
 
 
 def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], hours: float, report: str) -> dict[str, Any]:
@@ -29,21 +82,47 @@ def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], 
     preset = config.preset_of()
     t, q = s["per_trade"], s["quotes"]
     held = math.fsum(s["trades"].columns["hold_s"].tolist()) + math.fsum(r["age_s"] for r in s["left_open"] if r["what"] == "position")
-    found = {r["kind"]: {key: r[key] for key in ("draws", "trades_per_draw", "p05_bps", "median_bps", "p95_bps", "p")}
-             for r in (s["controls"] or {"rows": []})["rows"] if r["kind"] in CONTROLS}
+    found = {
+        r["kind"]: {key: r[key] for key in ("draws", "trades_per_draw", "p05_bps", "median_bps", "p95_bps", "p")}
+        for r in (s["controls"] or {"rows": []})["rows"]
+        if r["kind"] in CONTROLS
+    }
     row: dict[str, Any] = {
-        "preset": name, "rule": preset.rule, "grade": preset.grade, "source": preset.source, "summary": preset.summary,
-        "evidence": " ".join(preset.evidence.split()), **signs, "wanted_rate": rate(signs["wanted"], hours), "entries": s["entries"]["placed"],
-        "filled": s["entries"]["filled"]["share"], "trades": t["n"], "trades_rate": rate(t["n"], hours),
-        "open": sum(r["what"] == "position" for r in s["left_open"]), "unrealised": math.fsum(r["unrealised"] for r in s["left_open"]),
-        "win": s["win_rate"], "money": s["money"],
+        "preset": name,
+        "rule": preset.rule,
+        "grade": preset.grade,
+        "source": preset.source,
+        "summary": preset.summary,
+        "evidence": " ".join(preset.evidence.split()),
+        **signs,
+        "wanted_rate": rate(signs["wanted"], hours),
+        "entries": s["entries"]["placed"],
+        "filled": s["entries"]["filled"]["share"],
+        "trades": t["n"],
+        "trades_rate": rate(t["n"], hours),
+        "open": sum(r["what"] == "position" for r in s["left_open"]),
+        "unrealised": math.fsum(r["unrealised"] for r in s["left_open"]),
+        "win": s["win_rate"],
+        "money": s["money"],
         "trade": {key: t[key] for key in ("n", "mean", "sd", "low", "high", "t", "clusters", "cluster_s", "sharpe_per_trade", "few")},
-        "fills": q["fills"], "refused_quote_ended": q["refused"], "quoted": q["quoted"],
-        "sharpe": s["daily_sharpe"], "deflated": s["trials"], "exposure_hours": held / 3600.0,
-        "exposure_share": held / 3600.0 / hours if hours else None, "hold_s": s["hold_s"], "exits": s["exits"], "why_not": s["why_not"],
-        "delays": s["delays"], "controls": found, "controls_verdict": (s["controls"] or {"verdict": "No controls were run."})["verdict"],
+        "fills": q["fills"],
+        "refused_quote_ended": q["refused"],
+        "quoted": q["quoted"],
+        "sharpe": s["daily_sharpe"],
+        "deflated": s["trials"],
+        "exposure_hours": held / 3600.0,
+        "exposure_share": held / 3600.0 / hours if hours else None,
+        "hold_s": s["hold_s"],
+        "exits": s["exits"],
+        "why_not": s["why_not"],
+        "delays": s["delays"],
+        "controls": found,
+        "controls_verdict": (s["controls"] or {"verdict": "No controls were run."})["verdict"],
         "contaminated": bool(s["judge"] and s["judge"]["contaminated"]),
-        "edge": (s["controls"] or {"edge": None})["edge"], "verdict": s["verdict"], "report": report}
+        "edge": (s["controls"] or {"edge": None})["edge"],
+        "verdict": s["verdict"],
+        "report": report,
+    }
     return row | {"state": state(row)}
 
 
@@ -65,8 +144,15 @@ def known_spread(row: dict[str, Any]) -> bool:
     return row["quoted"] is not None and row["quoted"] >= ENOUGH and bare["k"] <= (1.0 - ENOUGH) * bare["n"]
 
 
-def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, synthetic: bool, blind: Sequence[str] = (),
-               liquidations: int | None = None, quoted: float | None = 1.0) -> str:
+def conclusion(
+    rows: list[dict[str, Any]],
+    failed: dict[str, str],
+    tried: int,
+    synthetic: bool,
+    blind: Sequence[str] = (),
+    liquidations: int | None = None,
+    quoted: float | None = 1.0,
+) -> str:
     """What the comparison comes to, claiming no more than the numbers allow. blind: contracts without quotes; liquidations: how many the data has;
     quoted: share of the traded time in which quotes held."""
     if not rows:
@@ -79,8 +165,10 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
     if not traded and liquidations == 0:
         text += "No trades: the data hold no liquidation, and these presets trade on liquidations."
     elif not traded and (wanted := sum(r["wanted"] for r in rows)):
-        text += (f"No trades: {'an entry was' if wanted == 1 else f'{wanted:,} entries were'} wanted and {sum(r['entries'] for r in rows):,} placed, "
-                 "but none became a closed trade. The report of each preset says what stood in the way.")
+        text += (
+            f"No trades: {'an entry was' if wanted == 1 else f'{wanted:,} entries were'} wanted and {sum(r['entries'] for r in rows):,} placed, "
+            "but none became a closed trade. The report of each preset says what stood in the way."
+        )
     elif not traded:
         text += "No trades: the market never met the presets' conditions, or the data are too short for them."
     elif not pays:
@@ -89,8 +177,10 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         if not rated:
             text += f"No verdict is possible: none of the {len(traded)} with trades has enough of them. "
         else:
-            text += (f"No profit is shown: of {plural(len(rated), 'preset')} that {'rests' if len(rated) == 1 else 'rest'} on enough trades, no "
-                     "gain is beyond chance, beyond its controls and after a known spread. ")
+            text += (
+                f"No profit is shown: of {plural(len(rated), 'preset')} that {'rests' if len(rated) == 1 else 'rest'} on enough trades, no "
+                "gain is beyond chance, beyond its controls and after a known spread. "
+            )
         text += f"{lost} of {len(traded)} with trades lose beyond chance. " if lost else ""
         best = max(traded, key=lambda r: r["trade"]["mean"])
         text += f"The best mean is {best['preset']}'s {_mean_of(best)}."
@@ -105,12 +195,17 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         sure = [r["preset"] for r in pays if r["deflated"].get("edge")]
         known = any(r["deflated"].get("p_superior") is not None for r in pays)
         text += f". After {plural(tried, 'trial')} on this data " + (
-            f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} better than the best of so many by chance." if sure else
-            "none is shown to be better than the best of so many by chance." if known else
-            "there are too few days for a test: the best of so many is no evidence.")
+            f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} better than the best of so many by chance."
+            if sure
+            else "none is shown to be better than the best of so many by chance."
+            if known
+            else "there are too few days for a test: the best of so many is no evidence."
+        )
     if blind and traded:
-        text += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: the spread that market orders paid is an estimate, "
-                 "and no gain is claimed.")
+        text += (
+            f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: the spread that market orders paid is an estimate, "
+            "and no gain is claimed."
+        )
     elif traded and (quoted is None or quoted < ENOUGH):
         text += f" Quotes are live for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed: no gain is claimed."
     if failed:

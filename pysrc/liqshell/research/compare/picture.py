@@ -39,13 +39,18 @@ def forest(rows: list[dict[str, Any]]) -> str:
         for name, below in (("random_side", 10), ("random_time", 15)):
             c = r["controls"].get(name)
             if c and c["p05_bps"] is not None:
-                out.append(f'<path d="M{x_of(c["p05_bps"]):.1f} {y + below:.1f}H{x_of(c["p95_bps"]):.1f}" stroke="var(--muted)" stroke-width="2" '
-                           f'stroke-dasharray="{"3 3" if below > 10 else "none"}" opacity=".8"/>')
+                out.append(
+                    f'<path d="M{x_of(c["p05_bps"]):.1f} {y + below:.1f}H{x_of(c["p95_bps"]):.1f}" stroke="var(--muted)" stroke-width="2" '
+                    f'stroke-dasharray="{"3 3" if below > 10 else "none"}" opacity=".8"/>'
+                )
         colour = COLOURS[r["state"]]
         if t["low"] is not None:
             out.append(f'<path d="M{x_of(t["low"]):.1f} {y:.1f}H{x_of(t["high"]):.1f}" stroke="var(--{colour})" stroke-width="5" opacity=".4"/>')
-            out += [f'<path d="M{x_of(v):.1f} {y - 5:.1f}l{6 * s} 5l{-6 * s} 5z" fill="var(--{colour})" opacity=".7"/>'
-                    for v, s in ((t["low"], -1), (t["high"], 1)) if not low <= v <= high]
+            out += [
+                f'<path d="M{x_of(v):.1f} {y - 5:.1f}l{6 * s} 5l{-6 * s} 5z" fill="var(--{colour})" opacity=".7"/>'
+                for v, s in ((t["low"], -1), (t["high"], 1))
+                if not low <= v <= high
+            ]
         other = r["controls"].get("inverted_side")
         if other and other["median_bps"] is not None:
             out.append(f'<circle cx="{x_of(other["median_bps"]):.1f}" cy="{y:.1f}" r="5" fill="var(--card)" stroke="var(--ink)" stroke-width="1.5"/>')

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from liqshell.recording import journal
 from liqshell.backtest.past_judge import PAST
 from liqshell.config.load import Config, load, loads, presets
-from liqshell.errors import ConfigError, DataError
 from liqshell.config.sections import LimitsConfig, PolicyConfig
+from liqshell.errors import ConfigError, DataError
+from liqshell.recording import journal
 from liqshell.store.catalogue import FILE as CATALOGUE
 
 
@@ -38,9 +38,12 @@ def with_preset(config: Config, name: str) -> Config:
     before = config.preset_of().limits
     given = {f.name: value for f in dataclasses.fields(LimitsConfig) if (value := getattr(config.limits, f.name)) != getattr(before, f.name)}
     judge_s, without_news = (config.policy.judge_s, config.policy.without_news) if config.judge.kind in PAST else (None, None)
-    changed: dict[str, Any] = {"policy": PolicyConfig(preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share,
-                                                      judge_s=judge_s, without_news=without_news),
-                               "limits": dataclasses.replace(preset.limits, **given)}
+    changed: dict[str, Any] = {
+        "policy": PolicyConfig(
+            preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share, judge_s=judge_s, without_news=without_news
+        ),
+        "limits": dataclasses.replace(preset.limits, **given),
+    }
     own = getattr(preset, "detectors", {})
     if getattr(config, "detectors", None):
         changed["detectors"] = {key: table for key, table in config.detectors.items() if key in own}
@@ -64,8 +67,11 @@ def read(path: Path, changes: Sequence[str] = ()) -> Config:
         except DataError:
             settings = {}
         # a rehearsal faster than the wall is late by so much more: what its own run allowed is allowed here, and what it took for a price is one here
-        for table, values, keys in (("limits", settings.get("limits"), ("data_age_max_s", "event_age_max_s")), ("engine", settings, ("quote_age_s",)),
-                                    ("paper", settings.get("paper"), ("half_spread", "print_wait_s"))):
+        for table, values, keys in (
+            ("limits", settings.get("limits"), ("data_age_max_s", "event_age_max_s")),
+            ("engine", settings, ("quote_age_s",)),
+            ("paper", settings.get("paper"), ("half_spread", "print_wait_s")),
+        ):
             known = values or {}
             same = [f"{key} = {float(known[key])!r}" for key in keys if isinstance(known.get(key), int | float)]
             lines += [f"[{table}]", *same] if same else []

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from liqshell import private
-from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History
@@ -21,17 +20,18 @@ from liqshell.backtest.policy_log import Listened, listen
 from liqshell.backtest.run import claim, manifest
 from liqshell.backtest.spread import spread
 from liqshell.backtest.trials import identities, log_trials, summary
+from liqshell.config.load import Config
+from liqshell.config.study_sections import Setting
+from liqshell.errors import ConfigError, DataError, LiqshellError
+from liqshell.recording import journal
+from liqshell.report import make_report
+from liqshell.report.study import STUDY
 from liqshell.research.compare import events
 from liqshell.research.compare.figures import row_of
 from liqshell.research.compare.plan import names_of, with_preset
-from liqshell.config.load import Config
-from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.run.pipeline import make_engine
-from liqshell.report import make_report
-from liqshell.report.study import STUDY
-from liqshell.config.study_sections import Setting
 
-RUNS = "presets"                     # folder of the runs, one a preset
+RUNS = "presets"  # folder of the runs, one a preset
 Notify = Callable[[str, float], None]
 
 
@@ -64,8 +64,15 @@ class _Work:
 _work: _Work | None = None
 
 
-def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | None = None, *, workers: int = 0, notify: Notify | None = None,
-                history: History | None = None) -> Compared:
+def run_compare(
+    config: Config,
+    wanted: Sequence[str] = (),
+    out: str | Path | None = None,
+    *,
+    workers: int = 0,
+    notify: Notify | None = None,
+    history: History | None = None,
+) -> Compared:
     """Run the presets on [data] and compare them. wanted: names, () = all. out: by default [run] out / NAME-compare; runs of before that are
     still right (same settings, data and code) are kept. workers: processes, 0 = one a core. notify(what, share done) is called now and then."""
     notify = notify or (lambda what, done: None)
@@ -90,11 +97,24 @@ def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | No
         summaries[name] = found
         notify(f"report {done} of {len(by_preset)}", 0.9 + 0.1 * done / len(by_preset))
     hours = sum(part["covered_hours"] for part in history.parts)
-    rows = [row_of(name, with_preset(config, name), summaries[name], events.signs(by_preset[name]), hours, f"{RUNS}/{name}/report.html")
-            for name in by_preset]
+    rows = [
+        row_of(name, with_preset(config, name), summaries[name], events.signs(by_preset[name]), hours, f"{RUNS}/{name}/report.html")
+        for name in by_preset
+    ]
     values = {name: settings_of(with_preset(config, name), history) for name in by_preset}
-    return Compared(folder, config, history, rows, failed, _signs(config, history, by_preset, values), events.together(by_preset),
-                    events.base_rates(by_preset, hours), tried, hours, [one.as_dict() for one in of_history(config.paper, history)])
+    return Compared(
+        folder,
+        config,
+        history,
+        rows,
+        failed,
+        _signs(config, history, by_preset, values),
+        events.together(by_preset),
+        events.base_rates(by_preset, hours),
+        tried,
+        hours,
+        [one.as_dict() for one in of_history(config.paper, history)],
+    )
 
 
 def _signs(config: Config, history: History, by_preset: dict[str, Listened], values: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,16 +123,25 @@ def _signs(config: Config, history: History, by_preset: dict[str, Listened], val
     out = []
     for name, rows in events.named(events.of_detectors(by_preset, values), by_preset):
         horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"], paper["half_spread"], paper["print_wait_s"])
-        out.append({"name": name, "events": len(rows), "longs_liquidated": int((rows["liquidated"] > 0).sum()),
-                    "shorts_liquidated": int((rows["liquidated"] < 0).sum()), "horizons": horizons, "told": events.conclusion_of(name, horizons)})
+        out.append(
+            {
+                "name": name,
+                "events": len(rows),
+                "longs_liquidated": int((rows["liquidated"] > 0).sum()),
+                "shorts_liquidated": int((rows["liquidated"] < 0).sum()),
+                "horizons": horizons,
+                "told": events.conclusion_of(name, horizons),
+            }
+        )
     return out
 
 
 def _claim(folder: Path) -> None:
     """A folder of ours or an empty one."""
     if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_dir():
-        raise ConfigError(str(folder), "this folder holds content other than a comparison", "a new folder, or one of a comparison",
-                          "Choose another --out")
+        raise ConfigError(
+            str(folder), "this folder holds content other than a comparison", "a new folder, or one of a comparison", "Choose another --out"
+        )
     private.folder(folder / RUNS)
 
 
@@ -135,7 +164,7 @@ def _run(name: str) -> Listened | str:
         values = settings_of(config, _work.history)
         try:
             make_engine(values, trust=True)
-        except (ValueError, KeyError) as why:          # a detector or a feature that these contracts do not have
+        except (ValueError, KeyError) as why:  # a detector or a feature that these contracts do not have
             return str(why)
         found = listen(values, _work.history)
         listened = Listened(found.rows, found.conditions)
@@ -155,8 +184,12 @@ def _right(folder: Path, config: Config, history: History, values: dict[str, Any
         return False
     study = {name: getattr(config.backtest, name) for name in ("study", "controls", "random_draws", "delays_s", "delay_of")}
     known = {name: (found.get("config") or {}).get("backtest", {}).get(name) for name in study}
-    return bool(found.get("finished")) and all(found.get(key) == now[key] for key in ("config_hash", "data_hash")) \
-        and found.get("code_hash") == journal.code_hash() and json.dumps(study, default=str) == json.dumps(known, default=str)
+    return (
+        bool(found.get("finished"))
+        and all(found.get(key) == now[key] for key in ("config_hash", "data_hash"))
+        and found.get("code_hash") == journal.code_hash()
+        and json.dumps(study, default=str) == json.dumps(known, default=str)
+    )
 
 
 def _report(name: str) -> dict[str, Any]:

@@ -17,10 +17,20 @@ def head(s: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     said = " ".join(f"{line}." for c in s["contracts"] for line in c["said"][:1])
     if len(s["without_quotes"]) == len(s["symbols"]):
-        return [("NO QUOTES.", "The data have trades and no quotes. The spread that a taker pays is an estimate (see the data), so no result here "
-                 "can show a profit.")]
-    return [(cover(s["quoted"]), f"Of the traded time, where {percent(ENOUGH, 0)} are needed. Elsewhere entries are refused and takers fill at "
-             f"prints, so no result here can show a profit. {said}")]
+        return [
+            (
+                "NO QUOTES.",
+                "The data have trades and no quotes. The spread that a taker pays is an estimate (see the data), so no result here "
+                "can show a profit.",
+            )
+        ]
+    return [
+        (
+            cover(s["quoted"]),
+            f"Of the traded time, where {percent(ENOUGH, 0)} are needed. Elsewhere entries are refused and takers fill at "
+            f"prints, so no result here can show a profit. {said}",
+        )
+    ]
 
 
 def fills(s: dict[str, Any]) -> Markup:
@@ -32,9 +42,15 @@ def fills(s: dict[str, Any]) -> Markup:
         refused = r["refused_quote_ended"]
         for leg, name in (("entry", "entries"), ("exit", "exits")):
             first = leg == "entry"
-            rows.append((bold(r["preset"], "nowrap") if first else "", name, f"{r['fills']['rules'][0][leg]['n']:,}",
-                         *(percent(rule[leg]["share"], 0) if rule[leg]["n"] else NONE for rule in r["fills"]["rules"]),
-                         (f"{refused['k']:,} " + muted(percent(refused["share"], 0)) if refused["k"] else "0") if first else ""))
+            rows.append(
+                (
+                    bold(r["preset"], "nowrap") if first else "",
+                    name,
+                    f"{r['fills']['rules'][0][leg]['n']:,}",
+                    *(percent(rule[leg]["share"], 0) if rule[leg]["n"] else NONE for rule in r["fills"]["rules"]),
+                    (f"{refused['k']:,} " + muted(percent(refused["share"], 0)) if refused["k"] else "0") if first else "",
+                )
+            )
     if not rows:
         return section("At which prices orders filled", empty("No order was filled."))
     names = [rule["name"] for rule in s["presets"][0]["fills"]["rules"]]
@@ -49,13 +65,42 @@ def contracts(s: dict[str, Any]) -> Markup:
     rows = []
     for c in s["contracts"]:
         one, quotes = spreads.get(c["symbol"]), c["streams"]["quotes"]
-        rows.append((bold(c["symbol"]), c["completeness"], count(c["trades"]), count(c["quotes"]), count(c["liquidations"]),
-                     number(c["covered_hours"], 1), number(c["traded_hours"], 1), percent(c["quoted"]),
-                     f"{quotes['silences']:,}", seconds(quotes["longest_s"]) if quotes["silences"] else NONE,
-                     number(one["bps"], 2) if one and one["bps"] is not None else NONE, one["source"] if one else NONE))
-    columns = ("symbol", "liquidations are", ">trades", ">quotes", ">liquidations", ">covered h", ">traded h", ">quotes held", ">silences of quotes",
-               ">longest", ">half-spread, bps", "from")
+        rows.append(
+            (
+                bold(c["symbol"]),
+                c["completeness"],
+                count(c["trades"]),
+                count(c["quotes"]),
+                count(c["liquidations"]),
+                number(c["covered_hours"], 1),
+                number(c["traded_hours"], 1),
+                percent(c["quoted"]),
+                f"{quotes['silences']:,}",
+                seconds(quotes["longest_s"]) if quotes["silences"] else NONE,
+                number(one["bps"], 2) if one and one["bps"] is not None else NONE,
+                one["source"] if one else NONE,
+            )
+        )
+    columns = (
+        "symbol",
+        "liquidations are",
+        ">trades",
+        ">quotes",
+        ">liquidations",
+        ">covered h",
+        ">traded h",
+        ">quotes held",
+        ">silences of quotes",
+        ">longest",
+        ">half-spread, bps",
+        "from",
+    )
     body = table(columns, rows) + lines(f"{one['symbol']}: half-spread: {one['told']}" for one in s["half_spread"][:20])
     body += Markup().join(sub(bold("WARNING") + f" {one['warning']}") for one in s["half_spread"] if one["warning"])
-    return section("Data", body, "Quotes live: share of the traded time (a minute after each trade), by the engine's rule for a best bid and ask. "
-                   "Half-spread: what a taker pays without a live quote.", "data")
+    return section(
+        "Data",
+        body,
+        "Quotes live: share of the traded time (a minute after each trade), by the engine's rule for a best bid and ask. "
+        "Half-spread: what a taker pays without a live quote.",
+        "data",
+    )

@@ -12,8 +12,9 @@ from liqshell.report.verdicts import bps
 def show(s: dict[str, Any]) -> None:
     """Print the table of compare.json's dict."""
     from rich.console import Console
-    from liqshell.fitted import Table
     from rich.text import Text
+
+    from liqshell.fitted import Table
 
     console = Console()
     made = f" ({data_badge(True, s['market_seeds'])[1]})" if s["synthetic"] else ""
@@ -26,11 +27,22 @@ def show(s: dict[str, Any]) -> None:
         w, t = r["win"], r["trade"]
         need = w["break_even_realised"] if w["break_even_realised"] is not None else w["break_even_planned"]
         other, drawn = r["controls"].get("inverted_side"), r["controls"].get("random_side")
-        rich.add_row(r["preset"], r["grade"], f"{r['wanted']:,}", f"{r['trades']:,}", percent(w["share"], 0), percent(need, 0),
-                     number(t["mean"], 1, True), interval(t["low"], t["high"], bps), number(t["t"]),
-                     money(r["money"]["net"], True) if r["trades"] else NONE, number(other["median_bps"], 1, True) if other else NONE,
-                     number(drawn["p"], 3) if drawn and drawn["p"] is not None else NONE, number(r["sharpe"]["value"], 1),
-                     f"{number(r['exposure_hours'], 1)} h")
+        rich.add_row(
+            r["preset"],
+            r["grade"],
+            f"{r['wanted']:,}",
+            f"{r['trades']:,}",
+            percent(w["share"], 0),
+            percent(need, 0),
+            number(t["mean"], 1, True),
+            interval(t["low"], t["high"], bps),
+            number(t["t"]),
+            money(r["money"]["net"], True) if r["trades"] else NONE,
+            number(other["median_bps"], 1, True) if other else NONE,
+            number(drawn["p"], 3) if drawn and drawn["p"] is not None else NONE,
+            number(r["sharpe"]["value"], 1),
+            f"{number(r['exposure_hours'], 1)} h",
+        )
     console.print(rich)
     text = [f"Quotes are live for {percent(s['quoted'])} of the traded time"]
     text += [f"{one['symbol']} half-spread {one['told']}" for one in s["half_spread"] if one["source"] != "quotes"]

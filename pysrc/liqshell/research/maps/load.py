@@ -15,10 +15,10 @@ import liqcore as lc
 from liqshell import input_file
 from liqshell.errors import ConfigError, DataError
 from liqshell.event_columns import joined
-from liqshell.research.feature_rows import completeness, open_data
-from liqshell.formats.reading import COMPLETENESS, SYNTHETIC, UNKNOWN
-from liqshell.store.load import Store
 from liqshell.formats.event_tables import is_table, read_tables
+from liqshell.formats.reading import COMPLETENESS, SYNTHETIC, UNKNOWN
+from liqshell.research.feature_rows import completeness, open_data
+from liqshell.store.load import Store
 
 MS = 1_000_000
 CATALOGUE = "catalogue.sqlite"
@@ -34,7 +34,7 @@ class Market:
     multiplier: float = 1.0
     completeness: str = "UNKNOWN"
     synthetic: bool = False
-    notes: Sequence[str] = ()        # what a person should know of the data
+    notes: Sequence[str] = ()  # what a person should know of the data
 
     def of(self, kind: lc.Kind) -> np.ndarray:
         return self.events[self.events["kind"] == int(kind)]
@@ -46,8 +46,13 @@ def load(data: Path, symbols: Sequence[str] = (), interest: Sequence[str] = (), 
     if not data.exists():
         raise ConfigError(str(data), "no such file or folder", "a store, a recording, or an event table")
     more = dict(_named(text) for text in interest)
-    markets = _store(data, symbols) if data.is_dir() and (data / CATALOGUE).exists() else _table(data, symbols) if data.is_file() and is_table(data) \
+    markets = (
+        _store(data, symbols)
+        if data.is_dir() and (data / CATALOGUE).exists()
+        else _table(data, symbols)
+        if data.is_file() and is_table(data)
         else _recording(data, symbols, instruments)
+    )
     for symbol in more:
         if symbol not in {m.name for m in markets}:
             raise ConfigError(f"--interest {symbol}", "no such contract in the data", ", ".join(m.name for m in markets))
@@ -66,8 +71,10 @@ def _store(data: Path, symbols: Sequence[str]) -> list[Market]:
     try:
         chosen = store.select(symbols, missing="gap")
         tape = store.tape_of(chosen)
-        return [Market(i.symbol, tape.events(n), i.multiplier, i.completeness.name.removeprefix("COMPLETENESS_"), chosen.synthetic)
-                for n, i in enumerate(tape.instruments)]
+        return [
+            Market(i.symbol, tape.events(n), i.multiplier, i.completeness.name.removeprefix("COMPLETENESS_"), chosen.synthetic)
+            for n, i in enumerate(tape.instruments)
+        ]
     finally:
         store.close()
 
@@ -130,6 +137,6 @@ def read_interest(path: Path) -> np.ndarray:
 
 def _merged(market: Market, tickers: np.ndarray) -> Market:
     tickers = tickers.copy()
-    tickers["qty"] /= market.multiplier              # a table has base units, an event what the venue counts in
+    tickers["qty"] /= market.multiplier  # a table has base units, an event what the venue counts in
     events = joined([market.events, tickers])
     return dataclasses.replace(market, events=events.take(np.argsort(events["ts_recv"], kind="stable")))

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liqshell.research.maps.windows import Window
 from liqshell.report.text import plural
+from liqshell.research.maps.windows import Window
 
 Floats = NDArray[np.float64]
-RANKS = 5                        # groups of the hit-rate table
-LEVEL = 0.05                     # a null is beaten below this p-value
-WINDOWS_MIN = 20                 # moments; fewer say nothing either way
+RANKS = 5  # groups of the hit-rate table
+LEVEL = 0.05  # a null is beaten below this p-value
+WINDOWS_MIN = 20  # moments; fewer say nothing either way
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,34 @@ class Score:
         """In words."""
         if self.low is None:
             return f"too few data for a result: {self.why}"
-        text = (f"mean rank {self.score:.3f} (95 % {self.low:.3f} to {self.high:.3f}, {self.windows} windows at {self.starts} moments, 0.5 = no "
-                "better than chance): ")
+        text = (
+            f"mean rank {self.score:.3f} (95 % {self.low:.3f} to {self.high:.3f}, {self.windows} windows at {self.starts} moments, 0.5 = no "
+            "better than chance): "
+        )
         if all(self.beats.values()):
             return text + "the map beats both nulls: on these data it predicts where liquidations come"
         if self.beats["prices"]:
-            return text + ("the map beats shuffled prices but NOT the map of another moment: on these data it predicts the distance of liquidations "
-                           "from the price, and nothing of the particular moment")
+            return text + (
+                "the map beats shuffled prices but NOT the map of another moment: on these data it predicts the distance of liquidations "
+                "from the price, and nothing of the particular moment"
+            )
         return text + "the map does NOT beat the shuffled null: on these data its levels are no better than chance"
 
     def as_dict(self) -> dict[str, Any]:
-        return {"windows": self.windows, "moments": self.starts, "liquidations": self.liquidations, "score": self.score,
-                "interval": None if self.why else [self.low, self.high],
-                "null": {name: {"mean": n.mean, "interval": None if self.why else [n.low, n.high], "p": None if self.why else n.p,
-                                "beaten": self.beats[name]}
-                         for name, n in (("prices", self.prices), ("moments", self.moments))},
-                "ranks": self.table, "judged": not self.why, "verdict": self.verdict}
+        return {
+            "windows": self.windows,
+            "moments": self.starts,
+            "liquidations": self.liquidations,
+            "score": self.score,
+            "interval": None if self.why else [self.low, self.high],
+            "null": {
+                name: {"mean": n.mean, "interval": None if self.why else [n.low, n.high], "p": None if self.why else n.p, "beaten": self.beats[name]}
+                for name, n in (("prices", self.prices), ("moments", self.moments))
+            },
+            "ranks": self.table,
+            "judged": not self.why,
+            "verdict": self.verdict,
+        }
 
 
 def ranks(values: Floats) -> Floats:
@@ -94,16 +106,25 @@ def score_of(windows: Sequence[Window], *, by: str = "events", draws: int = 2000
         raise ValueError("expected at least one window with predictions and liquidations")
     rng = np.random.default_rng(seed)
     shares = [_share(w, by) for w in windows]
-    own = np.array([float(s @ ranks(w.predicted[:w.reached])) for w, s in zip(windows, shares, strict=True)])
+    own = np.array([float(s @ ranks(w.predicted[: w.reached])) for w, s in zip(windows, shares, strict=True)])
     observed = float(own.mean())
     _, at = np.unique([w.start_ns for w in windows], return_inverse=True)
     count = int(at.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1.0 / count), draws)          # how often each moment was drawn
+    drawn = rng.multinomial(count, np.full(count, 1.0 / count), draws)  # how often each moment was drawn
     low, high = np.quantile(drawn @ np.bincount(at, own) / (drawn @ np.bincount(at)), (0.025, 0.975))
     why = why or (f"{plural(len(windows), 'window')} at {plural(count, 'moment')}, {WINDOWS_MIN} moments are needed" if count < WINDOWS_MIN else "")
-    return Score(len(windows), count, int(sum(w.events[:w.reached].sum() for w in windows)), observed, None if why else float(low),
-                 None if why else float(high), _null(observed, _shuffled(windows, shares, rng, draws)),
-                 _null(observed, _moved(windows, shares, rng, draws)), _table(windows, by), why)
+    return Score(
+        len(windows),
+        count,
+        int(sum(w.events[: w.reached].sum() for w in windows)),
+        observed,
+        None if why else float(low),
+        None if why else float(high),
+        _null(observed, _shuffled(windows, shares, rng, draws)),
+        _null(observed, _moved(windows, shares, rng, draws)),
+        _table(windows, by),
+        why,
+    )
 
 
 def pooled(windows: Mapping[str, Sequence[Window]], **options: Any) -> Score:
@@ -114,7 +135,7 @@ def pooled(windows: Mapping[str, Sequence[Window]], **options: Any) -> Score:
 
 
 def _share(window: Window, by: str) -> Floats:
-    realised = (window.events if by == "events" else window.notional)[:window.reached]
+    realised = (window.events if by == "events" else window.notional)[: window.reached]
     return realised / realised.sum()
 
 
@@ -127,7 +148,7 @@ def _null(observed: float, drawn: Floats) -> Null:
 def _shuffled(windows: Sequence[Window], shares: list[Floats], rng: np.random.Generator, draws: int) -> Floats:
     total = np.zeros(draws)
     for window, share in zip(windows, shares, strict=True):
-        total += rng.permuted(np.tile(ranks(window.predicted[:window.reached]), (draws, 1)), axis=1) @ share
+        total += rng.permuted(np.tile(ranks(window.predicted[: window.reached]), (draws, 1)), axis=1) @ share
     return total / len(windows)
 
 
@@ -139,7 +160,7 @@ def _moved(windows: Sequence[Window], shares: list[Floats], rng: np.random.Gener
     total = np.zeros(draws)
     for members in groups.values():
         # what the map of j would have scored in window i, then sums over random permutations
-        table = np.array([[float(shares[i] @ ranks(windows[j].predicted[:windows[i].reached])) for j in members] for i in members])
+        table = np.array([[float(shares[i] @ ranks(windows[j].predicted[: windows[i].reached])) for j in members] for i in members])
         rows = np.arange(len(members))
         total += np.array([table[rows, rng.permutation(len(members))].sum() for _ in range(draws)])
     return total / len(windows)
@@ -150,11 +171,19 @@ def _table(windows: Sequence[Window], by: str) -> list[dict[str, float]]:
     give."""
     bins, hits, realised = np.zeros(RANKS), np.zeros(RANKS), np.zeros(RANKS)
     for window in windows:
-        group = np.minimum((ranks(window.predicted[:window.reached]) * RANKS).astype(int), RANKS - 1)
-        seen = window.events[:window.reached]
+        group = np.minimum((ranks(window.predicted[: window.reached]) * RANKS).astype(int), RANKS - 1)
+        seen = window.events[: window.reached]
         np.add.at(bins, group, 1.0)
         np.add.at(hits, group, seen > 0)
         np.add.at(realised, group, _share(window, by))
     chance = bins / bins.sum()
-    return [{"rank": float(RANKS - g), "bins": float(bins[g]), "hit_rate": float(hits[g] / bins[g]) if bins[g] else 0.0,
-             "share": float(realised[g] / len(windows)), "share_by_chance": float(chance[g])} for g in reversed(range(RANKS))]
+    return [
+        {
+            "rank": float(RANKS - g),
+            "bins": float(bins[g]),
+            "hit_rate": float(hits[g] / bins[g]) if bins[g] else 0.0,
+            "share": float(realised[g] / len(windows)),
+            "share_by_chance": float(chance[g]),
+        }
+        for g in reversed(range(RANKS))
+    ]

@@ -12,7 +12,7 @@ from liqcore.kernels.estimated_map import EstimatedPending, PendingConfig
 from liqshell.research.maps.load import Market
 
 Floats = NDArray[np.float64]
-FRESH_NS = 60 * lc.SECOND        # a last price is no older than this, or a liquidation lies at its own
+FRESH_NS = 60 * lc.SECOND  # a last price is no older than this, or a liquidation lies at its own
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Window:
     events: Floats
     notional: Floats
     reached: int
-    outside: int                 # liquidations of the side on the other side of the starting price, or beyond the range
+    outside: int  # liquidations of the side on the other side of the starting price, or beyond the range
 
 
 def windows_of(market: Market, config: PendingConfig, setting: Setting) -> list[Window]:
@@ -81,8 +81,9 @@ def windows_of(market: Market, config: PendingConfig, setting: Setting) -> list[
     return out
 
 
-def _window(name: str, start: int, side: int, price: float, made: EstimatedPending, where: Floats, amount: Floats, path: Floats,
-            setting: Setting) -> Window:
+def _window(
+    name: str, start: int, side: int, price: float, made: EstimatedPending, where: Floats, amount: Floats, path: Floats, setting: Setting
+) -> Window:
     bins, width = setting.bins, setting.width
     low, high = (price * np.exp(-bins * width), price) if side > 0 else (price, price * np.exp(bins * width))
     predicted, events, notional = np.zeros(bins), np.zeros(bins), np.zeros(bins)

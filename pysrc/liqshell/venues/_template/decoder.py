@@ -14,11 +14,31 @@ from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, show
 
 LIQUIDATED_SIDE = {"sell": Side.LONG, "buy": Side.SHORT}
 AGGRESSOR = {"buy": Side.LONG, "sell": Side.SHORT}
-SHAPES = (              # frames that come often, key by key: read in C; all others, and whatever differs, go to message()
-    Shape(Kind.TRADE, {"channel": literal("trades"), "symbol": symbol(), "ts": millis("ts_event"), "id": integer("id"), "side": side(AGGRESSOR),
-                       "price": decimal("price"), "qty": decimal("qty")}),
-    Shape(Kind.BBO, {"channel": literal("quotes"), "symbol": symbol(), "ts": millis("ts_event"), "bid": decimal("price"), "bid_qty": decimal("qty"),
-                     "ask": decimal("aux_price"), "ask_qty": decimal("aux_qty")}),
+SHAPES = (  # frames that come often, key by key: read in C; all others, and whatever differs, go to message()
+    Shape(
+        Kind.TRADE,
+        {
+            "channel": literal("trades"),
+            "symbol": symbol(),
+            "ts": millis("ts_event"),
+            "id": integer("id"),
+            "side": side(AGGRESSOR),
+            "price": decimal("price"),
+            "qty": decimal("qty"),
+        },
+    ),
+    Shape(
+        Kind.BBO,
+        {
+            "channel": literal("quotes"),
+            "symbol": symbol(),
+            "ts": millis("ts_event"),
+            "bid": decimal("price"),
+            "bid_qty": decimal("qty"),
+            "ask": decimal("aux_price"),
+            "ask_qty": decimal("aux_qty"),
+        },
+    ),
 )
 
 
@@ -40,8 +60,11 @@ class PublicDecoder(FrameDecoder):
             prices = [read.decimal(message, key) for key in ("bid", "bid_qty", "ask", "ask_qty")]
             return Frame(FrameKind.EVENTS, [self.event(Kind.BBO, n, ts, ts_recv, *prices)])
         if channel == "marks":
-            stated = {name: value for key, name in (("mark", "price"), ("index", "aux_price"), ("funding", "aux_qty"), ("oi", "qty"))
-                      if (value := read.stated(message, key)) is not None}
+            stated = {
+                name: value
+                for key, name in (("mark", "price"), ("index", "aux_price"), ("funding", "aux_qty"), ("oi", "qty"))
+                if (value := read.stated(message, key)) is not None
+            }
             return Frame(FrameKind.EVENTS, self.ticker(n, ts, ts_recv, stated))
         price, qty = read.decimal(message, "price"), read.decimal(message, "qty")
         sides, kind = (AGGRESSOR, Kind.TRADE) if channel == "trades" else (LIQUIDATED_SIDE, Kind.LIQUIDATION)

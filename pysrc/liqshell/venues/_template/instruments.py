@@ -7,8 +7,8 @@ from liqcore.instrument import Instrument
 from liqshell.venues.adapter import InstrumentPage, Request, asset_and_factor, turnover_rows
 from liqshell.venues.frames import shown
 
-VENUE = "template"                                  # in Instrument.venue, recordings and stores: change it
-COMPLETENESS = Completeness.COMPLETENESS_UNKNOWN    # FULL only where the venue documents that every liquidation is sent
+VENUE = "template"  # in Instrument.venue, recordings and stores: change it
+COMPLETENESS = Completeness.COMPLETENESS_UNKNOWN  # FULL only where the venue documents that every liquidation is sent
 TURNOVERS = (Request("/v1/tickers"),)
 
 
@@ -30,8 +30,18 @@ def parse_instruments(page: bytes, cursor: str = "") -> InstrumentPage:
         try:
             if row["status"] == "trading":
                 # multiplier: base units of one unit of quantity; 1 where quantities are base units
-                found.append(Instrument(row["symbol"], venue=VENUE, tick_size=row["tick"], lot_size=row["lot"], min_qty=row["min"],
-                                        multiplier=float(row.get("size", 1.0)), asset=asset_and_factor(row["base"])[0], completeness=COMPLETENESS))
+                found.append(
+                    Instrument(
+                        row["symbol"],
+                        venue=VENUE,
+                        tick_size=row["tick"],
+                        lot_size=row["lot"],
+                        min_qty=row["min"],
+                        multiplier=float(row.get("size", 1.0)),
+                        asset=asset_and_factor(row["base"])[0],
+                        completeness=COMPLETENESS,
+                    )
+                )
                 quotes[row["symbol"]] = row["quote"]
             elif type(name) is str:
                 states[name] = str(row["status"])

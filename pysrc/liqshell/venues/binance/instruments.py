@@ -54,9 +54,18 @@ def _instrument(entry: dict) -> Instrument:
     price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
     # what was entered must be closed by one market order, which may be smaller than a limit order
     most = min(lot["maxQty"], filters.get("MARKET_LOT_SIZE", lot)["maxQty"], key=float)
-    return Instrument(entry["symbol"], venue=VENUE, tick_size=_plain(price["tickSize"]), lot_size=_plain(lot["stepSize"]), multiplier=1.0,
-                      min_qty=lot["minQty"], max_qty=most, min_notional=float(filters.get("MIN_NOTIONAL", {}).get("notional") or 0),
-                      completeness=Completeness.COMPLETENESS_CENSORED, asset=asset_and_factor(entry["baseAsset"])[0])
+    return Instrument(
+        entry["symbol"],
+        venue=VENUE,
+        tick_size=_plain(price["tickSize"]),
+        lot_size=_plain(lot["stepSize"]),
+        multiplier=1.0,
+        min_qty=lot["minQty"],
+        max_qty=most,
+        min_notional=float(filters.get("MIN_NOTIONAL", {}).get("notional") or 0),
+        completeness=Completeness.COMPLETENESS_CENSORED,
+        asset=asset_and_factor(entry["baseAsset"])[0],
+    )
 
 
 def _plain(step: str) -> str:

@@ -3,16 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from liqcore.event import Completeness, Stream
+from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Request, Subscription
 from liqshell.venues.bybit import decoder as bybit
 from liqshell.venues.bybit import instruments as bybit_instruments
-from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Request, Subscription
 from liqshell.venues.frames import Frame
 
 _PATH = "/v5/public/linear"
-QUOTES, SPARE = "orderbook.1", 60          # characters of the topic of the quotes of one contract
-STREAMS = {"allLiquidation": Stream.STREAM_LIQUIDATION, "publicTrade": Stream.STREAM_TRADE, "orderbook.1": Stream.STREAM_QUOTE,
-           "tickers": Stream.STREAM_MARK | Stream.STREAM_INDEX | Stream.STREAM_FUNDING | Stream.STREAM_OPEN_INTEREST,
-           **dict.fromkeys((*bybit.LIMITS, *bybit.COIN_TOPICS), Stream.STREAM_VENUE)}
+QUOTES, SPARE = "orderbook.1", 60  # characters of the topic of the quotes of one contract
+STREAMS = {
+    "allLiquidation": Stream.STREAM_LIQUIDATION,
+    "publicTrade": Stream.STREAM_TRADE,
+    "orderbook.1": Stream.STREAM_QUOTE,
+    "tickers": Stream.STREAM_MARK | Stream.STREAM_INDEX | Stream.STREAM_FUNDING | Stream.STREAM_OPEN_INTEREST,
+    **dict.fromkeys((*bybit.LIMITS, *bybit.COIN_TOPICS), Stream.STREAM_VENUE),
+}
 
 
 def decoder(symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None) -> bybit.PublicDecoder:
@@ -20,14 +24,20 @@ def decoder(symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] |
 
 
 def _subscriptions(symbols: Sequence[str], topics: Sequence[str]) -> tuple[Subscription, ...]:
-    return tuple(Subscription(frame, (req_id,), tuple(f"{topic}.{name}" for topic in topics), (name,), req_id)
-                 for name, (req_id, frame) in zip(symbols, bybit.subscribe_frames(symbols, topics), strict=True))
+    return tuple(
+        Subscription(frame, (req_id,), tuple(f"{topic}.{name}" for topic in topics), (name,), req_id)
+        for name, (req_id, frame) in zip(symbols, bybit.subscribe_frames(symbols, topics), strict=True)
+    )
 
 
 def _beside(names: Iterable[str], topics: Sequence[str]) -> tuple[Subscription, ...]:
     """What a contract can do without, a topic a request: one that is refused is left out, and nothing else with it. names: symbols, or coins."""
-    return tuple(Subscription(frame, (req_id,), (f"{topic}.{name}",), (name,) if topic in bybit.LIMITS else (), req_id)
-                 for topic in topics for name in names for req_id, frame in bybit.subscribe_frames([name], [topic], f"sub-{topic}"))
+    return tuple(
+        Subscription(frame, (req_id,), (f"{topic}.{name}",), (name,) if topic in bybit.LIMITS else (), req_id)
+        for topic in topics
+        for name in names
+        for req_id, frame in bybit.subscribe_frames([name], [topic], f"sub-{topic}")
+    )
 
 
 def _connection(number: int, symbols: Sequence[str], coins: Iterable[str], ws: str, topics: Sequence[str], limits: Sequence[str]) -> Connection:
@@ -77,17 +87,28 @@ def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
 
 
 ADAPTER = Adapter(
-    venue=bybit.VENUE, completeness=Completeness.COMPLETENESS_FULL, decoder=decoder, plan=plan, retry=retry,
+    venue=bybit.VENUE,
+    completeness=Completeness.COMPLETENESS_FULL,
+    decoder=decoder,
+    plan=plan,
+    retry=retry,
     environments={
         "mainnet": Addresses("https://api.bybit.com", *["wss://stream.bybit.com"] * 3),
         "testnet": Addresses("https://api-testnet.bybit.com", *["wss://stream-testnet.bybit.com"] * 3),
         # demo trading has no public stream of its own and no websocket order entry
-        "demo": Addresses("https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com")},
-    private_path="/v5/private", trade_path="/v5/trade", hosts=("/v5/public/",),
+        "demo": Addresses("https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com"),
+    },
+    private_path="/v5/private",
+    trade_path="/v5/trade",
+    hosts=("/v5/public/",),
     channels=("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers."),
-    instruments=lambda cursor: Request(bybit_instruments.instruments_path(cursor)), parse_instruments=bybit_instruments.parse_instruments,
-    turnovers=bybit_instruments.TURNOVERS, parse_turnover=bybit_instruments.parse_turnover,
-    gap_s=5.0,                             # every quote is repeated after 3 s
+    instruments=lambda cursor: Request(bybit_instruments.instruments_path(cursor)),
+    parse_instruments=bybit_instruments.parse_instruments,
+    turnovers=bybit_instruments.TURNOVERS,
+    parse_turnover=bybit_instruments.parse_turnover,
+    gap_s=5.0,  # every quote is repeated after 3 s
     streams=streams,
-    ping=Ping(bybit.PING_INTERVAL_S, bybit.ping_frame), limits=Limits(connect_interval_s=0.6, connections_max=1000),
-    symbol=r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*")
+    ping=Ping(bybit.PING_INTERVAL_S, bybit.ping_frame),
+    limits=Limits(connect_interval_s=0.6, connections_max=1000),
+    symbol=r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*",
+)

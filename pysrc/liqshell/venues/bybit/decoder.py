@@ -16,23 +16,47 @@ from typing import Any
 
 import orjson
 
-from liqcore.event import Kind, Side
 from liqcore.codec.shape import Shape, decimal, false, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
-from liqshell.venues.frames import FRAME_BYTES_MAX, OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, signed, typed
+from liqcore.event import Kind, Side
+from liqshell.venues.frames import (
+    FRAME_BYTES_MAX,
+    OFF_BOOK,
+    Frame,
+    FrameDecoder,
+    FrameKind,
+    Refused,
+    Unwanted,
+    digit_millis,
+    shown,
+    signed,
+    stated,
+    typed,
+)
 from liqshell.venues.frames import decimal as decimal_of
 from liqshell.venues.frames import integer as integer_of
 from liqshell.venues.frames import millis as millis_of
 from liqshell.venues.frames import side as side_of
-from liqshell.venues.frames import digit_millis, stated
 
-__all__ = ["FRAME_BYTES_MAX", "PING_INTERVAL_S", "SHAPES", "TOPICS", "VENUE", "Frame", "FrameKind", "PublicDecoder",
-           "control_frame", "ping_frame", "shown", "subscribe_frames"]
+__all__ = [
+    "FRAME_BYTES_MAX",
+    "PING_INTERVAL_S",
+    "SHAPES",
+    "TOPICS",
+    "VENUE",
+    "Frame",
+    "FrameKind",
+    "PublicDecoder",
+    "control_frame",
+    "ping_frame",
+    "shown",
+    "subscribe_frames",
+]
 
 VENUE = "bybit"
 PING_INTERVAL_S = 20
-SUBSCRIBE_CHARS_MAX = 21_000     # all args of one public connection
+SUBSCRIBE_CHARS_MAX = 21_000  # all args of one public connection
 TOPICS = ("allLiquidation", "publicTrade", "orderbook.1", "tickers")
-LIMITS = ("priceLimit",)         # of a contract; asked for apart, so that a refusal costs nothing else
+LIMITS = ("priceLimit",)  # of a contract; asked for apart, so that a refusal costs nothing else
 COIN_TOPICS = ("adlAlert", "insurance")
 _OTHER_TOPICS = frozenset(("kline", "orderbook", "liquidation", "order", "execution", "position", "wallet"))
 
@@ -41,37 +65,95 @@ TAKER_SIDE = {"Buy": Side.LONG, "Sell": Side.SHORT}
 
 # The frames worth being fast at. Anything that differs from these goes to PublicDecoder.read.
 SHAPES = (
-    Shape(Kind.LIQUIDATION, {
-        "topic": topic("allLiquidation."), "type": literal("snapshot"), "ts": integer(),
-        "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side(LIQUIDATED_SIDE), "v": decimal("qty"), "p": decimal("price")}),
-    }),
-    Shape(Kind.TRADE, {
-        "topic": topic("publicTrade."), "type": literal("snapshot"), "ts": integer(),
-        "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side(TAKER_SIDE), "v": decimal("qty"), "p": decimal("price"),
-                      "L": optional(text()), "i": text(), "BT": optional(false()), "RPI": optional(flag()), "seq": optional(integer("id"))}),
-    }),
-    Shape(Kind.BBO, {
-        "topic": topic("orderbook.1."), "ts": millis("ts_fallback"), "type": literal("snapshot"),
-        "data": record({"s": symbol(), "b": level("price", "qty"), "a": level("aux_price", "aux_qty"), "u": integer("id"),
-                        "seq": optional(integer())}),
-        "cts": optional(millis("ts_event")),
-    }),
-    Shape(Kind.TICKER, {
-        "topic": topic("tickers."), "type": mode({"snapshot": True, "delta": False}),
-        "data": record({
-            "symbol": symbol(), "tickDirection": optional(text()), "price24hPcnt": optional(text()), "lastPrice": optional(text()),
-            "prevPrice24h": optional(text()), "highPrice24h": optional(text()), "lowPrice24h": optional(text()), "prevPrice1h": optional(text()),
-            "markPrice": optional(decimal("price", may_be_empty=True)), "indexPrice": optional(decimal("aux_price", may_be_empty=True)),
-            "openInterest": optional(decimal("qty", may_be_empty=True)), "openInterestValue": optional(text()),
-            "turnover24h": optional(text()), "volume24h": optional(text()), "fundingIntervalHour": optional(text()), "fundingCap": optional(text()),
-            "singleOpenInterest": optional(text()), "singleOpenInterestValue": optional(text()), "nextFundingTime": optional(text()),
-            "fundingRate": optional(decimal("aux_qty", signed=True, may_be_empty=True)),
-            "bid1Price": optional(text()), "bid1Size": optional(text()), "ask1Price": optional(text()), "ask1Size": optional(text()),
-            "preOpenPrice": optional(text()), "preQty": optional(text()), "curPreListingPhase": optional(text()),
-            "basis": optional(text()), "basisRate": optional(text()), "deliveryTime": optional(text()), "deliveryFeeRate": optional(text()),
-            "predictedDeliveryPrice": optional(text())}),
-        "cs": optional(integer("id")), "ts": millis("ts_event"),
-    }, carry=True),
+    Shape(
+        Kind.LIQUIDATION,
+        {
+            "topic": topic("allLiquidation."),
+            "type": literal("snapshot"),
+            "ts": integer(),
+            "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side(LIQUIDATED_SIDE), "v": decimal("qty"), "p": decimal("price")}),
+        },
+    ),
+    Shape(
+        Kind.TRADE,
+        {
+            "topic": topic("publicTrade."),
+            "type": literal("snapshot"),
+            "ts": integer(),
+            "data": rows(
+                {
+                    "T": millis("ts_event"),
+                    "s": symbol(),
+                    "S": side(TAKER_SIDE),
+                    "v": decimal("qty"),
+                    "p": decimal("price"),
+                    "L": optional(text()),
+                    "i": text(),
+                    "BT": optional(false()),
+                    "RPI": optional(flag()),
+                    "seq": optional(integer("id")),
+                }
+            ),
+        },
+    ),
+    Shape(
+        Kind.BBO,
+        {
+            "topic": topic("orderbook.1."),
+            "ts": millis("ts_fallback"),
+            "type": literal("snapshot"),
+            "data": record(
+                {"s": symbol(), "b": level("price", "qty"), "a": level("aux_price", "aux_qty"), "u": integer("id"), "seq": optional(integer())}
+            ),
+            "cts": optional(millis("ts_event")),
+        },
+    ),
+    Shape(
+        Kind.TICKER,
+        {
+            "topic": topic("tickers."),
+            "type": mode({"snapshot": True, "delta": False}),
+            "data": record(
+                {
+                    "symbol": symbol(),
+                    "tickDirection": optional(text()),
+                    "price24hPcnt": optional(text()),
+                    "lastPrice": optional(text()),
+                    "prevPrice24h": optional(text()),
+                    "highPrice24h": optional(text()),
+                    "lowPrice24h": optional(text()),
+                    "prevPrice1h": optional(text()),
+                    "markPrice": optional(decimal("price", may_be_empty=True)),
+                    "indexPrice": optional(decimal("aux_price", may_be_empty=True)),
+                    "openInterest": optional(decimal("qty", may_be_empty=True)),
+                    "openInterestValue": optional(text()),
+                    "turnover24h": optional(text()),
+                    "volume24h": optional(text()),
+                    "fundingIntervalHour": optional(text()),
+                    "fundingCap": optional(text()),
+                    "singleOpenInterest": optional(text()),
+                    "singleOpenInterestValue": optional(text()),
+                    "nextFundingTime": optional(text()),
+                    "fundingRate": optional(decimal("aux_qty", signed=True, may_be_empty=True)),
+                    "bid1Price": optional(text()),
+                    "bid1Size": optional(text()),
+                    "ask1Price": optional(text()),
+                    "ask1Size": optional(text()),
+                    "preOpenPrice": optional(text()),
+                    "preQty": optional(text()),
+                    "curPreListingPhase": optional(text()),
+                    "basis": optional(text()),
+                    "basisRate": optional(text()),
+                    "deliveryTime": optional(text()),
+                    "deliveryFeeRate": optional(text()),
+                    "predictedDeliveryPrice": optional(text()),
+                }
+            ),
+            "cs": optional(integer("id")),
+            "ts": millis("ts_event"),
+        },
+        carry=True,
+    ),
 )
 
 
@@ -80,8 +162,14 @@ class PublicDecoder(FrameDecoder):
 
     def __init__(self, symbols: Sequence[str], first: int = 0):
         super().__init__(symbols, first, SHAPES)
-        self._readers = {"allLiquidation": self._liquidations, "liquidation": self._old_liquidation, "publicTrade": self._trades,
-                         "orderbook.1": self._book, "tickers": self._ticker, "priceLimit": self._limits}
+        self._readers = {
+            "allLiquidation": self._liquidations,
+            "liquidation": self._old_liquidation,
+            "publicTrade": self._trades,
+            "orderbook.1": self._book,
+            "tickers": self._ticker,
+            "priceLimit": self._limits,
+        }
         self._coin_readers = {"adlAlert": self._alert, "insurance": self._insurance}
 
     def message(self, message: dict, ts_recv: int) -> Frame:
@@ -96,7 +184,7 @@ class PublicDecoder(FrameDecoder):
             return self._coin_readers[stem](message, ts_recv, Frame(FrameKind.EVENTS, topics=(name,)))
         reader = self._readers.get(stem)
         if reader is None:
-            family = name.split(".")[0]   # counters must not grow with what a stranger sends
+            family = name.split(".")[0]  # counters must not grow with what a stranger sends
             return Frame(FrameKind.OTHER, reason=f"topic {family}" if family in _OTHER_TOPICS else "unknown topic", detail=shown(name))
         index = self._index.get(symbol_text)
         if index is None:
@@ -114,16 +202,34 @@ class PublicDecoder(FrameDecoder):
     def _liquidations(self, message: dict, ts_recv: int, index: int, frame: Frame) -> Frame:
         def read(row: object) -> list[tuple]:
             found = self._row(row, "s", index)
-            return [self.event(Kind.LIQUIDATION, index, millis_of(found, "T"), ts_recv, decimal_of(found, "p"), decimal_of(found, "v"),
-                               side=side_of(found, "S", LIQUIDATED_SIDE))]
+            return [
+                self.event(
+                    Kind.LIQUIDATION,
+                    index,
+                    millis_of(found, "T"),
+                    ts_recv,
+                    decimal_of(found, "p"),
+                    decimal_of(found, "v"),
+                    side=side_of(found, "S", LIQUIDATED_SIDE),
+                )
+            ]
 
         return self.rows(frame, typed(message.get("data"), list, "data"), read)
 
     def _old_liquidation(self, message: dict, ts_recv: int, index: int, frame: Frame) -> Frame:
         """liquidation.{symbol}: one object, at most one a second; deprecated 2025-02, in old recordings."""
         row = self._row(message.get("data"), "symbol", index)
-        frame.events = [self.event(Kind.LIQUIDATION, index, millis_of(row, "updatedTime"), ts_recv, decimal_of(row, "price"), decimal_of(row, "size"),
-                                   side=side_of(row, "side", LIQUIDATED_SIDE))]
+        frame.events = [
+            self.event(
+                Kind.LIQUIDATION,
+                index,
+                millis_of(row, "updatedTime"),
+                ts_recv,
+                decimal_of(row, "price"),
+                decimal_of(row, "size"),
+                side=side_of(row, "side", LIQUIDATED_SIDE),
+            )
+        ]
         return frame
 
     def _trades(self, message: dict, ts_recv: int, index: int, frame: Frame) -> Frame:
@@ -131,8 +237,18 @@ class PublicDecoder(FrameDecoder):
             found = self._row(row, "s", index)
             if found.get("BT") not in (None, False):
                 raise Unwanted(OFF_BOOK, "BT")
-            return [self.event(Kind.TRADE, index, millis_of(found, "T"), ts_recv, decimal_of(found, "p"), decimal_of(found, "v"),
-                               number=integer_of(found, "seq") if "seq" in found else 0, side=side_of(found, "S", TAKER_SIDE))]
+            return [
+                self.event(
+                    Kind.TRADE,
+                    index,
+                    millis_of(found, "T"),
+                    ts_recv,
+                    decimal_of(found, "p"),
+                    decimal_of(found, "v"),
+                    number=integer_of(found, "seq") if "seq" in found else 0,
+                    side=side_of(found, "S", TAKER_SIDE),
+                )
+            ]
 
         return self.rows(frame, typed(message.get("data"), list, "data"), read)
 
@@ -161,9 +277,13 @@ class PublicDecoder(FrameDecoder):
             raise Refused("bad structure", f"type: expected snapshot or delta, got {shown(kind)}")
         found: dict[str, Any] = {}
         worst: Refused | None = None
-        for key, name, read, row in (("markPrice", "price", decimal_of, data), ("openInterest", "qty", decimal_of, data),
-                                     ("indexPrice", "aux_price", decimal_of, data), ("fundingRate", "aux_qty", signed, data),
-                                     ("cs", "cs", integer_of, message)):
+        for key, name, read, row in (
+            ("markPrice", "price", decimal_of, data),
+            ("openInterest", "qty", decimal_of, data),
+            ("indexPrice", "aux_price", decimal_of, data),
+            ("fundingRate", "aux_qty", signed, data),
+            ("cs", "cs", integer_of, message),
+        ):
             if row.get(key, "") == "":
                 continue
             try:
@@ -188,8 +308,14 @@ class PublicDecoder(FrameDecoder):
         def read(row: object) -> list[tuple]:
             found: dict = typed(row, dict, "data[]")
             balance, ratio, start, stop, least = (stated(found, key) for key in ("b", "pr", "i_pr", "adl_sr", "adl_tt"))
-            return self.pool(self.index(found.get("s")), ts_event, ts_recv, balance, None if ratio is None or ratio > 0.0 else abs(ratio),
-                             adl_distance(balance, ratio, start, stop, least))
+            return self.pool(
+                self.index(found.get("s")),
+                ts_event,
+                ts_recv,
+                balance,
+                None if ratio is None or ratio > 0.0 else abs(ratio),
+                adl_distance(balance, ratio, start, stop, least),
+            )
 
         return self.rows(frame, self._ours(message, "s"), read)
 
@@ -200,8 +326,12 @@ class PublicDecoder(FrameDecoder):
         def read(row: object) -> list[tuple]:
             found: dict = typed(row, dict, "data[]")
             ts_event = digit_millis(found, "updateTime") if type(found.get("updateTime")) is str else ts_frame
-            return [event for name in typed(found.get("symbols"), str, "symbols").split(",") if name.strip() in self._index
-                    for event in self.pool(self._index[name.strip()], ts_event, ts_recv, stated(found, "balance"))]
+            return [
+                event
+                for name in typed(found.get("symbols"), str, "symbols").split(",")
+                if name.strip() in self._index
+                for event in self.pool(self._index[name.strip()], ts_event, ts_recv, stated(found, "balance"))
+            ]
 
         return self.rows(frame, self._ours(message, ""), read)
 
@@ -262,8 +392,14 @@ def control_frame(message: dict) -> Frame:
         if message.get("success", code == 0) is True and code == 0:
             return Frame(FrameKind.ACK, req_id=req_id, acks=acks)
         named = _NAMED_TOPICS.search(text_of)
-        return Frame(FrameKind.ACK_FAILED, reason=f"{operation} refused", detail=shown(text_of), req_id=req_id, acks=acks,
-                     topics=tuple(named.group(1).split(",")) if named else ())
+        return Frame(
+            FrameKind.ACK_FAILED,
+            reason=f"{operation} refused",
+            detail=shown(text_of),
+            req_id=req_id,
+            acks=acks,
+            topics=tuple(named.group(1).split(",")) if named else (),
+        )
     known = type(operation) is str and operation in _OPERATIONS
     return Frame(FrameKind.OTHER, reason=f"operation {operation}" if known else "unknown operation", detail=shown(message), req_id=req_id)
 
@@ -281,8 +417,10 @@ def subscribe_frames(symbols: Iterable[str], topics: Iterable[str] = TOPICS, pre
         req_id = f"{prefix}-{name}"
         frames.append((req_id, orjson.dumps({"req_id": req_id, "op": "subscribe", "args": args})))
     if chars > SUBSCRIBE_CHARS_MAX:
-        raise ValueError(f"symbols: their {len(frames) * len(topics)} topics have {chars} characters, one connection takes {SUBSCRIBE_CHARS_MAX}; "
-                         f"use {-(-chars // SUBSCRIBE_CHARS_MAX)} connections")
+        raise ValueError(
+            f"symbols: their {len(frames) * len(topics)} topics have {chars} characters, one connection takes {SUBSCRIBE_CHARS_MAX}; "
+            f"use {-(-chars // SUBSCRIBE_CHARS_MAX)} connections"
+        )
     return frames
 
 

@@ -7,9 +7,8 @@ from liqcore.instrument import Instrument
 from liqshell.venues.adapter import InstrumentPage, Request, asset_and_factor, turnover_rows
 from liqshell.venues.bybit.decoder import VENUE, shown
 
-
 TURNOVERS = (Request("/v5/market/tickers?category=linear"),)
-WATCHED_TAGS = {"ST"}           # special treatment, since 2026-09-29
+WATCHED_TAGS = {"ST"}  # special treatment, since 2026-09-29
 
 
 def instruments_path(cursor: str = "") -> str:
@@ -64,6 +63,15 @@ def _instrument(entry: dict) -> Instrument:
         raise ValueError(f"contractType: expected a linear contract, whose multiplier is 1, got {entry['contractType']!r}")
     # a market order may be smaller than a limit order (a tenth, on BTCUSDT), and whatever was entered must be closed by one
     most = min(lot["maxOrderQty"], lot.get("maxMktOrderQty") or lot["maxOrderQty"], key=float)
-    return Instrument(entry["symbol"], venue=VENUE, tick_size=price["tickSize"], lot_size=lot["qtyStep"], multiplier=1.0,
-                      min_qty=lot["minOrderQty"], max_qty=most, min_notional=float(lot.get("minNotionalValue") or 0),
-                      completeness=Completeness.COMPLETENESS_FULL, asset=asset_and_factor(entry["baseCoin"])[0] if entry.get("baseCoin") else "")
+    return Instrument(
+        entry["symbol"],
+        venue=VENUE,
+        tick_size=price["tickSize"],
+        lot_size=lot["qtyStep"],
+        multiplier=1.0,
+        min_qty=lot["minOrderQty"],
+        max_qty=most,
+        min_notional=float(lot.get("minNotionalValue") or 0),
+        completeness=Completeness.COMPLETENESS_FULL,
+        asset=asset_and_factor(entry["baseCoin"])[0] if entry.get("baseCoin") else "",
+    )

@@ -11,7 +11,7 @@ from liqcore.event import Action, OrderType, Side
 from liqcore.instrument import Instrument
 
 LINK_ID_CHARS_MAX = 36
-_RUN = re.compile(r"[A-Za-z0-9_]{1,19}", re.ASCII)                      # 19 + "-" + 16 hexadecimal digits = 36
+_RUN = re.compile(r"[A-Za-z0-9_]{1,19}", re.ASCII)  # 19 + "-" + 16 hexadecimal digits = 36
 _LINK_ID = re.compile(r"([A-Za-z0-9_]{1,19})-([0-9a-f]{1,16})", re.ASCII)
 _REQUEST_ID = re.compile(r"([cax])([0-9a-f]{1,16})-([0-9a-f]{1,16})", re.ASCII)
 _ACTION_LETTER: dict[int, str] = {Action.ACTION_CREATE: "c", Action.ACTION_AMEND: "a", Action.ACTION_CANCEL: "x"}
@@ -26,7 +26,7 @@ def order_link_id(run: str, order_id: int) -> str:
     """
     if not _RUN.fullmatch(run):
         raise ValueError(f"run: expected 1 to 19 letters, digits or underscores, got {run!r}")
-    if not 0 <= order_id < 2 ** 63:
+    if not 0 <= order_id < 2**63:
         raise ValueError(f"order id: expected 0 to 2**63 - 1, got {order_id}")
     return f"{run}-{order_id:x}"
 
@@ -53,16 +53,27 @@ def order_encoder(run: str, instruments: Sequence[Instrument], *, recv_window_ms
 
 def order_template(run: str, recv_window_ms: int) -> Callable[[Variant], list | None]:
     """The message of each request variant, as text and holes; None where the venue has no such order."""
-    bodies: dict[int, Callable[[Variant], list | None]] = {
-        Action.ACTION_CREATE: _create, Action.ACTION_AMEND: _amend, Action.ACTION_CANCEL: _cancel}
+    bodies: dict[int, Callable[[Variant], list | None]] = {Action.ACTION_CREATE: _create, Action.ACTION_AMEND: _amend, Action.ACTION_CANCEL: _cancel}
 
     def template(v: Variant) -> list | None:
         body = bodies[v.action](v)
         if body is None:
             return None
-        return [f'{{"reqId":"{_ACTION_LETTER[v.action]}', Hole.CAUSE, "-", Hole.ID, '","header":{"X-BAPI-TIMESTAMP":"', Hole.NOW_MS,
-                f'","X-BAPI-RECV-WINDOW":"{recv_window_ms}"}},"op":"{_OPERATION[v.action]}","args":[{{"category":"linear","symbol":"', Hole.SYMBOL,
-                f'","orderLinkId":"{run}-', Hole.ID, '"', *body, "}]}"]
+        return [
+            f'{{"reqId":"{_ACTION_LETTER[v.action]}',
+            Hole.CAUSE,
+            "-",
+            Hole.ID,
+            '","header":{"X-BAPI-TIMESTAMP":"',
+            Hole.NOW_MS,
+            f'","X-BAPI-RECV-WINDOW":"{recv_window_ms}"}},"op":"{_OPERATION[v.action]}","args":[{{"category":"linear","symbol":"',
+            Hole.SYMBOL,
+            f'","orderLinkId":"{run}-',
+            Hole.ID,
+            '"',
+            *body,
+            "}]}",
+        ]
 
     return template
 
@@ -77,11 +88,11 @@ def _create(v: Variant) -> list | None:
         return None
     if v.post_only and (market or stop):
         return None
-    if v.has_stop and (v.reduce_only or stop):   # the venue refuses an attached stop on a reduce-only order
+    if v.has_stop and (v.reduce_only or stop):  # the venue refuses an attached stop on a reduce-only order
         return None
     body = [f',"side":"{"Buy" if v.side == Side.LONG else "Sell"}","orderType":"{"Market" if market or stop else "Limit"}"']
     body += _number("qty", Hole.QTY)
-    if stop:   # triggerDirection: 1 when the price rises to it, 2 when it falls to it
+    if stop:  # triggerDirection: 1 when the price rises to it, 2 when it falls to it
         body += _number("triggerPrice", Hole.PRICE) + [f',"triggerDirection":{1 if v.side == Side.LONG else 2},"triggerBy":"LastPrice"']
     elif not market:
         body += _number("price", Hole.PRICE) + [f',"timeInForce":"{"PostOnly" if v.post_only else "GTC"}"']

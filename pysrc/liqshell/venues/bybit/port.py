@@ -7,22 +7,26 @@ from typing import Any
 
 from liqcore.event import Action, OrderType, Reason, RequestFlag
 from liqcore.instrument import Instrument
-from liqshell.venues.effects import Answer, Channel
-from liqshell.venues.order_port import Ask, Listing, Message, Page, ChannelNotice, NoticeKind
 from liqshell.transport import Endpoint
-from liqshell.venues.bybit import rest_responses as bybit_answers
 from liqshell.venues.bybit import instruments as bybit_instruments
 from liqshell.venues.bybit import orders as bybit_orders
 from liqshell.venues.bybit import private_stream as bybit_private
 from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit import rest_responses as bybit_answers
 from liqshell.venues.bybit.error_codes import outcome
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.private_stream import ReportKind
 from liqshell.venues.bybit.signing import Keys, private_auth_frame, trade_auth_frame
+from liqshell.venues.effects import Answer, Channel
+from liqshell.venues.order_port import Ask, ChannelNotice, Listing, Message, NoticeKind, Page
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Execution, OrderReply, OrderState, Position
 
-_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelByPrepareLiq": Reason.END_LIQUIDATED,
-              "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+_BY_CANCEL = {
+    "CancelByReduceOnly": Reason.END_REDUCE_ONLY,
+    "CancelByPrepareLiq": Reason.END_LIQUIDATED,
+    "CancelAllBeforeLiq": Reason.END_LIQUIDATED,
+    "CancelByUser": Reason.OK,
+}
 Row = OrderState | Execution | Position
 
 
@@ -36,8 +40,16 @@ class BybitPort:
     parse_link_id, parse_request_id = staticmethod(bybit_orders.parse_order_link_id), staticmethod(bybit_orders.parse_request_id)
     ask_time, cancel, set_leverage = staticmethod(bybit_rest.server_time), staticmethod(bybit_rest.cancel), staticmethod(bybit_rest.set_leverage)
 
-    def __init__(self, keys: Keys, run: str, instruments: Sequence[Instrument], endpoints: Mapping[Channel, Endpoint], *,
-                 wall_ms: Callable[[], int] | None = None, order_socket: bool = True) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        run: str,
+        instruments: Sequence[Instrument],
+        endpoints: Mapping[Channel, Endpoint],
+        *,
+        wall_ms: Callable[[], int] | None = None,
+        order_socket: bool = True,
+    ) -> None:
         self.has_order_socket = order_socket
         self._keys, self._endpoints = keys, endpoints
         self._run = run
@@ -45,7 +57,7 @@ class BybitPort:
         self._units = {i.symbol: i for i in self._instruments if i.venue == self._instruments[0].venue}
         self._wall_ms = wall_ms
         self._pings = 0
-        bybit_orders.order_link_id(run, 0)                  # a prefix that cannot be one is found out here
+        bybit_orders.order_link_id(run, 0)  # a prefix that cannot be one is found out here
 
     # ---- channels ----
 
@@ -77,9 +89,8 @@ class BybitPort:
             # the private stream refuses without a code, and no code is not code 0
             fate = outcome(report.code, Asked.AUTH) if report.code else Outcome.UNKNOWN
             if report.operation == "auth" and fate == Outcome.DONE:
-                return (ChannelNotice(NoticeKind.AUTHENTICATED),)              # a second login on a connection that has one
-            return (ChannelNotice(NoticeKind.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}",
-                                  fate == Outcome.FATAL),)
+                return (ChannelNotice(NoticeKind.AUTHENTICATED),)  # a second login on a connection that has one
+            return (ChannelNotice(NoticeKind.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", fate == Outcome.FATAL),)
         # a frame whose rows were all unreadable may have told of a fill
         kind = NoticeKind.OTHER if report.kind == ReportKind.OTHER else NoticeKind.LOST_ROWS if report.refused else NoticeKind.MALFORMED
         return (ChannelNotice(kind, f"{report.reason}: {report.detail}"),)
@@ -89,8 +100,13 @@ class BybitPort:
         unit = self._units.get(row.symbol)
         if unit is None:
             return ""
-        prices = [row.price] if isinstance(row, Execution) else [row.entry, row.stop_loss, row.mark] if isinstance(row, Position) else \
-            [row.price, row.trigger, row.stop_loss]
+        prices = (
+            [row.price]
+            if isinstance(row, Execution)
+            else [row.entry, row.stop_loss, row.mark]
+            if isinstance(row, Position)
+            else [row.price, row.trigger, row.stop_loss]
+        )
         try:
             for qty in (row.qty, row.executed if isinstance(row, OrderState) else 0.0):
                 unit.lots(qty)
@@ -148,14 +164,23 @@ class BybitPort:
         if sent.action == Action.ACTION_CANCEL:
             return self.cancel(instrument.symbol, link)
         if sent.action == Action.ACTION_AMEND:
-            return bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
-                                    stop_loss=stop)
+            return bybit_rest.amend(
+                instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "", stop_loss=stop
+            )
         market = sent.type == OrderType.ORDER_MARKET
         if not qty or (not market and not price):
             return None
-        return bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
-                                 post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
-                                 trigger=price if conditional else "", stop_loss=stop)
+        return bybit_rest.create(
+            instrument.symbol,
+            link,
+            sent.side,
+            qty,
+            "" if market or conditional else price,
+            post_only=bool(sent.flags & RequestFlag.POST_ONLY),
+            reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
+            trigger=price if conditional else "",
+            stop_loss=stop,
+        )
 
     def set_stop(self, symbol: str, price: str) -> Ask:
         return bybit_rest.trading_stop(symbol, stop_loss=price)
@@ -192,21 +217,27 @@ class BybitPort:
     def result_of(self, answer: Answer, asked: Asked) -> Page:
         """Of a request that changes something."""
         verdict = bybit_answers.interpret_reply(answer.status, answer.body, asked)
-        return Page(verdict.outcome in (Outcome.ACCEPTED, Outcome.DONE), verdict.outcome, verdict.code, verdict.message, wait_s=_wait(answer),
-                    order_id=verdict.order_id)
+        return Page(
+            verdict.outcome in (Outcome.ACCEPTED, Outcome.DONE),
+            verdict.outcome,
+            verdict.code,
+            verdict.message,
+            wait_s=_wait(answer),
+            order_id=verdict.order_id,
+        )
 
 
 def _wait(answer: Answer) -> float:
     """How long the venue wants to be left alone, 0 = it does not say."""
     reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
     ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
-    return ahead_s if 0.0 < ahead_s <= 60.0 else 1.0 if answer.status == 429 else 0.0       # (an overloaded venue may say nothing but its status)
+    return ahead_s if 0.0 < ahead_s <= 60.0 else 1.0 if answer.status == 429 else 0.0  # (an overloaded venue may say nothing but its status)
 
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
         return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
     verdict = bybit_answers.interpret_reply(answer.status, answer.body, Asked.QUERY)
-    failed = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
-    passing = verdict.code > 0 and outcome(verdict.code, Asked.CREATE) == Outcome.UNKNOWN        # an error of its own: it does not ask for a pause
+    failed = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome  # a body that could not be used
+    passing = verdict.code > 0 and outcome(verdict.code, Asked.CREATE) == Outcome.UNKNOWN  # an error of its own: it does not ask for a pause
     return Page(False, failed, verdict.code, found.reason or verdict.message, wait_s=_wait(answer), passing=passing)

@@ -31,11 +31,11 @@ class ReportKind(IntEnum):
     EXECUTIONS = 2
     POSITIONS = 3
     WALLETS = 4
-    REPLY = 5                   # to an order request
-    ACK = 6                     # auth or subscribe succeeded: see operation
+    REPLY = 5  # to an order request
+    ACK = 6  # auth or subscribe succeeded: see operation
     ACK_FAILED = 7
     PONG = 8
-    OTHER = 9                   # well-formed and not for us
+    OTHER = 9  # well-formed and not for us
     MALFORMED = 10
 
 
@@ -98,7 +98,7 @@ def _topic(message: dict[str, Any]) -> Report:
         try:
             if type(row) is not dict:
                 raise Refused("bad structure", f"data[]: expected an object, got {shown(row)}")
-            if row.get("category", _CATEGORY) == _CATEGORY and row.get("accountType", "UNIFIED") == "UNIFIED":    # the rest is another market's
+            if row.get("category", _CATEGORY) == _CATEGORY and row.get("accountType", "UNIFIED") == "UNIFIED":  # the rest is another market's
                 out.append(_READERS[stem](row, ts_ms))
         except Refused as why:
             faults.append(why)
@@ -110,8 +110,11 @@ def _topic(message: dict[str, Any]) -> Report:
 
 
 _READERS: dict[str, Callable[[dict[str, Any], int], Any]] = {
-    "order": lambda row, ts_ms: rows.order_state(row), "execution": lambda row, ts_ms: rows.execution_report(row),
-    "position": lambda row, ts_ms: rows.position(row), "wallet": rows.wallet}
+    "order": lambda row, ts_ms: rows.order_state(row),
+    "execution": lambda row, ts_ms: rows.execution_report(row),
+    "position": lambda row, ts_ms: rows.position(row),
+    "wallet": rows.wallet,
+}
 _KINDS = {"order": ReportKind.ORDERS, "execution": ReportKind.EXECUTIONS, "position": ReportKind.POSITIONS, "wallet": ReportKind.WALLETS}
 _CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_FAILED, FrameKind.PONG: ReportKind.PONG}
 
@@ -119,7 +122,7 @@ _CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_
 def _answer(message: dict[str, Any]) -> Report:
     """A frame without a topic. Some rejections come without reqId, or even without op (absent or ""): they are a REPLY with request_id "", so that
     somebody asks."""
-    request = message.get("request")                # repeated by some refusals, which then have no op of their own
+    request = message.get("request")  # repeated by some refusals, which then have no op of their own
     operation = message.get("op", request.get("op") if type(request) is dict else None)
     if operation is not None and type(operation) is not str:
         raise Refused("bad structure", f"op: expected text, got {shown(operation)}")
@@ -129,9 +132,16 @@ def _answer(message: dict[str, Any]) -> Report:
     kind = _CONTROL.get(frame.kind, ReportKind.OTHER)
     code = message.get("retCode", 0)
     message_text = rows.message_text(message.get("retMsg", message.get("ret_msg", "")))
-    detail = "" if kind in (ReportKind.ACK, ReportKind.ACK_FAILED) else frame.detail     # theirs is the unmasked message
-    return Report(kind, reason=frame.reason, detail=detail or message_text, operation=(operation or "")[:rows.TEXT_MAX], req_id=frame.req_id,
-                  code=code if type(code) is int else 0, message=message_text)
+    detail = "" if kind in (ReportKind.ACK, ReportKind.ACK_FAILED) else frame.detail  # theirs is the unmasked message
+    return Report(
+        kind,
+        reason=frame.reason,
+        detail=detail or message_text,
+        operation=(operation or "")[: rows.TEXT_MAX],
+        req_id=frame.req_id,
+        code=code if type(code) is int else 0,
+        message=message_text,
+    )
 
 
 def _reply(message: dict[str, Any], operation: str) -> OrderReply:
@@ -142,10 +152,16 @@ def _reply(message: dict[str, Any], operation: str) -> OrderReply:
     data = data if type(data) is dict else {}
     limits = {name.lower(): value for name, value in header.items()} if type(header) is dict else {}
     return OrderReply(
-        request_id=rows.text(message, "reqId"), operation=operation[:rows.TEXT_MAX], code=code,
-        message=rows.message_text(message.get("retMsg")), order_id=rows.text(data, "orderId"), link_id=rows.text(data, "orderLinkId"),
-        limit=rows.digits(limits.get("x-bapi-limit")), left=rows.digits(limits.get("x-bapi-limit-status")),
-        reset_ms=rows.digits(limits.get("x-bapi-limit-reset-timestamp")))
+        request_id=rows.text(message, "reqId"),
+        operation=operation[: rows.TEXT_MAX],
+        code=code,
+        message=rows.message_text(message.get("retMsg")),
+        order_id=rows.text(data, "orderId"),
+        link_id=rows.text(data, "orderLinkId"),
+        limit=rows.digits(limits.get("x-bapi-limit")),
+        left=rows.digits(limits.get("x-bapi-limit-status")),
+        reset_ms=rows.digits(limits.get("x-bapi-limit-reset-timestamp")),
+    )
 
 
 def subscribe_frame(topics: Sequence[str] = PRIVATE_TOPICS, req_id: str = "sub") -> bytes:

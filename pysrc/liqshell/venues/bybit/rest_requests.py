@@ -14,8 +14,9 @@ _UNSAFE = re.compile(rb"[^A-Za-z0-9_.~%:,*/=+-]")
 
 
 def _query(**values: object) -> str:
-    def quoted(value: object) -> str:    # a cursor comes quoted by the venue and goes back as it came
+    def quoted(value: object) -> str:  # a cursor comes quoted by the venue and goes back as it came
         return _UNSAFE.sub(lambda m: b"%%%02X" % m[0][0], str(value).encode()).decode()
+
     return "&".join(f"{key}={quoted(value)}" for key, value in values.items() if value not in (None, ""))
 
 
@@ -24,17 +25,42 @@ def _post(path: str, weight: str, **values: object) -> Request:
     return Request("POST", path, "", body.decode(), weight)
 
 
-def create(symbol: str, link_id: str, side: int, qty: str, price: str = "", *, post_only: bool = False, reduce_only: bool = False,
-           trigger: str = "", stop_loss: str = "", index: int = 0) -> Request:
+def create(
+    symbol: str,
+    link_id: str,
+    side: int,
+    qty: str,
+    price: str = "",
+    *,
+    post_only: bool = False,
+    reduce_only: bool = False,
+    trigger: str = "",
+    stop_loss: str = "",
+    index: int = 0,
+) -> Request:
     """A new order. side +1 buy, -1 sell; numbers as exact decimal text; no price = market; trigger: conditional, at the last price, in the direction
     in which `side` is a stop (a buy when it rises, a sell when it falls). Quantity "0" with reduce_only closes the position, whatever its size."""
     market = not price
-    return _post("/v5/order/create", "order", symbol=symbol, orderLinkId=link_id, side="Buy" if side > 0 else "Sell",
-                 orderType="Market" if market else "Limit", qty=qty, price=price,
-                 timeInForce=None if market else "PostOnly" if post_only else "GTC", triggerPrice=trigger,
-                 triggerDirection=(1 if side > 0 else 2) if trigger else None, triggerBy="LastPrice" if trigger else None,
-                 reduceOnly=True if reduce_only else None, closeOnTrigger=True if reduce_only and (trigger or qty == "0") else None,
-                 stopLoss=stop_loss, slTriggerBy="LastPrice" if stop_loss else None, tpslMode="Full" if stop_loss else None, positionIdx=index)
+    return _post(
+        "/v5/order/create",
+        "order",
+        symbol=symbol,
+        orderLinkId=link_id,
+        side="Buy" if side > 0 else "Sell",
+        orderType="Market" if market else "Limit",
+        qty=qty,
+        price=price,
+        timeInForce=None if market else "PostOnly" if post_only else "GTC",
+        triggerPrice=trigger,
+        triggerDirection=(1 if side > 0 else 2) if trigger else None,
+        triggerBy="LastPrice" if trigger else None,
+        reduceOnly=True if reduce_only else None,
+        closeOnTrigger=True if reduce_only and (trigger or qty == "0") else None,
+        stopLoss=stop_loss,
+        slTriggerBy="LastPrice" if stop_loss else None,
+        tpslMode="Full" if stop_loss else None,
+        positionIdx=index,
+    )
 
 
 def amend(symbol: str, link_id: str, *, qty: str = "", price: str = "", trigger: str = "", stop_loss: str = "") -> Request:
@@ -49,9 +75,19 @@ def cancel(symbol: str, link_id: str = "", order_id: str = "") -> Request:
 
 def trading_stop(symbol: str, *, stop_loss: str = "", take_profit: str = "", trailing: str = "", activation: str = "", index: int = 0) -> Request:
     """Stops of the whole position, at the last price. "0" takes one away, "" leaves it. trailing, activation: distance and starting price."""
-    return _post("/v5/position/trading-stop", "setting", symbol=symbol, tpslMode="Full", stopLoss=stop_loss,
-                 slTriggerBy="LastPrice" if stop_loss else None, takeProfit=take_profit, tpTriggerBy="LastPrice" if take_profit else None,
-                 trailingStop=trailing, activePrice=activation, positionIdx=index)
+    return _post(
+        "/v5/position/trading-stop",
+        "setting",
+        symbol=symbol,
+        tpslMode="Full",
+        stopLoss=stop_loss,
+        slTriggerBy="LastPrice" if stop_loss else None,
+        takeProfit=take_profit,
+        tpTriggerBy="LastPrice" if take_profit else None,
+        trailingStop=trailing,
+        activePrice=activation,
+        positionIdx=index,
+    )
 
 
 def set_leverage(symbol: str, leverage: str) -> Request:
@@ -83,11 +119,21 @@ def order_past(symbol: str, link_id: str = "", order_id: str = "") -> Request:
     return _get("/v5/order/history", category=CATEGORY, symbol=symbol, orderId=order_id, orderLinkId="" if order_id else link_id, limit=50)
 
 
-def executions(start_ms: int | None = None, end_ms: int | None = None, *, symbol: str = "", order_id: str = "", link_id: str = "",
-               cursor: str = "") -> Request:
+def executions(
+    start_ms: int | None = None, end_ms: int | None = None, *, symbol: str = "", order_id: str = "", link_id: str = "", cursor: str = ""
+) -> Request:
     """Executions of a span (at most 7 days), newest first, 100 a page; of one order by its ids."""
-    return _get("/v5/execution/list", category=CATEGORY, symbol=symbol, orderId=order_id, orderLinkId="" if order_id else link_id,
-                startTime=start_ms, endTime=end_ms, limit=100, cursor=cursor)
+    return _get(
+        "/v5/execution/list",
+        category=CATEGORY,
+        symbol=symbol,
+        orderId=order_id,
+        orderLinkId="" if order_id else link_id,
+        startTime=start_ms,
+        endTime=end_ms,
+        limit=100,
+        cursor=cursor,
+    )
 
 
 def positions(symbol: str = "", settle: str = SETTLE, cursor: str = "") -> Request:
@@ -127,8 +173,15 @@ def server_time() -> Request:
 
 def instruments(symbol: str = "", cursor: str = "") -> Request:
     """Public; answers are for bybit_instruments.parse_instruments."""
-    return _get("/v5/market/instruments-info", "market", category=CATEGORY, symbol=symbol, status="" if symbol else "Trading",
-                limit="" if symbol else 1000, cursor=cursor)
+    return _get(
+        "/v5/market/instruments-info",
+        "market",
+        category=CATEGORY,
+        symbol=symbol,
+        status="" if symbol else "Trading",
+        limit="" if symbol else 1000,
+        cursor=cursor,
+    )
 
 
 def tickers(symbol: str) -> Request:

@@ -13,9 +13,9 @@ import orjson
 from liqshell.venues.bybit import rows
 from liqshell.venues.bybit.decoder import shown
 from liqshell.venues.bybit.error_codes import http_outcome, meaning, outcome
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import CATEGORY, SETTLE
 from liqshell.venues.bybit.rows import Refused
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Execution, OrderState, Position, Wallet
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ def _rows(result: dict[str, Any], reader: Callable[[dict[str, Any]], T], key: st
         raise Refused("wrong category", f"expected {CATEGORY}, got {shown(result['category'])}")
     found = result.get(key)
     if found is None:
-        found = ()                           # an account that never had one
+        found = ()  # an account that never had one
     if type(found) not in (list, tuple) or not all(type(row) is dict for row in found):
         raise Refused("bad structure", f"{key}: expected an array of objects, got {shown(found)}")
     return tuple(map(reader, found))
@@ -192,11 +192,16 @@ def _key_info(result: dict[str, Any]) -> KeyInfo:
         raise Refused("bad integer", "readOnly: expected 0 or 1")
     expires = rows.text(result, "expiredAt")
     return KeyInfo(
-        read_only=result["readOnly"] == 1, permissions={name: _texts(rights, f"permissions.{name}") for name, rights in given.items()},
-        ips=tuple(ip for ip in _texts(result.get("ips"), "ips") if ip not in ("*", "")), expires="" if expires.startswith("1970-") else expires,
-        days_left=rows.integer(result, "deadlineDay", low=-100_000), note=rows.text(result, "note"), vip=rows.text(result, "vipLevel"),
+        read_only=result["readOnly"] == 1,
+        permissions={name: _texts(rights, f"permissions.{name}") for name, rights in given.items()},
+        ips=tuple(ip for ip in _texts(result.get("ips"), "ips") if ip not in ("*", "")),
+        expires="" if expires.startswith("1970-") else expires,
+        days_left=rows.integer(result, "deadlineDay", low=-100_000),
+        note=rows.text(result, "note"),
+        vip=rows.text(result, "vipLevel"),
         unified=rows.integer(result, "uta") != 0 or rows.integer(result, "unified") != 0,
-        master=rows.flag(result, "isMaster") if "isMaster" in result else True)
+        master=rows.flag(result, "isMaster") if "isMaster" in result else True,
+    )
 
 
 def parse_key_info(body: bytes) -> Parsed[KeyInfo]:
@@ -211,7 +216,7 @@ def parse_account_info(body: bytes) -> Parsed[AccountInfo]:
 
 def _fee_rate(row: dict[str, Any]) -> FeeRate:
     for key in ("makerFeeRate", "takerFeeRate"):
-        if row.get(key) in (None, ""):           # no rate is not a rate of zero
+        if row.get(key) in (None, ""):  # no rate is not a rate of zero
             raise Refused("bad number", f"{key}: empty or absent")
     return FeeRate(rows.named(row), rows.number(row, "makerFeeRate", signed=True), rows.number(row, "takerFeeRate", signed=True))
 
@@ -223,6 +228,7 @@ def parse_fee_rates(body: bytes) -> Parsed[tuple[FeeRate, ...]]:
 
 def parse_dcp_info(body: bytes) -> Parsed[Mapping[str, float]]:
     """query-dcp-info: seconds of disconnection after which the venue cancels, by product; empty where the account has no such switch."""
+
     def switch(row: dict[str, Any]) -> tuple[str, str, float]:
         return rows.text(row, "product"), rows.text(row, "dcpStatus"), rows.number(row, "timeWindow")
 
@@ -231,6 +237,7 @@ def parse_dcp_info(body: bytes) -> Parsed[Mapping[str, float]]:
 
 def parse_server_time(body: bytes) -> Parsed[int]:
     """market/time, ns UTC."""
+
     def ns(result: dict[str, Any]) -> int:
         found = rows.integer(result, "timeNano") or rows.integer(result, "timeSecond") * 1_000_000_000
         if found <= 0:
@@ -242,6 +249,7 @@ def parse_server_time(body: bytes) -> Parsed[int]:
 
 def parse_last_price(body: bytes) -> Parsed[float]:
     """market/tickers of one symbol: its last trade's price."""
+
     def price(result: dict[str, Any]) -> float:
         found = _rows(result, lambda row: rows.number(row, "lastPrice"))
         if len(found) != 1 or found[0] <= 0.0:

@@ -17,17 +17,24 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{1,40})?|\.[0-9]{1,40})([eE][+-]
 _DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _SIGNED = re.compile(r"origin_string\s*\[[^\]]*\]?", re.IGNORECASE)
 TEXT_MAX = 256
-_INT_MAX = 2 ** 63 - 1
+_INT_MAX = 2**63 - 1
 # words by which the venue says nothing
 _NOTHING = frozenset(("", "UNKNOWN", "EC_NoError", "None"))
 
-_TRADES = ("Trade", "AdlTrade", "BustTrade")          # execTypes that have a price and a quantity, always
+_TRADES = ("Trade", "AdlTrade", "BustTrade")  # execTypes that have a price and a quantity, always
 
 SIDES = {"Buy": 1, "Sell": -1}
 STANDINGS = {
-    "Untriggered": Standing.WAITING, "New": Standing.LIVE, "PartiallyFilled": Standing.LIVE, "Triggered": Standing.TRIGGERED,
-    "Filled": Standing.FILLED, "Cancelled": Standing.CANCELLED, "PartiallyFilledCanceled": Standing.CANCELLED, "Deactivated": Standing.CANCELLED,
-    "Rejected": Standing.REJECTED}
+    "Untriggered": Standing.WAITING,
+    "New": Standing.LIVE,
+    "PartiallyFilled": Standing.LIVE,
+    "Triggered": Standing.TRIGGERED,
+    "Filled": Standing.FILLED,
+    "Cancelled": Standing.CANCELLED,
+    "PartiallyFilledCanceled": Standing.CANCELLED,
+    "Deactivated": Standing.CANCELLED,
+    "Rejected": Standing.REJECTED,
+}
 
 
 class Refused(Exception):
@@ -118,12 +125,27 @@ def order_state(row: dict) -> OrderState:
     if type(status) is not str or status not in STANDINGS:
         raise Refused("unknown order status", f"orderStatus: expected one of {', '.join(STANDINGS)}, got {shown(status)}")
     return OrderState(
-        order_id=named(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=named(row), side=side(row), standing=STANDINGS[status],
-        market=text(row, "orderType") == "Market", price=number(row, "price"), qty=number(row, "qty"), executed=number(row, "cumExecQty"),
-        reduce_only=flag(row, "reduceOnly"), stop_kind=word(row, "stopOrderType"), trigger=number(row, "triggerPrice"),
-        stop_loss=number(row, "stopLoss"), reason=word(row, "rejectReason"), cancel=word(row, "cancelType"), creator=word(row, "createType"),
-        index=integer(row, "positionIdx"), created_ms=integer(row, "createdTime"), updated_ms=integer(row, "updatedTime"),
-        average=_average(row))
+        order_id=named(row, "orderId"),
+        link_id=text(row, "orderLinkId"),
+        symbol=named(row),
+        side=side(row),
+        standing=STANDINGS[status],
+        market=text(row, "orderType") == "Market",
+        price=number(row, "price"),
+        qty=number(row, "qty"),
+        executed=number(row, "cumExecQty"),
+        reduce_only=flag(row, "reduceOnly"),
+        stop_kind=word(row, "stopOrderType"),
+        trigger=number(row, "triggerPrice"),
+        stop_loss=number(row, "stopLoss"),
+        reason=word(row, "rejectReason"),
+        cancel=word(row, "cancelType"),
+        creator=word(row, "createType"),
+        index=integer(row, "positionIdx"),
+        created_ms=integer(row, "createdTime"),
+        updated_ms=integer(row, "updatedTime"),
+        average=_average(row),
+    )
 
 
 def _average(row: dict) -> float:
@@ -160,25 +182,46 @@ def execution(row: dict) -> Execution:
             if not number(row, key) > 0.0:
                 raise Refused("bad number", f"{key}: expected a number above 0, got {shown(row.get(key))}")
     return Execution(
-        id=named(row, "execId"), order_id=text(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=named(row),
-        side=0 if kind != "Trade" and text(row, "side") in _NOTHING else side(row), price=number(row, "execPrice"),
-        qty=number(row, "execQty"), fee=_fee(row, kind), maker=flag(row, "isMaker"), kind=kind,
-        stop_kind=word(row, "stopOrderType"), creator=word(row, "createType"), sequence=integer(row, "seq", low=-1), ts_ms=integer(row, "execTime"),
-        fee_said=row.get("execFee") not in (None, ""))
+        id=named(row, "execId"),
+        order_id=text(row, "orderId"),
+        link_id=text(row, "orderLinkId"),
+        symbol=named(row),
+        side=0 if kind != "Trade" and text(row, "side") in _NOTHING else side(row),
+        price=number(row, "execPrice"),
+        qty=number(row, "execQty"),
+        fee=_fee(row, kind),
+        maker=flag(row, "isMaker"),
+        kind=kind,
+        stop_kind=word(row, "stopOrderType"),
+        creator=word(row, "createType"),
+        sequence=integer(row, "seq", low=-1),
+        ts_ms=integer(row, "execTime"),
+        fee_said=row.get("execFee") not in (None, ""),
+    )
 
 
 def position(row: dict) -> Position:
     """A row of the position stream (entryPrice) or of position/list (avgPrice). Size 0 is flat, whatever the side says."""
     qty = number(row, "size")
-    if row.get("size") in (None, ""):            # an absent size is not a flat position
+    if row.get("size") in (None, ""):  # an absent size is not a flat position
         raise Refused("bad number", "size: empty or absent")
     held = side(row) if qty else 0
     return Position(
-        symbol=named(row), side=held, qty=qty, entry=number(row, "entryPrice" if "entryPrice" in row else "avgPrice"),
-        stop_loss=number(row, "stopLoss"), take_profit=number(row, "takeProfit"), trailing=number(row, "trailingStop"),
-        leverage=number(row, "leverage"), liquidation=number(row, "liqPrice"), mark=number(row, "markPrice"),
-        status=text(row, "positionStatus"), index=integer(row, "positionIdx"), sequence=integer(row, "seq", low=-1),
-        updated_ms=integer(row, "updatedTime"))
+        symbol=named(row),
+        side=held,
+        qty=qty,
+        entry=number(row, "entryPrice" if "entryPrice" in row else "avgPrice"),
+        stop_loss=number(row, "stopLoss"),
+        take_profit=number(row, "takeProfit"),
+        trailing=number(row, "trailingStop"),
+        leverage=number(row, "leverage"),
+        liquidation=number(row, "liqPrice"),
+        mark=number(row, "markPrice"),
+        status=text(row, "positionStatus"),
+        index=integer(row, "positionIdx"),
+        sequence=integer(row, "seq", low=-1),
+        updated_ms=integer(row, "updatedTime"),
+    )
 
 
 def wallet(row: dict, updated_ms: int, coin: str = "USDT") -> Wallet:

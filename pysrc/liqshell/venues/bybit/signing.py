@@ -77,8 +77,13 @@ def rest_headers(keys: Keys, endpoint: Endpoint, now_ms: int, payload: str | byt
     endpoint: the one that it leaves over."""
     raw = payload.encode() if isinstance(payload, str) else payload
     sign = keys.sign(b"%d%b%d%b" % (now_ms, keys.key.encode(), recv_window_ms, raw), endpoint)
-    return {"X-BAPI-API-KEY": keys.key, "X-BAPI-TIMESTAMP": str(now_ms), "X-BAPI-RECV-WINDOW": str(recv_window_ms), "X-BAPI-SIGN": sign,
-            "Content-Type": "application/json"}
+    return {
+        "X-BAPI-API-KEY": keys.key,
+        "X-BAPI-TIMESTAMP": str(now_ms),
+        "X-BAPI-RECV-WINDOW": str(recv_window_ms),
+        "X-BAPI-SIGN": sign,
+        "Content-Type": "application/json",
+    }
 
 
 def private_auth_frame(keys: Keys, endpoint: Endpoint, now_ms: int, req_id: str = "auth", expiry_ms: int = AUTH_EXPIRY_MS) -> bytes:

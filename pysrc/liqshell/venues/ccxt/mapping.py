@@ -7,17 +7,35 @@ from typing import Any
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Standing
 
-_STANDING = {"closed": Standing.FILLED, "canceled": Standing.CANCELLED, "expired": Standing.CANCELLED, "canceling": Standing.CANCELLED,
-             "rejected": Standing.REJECTED}
-POST_ONLY_MS = 3_000                # an order that may only rest and is gone unfilled within so long would have taken liquidity
+_STANDING = {
+    "closed": Standing.FILLED,
+    "canceled": Standing.CANCELLED,
+    "expired": Standing.CANCELLED,
+    "canceling": Standing.CANCELLED,
+    "rejected": Standing.REJECTED,
+}
+POST_ONLY_MS = 3_000  # an order that may only rest and is gone unfilled within so long would have taken liquidity
 
 # by the name of ccxt's class or of one that it derives from, the nearest first
 _ERRORS: dict[str, Outcome] = {
-    "AuthenticationError": Outcome.FATAL, "PermissionDenied": Outcome.FATAL, "AccountNotEnabled": Outcome.FATAL, "AccountSuspended": Outcome.FATAL,
-    "RateLimitExceeded": Outcome.LATER, "DDoSProtection": Outcome.LATER, "InvalidNonce": Outcome.CLOCK,
-    "OrderNotFound": Outcome.GONE, "DuplicateOrderId": Outcome.LANDED, "MarketClosed": Outcome.HALT_SYMBOL,
-    "InsufficientFunds": Outcome.REJECTED, "InvalidOrder": Outcome.REJECTED, "BadSymbol": Outcome.REJECTED, "BadRequest": Outcome.REJECTED,
-    "ArgumentsRequired": Outcome.REJECTED, "NotSupported": Outcome.REJECTED, "OperationRejected": Outcome.REJECTED, "NoChange": Outcome.DONE,
+    "AuthenticationError": Outcome.FATAL,
+    "PermissionDenied": Outcome.FATAL,
+    "AccountNotEnabled": Outcome.FATAL,
+    "AccountSuspended": Outcome.FATAL,
+    "RateLimitExceeded": Outcome.LATER,
+    "DDoSProtection": Outcome.LATER,
+    "InvalidNonce": Outcome.CLOCK,
+    "OrderNotFound": Outcome.GONE,
+    "DuplicateOrderId": Outcome.LANDED,
+    "MarketClosed": Outcome.HALT_SYMBOL,
+    "InsufficientFunds": Outcome.REJECTED,
+    "InvalidOrder": Outcome.REJECTED,
+    "BadSymbol": Outcome.REJECTED,
+    "BadRequest": Outcome.REJECTED,
+    "ArgumentsRequired": Outcome.REJECTED,
+    "NotSupported": Outcome.REJECTED,
+    "OperationRejected": Outcome.REJECTED,
+    "NoChange": Outcome.DONE,
 }
 
 
@@ -49,12 +67,27 @@ def order_row(order: dict[str, Any], symbol: str, link: str, is_stop: bool, now_
     if standing == Standing.FILLED and qty and executed < qty * (1.0 - 1e-9):
         standing = Standing.CANCELLED
     hasty = bool(order.get("postOnly")) and standing in (Standing.CANCELLED, Standing.REJECTED) and not executed and updated - created < POST_ONLY_MS
-    return {"order_id": order["id"], "link_id": "" if is_stop else link, "symbol": symbol, "side": 1 if order["side"] == "buy" else -1,
-            "standing": int(standing), "market": order.get("type") == "market", "price": _number(order.get("price")), "qty": qty,
-            "executed": executed, "reduce_only": bool(order.get("reduceOnly")),
-            "stop_kind": "StopLoss" if is_stop else "Stop" if trigger else "", "trigger": trigger,
-            "stop_loss": 0.0, "reason": "post only" if hasty else "", "cancel": "", "creator": "", "index": 0, "created_ms": created,
-            "updated_ms": updated}
+    return {
+        "order_id": order["id"],
+        "link_id": "" if is_stop else link,
+        "symbol": symbol,
+        "side": 1 if order["side"] == "buy" else -1,
+        "standing": int(standing),
+        "market": order.get("type") == "market",
+        "price": _number(order.get("price")),
+        "qty": qty,
+        "executed": executed,
+        "reduce_only": bool(order.get("reduceOnly")),
+        "stop_kind": "StopLoss" if is_stop else "Stop" if trigger else "",
+        "trigger": trigger,
+        "stop_loss": 0.0,
+        "reason": "post only" if hasty else "",
+        "cancel": "",
+        "creator": "",
+        "index": 0,
+        "created_ms": created,
+        "updated_ms": updated,
+    }
 
 
 def fee_of(trade: dict[str, Any], market: dict[str, Any]) -> float:
@@ -69,17 +102,42 @@ def fee_of(trade: dict[str, Any], market: dict[str, Any]) -> float:
 
 def trade_row(trade: dict[str, Any], symbol: str, link: str, is_stop: bool, market: dict[str, Any]) -> dict[str, Any]:
     """Fields of reports.Execution. market: ccxt's, of the contract."""
-    return {"id": str(trade["id"]), "order_id": trade.get("order") or "", "link_id": link, "symbol": symbol,
-            "side": 1 if trade["side"] == "buy" else -1,
-            "price": _number(trade["price"]), "qty": _number(trade["amount"]), "fee": fee_of(trade, market),
-            "maker": trade.get("takerOrMaker") == "maker", "kind": "Trade", "stop_kind": "StopLoss" if is_stop else "", "creator": "", "sequence": 0,
-            "ts_ms": int(trade["timestamp"]), "fee_said": (trade.get("fee") or {}).get("cost") is not None}
+    return {
+        "id": str(trade["id"]),
+        "order_id": trade.get("order") or "",
+        "link_id": link,
+        "symbol": symbol,
+        "side": 1 if trade["side"] == "buy" else -1,
+        "price": _number(trade["price"]),
+        "qty": _number(trade["amount"]),
+        "fee": fee_of(trade, market),
+        "maker": trade.get("takerOrMaker") == "maker",
+        "kind": "Trade",
+        "stop_kind": "StopLoss" if is_stop else "",
+        "creator": "",
+        "sequence": 0,
+        "ts_ms": int(trade["timestamp"]),
+        "fee_said": (trade.get("fee") or {}).get("cost") is not None,
+    }
 
 
 def position_row(position: dict[str, Any], symbol: str, now_ms: int) -> dict[str, Any]:
     """Fields of reports.Position; {} = flat. It is as of now: what ccxt calls its time is often that of its opening."""
     qty = abs(_number(position.get("contracts")))
     side = 0 if not qty else 1 if position.get("side") == "long" else -1
-    return {"symbol": symbol, "side": side, "qty": qty, "entry": _number(position.get("entryPrice")), "stop_loss": 0.0, "take_profit": 0.0,
-            "trailing": 0.0, "leverage": _number(position.get("leverage")), "liquidation": _number(position.get("liquidationPrice")),
-            "mark": _number(position.get("markPrice")), "status": "Normal", "index": 0, "sequence": 0, "updated_ms": now_ms}
+    return {
+        "symbol": symbol,
+        "side": side,
+        "qty": qty,
+        "entry": _number(position.get("entryPrice")),
+        "stop_loss": 0.0,
+        "take_profit": 0.0,
+        "trailing": 0.0,
+        "leverage": _number(position.get("leverage")),
+        "liquidation": _number(position.get("liquidationPrice")),
+        "mark": _number(position.get("markPrice")),
+        "status": "Normal",
+        "index": 0,
+        "sequence": 0,
+        "updated_ms": now_ms,
+    }

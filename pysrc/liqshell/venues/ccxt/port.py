@@ -9,13 +9,13 @@ from typing import Any
 
 from liqcore.event import Action, OrderType, Reason, RequestFlag
 from liqcore.instrument import Instrument
-from liqshell.venues.effects import Answer, Channel
-from liqshell.venues.order_port import Ask, Listing, Message, Page, ChannelNotice, NoticeKind
-from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.orders import order_link_id, parse_order_link_id
+from liqshell.venues.effects import Answer, Channel
+from liqshell.venues.order_port import Ask, ChannelNotice, Listing, Message, NoticeKind, Page
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Execution, OrderReply, OrderState, Position, Standing
 
-METHOD = "CCXT"                     # Ask.method: no HTTP verb, the driver knows the operation
+METHOD = "CCXT"  # Ask.method: no HTTP verb, the driver knows the operation
 _DIGITS = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 
 
@@ -110,9 +110,18 @@ class CcxtPort:
         market = sent.type == OrderType.ORDER_MARKET
         if not qty or (not market and not price):
             return None
-        return _ask("create", "order", symbol=i.symbol, link=link, side=int(sent.side), qty=qty, price="" if market or conditional else price,
-                    post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
-                    trigger=price if conditional else "")
+        return _ask(
+            "create",
+            "order",
+            symbol=i.symbol,
+            link=link,
+            side=int(sent.side),
+            qty=qty,
+            price="" if market or conditional else price,
+            post_only=bool(sent.flags & RequestFlag.POST_ONLY),
+            reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
+            trigger=price if conditional else "",
+        )
 
     def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask:
         return _ask("cancel", "order", symbol=symbol, link=link_id, order_id=order_id)
@@ -150,8 +159,14 @@ class CcxtPort:
     def _page(self, answer: Answer, items: list[Any]) -> Page:
         found = _answer_of(answer)
         outcome = Outcome(found.get("outcome", Outcome.LATER))
-        return Page("items" in found and outcome == Outcome.DONE, outcome, 0, found.get("text", answer.why), items=tuple(items),
-                    time_ms=answer.sent_ns // 1_000_000)
+        return Page(
+            "items" in found and outcome == Outcome.DONE,
+            outcome,
+            0,
+            found.get("text", answer.why),
+            items=tuple(items),
+            time_ms=answer.sent_ns // 1_000_000,
+        )
 
 
 def _answer_of(answer: Answer) -> dict[str, Any]:

@@ -20,17 +20,48 @@ VENUE = "hyperliquid"
 LONG, SHORT = int(Side.LONG), int(Side.SHORT)
 TRADE, LIQUIDATION, DELEVERAGE = int(Kind.TRADE), int(Kind.LIQUIDATION), int(Kind.DELEVERAGE)
 TAKER = {"B": LONG, "A": SHORT}
-OF_OWN_LEG, OF_OTHER_LEG = {"A": LONG, "B": SHORT}, {"A": SHORT, "B": LONG}      # side of a leg -> the position that was closed by force
+OF_OWN_LEG, OF_OTHER_LEG = {"A": LONG, "B": SHORT}, {"A": SHORT, "B": LONG}  # side of a leg -> the position that was closed by force
 DELEVERAGED = "Auto-Deleveraging"
-CLOSED = {"Close Long": LONG, "Long > Short": LONG, "Liquidated Cross Long": LONG, "Liquidated Isolated Long": LONG,
-          "Close Short": SHORT, "Short > Long": SHORT, "Liquidated Cross Short": SHORT, "Liquidated Isolated Short": SHORT}
-TRADED = frozenset((*CLOSED, "Open Long", "Open Short"))        # what a fill of the book is called: nothing else is a trade
+CLOSED = {
+    "Close Long": LONG,
+    "Long > Short": LONG,
+    "Liquidated Cross Long": LONG,
+    "Liquidated Isolated Long": LONG,
+    "Close Short": SHORT,
+    "Short > Long": SHORT,
+    "Liquidated Cross Short": SHORT,
+    "Liquidated Isolated Short": SHORT,
+}
+TRADED = frozenset((*CLOSED, "Open Long", "Open Short"))  # what a fill of the book is called: nothing else is a trade
 COIN = re.compile(r"([a-z0-9]{1,16}:)?[A-Za-z0-9]{1,40}", re.ASCII)
-KEYS = frozenset(("coin", "px", "sz", "side", "time", "startPosition", "dir", "closedPnl", "hash", "oid", "crossed", "fee", "tid", "cloid",
-                  "feeToken", "twapId", "liquidation", "builder", "builderFee", "deployerFee", "priorityGas"))
+KEYS = frozenset(
+    (
+        "coin",
+        "px",
+        "sz",
+        "side",
+        "time",
+        "startPosition",
+        "dir",
+        "closedPnl",
+        "hash",
+        "oid",
+        "crossed",
+        "fee",
+        "tid",
+        "cloid",
+        "feeToken",
+        "twapId",
+        "liquidation",
+        "builder",
+        "builderFee",
+        "deployerFee",
+        "priorityGas",
+    )
+)
 NUMBER_MAX = 1e18
 COINS_MAX = 100_000
-Row = tuple[int, int, float, float, float, float, int, int, int, int, int, int]     # an EVENT_DTYPE row
+Row = tuple[int, int, float, float, float, float, int, int, int, int, int, int]  # an EVENT_DTYPE row
 Refuse = Callable[[str, str], None]
 
 
@@ -173,8 +204,10 @@ class Fills:
                 continue
             kind = BACKSTOP if one.off_book else LIQUIDATION
             self._add(sums, (kind, n, one.named, side), leg, tid)
-        return [(ts, ts_recv, low if low == high else notional / qty, qty, notional, 0.0, tid, n, kind, side, 0, 0)
-                for (kind, n, _, side), (ts, qty, notional, low, high, tid) in sums.items()]
+        return [
+            (ts, ts_recv, low if low == high else notional / qty, qty, notional, 0.0, tid, n, kind, side, 0, 0)
+            for (kind, n, _, side), (ts, qty, notional, low, high, tid) in sums.items()
+        ]
 
     @staticmethod
     def _add(sums: dict[tuple[int, int, str, int], list[Any]], key: tuple[int, int, str, int], leg: _Leg, tid: int) -> None:
@@ -199,7 +232,7 @@ def number(fill: dict, key: str) -> float:
     """A number above 0, as text or as a number."""
     value = fill.get(key)
     try:
-        found = float(value) if type(value) in (str, int, float) else 0.0       # type: ignore[arg-type]
+        found = float(value) if type(value) in (str, int, float) else 0.0  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         found = 0.0
     if not 0.0 < found < NUMBER_MAX:

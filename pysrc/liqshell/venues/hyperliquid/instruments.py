@@ -10,9 +10,9 @@ from liqshell.venues.adapter import InstrumentPage, Request, asset_and_factor, t
 from liqshell.venues.frames import shown
 
 VENUE = "hyperliquid"
-PRICE_DECIMALS_MAX = 6           # of perpetuals, less those of the size; prices have at most five significant digits besides
+PRICE_DECIMALS_MAX = 6  # of perpetuals, less those of the size; prices have at most five significant digits besides
 MIN_NOTIONAL = 10.0
-TURNOVERS = (Request("/info", "POST", b'{"type":"metaAndAssetCtxs"}'),)       # the venue's own contracts; those of builders have none here
+TURNOVERS = (Request("/info", "POST", b'{"type":"metaAndAssetCtxs"}'),)  # the venue's own contracts; those of builders have none here
 _NAME = re.compile(r"[a-z][a-z0-9]{0,15}", re.ASCII)
 
 
@@ -52,8 +52,11 @@ def parse_instruments(page: bytes, cursor: str = "") -> InstrumentPage:
 
 def parse_turnover(answer: bytes) -> dict[str, float]:
     """symbol -> turnover of 24 h."""
-    return turnover_rows("metaAndAssetCtxs", answer, lambda found: ((entry["name"], float(state["dayNtlVlm"])) for entry, state in
-                                                                    zip(found[0]["universe"], found[1], strict=True)))
+    return turnover_rows(
+        "metaAndAssetCtxs",
+        answer,
+        lambda found: ((entry["name"], float(state["dayNtlVlm"])) for entry, state in zip(found[0]["universe"], found[1], strict=True)),
+    )
 
 
 def _builders(page: bytes) -> list[str]:
@@ -69,8 +72,15 @@ def _instrument(entry: dict) -> Instrument:
     decimals = entry["szDecimals"]
     if type(decimals) is not int or not 0 <= decimals <= PRICE_DECIMALS_MAX:
         raise ValueError(f"szDecimals: expected 0 to {PRICE_DECIMALS_MAX}, got {shown(decimals)}")
-    return Instrument(entry["name"], venue=VENUE, tick_size=_step(PRICE_DECIMALS_MAX - decimals), lot_size=_step(decimals), min_notional=MIN_NOTIONAL,
-                      completeness=Completeness.COMPLETENESS_UNKNOWN, asset=asset_and_factor(entry["name"].rpartition(":")[2])[0])
+    return Instrument(
+        entry["name"],
+        venue=VENUE,
+        tick_size=_step(PRICE_DECIMALS_MAX - decimals),
+        lot_size=_step(decimals),
+        min_notional=MIN_NOTIONAL,
+        completeness=Completeness.COMPLETENESS_UNKNOWN,
+        asset=asset_and_factor(entry["name"].rpartition(":")[2])[0],
+    )
 
 
 def _step(decimals: int) -> str:

@@ -15,28 +15,37 @@ from typing import Any
 
 import orjson
 
-from liqcore.event import Completeness, Kind, Side, Stream
 from liqcore.codec.shape import Shape, claim, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
+from liqcore.event import Completeness, Kind, Side, Stream
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Subscription
 from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
 from liqshell.venues.okx.instruments import TURNOVERS, dollars, instruments_request, parse_instruments, parse_turnover
 
 VENUE = "okx"
-PING_INTERVAL_S = 15.0           # the venue hangs up after 30 s of silence
-SYMBOLS_A_CONNECTION = 64        # seven subscriptions each: the venue may count them one by one, of which it takes 480 an hour
-ARGS_A_FRAME = 50                # 480 requests an hour and connection: few large ones
-SURE = "mark-price"              # at least every 10 s
+PING_INTERVAL_S = 15.0  # the venue hangs up after 30 s of silence
+SYMBOLS_A_CONNECTION = 64  # seven subscriptions each: the venue may count them one by one, of which it takes 480 an hour
+ARGS_A_FRAME = 50  # 480 requests an hour and connection: few large ones
+SURE = "mark-price"  # at least every 10 s
 LIMITS, WARNINGS = "price-limit", "adl-warning"
 CHANNELS = ("trades", "bbo-tbt", SURE, "open-interest", "funding-rate", LIMITS)
 LIQUIDATIONS, INDEX = "liquidation-orders", "index-tickers"
-STREAMS = {"trades": Stream.STREAM_TRADE, "bbo-tbt": Stream.STREAM_QUOTE, SURE: Stream.STREAM_MARK, "open-interest": Stream.STREAM_OPEN_INTEREST,
-           "funding-rate": Stream.STREAM_FUNDING, LIQUIDATIONS: Stream.STREAM_LIQUIDATION, INDEX: Stream.STREAM_INDEX,
-           LIMITS: Stream.STREAM_VENUE, WARNINGS: Stream.STREAM_VENUE}
-UPGRADE = "64008"                # notice: this connection will be closed in about a minute
-TOO_MANY = "60014"               # more requests than a connection may send: only another one helps, asking again for less does not
-_OTHER_CHANNELS = frozenset(("tickers", "books", "books-l2-tbt", "books50-l2-tbt", "instruments", "status", "trades-all", "estimated-price",
-                             "candle"))
+STREAMS = {
+    "trades": Stream.STREAM_TRADE,
+    "bbo-tbt": Stream.STREAM_QUOTE,
+    SURE: Stream.STREAM_MARK,
+    "open-interest": Stream.STREAM_OPEN_INTEREST,
+    "funding-rate": Stream.STREAM_FUNDING,
+    LIQUIDATIONS: Stream.STREAM_LIQUIDATION,
+    INDEX: Stream.STREAM_INDEX,
+    LIMITS: Stream.STREAM_VENUE,
+    WARNINGS: Stream.STREAM_VENUE,
+}
+UPGRADE = "64008"  # notice: this connection will be closed in about a minute
+TOO_MANY = "60014"  # more requests than a connection may send: only another one helps, asking again for less does not
+_OTHER_CHANNELS = frozenset(
+    ("tickers", "books", "books-l2-tbt", "books50-l2-tbt", "instruments", "status", "trades-all", "estimated-price", "candle")
+)
 
 LIQUIDATED_SIDE = {"sell": Side.LONG, "buy": Side.SHORT}
 POSITION_SIDE = {"long": int(Side.LONG), "short": int(Side.SHORT), "net": 0}
@@ -48,22 +57,86 @@ def _channel(name: str) -> dict:
 
 
 # one contract, any number of details; of inverse contracts the notional is to be stated, which no shape can
-FORCED = Shape(Kind.LIQUIDATION, {"arg": record({"channel": literal(LIQUIDATIONS), "instType": text()}), "data": only({
-    "details": rows({"bkLoss": text(), "bkPx": decimal("price"), "ccy": text(), "posSide": claim(POSITION_SIDE), "side": side(LIQUIDATED_SIDE),
-                     "sz": decimal("qty"), "ts": millis("ts_event", quoted=True)}),
-    "instFamily": text(), "instId": symbol(), "instType": text(), "uly": text()})})
+FORCED = Shape(
+    Kind.LIQUIDATION,
+    {
+        "arg": record({"channel": literal(LIQUIDATIONS), "instType": text()}),
+        "data": only(
+            {
+                "details": rows(
+                    {
+                        "bkLoss": text(),
+                        "bkPx": decimal("price"),
+                        "ccy": text(),
+                        "posSide": claim(POSITION_SIDE),
+                        "side": side(LIQUIDATED_SIDE),
+                        "sz": decimal("qty"),
+                        "ts": millis("ts_event", quoted=True),
+                    }
+                ),
+                "instFamily": text(),
+                "instId": symbol(),
+                "instType": text(),
+                "uly": text(),
+            }
+        ),
+    },
+)
 SHAPES = (
-    Shape(Kind.TRADE, _channel("trades") | {"data": rows({
-        "instId": symbol(), "tradeId": integer("id", quoted=True), "px": decimal("price"), "sz": decimal("qty"), "side": side(TAKER_SIDE),
-        "ts": millis("ts_event", quoted=True), "count": optional(text()), "source": optional(text()), "seqId": optional(integer())})}),
-    Shape(Kind.BBO, _channel("bbo-tbt") | {"data": rows({
-        "asks": level("aux_price", "aux_qty", more=2), "bids": level("price", "qty", more=2), "ts": millis("ts_event", quoted=True),
-        "seqId": optional(integer("id"))})}),
-    Shape(Kind.TICKER, _channel("mark-price") | {"data": only({
-        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}),
-    Shape(Kind.TICKER, _channel("open-interest") | {"data": only({
-        "instId": symbol(), "instType": text(), "oi": decimal("qty"), "oiCcy": optional(text()), "oiUsd": optional(text()),
-        "ts": millis("ts_event", quoted=True)})}),
+    Shape(
+        Kind.TRADE,
+        _channel("trades")
+        | {
+            "data": rows(
+                {
+                    "instId": symbol(),
+                    "tradeId": integer("id", quoted=True),
+                    "px": decimal("price"),
+                    "sz": decimal("qty"),
+                    "side": side(TAKER_SIDE),
+                    "ts": millis("ts_event", quoted=True),
+                    "count": optional(text()),
+                    "source": optional(text()),
+                    "seqId": optional(integer()),
+                }
+            )
+        },
+    ),
+    Shape(
+        Kind.BBO,
+        _channel("bbo-tbt")
+        | {
+            "data": rows(
+                {
+                    "asks": level("aux_price", "aux_qty", more=2),
+                    "bids": level("price", "qty", more=2),
+                    "ts": millis("ts_event", quoted=True),
+                    "seqId": optional(integer("id")),
+                }
+            )
+        },
+    ),
+    Shape(
+        Kind.TICKER,
+        _channel("mark-price")
+        | {"data": only({"instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})},
+    ),
+    Shape(
+        Kind.TICKER,
+        _channel("open-interest")
+        | {
+            "data": only(
+                {
+                    "instId": symbol(),
+                    "instType": text(),
+                    "oi": decimal("qty"),
+                    "oiCcy": optional(text()),
+                    "oiUsd": optional(text()),
+                    "ts": millis("ts_event", quoted=True),
+                }
+            )
+        },
+    ),
 )
 
 
@@ -78,8 +151,15 @@ class PublicDecoder(FrameDecoder):
         for n, name in enumerate(self.symbols):
             self._of_index.setdefault(index_of(name), []).append(n)
             self._of_family.setdefault((market_of(name), family_of(name)), []).append(n)
-        self._readers = {"trades": self._trade, "bbo-tbt": self._quote, "mark-price": self._mark, "open-interest": self._open_interest,
-                         "funding-rate": self._funding, INDEX: self._index_price, LIMITS: self._limits}
+        self._readers = {
+            "trades": self._trade,
+            "bbo-tbt": self._quote,
+            "mark-price": self._mark,
+            "open-interest": self._open_interest,
+            "funding-rate": self._funding,
+            INDEX: self._index_price,
+            LIMITS: self._limits,
+        }
 
     def plain(self, frame: bytes) -> Frame | None:
         return Frame(FrameKind.PONG) if frame == b"pong" else None
@@ -99,12 +179,11 @@ class PublicDecoder(FrameDecoder):
             return self.rows(Frame(FrameKind.EVENTS, topics=(WARNINGS,)), data, lambda row: self._warning(typed(row, dict, "data[]"), ts_recv))
         reader = self._readers.get(channel) if type(channel) is str else None
         if reader is None:
-            family = "candle" if str(channel).startswith("candle") else channel         # few words for counters
+            family = "candle" if str(channel).startswith("candle") else channel  # few words for counters
             raise Unwanted(f"channel {family}" if type(channel) is str and family in _OTHER_CHANNELS else "unknown channel", shown(channel))
         name = read.word(arg, "instId")
         index = -1 if channel == INDEX else self.index(name)
-        return self.rows(Frame(FrameKind.EVENTS, topics=(f"{channel}:{name}",)), data,
-                         lambda row: reader(typed(row, dict, "data[]"), ts_recv, index))
+        return self.rows(Frame(FrameKind.EVENTS, topics=(f"{channel}:{name}",)), data, lambda row: reader(typed(row, dict, "data[]"), ts_recv, index))
 
     def _same(self, row: dict, index: int) -> None:
         if row.get("instId") != self.symbols[index]:
@@ -120,13 +199,26 @@ class PublicDecoder(FrameDecoder):
         if POSITION_SIDE[position] not in (0, closed):
             raise Refused("sides disagree", f"side {row['side']!r} closes a {'long' if closed > 0 else 'short'}, posSide is {position!r}")
         qty = read.decimal(row, "sz")
-        return [self.event(Kind.LIQUIDATION, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "bkPx"), qty, qty * self.faces[index],
-                           side=closed)]
+        return [
+            self.event(
+                Kind.LIQUIDATION, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "bkPx"), qty, qty * self.faces[index], side=closed
+            )
+        ]
 
     def _trade(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
         self._same(row, index)
-        return [self.event(Kind.TRADE, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "px"), read.decimal(row, "sz"),
-                           number=read.digits(row, "tradeId"), side=read.side(row, "side", TAKER_SIDE))]
+        return [
+            self.event(
+                Kind.TRADE,
+                index,
+                read.digit_millis(row, "ts"),
+                ts_recv,
+                read.decimal(row, "px"),
+                read.decimal(row, "sz"),
+                number=read.digits(row, "tradeId"),
+                side=read.side(row, "side", TAKER_SIDE),
+            )
+        ]
 
     def _quote(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
         bid, ask = _best(row, "bids"), _best(row, "asks")
@@ -241,8 +333,14 @@ def control_frame(message: dict) -> Frame:
     if event in ("error", "channel-conn-count-error"):
         named = _NAMED.search(text_of)
         acks = (f"{named[1]}:{named[2]}",) if named else ()
-        return Frame(FrameKind.ACK_FAILED, reason="request refused", detail=shown(f"{message.get('code', '')} {text_of}"), topics=acks, req_id=req_id,
-                     acks=acks)
+        return Frame(
+            FrameKind.ACK_FAILED,
+            reason="request refused",
+            detail=shown(f"{message.get('code', '')} {text_of}"),
+            topics=acks,
+            req_id=req_id,
+            acks=acks,
+        )
     if event == "notice" and message.get("code") == UPGRADE:
         return Frame(FrameKind.RECONNECT, reason="service upgrade", detail=shown(text_of))
     known = type(event) is str and event in _EVENTS
@@ -255,8 +353,9 @@ def _name(arg: dict) -> str:
 
 def _subscription(args: list[dict], number: int) -> Subscription:
     symbols = tuple(dict.fromkeys(arg["instId"] for arg in args if "instId" in arg and arg["channel"] != INDEX))
-    return Subscription(orjson.dumps({"id": str(number), "op": "subscribe", "args": args}), tuple(map(_name, args)), tuple(map(_name, args)), symbols,
-                        str(number))
+    return Subscription(
+        orjson.dumps({"id": str(number), "op": "subscribe", "args": args}), tuple(map(_name, args)), tuple(map(_name, args)), symbols, str(number)
+    )
 
 
 def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool = False) -> tuple[Connection, ...]:
@@ -269,12 +368,12 @@ def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool =
         symbols, channels, only = symbols[:1], [SURE], only & ~Stream.STREAM_INDEX
     number = 1
     for n, at in enumerate(range(0, len(symbols), SYMBOLS_A_CONNECTION), 1):
-        some = symbols[at:at + SYMBOLS_A_CONNECTION]
+        some = symbols[at : at + SYMBOLS_A_CONNECTION]
         told = [channel for channel in (LIQUIDATIONS, WARNINGS) if only & STREAMS[channel]] if n == 1 else []
         args: list[dict] = [{"channel": channel, "instType": market} for channel in told for market in markets]
         args += [{"channel": channel, "instId": name} for name in some for channel in channels]
         args += [{"channel": INDEX, "instId": name} for name in dict.fromkeys(map(index_of, some))] if only & Stream.STREAM_INDEX else []
-        frames = [_subscription(args[k:k + ARGS_A_FRAME], number + k // ARGS_A_FRAME) for k in range(0, len(args), ARGS_A_FRAME)]
+        frames = [_subscription(args[k : k + ARGS_A_FRAME], number + k // ARGS_A_FRAME) for k in range(0, len(args), ARGS_A_FRAME)]
         number += len(frames)
         out.append(Connection(f"public-{n}", f"{ws}/ws/v5/public", tuple(frames), tuple(f"{SURE}:{name}" for name in some if SURE in channels)))
     return tuple(out)
@@ -296,11 +395,26 @@ def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
 
 
 ADAPTER = Adapter(
-    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry,
-    streams=streams, environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com"),
-                  "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com")},
-    turnovers=TURNOVERS, parse_turnover=parse_turnover,
-    captured_as=("okex", "okex-swap", "okex-futures"), hosts=(".okx.com", ".okex.com"), kind_key="channel", symbol_keys=("instId",),
+    venue=VENUE,
+    completeness=Completeness.COMPLETENESS_UNKNOWN,
+    decoder=PublicDecoder,
+    plan=plan,
+    retry=retry,
+    streams=streams,
+    environments={
+        "mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com"),
+        "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com"),
+    },
+    turnovers=TURNOVERS,
+    parse_turnover=parse_turnover,
+    captured_as=("okex", "okex-swap", "okex-futures"),
+    hosts=(".okx.com", ".okex.com"),
+    kind_key="channel",
+    symbol_keys=("instId",),
     channels=("liquidation-orders", "trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate"),
-    instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
-    limits=Limits(send_interval_s=0.1, connect_interval_s=0.4), symbol=r"[A-Z0-9]{1,20}-[A-Z]{2,8}(_[A-Z0-9_]{1,16})?-(SWAP|[0-9]{6})")
+    instruments=instruments_request,
+    parse_instruments=parse_instruments,
+    ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
+    limits=Limits(send_interval_s=0.1, connect_interval_s=0.4),
+    symbol=r"[A-Z0-9]{1,20}-[A-Z]{2,8}(_[A-Z0-9_]{1,16})?-(SWAP|[0-9]{6})",
+)

@@ -12,7 +12,7 @@ from liqshell.venues.frames import shown
 VENUE = "okx"
 MARKETS = ("SWAP", "FUTURES")
 TURNOVERS = tuple(Request(f"/api/v5/market/tickers?instType={market}") for market in MARKETS)
-TICKS_LIMIT = 1 << 35             # instrument.pxd: TICKS_MAX
+TICKS_LIMIT = 1 << 35  # instrument.pxd: TICKS_MAX
 
 
 def dollars(symbol: str) -> float:
@@ -30,7 +30,7 @@ def parse_instruments(page: bytes, cursor: str = "") -> InstrumentPage:
     """Contracts that trade now. ValueError where the answer is no list of contracts; single unusable rows are listed in `refused`.
 
     multiplier = ctVal x ctMult, base units of one contract. An inverse contract is worth fixed dollars (`faces`), not fixed base units: it is here
-    to be watched, its smallest order is larger than any that is allowed. """
+    to be watched, its smallest order is larger than any that is allowed."""
     try:
         answer = orjson.loads(page)
         if answer["code"] != "0":
@@ -59,8 +59,9 @@ def parse_instruments(page: bytes, cursor: str = "") -> InstrumentPage:
 
 def parse_turnover(answer: bytes) -> dict[str, float]:
     """symbol -> turnover of 24 h: the volume in base units at the last price."""
-    return turnover_rows("tickers", answer, lambda found: ((row["instId"], float(row["volCcy24h"] or 0) * float(row["last"] or 0))
-                                                           for row in found["data"]))
+    return turnover_rows(
+        "tickers", answer, lambda found: ((row["instId"], float(row["volCcy24h"] or 0) * float(row["last"] or 0)) for row in found["data"])
+    )
 
 
 def _next(entries: list) -> str:
@@ -81,12 +82,27 @@ def _instrument(entry: Mapping[str, str]) -> Instrument:
         if entry["ctValCcy"] != "USD":
             raise ValueError(f"ctValCcy: expected USD of an inverse contract, got {entry['ctValCcy']!r}")
         _worth(entry)
-        return Instrument(name, venue=VENUE, tick_size=entry["tickSz"], lot_size=lot, min_qty=str((TICKS_LIMIT - 1) * float(lot)), asset=asset,
-                          completeness=Completeness.COMPLETENESS_UNKNOWN)
+        return Instrument(
+            name,
+            venue=VENUE,
+            tick_size=entry["tickSz"],
+            lot_size=lot,
+            min_qty=str((TICKS_LIMIT - 1) * float(lot)),
+            asset=asset,
+            completeness=Completeness.COMPLETENESS_UNKNOWN,
+        )
     if entry["ctType"] != "linear":
         raise ValueError(f"ctType: expected linear or inverse, got {entry['ctType']!r}")
     # what was entered must be closed by one market order, which may be smaller than a limit order
     most = min((size for size in (entry.get("maxLmtSz"), entry.get("maxMktSz")) if size), key=float, default="")
-    return Instrument(name, venue=VENUE, tick_size=entry["tickSz"], lot_size=lot, multiplier=_worth(entry), min_qty=entry["minSz"],
-                      max_qty=most if most and float(most) / float(lot) < TICKS_LIMIT - 1 else None, asset=asset,
-                      completeness=Completeness.COMPLETENESS_UNKNOWN)
+    return Instrument(
+        name,
+        venue=VENUE,
+        tick_size=entry["tickSz"],
+        lot_size=lot,
+        multiplier=_worth(entry),
+        min_qty=entry["minSz"],
+        max_qty=most if most and float(most) / float(lot) < TICKS_LIMIT - 1 else None,
+        asset=asset,
+        completeness=Completeness.COMPLETENESS_UNKNOWN,
+    )

@@ -174,8 +174,10 @@ def decode_klines(answer: bytes, symbol: str) -> list[Message]:
         starts = [_ms(row[0]) for row in rows]
         if starts != sorted(set(starts)):
             raise _Bad("klines: not in order of time")
-        return [Candle(symbol, start, _price(row[1]), _price(row[4]), n < len(rows) - 1, _ms(row[6]))
-                for n, (start, row) in enumerate(zip(starts, rows, strict=True))]
+        return [
+            Candle(symbol, start, _price(row[1]), _price(row[4]), n < len(rows) - 1, _ms(row[6]))
+            for n, (start, row) in enumerate(zip(starts, rows, strict=True))
+        ]
     except (_Bad, orjson.JSONDecodeError) as why:
         return [Malformed(str(why))]
 
@@ -201,10 +203,19 @@ def _event(e: Any) -> list[Message]:
         rows = e.get("price_changes")
         if not isinstance(rows, list) or len(rows) > LEVELS_MAX or any(not isinstance(row, dict) for row in rows):
             raise _Bad("price_changes: no list of objects")
-        last = {str(row.get("asset_id")): n for n, row in enumerate(rows)}           # what it says of the best is of the time after all of them
-        return [Change(_text(e, "market"), _text(row, "asset_id"), _share_price(row.get("price")), _size(row.get("size")), _buy(row), _ts(e),
-                       *(_best(row.get(key)) if last[row["asset_id"]] == n else None for key in ("best_bid", "best_ask")))
-                for n, row in enumerate(rows)]
+        last = {str(row.get("asset_id")): n for n, row in enumerate(rows)}  # what it says of the best is of the time after all of them
+        return [
+            Change(
+                _text(e, "market"),
+                _text(row, "asset_id"),
+                _share_price(row.get("price")),
+                _size(row.get("size")),
+                _buy(row),
+                _ts(e),
+                *(_best(row.get(key)) if last[row["asset_id"]] == n else None for key in ("best_bid", "best_ask")),
+            )
+            for n, row in enumerate(rows)
+        ]
     if kind == "last_trade_price":
         size = _size(e.get("size"))
         if size == ZERO:

@@ -26,8 +26,10 @@ FEE_PLACES = Decimal("0.00001")
 TICKS = {"0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001"}
 _CONDITION = re.compile(r"0x[0-9a-fA-F]{64}")
 _TOKEN = re.compile(r"[1-9][0-9]{0,77}")
-_SOURCES = (re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?type=spot)?"),
-            re.compile(r"https?://data\.chain\.link/streams/[a-z0-9-]+/?"))
+_SOURCES = (
+    re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?type=spot)?"),
+    re.compile(r"https?://data\.chain\.link/streams/[a-z0-9-]+/?"),
+)
 
 
 class Rule(StrEnum):
@@ -120,8 +122,11 @@ def market_of(row: Any, event: Any = None) -> Market:
             raise Refused(f"{name}: {what}: got {str(found)[:160]!r}", condition, slug, winner)
 
     need(outcomes == ["Up", "Down"], "outcomes are not Up and Down", row.get("outcomes"))
-    need(len(tokens) == 2 and all(_TOKEN.fullmatch(one) for one in tokens) and tokens[0] != tokens[1], "clobTokenIds are not two tokens",
-         row.get("clobTokenIds"))
+    need(
+        len(tokens) == 2 and all(_TOKEN.fullmatch(one) for one in tokens) and tokens[0] != tokens[1],
+        "clobTokenIds are not two tokens",
+        row.get("clobTokenIds"),
+    )
     need(_CONDITION.fullmatch(condition), "conditionId is none", condition)
     around = event if isinstance(event, dict) else {}
     start, end = _moment(row.get("eventStartTime") or around.get("startTime")), _moment(row.get("endDate"))
@@ -138,8 +143,22 @@ def market_of(row: Any, event: Any = None) -> Market:
     need(size is not None and 0 < size <= 1_000_000, "orderMinSize is none", row.get("orderMinSize"))
     assert rate is not None and tick is not None and size is not None
     takes = row.get("active") is True and not closed and row.get("acceptingOrders") is True and row.get("enableOrderBook") is True
-    return Market(name, condition, tokens[0], tokens[1], start, end, tick.normalize(), size, rate, Rule.BINANCE_SPOT_1H, coin + "USDT", takes, winner,
-                  row.get("negRisk") is True)
+    return Market(
+        name,
+        condition,
+        tokens[0],
+        tokens[1],
+        start,
+        end,
+        tick.normalize(),
+        size,
+        rate,
+        Rule.BINANCE_SPOT_1H,
+        coin + "USDT",
+        takes,
+        winner,
+        row.get("negRisk") is True,
+    )
 
 
 def _candle_of(row: dict[str, Any], around: dict[str, Any], start: int, end: int, need: Callable[[object, str, Any], None]) -> str:

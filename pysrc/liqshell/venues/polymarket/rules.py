@@ -14,23 +14,42 @@ from liqshell.errors import ConfigError
 from liqshell.iso import wall_clock
 
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")
-COINS = {"BTC": "bitcoin"}               # in the names of markets
+COINS = {"BTC": "bitcoin"}  # in the names of markets
 SERIES = {"BTC": "btc-up-or-down-hourly"}
 # each at most once, in this order; of the ways to say the same thing, one
 _REQUIRED, _POSSIBLE = True, False
 _SENTENCES: tuple[tuple[bool, tuple[str, ...]], ...] = (
-    (_REQUIRED, ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the {coin}/USDT 1 hour candle '
-                 'that begins on the time and date specified in the title.',)),
+    (
+        _REQUIRED,
+        (
+            'This market will resolve to "Up" if the close price is greater than or equal to the open price for the {coin}/USDT 1 hour candle '
+            "that begins on the time and date specified in the title.",
+        ),
+    ),
     (_REQUIRED, ('Otherwise, this market will resolve to "Down".',)),
-    (_POSSIBLE, ("The resolution source for this market is information from Binance, specifically the {coin}/USDT pair "
-                 "(https://www.binance.com/en/trade/{coin}_USDT).",
-                 "The resolution source for this market is information from Binance, specifically the {coin}/USDT pair.")),
-    (_POSSIBLE, ('The close « C » and open « O » displayed at the top of the graph for the relevant "1H" candle will be used once the data for '
-                 'that candle is finalized.',)),
-    (_POSSIBLE, ("Please note that this market is about the price according to Binance {coin}/USDT, not according to other exchanges or trading "
-                 "pairs.",
-                 "Please note that this market is about the price according to Binance {coin}/USDT, not according to other sources or spot "
-                 "markets.")))
+    (
+        _POSSIBLE,
+        (
+            "The resolution source for this market is information from Binance, specifically the {coin}/USDT pair "
+            "(https://www.binance.com/en/trade/{coin}_USDT).",
+            "The resolution source for this market is information from Binance, specifically the {coin}/USDT pair.",
+        ),
+    ),
+    (
+        _POSSIBLE,
+        (
+            'The close « C » and open « O » displayed at the top of the graph for the relevant "1H" candle will be used once the data for '
+            "that candle is finalized.",
+        ),
+    ),
+    (
+        _POSSIBLE,
+        (
+            "Please note that this market is about the price according to Binance {coin}/USDT, not according to other exchanges or trading pairs.",
+            "Please note that this market is about the price according to Binance {coin}/USDT, not according to other sources or spot markets.",
+        ),
+    ),
+)
 _PLAIN = str.maketrans({"“": '"', "”": '"', "’": "'", "-": " "})
 
 

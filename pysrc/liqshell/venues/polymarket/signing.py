@@ -22,17 +22,34 @@ POLYGON = 137
 EXCHANGE, NEG_RISK_EXCHANGE = "0xE111180000d2663C0091e4f400237545B87B996B", "0xe2222d279d744050d28e00520010520000310F59"
 ATTESTS = "This message attests that I control the given wallet"
 ZERO_32 = "0x" + "00" * 32
-UNIT = Decimal(1_000_000)           # pUSD and shares have six decimals
-EOA = 0                             # signatureType: the wallet itself
+UNIT = Decimal(1_000_000)  # pUSD and shares have six decimals
+EOA = 0  # signatureType: the wallet itself
 # decimals of (price, size, amount) by tick
 ROUNDING = {"0.1": (1, 2, 3), "0.01": (2, 2, 4), "0.005": (3, 2, 5), "0.0025": (4, 2, 6), "0.001": (3, 2, 5), "0.0001": (4, 2, 6)}
 _DOMAIN = [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}, {"name": "chainId", "type": "uint256"}]
 _CONTRACT = {"name": "verifyingContract", "type": "address"}
-_AUTH = [{"name": "address", "type": "address"}, {"name": "timestamp", "type": "string"}, {"name": "nonce", "type": "uint256"},
-         {"name": "message", "type": "string"}]
-_ORDER = [{"name": name, "type": kind} for name, kind in (
-    ("salt", "uint256"), ("maker", "address"), ("signer", "address"), ("tokenId", "uint256"), ("makerAmount", "uint256"), ("takerAmount", "uint256"),
-    ("side", "uint8"), ("signatureType", "uint8"), ("timestamp", "uint256"), ("metadata", "bytes32"), ("builder", "bytes32"))]
+_AUTH = [
+    {"name": "address", "type": "address"},
+    {"name": "timestamp", "type": "string"},
+    {"name": "nonce", "type": "uint256"},
+    {"name": "message", "type": "string"},
+]
+_ORDER = [
+    {"name": name, "type": kind}
+    for name, kind in (
+        ("salt", "uint256"),
+        ("maker", "address"),
+        ("signer", "address"),
+        ("tokenId", "uint256"),
+        ("makerAmount", "uint256"),
+        ("takerAmount", "uint256"),
+        ("side", "uint8"),
+        ("signatureType", "uint8"),
+        ("timestamp", "uint256"),
+        ("metadata", "bytes32"),
+        ("builder", "bytes32"),
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -60,9 +77,19 @@ class Order:
 
     def message(self) -> dict[str, Any]:
         """Of the typed data."""
-        return {"salt": self.salt, "maker": self.maker, "signer": self.signer, "tokenId": int(self.token), "makerAmount": self.maker_amount,
-                "takerAmount": self.taker_amount, "side": 0 if self.buy else 1, "signatureType": self.signature_type, "timestamp": self.timestamp,
-                "metadata": bytes(32), "builder": bytes(32)}
+        return {
+            "salt": self.salt,
+            "maker": self.maker,
+            "signer": self.signer,
+            "tokenId": int(self.token),
+            "makerAmount": self.maker_amount,
+            "takerAmount": self.taker_amount,
+            "side": 0 if self.buy else 1,
+            "signatureType": self.signature_type,
+            "timestamp": self.timestamp,
+            "metadata": bytes(32),
+            "builder": bytes(32),
+        }
 
 
 def amounts(buy: bool, shares: Decimal, price: Decimal, tick: Decimal, marketable: bool) -> tuple[int, int]:
@@ -110,17 +137,32 @@ def recovered(order: Order, signature: str, chain: int = POLYGON, contract: str 
     try:
         found: str = _eth().recover_message(_signable(_typed_order(order, chain, contract)), signature=signature)
         return found
-    except Exception as why:            # of several packages, each with errors of its own
+    except Exception as why:  # of several packages, each with errors of its own
         raise ValueError(f"not a signature: {type(why).__name__}") from None
 
 
 def body_of(order: Order, signature: str, owner: str, order_type: str, *, post_only: bool = False, expiration: int = 0) -> dict[str, Any]:
     """The body of POST /order. owner: the API key. expiration: seconds UTC, of a GTD; it is not signed."""
-    return {"deferExec": False, "order": {
-        "salt": order.salt, "maker": order.maker, "signer": order.signer, "tokenId": order.token, "makerAmount": str(order.maker_amount),
-        "takerAmount": str(order.taker_amount), "side": "BUY" if order.buy else "SELL", "expiration": str(expiration),
-        "signatureType": order.signature_type, "timestamp": str(order.timestamp), "metadata": ZERO_32, "builder": ZERO_32, "signature": signature},
-        "owner": owner, "orderType": order_type} | ({"postOnly": True} if post_only else {})
+    return {
+        "deferExec": False,
+        "order": {
+            "salt": order.salt,
+            "maker": order.maker,
+            "signer": order.signer,
+            "tokenId": order.token,
+            "makerAmount": str(order.maker_amount),
+            "takerAmount": str(order.taker_amount),
+            "side": "BUY" if order.buy else "SELL",
+            "expiration": str(expiration),
+            "signatureType": order.signature_type,
+            "timestamp": str(order.timestamp),
+            "metadata": ZERO_32,
+            "builder": ZERO_32,
+            "signature": signature,
+        },
+        "owner": owner,
+        "orderType": order_type,
+    } | ({"postOnly": True} if post_only else {})
 
 
 def order_in(body: Mapping[str, Any]) -> tuple[Order, str]:
@@ -129,8 +171,17 @@ def order_in(body: Mapping[str, Any]) -> tuple[Order, str]:
         o = body["order"]
         if o["side"] not in ("BUY", "SELL") or o.get("metadata", ZERO_32) != ZERO_32 or o.get("builder", ZERO_32) != ZERO_32:
             raise ValueError("side, metadata or builder")
-        return Order(int(o["salt"]), str(o["maker"]), str(o["signer"]), str(int(o["tokenId"])), int(o["makerAmount"]), int(o["takerAmount"]),
-                     o["side"] == "BUY", int(o["timestamp"]), int(o["signatureType"])), str(o["signature"])
+        return Order(
+            int(o["salt"]),
+            str(o["maker"]),
+            str(o["signer"]),
+            str(int(o["tokenId"])),
+            int(o["makerAmount"]),
+            int(o["takerAmount"]),
+            o["side"] == "BUY",
+            int(o["timestamp"]),
+            int(o["signatureType"]),
+        ), str(o["signature"])
     except (KeyError, TypeError, ValueError) as why:
         raise ValueError(f"not an order: {type(why).__name__} {why}") from None
 
@@ -138,8 +189,12 @@ def order_in(body: Mapping[str, Any]) -> tuple[Order, str]:
 def l1_headers(private_key: str, timestamp: int, nonce: int = 0, chain: int = POLYGON) -> dict[str, str]:
     """Of /auth/api-key and /auth/derive-api-key. timestamp: seconds."""
     address = address_of(private_key)
-    return {"POLY_ADDRESS": address, "POLY_SIGNATURE": _signed(_typed_auth(address, timestamp, nonce, chain), private_key),
-            "POLY_TIMESTAMP": str(timestamp), "POLY_NONCE": str(nonce)}
+    return {
+        "POLY_ADDRESS": address,
+        "POLY_SIGNATURE": _signed(_typed_auth(address, timestamp, nonce, chain), private_key),
+        "POLY_TIMESTAMP": str(timestamp),
+        "POLY_NONCE": str(nonce),
+    }
 
 
 def l1_signer(headers: Mapping[str, str], chain: int = POLYGON) -> str:
@@ -167,8 +222,13 @@ def l2_signature(secret: str, timestamp: str, method: str, path: str, body: str 
 
 def l2_headers(key: ApiKey, address: str, timestamp: int, method: str, path: str, body: str = "") -> dict[str, str]:
     """Of a private request. timestamp: seconds; path: without the query."""
-    return {"POLY_ADDRESS": address, "POLY_SIGNATURE": l2_signature(key.secret, str(timestamp), method, path, body), "POLY_TIMESTAMP": str(timestamp),
-            "POLY_API_KEY": key.key, "POLY_PASSPHRASE": key.passphrase}
+    return {
+        "POLY_ADDRESS": address,
+        "POLY_SIGNATURE": l2_signature(key.secret, str(timestamp), method, path, body),
+        "POLY_TIMESTAMP": str(timestamp),
+        "POLY_API_KEY": key.key,
+        "POLY_PASSPHRASE": key.passphrase,
+    }
 
 
 def address_of(private_key: str) -> str:
@@ -183,15 +243,21 @@ def address_of(private_key: str) -> str:
 
 
 def _typed_order(order: Order, chain: int, contract: str) -> dict[str, Any]:
-    return {"primaryType": "Order", "types": {"EIP712Domain": [*_DOMAIN, _CONTRACT], "Order": _ORDER},
-            "domain": {"name": "Polymarket CTF Exchange", "version": "2", "chainId": chain, "verifyingContract": contract},
-            "message": order.message()}
+    return {
+        "primaryType": "Order",
+        "types": {"EIP712Domain": [*_DOMAIN, _CONTRACT], "Order": _ORDER},
+        "domain": {"name": "Polymarket CTF Exchange", "version": "2", "chainId": chain, "verifyingContract": contract},
+        "message": order.message(),
+    }
 
 
 def _typed_auth(address: str, timestamp: int, nonce: int, chain: int) -> dict[str, Any]:
-    return {"primaryType": "ClobAuth", "types": {"EIP712Domain": _DOMAIN, "ClobAuth": _AUTH},
-            "domain": {"name": "ClobAuthDomain", "version": "1", "chainId": chain},
-            "message": {"address": address, "timestamp": str(timestamp), "nonce": nonce, "message": ATTESTS}}
+    return {
+        "primaryType": "ClobAuth",
+        "types": {"EIP712Domain": _DOMAIN, "ClobAuth": _AUTH},
+        "domain": {"name": "ClobAuthDomain", "version": "1", "chainId": chain},
+        "message": {"address": address, "timestamp": str(timestamp), "nonce": nonce, "message": ATTESTS},
+    }
 
 
 def _eth() -> Any:
@@ -205,11 +271,13 @@ def _eth() -> Any:
 def _signable(typed: dict[str, Any]) -> Any:
     _eth()
     from eth_account.messages import encode_typed_data
+
     return encode_typed_data(full_message=typed)
 
 
 def _keccak(message: Any) -> bytes:
     from eth_utils.crypto import keccak
+
     return bytes(keccak(b"\x19" + message.version + message.header + message.body))
 
 
