@@ -33,7 +33,7 @@ cdef class Engine:
     cdef readonly tuple instruments
     cdef readonly CascadeConfig config       # of the first cascade among the detectors, or None
     cdef readonly Features features
-    cdef DetectorSet bank
+    cdef DetectorSet detector_set
     cdef Decisions answers
     cdef dict known_features     # name -> (place in features, whether every policy may read it)
     cdef uint32_t wants          # kinds of events that detectors or features want, one bit (1 << Kind) each

@@ -134,7 +134,7 @@ cdef class Engine:
                  band=10.0, patience=1.0, quote_age_s=QUOTE_AGE_NS / 1e9, timetable=None, strict=False):
         if len({i.key for i in self.instruments}) != self.count:
             raise ValueError("instruments: the same name twice: " + ", ".join(i.key for i in self.instruments))
-        if self.bank is not None:
+        if self.detector_set is not None:
             raise RuntimeError("Engine.__init__ called twice: make a new Engine")
         if not 1.5 <= real(band, "band") <= 1e6:
             raise ValueError(f"band: expected a factor from 1.5 to 1e6, got {band!r}")
@@ -151,16 +151,17 @@ cdef class Engine:
         self.hours_next = NEVER
         policies = policies_of(policy)
         self._declare(features, policies)
-        self.bank = DetectorSet([CascadeDetector(config)] if detectors is None else several(detectors, "detectors"), self.instruments, self.audit)
-        self.config = self.bank.cascade.config if self.bank.cascade is not None else None
-        self.answers = Decisions(policies, self.instruments, tuple([d.name for d in self.bank.detectors]), self.features, self.risk, self.account,
-                               self.audit, self.out, self.known_features)
+        chosen = [CascadeDetector(config)] if detectors is None else several(detectors, "detectors")
+        self.detector_set = DetectorSet(chosen, self.instruments, self.audit)
+        self.config = self.detector_set.cascade.config if self.detector_set.cascade is not None else None
+        self.answers = Decisions(policies, self.instruments, tuple([d.name for d in self.detector_set.detectors]), self.features, self.risk,
+                                 self.account, self.audit, self.out, self.known_features)
         self.answers.point(self.inst, self.market, self.slot)
         self.want()
 
     cdef void want(self) noexcept nogil:
         """Kinds of events that detectors or features look at; all of the market while features do not know yet from when on it is listened to."""
-        self.wants = self.bank.wants | self.features.wants
+        self.wants = self.detector_set.wants | self.features.wants
         if self.features.without_data:
             self.wants |= 1 << LIQUIDATION | 1 << TRADE | 1 << BBO | 1 << TICKER
 
@@ -208,9 +209,9 @@ cdef class Engine:
         cdef int64_t due = self.answers.waiting.next_due[n]
         if self.slot[n].state != BRACKET_FLAT:
             due = min(due, bracket_deadline(&self.slot[n], self.out))
-        if self.bank.size == 1 and self.bank.cascade is not None:
-            return min(due, cascade_deadline(&self.bank.cascade.c[n], &self.bank.cascade.config.c))
-        return min(due, self.bank.deadline(n))
+        if self.detector_set.size == 1 and self.detector_set.cascade is not None:
+            return min(due, cascade_deadline(&self.detector_set.cascade.c[n], &self.detector_set.cascade.config.c))
+        return min(due, self.detector_set.deadline(n))
 
     cdef void find_next(self) noexcept nogil:
         cdef int n
@@ -320,7 +321,7 @@ cdef class Engine:
         try:
             for n in range(self.count):
                 if self.due[n] == due:
-                    self.on_signals(self.bank.timer(n, self.clock.now))
+                    self.on_signals(self.detector_set.timer(n, self.clock.now))
                     self.answers.timer(n, self.clock.now)
         finally:                        # a policy may raise: what was done until then stands, and time must go on
             self.answers.resolve_intents(self.clock.now)
@@ -435,14 +436,14 @@ cdef class Engine:
             if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, mark, self.audit):
                 self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         if not lone_cascade(self):
-            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m, e.ts_recv)))
-        count = push_lone(self.bank.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0,
-                          self.bank.emitted)
+            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.detector_set.basis, m, e.ts_recv)))
+        count = push_lone(self.detector_set.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0,
+                          self.detector_set.emitted)
         if count == 0:
-            if self.bank.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
+            if self.detector_set.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
                 self.reschedule(e.instrument)
             return 0
-        self.bank.finish(0, 0, count, e.ts_recv)
+        self.detector_set.finish(0, 0, count, e.ts_recv)
         return after_signals(self, e.instrument, count)
 
     cdef int observe(self, const event_t* e, double notional) except -1:
@@ -454,9 +455,9 @@ cdef class Engine:
             self.want()
         if self.features.wants >> e.kind & 1:
             self.features.push_c(e, notional, m)
-        if not self.bank.wants >> e.kind & 1:
+        if not self.detector_set.wants >> e.kind & 1:
             return 0                    # no deadline has changed
-        count = self.bank.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
+        count = self.detector_set.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
         if count == 0:
             self.reschedule(e.instrument)
             return 0
@@ -487,7 +488,7 @@ cdef class Engine:
         been whole since the try before: while the connection is down nothing is entered, also on a signal that was certain."""
         cdef ask_t ask
         size_requote(&ask, s, i)
-        if self.bank.whole_since[s.instrument] >= s.entry.ts_asked:      # NEVER = it is down
+        if self.detector_set.whole_since[s.instrument] >= s.entry.ts_asked:      # NEVER = it is down
             self.audit.put(self.clock.now, AUDIT_RISK, UNCERTAIN, ask.phase, ask.instrument, ask.side, ask.cause)
             s.requotes = s.spec.requotes_max
         elif self.risk.approve(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
@@ -502,7 +503,7 @@ cdef class Engine:
         cdef bint blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
         cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
         a.of.feed.gap_s = (self.clock.now - e.ts_event) / 1e9
-        a.of.feed.uncertain_until_s = 0.0 if not blind else self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
+        a.of.feed.uncertain_until_s = 0.0 if not blind else self.detector_set.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
         a.of.feed.streams = e.flags
         for n in range(first, last):
             if e.code != FEED_UP:
@@ -510,7 +511,7 @@ cdef class Engine:
             if self.features.wants:
                 self.features.feed_c(n, e.code, e.flags, self.clock.now)
                 self.want()
-            if blind and self.bank.feed(n, e.code, self.clock.now):
+            if blind and self.detector_set.feed(n, e.code, self.clock.now):
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)
 
@@ -553,8 +554,8 @@ cdef class Engine:
             self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, ALL_INSTRUMENTS, 0, 0)
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         for k in range(count if count >= 0 else -1 - count):
-            self.emit_signal(&self.bank.emitted[k])
-        return 0 if count >= 0 else (<Detector> self.bank.detectors[self.bank.failed]).fail()
+            self.emit_signal(&self.detector_set.emitted[k])
+        return 0 if count >= 0 else self.detector_set.fail()
 
     cdef int emit_signal(self, const signal_t* s) except -1:
         cdef bracket_state_t* slot = &self.slot[s.instrument]
@@ -790,11 +791,11 @@ cdef class Engine:
 
     def threshold(self, instrument, detector=1) -> float:
         """What a cascade detector (by name or number) will compare the instrument's next liquidation with; nan during warm-up."""
-        return self.bank.detectors[self.bank.place(detector)].threshold(self._known(instrument))
+        return self.detector_set.detectors[self.detector_set.place(detector)].threshold(self._known(instrument))
 
     def phase(self, instrument, detector=1):
         """Phase of the instrument, by one detector (its name, or its number): of a cascade the one it is in, of others the last one said."""
-        return schema.Phase(self.bank.phase(self.bank.place(detector), self._known(instrument)))
+        return schema.Phase(self.detector_set.phase(self.detector_set.place(detector), self._known(instrument)))
 
     def holds(self, instrument, now=None) -> int:
         """Which streams hold, as bits of Stream: a quote that may be traded against, a mark of the last minute, a trade of the last minute. now: ns,
@@ -819,7 +820,7 @@ cdef class Engine:
         if rows.shape[0] != self.count:
             raise ValueError(f"out: expected {self.count} rows, one for each instrument; it has {rows.shape[0]}")
         for n in range(self.count):
-            view_row(&rows[n], &self.inst[n], &self.market[n], &self.slot[n], self.account, self.bank.cascade, n)
+            view_row(&rows[n], &self.inst[n], &self.market[n], &self.slot[n], self.account, self.detector_set.cascade, n)
         return out
 
     def questions(self) -> list:
@@ -837,7 +838,7 @@ cdef class Engine:
     @property
     def detectors(self) -> tuple:
         """Number k of a signal (signal.detector) is detectors[k - 1]."""
-        return self.bank.detectors
+        return self.detector_set.detectors
 
     @property
     def policies(self) -> tuple:
@@ -882,7 +883,7 @@ cdef class Engine:
         if self.identity is None:
             self.identity = json.dumps(sort_keys=True, obj={
                 "abi": STATE_ABI, "band": self.band, "patience": self.patience, "quote_age_ns": self.quote_age_ns, "features": self.features.names,
-                "instruments": [i.as_dict() for i in self.instruments], "detectors": [d.as_dict() for d in self.bank.detectors]}).encode()
+                "instruments": [i.as_dict() for i in self.instruments], "detectors": [d.as_dict() for d in self.detector_set.detectors]}).encode()
         return self.identity
 
     def snapshot(self) -> bytes:
@@ -893,7 +894,7 @@ cdef class Engine:
                  (<char*> self.market)[:self.count * sizeof(market_t)], changes(<const char*> self.slot, self.count * sizeof(bracket_state_t)),
                  (<char*> self.side_checks)[:self.venues * sizeof(side_check_t)], self.account.snapshot(), self.risk.snapshot(),
                  self.features.save_c(), self.answers.save()]
-        return pack(SNAPSHOT_NAME, parts + self.bank.save())
+        return pack(SNAPSHOT_NAME, parts + self.detector_set.save())
 
     def restore(self, bytes data):
         """Continue where snapshot() was taken. ValueError (and nothing changed) for other instruments, settings or versions, or damage."""
@@ -909,7 +910,7 @@ cdef class Engine:
             raise ValueError("engine snapshot: not one of this version of liqcore")
         # settings and checksum fit: what can still fail is a policy's own memory, which comes first
         self.answers.load(parts[9])
-        self.bank.load(parts[10:])
+        self.detector_set.load(parts[10:])
         self.features.load_c(parts[8])
         self.want()
         self.account.restore(parts[6])
@@ -959,7 +960,7 @@ cdef class Engine:
 
 cdef inline bint lone_cascade(Engine self) noexcept nogil:
     """One cascade and nothing else looks at the market: the usual engine, whose path is short."""
-    return self.bank.size == 1 and self.bank.cascade is not None and self.features.wants == 0
+    return self.detector_set.size == 1 and self.detector_set.cascade is not None and self.features.wants == 0
 
 
 cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:

@@ -65,6 +65,7 @@ class PhaseChange(NamedTuple):
 
 Said = PhaseChange | list[PhaseChange] | tuple[PhaseChange, ...] | None
 PHASES_AT_ONCE_MAX = 4  # phase changes that one event or deadline may give
+TIMERS_MAX = 100_000  # calls of on_timer of one instrument between two events, and one more for each millisecond between them
 
 
 class CustomDetector:
@@ -95,7 +96,8 @@ class CustomDetector:
         raise NotImplementedError(f"{type(self).__name__}: a detector overrides on_event")
 
     def on_timer(self, now: int) -> Said:
-        """The time of `deadline` has come (ns UTC). Returns what on_event returns. Afterwards `deadline` must lie in the future."""
+        """The time of `deadline` has come (ns UTC). Returns what on_event returns. Afterwards `deadline` must lie in the future. Between two events
+        it is called at most 100,000 times and once more for each millisecond between them; what asks for more is an error."""
         return None
 
     def deadline(self) -> int | None:
@@ -145,4 +147,16 @@ def _of_plain_types(value: Any) -> bool:
     return value is None or type(value) in (bool, int, str, bytes) or type(value) is float and isfinite(value)
 
 
-__all__ = ["PHASES_AT_ONCE_MAX", "CustomDetector", "MarketEvent", "PhaseChange", "Said"]
+#: what the engine calls, with the arguments behind self
+CALLS = {
+    "start": "",
+    "on_event": "event",
+    "on_timer": "now",
+    "deadline": "",
+    "on_gap": "until",
+    "snapshot": "",
+    "restore": "data",
+    "__init__": "parameters, instrument",
+}
+
+__all__ = ["CALLS", "PHASES_AT_ONCE_MAX", "TIMERS_MAX", "CustomDetector", "MarketEvent", "PhaseChange", "Said"]

@@ -24,9 +24,9 @@ cdef class DetectorSet:
     cdef uint8_t* phases                     # per detector and instrument: the phase last said
     cdef int64_t* whole_since                # per instrument: from when on the feed has been whole; NEVER = it is down
     cdef signal_t* emitted                      # of the present call
-    cdef int failed                          # place of the detector that raised, when push or timer returned less than 0
     cdef int push(self, const event_t* e, double notional, const market_t* m, uint8_t flags) noexcept nogil
     cdef int timer(self, int32_t n, int64_t now) noexcept nogil
+    cdef int fail(self) except -1
     cdef int64_t deadline(self, int32_t n) noexcept nogil
     cdef bint uncertain(self, int32_t n, int64_t now) noexcept nogil
     cdef bint feed(self, int32_t n, uint8_t code, int64_t now) noexcept nogil

@@ -1,4 +1,4 @@
-"""The bank of detectors: see bank.pxd."""
+"""The detectors of an engine: see detector_set.pxd."""
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -68,8 +68,8 @@ cdef class DetectorSet:
         free(self.emitted)
 
     cdef int push(self, const event_t* e, double notional, const market_t* m, uint8_t flags) noexcept nogil:
-        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: a detector in Python raised, the first of them
-        `failed`; the others have seen the event."""
+        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: detectors in Python raised, which fail() raises; the
+        others have seen the event."""
         cdef int k, count = 0, found
         cdef bint raised = False
         for k in range(self.size):
@@ -78,8 +78,8 @@ cdef class DetectorSet:
                 if found > 0:
                     self.finish(k, count, count + found, e.ts_recv)
                     count += found
-                elif found < 0 and not raised:
-                    self.failed, raised = k, True
+                elif found < 0:
+                    raised = True
         return -1 - count if raised else count
 
     cdef int timer(self, int32_t n, int64_t now) noexcept nogil:
@@ -92,9 +92,20 @@ cdef class DetectorSet:
                 if found > 0:
                     self.finish(k, count, count + found, now)
                     count += found
-                elif found < 0 and not raised:
-                    self.failed, raised = k, True
+                elif found < 0:
+                    raised = True
         return -1 - count if raised else count
+
+    cdef int fail(self) except -1:
+        """Raise what the first detector met in the call just made; of the others its notes tell."""
+        failures = []
+        for d in self.detectors:
+            if (<Detector> d).failure is not None:
+                failures.append((<Detector> d).failure)
+                (<Detector> d).failure = None
+        for other in failures[1:]:
+            failures[0].add_note(f"{other.liqcore_owner} raised at the same event: {type(other).__name__}: {other}")
+        raise failures[0]
 
     cdef int64_t deadline(self, int32_t n) noexcept nogil:
         cdef int64_t t = NEVER
@@ -153,7 +164,7 @@ cdef class DetectorSet:
         return parts + [(<Detector> self.each[k]).save_c(n) for k in range(self.size) for n in range(self.count)]
 
     cdef int load(self, list parts) except -1:
-        """ValueError, and no change, unless the parts are save() of a bank of the same detectors and instruments."""
+        """ValueError, and no change, unless the parts are save() of a set of the same detectors and instruments."""
         cdef int done = 0, k
         if len(parts) != 2 + self.size * self.count or len(parts[0]) != self.count * <Py_ssize_t> sizeof(int64_t) \
                 or len(parts[1]) != self.size * self.count:

@@ -19,6 +19,10 @@ cdef class PythonDetector(Detector):
     cdef readonly object rule    # the class
     cdef list instruments
     cdef list each               # its objects, one an instrument
+    cdef list timers             # calls of on_timer since the latest event, one number an instrument
+    cdef list since              # when that event was
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1
     cdef int look_ahead(self, int32_t n, int64_t now) except -1
+    cdef int check_pace(self, int32_t n, int64_t now) except -1
     cdef int blame(self, object why, str method) noexcept
+    cdef object owned(self, object why, str method)

@@ -7,8 +7,8 @@ from liqcore.argument cimport describe
 from liqcore.detectors.detector cimport PART_PLAIN, SIGNALS_MAX
 from liqcore.event cimport *
 
-from liqcore.detectors.custom import PHASES_AT_ONCE_MAX, CustomDetector, MarketEvent, PhaseChange
-from liqcore.user_error import user_error
+from liqcore.detectors.custom import CALLS, PHASES_AT_ONCE_MAX, TIMERS_MAX, CustomDetector, MarketEvent, PhaseChange
+from liqcore.user_error import method_problems, user_error
 from liqcore import event as schema
 
 SNAPSHOT_NAME = b"liqcore-python-detector-1\n"
@@ -31,6 +31,9 @@ cdef class PythonDetector(Detector):
         if not isinstance(rule, type) or not issubclass(rule, CustomDetector):
             raise TypeError(f"detector {name}: expected a class that derives from liqcore.CustomDetector, got {rule!r}")
         called = kind or f"{rule.__module__}:{rule.__qualname__}"
+        wrong = method_problems(rule, CustomDetector, CALLS, required="on_event")
+        if wrong:
+            raise TypeError(f"detector {called}: {'; '.join(wrong)}")
         p = self.set_parameters(called, name, tuple(rule.PARAMETERS), parameters)
         known = [int(k) for k in rule.KINDS]
         if not known or any(k < LIQUIDATION or k > TICKER for k in known):
@@ -39,7 +42,7 @@ cdef class PythonDetector(Detector):
         if isinstance(window_s, bool) or not isinstance(window_s, (int, float)) or not 0.0 < window_s <= 1e8:
             raise ValueError(f"detector {called}, window_s: expected seconds above 0 and at most 1e8, got {window_s!r}")
         self.rule = rule
-        self.instruments, self.each = [], []
+        self.instruments, self.each, self.timers, self.since = [], [], [], []
         self.wants = 0
         for k in known:
             self.wants |= 1 << <int> k
@@ -49,11 +52,19 @@ cdef class PythonDetector(Detector):
 
     cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
         (<python_state_t*> self.states + n).uncertain_until = -NEVER
-        made = self.rule(dict(self.parameters), instrument)
-        made.restore(made.snapshot())                 # what cannot be kept is said before the run, not at its first restart
+        try:
+            made = self.rule(dict(self.parameters), instrument)
+            made.restore(made.snapshot())             # what cannot be kept is said before the run, not at its first restart
+        except BaseException as why:
+            raise self.owned(why, "start")
         self.instruments.append(instrument)
         self.each.append(made)
-        return self.look_ahead(n, -1)
+        self.timers.append(0)
+        self.since.append(0)
+        try:
+            return self.look_ahead(n, -1)
+        except BaseException as why:
+            raise self.owned(why, "deadline")
 
     cdef int look_ahead(self, int32_t n, int64_t now) except -1:
         """Ask for its next deadline, which lies after `now`."""
@@ -64,6 +75,15 @@ cdef class PythonDetector(Detector):
         if isinstance(due, bool) or not isinstance(due, int) or not now < due < LATEST:
             raise ValueError(f"detector {self.name}, deadline(): expected None or a time after {now} ns UTC, got {due!r}")
         (<python_state_t*> self.states + n).deadline = due
+        return 0
+
+    cdef int check_pace(self, int32_t n, int64_t now) except -1:
+        """ValueError where its deadlines follow each other so closely that the time of the market would stand still."""
+        cdef int64_t passed = now - <int64_t> self.since[n]
+        self.timers[n] += 1
+        if self.timers[n] > TIMERS_MAX + passed // 1_000_000:
+            raise ValueError(f"detector {self.name}, deadline(): on_timer was called {self.timers[n]} times within {passed} ns after the latest "
+                             f"event; expected at most {TIMERS_MAX} times, and once more for each millisecond")
         return 0
 
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1:
@@ -110,6 +130,7 @@ cdef class PythonDetector(Detector):
             try:
                 if self.failure is not None:
                     return -1
+                self.timers[e.instrument], self.since[e.instrument] = 0, e.ts_recv
                 seen = MarketEvent(KIND[e.kind], e.ts_recv, e.ts_event, e.side, e.price, e.qty, notional, e.aux_price, e.aux_qty, m.last)
                 count = self.emit(e.instrument, e.ts_recv, flags, self.each[e.instrument].on_event(seen), out)
                 self.look_ahead(e.instrument, e.ts_recv)
@@ -118,12 +139,17 @@ cdef class PythonDetector(Detector):
                 return self.blame(why, "on_event")
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        cdef python_state_t* d = <python_state_t*> self.states + n
+        cdef int64_t due = d.deadline
         cdef int count
+        d.deadline = NEVER
         with gil:
             try:
-                (<python_state_t*> self.states + n).deadline = NEVER
                 if self.failure is not None:
                     return -1
+                if due == 0:            # of a gap at which it raised: that was told with another instrument's
+                    return 0
+                self.check_pace(n, now)
                 count = self.emit(n, now, 0, self.each[n].on_timer(now), out)
                 self.look_ahead(n, now)
                 return count
@@ -131,8 +157,13 @@ cdef class PythonDetector(Detector):
                 return self.blame(why, "on_timer")
 
     cdef int blame(self, why, str method) noexcept:
-        self.failure = user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}")
+        if self.failure is None:
+            self.failure = self.owned(why, method)
         return -1
+
+    cdef object owned(self, object why, str method):
+        """The exception of one of its methods, with whose it is."""
+        return user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}", function=getattr(self.rule, method))
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
         return (<python_state_t*> self.states + n).deadline
@@ -157,13 +188,17 @@ cdef class PythonDetector(Detector):
             if not isinstance(kept, bytes):
                 raise TypeError(f"detector {self.name}, snapshot(): expected bytes, got a {type(kept).__name__}")
         except BaseException as why:
-            raise user_error(why, f"detector {self.name} ({self.rule.__qualname__}), snapshot")
+            raise self.owned(why, "snapshot")
         return [*Detector.save_parts(self, n), kept]
 
     cdef int load_more(self, int32_t n, list parts) except -1:
-        made = self.rule(dict(self.parameters), self.instruments[n])
-        made.restore(parts[0])
+        try:
+            made = self.rule(dict(self.parameters), self.instruments[n])
+            made.restore(parts[0])
+        except BaseException as why:
+            raise self.owned(why, "restore")
         self.each[n] = made
+        self.timers[n], self.since[n] = 0, 0
         return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from liqcore.features.spec import canonical
+from liqcore.user_error import call_problem
 
 _NAME = re.compile(r"own\.[a-z][a-z0-9_]{0,39}")
 Function = Callable[..., float | None]
@@ -32,8 +33,7 @@ class CustomFeature(str):
 
     name: own.NAME, small letters, digits and '_'. function: what @liqcore.needs has marked; or a class with `needs` and `__call__`, which is made
     once without arguments. It is called with one float for each name in `needs` (nan = not known) whenever the feature is read, and returns a
-    number, or
-    None for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
+    number, or None for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
     ValueError or TypeError says what is wrong with the name or the function.
     """
 
@@ -49,6 +49,8 @@ class CustomFeature(str):
         made = function() if isinstance(function, type) else function
         if not callable(made):
             raise TypeError(f"feature {name}: expected a function, or a class with __call__, got {function!r}")
+        if wrong := call_problem(made, *(re.sub(r"\W", "_", one) for one in asked)):
+            raise TypeError(f"feature {name}: the function {wrong}: one number for each feature that it needs")
         self = str.__new__(cls, name)
         self.function, self.needs = made, tuple(canonical(one) for one in asked)
         return self

@@ -404,7 +404,7 @@ cdef class FeatureValues(FeatureState):
             found = function(*[self.read_c(need, instrument, now) for need in needs])
             return NAN if found is None else float(found)
         except BaseException as why:
-            self.failure = user_error(why, f"feature {self.names[feature]}, its function")
+            self.failure = user_error(why, f"feature {self.names[feature]}, its function", function=self.own[feature][0])
             return NAN
 
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0:

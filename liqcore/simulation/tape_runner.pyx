@@ -67,8 +67,8 @@ cdef class Walk:
         self.at_instrument = -1
         self.judge, self.verdicts, self.verdict_ts = judge, [], NEVER
         self.asked = self.engine.answers.waiting.tally.last
-        self.every_trade = (self.engine.bank.wants | self.engine.features.wants) >> TRADE & 1
-        self.every_quote = (self.engine.bank.wants | self.engine.features.wants) >> BBO & 1
+        self.every_trade = (self.engine.detector_set.wants | self.engine.features.wants) >> TRADE & 1
+        self.every_quote = (self.engine.detector_set.wants | self.engine.features.wants) >> BBO & 1
         self.plain = self.engine.features.wants == 0
         for d in self.engine.detectors:
             self.plain = self.plain and (<Detector> d).last_only
@@ -266,6 +266,7 @@ cdef class Walk:
                and engine.out.head == since and engine.audit.next_seq - engine.audit.read_seq <= room and self.is_bare(e.instrument, e)
                and (self.judge is None or engine.answers.waiting.tally.last == self.asked)):
             passed += 1
+            self.stops += 1
             self.bring_last(e.instrument, self.coming_place)
             self.at_ts, self.at_instrument = e.ts_recv, e.instrument
             self.pass_coming()
@@ -280,7 +281,6 @@ cdef class Walk:
             finally:
                 self.refresh_asked(since)
             e = self.coming
-        self.stops += passed
         return passed
 
     cdef void pass_tickers(self, int64_t end) noexcept nogil:

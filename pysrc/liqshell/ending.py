@@ -65,9 +65,9 @@ def outcome_of(why: BaseException) -> tuple[int, str]:
     if isinstance(why, LiqshellError):
         return why.exit_code, str(why)
     owner = getattr(why, "liqcore_owner", "policy")
-    if (place := _in_policy(why) if owner == "policy" else _behind(why) or owner) is not None:
-        kind = owner.partition(" ")[0]
-        return WRONG_USE, f"{place}: the {kind} raised {_named(why)}. The {kind} is yours: repair it there"
+    if (place := _in_policy(why) if owner == "policy" else _behind(why) or _answer_of(why, owner)) is not None:
+        kind, others = owner.partition(" ")[0], "".join(f". {note}" for note in getattr(why, "__notes__", ()))
+        return WRONG_USE, f"{place}: the {kind} raised {_named(why)}{others}. The {kind} is yours: repair it there"
     if isinstance(why, MemoryError):
         return WRONG_USE, "not enough memory for this. Take fewer days, contracts or settings"
     if (code := getattr(why, "sqlite_errorcode", 0) & 0xFF) in _SQLITE:
@@ -104,6 +104,12 @@ def _in_policy(why: BaseException) -> str | None:
             found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
         trace = trace.tb_next
     return found
+
+
+def _answer_of(why: BaseException, owner: str) -> str:
+    """Where the function stands whose answer liqcore refused, and whose it is."""
+    source = getattr(why, "liqcore_source", "")
+    return f"{source}, {owner}" if source else owner
 
 
 def _behind(why: BaseException) -> str | None:

@@ -134,9 +134,13 @@ def _taken(module: types.ModuleType, path: Path, name: str, sort: Sort) -> Any:
     if not sort.fits(made):
         known = [n for n, value in vars(module).items() if sort.fits(value) and getattr(value, "__module__", module.__name__) == module.__name__]
         subclass = sort.expected.replace("class that derives from", "subclass of")
-        found = f"no {sort.noun} of this name" if made is None else f"a {type(made).__name__}, not {subclass}"
+        found = f"no {sort.noun} of this name" if made is None else f"{_kind_of(made)}, not {subclass}"
         raise ConfigError(f"{path}:{name}", found, f"one of {', '.join(known)}" if known else sort.expected)
     return made
+
+
+def _kind_of(made: object) -> str:
+    return "a class" if isinstance(made, type) else f"a value of type {type(made).__name__}"
 
 
 def _points(sort: Sort) -> list[Any]:
@@ -148,13 +152,19 @@ def _points(sort: Sort) -> list[Any]:
 def _of_package(name: str, sort: Sort, key: str) -> Any:
     found = [point for point in _points(sort) if point.name == name]
     if not found:
-        raise ConfigError(key, f"found {name!r}", ", ".join(["'file.py:Name'", *(f"or {one!r}" for one in names(sort))]))
+        offered = names(sort)
+        raise ConfigError(
+            key,
+            f"found {name!r}",
+            "'file.py:Name'" + (f" or an entry point: {', '.join(map(repr, offered))}" if offered else ""),
+            "" if offered or not sort.group else f"No installed package offers an entry point of the group {sort.group}",
+        )
     try:
         made = found[0].load()
     except Exception as why:
         raise ConfigError(key, f"entry point {name!r} ({found[0].value}) cannot be loaded: {type(why).__name__}: {why}", sort.expected) from why
     if not sort.fits(made):
-        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) is a {type(made).__name__}", sort.expected)
+        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) is {_kind_of(made)}", sort.expected)
     return made
 
 

@@ -67,6 +67,28 @@ class Memory(lc.Policy):
     def restore(self, data):
         self.seen, self.later, self.sums = json.loads(data) if data else (0, 0, {})
 '''
+DETECTOR = '''
+import liqcore as lc
+
+class Sums(lc.CustomDetector):
+    """Remembers a fading sum of each side, and says when one is twice the other."""
+
+    def start(self):
+        self.sums, self.at = {-1: 0.0, 1: 0.0}, None
+
+    def on_event(self, event):
+        self.sums = {side: 0.9 * value + event.notional * (side == event.side) for side, value in self.sums.items()}
+        self.at = event.ts + 5_000_000_000
+        if self.sums[event.side] > 2.0 * self.sums[-event.side]:
+            return lc.PhaseChange(lc.Phase.ACTIVE, event.side, z=self.sums[event.side])
+
+    def deadline(self):
+        return self.at
+
+    def on_timer(self, now):
+        self.at = None
+        return lc.PhaseChange(lc.Phase.EXHAUSTED, 0)
+'''
 DETECTORS = ("anomaly", "dollar", "imbalance", "rate", "hawkes", "zone")
 
 
@@ -74,8 +96,10 @@ def write_config(folder: Path, more: str = "") -> Path:
     """Every kind of detector and of feature, and a policy that remembers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.py").write_text(POLICY)
+    (folder / "sums.py").write_text(DETECTOR)
     path = folder / "warm.toml"
     detectors = "".join(f'[detectors.{kind}]\nkind = "{kind}"\n' + ("trigger_usd = 60000\n" if kind == "dollar" else "") for kind in DETECTORS)
+    detectors += '[detectors.sums]\nkind = "sums.py:Sums"\n'
     path.write_text(
         f'[run]\nname = "warm"\nout = {json.dumps(str(folder / "runs"))}\n[detector]\nrefresh_s = 0\nwarmup = 60\n[policy]\nrule = "memory.py:Memory"\n'
         f"[features]\nnames = {json.dumps([*NAMES, *MORE])}\n[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12\n{detectors}{more}"

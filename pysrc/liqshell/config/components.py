@@ -101,9 +101,7 @@ def make_detector(kind: str, name: str, sha256: str | None = None, **params: Any
     try:
         return PythonDetector(own, name, params, kind)
     except Exception as why:
-        raise ConfigError(
-            f"[{key}] {kind}", f"cannot be made: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}", DETECTOR.expected
-        ) from why
+        raise ConfigError(f"[{key}] {kind}", f"cannot be made: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}") from why
 
 
 def own_detectors(specs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -129,11 +127,7 @@ def _own_problems(here: str, name: str, spec: Mapping[str, Any]) -> list[ConfigE
         file = "" if why.where.startswith(("detectors.", "kind")) else f"{why.where}: "
         return [ConfigError(f"{here}.kind", f"{file}{why.found}", why.expected, why.action)]
     except Exception as why:  # of the user's code: its start(), or what it says of its deadline
-        return [
-            ConfigError(
-                here, f"{kind} cannot be started: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}", DETECTOR.expected
-            )
-        ]
+        return [ConfigError(here, f"{kind} cannot be started: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}")]
     return wrong
 
 
@@ -212,7 +206,7 @@ def make_feature(name: str, code: str, sha256: str | None = None) -> lc.CustomFe
     try:
         return lc.CustomFeature(f"own.{name}", found)
     except Exception as why:
-        raise ConfigError(f"{key} = {code!r}", f"{why}{plugins.place(why, code.rpartition(':')[0])}", FEATURE.expected) from why
+        raise ConfigError(f"{key} = {code!r}", f"{why}{plugins.place(why, code.rpartition(':')[0])}") from why
 
 
 def own_features(own: Mapping[str, Any]) -> list[dict[str, str]]:

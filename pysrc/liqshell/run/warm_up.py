@@ -42,8 +42,14 @@ class Stopped(Exception):
 
 
 def policies_of(values: dict[str, Any]) -> Any:
-    """Of settings: what decides what policies remember."""
-    return {"policies": values["policies"], "rule_sha256": values.get("rule_sha256", "")}
+    """Of settings: what decides what policies, and detectors and features of the user's, remember."""
+    code = {
+        f"{what} {one['name']}": one["sha256"]
+        for what, found in (("detector", values.get("detectors")), ("feature", values.get("own_features")))
+        for one in found or ()
+        if "sha256" in one
+    }
+    return {"policies": values["policies"], "rule_sha256": values.get("rule_sha256", ""), **({"code_sha256": code} if code else {})}
 
 
 def venues_of(pipeline: Pipeline) -> Venues:

@@ -71,7 +71,7 @@ class Learnt:
         out = []
         for k, stated in enumerate(identity["detectors"]):
             for n, contract in enumerate(contracts if stated["kind"] == "cascade" else ()):
-                part = parts[DETECTORS + 2 + k * len(contracts) + n]  # behind what the bank itself keeps
+                part = parts[DETECTORS + 2 + k * len(contracts) + n]  # behind what the set itself keeps
                 values = lc.RollingQuantile(stated["quantile"], stated["window_events"])
                 values.restore(unpack(part[: part.index(b"\n") + 1], part, "cascade")[1])
                 out.append(

@@ -162,3 +162,123 @@ def test_a_state_that_cannot_be_kept_any_more_names_the_detector():
     with pytest.raises(TypeError, match="recent: a set with this content cannot be kept") as why:
         engine.snapshot()
     assert why.value.liqcore_owner == "detector later (Later), snapshot"
+
+
+def test_two_that_raise_at_one_event_are_heard_at_once_and_both_see_the_next_one():
+    seen = {"a": [], "b": []}
+
+    def make(name):
+        def on_event(self, event):
+            seen[name].append(event.ts)
+            if len(seen[name]) == 2:
+                raise ArithmeticError(name)
+
+        return type(name.upper(), (CustomDetector,), {"on_event": on_event})
+
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(make(name), name) for name in "ab"])
+    engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    with pytest.raises(ArithmeticError, match=r"^a\b") as why:
+        engine.on_liquidation(T0 + 1, T0 + 1, "X", 1, 100.0, 1.0)
+    assert why.value.__notes__ == ["detector b (B), on_event raised at the same event: ArithmeticError: b"]
+    engine.on_liquidation(T0 + 2, T0 + 2, "X", 1, 100.0, 1.0)
+    assert seen == {"a": [T0, T0 + 1, T0 + 2], "b": [T0, T0 + 1, T0 + 2]}
+
+
+def test_a_gap_of_several_contracts_is_told_once_and_calls_no_timer():
+    timers = []
+    deaf = type("Deaf", (DeafToGaps,), {"on_timer": lambda self, now: timers.append(now)})
+    engine = lc.Engine(["X", "Y"], detectors=[lc.make_detector(deaf, "deaf")])
+    engine.on_feed(T0, T0, lc.FeedState.FEED_GAP)
+    with pytest.raises(KeyError, match="gap"):
+        engine.advance(T0 + 1)
+    engine.advance(T0 + 60 * S)
+    assert timers == []
+
+
+@pytest.mark.parametrize("method, arguments", [("start", ""), ("restore", ", data"), ("deadline", "")])
+def test_what_raises_before_the_first_event_is_the_detectors(method, arguments):
+    scope = {}
+    exec(f"def {method}(self{arguments}):\n    raise ArithmeticError('mine')", scope)
+    made = type("Early", (Healthy,), {method: scope[method]})
+    with pytest.raises(ArithmeticError, match="mine") as why:
+        lc.Engine(["X"], detectors=[lc.make_detector(made, "early")])
+    assert why.value.liqcore_owner == f"detector early (Early), {method if method != 'restore' else 'start'}"
+
+
+class Restless(CustomDetector):
+    """Asks for a timer `step` ns after each one."""
+
+    PARAMETERS = (lc.Parameter("step", 1, 1, 1_000_000_000_000, "ns", "between two timers"),)
+
+    def start(self):
+        self.at, self.calls = None, 0
+
+    def on_event(self, event):
+        self.at = event.ts + self.parameters["step"]
+
+    def on_timer(self, now):
+        self.calls += 1
+        self.at = now + self.parameters["step"]
+
+    def deadline(self):
+        return self.at
+
+
+@pytest.mark.parametrize("step, after_s, raises", [(1, 1, True), (900, 1, True), (1_000_000, 200, False), (900_000, 1000, True), (5_000, 0.4, False)])
+def test_deadlines_that_never_let_time_pass_are_an_error(step, after_s, raises):
+    """100,000 calls between two events, and one more a millisecond: a ns or 900 ns apart end at once, 1 ms apart never, 0.9 ms apart after 15 minutes."""
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(Restless, "restless", step=step)])
+    engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    if not raises:
+        for k in (1, 2):  # an event begins a new count
+            engine.on_liquidation(T0 + round(k * after_s * S), T0 + round(k * after_s * S), "X", 1, 100.0, 1.0)
+        return
+    with pytest.raises(
+        ValueError, match=r"detector restless, deadline\(\): on_timer was called \d+ times within \d+ ns after the latest event"
+    ) as why:
+        engine.advance(T0 + round(after_s * S))
+    assert why.value.liqcore_owner == "detector restless (Restless), on_timer" and engine.risk.halted
+    assert why.value.liqcore_source.startswith(__file__)
+
+
+async def later(self, event):
+    return None
+
+
+@pytest.mark.parametrize(
+    "methods, wrong",
+    [
+        ({}, r"on_event\(event\) is missing$"),
+        ({"on_events": lambda self, event: None}, r"on_event\(event\) is missing; on_events is never called"),
+        ({"on_event": lambda self: None}, r"on_event is defined with the arguments \(self\), expected \(self, event\) \(.*\.py:\d+\)"),
+        ({"on_event": 5}, "on_event is a value of type int, expected a function"),
+        ({"on_event": later}, "on_event is an async function, expected a plain"),
+        ({"on_event": lambda self, event: None, "on_gap": lambda self: None}, r"on_gap is defined .*\(self\), expected \(self, until\)"),
+        ({"on_event": lambda self, event: None, "__init__": lambda self: None}, r"__init__ is defined .*expected \(self, parameters, instrument\)"),
+    ],
+)
+def test_methods_that_cannot_be_called_are_refused_before_the_run(methods, wrong):
+    with pytest.raises(TypeError, match=wrong):
+        lc.make_detector(type("Unfit", (CustomDetector,), methods), "unfit")
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"on_event": staticmethod(lambda event: None)},
+        {"on_event": classmethod(lambda cls, event: None)},
+        {"on_event": lambda self, event, more=1, **rest: None},
+        {"on_event": lambda *all_: None},
+        {"on_event": lambda self, trade: None, "on_gap": lambda self, until=0: None},
+    ],
+)
+def test_methods_that_can_be_called_are_taken(methods):
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(type("Fit", (CustomDetector,), methods), "fit")])
+    engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    engine.on_feed(T0 + 1, T0 + 1, lc.FeedState.FEED_GAP, "X")
+
+
+@pytest.mark.parametrize("function", [lambda: 1.0, lambda one: 1.0, lambda a, b, c: 1.0])
+def test_a_feature_with_other_arguments_than_it_needs_is_refused(function):
+    with pytest.raises(TypeError, match=r"feature own\.share: the function is defined .*expected \(price_last, flow_volume_1m\)"):
+        lc.CustomFeature("own.share", lc.needs("price.last", "flow.volume@1m")(function))

@@ -245,6 +245,30 @@ def test_a_restart_of_the_engine_goes_on(own):
         ("own.toml", "streak.py", "gone.py", r"own\.toml:12: detectors\.streak\.kind: .*gone\.py cannot be read"),
         ("streak.py", "import liqcore as lc", "import liqcoree", r"streak\.py: cannot be run: ModuleNotFoundError: .*\(line 3\)"),
         ("streak.py", "self.notional = 0.0", "self.notional = 1 / 0", r"Streak cannot be started: ZeroDivisionError.*\(line 14\)"),
+        (
+            "streak.py",
+            "def on_event(self, event",
+            "def on_events(self, event",
+            r"detectors\.streak.*on_event\(event\) is missing; on_events is never called",
+        ),
+        (
+            "streak.py",
+            "def on_event(self, event",
+            "def on_event(self, market, event",
+            r"detectors\.streak.*expected \(self, event\) \(.*streak\.py:\d+\)",
+        ),
+        (
+            "streak.py",
+            "def deadline(self)",
+            "def deadline(self, now)",
+            r"detectors\.streak.*deadline is defined with the arguments \(self, now.*expected \(self\)",
+        ),
+        (
+            "shares.py",
+            "def forced_share(liquidated, traded)",
+            "def forced_share(liquidated)",
+            r"features\.own\.forced_share.*one number for each feature that it needs",
+        ),
         ("own.toml", "py:forced_share", "py:share", r"own\.toml:16: features\.own\.forced_share: .*no feature of this name; expected one of"),
         ("own.toml", "py:ADAPTER", "py:CLIENT", r"own\.toml:5: venues\.mirror: .*no venue of this name"),
         ("own.toml", 'mirror = "', 'lighter = "', r"own\.toml:5: venues\.lighter: .* names its venue 'mirror'"),
@@ -256,6 +280,23 @@ def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
     (own / file).write_text(text.replace(before, after, 1))
     with pytest.raises(ConfigError) as why:
         load(own / "own.toml", [] if "venues" in told else BYBIT)
+    assert re.search(told, str(why.value)), str(why.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("def on_signal(self, signal): return None", r"mine\.py:Mine: on_signal is defined .*\(self, signal\), expected \(self, signal, market\)"),
+        ("def on_signals(self, signal, market): return None", r"on_signal\(signal, market\) is missing; on_signals is never called"),
+        ("async def on_signal(self, signal, market): return None", "on_signal is an async function"),
+        ("def on_signal(self, signal, market): return None\n    def restore(self): pass", r"restore is defined .*expected \(self, data\)"),
+    ],
+)
+def test_a_policy_that_cannot_be_called_is_refused_before_the_run(tmp_path, method, told):
+    (tmp_path / "mine.py").write_text(f"import liqcore as lc\n\nclass Mine(lc.Policy):\n    {method}\n")
+    (tmp_path / "c.toml").write_text('[policy]\nrule = "mine.py:Mine"\n')
+    with pytest.raises(ConfigError) as why:
+        make_paper(settings(load(tmp_path / "c.toml"), [lc.Instrument("X")]), trust=True)
     assert re.search(told, str(why.value)), str(why.value)
 
 

@@ -59,7 +59,7 @@ def test_six_hours_in_pieces_are_six_hours_in_one_piece(tmp_path):
     assert differing(found.engine, whole.engine.snapshot()) == []
     parts = learnt_parts(found.engine)
     assert (
-        len(parts) == 7 + 7 * len(SYMBOLS) and len(parts["features"]) > 300_000 and whole.engine.policy.seen > 100 and whole.engine.policy.later > 20
+        len(parts) == 7 + 8 * len(SYMBOLS) and len(parts["features"]) > 300_000 and whole.engine.policy.seen > 100 and whole.engine.policy.later > 20
     )
     assert all(whole.engine.threshold(n) > 0.0 for n in range(len(SYMBOLS)))
     assert len(found.head["holes"]) == len(folders) - 1 and all(a < b for a, b in found.head["holes"])

@@ -64,6 +64,7 @@ def test_a_run_with_a_damaged_image_learns_from_the_recordings(hour, run, harm, 
         ('[detectors.rate]\nkind = "rate"\nsigma = 4.0', "detector.rate.sigma was 3.0, is 4.0"),
         ("[engine]\nquote_age_s = 9", "quote_age_ns was 10000000000, is 9000000000"),
         ("# another comment", "rule_sha256 was"),
+        ("# another detector", "code_sha256.detector sums was"),
         ("drop", "features was"),
         ("tick", "instrument.bybit:SOLUSDT.tick_size was"),
     ],
@@ -78,7 +79,8 @@ def test_another_configuration_is_refused_by_name_and_learns_anew(hour, run, cha
     elif change.startswith("[detectors"):
         config.write_text(text.replace('[detectors.rate]\nkind = "rate"', change))
     elif change.startswith("#"):
-        (tmp_path / "memory.py").write_text(warm_rig.POLICY + change + "\n")
+        name, code = ("sums.py", warm_rig.DETECTOR) if "detector" in change else ("memory.py", warm_rig.POLICY)
+        (tmp_path / name).write_text(code + change + "\n")
     elif change == "drop":
         config.write_text(text.replace('"price.last", ', ""))
     elif change == "tick":
