@@ -1,6 +1,7 @@
 """The wire: push -> order over loopback, and floods. A C server (native/wire_server.c) pushes and holds the stopwatch; C clients are the
 limit."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -117,10 +118,8 @@ def _wait(peer: Peer, market: subprocess.Popen, bot: subprocess.Popen) -> tuple[
 
 
 def _nice() -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.nice(NICE)
-    except OSError:
-        pass
 
 
 def interleaved(peers: tuple[Peer, ...], mode: str, key: str, count: int, rounds: int) -> tuple[dict, dict]:

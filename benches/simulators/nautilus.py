@@ -72,8 +72,13 @@ def ticks(folder: Path) -> tuple[list, list, list]:
     with np.load(folder / "nautilus.npz") as z:
         d = {name: z[name] for name in z.files}
     t, q, f = ({k.split(".")[1]: v for k, v in d.items() if k.startswith(part)} for part in ("trades", "quotes", "forced"))
-    price = lambda ticks: np.round(ticks * market.TICK, DIGITS)
-    stamp = lambda ts: ts.astype(np.uint64)
+
+    def price(ticks):
+        return np.round(ticks * market.TICK, DIGITS)
+
+    def stamp(ts):
+        return ts.astype(np.uint64)
+
     trades = TradeTick.from_raw_arrays_to_list(
         ID,
         DIGITS,

@@ -229,7 +229,7 @@ def flatten(shapes):
                     has_rows = has_rows or field.kind == ROWS
                 keys.append((f'"{name}":', field.kind, field.slots[0], field.flags, node, len(texts), len(field.texts), in_row))
                 texts.extend(field.texts)
-        own = [k for k in keys[nodes[offset][0] :]]
+        own = list(keys[nodes[offset][0] :])
         if has_rows and any(k[2] != NOWHERE and not k[7] for k in own):
             raise ValueError("shape with rows: only the keys of its rows may be stored")
         if sum(k[1] == TOPIC for k in own) > 1 or not any(k[1] in (TOPIC, SYMBOL) for k in own) or sum(k[1] == ROWS for k in own) > 1:

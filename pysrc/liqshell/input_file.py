@@ -142,7 +142,7 @@ def text(path: str | Path, expected: str = "a CSV file, plain or gzip", errors: 
     errors: what becomes of bytes that are not UTF-8, as open() has it."""
     regular(path, expected)
     try:
-        raw = open(path, "rb")
+        raw = open(path, "rb")  # noqa: SIM115
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", expected) from None
     with raw:

@@ -68,7 +68,7 @@ class Bar:
             if events is not None and hasattr(events, "install_listener"):
                 compiling: list[object] = []
 
-                def starts(listener: object, event: object) -> None:
+                def starts(listener: object, event: object, compiling: list[object] = compiling) -> None:
                     if not compiling:
                         compiling.append(event)
                         self._last_line = 0.0  # said at once, also where lines come now and then

@@ -144,9 +144,8 @@ class Duties:
         theirs = symbol in truth.foreign and any(p["qty"] for (name, _), p in world.venue.books()["positions"].items() if name == symbol)
         if truth.foreign:
             truth.ask("foreign contract")
-        if theirs and since is not None:
-            if now - max(since, world.opened_ns.get(symbol, now)) > FOREIGN_KNOWN_NS:
-                return "foreign contract", f"somebody else holds {symbol}"
+        if theirs and since is not None and now - max(since, world.opened_ns.get(symbol, now)) > FOREIGN_KNOWN_NS:
+            return "foreign contract", f"somebody else holds {symbol}"
         return self._losses()
 
     def _losses(self) -> tuple[str, str]:

@@ -29,7 +29,7 @@ def settled(wishes: list[Wish]) -> tuple[list[Wish], list[Wish]]:
             both = min(left[k] for k in heads.values())
             for k in heads.values():
                 left[k] -= both
-    return [replace(w, notional=n) for w, n in zip(queue, left) if n > 0], [w for w, n in zip(queue, left) if n <= 0]
+    return [replace(w, notional=n) for w, n in zip(queue, left, strict=True) if n > 0], [w for w, n in zip(queue, left, strict=True) if n <= 0]
 
 
 @dataclass

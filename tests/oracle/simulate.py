@@ -226,6 +226,7 @@ class PaperOracle:
             assert role == STOP, "a refused cancel always comes after the report of what ended the order"
             b.asked = ""
         self.settle(ts)
+        return None
 
     def hear_fill(self, ts, b, role, more):
         self.paid += more["fee"]
@@ -305,10 +306,10 @@ class PaperOracle:
         return out
 
     def hear_signal(self, ts, signal):
-        if self.state != "flat" and self.sequence == signal.sequence and self.g.exit_phase and signal.phase >= self.g.exit_phase:
-            if not self.reason:
-                self.reason = END_PHASE
-                self.settle(ts)
+        ended = self.state != "flat" and self.sequence == signal.sequence and self.g.exit_phase and signal.phase >= self.g.exit_phase
+        if ended and not self.reason:
+            self.reason = END_PHASE
+            self.settle(ts)
         certain = not signal.flags & UNCERTAIN
         if signal.phase == 2 and certain and self.state == "flat" and ts >= self.flat_until and self.market.last:
             self.open_bracket(ts, int(signal.side), signal.sequence)

@@ -93,6 +93,7 @@ class VenueOracle:
         self.say(ts, "new", known)
         if known.role == STOP:
             self.fire(ts, known)
+        return None
 
     def complaint(self, ts, order):
         if self.forcing:
@@ -128,6 +129,7 @@ class VenueOracle:
         if touch and (order.market or (touch - order.price) * order.side <= 0):
             shown = self.market.ask_lots if order.side > 0 else self.market.bid_lots
             self.take(ts, order, touch, shown if self.g.walk else order.lots, 0)
+        return None
 
     def start_taking(self, ts, order):
         """It meets what comes from now on; if that is nothing for so long, it is served by `serve`."""

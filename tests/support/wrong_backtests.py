@@ -59,7 +59,7 @@ def market(
     count = r.integers(2, 9, cascades)
     side = r.choice([1, -1], cascades)
     rows = []
-    for n, (s, k) in enumerate(zip(start, count)):
+    for n, (s, k) in enumerate(zip(start, count, strict=True)):
         scale = 1.0 + growth * n / cascades
         rows += [(s + j, side[n], 100_000.0 * scale * (1.0 + 0.1 * r.random())) for j in range(k)]
         step[s : s + k] -= side[n] * push
@@ -133,4 +133,4 @@ def threshold_of_the_whole_sample(m: Market, quantile: float) -> list[float]:
 
 def end_known_in_advance(m: Market) -> list[float]:
     """Bug: the order is placed at the last liquidation of the cascade, which is known to be the last only a minute later."""
-    return [made for second, side in zip(m.end, m.side) if (made := enter_by_ticks(m.price, int(second), int(side))) is not None]
+    return [made for second, side in zip(m.end, m.side, strict=True) if (made := enter_by_ticks(m.price, int(second), int(side))) is not None]

@@ -135,6 +135,7 @@ class VenueFeed:
             self._mark(lc.FeedState.FEED_DOWN, self.clock.now_ns(), None, missing, stream.name)
         if rest:
             self._mark(lc.FeedState.FEED_UP, self.clock.now_ns(), None, rest, stream.name)
+        return None
 
     def _silent(self, number: int, ts_event: int, ts_recv: int) -> None:
         """A connection speaks again after a silence in which others spoke, and in which something was sure to come."""

@@ -225,10 +225,11 @@ def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Seq
 
 async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = ()) -> Selected:
     """As select; between two items the loop goes on with its other work, because hostile text takes milliseconds an item."""
-    last = Selected((), {})
-    for last in _selection(found, as_of_ns, age_max_s, hosts):
+    selected = Selected((), {})
+    for so_far in _selection(found, as_of_ns, age_max_s, hosts):
+        selected = so_far
         await asyncio.sleep(0)
-    return last
+    return selected
 
 
 def independent(items: Iterable[Item]) -> int:

@@ -164,7 +164,7 @@ def _brier(confidence: np.ndarray, which: np.ndarray, net: np.ndarray) -> dict[s
     won = (net[which] > 0.0).astype(float)
     if not len(won):
         return {"n": 0, "score": None, "base": None, "levels": []}
-    said = np.array([CHANCE[int(c)] if int(c) in CHANCE else 0.5 for c in confidence[which]])
+    said = np.array([CHANCE.get(int(c), 0.5) for c in confidence[which]])
     levels = []
     for level in (3, 2, 1):
         mine = won[confidence[which] == level]

@@ -114,7 +114,7 @@ class _Reader:
         self.states()
         self.trades()
         self.verdicts()
-        for place, n, ts, price in self.last_marks():
+        for _place, n, ts, price in self.last_marks():
             self.ledger.marks[n] = (ts, price)
         return self.ledger
 

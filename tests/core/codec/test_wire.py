@@ -245,7 +245,7 @@ def test_wire_clock_after_a_backward_step_neither_goes_back_nor_stands_still():
     assert said == sorted(said) and clock.backsteps == 2
 
 
-@pytest.mark.parametrize("bad", [dict(speed=-1.0), dict(speed=float("nan")), dict(speed=1e7), dict(market_ns=5)])
+@pytest.mark.parametrize("bad", [{"speed": -1.0}, {"speed": float("nan")}, {"speed": 1e7}, {"market_ns": 5}])
 def test_wire_clock_refuses_nonsense(bad):
     with pytest.raises(ValueError, match="WireClock"):
         WireClock(**bad)

@@ -43,6 +43,7 @@ class Enter(lc.Policy):
     def on_signal(self, signal, market):
         if signal.phase == lc.Phase.ACTIVE:
             return lc.Bracket(self.side, entry="market", stop_loss="0.05", notional=1000, exit_phase=lc.Phase.EXHAUSTED)
+        return None
 
 
 def paper(detectors, side):

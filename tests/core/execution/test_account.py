@@ -63,7 +63,7 @@ def test_days_and_weeks_are_utc(times):
     """on_time answers 1 on a new UTC day and 2 on a new week (Monday 00:00 UTC), whatever was slept through."""
     account = lc.Account([lc.Instrument("X")], 1000.0)
     assert account.on_time(times[0]) == 2
-    for before, now in zip(times, times[1:]):
+    for before, now in zip(times, times[1:], strict=False):
         expected = 0 if day_of(before) == day_of(now) else 1 if week_of(before) == week_of(now) else 2
         assert account.on_time(now) == expected, (before, now)
 

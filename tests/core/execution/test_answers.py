@@ -74,7 +74,7 @@ def test_order_and_netting_are_the_oracles(drawn):
     for w in goes_on:
         first.setdefault(w.instrument, w)
     assert [(r.instrument.symbol, r.side) for r in requests] == [(f"C{w.instrument}USDT", w.side) for w in first.values()]
-    for r, w in zip(requests, first.values()):
+    for r, w in zip(requests, first.values(), strict=True):
         assert abs(r.qty * r.price - w.notional) <= 0.001 * r.price + 1e-6  # whole lots of what is left
 
 

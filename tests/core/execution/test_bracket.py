@@ -131,7 +131,7 @@ def test_a_stop_never_loosens(side, basis, trail, walk, refuse):
     desk.enter()
     price = best = 10_000
     stop = stop_ticks(side, 10_000, Fraction("0.03"))
-    for step, refused in zip(walk, refuse):
+    for step, refused in zip(walk, refuse, strict=False):
         price = max(price + step, 5000)
         if (price - stop) * side <= 0:
             break

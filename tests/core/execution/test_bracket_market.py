@@ -203,7 +203,7 @@ class Market(RuleBasedStateMachine):
         assert desk.engine.orders() == kept and (stale or desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"])
         desk.now += round(seconds * S)
         desk.engine.resume(desk.now)
-        for before, after in zip(kept, desk.engine.orders()):
+        for before, after in zip(kept, desk.engine.orders(), strict=False):
             assert after["unknown"] or (before["status"] == "live" and not before["asked"]) or before["status"] == "ended"
         self.waking_until, self.exposed_since = desk.now + 3 * S, None
         self.take(desk.trade(2500.0))

@@ -270,7 +270,7 @@ def test_no_requote_while_the_feed_is_down_or_was_since_the_entry(side):
 
 def test_nothing_is_entered_while_nobody_takes_the_requests():
     s = Scene(Fade(cooldown_s=0, entry_ttl_s=0.5, requotes=0), Risk(orders_per_minute_max=1000))
-    for n in range(3000):
+    for _n in range(3000):
         s.cascade(LONG)
         entry = s.engine.bracket(0)["sequence"]
         s.engine.on_order(s.now, s.now, (entry << 12) | 1, OrderStatus.ORDER_REJECTED, Reason.END_VENUE)

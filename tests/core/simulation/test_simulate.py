@@ -103,7 +103,7 @@ KINDS = {"trade": lc.Kind.TRADE, "quote": lc.Kind.BBO, "signal": lc.Kind.LIQUIDA
 
 def table(instrument, events) -> np.ndarray:
     out = np.zeros(len(events), lc.EVENT_DTYPE)
-    for row, (ts, kind, a, b, *more) in zip(out, events):
+    for row, (ts, kind, a, b, *more) in zip(out, events, strict=True):
         row["ts_event"] = row["ts_recv"] = ts
         row["kind"] = KINDS[kind]
         if kind == "feed":
@@ -204,7 +204,7 @@ def told(g: Settings, instrument, events) -> PaperOracle:
         caused.append(enter(listener, instrument, event))
     tick, lot = float(Fraction(instrument.tick_size)), float(Fraction(instrument.lot_size))
     oracle = PaperOracle(instrument, g, tick, lot)
-    for event, signals in zip(events, caused):
+    for event, signals in zip(events, caused, strict=True):
         oracle.step(*event, timed=timed, caused=signals)
     timed += listener.advance(events[-1][0] + 3600 * S)
     oracle.advance(events[-1][0] + 3600 * S, timed)
@@ -230,7 +230,7 @@ def contrast(seed: int, g: Settings, instrument: lc.Instrument, events: list[tup
         (int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], int(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)
     ]
     trades = [(int(r["ts"]), int(r["reason"]), *r["x"][3:7]) for r in rows(records, AuditKind.AUDIT_TRADE)]
-    for n, (mine, theirs) in enumerate(zip(oracle.fills, fills)):
+    for n, (mine, theirs) in enumerate(zip(oracle.fills, fills, strict=False)):
         assert mine == theirs, f"seed={seed}: fill {n}: oracle {mine}, paper {theirs}"
     assert len(oracle.fills) == len(fills), f"seed={seed}"
     assert oracle.trades == trades, f"seed={seed}"

@@ -15,10 +15,10 @@ from markets import instruments, market
 
 FLOW = ("flow.trade_imbalance@30s", "flow.spread_bps", "liquidations.liq_imbalance@1m", "price.return@1m:zscore")
 CASCADES = (
-    dict(kind="cascade", warmup=20, window_s=20.0, quantile=0.8),
-    dict(kind="cascade", name="quick", warmup=5, min_events=1, quantile=0.5, window_s=2.0),
+    {"kind": "cascade", "warmup": 20, "window_s": 20.0, "quantile": 0.8},
+    {"kind": "cascade", "name": "quick", "warmup": 5, "min_events": 1, "quantile": 0.5, "window_s": 2.0},
 )
-OTHERS = (dict(kind="bars", period_s=15.0), dict(kind="imbalance"), dict(kind="dollar", window_s=60.0, trigger_usd=2000.0, min_usd=10.0))
+OTHERS = ({"kind": "bars", "period_s": 15.0}, {"kind": "imbalance"}, {"kind": "dollar", "window_s": 60.0, "trigger_usd": 2000.0, "min_usd": 10.0})
 
 
 class Busy(Policy):

@@ -137,7 +137,7 @@ def agree(
         options["closed"] = timetable.closed(0, 0, end + 1)
     trades = trades_of(tape, 0, signals, sides, grid, **options)
     expected, got = step_trades(records), sweep_trades(trades, instrument)
-    for n, (a, b) in enumerate(zip(expected, got)):
+    for n, (a, b) in enumerate(zip(expected, got, strict=False)):
         assert a == b, f"{label}: trade {n}: step {a}, sweep {b}; {g}"
     assert len(expected) == len(got), f"{label}: {len(expected)} trades by step, {len(got)} by sweep; {g}"
     result = sweep(tape, 0, signals, sides, grid, **options)[0]
@@ -324,7 +324,7 @@ def test_windows_in_which_nothing_is_entered(seed):
     stamps = np.unique(table_of["ts_recv"])
     rng = random.Random(seed)
     edges = sorted(rng.sample(stamps.tolist(), min(12, len(stamps) // 2 * 2)))
-    timetable = lc.Timetable(windows=list(zip(edges[::2], edges[1::2])))
+    timetable = lc.Timetable(windows=list(zip(edges[::2], edges[1::2], strict=False)))
     end = int(stamps[-1]) + 3600 * S
     _, records = agree(g, instrument, events, end=end, label=f"seed {seed}", timetable=timetable)
     asked = rows(records, AuditKind.AUDIT_RISK)

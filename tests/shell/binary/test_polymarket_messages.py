@@ -1,5 +1,6 @@
 """What the venue says: markets and their own rule, books, trades; and what is refused by name."""
 
+import contextlib
 import json
 import random
 from decimal import Decimal as D
@@ -258,10 +259,8 @@ def test_broken_frames_are_malformed_and_never_raise(frame, seed, count):
         wire.decode_klines(bytes(data), "BTCUSDT"),
     ):
         assert all(isinstance(one, wire.Message) for one in found)
-    try:
+    with contextlib.suppress(ValueError):
         parse_markets(bytes(data))
-    except ValueError:
-        pass
 
 
 JSON = st.recursive(

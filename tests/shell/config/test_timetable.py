@@ -301,9 +301,8 @@ def test_a_backtest_says_what_was_refused_and_what_it_would_have_done(studied):
     """The first of the two hours is a blackout: nothing is entered in it, and the run without it is the run that knows no blackout."""
     folder, history = studied
     middle = history.start_ns + HOUR
-    window = '{start = %s, end = %s, reason = "upgrade"}' % tuple(
-        datetime.fromtimestamp(ts // S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for ts in (history.start_ns - 60 * S, middle)
-    )
+    start, end = (datetime.fromtimestamp(ts // S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for ts in (history.start_ns - 60 * S, middle))
+    window = f'{{start = {start}, end = {end}, reason = "upgrade"}}'
     free = load(folder / "study.toml")
     shut = load(folder / "study.toml", [f"blackout.windows=[{window}]"])
     report = make_report(run_backtest(shut, folder / "shut", history=history), tape=history.tape)

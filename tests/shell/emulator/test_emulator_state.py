@@ -35,7 +35,7 @@ ORDER = {"category": "linear", "symbol": "BTCUSDT"}
 def live(floor: Floor, draw: random.Random, steps: int) -> None:
     """Orders of every kind, amended and cancelled, and a market that fills and triggers some."""
     at = 2500.0
-    for step in range(steps):
+    for _step in range(steps):
         at = min(max(at + draw.uniform(-6.0, 6.0), 2300.0), 2700.0)
         what = draw.randint(0, 9)
         if what == 0:

@@ -109,7 +109,10 @@ def test_the_state_of_another_position_decides_when_one_is_liquidated(side):
     floor.put(kind=Kind.TICKER, instrument=n, price=68_000.0)
     floor.put(kind=Kind.BBO, instrument=n, price=68_000.0, qty=5.0, aux_price=68_000.1, aux_qty=5.0)
     assert floor.ask("order.create", symbol="BTCUSDT", side=floor.open, orderType="Market", qty="0.02")[0] == 0
-    mark = lambda m, p: floor.put(kind=Kind.TICKER, instrument=m, price=p)
+
+    def mark(m, p):
+        return floor.put(kind=Kind.TICKER, instrument=m, price=p)
+
     gone = 320.0 * side
     mark(n, 68_000.0 + 20_000.0 * side)  # 400 earned
     mark(ETH, 2500.0 - gone)  # 960 lost

@@ -395,7 +395,10 @@ def test_hedge_mode(side):
 
 def test_leverage():
     floor = Floor(equity=1000.0)
-    leverage = lambda x, y=None: floor.post("/v5/position/set-leverage", buyLeverage=x, sellLeverage=y or x)[0]
+
+    def leverage(x, y=None):
+        return floor.post("/v5/position/set-leverage", buyLeverage=x, sellLeverage=y or x)[0]
+
     assert leverage("10") == 110043 and leverage("5") == 0 and leverage("5", "6") == 10001 and leverage("101") == 110013 and leverage("x") == 10001
     assert floor.limit(2490.0, qty="2.2")[0] == 110007
     assert leverage("20") == 0 and floor.limit(2490.0, qty="2.2")[0] == 0

@@ -76,7 +76,9 @@ def test_paper_and_the_emulated_venue_give_the_same_fills(model, taker, options)
         )
         bridge.run(events)
         expected, got = fills(on_paper.engine), fills(bridge.engine)
-        assert got == expected, f"seed {seed}: first difference {next((p for p in zip(expected, got) if p[0] != p[1]), (len(expected), len(got)))}"
+        assert got == expected, (
+            f"seed {seed}: first difference {next((p for p in zip(expected, got, strict=False) if p[0] != p[1]), (len(expected), len(got)))}"
+        )
         total += len(got)
         assert abs(bridge.engine.account.equity - on_paper.engine.account.equity) < 1e-5
         bridge.settle()  # what the venue has said and the engine has not heard yet

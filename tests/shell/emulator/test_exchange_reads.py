@@ -65,7 +65,7 @@ def test_an_order_is_found_by_its_id_whatever_has_become_of_it():
 def test_executions():
     floor = Floor(equity=1e6)
     links = []
-    for k in range(7):
+    for _k in range(7):
         links.append(floor.create(qty="0.1")[1])
         floor.now += lc.SECOND
     found = pages(floor, "/v5/execution/list", LINEAR + "&limit=3")
@@ -221,7 +221,7 @@ def story(seed: int) -> bytes:
     r = np.random.default_rng(5)
     floor = Floor(equity=1e6, seed=seed, fills="queue", taker="walk")
     said = []
-    for k in range(300):
+    for _k in range(300):
         price = 2500.0 + float(r.integers(-40, 40)) / 4
         choice = int(r.integers(0, 6))
         if choice == 0:

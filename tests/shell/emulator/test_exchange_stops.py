@@ -204,7 +204,10 @@ def test_a_limit_take_profit_meets_no_quote_that_its_own_trigger_contradicts(sid
 def test_partial_stops_set_by_hand(side):
     floor = Floor(side)
     floor.enter("2")
-    stop = lambda **fields: floor.stop(tpslMode="Partial", **fields)
+
+    def stop(**fields):
+        return floor.stop(tpslMode="Partial", **fields)
+
     low, high = floor.text(2490.0), floor.text(2510.0)
     assert (
         stop(stopLoss=low, slSize="3") == 10001 and stop(stopLoss=low, takeProfit=high, slSize="1", tpSize="2") == 10001 and stop(slSize="1") == 10001
@@ -226,7 +229,7 @@ def test_turning_the_position_clears_its_stops(side):
     assert floor.held == -2.0
     stops = [o for o in floor.truth["orders"] if o["kind"] == "StopLoss"]
     assert len(stops) == 1 and stops[0]["side"] == side and stops[0]["qty"] == 2.0 and stops[0]["trigger"] == floor.price(2520.0)
-    last = [row for row in floor.rows["execution"]][-1]
+    last = list(floor.rows["execution"])[-1]
     assert last["closedSize"] == "1" and last["execQty"] == "3"
 
 

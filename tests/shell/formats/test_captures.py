@@ -461,8 +461,8 @@ def test_the_capture_of_bybit_keeps_its_two_markets_apart():
 def test_detect_counts_the_frames_of_other_markets(tmp_path, capsys):
     """A raw recording of Binance's whole market holds coin-margined contracts too: the detector goes on beside them."""
     lines = [
-        '{"e":"forceOrder","E":%d,"o":{"s":"%s","S":"SELL","o":"LIMIT","f":"IOC","q":"2","p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":%d}}'
-        % (T0 // MS + 1 + n, ("BTCUSDT", "BTCUSD_PERP")[n % 2], T0 // MS + n)
+        f'{{"e":"forceOrder","E":{T0 // MS + 1 + n},"o":{{"s":"{("BTCUSDT", "BTCUSD_PERP")[n % 2]}","S":"SELL","o":"LIMIT","f":"IOC","q":"2",'
+        f'"p":"58000","ap":"58100","X":"FILLED","l":"2","z":"2","T":{T0 // MS + n}}}}}'
         for n in range(6)
     ]
     assert main(["detect", str(write(tmp_path / "x.jsonl", *lines))]) == 0

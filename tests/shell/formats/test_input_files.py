@@ -194,10 +194,7 @@ def packed(path: Path, how: str, block: bytes, times: int = 1) -> Path:
             for _ in range(times):
                 out.write(block)
         return path
-    if how == "gz":
-        one = gzip.compress(block)
-    else:
-        one = pytest.importorskip("pyarrow").compress(block, {"zst": "zstd", "lz4": "lz4"}[how], asbytes=True)
+    one = gzip.compress(block) if how == "gz" else pytest.importorskip("pyarrow").compress(block, {"zst": "zstd", "lz4": "lz4"}[how], asbytes=True)
     path.write_bytes(one * times)  # one member, or frame, behind the other
     return path
 
@@ -243,9 +240,9 @@ def test_the_bound_is_said(tmp_path, monkeypatch, how):
     with formats.compression.opened(honest) as stream:
         assert len(stream.read()) % len(FRAME) == 0
     monkeypatch.setattr(input_file, "UNPACKED_RATIO", 2)
-    with pytest.raises(DataError, match=rf"{file.stat().st_size} bytes that unpack to more than \d+; expected.*2 times.*unpack it and give"):
-        with formats.compression.opened(file) as stream:
-            stream.read()
+    told = rf"{file.stat().st_size} bytes that unpack to more than \d+; expected.*2 times.*unpack it and give"
+    with pytest.raises(DataError, match=told), formats.compression.opened(file) as stream:
+        stream.read()
     if how != "lz4":
         with pytest.raises(DataError, match="that unpack to more than"):
             list(recording.read(file))

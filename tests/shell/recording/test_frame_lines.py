@@ -183,7 +183,7 @@ def test_frames_larger_than_a_block_and_many_blocks_keep_their_order():
     writer = LineWriter(buffer)
     tap = writer.source(b',"exchange":"bybit","source":"ws","stream":"')
     wanted, sizes = b"", [3 << 20, 0, 1, 1 << 20, (1 << 20) - 16, 5000, *(rng.randrange(200_000) for _ in range(60))]
-    for turn in range(3):
+    for _turn in range(3):
         wanted = b""
         for n, size in enumerate(sizes):
             frame = b'"' + b"z" * size + b'"'

@@ -27,7 +27,7 @@ def records(first, count):
 def switch(book, path):
     """Where the audit stream goes from now on."""
     book._audit.close()
-    book._audit = open(path, "ab", buffering=0)
+    book._audit = open(path, "ab", buffering=0)  # noqa: SIM115
 
 
 @needs_full

@@ -43,7 +43,7 @@ def tape_of(rows):
 
 def random_market(rng, count=400, span=HOUR):
     rows, price = [], 1000
-    for n, at in enumerate(np.sort(rng.integers(0, span // SECOND, count)) * SECOND + rng.integers(0, 3, count)):
+    for _n, at in enumerate(np.sort(rng.integers(0, span // SECOND, count)) * SECOND + rng.integers(0, 3, count)):
         ts = T0 + int(at)
         price += int(rng.integers(-3, 4)) + (int(rng.integers(-80, 80)) if rng.random() < 0.05 else 0)
         what = rng.random()

@@ -19,7 +19,7 @@ from liqshell.report.text import iso
 from liqshell.report.trades import Trades, floats, isos
 
 MULTIPLIERS = (1.0, 0.1)
-K, R, O = AuditKind, Reason, OrderStatus
+K, R = AuditKind, Reason
 T0 = 1_700_000_000_000_000_000
 #: which fields of a kind are drawn from what; the rest stays 0
 NUMBERS = {
@@ -55,7 +55,7 @@ PHASES = {
     K.AUDIT_SIGNAL: list(Phase)[:4],
     K.AUDIT_POLICY: [Phase.BUILDING, Phase.ACTIVE, Phase.ACTIVE],
     K.AUDIT_REQUEST: [1, 1, 2, 3],
-    K.AUDIT_ORDER: list(O),
+    K.AUDIT_ORDER: list(OrderStatus),
     K.AUDIT_BRACKET: [0, 2, 3],
     K.AUDIT_FEED: list(FeedState),
 }
@@ -265,16 +265,17 @@ class Walk:
                 "filled": 0.0,
             },
         )
-        if r.phase == O.ORDER_NEW:
+        if r.phase == OrderStatus.ORDER_NEW:
             if not o["acked"]:
                 o["acked"], o["ack_ms"] = r.ts, 0.0 if r.id & 15 == Role.ROLE_STOP else r.latency_ms
             if r.price > 0 and (not o["steps"] or o["steps"][-1][1] != r.price):
                 o["steps"].append((r.ts, r.price))
-        elif r.phase == O.ORDER_TRIGGERED:
+        elif r.phase == OrderStatus.ORDER_TRIGGERED:
             o["triggered"] = r.ts
-        elif r.phase in (O.ORDER_CANCELLED, O.ORDER_DONE) or r.phase == O.ORDER_REJECTED and not o["acked"]:
-            if not o["ended"]:
-                o["ended"], o["reason"], o["rejected"] = r.ts, r.reason, r.phase == O.ORDER_REJECTED
+        elif (r.phase in (OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_DONE) or r.phase == OrderStatus.ORDER_REJECTED and not o["acked"]) and not o[
+            "ended"
+        ]:
+            o["ended"], o["reason"], o["rejected"] = r.ts, r.reason, r.phase == OrderStatus.ORDER_REJECTED
 
     def fill(self, r):
         if (b := self.of.get((r.instrument, r.id >> 12))) is None:

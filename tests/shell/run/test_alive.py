@@ -109,11 +109,7 @@ def test_nothing_is_judged_before_enough_is_learnt():
     """A stream of which few events are known, or none, is never suspect, however long it is silent."""
     assert judge(Alive(CONTRACTS), silenced(bins(), range(5))) == []
     alive, part = Alive(CONTRACTS[:1]), [(start, rows[:1]) for start, rows in bins()]
-    events, begun = 0, 0
-    for begun, (_, rows) in enumerate(part):
-        events += int(rows["liquidations"][0] > 0)
-        if events == EVENTS_MIN - 1:
-            break
+    begun = list(np.cumsum([int(rows["liquidations"][0] > 0) for _, rows in part])).index(EVENTS_MIN - 1)
     assert judge(alive, part[: begun + 1]) == [] and judge(alive, silenced(part[begun + 1 :] * 3, (0,))) == []
 
 

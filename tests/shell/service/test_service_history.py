@@ -161,7 +161,7 @@ def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same
     monkeypatch.setattr("liqshell.service.series.WALKS", walks)
     drawn = random.Random(1)
     with asked(store, tmp_path / "state") as api, ThreadPoolExecutor(1) as other:
-        for turn in range(4):
+        for _turn in range(4):
             at = sorted(drawn.sample(range(T0 + HOUR, T0 + 2 * DAY - HOUR), 300))
             beside = [other.submit(one.now, 0) for one in api.library.get().series.values()]
             found = api.history(features=list(NAMES), contract="BTCUSDT", at=at).json["columns"]

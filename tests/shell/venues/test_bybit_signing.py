@@ -90,7 +90,7 @@ def test_each_socket_gets_its_own_spelling():
         str,
         lambda k: f"{k}",
         lambda k: f"{k!r:>40}",
-        lambda k: "%s %r" % (k, k),
+        lambda k: f"{k} {k!r}",
         lambda k: str([k]),
         lambda k: str({"k": k}),
         lambda k: str(dir(k)),

@@ -170,15 +170,13 @@ class Interference:
 
     def _rewritten(self, topic: str, rows: list[dict[str, Any]], now_ns: int) -> list[dict[str, Any]]:
         faults = self.faults
-        if topic == "order" and any(row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity" for row in rows):
-            if faults.strike("post_only_rejected", now_ns, topic=topic):
-                other = {"Cancelled": "Rejected", "Rejected": "Cancelled"}
-                rows = [
-                    row | {"orderStatus": other.get(row["orderStatus"], row["orderStatus"])}
-                    if row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity"
-                    else row
-                    for row in rows
-                ]
+        refused = [row.get("rejectReason") == "EC_PostOnlyWillTakeLiquidity" for row in rows]
+        if topic == "order" and any(refused) and faults.strike("post_only_rejected", now_ns, topic=topic):
+            other = {"Cancelled": "Rejected", "Rejected": "Cancelled"}
+            rows = [
+                row | {"orderStatus": other.get(row["orderStatus"], row["orderStatus"])} if post_only else row
+                for row, post_only in zip(rows, refused, strict=True)
+            ]
         if faults.strike("empty_numbers", now_ns, topic=topic):
             rows = [_emptied(row) for row in rows]
         return rows

@@ -492,6 +492,7 @@ class BinaryExchange:
             self._order_news(one, "UPDATE")
         else:
             self._order_news(one, "PLACEMENT")
+        return None
 
     def _fills(self) -> None:
         """Resting orders that the makers' quotes have come to trade, at their own price and without fee."""
