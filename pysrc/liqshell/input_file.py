@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +33,13 @@ def address_of(path: str | Path) -> str:
     """The address that a text is, or a path that was made of one, such as s3://BUCKET/PATH; '' where it is a path of this machine."""
     found = _ADDRESS.fullmatch(str(path))
     return f"{found[1]}://{'/' if found[1] == 'file' else ''}{found[2]}" if found else ""
+
+
+def existing(paths: Iterable[Path], expected: str, option: str = "") -> None:
+    """ConfigError, naming the first path (and the option that named it), where there is none."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{option} {path}".lstrip(), "no such file or folder", expected)
 
 
 def regular(path: str | Path, expected: str = "a file", error: type[DataError] | type[ConfigError] = DataError) -> Path:

@@ -81,10 +81,8 @@ def test_rows_keep_the_order_and_name_the_fields_of_each():
         assert audit.view(records, kind)["seq"].tolist() == [r.seq for r in told if r.kind == kind]
 
 
-@SIDES
-def test_every_record_of_a_trade_holds_what_it_documents(side):
-    s = Scene(Fade(entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=2000.0, confidence=7, cooldown_s=5), equity=50_000.0)
-    s.trade()
+def check_decision(s, side) -> tuple[float, float]:
+    """The records from a large liquidation to the bracket; limit price and quantity of its entry."""
     s.liquidation(side, qty=40.0)
     s.records()
     (signal,) = s.liquidation(side, qty=60.0, after=0.5)
@@ -151,6 +149,14 @@ def test_every_record_of_a_trade_holds_what_it_documents(side):
         "deadline_s": 5.0,
         "sequence": 1.0,
     }
+    return limit, qty
+
+
+@SIDES
+def test_every_record_of_a_trade_holds_what_it_documents(side):
+    s = Scene(Fade(entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=2000.0, confidence=7, cooldown_s=5), equity=50_000.0)
+    s.trade()
+    limit, qty = check_decision(s, side)
     (entry,) = s.engine.drain()
     s.pass_time(0.25)
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW, qty=qty, price=limit)

@@ -151,6 +151,10 @@ def ccxt_bybit(do):
         ("set_leverage", (6, BTC)),
     ):
         do(name, getattr(exchange, name), *given)
+    ccxt_bybit_orders(do, exchange)
+
+
+def ccxt_bybit_orders(do, exchange):
     last = exchange.fetch_ticker(BTC)["last"]
     order = do("create_order", exchange.create_order, BTC, "limit", "buy", 0.01, last * 0.97)
     if order:

@@ -350,11 +350,10 @@ def test_lines_of_what_ships_are_at_most_150_columns():
     ]
 
 
-def test_the_linter_finds_nothing():
+@pytest.mark.parametrize("what", [["check", "--output-format", "concise"], ["format", "--check"]])
+def test_the_linter_finds_nothing_and_the_formatter_changes_nothing(what):
     """The rules are in pyproject.toml: undefined and unused names first of all, which a rename leaves behind."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "ruff", *what, "--no-cache", str(ROOT)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

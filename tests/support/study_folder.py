@@ -94,6 +94,62 @@ def _walk(e: np.ndarray, size: int, start: int, end: int, folds: int) -> dict:
     return {"objective": "net", "scheme": "rolling", "embargo_s": 0.0, "folds": out}
 
 
+def manifest(instruments: list[dict], start: int, end: int, seed: int) -> dict:
+    """What run.json says."""
+    venue = {
+        "fills": "through",
+        "taker": "next",
+        "maker_fee": 0.0002,
+        "taker_fee": 0.00055,
+        "order_latency_s": 0.05,
+        "ack_latency_s": 0.05,
+        "funding_interval_s": 0,
+        "leverage": 0.0,
+    }
+    return {
+        "version": lc.__version__,
+        "abi": lc.abi_version(),
+        "mode": "backtest",
+        "synthetic": True,
+        "speed": 1.0,
+        "venue": "bybit",
+        "name": "fade on seeded events",
+        "preset": "fade",
+        "evidence": "contradicted: the published results do not survive checking (C9 to C12)",
+        "instruments": instruments,
+        "started_ns": start,
+        "ended_ns": end,
+        "seed": seed,
+        "config_hash": "0f" * 32,
+        "data_hash": "ab" * 32,
+        "settings": {"paper": venue, "equity": 10_000.0, "cascade": {"warmup": 10, "quantile": 0.6, "window_events": 50}},
+        "equity": 10_000.0,
+    }
+
+
+def parts_of(e: np.ndarray, size: int, instruments: list[dict], start: int, end: int, days: float) -> list[dict]:
+    """What the study says of the data of each contract."""
+    tape = lc.Tape.of(markets.instruments(size), e)
+    held = streams.of_tape(tape, start, end, quote_age_ns=3600 * lc.SECOND)
+    return [
+        {
+            **by_stream(i["symbol"], held[n]),
+            "symbol": i["symbol"],
+            "source": "seeded events",
+            "completeness": ("FULL", "CENSORED", "FULL")[n],
+            "covered_hours": 24 * days * 0.9,
+            "trades": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.TRADE)).sum()),
+            "quotes": len(tape.quotes(n)["ts"]),
+            "liquidations": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.LIQUIDATION)).sum()),
+            "gaps": [[start + round(0.4 * days * DAY_NS), start + round(0.5 * days * DAY_NS)]],
+            "receipt": ("recorded", "modelled", "recorded")[n],
+            "receipt_model": ("", "venue's time + 250 ms", "")[n],
+            "refused": {"BAD_TIME": 2},
+        }
+        for n, i in enumerate(instruments)
+    ]
+
+
 def make_backtest(
     folder: Path,
     *,
@@ -114,36 +170,7 @@ def make_backtest(
     audit = traded(e, size, **options)
     (folder / "audit.bin").write_bytes(audit.tobytes())
     instruments = [{**i.as_dict(), "completeness": 1} for i in markets.instruments(size)]
-    venue = {
-        "fills": "through",
-        "taker": "next",
-        "maker_fee": 0.0002,
-        "taker_fee": 0.00055,
-        "order_latency_s": 0.05,
-        "ack_latency_s": 0.05,
-        "funding_interval_s": 0,
-        "leverage": 0.0,
-    }
-    meta = {
-        "version": lc.__version__,
-        "abi": lc.abi_version(),
-        "mode": "backtest",
-        "synthetic": True,
-        "speed": 1.0,
-        "venue": "bybit",
-        "name": "fade on seeded events",
-        "preset": "fade",
-        "evidence": "contradicted: the published results do not survive checking (C9 to C12)",
-        "instruments": instruments,
-        "started_ns": start,
-        "ended_ns": end,
-        "seed": seed,
-        "config_hash": "0f" * 32,
-        "data_hash": "ab" * 32,
-        "settings": {"paper": venue, "equity": 10_000.0, "cascade": {"warmup": 10, "quantile": 0.6, "window_events": 50}},
-        "equity": 10_000.0,
-    }
-    (folder / "run.json").write_text(json.dumps(meta))
+    (folder / "run.json").write_text(json.dumps(manifest(instruments, start, end, seed)))
     if not with_study:
         return folder
     rng = np.random.default_rng(seed)
@@ -160,32 +187,13 @@ def make_backtest(
         },
         {"kind": "inverted_side", "seed": None, "draws": [_measured(traded(e, size, lambda side: -side, **options), size)["outcome"]]},
     ]
-    tape = lc.Tape.of(markets.instruments(size), e)
-    held = streams.of_tape(tape, start, end, quote_age_ns=3600 * lc.SECOND)
-    parts = [
-        {
-            **by_stream(i["symbol"], held[n]),
-            "symbol": i["symbol"],
-            "source": "seeded events",
-            "completeness": ("FULL", "CENSORED", "FULL")[n],
-            "covered_hours": 24 * days * 0.9,
-            "trades": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.TRADE)).sum()),
-            "quotes": len(tape.quotes(n)["ts"]),
-            "liquidations": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.LIQUIDATION)).sum()),
-            "gaps": [[start + round(0.4 * days * DAY_NS), start + round(0.5 * days * DAY_NS)]],
-            "receipt": ("recorded", "modelled", "recorded")[n],
-            "receipt_model": ("", "venue's time + 250 ms", "")[n],
-            "refused": {"BAD_TIME": 2},
-        }
-        for n, i in enumerate(instruments)
-    ]
     out = {
         "version": study.VERSION,
         "delays": [{"delay_s": d, **_measured(traded(e, size, latency_s=d, **options), size)} for d in (0.05, 0.25, 1.0, 5.0, 15.0, 60.0)],
         "controls": controls,
         "forward": _walk(e, size, start, end, folds),
         "trials": {"n": len(SETTINGS), "source": "sweep of this folder", "matrix": "trials.npy"},
-        "data": {"fingerprint": "ab" * 32, "store": "store", "parts": parts},
+        "data": {"fingerprint": "ab" * 32, "store": "store", "parts": parts_of(e, size, instruments, start, end, days)},
         "half_spread": [
             {
                 "symbol": i["symbol"],

@@ -78,9 +78,8 @@ def run_backtest(
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
     """
-    notify = notify or (lambda what, done: None)
+    notify, timing = notify or (lambda what, done: None), dict[str, float]()
     began = time.perf_counter()
-    timing: dict[str, float] = {}
     notify("loading", 0.0)
     history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
@@ -115,9 +114,7 @@ def run_backtest(
             study |= _variants(config, values, history, timing, notify)
         own = trials.identities(config, history, [Setting()])
         found = trials.log_trials(config, history, "backtest", own, {}, trials.days_net(audit, history)[:, None])
-        more: dict[str, Any] = {}
-        if forward:
-            found, more = _forward(config, history, made, study, timing, notify)
+        found, more = _forward(config, history, made, study, timing, notify) if forward else (found, {})
         study["trials"] = trials.summary(found, own, made) | more
         private.write(made / STUDY, json.dumps(study) + "\n")
     except BaseException as why:  # the folder says that it is not finished, and why

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from liqshell.errors import ConfigError
+from liqshell.input_file import existing
 from liqshell.name_lists import Names
 
 
@@ -85,9 +86,7 @@ def demo(
     from liqshell import demo as show
     from liqshell.report import make_report, print_report
 
-    for path in from_:
-        if not path.exists():
-            raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
+    existing(from_, "a recording", "--from")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
     needs = _needs(options.policy)
     plan = show.Plan(
@@ -112,17 +111,19 @@ def demo(
     else:
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):
-            why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy, judge=options.judge) else ""
-            print(
-                f"The generated market has {plan.scale:g} times the real size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
-                f"of its positions long{why}. The numbers of {plan.preset} are unchanged."
-            )
+            print(_about_market(plan, needs.why if options == Options(policy=options.policy, judge=options.judge) else ""))
         print(f"Report: {report.html}")
-        print(
-            f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
-            f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'})."
-        )
+        found = "identical" if verdict.identical else f"DIFFERENT, first at record {verdict.first_difference}"
+        print(f"Replay of this run's own recording: {found} ({verdict.records} audit records).")
     return 0 if verdict.identical else 1
+
+
+def _about_market(plan: Any, why: str) -> str:
+    """What the generated market has that a real one does not."""
+    return (
+        f"The generated market has {plan.scale:g} times the real size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} of its "
+        f"positions long{f', because {why}' if why else ''}. The numbers of {plan.preset} are unchanged."
+    )
 
 
 def _needs(policy: str) -> Any:

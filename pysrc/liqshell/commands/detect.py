@@ -21,7 +21,7 @@ from liqshell.formats import inverse
 from liqshell.formats.event_tables import Table, is_table, read_tables
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.formats.validate import Sizes
-from liqshell.input_file import regular
+from liqshell.input_file import existing, regular
 from liqshell.recording import reader as recording
 from liqshell.research.detector_agreement import make_detectors, parse
 from liqshell.research.feature_rows import open_data
@@ -97,11 +97,10 @@ def detect(
         detectors = _detectors_of(detector, preset, {name: value for name, value in cascade.items() if value is not None})
     except ValueError as why:
         raise ConfigError("detect", str(why)) from why
-    for path in files:
-        if not path.exists():
-            raise ConfigError(str(path), "no such file or folder", "a recording, an event table or a store")
-        if not path.is_dir():
-            formats.refuse_own(regular(path, "a recording, an event table or a store"))
+    expected = "a recording, an event table or a store"
+    existing(files, expected)
+    for path in (one for one in files if not one.is_dir()):
+        formats.refuse_own(regular(path, expected))
     return _run(files, detectors, instruments)
 
 

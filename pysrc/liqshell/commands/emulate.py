@@ -199,15 +199,12 @@ def emulate(
     """
     from liqshell.emulator.server import SYMBOLS, Config, run
 
-    for path in from_:
-        if not path.exists():
-            raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
+    input_file.existing(from_, "a recording", "--from")
     try:
         config = Config(
             seed=seed,
             speed=speed,
-            at_now=at == "now",
-            start_ns=_start(at),
+            **_begin(at),
             symbols=symbols or SYMBOLS,
             hours=hours,
             from_=tuple(map(str, from_)),
@@ -225,15 +222,15 @@ def emulate(
         raise ConfigError(f"emulate {host}:{port}", f"cannot listen: {why.strerror or why}", "a free port on a loopback address") from why
 
 
-def _start(at: str) -> int | None:
-    """ns UTC of --at; None where the market's own start is wanted, or now."""
+def _begin(at: str) -> dict[str, Any]:
+    """Fields of Config that --at means: the market's own start, now, or a time."""
     if at in ("", "now"):
-        return None
+        return {"at_now": at == "now"}
     try:
         when = datetime.fromisoformat(at)
     except ValueError:
         raise ConfigError(f"--at {at}", "not a time", "now, or a time in UTC such as 2026-03-04T13:00") from None
-    return int(when.replace(tzinfo=when.tzinfo or UTC).timestamp()) * NS
+    return {"start_ns": int(when.replace(tzinfo=when.tzinfo or UTC).timestamp()) * NS}
 
 
 def _specs(option: str, texts: tuple[str, ...], judge: Callable[[dict[str, Any]], object]) -> tuple[dict[str, Any], ...]:

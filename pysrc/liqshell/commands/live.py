@@ -70,7 +70,6 @@ def live(
     from liqshell.config.load import load
     from liqshell.live import Session
     from liqshell.live.venue_clock import venue_clock
-    from liqshell.log import setup
     from liqshell.report import make_report, print_report
     from liqshell.transport import tls_context
 
@@ -79,8 +78,6 @@ def live(
     loaded = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))
     folder = out or Path(loaded.run.out) / f"{loaded.run.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     account = _account(loaded, resume, flatten_on_exit, yes_i_accept_real_orders, adopt or []) if live_ else None
-    if account is not None:
-        setup()
     keeper = _keeper(loaded, warm_from or [], cold)
     clock, labels = asyncio.run(venue_clock(loaded.feed.rest_url, tls_context(loaded.feed.ca, loaded.feed.rest_url)))
     with of_file(config), _reported(folder):
@@ -139,11 +136,12 @@ def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
 
 
 def _account(config: Any, resume: bool, flatten: bool, agreed: bool, adopt: list[str]) -> Any:
-    """The account's side, with whatever must be there before anything is connected."""
+    """The account's side, with whatever must be there before anything is connected; what happens to it is logged."""
     from liqshell.live.account import LiveAccount
     from liqshell.live.adoption import adoptions
     from liqshell.live.keys import load_keys
     from liqshell.live.opening import refuse_unsafe
+    from liqshell.log import setup
     from liqshell.transport import is_loopback
 
     refuse_unsafe(config)
@@ -154,14 +152,10 @@ def _account(config: Any, resume: bool, flatten: bool, agreed: bool, adopt: list
         refuse_without_consent(config)
         make = CcxtAccount
     keys = load_keys(config.feed.environment)
-    return make(
-        config,
-        keys,
-        confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm,
-        resume=resume,
-        flatten=flatten,
-        adopt=adoptions(adopt),
-    )
+    confirm = None if agreed or is_loopback(config.feed.rest_url) else _confirm
+    account = make(config, keys, confirm=confirm, resume=resume, flatten=flatten, adopt=adoptions(adopt))
+    setup()
+    return account
 
 
 def _confirm(terms: str, word: str) -> bool:

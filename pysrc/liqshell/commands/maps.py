@@ -82,25 +82,23 @@ def maps(
     json_
         Write the scores to this file too.
     """
+    _check(draws, every_s, range_pct, bin_bps, warmup_s)
+    setting = Setting(every_s, range_pct, bin_bps, at, warmup_s)
+    markets = _markets(data, symbols, interest, instruments, json_)
+    report = _score(data, markets, _config(tiers, maintenance, split, half_life_s), setting, by, draws, seed)
+    if json_ is not None:
+        json_.write_text(json.dumps(report, indent=1) + "\n")
+    show(report)
+    return 0 if _beats_both(report["scores"]["all"]) else 1
+
+
+def _check(draws: int, every_s: float, range_pct: float, bin_bps: float, warmup_s: float) -> None:
     if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
         raise ConfigError(
             "maps",
             f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
             "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time",
         )
-    report = _score(
-        data,
-        _markets(data, symbols, interest, instruments, json_),
-        _config(tiers, maintenance, split, half_life_s),
-        Setting(every_s, range_pct, bin_bps, at, warmup_s),
-        by,
-        draws,
-        seed,
-    )
-    if json_ is not None:
-        json_.write_text(json.dumps(report, indent=1) + "\n")
-    show(report)
-    return 0 if _beats_both(report["scores"]["all"]) else 1
 
 
 def _beats_both(score: dict[str, Any]) -> bool:

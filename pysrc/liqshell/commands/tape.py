@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,21 +81,23 @@ def tape(
         environment=environment,
     )
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, events.stop)
-        if for_s is not None:
-            loop.call_later(for_s, events.stop)
-        async with events:
-            async for event in events:
-                print(_json(event) if json_ else _line(event), flush=True)
-            health = events.health()
-        text = "; ".join(f"{venue}: {one['contracts']} contracts, {one['reconnects']} reconnects" for venue, one in health.items())
-        print(f"{events.received} liquidations received, {events.dropped} dropped; {text}", file=sys.stderr)
-
-    asyncio.run(main())
+    asyncio.run(_print(events, _json if json_ else _line, for_s))
     return 0
+
+
+async def _print(events: Any, shown: Callable[[Any], str], for_s: float | None) -> None:
+    """Until it is stopped, or for so many seconds."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, events.stop)
+    if for_s is not None:
+        loop.call_later(for_s, events.stop)
+    async with events:
+        async for event in events:
+            print(shown(event), flush=True)
+        health = events.health()
+    text = "; ".join(f"{venue}: {one['contracts']} contracts, {one['reconnects']} reconnects" for venue, one in health.items())
+    print(f"{events.received} liquidations received, {events.dropped} dropped; {text}", file=sys.stderr)
 
 
 def _places(text: str, venues: tuple[str, ...]) -> dict[str, tuple[str, str]]:

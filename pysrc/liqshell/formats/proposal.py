@@ -26,8 +26,8 @@ ROWS = 500
 NAMES: dict[str, tuple[str, ...]] = {
     name: tuple(words.split())
     for name, words in {
-        "recv": "tsrecv localtimestamp localts localtime recvtime received receivedat receivedts receivedtime receivetime receipttimestamp insertedts "
-        "insertedat recv",
+        "recv": "tsrecv localtimestamp localts localtime recvtime received receivedat receivedts receivedtime receivetime receipttimestamp "
+        "insertedts insertedat recv",
         "time": "tsevent exchts exchangets exchangetime exchangetimestamp venuets venuetime tradetime tradetimeist transacttime transactiontime "
         "fundingtime eventts eventtime eventtimeist blocktime opentime timestamp tsms time ts datetime date ot t e",
         "side": "positionside posside position islong isshort isbuyermaker side liquidationside liquidationtype direction takerside aggressor os m s",

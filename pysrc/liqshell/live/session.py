@@ -280,28 +280,31 @@ class Session:
             )
             self._recorder.mark(self.started_ns, META, values)
         for feed in self.config.all_feeds():
-            self._feeds.append(
-                VenueFeed(
-                    feed,
-                    self.pipeline.sources[feed.venue],
-                    self.wire_clock,
-                    self.speed,
-                    tls_context(feed.ca, feed.rest_url, feed.ws_url),
-                    self._recorder,
-                    partial(self._mark_feed, feed.venue),
-                    self._over,
-                    self._spin,
-                )
-            )
-            watched = [self.pipeline.instruments[n] for n in self.pipeline.sources[feed.venue].instruments]
-            self._lists[feed.venue] = ListWatch(
-                feed, tls_context(feed.ca, feed.rest_url), self.speed, self._over, feed.symbols, partial(self._listed, feed, self._feeds[-1]), watched
-            )
+            self._open_feed(feed, self.pipeline)
         self._silence = Silence(self.pipeline.sources, self.pipeline.instruments, self._mark_silence, self._alarm)
         if self.account:
             self.account.bind(self.pipeline, self.config_hash)
         self._view = ViewWriter(self.folder, self.pipeline.engine, {key: self._journal.manifest[key] for key in SEEN}, self.status)
         return self._journal
+
+    def _open_feed(self, feed: FeedConfig, pipeline: Pipeline) -> None:
+        self._feeds.append(
+            VenueFeed(
+                feed,
+                pipeline.sources[feed.venue],
+                self.wire_clock,
+                self.speed,
+                tls_context(feed.ca, feed.rest_url, feed.ws_url),
+                self._recorder,
+                partial(self._mark_feed, feed.venue),
+                self._over,
+                self._spin,
+            )
+        )
+        watched = [pipeline.instruments[n] for n in pipeline.sources[feed.venue].instruments]
+        self._lists[feed.venue] = ListWatch(
+            feed, tls_context(feed.ca, feed.rest_url), self.speed, self._over, feed.symbols, partial(self._listed, feed, self._feeds[-1]), watched
+        )
 
     def status(self) -> dict[str, Any]:
         """For those who watch: the feeds, the account and what was counted so far."""

@@ -239,6 +239,18 @@ def left_open(s: dict[str, Any]) -> Markup:
     )
 
 
+def _traded(count: int, of: dict[str, Any]) -> tuple[object, ...]:
+    """Cells of the trades of one contract, or of all."""
+    return (
+        f"{count:,}",
+        percent(of["win_rate"]["share"], 0),
+        money(of["fees"]),
+        signed(of["net"], money(of["net"], True)),
+        number(of["mean_bps"], 1, True),
+        interval(of["low_bps"], of["high_bps"], bps),
+    )
+
+
 def instruments(s: dict[str, Any]) -> Markup:
     """One row an instrument, and all together."""
     rows: list[tuple[object, ...]] = []
@@ -255,12 +267,7 @@ def instruments(s: dict[str, Any]) -> Markup:
                 span(r["shorts_liquidated"], "shorts"),
                 r["threshold_said"] or NONE,
                 f"{r['entries']:,}",
-                f"{r['trades']:,}",
-                percent(r["win_rate"]["share"], 0),
-                money(r["fees"]),
-                signed(r["net"], money(r["net"], True)),
-                number(r["mean_bps"], 1, True),
-                interval(r["low_bps"], r["high_bps"], bps),
+                *_traded(r["trades"], r),
             )
         )
     p = s["portfolio"]
@@ -277,12 +284,7 @@ def instruments(s: dict[str, Any]) -> Markup:
                 f"{s['cascades']['shorts_liquidated']:,}",
                 NONE,
                 f"{e['placed']:,}",
-                f"{p['n']:,}",
-                percent(p["win_rate"]["share"], 0),
-                money(p["fees"]),
-                signed(p["net"], money(p["net"], True)),
-                number(p["mean_bps"], 1, True),
-                interval(p["low_bps"], p["high_bps"], bps),
+                *_traded(p["n"], p),
             )
         )
     against = f" ({percent(p['exposure_max_on_account'], 0)} of the account)" if p["exposure_max_on_account"] is not None else ""

@@ -109,9 +109,8 @@ def forward(s: dict[str, Any]) -> Markup:
     if f["kept"] is not None:
         note.append(f"{percent(f['kept'], 0)} of the in-sample result remains")
     if f["daily_sharpe"] is not None:
-        note.append(
-            f"daily Sharpe × √365 over {f['days']} whole test days: {number(f['daily_sharpe'])} (95 % {interval(f['sharpe_low'], f['sharpe_high'])})"
-        )
+        within = interval(f["sharpe_low"], f["sharpe_high"])
+        note.append(f"daily Sharpe × √365 over {f['days']} whole test days: {number(f['daily_sharpe'])} (95 % {within})")
     if f["mean_rank"] is not None:
         note.append(f"the chosen setting beat {percent(f['mean_rank'], 0)} of all settings on {plural(f['ranked'], 'test span')} (50 % = luck)")
     columns = ("fold", "chosen on", "judged on", ">settings", "chosen", ">trades in", ">bps in", ">trades out", ">bps out", ">rank out")

@@ -119,7 +119,7 @@ def evidence(text: str | None) -> tuple[str, str, str]:
 ASSUMPTIONS = (
     "Gross in the waterfall uses the price at which each exit was decided. Slippage is the loss of stops against their trigger and of market orders "
     "against the last trade. Resting limit orders fill at their price, without slippage.",
-    "Net = gross − fees − slippage − funding. Returns are given on notional and on the account, because a trade uses only a part of the account.",
+    "Net = gross − fees − slippage − funding. Returns are given on notional and on the account: a trade uses only a part of the account.",
     "Break-even win rate = mean loss / (mean win + mean loss), after costs. The planned one uses the bracket's own distances with the fees of "
     "its entry, a maker target and a taker stop.",
     "Rates are per hour covered by the feed; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t for means. "

@@ -101,7 +101,8 @@ class Grid:
 
     @staticmethod
     def load(found: dict[str, dict[str, int]]) -> Grid:
-        return Grid({int(d): n for d, n in found["counts"].items()}, {int(d): n for d, n in found["divisors"].items()}, float(found["largest"]))  # type: ignore[arg-type]
+        counts, divisors = ({int(d): n for d, n in found[name].items()} for name in ("counts", "divisors"))
+        return Grid(counts, divisors, float(found["largest"]))  # type: ignore[arg-type]
 
 
 def _round_down(divisor: int) -> int:

@@ -77,13 +77,28 @@ class Swept:
         return ALL if len(self.symbols) > 1 else self.symbols[0]
 
 
+def _of_kernel(parts: Parts, units: Sequence[Unit], dtype: np.dtype, count: int, deciders: int) -> list[np.ndarray]:
+    """Results of each contract, all deciders one after the other: a unit holds some settings of one contract and decider."""
+    found = [
+        np.concatenate([parts.load(u.number, dtype, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
+        for n in range(count)
+        for d in range(deciders)
+    ]
+    return [np.concatenate(found[n * deciders : (n + 1) * deciders]) for n in range(count)]
+
+
+def _of_walks(parts: Parts, units: Sequence[Unit], dtype: np.dtype, count: int) -> list[np.ndarray]:
+    """Results of each contract: a unit holds all contracts of one setting."""
+    each = np.stack([parts.load(u.number, dtype, count) for u in units])
+    return [each[:, n] for n in range(count)]
+
+
 def run_sweep(
     config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None, notify: Notify | None = None
 ) -> Swept:
     """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine,
     else a running cluster. notify(what, share done) is called now and then."""
-    notify = notify or (lambda what, done: None)
-    seconds: dict[str, float] = {}
+    notify, seconds = notify or (lambda what, done: None), dict[str, float]()
     began = time.perf_counter()
 
     def lap(name: str) -> None:
@@ -115,16 +130,7 @@ def run_sweep(
     lap("sweep")
     days = days_of(history.start_ns, history.end_ns)
     dtype = kept_dtype(days)
-    if kernel:
-        found = [
-            np.concatenate([parts.load(u.number, dtype, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
-            for n in range(count)
-            for d in range(deciders)
-        ]
-        by_symbol = [np.concatenate(found[n * deciders : (n + 1) * deciders]) for n in range(count)]
-    else:
-        each = np.stack([parts.load(u.number, dtype, count) for u in units])
-        by_symbol = [each[:, n] for n in range(count)]
+    by_symbol = _of_kernel(parts, units, dtype, count, deciders) if kernel else _of_walks(parts, units, dtype, count)
     symbols = tuple(i.symbol for i in history.instruments)
     daily = np.sum([rows["daily"] for rows in by_symbol], axis=0).T
     counted = whole(calendar(history.start_ns, history.end_ns, [part["gaps"] for part in history.parts]), history.start_ns // DAY_NS, days)

@@ -63,6 +63,22 @@ SAMPLES = (
 PACKED = (".gz", ".lz4", ".zip", ".npz")
 
 
+def archived(path, ms: int, name: str) -> None:
+    """A file in a zip archive: quotes by the minute, or an order book."""
+    book = {
+        "topic": "orderbook.500.X",
+        "type": "snapshot",
+        "ts": ms,
+        "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1, "seq": 1},
+        "cts": ms,
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "20240805_btcusdt_minute_quote_perp.csv" if name == "quotes.zip" else "x.data",
+            "0,1,9,1,5,2,1,9,1,6,3\n60000,1,9,1,5.5,2,1,9,1,6.5,3\n" if name == "quotes.zip" else f"{json.dumps(book)}\n" * 3,
+        )
+
+
 def make(folder, name: str) -> bytes:
     """A small good file."""
     ms, path = T0 // MS, folder / name
@@ -119,18 +135,7 @@ def make(folder, name: str) -> bytes:
     elif name == "forced.csv":
         write(path, *(f"BTC,BUY,LIMIT,IOC,2,5.5,5.4,FILLED,1,2,{ms + n},10" for n in range(9)))
     elif name in ("quotes.zip", "ob.data.zip"):
-        book = {
-            "topic": "orderbook.500.X",
-            "type": "snapshot",
-            "ts": ms,
-            "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1, "seq": 1},
-            "cts": ms,
-        }
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(
-                "20240805_btcusdt_minute_quote_perp.csv" if name == "quotes.zip" else "x.data",
-                "0,1,9,1,5,2,1,9,1,6,3\n60000,1,9,1,5.5,2,1,9,1,6.5,3\n" if name == "quotes.zip" else f"{json.dumps(book)}\n" * 3,
-            )
+        archived(path, ms, name)
     elif "margin" in name:
         write(path, *(f"20240805 {n:02}:00:00,-0.0001" for n in range(9)))
     elif name.startswith("btcusdt"):
