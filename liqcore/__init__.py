@@ -6,7 +6,7 @@ The core does no I/O and reads no clock: hand it events, take signals and order 
 from importlib import import_module as _import_module
 from os.path import dirname as _dirname
 
-import liqcore.old_paths as _old_paths  # noqa: F401  modules under their old names
+import liqcore.old_paths as _old_paths
 from liqcore._version import __version__
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind, whose
@@ -85,7 +85,7 @@ _LATER = {
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _old_paths.moved(name, stacklevel=3)
     found = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
     return found
 

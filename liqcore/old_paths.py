@@ -81,6 +81,15 @@ GONE = {
 }
 
 
+def moved(name: str, stacklevel: int) -> ModuleType:
+    """The module that was `liqcore.NAME`, with the warning. AttributeError where there was none."""
+    if name not in PATHS:
+        raise AttributeError(f"module 'liqcore' has no attribute {name!r}" + (f"; use {GONE[name]}" if name in GONE else ""))
+    new = f"liqcore.{PATHS[name]}"
+    warn(f"liqcore.{name} is {new} now; import that: the old name goes with the next release", DeprecationWarning, stacklevel=stacklevel)
+    return import_module(new)
+
+
 class OldPaths:
     """A finder of sys.meta_path that is also the loader of what it finds."""
 
@@ -95,9 +104,7 @@ class OldPaths:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        new = f"liqcore.{PATHS[spec.name.partition('.')[2]]}"
-        warn(f"{spec.name} is {new} now; import that: the old name goes with the next release", DeprecationWarning, stacklevel=2)
-        module = import_module(new)
+        module = moved(spec.name.partition(".")[2], stacklevel=3)
         spec.loader_state = module.__spec__
         return module
 

@@ -27,6 +27,18 @@ def test_a_user_sees_the_warning_at_his_own_line(tmp_path):
     assert done.stderr.count("DeprecationWarning") == 2
 
 
+def test_an_attribute_of_the_package_is_the_module_too(tmp_path):
+    """Before, `import liqcore` had imported them all."""
+    program = tmp_path / "bot.py"
+    program.write_text(
+        "import liqcore as lc\nprint(lc.detect.__name__)\nfrom liqcore import slot\nprint(slot.__name__, hasattr(lc, 'nothing'))\nlc.batch_maps\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "default", str(program)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "liqcore.detectors.cascade\nliqcore.execution.order_state False\n"
+    assert "bot.py:2: DeprecationWarning" in done.stderr and "bot.py:3: DeprecationWarning" in done.stderr
+    assert "AttributeError: module 'liqcore' has no attribute 'batch_maps'; use liqcore.Features" in done.stderr
+
+
 def test_other_names_are_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("liqcore.nothing")
