@@ -44,9 +44,9 @@ def call_problem(function: Callable[..., Any], *names: str) -> str:
     return ""
 
 
-def method_problems(own: type, base: type, calls: Mapping[str, str], required: str = "") -> list[str]:
+def method_problems(own: type, base: type, calls: Mapping[str, str], main: str, required: bool) -> list[str]:
     """What is wrong with the methods that a class of the user's overrides. calls: the arguments of each method that liqcore calls, as text.
-    required: the one that must be overridden."""
+    main: the method that it is made for. Where it is not overridden, that is wrong if it is required, or if another method has nearly its name."""
     import difflib
     import inspect
 
@@ -54,9 +54,10 @@ def method_problems(own: type, base: type, calls: Mapping[str, str], required: s
     for name, arguments in calls.items():
         static = inspect.getattr_static(own, name)
         if static is inspect.getattr_static(base, name):
-            if name == required:
+            if name == main:
                 near = difflib.get_close_matches(name, [one for one in vars(own) if one not in calls], 1)
-                out.append(f"{name}({arguments}) is missing" + (f"; {near[0]} is never called" if near else ""))
+                if required or near:
+                    out.append(f"{name}({arguments}) is missing" + (f"; {near[0]} is never called" if near else ""))
             continue
         bound = isinstance(static, staticmethod | classmethod)
         if wrong := call_problem(getattr(own, name), *([] if bound else ["self"]), *filter(None, arguments.split(", "))):

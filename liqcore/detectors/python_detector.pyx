@@ -31,7 +31,7 @@ cdef class PythonDetector(Detector):
         if not isinstance(rule, type) or not issubclass(rule, CustomDetector):
             raise TypeError(f"detector {name}: expected a class that derives from liqcore.CustomDetector, got {rule!r}")
         called = kind or f"{rule.__module__}:{rule.__qualname__}"
-        wrong = method_problems(rule, CustomDetector, CALLS, required="on_event")
+        wrong = method_problems(rule, CustomDetector, CALLS, "on_event", True)
         if wrong:
             raise TypeError(f"detector {called}: {'; '.join(wrong)}")
         p = self.set_parameters(called, name, tuple(rule.PARAMETERS), parameters)

@@ -22,7 +22,6 @@ from liqshell.policies import RULES
 
 #: what the engine calls, with the arguments behind self
 CALLS = {"on_signal": "signal, market", "question": "signal, market", "snapshot": "", "restore": "data"}
-_OF_PYTHON = 1 << 9  # type flag: a class that was made by a class statement of Python, not of Cython
 
 
 def make_policy(
@@ -42,8 +41,7 @@ def make_policy(
         shipped.symbols = tuple(only)
         return shipped
     own = load(rule, POLICY, "policy.rule", digest)
-    in_python = all(base.__flags__ & _OF_PYTHON for base in own.__mro__[: own.__mro__.index(lc.Policy)])  # one in Cython overrides on_signal_c
-    if wrong := method_problems(own, lc.Policy, CALLS, required="on_signal" if in_python else ""):
+    if wrong := method_problems(own, lc.Policy, CALLS, "on_signal", False):
         raise ConfigError(rule, "; ".join(wrong), "the methods of liqcore.Policy, with its arguments")
     made: Callable[..., lc.Policy] = remembering(own)
     try:

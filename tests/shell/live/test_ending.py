@@ -115,7 +115,11 @@ class Bad(lc.CustomDetector):
     "line, place, says",
     [
         ('raise ValueError("my own\\nmistake")', "{folder}/bad.py:8, on_event", "the detector raised ValueError: my own mistake"),
-        ("return 7", "{folder}/bad.py:7, detector mine (Bad), on_event", "the detector raised TypeError: detector mine: expected None, a PhaseChange"),
+        (
+            "return 7",
+            "{folder}/bad.py:7, detector mine (Bad), on_event",
+            "the detector raised TypeError: detector mine: expected None, a PhaseChange",
+        ),
         ("sys.exit(3)", "{folder}/bad.py:7, detector mine (Bad), on_event", "the detector raised RuntimeError: it called for an exit (3)"),
     ],
 )
