@@ -34,7 +34,7 @@ from liqcore.view cimport view_row, view_t
 from liqcore import event as schema
 from liqcore.event import as_events
 from liqcore.execution import order_state as life
-from liqcore.features.custom import CustomFeature
+from liqcore.features.custom import CustomFeature, refuse_two
 from liqcore.refused import Refused, times_text
 
 SNAPSHOT_NAME = b"liqcore-engine-5\n"
@@ -168,6 +168,7 @@ cdef class Engine:
     def _declare(self, features, policies):
         """One Features for all that is declared; known_features: name -> (its place, whether everybody may read it)."""
         asked = {}
+        refuse_two([name for names in [features, *[p.features for p in policies]] for name in several(names, "features")])
         for names, shared in [(features, True), *[(p.features, False) for p in policies]]:
             for name in several(names, "features"):
                 if not isinstance(name, CustomFeature):

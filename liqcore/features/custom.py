@@ -8,7 +8,7 @@ engine = lc.Engine(["BTCUSDT"], features=[lc.CustomFeature("own.forced_share", f
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from liqcore.features.spec import canonical
@@ -37,6 +37,7 @@ class CustomFeature(str):
     ValueError or TypeError says what is wrong with the name or the function.
     """
 
+    given: Any
     function: Function
     needs: tuple[str, ...]
 
@@ -52,8 +53,24 @@ class CustomFeature(str):
         if wrong := call_problem(made, *(re.sub(r"\W", "_", one) for one in asked)):
             raise TypeError(f"feature {name}: the function {wrong}: one number for each feature that it needs")
         self = str.__new__(cls, name)
+        self.given = function
         self.function, self.needs = made, tuple(canonical(one) for one in asked)
         return self
 
 
-__all__ = ["CustomFeature", "needs"]
+def refuse_two(names: Iterable[object]) -> None:
+    """ValueError where two features of the user's have one name: the first would stand for both."""
+    known: dict[str, CustomFeature] = {}
+    for name in names:
+        if isinstance(name, CustomFeature) and known.setdefault(name, name).given is not name.given:
+            raise ValueError(
+                f"feature {name}: two different functions have this name: {_said(known[name].given)} and {_said(name.given)}; expected "
+                "another name for one of them"
+            )
+
+
+def _said(function: Any) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+__all__ = ["CustomFeature", "needs", "refuse_two"]

@@ -17,7 +17,7 @@ from liqcore.kernels.estimated_map cimport PendingConfig, pending_free, pending_
 from liqcore.kernels.quantile cimport quantile_bytes, quantile_free, quantile_load, quantile_save, quantile_t
 from liqcore.snapshot cimport ZERO_BLOCK, CHANGE_BLOCK, changes, pack, unchanged, unpack
 
-from liqcore.features.custom import CustomFeature
+from liqcore.features.custom import CustomFeature, refuse_two
 from liqcore.features.formulas import FORMULAS, TRANSFORMS
 from liqcore.features.spec import ENTRIES, LAGS, SAMPLES_KNOWN, TURNS_MAX, plan, room, slots
 from liqcore.features.table import FORCED, LARGE_SHARE, LIQUIDATION
@@ -82,6 +82,7 @@ cdef class FeatureState:
         if self.plan is not None:
             raise RuntimeError("called twice: make a new one")
         asked = [name if isinstance(name, CustomFeature) else string(name, "names") for name in several(names, "names")]
+        refuse_two(asked)
         asked += dict.fromkeys(need for name in asked if isinstance(name, CustomFeature) for need in name.needs)
         self.plan = plan([name.needs[0] if isinstance(name, CustomFeature) else name for name in asked])
         self.names = tuple([name if isinstance(name, CustomFeature) else f.text for name, f in zip(asked, self.plan.features)])

@@ -75,7 +75,7 @@ def _named(source: bytes) -> set[str]:
     """Modules of the own folder that the text imports; none where it is not Python, which running it will say."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     found = [one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom) and one.level == 1]
     return {name for one in found for name in ([one.module] if one.module else [alias.name for alias in one.names])}

@@ -49,7 +49,8 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status. `--debug` anywhere among the arguments shows tracebacks."""
+    """Run one command; returns its exit status. `--debug` anywhere among the arguments shows tracebacks, and `--adapter NAME=FILE.py:ADAPTER` names
+    the adapter of a venue of the user's, whose recordings the command is to read."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     plain = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:plain]
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not debug:
             ending.quiet_hooks(arguments)
     try:
-        status = _run(arguments)
+        status = _run(_with_adapters(arguments))
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -77,6 +78,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
+def _with_adapters(arguments: list[str]) -> list[str]:
+    """Without `--adapter VALUE` and `--adapter=VALUE` in front of a `--`: these venues are known to the process from here on."""
+    out, rest = list[str](), iter(arguments)
+    for one in rest:
+        if one == "--":
+            return [*out, one, *rest]
+        option, equals, value = one.partition("=")
+        if option != "--adapter":
+            out.append(one)
+            continue
+        from liqshell.recording.feeds import use_named  # NumPy: not for those who name none
+
+        use_named(value if equals else next(rest, ""))
+    return out
+
+
 def _run(arguments: list[str]) -> int:
     from cyclopts import App, CycloptsError  # 0.2 s: not for those who import this module
 
@@ -86,7 +103,7 @@ def _run(arguments: list[str]) -> int:
         help_format="plaintext",
         result_action="return_value",
         help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options; `--debug` with any of "
-        "them shows tracebacks.",
+        "them shows tracebacks. `--adapter NAME=FILE.py:ADAPTER` with any of them names your adapter of a venue, to read its recordings.",
         suppress_keyboard_interrupt=False,
         exit_on_error=False,
         print_error=False,

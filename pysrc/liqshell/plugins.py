@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from liqshell.errors import ConfigError
 
 FILE_PATTERN = r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*"
 Fits = Callable[[Any], bool]
+_log = logging.getLogger("liqshell.plugins")
+_LOOKED: set[tuple[str, str]] = set()  # groups and names of which warn_hidden has said what there is to say
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,24 @@ def is_file(name: str) -> bool:
 def names(sort: Sort) -> tuple[str, ...]:
     """What installed packages offer, by name."""
     return tuple(sorted(point.name for point in _points(sort)))
+
+
+def hidden(sort: Sort, shipped: Iterable[str]) -> list[str]:
+    """In a sentence each: what installed packages offer under a name that liqcore ships, so that it is never used."""
+    taken = set(shipped)
+    return [
+        f"entry point {point.name!r} ({point.value}) of the group {sort.group} is not used: liqcore ships a {sort.noun} of this name"
+        for point in sorted(_points(sort), key=lambda point: (point.name, point.value))
+        if point.name in taken
+    ]
+
+
+def warn_hidden(sort: Sort, name: str) -> None:
+    """Say once, when a name that liqcore ships is used, that an installed package offers something by it."""
+    if (sort.group, name) not in _LOOKED:
+        _LOOKED.add((sort.group, name))
+        for text in hidden(sort, (name,)):
+            _log.warning("%s", text)
 
 
 def digest_of(name: str, sort: Sort = POLICY, key: str = "policy.rule") -> str:
@@ -159,6 +180,8 @@ def _of_package(name: str, sort: Sort, key: str) -> Any:
             "'file.py:Name'" + (f" or an entry point: {', '.join(map(repr, offered))}" if offered else ""),
             "" if offered or not sort.group else f"No installed package offers an entry point of the group {sort.group}",
         )
+    if len(offers := sorted({point.value for point in found})) > 1:
+        raise ConfigError(key, f"several installed packages offer {name!r}: {', '.join(offers)}", "one of this name", "Uninstall the others")
     try:
         made = found[0].load()
     except Exception as why:
@@ -168,4 +191,18 @@ def _of_package(name: str, sort: Sort, key: str) -> Any:
     return made
 
 
-__all__ = ["DETECTOR", "FEATURE", "FILE_PATTERN", "POLICY", "VENUE", "Sort", "digest_of", "is_file", "load", "names", "place"]
+__all__ = [
+    "DETECTOR",
+    "FEATURE",
+    "FILE_PATTERN",
+    "POLICY",
+    "VENUE",
+    "Sort",
+    "digest_of",
+    "hidden",
+    "is_file",
+    "load",
+    "names",
+    "place",
+    "warn_hidden",
+]

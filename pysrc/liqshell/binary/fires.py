@@ -30,6 +30,8 @@ class Follower:
     def __init__(self, folder: str | Path, asset: str = "BTC"):
         self.folder = Path(folder)
         manifest = journal.load_manifest(self.folder)
+        journal.check_abi(manifest, self.folder / journal.MANIFEST)
+        journal.refuse_damaged(self.folder, journal.damage_of(self.folder, manifest), "bets follow its decisions")
         settings = manifest.get("settings") or {}
         policies = settings.get("policies") or []
         self.rules = [str(one.get("rule", "")) for one in policies]

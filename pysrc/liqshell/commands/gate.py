@@ -46,6 +46,7 @@ def gate(
     from liqshell.gate import evaluate, open_run, print_gate, save
     from liqshell.gate.evaluation import LIVE, PAPER
     from liqshell.gate.evidence import Opened
+    from liqshell.recording.journal import refuse_damaged
     from liqshell.run.replay import prove
 
     if not runs:
@@ -55,8 +56,10 @@ def gate(
         verdict = prove(one.run.folder, trust=trust_policy)
         return verdict.identical, verdict.damage or ("" if verdict.identical else f"first difference at record {verdict.first_difference}")
 
-    opened = [open_run(run, rehearsal=rehearsal) for run in runs]
-    found = evaluate(opened, against=[open_run(run, rehearsal=rehearsal) for run in against], prove=replays if replay else None, rehearsal=rehearsal)
+    opened, others = ([open_run(run, rehearsal=rehearsal) for run in some] for some in (runs, against))
+    for one in (*opened, *others):
+        refuse_damaged(one.run.folder, one.run.damage, "others are no evidence")
+    found = evaluate(opened, against=others, prove=replays if replay else None, rehearsal=rehearsal)
     if json_:
         print(json.dumps(found.as_dict()), flush=True)
     else:

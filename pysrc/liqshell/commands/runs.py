@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, DataError
 from liqshell.research.run_index import Entry
 
 
@@ -73,19 +73,25 @@ def _print(entry: Entry) -> None:
 
 
 def _compare(found: Sequence[Entry], json_: bool) -> int:
-    from liqshell.research.run_index import beside, differences
+    from liqshell.research.run_index import beside, damage, differences
 
     if len(found) < 2:
         raise ConfigError("--compare", "one name", "two or more")
+    wrong = damage(found)
+    status = DataError.exit_code if wrong else 0
+    for name, text in wrong.items():
+        print(f"liqcore: {name}: {text}. Its results below may not be those of its records.", file=sys.stderr)
     other, comparison = differences(found), beside(found)
     if json_:
-        print(json.dumps({"runs": [entry.as_dict() for entry in found], "differ": other, "told": comparison}, ensure_ascii=False))
-        return 0
+        print(json.dumps({"damage": wrong, "runs": [entry.as_dict() for entry in found], "differ": other, "told": comparison}, ensure_ascii=False))
+        return status
+    for name, text in wrong.items():
+        print(f"DAMAGED: {name}: {text}.")
     print(comparison)
     print("They differ in:" if other else "They do not differ in any setting.")
     for name, values in other.items():
         print(f"    {name}: " + " | ".join(values))
-    return 0
+    return status
 
 
 def _delete(found: Sequence[Entry], yes: bool) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, DataError
 
 
 def show(
@@ -22,6 +23,8 @@ def show(
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Tell in sentences what happened in a run, or in any minute of it: event, threshold, signal, answer of the policy, risk, order, fill, exit.
+
+    Where audit.bin is not what run.json says of it, that is said first, and the exit status is 2.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ def show(
     json_
         One JSON object a line.
     """
-    from liqshell.report.narrative import state_before, story
+    from liqshell.report.narrative import Line, state_before, story
     from liqshell.report.origin import idle
     from liqshell.report.run import load_run
     from liqshell.report.text import when
@@ -50,11 +53,17 @@ def show(
     end = _time("--to", to, found.started_ns) if to else start + 60_000_000_000 if from_ else 1 << 62
     if end <= start:
         raise ConfigError(f"--to {to}", "not after --from", "a later time")
+    status, damage = 0, f"{run}: {found.damage}. What is told here may be wrong or incomplete."
+    if found.damage:
+        print(f"liqcore: {damage}", file=sys.stderr)
+        status = DataError.exit_code
     lines = story(found, start, end, symbol, why)
     if json_:
-        for line in lines:
+        for line in [*([Line(found.started_ns, -1, "", "DAMAGE", damage)] if found.damage else []), *lines]:
             print(json.dumps(line.as_dict(), ensure_ascii=False))
-        return 0
+        return status
+    if found.damage:
+        print(f"DAMAGED: {damage}")
     if from_:
         print(f"At {when(start)} UTC. " + " ".join(state_before(found, start, symbol)))
     for line in lines:
@@ -63,7 +72,7 @@ def show(
         print("There was no decision in this time." + ("" if why else " --why also shows the moments at which a policy wanted no trade."))
         for sentence in idle(found):
             print(sentence)
-    return 0
+    return status
 
 
 def _time(option: str, text: str, first_ns: int) -> int:

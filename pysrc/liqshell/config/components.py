@@ -89,12 +89,19 @@ def recorded_detectors(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def parameters_of(kind: str, key: str = "kind") -> Table:
     """What detectors of a kind can be told: one of liqcore's kinds, or a class of the user's. ConfigError where there is no such class."""
-    return registry.parameters(kind) if kind in KINDS else tuple(plugins.load(kind, DETECTOR, key).PARAMETERS)
+    return registry.parameters(kind) if _ships(kind) else tuple(plugins.load(kind, DETECTOR, key).PARAMETERS)
+
+
+def _ships(kind: str) -> bool:
+    """Whether liqcore ships detectors of this kind: then no entry point of its name is looked at."""
+    if kind in KINDS:
+        plugins.warn_hidden(DETECTOR, kind)
+    return kind in KINDS
 
 
 def make_detector(kind: str, name: str, sha256: str | None = None, **params: Any) -> lc.Detector:
     """A detector of a run from its settings. sha256: of the file of a class of the user's, None = whatever it is now."""
-    if kind in KINDS:
+    if _ships(kind):
         return lc.make_detector(kind, name, **params)
     key = f"detectors.{name}"
     own = plugins.load(kind, DETECTOR, f"{key}.kind", sha256)

@@ -181,6 +181,8 @@ def _calendar(config: Config, facts: Facts) -> Iterator[Check]:
 
 
 def _made(facts: Facts) -> Iterator[Check]:
+    for text in facts.hidden:
+        yield Check("construct", WARN, text, "Give the entry point another name, or uninstall its package")
     for made in facts.made:
         if made.fault is None:
             yield Check("construct", OK, f"{made.what}: policies, detectors, features and venue can be made: {made.text}")

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import picows
 
+from liqcore.detectors.registry import KINDS
+from liqshell import plugins
 from liqshell.clock import Clock
 from liqshell.config.judge_sections import MODELS
 from liqshell.config.load import Config
@@ -28,6 +30,7 @@ from liqshell.live.venue_clock import venue_clock
 from liqshell.rest import paged, walk_async
 from liqshell.state.folder import read_state
 from liqshell.transport import endpoints, tls_context
+from liqshell.venues.adapters import BY_NAME
 from liqshell.venues.bybit import instruments as bybit_instruments
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit import rest_responses as answers
@@ -68,6 +71,7 @@ class Facts(AccountFacts):
 
     with_keys: bool = False
     rest: str = ""
+    hidden: list[str] = field(default_factory=list)  # of installed packages, by a name that liqcore ships: sentences
     emulator: str = ""  # label of an emulated market, "" = a real venue (or paper without one)
     speed: float = 1.0
     samples: list[Sample] = field(default_factory=list)
@@ -127,6 +131,7 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10, offlin
                 facts.trial = await try_judge(config.judge, config.news)
             except ConfigError as why:
                 facts.trial = why
+    facts.hidden = [*plugins.hidden(plugins.DETECTOR, KINDS), *plugins.hidden(plugins.VENUE, BY_NAME)]
     facts.made = construct(config, facts.instruments, facts.speed)
     return facts
 

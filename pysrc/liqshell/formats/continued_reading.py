@@ -20,9 +20,10 @@ from liqshell.formats.markets import adapter_of
 from liqshell.formats.reading import Reading
 from liqshell.formats.venue_frames import VenueFrames
 from liqshell.recording import reader as recording
+from liqshell.recording.feeds import use_venues
 from liqshell.recording.marks import Concern, Standing
 from liqshell.recording.reader import Record
-from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
+from liqshell.venues.bybit.decoder import PublicDecoder
 
 
 class Remembering(Reading):
@@ -155,7 +156,7 @@ class Remembering(Reading):
         """As if nothing of the market had been read."""
         self._decoders, self._books, self._shallow, self._last, self._damages = {}, {}, set(), 0, 0
         self._file, self._owed, self._met, self._hole, self._standing = None, False, set(), None, Standing()
-        self._venues = venues_of(self._run) if self._run is not None else {}
+        self._venues = venues_of(self._run, self.path) if self._run is not None else {}
         if self._run is None:
             self.contracts, self._index, self._rules = [], {}, {}
             self.validator.censored.clear()
@@ -215,15 +216,13 @@ class Remembering(Reading):
             self._before = replace(self._before, tickers={})
 
 
-def venues_of(settings: dict[str, Any]) -> dict[str, VenueFrames]:
-    """The feeds of a run by venue; one from before there were several has one."""
+def venues_of(settings: dict[str, Any], where: str | Path) -> dict[str, VenueFrames]:
+    """The feeds of a run by venue. where: what has these settings, for messages."""
     symbols = [str(fields["symbol"]) for fields in settings["instruments"]]
-    feeds = settings.get("feeds") or [
-        {"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols), "gap_ns": settings.get("gap_ns", 0)}
-    ]
+    feeds = use_venues({"gap_ns": 0} | settings, where)
     return {
         one["venue"]: VenueFrames(
-            adapter_of(one["venue"]),
+            adapter_of(one["venue"], where),
             symbols[one["first"] : one["first"] + one["count"]],
             one["first"],
             gap_ns=int(one["gap_ns"]),

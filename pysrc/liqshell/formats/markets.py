@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from liqcore.event import Completeness, Kind
@@ -52,6 +53,6 @@ MARKETS: Mapping[str, Adapter] = {
 }
 
 
-def adapter_of(name: str) -> Adapter:
-    """The adapter of a market of a capture. ValueError where there is none."""
-    return MARKETS.get(name.lower()) or adapters.adapter_of(name)
+def adapter_of(name: str, where: str | Path = "") -> Adapter:
+    """The adapter of a market of a capture. where: what names it. UnknownVenue where there is none."""
+    return MARKETS.get(name.lower()) or adapters.adapter_of(name, where)

@@ -103,7 +103,7 @@ class Recordings(Remembering):
             self.synthetic(seed for seed in made_by.get("market_seeds") or () if isinstance(seed, int))
         self._run = found
         self.validator.faithful = True
-        self._venues = venues_of(found)
+        self._venues = venues_of(found, self.path)
 
     def blocks(self) -> Iterator[Block]:
         self._warm()
@@ -247,10 +247,7 @@ class Recordings(Remembering):
                 return next(iter(self._venues.values()))
             raise DataError(str(self.path), f"a frame of {record.exchange!r}", f"frames of {', '.join(self._venues)}, as the settings say")
         if found is None:
-            try:
-                adapter = adapter_of(record.exchange)
-            except ValueError as why:
-                raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Convert them into an event table") from None
+            adapter = adapter_of(record.exchange, self.path)
             completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
             found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
             found.remember({} if self._looking or self._before is None else self._before.tickers)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.errors import DataError
+from liqshell.recording.journal import refuse_damaged
 from liqshell.report.figures import summarise
 from liqshell.report.ledger import read_ledger
 from liqshell.report.quotes import ENOUGH
@@ -21,6 +22,7 @@ def assess(folder: str | Path) -> list[dict[str, Any]]:
     """One row a traded contract: numbers, venue, symbol, preset, run, data, trades, mean_bps, low_bps, high_bps, and `missing`: what speaks against
     it, in words; empty = it is verified."""
     run = load_run(folder)
+    refuse_damaged(folder, run.damage, "others earn no grade")
     if run.meta.get("mode") != "backtest" or not run.meta.get("finished"):
         raise DataError(
             str(folder),

@@ -7,13 +7,15 @@ import json
 import logging
 import os
 import sys
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import liqcore as lc
+from liqcore.event import reads_abi
 from liqshell import private
 from liqshell.errors import ConfigError, DataError
 from liqshell.input_file import regular
@@ -22,6 +24,10 @@ PENDING_MAX = 64 << 20  # bytes of records that wait for a disk
 _log = logging.getLogger("liqshell.recording.journal")
 AUDIT_ABI = 7  # struct version of the first liqcore that writes its audit records as this one does
 AUDIT, MANIFEST, TRUTH, FRAMES = "audit.bin", "run.json", "truth.json", "frames"
+RESTORE = (
+    "Restore the file from a copy: no command writes it again. Where the run has its frames, `liqcore replay RUN` compares it with what they "
+    "give, and `liqcore backtest` with the run as [data] files makes a new run of them"
+)
 
 
 class Journal:
@@ -123,7 +129,58 @@ def load_audit(folder: str | Path) -> np.ndarray:
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror or why}", "the audit stream of a run") from None
     records = np.frombuffer(data[: len(data) // lc.AUDIT_DTYPE.itemsize * lc.AUDIT_DTYPE.itemsize], lc.AUDIT_DTYPE)
-    return current(records, load_manifest(folder).get("abi") if (Path(folder) / MANIFEST).exists() else None)
+    manifest = load_manifest(folder) if (Path(folder) / MANIFEST).exists() else {}
+    check_abi(manifest, Path(folder) / MANIFEST)
+    return current(records, manifest.get("abi"))
+
+
+def damage_of(folder: str | Path, manifest: Mapping[str, Any], *, whole: bool = True) -> str:
+    """In what the audit stream of a run differs from what its run.json says of it; "" = in nothing, or it says nothing (a run that goes on, or was
+    killed). whole: look at every byte; else at its length alone."""
+    path, records, said = Path(folder) / AUDIT, manifest.get("audit_records"), manifest.get("audit_sha256")
+    try:
+        size = regular(path, "the audit stream of a run").stat().st_size if path.exists() else -1
+    except (OSError, DataError) as why:
+        return f"{AUDIT} cannot be read: {why}"
+    if records is None and said is None:
+        return ""
+    if size < 0:
+        return f"{AUDIT} is missing, and run.json says {records} records"
+    if isinstance(records, int) and size != records * lc.AUDIT_DTYPE.itemsize:
+        return f"{AUDIT} holds {size / lc.AUDIT_DTYPE.itemsize:.10g} records, and run.json says {records}"
+    if not whole or said is None or (found := digest_of(path)) == said:
+        return ""
+    return f"{AUDIT} has SHA-256 {found}, and run.json says {said}: its records are not those that the run wrote"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file; taken once by a process while the file stays as it is."""
+    about = path.stat()
+    return _digest(path.absolute(), about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(256)
+def _digest(path: Path, *_about: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_damaged(folder: str | Path, damage: str, what: str) -> None:
+    """DataError where the audit stream of a run that is to be evidence is not what the run wrote. damage: of damage_of."""
+    if damage:
+        raise DataError(str(folder), damage, f"the records that the run wrote: {what}", RESTORE)
+
+
+def check_abi(manifest: Mapping[str, Any], where: str | Path) -> None:
+    """DataError where the run was made with a struct version that this liqcore does not know. A manifest without one is of this version."""
+    abi = manifest.get("abi")
+    if abi is not None and not reads_abi(abi):
+        raise DataError(
+            str(where),
+            f"abi {abi!r}: made with a struct version that this liqcore does not know",
+            f"at most {lc.abi_version()}",
+            f"Read it with the version of liqcore that made it: {manifest.get('version')}",
+        )
 
 
 def current(records: np.ndarray, abi: object) -> np.ndarray:

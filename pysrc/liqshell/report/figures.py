@@ -3,12 +3,14 @@
 import hashlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liqcore import Alarm, AuditKind, Control, Gate, Phase, Reason, Role
 from liqcore.event import Stream
+from liqshell.recording.journal import AUDIT, digest_of
 from liqshell.recording.marks import union
 from liqshell.report import breakdown, expected, intents, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth
 from liqshell.report.coverage import covered_hours, liquidation_hours, rate, share
@@ -288,11 +290,19 @@ def stamp(run: Run) -> dict[str, Any]:
         "speed": run.speed,
         "audit_records": len(run.audit),
         "audit_lost": lost,
-        "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(),
+        "audit_sha256": _audit_sha256(run),
         "replay": meta.get("replay"),
         "finished": meta.get("finished", True),
         "problem": meta.get("problem"),
     }
+
+
+def _audit_sha256(run: Run) -> str:
+    """Of the records; of a file that holds them as they are its own, which is not taken twice."""
+    path = Path(run.folder) / AUDIT if run.folder is not None else None
+    if isinstance(run.audit.base, np.memmap) and path is not None and path.exists():
+        return digest_of(path)
+    return hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest()
 
 
 def _mode(run: Run) -> str:
@@ -314,6 +324,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     trades, held = per_trade(ledger), longest(ledger.trade_rows["hold_s"]) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION,
+        "damage": run.damage,
         "name": run.meta.get("name") or run.folder.name,
         "mode": _mode(run),
         "venue": run.meta.get("venue", ""),

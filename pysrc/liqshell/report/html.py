@@ -9,7 +9,7 @@ from markupsafe import Markup
 from liqshell.pages import data_badge, document, script, two
 from liqshell.report import intents, sections, sections_judge, sections_quotes, sections_run, sections_study, timetable, warmth
 from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, when
-from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, halted, stopped
+from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, damaged, halted, stopped
 
 
 def _badges(s: dict[str, Any]) -> list[tuple[str, str]]:
@@ -81,6 +81,8 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
     """What must be known before any number is read."""
     out = []
+    if damaged(s):
+        out.append(("DAMAGED.", damaged(s)))
     if contaminated(s):
         out.append((CONTAMINATED + ".", WHY))
     if s["stamp"]["audit_lost"]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from liqcore import EVENT_DTYPE, AuditKind, Kind
-from liqshell.errors import DataError
+from liqshell.errors import LiqshellError
 from liqshell.recording.reader import read
 from liqshell.report.run import Run
 from liqshell.report.stories import Cascade, Ledger
@@ -248,17 +248,21 @@ def read_paths(run: Run, ledger: Ledger) -> Paths:
     reader = read(folder)
     try:
         from liqshell.run.venue_source import source_named, sources_of  # sockets: not for those who draw a tape
+        from liqshell.venues.adapters import OWN_VENUES
 
-        sources = sources_of({"instruments": [i.as_dict() for i in run.instruments], "gap_ns": 1, "feeds": run.table("settings").get("feeds")}, None)
+        sources = sources_of(
+            {"instruments": [i.as_dict() for i in run.instruments], "gap_ns": 1, "feeds": run.table("settings").get("feeds")}, None, folder
+        )
+        own = {name for name in sources if name in OWN_VENUES}  # whose frames have no label
         for record in reader:
-            if record.stream.startswith(DRAWN):
+            if record.stream.startswith(DRAWN) or record.exchange in own:
                 found = source_named(sources, record.exchange, str(folder)).events(record.frame, record.ts_recv)
                 events[used : used + len(found)] = found
                 used += len(found)
                 if used >= CHUNK:
                     reduction.add(events[:used])
                     used = 0
-    except (DataError, OSError, ValueError) as error:
+    except (LiqshellError, OSError, ValueError) as error:
         paths.problem = f"Only a part of the frames is readable: {error}"
     reduction.add(events[:used])
     if reader.damage and not paths.problem:

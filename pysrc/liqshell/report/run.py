@@ -12,7 +12,7 @@ from liqcore import AUDIT_DTYPE, AuditKind, Completeness, Instrument
 from liqcore.audit import VIEWS
 from liqshell.errors import DataError
 from liqshell.input_file import regular
-from liqshell.recording.journal import current
+from liqshell.recording.journal import RESTORE, check_abi, current, damage_of
 from liqshell.recording.packing import frame_files
 
 COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED", Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
@@ -44,6 +44,7 @@ class Run:
     ended_ns: int = 0
     speed: float = 1.0
     symbols: tuple[str, ...] = field(default=())
+    damage: str = ""  # in what its audit.bin differs from what run.json says of it; "" = in nothing
 
     @property
     def duration_s(self) -> float:
@@ -107,16 +108,14 @@ def _audit(path: Path) -> np.ndarray:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise DataError(
-            str(path), "no such file", "the audit records of the run", "A report needs them; `liqcore replay` makes them again from the frames"
-        ) from None
+        raise DataError(str(path), "no such file", "the audit records of the run", RESTORE) from None
     rest = size % AUDIT_DTYPE.itemsize
     if rest:
         raise DataError(
             str(path),
             f"{size} bytes, {rest} more than {size // AUDIT_DTYPE.itemsize} whole records",
             f"a multiple of {AUDIT_DTYPE.itemsize}",
-            "The file was cut while it was written: replay the run from its frames, or truncate the file to whole records",
+            f"The file was cut. {RESTORE}. Of a run that was killed, `truncate --size={size - rest} FILE` leaves the whole records",
         )
     # mapped: the records of a long run are larger than everything that is made from them
     audit = np.memmap(path, AUDIT_DTYPE, "r").view(np.ndarray) if size else np.zeros(0, AUDIT_DTYPE)
@@ -177,12 +176,14 @@ def _number(path: Path, meta: dict[str, Any], key: str) -> float:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run's folder. DataError says what is wrong where. Unknown keys of run.json are kept, missing ones allowed."""
+    """Read a run's folder. DataError says what is wrong where; `damage` of what is returned says whether audit.bin is another one than run.json
+    speaks of. Unknown keys of run.json are kept, missing ones allowed."""
     folder = Path(folder)
     meta = _json(folder / "run.json")
     if not isinstance(meta, dict):
         raise DataError(str(folder / "run.json"), f"found {type(meta).__name__}", "an object")
     instruments = _instruments(folder / "run.json", meta.get("instruments"))
+    check_abi(meta, folder / "run.json")
     audit = current(_audit(folder / "audit.bin"), meta.get("abi"))
     if len(audit) and int(audit["instrument"].max()) >= len(instruments):
         raise DataError(
@@ -200,6 +201,7 @@ def load_run(folder: str | Path) -> Run:
         audit=audit,
         instruments=instruments,
         truth=_truth(folder / "truth.json"),
+        damage=damage_of(folder, meta),
         started_ns=started,
         ended_ns=max(int(ended_ns), last, started),
         speed=speed or 1.0,

@@ -13,7 +13,7 @@ from liqshell.report import sections_judge, terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured
 from liqshell.report.text import NONE, compact, count, evidence, interval, millis, money, number, percent, plural, seconds, when
-from liqshell.report.verdicts import WHY, bars_only, bps, clustered, contaminated, halted, stopped
+from liqshell.report.verdicts import WHY, bars_only, bps, clustered, contaminated, damaged, halted, stopped
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -28,7 +28,8 @@ def _head(s: dict[str, Any]) -> Panel:
     speed = f", {s['speed']:g} x real time" if s["speed"] != 1 else ""
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
-    lines = [badge, span, Text(s["verdict"], style="bold"), *(Text(line) for line in s["silence"])]
+    lines = [Text(f"DAMAGED: {damaged(s)}", style="bold red")] if damaged(s) else []
+    lines += [badge, span, Text(s["verdict"], style="bold"), *(Text(line) for line in s["silence"])]
     if contaminated(s):
         lines.append(Text(WHY, style="bold red"))
     if label(s):

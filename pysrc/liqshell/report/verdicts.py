@@ -126,6 +126,11 @@ def warned(contaminated: object) -> str:
     return f"{CONTAMINATED}: a live model answered questions about the past. " if contaminated else ""
 
 
+def damaged(s: Mapping[str, Any]) -> str:
+    """Of a report.json: what must be known of its audit stream before any number is read; "" = nothing."""
+    return f"{s['damage']}. Every number below may be wrong." if s.get("damage") else ""
+
+
 def contaminated(s: Mapping[str, Any]) -> bool:
     """Of a report.json."""
     asked = s.get("judge")

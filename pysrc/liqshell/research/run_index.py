@@ -121,6 +121,8 @@ def _entry(root: Path, folder: Path, kind: str) -> Entry:
         values = read(about, result)
     except (KeyError, TypeError, AttributeError) as why:
         values = {"verdict": f"cannot be read: {why!r}"}
+    if kind == "run" and (damage := journal.damage_of(folder, about, whole=False)):  # every byte is looked at where results are compared
+        values["verdict"] = f"DAMAGED: {damage}. {values['verdict']}"
     base: dict[str, Any] = {
         "what": kind,
         "preset": "",
@@ -235,6 +237,11 @@ def differences(found: Sequence[Entry]) -> dict[str, list[str]]:
     names = dict.fromkeys(name for e in found for name in e.settings)
     out = {name: [_shown(name, e.settings[name]) if name in e.settings else "not set" for e in found] for name in names}
     return {name: values for name, values in out.items() if len(set(values)) > 1 and not name.startswith(("run.", "data."))}
+
+
+def damage(found: Sequence[Entry]) -> dict[str, str]:
+    """Runs whose audit stream is not what their run.json says, by name: what their results were made from cannot be looked at any more."""
+    return {e.name: text for e in found if e.kind == "run" and (text := journal.damage_of(e.folder, _json(e.folder / KNOWN_BY["run"])))}
 
 
 def beside(found: Sequence[Entry]) -> str:

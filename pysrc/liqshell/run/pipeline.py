@@ -29,9 +29,10 @@ from liqshell.input_file import regular
 from liqshell.plugins import digest_of, is_file
 from liqshell.policies import RULES, Ruled
 from liqshell.policies.ruled import EXPLAINS
+from liqshell.recording.feeds import recorded_feeds, use_venues
 from liqshell.recording.marks import Concern, concerns_of
 from liqshell.run.sink import LiveSink, PaperSink
-from liqshell.run.venue_source import feeds_of, recorded_feeds, source_named, sources_of, use_venues
+from liqshell.run.venue_source import feeds_of, source_named, sources_of
 from liqshell.state.learnt import Learnt, decode
 
 AUDIT_CAPACITY = 1 << 18
@@ -210,7 +211,7 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
             "your consent to run that code on this machine",
             "Read the file; then add --trust-policy",
         )
-    use_venues(values, trust=trust)
+    use_venues(values, "settings", trust=trust)
     policies = make_policies(values)
     detectors = recorded_detectors(values)
     known = [spec["name"] for spec in detectors]

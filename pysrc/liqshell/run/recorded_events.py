@@ -18,7 +18,7 @@ from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, RES
 from liqshell.run.pipeline import SIMULATED, foretold
 from liqshell.run.replay import object_of
 from liqshell.run.sink import LateWatch
-from liqshell.run.venue_source import Source, source_named, sources_of, use_venues
+from liqshell.run.venue_source import Source, source_named, sources_of
 from liqshell.venues.adapters import gap_s_of
 
 BLOCK = 1 << 16
@@ -176,8 +176,8 @@ class Decoding:
         if self.values is not None:
             raise DataError(str(self.where), "two runs in one recording", "one", "Name the folders of the runs one by one")
         self.values = object_of(record.frame, self.where)
-        use_venues(self.values, trust=self.trust)
-        self.replays = {venue: VenueReplay(source, self.collector) for venue, source in sources_of(self.values, None).items()}
+        sources = sources_of(self.values, None, self.where, trust=self.trust)
+        self.replays = {venue: VenueReplay(source, self.collector) for venue, source in sources.items()}
 
     def _begin_raw(self, record: recording.Record) -> None:
         if not self.symbols:
@@ -190,7 +190,7 @@ class Decoding:
 def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *, trust: bool = False) -> Recorded:
     """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
 
-    notify(ts_recv) is called now and then; trust: see use_venues. DataError where it is neither.
+    notify(ts_recv) is called now and then; trust: see recording.feeds.use_venues. DataError where it is neither.
     """
     reader = recording.read(path)
     decoding, whole = Decoding(path, symbols, trust=trust), recording.Continuity(reader)

@@ -17,11 +17,12 @@ from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.formats.markets import BESIDE, UNREAD
 from liqshell.input_file import is_name
 from liqshell.recording import reader as recording
+from liqshell.recording.feeds import recorded_feeds, use_venues
 from liqshell.recording.reader import Record
 from liqshell.recording.recorder import END, FEED, GAP, META, REST, label
 from liqshell.run.recorded_events import Collector, VenueReplay
-from liqshell.run.venue_source import Source, recorded_feeds
-from liqshell.venues.adapters import ADAPTERS, adapter_of
+from liqshell.run.venue_source import Source
+from liqshell.venues.adapters import ADAPTERS, BY_NAME, adapter_of
 
 BLOCK_EVENTS = 65_536
 FRAME_EVENTS_MAX = 4096
@@ -31,16 +32,12 @@ NAMES_SHOWN, STRANGE_MAX = 3, 10_000
 _PRICE = re.compile(rb'"(?:p|ap|px|bkPx|markPx)"\s*:\s*"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
 
-def _venue(record: Record) -> str:
-    """Of a frame; "" = one of our own lines."""
+def _venue(record: Record, where: str = "") -> str:
+    """Of a frame; "" = one of our own lines. where: what has it, for messages."""
     if record.exchange == "liqcore" or record.stream == recording.SKIP or record.exchange in BESIDE:
         return ""
-    try:
-        return adapter_of(record.exchange or "bybit").venue
-    except ValueError as why:
-        raise DataError(
-            f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Convert them into an event table"
-        ) from None
+    name = record.exchange or "bybit"
+    return (BY_NAME.get(name) or adapter_of(name, where)).venue
 
 
 def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], dict[str, Any]], bool]:
@@ -50,16 +47,21 @@ def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[dict[str, di
     runs = False
     stated: dict[tuple[str, str], dict[str, Any]] = {}
     foreign: Counter[str] = Counter()
+    where = ", ".join(map(str, paths))
     for record in recording.merge(paths, []):
         if record.exchange in UNREAD:
             foreign[UNREAD[record.exchange]] += 1
         if record.stream == META:
-            stated |= {(one["venue"], one["symbol"]): one for one in _settings(record)["instruments"]}
-            runs = True
-        venue = _venue(record)
+            told, runs = _settings(record), True
+            stated |= {(one["venue"], one["symbol"]): one for one in told["instruments"]}
+            own = {one["venue"] for one in use_venues(told, where) if "adapter" in one} if told["feeds"] else ()
+            for one in told["instruments"]:  # frames of a venue of the user's need not name their contract where we look
+                if one["venue"] in own:
+                    out.setdefault(one["venue"], {})[one["symbol"]] = 0.0
+        venue = _venue(record, where)
         if not venue:
             continue
-        adapter = ADAPTERS[venue]
+        adapter = ADAPTERS.get(venue) or adapter_of(venue)
         stream = label(venue, record.frame)[0].decode() if adapter.kind_key else record.stream
         if not stream.startswith(adapter.channels):
             continue
@@ -76,7 +78,7 @@ def contracts_of(paths: list[Path], strange: Counter[str]) -> tuple[dict[str, di
     if not out:
         beside = "".join(f" ({count} x {what})" for what, count in foreign.most_common(2))
         raise DataError(
-            ", ".join(map(str, paths)),
+            where,
             refused_names(strange) if strange else f"no frame with a topic of the detector{beside}",
             "; ".join(f"of {venue} {', '.join(one.channels)}" for venue, one in ADAPTERS.items()),
         )

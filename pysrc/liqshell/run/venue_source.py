@@ -10,16 +10,18 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
 from operator import or_
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 import liqcore as lc
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import DataError
+from liqshell.recording.feeds import use_venues
 from liqshell.recording.marks import Concern
 from liqshell.run.sink import EngineSink, VenueSink
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Connection
-from liqshell.venues.adapters import OWN_VENUES, adapter_of, gap_s_of, is_known, use_venue
+from liqshell.venues.adapters import OWN_VENUES, adapter_of, gap_s_of
 from liqshell.venues.frames import TICKER, Frame, FrameDecoder, FrameKind
 
 Named = TypeVar("Named")
@@ -50,30 +52,6 @@ def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: 
     if len({one["venue"] for one in out}) != len(out):
         raise DataError("settings", "the instruments of a venue are not in one group", "each venue's together")
     return out
-
-
-def recorded_feeds(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The feeds of recorded settings; a run from before there were several has one."""
-    instruments = values["instruments"]
-    found: list[dict[str, Any]] = values.get("feeds") or [
-        {"venue": instruments[0].get("venue") or "bybit", "first": 0, "count": len(instruments), "gap_ns": values["gap_ns"], "watched": False}
-    ]
-    return found
-
-
-def use_venues(values: Mapping[str, Any], *, trust: bool) -> None:
-    """Make the venues of the user's that settings name known to this process: it runs their code. Without trust those that a configuration has named
-    are enough; ConfigError where one is missing."""
-    for spec in recorded_feeds(values):
-        if "adapter" in spec and trust:
-            use_venue(spec["venue"], spec["adapter"], spec["sha256"])
-        elif "adapter" in spec and not is_known(spec["venue"]):
-            raise ConfigError(
-                f"venues.{spec['venue']}",
-                f"the Python code in {spec['adapter']} decodes this recording",
-                "your consent to run that code on this machine",
-                "Read the file; then name it in [venues] of the configuration, or add --trust-policy to a replay",
-            )
 
 
 class Source:
@@ -185,9 +163,9 @@ class Source:
         return np.array(frame.events, lc.EVENT_DTYPE)
 
 
-def sources_of(values: Mapping[str, Any], sink: EngineSink | None) -> dict[str, Source]:
-    """The sources of a run's settings by venue, in the order of their instruments."""
-    feeds = recorded_feeds(values)
+def sources_of(values: Mapping[str, Any], sink: EngineSink | None, where: str | Path = "settings", *, trust: bool = False) -> dict[str, Source]:
+    """The sources of a run's settings by venue, in the order of their instruments. where, trust: see recording.feeds.use_venues."""
+    feeds = use_venues(values, where, trust=trust)
     symbols = [i["symbol"] for i in values["instruments"]]
     return {one["venue"]: Source(one, symbols, sink, len(feeds) == 1) for one in feeds}
 
@@ -200,4 +178,4 @@ def source_named(sources: Mapping[str, Named], venue: str, where: str) -> Named:
     return found
 
 
-__all__ = ["Source", "feeds_of", "source_named", "sources_of", "recorded_feeds", "use_venues"]
+__all__ = ["Source", "feeds_of", "source_named", "sources_of"]

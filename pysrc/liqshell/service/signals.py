@@ -24,6 +24,9 @@ def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
         raise Problem("not-found", "a store has no signals; runs have. `liqcore detect STORE` computes them")
     path = dataset.folder / journal.AUDIT
     manifest = journal.load_manifest(dataset.folder)
+    journal.check_abi(manifest, dataset.folder / journal.MANIFEST)
+    if damage := journal.damage_of(dataset.folder, manifest):
+        raise Problem("not-ready", f"the run's audit stream cannot be trusted: {damage}")
     size = os.stat(path).st_size // lc.AUDIT_DTYPE.itemsize if path.exists() else 0
     records = journal.current(np.memmap(path, lc.AUDIT_DTYPE, "r", shape=(size,)) if size else np.zeros(0, lc.AUDIT_DTYPE), manifest.get("abi"))
     mine = (records["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)) & (records["ts"] > since)

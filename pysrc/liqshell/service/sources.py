@@ -21,6 +21,7 @@ from liqshell import private
 from liqshell.errors import ConfigError, DataError, LiqshellError
 from liqshell.recording import journal, packing
 from liqshell.recording import reader as recording
+from liqshell.recording.feeds import use_venues
 from liqshell.recording.lines import Lines
 from liqshell.research.feature_rows import of_store
 from liqshell.research.feature_walk import Data, Parts, place
@@ -250,6 +251,8 @@ class Library:
             raise ConfigError(str(path), "no such folder", "a store, a run, or a folder of runs")
         if not self.is_store and not self.runs():
             raise ConfigError(str(path), "neither a store nor a run nor a folder of runs", "the output of `liqcore import` or `liqcore live`")
+        if (newest := next(reversed(self.runs().values()), None)) is not None:
+            use_run(newest)
         self.scratch = Scratch(state)
 
     def runs(self) -> dict[str, Path]:
@@ -313,6 +316,13 @@ class Library:
             source.close()
         self.saved.close()
         self.scratch.close()
+
+
+def use_run(folder: Path) -> None:
+    """Say at the start, not to the first client, that a run is of a venue of the user's whose code nobody has named."""
+    told = journal.load_manifest(folder).get("settings")
+    if isinstance(told, dict) and told.get("feeds"):
+        use_venues(told, folder)
 
 
 def _started(folder: Path) -> int:

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from liqshell import formats, private
-from liqshell.errors import ConfigError, DataError, listed
+from liqshell.errors import ConfigError, DataError, LiqshellError, listed
 from liqshell.event_columns import Events
 from liqshell.formats.carried_state import Carried
 from liqshell.input_file import address_of, regular
@@ -30,6 +30,7 @@ from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, columns
 from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill, reach
+from liqshell.venues.adapters import own_venues, use_own
 
 BATCH_BYTES = 1 << 30  # of spilled events before a commit
 AHEAD = 4  # chains a process that wait to be taken: what is read while a commit is written
@@ -224,7 +225,7 @@ class _Import:
                 else:
                     yield step
             return
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), use_own, (own_venues(),)) as pool:
             ahead: list[tuple[_Chain | tuple[Path, str | None], Future[Any] | None]] = []
             for coming in itertools.chain(work, (None,)):
                 if coming is not None:
@@ -419,7 +420,7 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
                     spill.add(venue, symbol, events)
                 carried = getattr(reading, "carried", None)
             fingerprint = taken.result() if taken else fingerprint
-    except DataError as why:
+    except LiqshellError as why:
         return str(why), None
     except Exception as why:  # whatever a reader trips over, the other files must not suffer from it
         return f"cannot be read in its apparent format ({type(why).__name__}: {why})", None

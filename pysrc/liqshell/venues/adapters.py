@@ -1,11 +1,11 @@
 """The venues whose public data we read, by name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from liqshell import plugins
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, DataError
 from liqshell.venues.adapter import GAP_S, Adapter
 from liqshell.venues.binance import decoder as binance
 from liqshell.venues.bybit import adapter as bybit_public
@@ -21,6 +21,7 @@ ENVIRONMENTS = tuple(dict.fromkeys(name for one in ADAPTERS.values() for name in
 
 
 VENUE_NAME = r"[a-z][a-z0-9_]{1,29}"
+OPTION = "--adapter"  # of every command: names the adapter of a venue of the user's
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class OwnVenue:
     adapter: Adapter
     code: str
     sha256: str
+
+
+class UnknownVenue(DataError, ValueError):
+    """No adapter has this name."""
 
 
 OWN_VENUES: dict[str, OwnVenue] = {}  # of this process, by name; use_venue adds to it
@@ -51,13 +56,27 @@ def use_venue(name: str, code: str, sha256: str | None = None) -> OwnVenue:
     return OWN_VENUES[name]
 
 
+def own_venues() -> list[tuple[str, str, str]]:
+    """Name, code and SHA-256 of each venue of the user's that this process knows: for a worker of it, see use_own."""
+    return [(name, one.code, one.sha256) for name, one in OWN_VENUES.items()]
+
+
+def use_own(found: Sequence[tuple[str, str, str]]) -> None:
+    """Make the venues known that another process knows."""
+    for name, code, sha256 in found:
+        use_venue(name, code, sha256)
+
+
 def _known(name: str) -> Adapter | None:
     """One that ships; else one of the user's: named in [venues], or an entry point."""
     found = BY_NAME.get(name.lower())
-    if found is None and name not in OWN_VENUES and name in plugins.names(plugins.VENUE):
+    if found is not None:
+        plugins.warn_hidden(plugins.VENUE, name)
+        return found
+    if name not in OWN_VENUES and name in plugins.names(plugins.VENUE):
         use_venue(name, name)
     own = OWN_VENUES.get(name)
-    return own.adapter if found is None and own is not None else found
+    return own.adapter if own is not None else None
 
 
 def is_known(name: str) -> bool:
@@ -71,9 +90,17 @@ def gap_s_of(name: str) -> float:
     return GAP_S if found is None else found.gap_s
 
 
-def adapter_of(name: str) -> Adapter:
-    """The adapter of a venue, also under other names that it goes by in recordings. ValueError where there is none."""
+def adapter_of(name: str, where: object = "") -> Adapter:
+    """The adapter of a venue, also under other names that it goes by in recordings. where: what names it, for the message. UnknownVenue where there
+    is none."""
     found = _known(name)
     if found is None:
-        raise ValueError(f"venue: expected one of {', '.join(ADAPTERS)}, got {name!r}")
+        option = f"{OPTION} {name if re.fullmatch(VENUE_NAME, name) else 'NAME'}=FILE.py:ADAPTER"
+        raise UnknownVenue(
+            str(where),
+            f"venue: expected one of {', '.join(ADAPTERS)}, got {name!r}",
+            "",
+            f"If it is a venue of yours, name its adapter: {option}, or [venues] of the configuration. Frames of other venues can be "
+            "imported as an event table",
+        )
     return found

@@ -1,5 +1,7 @@
 """Detectors, features and venues of the user's: named in a configuration, hashed into a run, the same live, in replay and in a backtest."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import orjson
 import pytest
 
 import liqcore as lc
+from liqshell import plugins
 from liqshell.backtest import load_history
 from liqshell.config.load import load
 from liqshell.errors import ConfigError
@@ -20,7 +23,7 @@ from liqshell.report.run import load_run as open_run
 from liqshell.run.backtest_parity import prove_as_backtest
 from liqshell.run.pipeline import Pipeline, make_paper, settings
 from liqshell.run.replay import prove
-from liqshell.venues.adapters import OWN_VENUES
+from liqshell.venues.adapters import OWN_VENUES, adapter_of
 from recorded_run import mark, record_run
 
 ROOT = Path(__file__).parents[3]
@@ -180,6 +183,38 @@ def test_a_feature_that_raises_or_is_none():
             lc.CustomFeature(name, function)
     with pytest.raises(ValueError, match="declared first"):
         lc.Engine(["X"], features=["own.share"])
+
+
+def test_two_features_of_one_name_are_refused_by_name():
+    @lc.needs("liquidations.liq_count@1m")
+    def first(count):
+        return count
+
+    @lc.needs("liquidations.liq_volume@1m")
+    def second(volume):
+        return volume
+
+    class Counted:
+        needs = ("liquidations.liq_count@1m",)
+
+        def __call__(self, count):
+            return count
+
+    a, b = lc.CustomFeature("own.a", first), lc.CustomFeature("own.a", second)
+    for features in ([a, b], [b, "flow.volume@1m", a]):
+        for make in (lambda names: lc.Features(names, [lc.Instrument("X")]), lambda names: lc.Engine(["X"], features=names)):
+            with pytest.raises(ValueError, match=r"feature own\.a: two different functions have this name: .*(first|second) and .*(second|first)"):
+                make(features)
+    policy = against(features=(b,))
+    with pytest.raises(ValueError, match=r"feature own\.a: two different functions"):
+        lc.Engine(["X"], None, policy, features=[a])
+    lc.Engine(["X"], None, against(features=(a, "own.a")), features=[a, lc.CustomFeature("own.a", first)])  # one function, said three times
+    lc.Engine(["X"], features=[lc.CustomFeature("own.c", Counted), lc.CustomFeature("own.c", Counted)])
+
+
+def against(**more):
+    """A policy that wants nothing, with these attributes."""
+    return type("Silent", (lc.Policy,), {"on_signal": lambda self, signal, market: None, **more})()
 
 
 # ---- in a run ----
@@ -421,6 +456,58 @@ def test_an_entry_point_names_a_detector(tmp_path, own, monkeypatch):
     assert values["detectors"][0]["kind"] == "row" and len(values["detectors"][0]["sha256"]) == 64
     made = make_paper(values, trust=True).engine.detectors[-1]
     assert made.as_dict() == {"kind": "row", "name": "mine", "length": 5, "window_s": 120.0}
-    from liqshell.venues.adapters import adapter_of
-
     assert adapter_of("mirror").venue == "mirror"
+
+
+def installed(folder, entry_points, monkeypatch, name="mypack"):
+    """A package with these entry points: its folder is on the path."""
+    info = folder / name / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    monkeypatch.syspath_prepend(folder / name)
+
+
+def test_an_entry_point_of_a_name_that_ships_is_said_once_and_by_doctor(tmp_path, monkeypatch, capsys, caplog):
+    from test_cli import run
+
+    installed(tmp_path, "[liqcore.detectors]\nimbalance = theirs:Mine\nrate = theirs:Mine\n[liqcore.venues]\nbinance = theirs:ADAPTER\n", monkeypatch)
+    monkeypatch.setattr(plugins, "_LOOKED", set())
+    (tmp_path / "c.toml").write_text('[detectors.mine]\nkind = "imbalance"\n[policy]\npreset = "fade"\n')
+    for _ in range(2):
+        values = settings(load(tmp_path / "c.toml"), [lc.Instrument("X")])
+        assert make_paper(values).engine.detectors[-1].kind == "imbalance"
+        adapter_of("binance")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "entry point 'imbalance' (theirs:Mine) of the group liqcore.detectors is not used: liqcore ships a detector of this name",
+        "entry point 'binance' (theirs:ADAPTER) of the group liqcore.venues is not used: liqcore ships a venue of this name",
+    ]
+    status, out, _ = run(capsys, "doctor", tmp_path / "c.toml", "--offline", "--set", f"run.out={tmp_path / 'runs'}", "--json")
+    warned = [check["text"] for check in json.loads(out)["checks"] if check["id"] == "construct" and check["verdict"] == "warn"]
+    assert status == 0 and [text.split("'")[1] for text in warned] == ["imbalance", "rate", "binance"]
+
+
+def test_a_name_that_two_packages_offer_is_refused(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        installed(tmp_path, f"[liqcore.detectors]\nrow = {name}:Row\n", monkeypatch, name)
+    (tmp_path / "c.toml").write_text('[detectors.mine]\nkind = "row"\n')
+    with pytest.raises(ConfigError, match=r"several installed packages offer 'row': one:Row, two:Row"):
+        load(tmp_path / "c.toml")
+
+
+def test_the_commands_of_the_example_run_as_they_stand_in_it(tmp_path):
+    """From a folder of its own that holds examples/, by a shell."""
+    shutil.copytree(OWN, tmp_path / "examples" / "own", ignore=shutil.ignore_patterns("__pycache__"))
+    commands = re.findall(r"^#   (liqcore .*)$", (OWN / "own.toml").read_text(), re.M)
+    assert [command.split()[1] for command in commands] == ["demo", "backtest"]
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "liqcore"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m liqshell "$@"\n')
+    script.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(next((tmp_path / "runs").glob("own-*/report.json")).read_text())
+    assert report["entries"]["placed"] > 0 and report["label"] == "SYNTHETIC"

@@ -188,6 +188,7 @@ def _right(folder: Path, config: Config, history: History, values: dict[str, Any
         bool(found.get("finished"))
         and all(found.get(key) == now[key] for key in ("config_hash", "data_hash"))
         and found.get("code_hash") == journal.code_hash()
+        and not journal.damage_of(folder, found)
         and json.dumps(study, default=str) == json.dumps(known, default=str)
     )
 
