@@ -1,5 +1,5 @@
-"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. PERFORMANCE
-rows S1, S2, S7 to S10.
+"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. Figures,
+rows 17, 18, 23 to 26.
 
 Before anything is timed, all of them must have made the same trades; those whose orders mean something else say so in their note and are not held to
 it.
@@ -122,7 +122,7 @@ def agree(outcomes: dict[str, dict]) -> None:
 
 
 def policy(day: dict) -> dict:
-    """S10: what a policy in Python costs, from the same rounds."""
+    """What a policy in Python costs, from the same rounds."""
     chosen = {name: day["contestants"][name] for name in (OURS, "ours, policy in Cython") if name in day["contestants"]}
     return {
         "id": "backtest.policy",
@@ -146,7 +146,7 @@ MEASURE = (
 
 
 def load(folder: Path, count: int, rounds: int) -> list[dict]:
-    """S8, S7: from files to something that can run; each time in a fresh process, the files in the system's cache for everybody."""
+    """From files to something that can run; each time in a fresh process, the files in the system's cache for everybody."""
     samples: dict[str, list[float]] = {name: [] for name in LOAD}
     sizes, skipped = {}, {}
     for _ in range(rounds):
@@ -190,7 +190,7 @@ COLD = (
 
 
 def cold(rounds: int) -> list[dict]:
-    """S9: a new process to its first result, 200,000 trades: interpreter, imports, loading, compilation where there is any."""
+    """A new process to its first result, 200,000 trades: interpreter, imports, loading, compilation where there is any."""
     samples, skipped = {}, {}
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "day"

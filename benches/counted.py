@@ -51,7 +51,7 @@ def loops() -> dict[str, tuple]:
         "guard.cancel": (p.GuardLoop(guard(), entries(Action.ACTION_CANCEL), float(market.PRICE)).run, "cancel through the guard"),
         "encode.create": (p.EncodeLoop(ours.encoder(), ours.requests(_orders())).run, "order.create message"),
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
-        "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
+        "engine.step": (engine.run, "Engine.step of a liquidation: validation, kernels, detector, audit"),
         "engine.bank": (bank.run, "the same with six detectors side by side"),
         "engine.features": (featured.run, "event of a whole market (trades, quotes, tickers, liquidations) with the features of `reversal`"),
         **{f"detector.{kind}": (loop.run, f"liquidation through detector {kind}, its deadlines included") for kind, loop in detectors.items()},

@@ -1,4 +1,4 @@
-"""Instructions per event, by callgrind: the machine-independent face of the kernels. PERFORMANCE row 15; check.py gates on the same
+"""Instructions per event, by callgrind: the machine-independent face of the kernels. Figures, row 15; check.py gates on the same
 numbers."""
 
 import shutil

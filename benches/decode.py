@@ -1,4 +1,4 @@
-"""Frames to floats: until price, quantity, side and time of every row are held. PERFORMANCE rows 8 and 9."""
+"""Frames to floats: until price, quantity, side and time of every row are held. Figures, row 8 and 9."""
 
 from benches import ours, rivals, streams
 from benches.build import probe

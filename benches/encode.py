@@ -1,4 +1,4 @@
-"""An order to bytes: all contestants make the same bytes. PERFORMANCE row 10."""
+"""An order to bytes: all contestants make the same bytes. Figures, row 10."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The figures that the project set itself (rows 1-16 and S1-S12 of its performance plan): what is measured, the floor, and what a prototype reached.
+"""The figures that the project set itself (rows 1-28): what is measured, the floor, and what a prototype reached.
 
 A Figure reads one number out of a run's cases. Floors and prototype values are the plan's, not measurements of this page.
 """
@@ -23,7 +23,7 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    row: int | str
+    row: int
     text: str
     read: Callable[[Cases], Number]
     floor: float
@@ -142,8 +142,8 @@ FIGURES = (
         "6.8",
         False,
         "ns",
-        why="141 instructions against 116 at W=1000: 29 in the exact comparison near the P95 (15), 10 keep the run of its neighbours (5), "
-        "4 gather it anew",
+        why="141 instructions, compared with 116 at W=1000: the exact comparison near the P95 takes 29 (15 at W=1000), keeping its "
+        "neighbours in order 10 (5), collecting them again 4",
     ),
     Figure(4, "... W=1000", value("quantile.decide.1000", "calm"), 8, "6.8", False, "ns"),
     Figure(4, "... W=10,000", value("quantile.decide.10000", "calm"), 8, "6.8", False, "ns"),
@@ -157,7 +157,7 @@ FIGURES = (
         "14.8",
         False,
         "ns",
-        why="one contract's window of 1000 takes 15.9 kB, 500 of them 8 MB: more than the second cache holds (1 MB). In one run 9.2 ns "
+        why="a window of 1000 takes 15.9 kB a contract, and 8 MB for 500 contracts; the second-level cache has 1 MB. In one run: 9.2 ns "
         "with one contract, 13.1 with 50 (0.8 MB), 18.8 with 200 (3.2 MB), 21.4 with 500",
     ),
     Figure(6, "z-score batch: error after a 1e9 spike", value("zscore.error"), 1e-12, "1e-14", False, "relative"),
@@ -197,8 +197,8 @@ FIGURES = (
         "57 tail, 61 histogram",
         False,
         "instructions",
-        why="84 push into ring, buckets and rank, 15 compare exactly where x lies near the P95, 5 keep the run of its neighbours, 10 are the loop "
-        "that counts; the prototype's histogram answered to 0.4 %",
+        why="84 push into ring, buckets and rank; 15 compare exactly when x is near the P95; 5 keep its neighbours in order; 10 are the "
+        "loop of the measurement. The prototype's histogram had an error of 0.4 %",
     ),
     Figure(
         15,
@@ -208,8 +208,8 @@ FIGURES = (
         "33",
         False,
         "instructions",
-        why="42 ring and sums of the younger part, 32 merging both parts (Chan), 23 the older part (once in 288 values for all of them), "
-        "13 the loop that counts, 3 the root; nothing is subtracted, so the error after a 1e9 spike is 6e-16",
+        why="42 are ring and sums of the newer part, 32 the merge of both parts (Chan), 23 the older part (computed once in 288 values), 13 "
+        "the loop of the measurement, 3 the root. Nothing is subtracted, so the error after a 1e9 spike is 6e-16",
     ),
     Figure(
         15,
@@ -219,8 +219,8 @@ FIGURES = (
         "716",
         False,
         "instructions",
-        why="743 in the reader by predicted layout, which compares or reads each of a frame's 152 bytes, 53 in the decoder around it, 23 the loop "
-        "that counts",
+        why="743 are in the reader, which compares each of the 152 bytes of a frame with the predicted layout or reads it; 53 in the "
+        "decoder around it; 23 in the loop of the measurement",
     ),
     Figure(
         15,
@@ -230,8 +230,8 @@ FIGURES = (
         "154",
         False,
         "instructions",
-        why="a message of 310 bytes from nine texts and eight numbers, all made anew: 132 copy the texts, 101 print the 13 digits of the time; the "
-        "rest are two exact decimals, three hexadecimal numbers and the choice of each",
+        why="a message of 310 bytes is made of nine texts and eight numbers: 132 instructions copy the texts, 101 print the 13 digits of "
+        "the time; the others print two exact decimals and three hexadecimal numbers",
     ),
     Figure(
         16,
@@ -241,88 +241,89 @@ FIGURES = (
         "2-4.5",
         False,
         "ms",
-        why="36 extension modules, where the prototype had three: 56 % of the processor time their bodies (14 % the enum classes of "
-        "liqcore.event, 7 % the dtypes of the audit's records), 20 % loading them, 16 % 14 Python files, 8 % finding them. A fifth "
-        "went when what a live engine does not need was left until it is asked for",
+        why="there are 36 extension modules; the prototype had three. 56 % of the processor time runs their bodies (14 % the enum classes "
+        "of liqcore.event, 7 % the dtypes of the audit's records), 20 % loads them, 16 % runs 14 Python files, 8 % finds the files. "
+        "Modules that a live engine does not need are imported on first use, which saved a fifth",
     ),
     Figure(
-        "S1",
+        17,
         "step with all models, 2 M trades: hftbacktest at the same latency",
         ratio(DAY, HFT),
         80,
         "126 without audit",
-        why="15.8 M instructions a run, none of whose parts stands out. By samples: 33 % the walk from liquidation to liquidation (a fourth of "
-        "it waits for the prices before each), 19 % Python (the policy's answers, and making the engine), 15 % the detector, 7 % the "
+        why="a run takes 15.8 M instructions. By samples: 33 % the walk from liquidation to liquidation (a fourth of this waits for the "
+        "prices before each), 19 % Python (the policy's answers, and the construction of the engine), 15 % the detector, 7 % the "
         "engine, 7 % copying the audit",
     ),
-    Figure("S1", "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
-    Figure("S2", "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
-    Figure("S2", "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
-    Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2200, "4,490"),
+    Figure(17, "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
+    Figure(18, "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
+    Figure(18, "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
+    Figure(19, "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2200, "4,490"),
     Figure(
-        "S3",
+        19,
         "... on two cores",
         ratio("sweep.100", "hftbacktest", "ours, two cores"),
         4000,
         "-",
-        why="2.1 of 7.5 ms are one thread's: 0.9 find the signals, 1.2 what all settings share. Two threads check the columns and build "
-        "their index in 2.8 ms instead of 4.0 and run the settings in 2.5 instead of 3.7, because each finds for itself what its settings "
-        "share at a call",
+        why="2.1 of 7.5 ms are in one thread: 0.9 for the signals, 1.2 for the parts that all settings share. Two threads check the columns "
+        "and build their index in 2.8 ms instead of 4.0, and run the settings in 2.5 instead of 3.7, because each thread computes the "
+        "shared parts of its own settings",
     ),
-    Figure("S4", "sweep, 10,000 settings, one core", value("sweep.10000"), 60, "40", False, "ms"),
+    Figure(20, "sweep, 10,000 settings, one core", value("sweep.10000"), 60, "40", False, "ms"),
     Figure(
-        "S4",
+        20,
         "... two cores against one",
         ratio("sweep.10000", "ours", "ours, two cores"),
         1.8,
         "-",
-        why="what settings share at a call is found by each thread: two halves of the settings take 35.7 ms together, all in one 31.2; "
-        "another 1.6 ms are one thread's. Two processes that have nothing in common reach 1.9 x on this machine",
+        why="each thread computes the shared parts of its own settings: two halves of the settings take 35.7 ms in sum, all together 31.2; "
+        "another 1.6 ms are in one thread. Two independent processes reach 1.9 x on this machine",
     ),
     Figure(
-        "S4",
+        20,
         "... 10 days: every bracket by itself",
         ratio("sweep.days", "one by one, 10 days", "shared, 10 days"),
         50,
         "75",
-        why="the sweep of every bracket by itself, which it is compared with, has become six times faster since the floor was set: 3,640 "
-        "ns a bracket then, about 500 now. Against that of then the shared sweep is more than 110 times faster",
+        why="the comparison, a sweep of every bracket by itself, is six times faster than when the floor was set: 3,640 ns a bracket then, "
+        "about 500 now. Compared with the old value the shared sweep is more than 110 times faster",
     ),
-    Figure("S4", "... 10 days against one, a bracket", ratio("sweep.days", "shared, 10 days", "shared, 1 days"), 1.2, "0.93", False),
-    Figure("S5", "100 detector x 100 execution settings", value("sweep.grid"), 1000, "-", False, "ms"),
+    Figure(20, "... 10 days against one, a bracket", ratio("sweep.days", "shared, 10 days", "shared, 1 days"), 1.2, "0.93", False),
+    Figure(21, "100 detector x 100 execution settings", value("sweep.grid"), 1000, "-", False, "ms"),
     Figure(
-        "S6",
+        22,
         "cost of a setting, most trades against fewest: sweep",
         span("scale.sweep"),
         2,
         "-",
         False,
-        why="instructions grow by 2 % from 1 M to 10 M trades (68.8 M to 70.3 M for 1,000 settings); the rest is waiting for memory: the "
-        "prices of 100 M trades are 400 MB",
+        why="instructions grow by 2 % from 1 M to 10 M trades (68.8 M to 70.3 M for 1,000 settings); the rest of the growth is waiting for "
+        "memory: the prices of 100 M trades are 400 MB",
     ),
-    Figure("S6", "... walk", span("scale.walk"), 2, "-", False),
-    Figure("S7", "bytes a trade takes in memory", value("backtest.bytes", "ours, trade columns"), 17, "13-17", False, "B"),
+    Figure(22, "... walk", span("scale.walk"), 2, "-", False),
+    Figure(23, "bytes a trade takes in memory", value("backtest.bytes", "ours, trade columns"), 17, "13-17", False, "B"),
     Figure(
-        "S7",
+        23,
         "... with quotes, liquidations and index: hftbacktest",
         ratio("backtest.bytes", "hftbacktest"),
         5,
         "-",
-        why="17 of 24 B are the trade itself (time 8, price 4, lots 4, side 1), 6.4 its share of the quotes, one for five trades, the rest "
-        "liquidations and index",
+        why="17 of 24 B are the trade itself (time 8, price 4, lots 4, side 1), 6.4 the quotes (one for five trades), the rest liquidations "
+        "and index",
     ),
     Figure(
-        "S7",
+        23,
         "peak memory at 20 M trades as a share of hftbacktest's",
         share(LARGE + ".memory", HFT),
         1 / 6,
         "-",
         False,
-        why="the columns of 20 M trades are 340 MB, mapped from their files and counted as the process's own; Python and the core take the other 30",
+        why="the columns of 20 M trades are 340 MB; they are mapped from files but count as memory of the process. Python and the core take "
+        "the other 30",
     ),
-    Figure("S8", "from disk to running: np.load of hftbacktest's npz", ratio("backtest.load", "hftbacktest"), 50, "-"),
-    Figure("S9", "cold process to first result, 200,000 trades", value("backtest.cold"), 0.4, "0.27", False, "s"),
-    Figure("S10", "policy in Python as a multiple of one in Cython", cost("backtest.policy", "cython", "python"), 1.5, "-", False),
-    Figure("S11", "cascade detector, batch", value("detect.batch"), 60, "99", False, "ns"),
-    Figure("S12", "parity: runs that differ from hftbacktest", value("backtest.parity"), 0, "0", False, "runs"),
+    Figure(24, "from disk to running: np.load of hftbacktest's npz", ratio("backtest.load", "hftbacktest"), 50, "-"),
+    Figure(25, "cold process to first result, 200,000 trades", value("backtest.cold"), 0.4, "0.27", False, "s"),
+    Figure(26, "policy in Python as a multiple of one in Cython", cost("backtest.policy", "cython", "python"), 1.5, "-", False),
+    Figure(27, "cascade detector, batch", value("detect.batch"), 60, "99", False, "ns"),
+    Figure(28, "parity: runs that differ from hftbacktest", value("backtest.parity"), 0, "0", False, "runs"),
 )

@@ -188,8 +188,9 @@ def section(cases: list[dict]) -> list[str]:
     text = [
         "## How cost grows",
         "",
-        "Each row makes one thing ten times larger from step to step. A cost is processor time a unit, the median of three rounds; 1.0x is growth in "
-        "proportion. The peak memory of the process, preparation included, stands behind it. [scale.md](scale.md) says what gives way first.",
+        "In each row one size grows tenfold from step to step. A cost is the processor time of one unit, the median of three rounds; 1.0x "
+        "is growth in proportion. Behind it is the peak memory of the process, preparation included. [scale.md](scale.md) lists the "
+        "limits.",
         "",
         "| what grows | steps | cost of a unit, peak memory | last / first |",
         "|---|---|---|---|",

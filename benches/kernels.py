@@ -1,4 +1,4 @@
-"""Rolling quantile and z-score: one Python call a value, whole arrays, and inside C. PERFORMANCE rows 1-6."""
+"""Rolling quantile and z-score: one Python call a value, whole arrays, and inside C. Figures, row 1-6."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""liqcore's step and hftbacktest on the same ticks, fill for fill. PERFORMANCE row S12; tests/core/simulation/test_hftbacktest.py runs all of it."""
+"""liqcore's step and hftbacktest on the same ticks, fill for fill. Row 28; tests/core/simulation/test_hftbacktest.py runs all of it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""In process, no socket: frame bytes -> decode -> P95 of 1000, z over 288, signed 60 s window -> order bytes. PERFORMANCE row 11."""
+"""In process, no socket: frame bytes -> decode -> P95 of 1000, z over 288, signed 60 s window -> order bytes. Figures, row 11."""
 
 import json
 
@@ -67,7 +67,7 @@ def engine(quick: bool, repeats: int, target_ms: float) -> list[dict]:
         measure(
             Case(
                 "engine.step",
-                "Engine.step of a liquidation: door, kernels, detector, audit, inside C",
+                "Engine.step of a liquidation: validation, kernels, detector, audit, inside C",
                 "event",
                 [Contestant("ours", lambda n: lambda: steps.run(n))],
             ),

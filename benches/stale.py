@@ -26,13 +26,13 @@ STALE = (
         "nautilus_trader",
         "1.221.0",
         "2.0.0rc6 (and 1.231.0 of the old core)",
-        "1.221.0 is the last that installs on Python 3.11, which these benchmarks run on. 2.0.0rc6 wants Python 3.12: in a Python 3.12.1 of its own it "
-        "installs and imports on this machine, but it is another program (a Rust core; no nautilus_trader.backtest.engine, no "
-        "nautilus_trader.trading.strategy), so that the rule of the day's backtest, written for 1.x, does not run on it and has not been written anew",
-        "The ratio is against the retired Cython core and says nothing about 2.0. An earlier measurement of ours, whose script is not kept here, gave "
-        "about 377 x against a 2.0 release candidate: expect that order of magnitude, and take neither as today's until it is measured",
+        "1.221.0 is the last version that installs on Python 3.11, which these benchmarks use. 2.0.0rc6 needs Python 3.12. It installs and "
+        "imports there on this machine, but it is a different program (a Rust core; no nautilus_trader.backtest.engine, no "
+        "nautilus_trader.trading.strategy). The rule of the benchmark is written for 1.x and does not run on it; it has not been ported",
+        "The ratio is against the old Cython core, not against 2.0. An earlier measurement, whose script is not in the repository, gave "
+        "about 377 x against a 2.0 release candidate. Expect that order of magnitude; the present version was not measured",
     ),
-    Stale("vectorbt", "vectorbt", "1.0.0", "1.2.0", "the backtests were measured before it was installed here", "Ratios are of 1.0.0"),
+    Stale("vectorbt", "vectorbt", "1.0.0", "1.2.0", "the backtests were measured before 1.2.0 was installed", "The ratios are those of 1.0.0"),
 )
 
 
@@ -57,10 +57,10 @@ def section(result: dict) -> list[str]:
     out = [
         "## Rivals as they are today",
         "",
-        f"Newest versions as of {CHECKED}, of the three simulators: hftbacktest 2.4.4 is the newest. Those of the packages that kernels and feeds are "
-        "compared with stand under Versions and were not looked up.",
+        f"The newest versions of the three simulators were checked on {CHECKED}: hftbacktest 2.4.4 is the newest. The other packages are "
+        "listed under Versions; whether they are the newest was not checked.",
         "",
-        "| rival | measured here | newest | why that was not run, and what the figure means |",
+        "| rival | measured here | newest | why the newest was not run, and the meaning of the figure |",
         "|---|---|---|---|",
         *rows,
         "",

@@ -1,4 +1,4 @@
-"""Start: import times in fresh processes, and what the live process must not import. PERFORMANCE row 16."""
+"""Start: import times in fresh processes, and what the live process must not import. Figures, row 16."""
 
 import statistics
 import subprocess

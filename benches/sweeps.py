@@ -1,5 +1,5 @@
-"""The sweep on the one task, the cost of a setting from 1 M to 100 M trades, detection over arrays, and parity with hftbacktest. PERFORMANCE rows S3
-to S6, S11, S12."""
+"""The sweep on the one task, the cost of a setting from 1 M to 100 M trades, detection over arrays, and parity with hftbacktest. Rows 19 to
+22, 27, 28."""
 
 import importlib.util
 import itertools
@@ -145,7 +145,7 @@ def scale(counts: tuple[int, ...], rounds: int) -> list[dict]:
 
 
 def detection(count: int, rounds: int) -> dict:
-    """S11: exact P95 of the last 1000, two in 60 s, over an array of liquidations: of one contract, and of eight in two threads."""
+    """Exact P95 of the last 1000, two in 60 s, over an array of liquidations: of one contract, and of eight in two threads."""
     events, config, contracts = ours.events(count), lc.CascadeConfig(), 8
     many = events.copy()
     many["instrument"] = np.random.default_rng(7).integers(0, contracts, count)

@@ -9,7 +9,7 @@ USERS = '"0x360878d351f05975e25f1807a27895e1e5e004fb","0x2e3d94f0562703b25c83308
 
 
 class Flood:
-    """Contracts with prices of their own that move by single ticks, so that the door sees a market and not noise."""
+    """Contracts with prices of their own that move by single ticks, so that validation accepts them."""
 
     def __init__(self, contracts: int, seed: int = SEED):
         self.rng = random.Random(seed)

@@ -12,7 +12,7 @@ cdef list KEPT = []              # texts that descriptors point to
 
 
 cdef int64_t slow_whole(object value, str name) except? -1:
-    """A whole number that is not a plain int (an enum, NumPy's), or the error that says which argument it is."""
+    """A whole number that is not a plain int (an enum, NumPy's), or the error that names the argument."""
     cdef int overflow = 0
     cdef long n
     hint = ": nanoseconds UTC, as time.time_ns() gives them" if name.startswith("ts") else ""
@@ -59,7 +59,7 @@ cdef tuple several(object value, str name):
 
 
 cdef object one_of(type kind, object value, str name):
-    """An object of this class; None stands for the default."""
+    """An object of this class; None = the default."""
     if value is None or isinstance(value, kind):
         return value
     raise TypeError(f"{name}: expected a liqcore.{kind.__name__}, got {value!r} ({type(value).__name__})")

@@ -165,7 +165,7 @@ cdef class AuditRing:
         return a
 
     cdef void refused(self, int64_t now, const event_t* e, uint8_t reason, double good, int64_t count) noexcept nogil:
-        """An event that the door refused. good: the last good price; count: refusals for this reason so far."""
+        """An event that validation refused. good: the last good price; count: refusals for this reason so far."""
         cdef audit_t* a = self.put(now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
         a.of.refused.price = e.price
         a.of.refused.qty = e.qty

@@ -145,20 +145,21 @@ cdef dict outcomes_of(const bracket_t* b):
 
 
 cdef class Bracket:
-    """What a policy wants: an entry with its exits. Fractions are of price (0.0015 = 0.15 %), times in seconds, notional in quote currency.
+    """The intent of a policy: an entry with its exits. Fractions are of price (0.0015 = 0.15 %), times in seconds, notional in quote currency.
 
     side: LONG buys below the market, SHORT sells above. entry: 'post_only' (limit at entry_offset from the reference) or 'market'.
     reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
-    trail: trailing distance, never looser than stop_loss (of a profit less than 1). exit_phase: leave at market when the cascade reaches this Phase.
+    trail: trailing distance, never looser than stop_loss (below 1 with trail_basis='profit'). exit_phase: leave at market when the cascade reaches
+    this Phase.
     quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
     trail_basis: 'price' (the trail is a share of the best price since the fill) or 'profit' (of the best profit); trail_from: with 'profit', the
-    profit, a share of the entry price, that the trade must have reached before the trail begins. The stop that rests at the venue is moved when that
-    is worth a tenth of the trail's distance, so it lags the rule by less than that.
-    confidence: answers of one moment are judged highest first. replaces: a bracket of lower confidence that is open on the instrument is closed
-    first. judge_s: an outside verdict (Engine.questions, Engine.on_verdict) must confirm the entry within this time; without one there is none; 0 =
-    nobody is asked. with_news, without_news: what the judge's grades "supports" and "none" give: 'enter', a confidence from 1 to 3 (the entry, with
-    this confidence at most), 'hold' or "don't enter"; "contradicts" is never an entry. Where neither gives one the judge is asked all the same, and
-    nothing is entered whatever it says.
+    profit, a share of the entry price, that the trade must have reached before the trail begins. The stop at the venue is moved in steps of at
+    least a tenth of the trail's distance, so it lags the rule by less than that.
+    confidence: intents of one moment are processed by confidence, highest first. replaces: a bracket of lower confidence that is open on the
+    instrument is closed first. judge_s: a judge must confirm the entry within this time (Engine.questions, Engine.on_verdict), else there is no
+    entry; 0 = no judge. with_news, without_news: the action for the judge's grades "supports" and "none": 'enter', a confidence from 1 to 3 (the
+    entry, with this confidence at most), 'hold' or "don't enter"; "contradicts" never allows an entry. If neither allows one, the judge is still
+    asked, and there is no entry with any verdict.
     """
 
     def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
@@ -203,12 +204,12 @@ cdef class Bracket:
 
     @property
     def confidence(self):
-        """Answers of one moment are judged highest first."""
+        """Intents of one moment are processed by confidence, highest first."""
         return self.c.confidence
 
     @property
     def outcomes(self):
-        """What each grade of the news gives: grade -> (action, confidence from 1 to 3, 0 without an entry); {} where nobody is asked."""
+        """Action for each grade of the news: grade -> (action, confidence from 1 to 3, 0 without an entry); {} without a judge."""
         return outcomes_of(&self.c) if self.c.judge_ns > 0 else {}
 
     @property
@@ -233,7 +234,7 @@ cdef class Bracket:
     __hash__ = None
 
     def turned(self, side):
-        """The same terms for the other side or this one: LONG or SHORT. What a control trades instead (inverted or random side)."""
+        """The same terms for the other side or this one: LONG or SHORT. For controls with the inverted or a random side."""
         cdef Bracket out = Bracket.__new__(Bracket)
         out.c = self.c
         out.c.side = _side(side)

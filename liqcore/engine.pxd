@@ -23,11 +23,11 @@ ctypedef struct clock_t:         # the engine's plain part
     int64_t halt_applied          # the halt (Reason) that resting entries have been withdrawn for
 
 # For those who keep a copy of the trades outside the process (a state image), written in C before each send. Plain data, no pointers:
-#   engine.slot[n]              bracket_state_t (slot.pxd), one per instrument; changed by reports, deadlines and signals of instrument n only
+#   engine.slot[n]              bracket_state_t (order_state.pxd), one per instrument; changed by reports, deadlines and signals of instrument n only
 #   engine.account.ledger       ledger_t; engine.account.positions[n]: position_t (account.pxd)
 #   engine.risk.latch           latch_t (risk.pxd)
 #   engine.clock.now, .halt_heeded
-# Engine.trade_restore() takes them back, packed as trades.pyx says.
+# Engine.trade_restore() takes them back, packed by execution/trade_snapshot.pyx.
 cdef class Engine:
     cdef dict index              # of each instrument's name
     cdef readonly tuple instruments

@@ -49,7 +49,7 @@ cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that so
 
 
 cdef inline int side_of(object value) except? -1000:
-    """LONG or SHORT; anything else becomes a side that the door refuses."""
+    """LONG or SHORT; anything else becomes a side that validation refuses."""
     cdef int64_t n = whole(value, "side")
     return <int> n if -128 <= n <= 127 else 0
 
@@ -83,20 +83,19 @@ VIEW_DTYPE = np.asarray(<view_t[:1]> &_row).dtype       # of the rows of Engine.
 
 
 cdef class Engine:
-    """Recognises cascades in a stream of events and answers them with brackets.
+    """Detects cascades in a stream of events and answers them with brackets.
 
-    instruments: names or liqcore.Instrument; the index of each is what events carry; a symbol may be there once a venue. config: CascadeConfig, short
-    for detectors=[CascadeDetector(config)], which is the default. detectors: Detector objects with different names. policy: a liqcore.Policy, several
-    of them, or None for detection only. features: names that may be read with feature(), beside those that the policies declare.
-    risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
-    band: a price more than this factor away from the last good one is refused. patience (1 to 1000): stretches the limits that measure the
-    machine and the network, not the market (a stop's confirmation, an answer, back-offs), for rehearsals faster than real time. At 1 a position is
-    without a stop for at most 2 s.
-    quote_age_s: a best bid and ask holds for so long at most (market.pxd says what else ends it). timetable: liqcore.Timetable, None = entries at any
-    time. strict: what the door refuses raises ValueError at the call, instead of being counted in `refused` and told by the return.
+    instruments: names or liqcore.Instrument; the index of each is what events carry; a symbol may occur once for each venue. config: CascadeConfig,
+    short for detectors=[CascadeDetector(config)], which is the default. detectors: Detector objects with different names. policy: a liqcore.Policy,
+    several of them, or None for detection only. features: names that may be read with feature(), beside those that the policies declare. risk:
+    liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two). band: a price more than this factor away from
+    the last good one is refused. patience (1 to 1000): factor on the time limits of machine and network (a stop's confirmation, an answer,
+    back-offs), not on those of the market; for rehearsals faster than real time. With 1 a position is without a stop for at most 2 s. quote_age_s:
+    largest age of a valid best bid and ask (market.pxd has the other conditions). timetable: liqcore.Timetable, None = entries at any time. strict:
+    an event that validation refuses raises ValueError at the call; otherwise it is counted in `refused` and the call returns a Refused.
 
     Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused, or a Refused), or run(array). Take the order requests
-    with drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
+    with drain(), and bring the venue's answers back with on_order and on_fill. Time is an argument: nothing happens between calls.
     """
 
     def __cinit__(self, instruments, *args, audit_capacity=65536, patience=1.0, **kwargs):
@@ -282,7 +281,7 @@ cdef class Engine:
         self.turned()
 
     cdef void keep_hours(self) noexcept nogil:
-        """Close and open what the timetable says. One record where it says the same of all instruments."""
+        """Close and open the gates of the timetable. One record if it is the same for all instruments."""
         cdef int gate
         cdef int32_t n
         for gate in range(GATE_HOURS, GATE_BLACKOUT + 1):
@@ -465,7 +464,7 @@ cdef class Engine:
         return after_signals(self, e.instrument, count)
 
     cdef int on_report(self, const event_t* e) except -1:
-        """What the venue says of an order: the only thing that changes the account."""
+        """A venue's report of an order: the only input that changes the account."""
         cdef instrument_t* i = &self.inst[e.instrument]
         cdef bracket_state_t* s = &self.slot[e.instrument]
         cdef int side, counted
@@ -536,7 +535,7 @@ cdef class Engine:
             self.reschedule(n)
 
     cdef void apply_halt(self) noexcept nogil:
-        """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
+        """A halt was latched or lifted: resting entries are cancelled, positions stay protected."""
         cdef int n
         self.clock.halt_applied = self.risk.latch.halted
         if self.risk.latch.halted:
@@ -549,7 +548,7 @@ cdef class Engine:
     # ---- signals ----
 
     cdef int on_signals(self, int count) except -1:
-        """What the detectors have said just now; below 0: see DetectorSet.push."""
+        """The new signals of the detectors; below 0: see DetectorSet.push."""
         cdef int k
         if count < 0:                   # as with a policy: entries halt, exits go on, the caller gets the exception
             self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, ALL_INSTRUMENTS, 0, 0)
@@ -595,7 +594,7 @@ cdef class Engine:
     # ---- what comes in from Python: the names and units that a bot author sees. TypeError names the argument ----
 
     cdef int _index(self, object instrument) except? -1:
-        """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
+        """Index of a name or an index; an unknown one becomes an index that validation refuses and counts."""
         cdef int overflow = 0
         cdef long n
         if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
@@ -632,9 +631,9 @@ cdef class Engine:
                           unstated, 0)
 
     def on_feed(self, ts_event, ts_recv, state, instrument=ALL_INSTRUMENTS, streams=0):
-        """The feed's FeedState; ts_event = last good data; streams: the Stream bits that it is about, 0 = all; others are refused. What these
-        streams said no longer holds after DOWN or GAP; where liquidations are among them, nothing is entered until the feed was UP for a detector
-        window."""
+        """The feed's FeedState. ts_event: time of the last good data. streams: bits of Stream, 0 = all; other bits are refused. After DOWN or GAP
+        the values of these streams are no longer valid; if liquidations are among them, there are no entries until the feed was UP for a
+        detector's window."""
         cdef int64_t about = whole(streams, "streams")
         cdef bint known = 0 <= about <= STREAM_ALL
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0,
@@ -646,13 +645,13 @@ cdef class Engine:
         return self.enter(ts, ts, self._index(instrument), CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, code_of(gate, "gate"), code_of(control, "control"))
 
     def on_limit(self, ts_recv, limit, value):
-        """A Limit of risk becomes stricter, in the unit of Risk's argument. What would loosen it changes nothing; see Risk.limits_now."""
+        """Make a Limit of risk stricter, in the unit of Risk's argument. A looser value changes nothing; see Risk.limits_now."""
         cdef int64_t ts = whole(ts_recv, "ts_recv")
         return self.enter(ts, ts, ALL_INSTRUMENTS, CONTROL, 0, real(value, "value"), 0.0, 0.0, 0.0, 0, code_of(limit, "limit"), CONTROL_LOWER)
 
     def on_order(self, ts_event, ts_recv, order, status, reason=0, qty=0.0, price=0.0, filled=0.0):
-        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
-        venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
+        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: quantity executed so far, if the
+        venue reports it: an order that has ended waits for the reports of all of it, in any order."""
         cdef int64_t number = whole(order, "order")
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), ORDER, 0, real(price, "price"),
                           real(qty, "qty"), 0.0, real(filled, "filled"), number, code_of(reason, "reason"), code_of(status, "status"))
@@ -671,14 +670,14 @@ cdef class Engine:
 
     def on_verdict(self, ts_recv, question, judgment, confidence=0):
         """An outside judge's Judgment of a question (Engine.questions). Late, repeated and unknown ones are counted. confidence: 1 to 3, of a
-        JUDGE_CONFIRM: the wish's becomes this where it is higher, and it is entered with the others of its batch; 0 = not stated: it is entered at
-        once with its own."""
+        JUDGE_CONFIRM: the intent's confidence is lowered to it, and the intent is entered with the others of its batch; 0 = not stated: the intent
+        is entered at once with its own confidence."""
         cdef int64_t ts = whole(ts_recv, "ts_recv")
         return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, <double> whole(confidence, "confidence"),
                           whole(question, "question"), 0, code_of(judgment, "judgment"))
 
     def advance(self, ts):
-        """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
+        """Let time pass up to ts (ns) without an event: deadlines are processed. A time before the present one is refused and counted."""
         cdef int64_t at = whole(ts, "ts")
         return self.enter(at, at, ALL_INSTRUMENTS, TIMER, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0)
 
@@ -721,7 +720,7 @@ cdef class Engine:
         return 0
 
     cdef object refused_call(self, const event_t* e):
-        """What a call returns, or raises, whose event the door has refused."""
+        """The Refused that a call returns, or the error that it raises, for an event that validation has refused."""
         answer = Refused(self.take(), schema.Reason(self.refusal), schema.Kind(e.kind), e[0], self.now, list(self.index))
         if self.strict:
             raise ValueError(answer.text)
@@ -782,25 +781,25 @@ cdef class Engine:
 
     @property
     def events(self):
-        """Accepted so far."""
+        """Number of accepted events."""
         return self.clock.events
 
     @property
     def refused(self) -> dict:
-        """What the door refused, by Reason."""
+        """Number of events that validation refused, by Reason."""
         return {schema.Reason(n): self.clock.refused[n] for n in range(32) if self.clock.refused[n]}
 
     def threshold(self, instrument, detector=1) -> float:
-        """What a cascade detector (by name or number) will compare the instrument's next liquidation with; nan during warm-up."""
+        """Threshold of a cascade detector (by name or number) for the instrument's next liquidation, quote currency; nan during warm-up."""
         return self.detector_set.detectors[self.detector_set.place(detector)].threshold(self._known(instrument))
 
     def phase(self, instrument, detector=1):
-        """Phase of the instrument, by one detector (its name, or its number): of a cascade the one it is in, of others the last one said."""
+        """Phase of the instrument by one detector (its name or number): the present one of a cascade detector, the last reported one of others."""
         return schema.Phase(self.detector_set.phase(self.detector_set.place(detector), self._known(instrument)))
 
     def holds(self, instrument, now=None) -> int:
-        """Which streams hold, as bits of Stream: a quote that may be traded against, a mark of the last minute, a trade of the last minute. now: ns,
-        by default the engine's; the other streams are not looked at."""
+        """The valid streams as bits of Stream: a quote that may be traded against, a mark of the last minute, a trade of the last minute. now: ns,
+        by default the engine's time. Other streams are not checked."""
         cdef market_t* m = &self.market[self._known(instrument)]
         cdef int64_t t = self.clock.now if now is None else now
         return ((STREAM_QUOTE if quote_alive(m, t) else 0) | (STREAM_MARK if mark_alive(m, t) else 0)
@@ -813,8 +812,8 @@ cdef class Engine:
         return self.features.known_c(self.known_features[name][0], self._known(instrument), self.clock.now)
 
     def view(self, out=None):
-        """What is true now: an array with a row for each instrument, whose fields liqcore/view.pxd explains. out: an array of VIEW_DTYPE to write
-        into. Nothing changes by it, so a run that is watched decides as one that is not."""
+        """The present state: an array with a row for each instrument, whose fields are explained in liqcore/view.pxd. out: an array of VIEW_DTYPE
+        to write into. Reading it has no effect on decisions."""
         out = np.zeros(self.count, VIEW_DTYPE) if out is None else out
         cdef view_t[::1] rows = out
         cdef int n
@@ -825,14 +824,14 @@ cdef class Engine:
         return out
 
     def questions(self) -> list:
-        """What waits for an outside verdict, oldest first, as dicts: id, batch (the questions of one moment share it), ts (asked, ns), deadline (ns),
-        instrument (index), symbol, side, confidence, notional, policy (place), detector (name), signal, outcomes (Bracket.outcomes), content
-        (what Policy.question told). Answer with on_verdict(ts, id, Judgment.JUDGE_CONFIRM, confidence) before the deadline."""
+        """The questions that wait for a verdict, oldest first, as dicts: id, batch (the questions of one moment share it), ts (asked, ns), deadline
+        (ns), instrument (index), symbol, side, confidence, notional, policy (place), detector (name), signal, outcomes (Bracket.outcomes), content
+        (the result of Policy.question). Answer with on_verdict(ts, id, Judgment.JUDGE_CONFIRM, confidence) before the deadline."""
         return self.answers.questions()
 
     @property
     def verdicts(self) -> dict:
-        """Questions and what became of them: asked, confirmed, vetoed, unjudged (no verdict in time), and verdicts ignored."""
+        """Number of questions by outcome: asked, confirmed, vetoed, unjudged (no verdict in time), and verdicts ignored."""
         cdef tally_t* t = &self.answers.waiting.tally
         return {"asked": t.asked, "confirmed": t.confirmed, "vetoed": t.vetoed, "unjudged": t.unjudged, "ignored": t.ignored}
 
@@ -858,14 +857,14 @@ cdef class Engine:
                 "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": schema.Reason(s.end)}
 
     def orders(self, instrument=None) -> list:
-        """What is believed of each order of each open bracket, as dicts: id, role, instrument (index), symbol, side, status ('sent', 'live',
+        """The known state of each order of each open bracket, as dicts: id, role, instrument (index), symbol, side, status ('sent', 'live',
         'ended'), asked ('', 'amend', 'cancel': the request on its way), unknown, price (limit, or trigger of the stop; 0 = market), stop_price
         (attached to the entry), qty, filled, executed (base units), attempt, ts_asked (ns)."""
         which = range(self.count) if instrument is None else [self._known(instrument)]
         return [order for n in which for order in bracket_orders(&self.slot[<int> n], &self.inst[<int> n], self.instruments[n].symbol)]
 
     def gates(self, instrument) -> tuple:
-        """The Gates that are closed for the instrument, lowest first; empty = entries are allowed as far as gates go."""
+        """The Gates that are closed for the instrument, lowest first; empty = no gate blocks entries."""
         cdef int32_t closed = self.market[self._known(instrument)].gates
         return tuple([gate for gate in schema.Gate if closed & (1 << <int> gate)])
 
@@ -888,7 +887,7 @@ cdef class Engine:
         return self.identity
 
     def snapshot(self) -> bytes:
-        """Everything that decides what comes next (the audit ring's content and undrained requests are not part of it)."""
+        """The complete state on which later decisions depend (without the content of the audit ring and undrained requests)."""
         if self.out.head != self.out.tail:
             raise RuntimeError("snapshot: drain() the pending requests first, they would be lost")
         parts = [self._identity(), (<char*> &self.clock)[:sizeof(clock_t)], (<char*> &self.audit.next_seq)[:8],
@@ -927,17 +926,17 @@ cdef class Engine:
         self.return_to()
 
     def trade_identity(self) -> bytes:
-        """What trades are counted in: the first part of a trade_snapshot(), and the head of a state image."""
+        """Instruments and units of the trades: the first part of a trade_snapshot(), and the head of a state image."""
         return trade_identity(self.instruments)
 
     def trade_snapshot(self) -> bytes:
-        """What must survive the process: brackets and their orders, account, risk's latch, the time. Not the market, not the detectors: those are
-        learnt anew. Its parts are said in trades.pyx."""
+        """The state that a restart must keep: brackets and their orders, account, risk's latch and the time, without market and detectors. Its parts
+        are listed in execution/trade_snapshot.pyx."""
         return trade_pack(self.instruments, self.clock.now, self.clock.halt_applied, self.slot, self.account, self.risk)
 
     def trade_restore(self, bytes data):
-        """Take up the trades where trade_snapshot(), or a state image, left them; resume() must follow. Instruments may have been added at the end.
-        ValueError (and nothing changed) for others, another version, or damage."""
+        """Load the trades of a trade_snapshot() or a state image; resume() must follow. Instruments may have been added at the end. ValueError, and
+        no change, for other instruments, another version, or damage."""
         cdef int n
         self.clock.now, self.clock.halt_applied = trade_unpack(data, self.instruments, self.slot, self.account, self.risk)
         self.answers.waiting.forget()
@@ -947,9 +946,9 @@ cdef class Engine:
         self.return_to()
 
     def resume(self, int64_t now, double grace_s=2.0):
-        """Call it after trade_restore(), before anything else: the world went on until `now`. Every request without an answer is of unknown outcome
-        (see orders()), and nothing is sent about a trade for `grace_s` seconds (times patience), in which the venue is to be asked. Time to live and
-        max hold are not forgotten: what is overdue then happens."""
+        """Continue at `now` (ns) after trade_restore(), before any other call. Every request without an answer has an unknown outcome (see orders()).
+        For `grace_s` seconds (times patience) nothing is sent about a trade; query the venue in this time. After it, an overdue time to live or max
+        hold is processed."""
         cdef int n
         if now < self.clock.now or not 0 <= now < TIME_MAX or not 0.0 <= grace_s <= 3600.0:
             raise ValueError(f"resume: expected a time from {self.clock.now} on and a grace of 0 to 3600 s, got {now} and {grace_s!r}")
@@ -997,5 +996,5 @@ describe(Engine, {"instruments": "The instruments, in the order of their indexes
                    "config": "CascadeConfig of the first cascade among the detectors, or None.", "features": "The Features that are declared.",
                    "risk": "The limits: a Risk.", "account": "Positions and equity: an Account.",
                    "timetable": "When entries are allowed: a Timetable.", "audit": "The ring of audit records: drain() takes what is new.",
-                   "patience": "Factor that stretches the limits of machine and network.",
-                   "strict": "Whether what the door refuses raises at the call."})
+                   "patience": "Factor on the time limits of machine and network.",
+                   "strict": "Whether an event that validation refuses raises at the call."})

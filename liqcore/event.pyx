@@ -78,7 +78,7 @@ _prove_layout()
 
 
 cdef class Signal:
-    """What a detector says at a phase change. A value: compares, hashes and prints by content.
+    """A change of phase, reported by a detector. Signals compare, hash and print by content.
 
     Times are ns UTC; notionals and prices in quote currency. `side` is the liquidated side (LONG = +1: longs were closed by force).
     """
@@ -91,7 +91,7 @@ cdef class Signal:
 
     @property
     def ts(self):
-        """Engine time when it was said, ns UTC: ts_recv of the event behind it, or the deadline that passed."""
+        """Engine time of the signal, ns UTC: ts_recv of the event behind it, or the deadline that passed."""
         return self.c.ts
 
     @property
@@ -106,7 +106,7 @@ cdef class Signal:
 
     @property
     def detector(self):
-        """Which detector said it: its place in Engine.detectors, from 1."""
+        """Number of the detector that reported it: its place in Engine.detectors, from 1."""
         return self.c.detector
 
     @property
@@ -157,7 +157,7 @@ cdef class Signal:
 
     @property
     def threshold(self):
-        """What made the latest large event large (the quantile, or the floor where that is higher), quote currency."""
+        """Threshold of the latest large event (the quantile, or the floor if that is higher), quote currency."""
         return self.c.threshold
 
     @property
@@ -172,7 +172,7 @@ cdef class Signal:
 
     @property
     def price(self):
-        """Last trade price when it was said, quote currency; the event's own where none is known."""
+        """Last trade price at the time of the signal, quote currency; the event's own price if none is known."""
         return self.c.price
 
     @property

@@ -1,4 +1,4 @@
-"""The fees that a simulation charges where nobody says others: those of Bybit's linear perpetuals without a discount (VIP 0), as shares of notional.
+"""The default fees of a simulation: those of Bybit's linear perpetuals without a discount (VIP 0), as shares of notional.
 
 A live fill carries the venue's own fee.
 """

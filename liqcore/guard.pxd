@@ -36,7 +36,7 @@ cpdef enum Breach:           # found and allowed are given behind each
     BREACH_REQUESTS = 10     # requests of any kind of one bracket; their count with this one, requests_per_bracket_max
 
 cpdef enum Verdict:
-    """What Guard.check answers: send it, never send it, or ask again later."""
+    """The answer of Guard.check: send the request, never send it, or check it again later."""
     PASS = 0
     REFUSE = 1
     LATER = 2

@@ -26,7 +26,7 @@ LIMITS = {"order_notional_max": (0.0, 1e12, False), "total_notional_max": (0.0, 
 
 
 cdef inline bint opens(const request_t* r) noexcept nogil:
-    """Whether it can make a position larger: whatever is not a cancel and is not marked as reducing."""
+    """True if it can enlarge a position: every request that is no cancel and is not marked as reducing."""
     return r.action != ACTION_CANCEL and not r.flags & REDUCE_ONLY
 
 
@@ -45,15 +45,15 @@ def _valid(name: str, value: object) -> float | int:
 
 
 cdef class Guard:
-    """The second line of limits, for the last hop. Amounts in quote currency, shares as fractions.
+    """A second, independent set of limits, checked right before a request is sent. Amounts in quote currency, shares as fractions.
 
     instruments: as in the Engine. order_notional_max: one entry. total_notional_max: all entries of brackets that are not over. collar: distance
-    of an entry from the last trade. orders_per_minute_max, orders_per_signal_max: entries. requests_per_bracket_max: requests of any kind; more
-    latches, and exits go on. rate_max, rate_reserve: requests in any rate_window_s, and how many of them are not for entries; the window is a
-    little longer than the venue's second, because what leaves a second apart may arrive closer together. entry_age_s: an entry that was decided
-    longer ago is refused: a process that stood still decides at past deadlines, and what was right then need not be now.
+    of an entry from the last trade. orders_per_minute_max, orders_per_signal_max: entries. requests_per_bracket_max: requests of any kind; more latch
+    the guard, and exits continue. rate_max: requests in any rate_window_s; rate_reserve: how many of them entries may not use. The window is a little
+    longer than the venue's second, because requests may arrive closer together than they were sent. entry_age_s: an entry that was decided longer ago
+    is refused, because a process that was stopped decides at past deadlines.
 
-    What latches is named in Breach, all of it; everything else that is refused is refused once.
+    Breach lists every refusal that latches. Any other refusal concerns its request only.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
@@ -172,7 +172,7 @@ cdef class Guard:
         return OK
 
     cdef uint8_t form_c(self, const request_t* r, int64_t now) noexcept nogil:
-        """Whether it is what its id says: an entry with a stop on the right side of it, an exit that reduces. The market has no part in it."""
+        """True if it agrees with its id: an entry with a stop on the right side of it, an exit that reduces. The market is not used."""
         cdef int role = id_role(r.id)
         cdef int64_t price = r.price if r.price > 0 else r.reserved
         if r.action == ACTION_CANCEL:
@@ -276,13 +276,13 @@ cdef class Guard:
         return (Verdict.PASS if reason == OK else Verdict.REFUSE), schema.Reason(reason)
 
     def follow(self, Engine engine not None):
-        """Take from this engine when a bracket is over: what was sent for it then counts no more."""
+        """Follow the brackets of this engine: entries of a bracket that has ended no longer count."""
         if engine.instruments != self.instruments:
             raise ValueError("Guard: engine and guard must be made with the same instruments in the same order")
         self.engine = engine
 
     def release(self, int instrument):
-        """What was sent of this instrument is over. For those who do not follow an engine."""
+        """End the count of this instrument's entries, for programs that do not follow an engine."""
         if not 0 <= instrument < self.count:
             raise IndexError(f"instrument {instrument}: expected 0 to {self.count - 1}")
         self.tracks[instrument].notional = 0.0
@@ -295,11 +295,11 @@ cdef class Guard:
         self.word_owner = owner
 
     def spend(self, int64_t now):
-        """Count a request against the venue's budget that went another way."""
+        """Count a request that was sent on another channel against the venue's rate limit."""
         self.spend_c(now)
 
     def room(self, int64_t now, bint entry=False) -> int:
-        """Requests that the budget allows at `now`."""
+        """Number of requests that the rate limit allows at `now` (ns)."""
         cdef int64_t most = self.limits.rate_max - (self.limits.rate_reserve if entry else 0), used = 0
         while used < most and used < self.sent_head and \
                 now - self.sent_times[(self.sent_head - 1 - used) & (GUARD_RING - 1)] < self.limits.rate_window_ns:
@@ -307,7 +307,7 @@ cdef class Guard:
         return most - used
 
     def room_at(self, int64_t now, bint entry=False) -> int:
-        """When there is room for one more request, ns: `now` where there is."""
+        """Time at which the rate limit allows one more request, ns; `now` if it does already."""
         cdef int64_t most = self.limits.rate_max - (self.limits.rate_reserve if entry else 0)
         if self.sent_head < most:
             return now
@@ -315,7 +315,7 @@ cdef class Guard:
 
     @property
     def killed(self) -> bool:
-        """The kill word as it stands."""
+        """Whether the kill word is set."""
         return self.word != NULL and self.word[0] != 0
 
     @property
@@ -325,7 +325,7 @@ cdef class Guard:
 
     @property
     def latched_ns(self):
-        """When, ns; 0 = nothing is latched."""
+        """Time of the latch, ns; 0 = not latched."""
         return self.state.latched_ns
 
     @property
@@ -338,7 +338,7 @@ cdef class Guard:
 
     @property
     def entries_off(self):
-        """Whether entries are refused, whatever else holds; may be set."""
+        """Whether all entries are refused; may be set."""
         return bool(self.state.entries_off)
 
     @entries_off.setter
@@ -347,16 +347,16 @@ cdef class Guard:
 
     @property
     def refused(self) -> dict:
-        """How many were refused, by Reason."""
+        """Number of refused requests, by Reason."""
         return {schema.Reason(n): self.refused_by[n] for n in range(256) if self.refused_by[n]}
 
     def lift(self):
-        """A person has looked: entries may pass again. What had been sent stays counted."""
+        """Remove the latch after a person's check: entries may pass again. Entries that were sent remain counted."""
         self.state.latched = self.state.breach = OK
         self.state.latched_ns = 0
 
     def as_sent(self, int instrument) -> dict:
-        """What is counted of an instrument: sequence of its latest bracket, entries, requests, notional."""
+        """Counts of an instrument: sequence of its latest bracket, entries, requests, notional (quote currency)."""
         if not 0 <= instrument < self.count:
             raise IndexError(f"instrument {instrument}: expected 0 to {self.count - 1}")
         cdef guard_track_t* t = &self.tracks[instrument]
@@ -389,8 +389,8 @@ cdef class Guard:
             self.limits.requests_per_bracket_max = value
 
     def lower(self, limits, int64_t now=0) -> list:
-        """Make limits stricter while running: a mapping of names to values; `entries_off` may be set to True. What would loosen one, or is none, is
-        left as it was and said in the list that is returned, one sentence each; the others are in force at once. now: ns; an entry that was decided
+        """Make limits stricter while running: a mapping of names to values; `entries_off` may be set to True. A value that would loosen a limit, or
+        an unknown name, changes nothing and gives one sentence in the returned list; the others apply at once. now: ns; an entry that was decided
         until then and breaks a limit is refused without a latch. 0 = the time of the engine that is followed."""
         refused = []
         self.lowered_ns = max(self.lowered_ns, now or (self.engine.clock.now if self.engine is not None else 0))
@@ -417,14 +417,14 @@ cdef class Guard:
     # ---- snapshot ----
 
     def snapshot(self) -> bytes:
-        """What must survive the process: the latch, entries off, the entries of the last minute, what was sent of each instrument. Not the limits,
-        not the budget of the last second."""
+        """The state that a restart must keep: the latch, entries off, the entries of the last minute and the counts of each instrument, without the
+        limits and the rate of the last second."""
         return pack(SNAPSHOT_NAME, [",".join(self._names()).encode(), (<char*> &self.state)[:sizeof(guard_state_t)],
                                     (<char*> self.tracks)[:self.count * sizeof(guard_track_t)]])
 
     def restore(self, bytes data):
-        """Take up what snapshot() left. Instruments are matched by name: new ones begin empty, what was sent of one that is gone counts no more (a
-        contract with an open trade cannot be taken out, see the state image). ValueError, and nothing changed, for damage."""
+        """Restore a snapshot(). Instruments are matched by name: new ones begin empty, the counts of missing ones are dropped (a contract with an
+        open trade cannot be removed, see the state image). ValueError, and nothing changed, for damage."""
         cdef int n
         cdef bytes row
         name = next((name for name in SNAPSHOTS if data.startswith(name)), SNAPSHOT_NAME)
@@ -454,5 +454,5 @@ cdef class Guard:
         return [i.key for i in self.instruments]
 
 
-describe(Guard, {"instruments": "The instruments, in the order of their indexes.", "passed": "Requests that were let through.",
-                 "later": "Requests that were told to come later."})
+describe(Guard, {"instruments": "The instruments, in the order of their indexes.", "passed": "Number of requests that passed.",
+                 "later": "Number of requests that got Verdict.LATER."})

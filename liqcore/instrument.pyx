@@ -69,8 +69,9 @@ cdef class Instrument:
     tick_size, lot_size: text as the venue gives it ('0.01'); kept exactly.
     multiplier: base units of one quantity unit (OKX ctVal x ctMult; 1 on Bybit linear and Binance USD-M).
     min_qty, max_qty: limits of one order in quantity units; min_notional in quote currency.
-    completeness: what the venue's public liquidation feed shows (FULL, CENSORED or UNKNOWN).
-    asset: the base asset under one name on all venues ('BTC', 'PEPE'), by which features look across venues; '' = taken from the symbol.
+    completeness: of the venue's public liquidation feed (FULL, CENSORED or UNKNOWN).
+    asset: the base asset under one name on all venues ('BTC', 'PEPE'), by which features find the contracts of other venues; '' = taken from the
+    symbol.
     `key` is 'venue:symbol', the name that is unique where several venues are in one engine.
     """
 
@@ -179,7 +180,7 @@ cdef class Instrument:
         return f"Instrument({self.symbol!r}, venue={self.venue!r}, tick_size={self.tick_size!r}, lot_size={self.lot_size!r})"
 
 
-describe(Instrument, {"symbol": "The venue's name of the contract.", "venue": "Name of the venue, '' = not said.",
+describe(Instrument, {"symbol": "The venue's name of the contract.", "venue": "Name of the venue, '' = not given.",
                       "tick_size": "Smallest step of a price, quote currency, as the venue's text.",
                       "lot_size": "Smallest step of a quantity, the venue's quantity units, as the venue's text.",
                       "asset": "The base asset under one name on all venues, such as 'BTC'."})

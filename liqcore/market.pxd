@@ -158,7 +158,7 @@ cdef inline void market_liquidation(market_t* m, const event_t* e) noexcept nogi
 
 
 cdef inline bint no_market(const event_t* e) noexcept nogil:
-    """A quote that nobody can trade against: crossed, locked, or a side is missing. The door refuses it, and the quote before it ends."""
+    """A quote that nobody can trade against: crossed, locked, or a side is missing. Validation refuses it, and the quote before it expires."""
     return e.kind == BBO and not 0.0 < e.price < e.aux_price
 
 

@@ -56,7 +56,7 @@ cdef class Leave:
 
 
 cdef class Later:
-    """Answer of a policy: ask me again with this signal at `at_ns` (engine time, ns; after Market.now).
+    """Answer of a policy: call it again with this signal at `at_ns` (engine time, ns; after Market.now).
 
     why: the condition that is not met yet; None = it names none.
     """
@@ -98,7 +98,7 @@ cdef class Market:
 
     @property
     def bid(self):
-        """Best bid, quote currency; 0 = no live quote: never seen, or ended (market.pxd)."""
+        """Best bid, quote currency; 0 = no live quote: never received, or expired (market.pxd)."""
         return self.c.bid if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
@@ -118,7 +118,7 @@ cdef class Market:
 
     @property
     def mark(self):
-        """Mark price, quote currency; 0 = none that holds."""
+        """Mark price, quote currency; 0 = no valid one."""
         return self.c.mark if self.c != NULL and mark_alive(self.c, self.now) else 0.0
 
     @property
@@ -144,7 +144,7 @@ cdef class Policy:
     position there, Later(at_ns) to be called again, self.decline(condition, value, threshold) to name the condition that was not met, or None
     without a reason. Leave(why) and Later(at_ns, why) name a condition, too: why = self.decline(...).
     The answer must depend on the arguments and on earlier signals and features only: no clock (market.now is the time), no randomness, no memory of
-    fills. Then live and backtest decide alike. Such memory goes into snapshot() and comes back with restore().
+    fills. Then live trading and backtest make the same decisions. snapshot() and restore() keep such memory.
     A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0 (after self.decline_c(...), where there is a reason); -1
     with an exception set stops the engine.
 
@@ -186,7 +186,7 @@ cdef class Policy:
         return ANSWER_LATER
 
     def answer(self, Signal signal not None, Market market not None):
-        """What this policy answers, in whatever language it is written: a Bracket, Leave, Later, Declined or None. For a policy that wraps another
+        """The answer of this policy, written in Python or in Cython: a Bracket, Leave, Later, Declined or None. For a policy that wraps another
         one."""
         cdef Bracket out = Bracket.__new__(Bracket)
         cdef Declined declined = None
@@ -213,16 +213,16 @@ cdef class Policy:
         return ANSWER_NOTHING
 
     def decline(self, str condition, double value=NAN, double threshold=NAN):
-        """The answer that wants nothing and says why: see Declined."""
+        """The answer without a trade, with its condition: see Declined."""
         return Declined(condition, value, threshold)
 
     def on_signal(self, signal, market):
-        """Answer a signal. The default wants nothing: detection only."""
+        """Answer a signal. The default answers None: detection only."""
         return None
 
     def question(self, signal, market) -> dict:
-        """What the judge is told of a bracket that this policy wants and that asks for a verdict (judge_s): facts as JSON values, no nan. Asked once,
-        right after on_signal, with the same signal and market; it must change nothing. The default tells nothing of its own."""
+        """Facts for the judge about a bracket with judge_s, as JSON values without nan. Called once, right after on_signal, with the same signal and
+        market; it must change nothing. The default gives no facts."""
         return {}
 
     cdef str question_c(self, const signal_t* s, const market_t* m, Instrument instrument):
@@ -243,16 +243,16 @@ cdef class Policy:
             raise ValueError(f"{type(self).__name__}.question: expected JSON values, no nan and no infinity: {why}") from None
 
     def snapshot(self) -> bytes:
-        """What it remembers, for Engine.snapshot(). The default remembers nothing."""
+        """Its memory, for Engine.snapshot(). The default has none."""
         return b""
 
     def restore(self, bytes data):
-        """Take up what snapshot() gave; ValueError where that cannot be."""
+        """Restore the memory of a snapshot(); ValueError if it does not fit."""
         if data:
             raise ValueError(f"{type(self).__name__}: the snapshot is of a policy that remembers; this one has no restore()")
 
 
 describe(Market, {"instrument": "The Instrument of the signal.", "now": "Engine time, ns UTC.",
                   "detector": "Name of the detector that gave the signal."})
-describe(Later, {"at_ns": "When to ask again, ns UTC.", "why": "The condition that is not met yet, a Declined, or None."})
+describe(Later, {"at_ns": "Time of the next call, ns UTC.", "why": "The condition that is not met yet, a Declined, or None."})
 describe(Leave, {"why": "The condition for which it leaves, a Declined, or None."})

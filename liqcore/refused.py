@@ -1,4 +1,4 @@
-"""What a call returns whose event the door has refused: the reason, in a sentence."""
+"""The return value of a call whose event validation has refused: the reason, in a sentence."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self

@@ -59,7 +59,7 @@ cpdef list unpack(bytes name, bytes data, str what):
 
 
 cdef bint differs(const char* block, Py_ssize_t size) noexcept nogil:
-    """Whether a block is not what stands in front of it."""
+    """True if a block differs from the block before it."""
     cdef Py_ssize_t k
     cdef uint64_t bits = 0, here[WORDS], before[WORDS]
     if size < CHANGE_BLOCK:

@@ -1,4 +1,4 @@
-"""The door: an event is validated once, here; behind it everything is trusted."""
+"""Validation: an event is checked once, here; after it all code trusts the event."""
 
 from libc.stdint cimport int64_t, uint8_t
 

@@ -1,4 +1,4 @@
-"""The door: see validate.pxd. It keeps one thing of its own, the implausible prices that wait for company.
+"""Validation: see validate.pxd. Its only state is the implausible prices that wait for further ones like them.
 
 Kernels and accounts never see what it refuses.
 """

@@ -213,7 +213,7 @@ cdef const char* scan_level(scan_t* s, const key_t* key, const char* p) noexcept
 
 
 cdef const char* scan_array(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
-    """An array that is no rows: texts that nobody wants, or exactly so many objects."""
+    """An array that is no rows: texts that are skipped, or exactly this many objects."""
     cdef int i = 0
     if p[0] != 91:
         return NULL
@@ -314,7 +314,7 @@ cdef const char* skip_number(const char* p) noexcept nogil:
 
 
 cdef const char* skip_value(scan_t* s, const char* p, int depth) noexcept nogil:
-    """Behind the value at p, which nobody wants, whatever it is; NULL where it is no plain JSON, or nested too deeply."""
+    """The place after the value at p, which is skipped; NULL if it is no plain JSON or nested too deeply."""
     cdef char closing
     p = scan_near(&s.window, p)
     if p[0] == 34:

@@ -94,7 +94,7 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
 
 
 cdef inline const char* read_value(const step_t* step, const char* p, slot_t* slots) noexcept nogil:
-    """A number into its slot, times in ns, or one that nobody wants; the place behind it, NULL where it is none."""
+    """A number into its slot, times in ns, or a skipped number; the place after it, NULL if it is none."""
     cdef uint32_t size
     if step.hole == DECIMAL:
         size = scan_decimal(p, &slots[step.slot].d)

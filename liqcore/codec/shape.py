@@ -12,7 +12,7 @@ what a frame is, and names the contract where it does:
 """
 
 LAYOUTS = 32
-(TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS, LIST, CLAIM) = range(1, 17)  # as in scan.pyx
+(TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS, LIST, CLAIM) = range(1, 17)  # as in decode.pyx
 NOWHERE = 7
 TICKER = 4  # Kind
 SIGNED, MAY_BE_EMPTY, QUOTED = 1, 2, 4
@@ -242,7 +242,7 @@ def flatten(shapes):
 
 
 def spread(openings):
-    """Where in the openings of frames the eight bytes stand that tell them apart, and an odd multiplier whose top five bits differ for them."""
+    """The place of the eight bytes in the beginnings of frames that distinguish them, and an odd multiplier whose top five bits differ for them."""
     for at in range(8, 25):
         words = {opening[at : at + 8] for opening in openings}
         if len(words) == len(openings) and all(len(w) == 8 for w in words):

@@ -1,4 +1,4 @@
-"""Bars as signals: see bars.pxd."""
+"""Bars as signals: see bar_clock.pxd."""
 
 from liqcore.detectors.detector cimport PART_PLAIN
 from liqcore.detectors.episode cimport *

@@ -22,19 +22,20 @@ SNAPSHOT_NAME = b"liqcore-cascade-2\n"
 
 BASES = ("reported", "mark", "last")         # NotionalBasis
 PARAMETERS = (
-    Parameter("quantile", 0.95, 1e-9, 1 - 1e-9, "share", "a liquidation is large from this quantile of the instrument's last ones on"),
-    Parameter("window_events", 1000, 2, 1_000_000, "liquidations", "how many last ones"),
-    Parameter("window_s", 60.0, 1e-3, 1e6, "s", "large liquidations this close together make a cascade"),
-    Parameter("min_events", 2, 1, 1_000_000, "liquidations", "how many large ones make it ACTIVE"),
-    Parameter("warmup", 100, 1, 1_000_000_000, "liquidations", "liquidations of an instrument before its first can be large"),
-    Parameter("refresh_s", 0.0, 0.0, 1e8, "s", "learn the threshold anew after this time; 0 = before every event"),
-    Parameter("mode", "chain", 0, 0, "", "within the window of the last large liquidation, or of the first", ("chain", "anchored")),
+    Parameter("quantile", 0.95, 1e-9, 1 - 1e-9, "share", "a liquidation is large at or above this quantile of the instrument's last ones"),
+    Parameter("window_events", 1000, 2, 1_000_000, "liquidations", "number of last liquidations that the quantile is taken of"),
+    Parameter("window_s", 60.0, 1e-3, 1e6, "s", "largest time between two large liquidations of a cascade"),
+    Parameter("min_events", 2, 1, 1_000_000, "liquidations", "number of large liquidations from which the cascade is ACTIVE"),
+    Parameter("warmup", 100, 1, 1_000_000_000, "liquidations", "liquidations of an instrument before the first one that can be large"),
+    Parameter("refresh_s", 0.0, 0.0, 1e8, "s", "time after which the threshold is computed again; 0 = before every event"),
+    Parameter("mode", "chain", 0, 0, "", "window_s counts from the last large liquidation (chain) or from the first (anchored)",
+              ("chain", "anchored")),
     Parameter("floor", 0.0, 0.0, 1e15, "quote currency", "least notional of a large liquidation (an absolute floor)"),
-    Parameter("decay_s", 10.0, 1e-3, 1e5, "s", "horizon of the rolling notional"),
+    Parameter("decay_s", 10.0, 1e-3, 1e5, "s", "time window of the rolling notional"),
     Parameter("fall", 0.6, 0.0, 1.0, "share", "DECELERATING when the rolling notional has fallen by more than this from its peak"),
-    Parameter("segment_s", 60.0, 1e-3, 1e6, "s", "time segments of the z-score"),
-    Parameter("baseline", 288, 2, 100_000, "segments", "baseline of the z-score"),
-    Parameter("notional", "reported", 0, 0, "", "price that the notional is taken at; reported ones are bankruptcy prices on most venues", BASES),
+    Parameter("segment_s", 60.0, 1e-3, 1e6, "s", "length of a segment of the z-score"),
+    Parameter("baseline", 288, 2, 100_000, "segments", "number of completed segments that the z-score compares with"),
+    Parameter("notional", "reported", 0, 0, "", "price of the notional; reported prices are bankruptcy prices on most venues", BASES),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int SEGMENTS_MIN = 30          # completed segments before a z-score means anything
@@ -182,7 +183,7 @@ cdef int64_t cascade_deadline(cascade_t* c, const cascade_config_t* g) noexcept 
 
 
 cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil:
-    """What the next event will be compared with; nan during warm-up."""
+    """Threshold for the next event, quote currency; nan during warm-up."""
     if c.p.seen < g.warmup:
         return NAN
     return fmax(quantile_value(&c.q) if g.refresh_ns == 0 or c.p.refreshed < 0 else c.p.threshold, g.floor)
@@ -220,8 +221,8 @@ cdef int cascade_load(cascade_t* c, bytes data) except -1:
 
 
 cdef class CascadeConfig:
-    """Settings of the cascade detector, by keyword; the rows of cascade.PARAMETERS say range, unit and meaning of each. The defaults are those of the
-    written fade system, with a continuously learnt threshold. TypeError and ValueError name the setting.
+    """Settings of the cascade detector, by keyword; cascade.PARAMETERS has range, unit and meaning of each. The defaults are those of the published
+    fade system, with a continuously learnt threshold. TypeError and ValueError name the setting.
     """
 
     def __init__(self, **settings):
@@ -345,7 +346,7 @@ cdef class CascadeDetector(Detector):
         return self.c[n].p.phase
 
     def threshold(self, int n) -> float:
-        """What the next liquidation of the engine's instrument n will be compared with; nan during warm-up."""
+        """Threshold for the next liquidation of the engine's instrument n, quote currency; nan during warm-up."""
         if not 0 <= n < self.count:
             raise IndexError(f"instrument {n}: expected 0 to {self.count - 1}")
         return cascade_threshold(&self.c[n], &self.config.c)
@@ -355,23 +356,23 @@ describe(CascadeDetector, {"config": "Its CascadeConfig."})
 
 
 cdef class Cascade(Standalone):
-    """The cascade detector on one instrument: Standalone(CascadeDetector(config)), which also tells its phase and its threshold."""
+    """The cascade detector on one instrument: Standalone(CascadeDetector(config)), with its phase and its threshold."""
 
     def __init__(self, CascadeConfig config=None):
         Standalone.__init__(self, CascadeDetector(config))
 
     @property
     def phase(self):
-        """The Phase that it is in."""
+        """The present Phase."""
         return schema.Phase(self.detector.phase_c(0))
 
     @property
     def threshold(self):
-        """What the next event will be compared with; nan during warm-up."""
+        """Threshold for the next event, quote currency; nan during warm-up."""
         return self.detector.threshold(0)
 
     def restore(self, bytes data):
-        """Take a snapshot() of a Cascade of the same config back, also one made before it was a Standalone; ValueError for another."""
+        """Restore a snapshot() of a Cascade with the same config, also one of an earlier version; ValueError for another."""
         if data.startswith(SNAPSHOT_NAME):
             self.idle()
             self.detector.load_c(0, data)

@@ -63,6 +63,40 @@ class PhaseChange(NamedTuple):
     rolling: float = 0.0
 
 
+for _type, _fields in (
+    (
+        MarketEvent,
+        {
+            "kind": "The Kind of the event: LIQUIDATION, TRADE, BBO or TICKER.",
+            "ts": "Time of receipt (engine time), ns UTC.",
+            "ts_event": "The venue's time of the event, ns UTC.",
+            "side": "Liquidated position of a liquidation (+1 = long), aggressor of a trade.",
+            "price": "Price of a liquidation or trade, best bid of a quote, mark price of a ticker; quote currency.",
+            "qty": "Quantity at `price`, of a ticker the open interest; the venue's quantity units.",
+            "notional": "Notional of a liquidation, quote currency; else 0.",
+            "aux_price": "Stated notional of a liquidation (0 = not stated), best ask of a quote, index price of a ticker; quote currency.",
+            "aux_qty": "Limit of a liquidation's forced order (0 = not stated), quantity at the best ask, funding rate of a ticker.",
+            "last": "Price of the last trade, quote currency; 0 = not known.",
+        },
+    ),
+    (
+        PhaseChange,
+        {
+            "phase": "The Phase that begins, not IDLE.",
+            "side": "Liquidated side: +1 = longs, -1 = shorts, 0 = none.",
+            "count": "Liquidations of the episode.",
+            "long_notional": "Notional of liquidated longs of the episode, quote currency.",
+            "short_notional": "Notional of liquidated shorts of the episode, quote currency.",
+            "threshold": "The value that was exceeded.",
+            "z": "The value that was compared with the threshold.",
+            "score": "Strength from 0 to 10.",
+            "rolling": "Notional of the detector's window, quote currency.",
+        },
+    ),
+):
+    for _name, _text in _fields.items():
+        getattr(_type, _name).__doc__ = _text
+
 Said = PhaseChange | list[PhaseChange] | tuple[PhaseChange, ...] | None
 PHASES_AT_ONCE_MAX = 4  # phase changes that one event or deadline may give
 TIMERS_MAX = 100_000  # calls of on_timer of one instrument between two events, and one more for each millisecond between them
@@ -75,8 +109,9 @@ class CustomDetector:
     depend on its arguments, on `parameters`, `instrument` and on attributes of the object alone: no clock, no random number, no file. Then live,
     paper, replay and backtest agree. An exception halts entries and reaches whoever called the engine.
 
-    PARAMETERS: what can be told, as rows of liqcore.Parameter. KINDS: the events that it sees: LIQUIDATION, TRADE, BBO or TICKER. window_s: how far
-    back it looks, in seconds; a parameter of this name wins. For so long after a gap in the feed its signals are uncertain.
+    PARAMETERS: its settings, as rows of liqcore.Parameter. KINDS: the kinds of events that it receives: LIQUIDATION, TRADE, BBO or TICKER. window_s:
+    length of the time that its values depend on, in seconds; a parameter of this name takes precedence. Its signals are uncertain for this time after
+    a gap in the feed.
     """
 
     PARAMETERS: Table = ()
@@ -101,12 +136,12 @@ class CustomDetector:
         return None
 
     def deadline(self) -> int | None:
-        """When on_timer is to be called, ns UTC; None = not at all. Asked after each call of another method."""
+        """Time of the next call of on_timer, ns UTC; None = none. It is called after each call of another method."""
         return None
 
     def on_gap(self, until: int) -> None:
-        """The feed was interrupted: what was counted may be half of the truth. The episode is over without a signal. until: when the data will have
-        been whole for window_s (ns UTC), liqcore's largest time while the feed is down. By default it starts anew."""
+        """The feed was interrupted, so counts may be too low. The episode has ended without a signal. until: the time at which the data will have
+        been complete for window_s (ns UTC); the largest possible time while the feed is down. The default calls start()."""
         self.start()
 
     def snapshot(self) -> bytes:
@@ -122,7 +157,7 @@ class CustomDetector:
         return repr(kept).encode()
 
     def restore(self, data: bytes) -> None:
-        """Continue from a snapshot() of the same class with the same parameters; called on a fresh object. ValueError where it is none."""
+        """Continue from a snapshot() of the same class with the same parameters; called on a new object. ValueError for anything else."""
         try:
             found = literal_eval(data.decode())
             named = {str(name): value for name, value in found.items()}

@@ -1,6 +1,6 @@
 """What every detector is to the engine: one object per detector and setting, with the state of all instruments inside.
 
-The engine calls push_c for each event of the kinds in `wants`, after the door and after the market was updated; timer_c when deadline_c of an
+The engine calls push_c for each event of the kinds in `wants`, after validation and after the market was updated; timer_c when deadline_c of an
 instrument has come; uncertain_c when the feed had a gap. Each call writes the signals it has to say into `out` (at most SIGNALS_MAX) and returns how
 many; a detector in Python may return -1: then fail() raises what went wrong.
 Deadlines up to an event's ts_recv have been served by the engine before push_c is called.

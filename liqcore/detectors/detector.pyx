@@ -19,7 +19,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Detector:
-    """One detector with one setting, for all instruments of one Engine. Subclasses are compiled; they say what they look at in `wants`.
+    """One detector with one setting, for all instruments of one Engine. Subclasses are compiled; `wants` has the kinds of events that they use.
 
     name: how presets, policies and reports call it. A Detector serves one engine: open_c raises RuntimeError the second time.
     """
@@ -77,7 +77,7 @@ cdef class Detector:
         raise failure
 
     cdef int open_c(self, tuple instruments) except -1:
-        """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated. `count` says whose state stands."""
+        """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated. `count` is the number of instruments with a state."""
         cdef int32_t n
         self.claim()
         self.states = <char*> calloc(len(instruments), self.stride)
@@ -120,7 +120,7 @@ cdef class Detector:
                 (<episode_t*> at).uncertain_until = until
 
     cdef int phase_c(self, int32_t n) noexcept nogil:
-        """The phase that instrument n is in; -1 = the one that was said last."""
+        """The phase of instrument n; -1 = that of its last signal."""
         return -1
 
     cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
@@ -180,13 +180,13 @@ cdef class Detector:
         return 0
 
     def threshold(self, int n) -> float:
-        """What the next liquidation of the engine's instrument n will be compared with, quote currency; TypeError of kinds that do not know it."""
+        """Threshold for the next liquidation of the engine's instrument n, quote currency; TypeError for kinds without one."""
         raise TypeError(f"detector {self.name!r}: only cascades have a threshold that is known ahead")
 
     @property
     def dropped(self) -> int:
-        """Liquidations, of all instruments, that gave way to newer ones before their time because a window was full: its sums and counts were bounds
-        from below. Not 0 = raise `window_events`. Always 0 of kinds without a window of liquidations."""
+        """Number of liquidations, of all instruments, that were dropped early because a window was full; sums and counts were then lower bounds. If
+        it is not 0, raise `window_events`. Always 0 for kinds without a window of liquidations."""
         cdef int32_t n
         cdef int64_t total = 0
         for n in range(self.count):
@@ -201,7 +201,7 @@ cdef class Detector:
         return f"{type(self).__name__}({self.name!r}" + "".join(f", {k}={v!r}" for k, v in self.parameters.items()) + ")"
 
 
-describe(Detector, {"kind": "What make_detector calls it.", "name": "Its name, one of its own in an engine.",
+describe(Detector, {"kind": "Its kind, as make_detector takes it.", "name": "Its name, unique in an engine.",
                     "parameters": "Its settings by name, given or default.",
-                    "wants": "Kinds of events that it looks at: one bit (1 << Kind) for each.",
-                    "window_ns": "How far back it looks, ns: for so long after a gap its signals are uncertain."})
+                    "wants": "Kinds of events that it uses: one bit (1 << Kind) for each.",
+                    "window_ns": "Length of the time that its values depend on, ns. Its signals are uncertain for this time after a gap."})

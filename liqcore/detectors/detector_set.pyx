@@ -12,7 +12,7 @@ DETECTORS_MAX = 255              # signal_t.detector is a byte
 
 
 cdef class DetectorSet:
-    """Made by the engine, which asks nobody else about detectors. detectors: Detector objects of different names, in the order of their numbers."""
+    """The engine's only access to its detectors. detectors: Detector objects of different names, in the order of their numbers."""
 
     def __cinit__(self, detectors, tuple instruments, AuditRing audit):
         cdef int k, n
@@ -115,7 +115,7 @@ cdef class DetectorSet:
         return t
 
     cdef int finish(self, int k, int first, int last, int64_t now) noexcept nogil:
-        """What the engine knows about the signals of detector k, and it does not."""
+        """Set the fields of a signal of detector k that only the engine can set."""
         cdef signal_t* s
         cdef int j
         for j in range(first, last):
@@ -154,7 +154,7 @@ cdef class DetectorSet:
         raise KeyError(f"detector {detector!r}: expected one of {', '.join(d.name for d in self.detectors) or 'none: the engine has no detectors'}")
 
     def phase(self, int k, int n) -> int:
-        """The phase that detector k said last of instrument n; of a cascade the one that it is in."""
+        """The phase in the last signal of detector k for instrument n; for a cascade its present phase."""
         cdef int own = (<Detector> self.each[k]).phase_c(n)
         return own if own >= 0 else self.phases[k * self.count + n]
 

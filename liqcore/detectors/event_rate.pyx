@@ -1,4 +1,4 @@
-"""The event-rate detector: see rate.pxd."""
+"""The event-rate detector: see event_rate.pxd."""
 
 from liqcore.detectors.detector cimport PART_EPISODE, PART_PLAIN, PART_SEGMENTS, PART_WINDOW
 from liqcore.detectors.episode cimport *
@@ -11,14 +11,14 @@ from liqcore.detectors.parameters import Parameter, power_of_two
 
 SNAPSHOT_NAME = b"liqcore-rate-1\n"
 PARAMETERS = (
-    Parameter("window_s", 60.0, 1e-3, 1e5, "s", "the rate is the count of the last so many seconds; segments of the baseline are as long"),
+    Parameter("window_s", 60.0, 1e-3, 1e5, "s", "window of the rate, and length of a segment of the baseline"),
     Parameter("sigma", 3.0, 0.0, 1e6, "standard deviations", "ACTIVE when the rate is above mean + sigma x std of the baseline"),
-    Parameter("sigma_normal", 1.0, -1e6, 1e6, "standard deviations", "EXHAUSTED when the rate is at most mean + this x std, as they were at ACTIVE "
+    Parameter("sigma_normal", 1.0, -1e6, 1e6, "standard deviations", "EXHAUSTED when the rate is at most mean + this x std, both as of ACTIVE "
               "(hysteresis; ours); at most `sigma`"),
-    Parameter("baseline", 360, 2, 100_000, "segments", "how many completed segments are the baseline (ours: six hours)"),
-    Parameter("min_segments", 30, 1, 100_000, "segments", "completed segments before anything is unusual; at most `baseline` (ours)"),
+    Parameter("baseline", 360, 2, 100_000, "segments", "number of completed segments in the baseline (ours: six hours)"),
+    Parameter("min_segments", 30, 1, 100_000, "segments", "completed segments before the first signal; at most `baseline` (ours)"),
     Parameter("floor_per_minute", 5.0, 0.0, 1e6, "liquidations a minute", "least rate for ACTIVE (an absolute floor; ours)"),
-    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
+    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "capacity of the window, 24 B each; "
               "beyond it the rate is known from below (34 a second for 60 s; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -87,7 +87,7 @@ cdef int64_t rate_deadline(const rate_t* d) noexcept nogil:
 
 
 cdef class Rate(Detector):
-    """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of rate.PARAMETERS.
+    """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of event_rate.PARAMETERS.
 
     ACTIVE at the liquidation that takes the rate above the bound, EXHAUSTED when the rate is normal again. Signal: ts_start = the oldest liquidation
     inside the window then; count, long and short notional, rolling = what is inside now (of a full window: of the newest `window_events`, and count

@@ -10,14 +10,15 @@ from liqcore.detectors.parameters import Parameter, power_of_two
 
 SNAPSHOT_NAME = b"liqcore-imbalance-1\n"
 PARAMETERS = (
-    Parameter("window_s", 300.0, 1e-3, 1e5, "s", "what the share is taken of (the document gives none: ours)"),
-    Parameter("share", 0.7, 0.5, 1.0, "share of one side", "ACTIVE when one side has more; 0.7 is an imbalance of +-0.4"),
-    Parameter("normal", 0.6, 0.5, 1.0, "share of one side", "EXHAUSTED when the side has no more than that (hysteresis; ours); at most `share`"),
+    Parameter("window_s", 300.0, 1e-3, 1e5, "s", "window of the share (the document gives none: ours)"),
+    Parameter("share", 0.7, 0.5, 1.0, "share of one side", "ACTIVE when one side has a larger share; 0.7 is an imbalance of +-0.4"),
+    Parameter("normal", 0.6, 0.5, 1.0, "share of one side", "EXHAUSTED when the share of the side is at most this (hysteresis; ours); at most "
+              "`share`"),
     Parameter("floor_usd", 100_000.0, 0.0, 1e15, "quote currency", "least notional inside the window for ACTIVE (an absolute floor; ours)"),
     Parameter("min_events", 5, 1, 1_000_000, "liquidations", "least number inside the window for ACTIVE: a single one is always one-sided (ours); "
               "at most `window_events`"),
-    Parameter("window_events", 8192, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
-              "then the oldest give way (27 a second for 300 s; ours)"),
+    Parameter("window_events", 8192, 2, 1_000_000, "liquidations, a power of two", "capacity of the window, 24 B each; "
+              "when it is full the oldest are dropped (27 a second for 300 s; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 

@@ -1,10 +1,11 @@
-"""What a detector can be told: one table a kind, of which its constructor's checks, its errors and docs/detectors.md are made."""
+"""The settings of detectors: one table for each kind, from which its constructor's checks, its errors and docs/detectors.md are made."""
 
 from typing import Any, NamedTuple
 
 
 class Parameter(NamedTuple):
-    """One setting. A default of type int wants whole numbers, of type float any number from low to high; of type str one of `choices`."""
+    """One setting: its name, default, smallest and largest value, unit, meaning, and the choices of a text. A default of type int accepts whole
+    numbers, of type float any number from low to high, of type str one of `choices`."""
 
     name: str
     default: float | str
@@ -24,6 +25,16 @@ class Parameter(NamedTuple):
         return f"{what} ({self.unit})" if self.unit else what
 
 
+for _name, _text in {
+    "name": "Name of the keyword.",
+    "default": "Value that is used unless another is given; its type is that of the setting.",
+    "low": "Smallest value, in `unit`.",
+    "high": "Largest value, in `unit`.",
+    "unit": "Unit of the value, '' = none.",
+    "meaning": "What the value is, in one line.",
+    "choices": "The accepted texts, () = a number.",
+}.items():
+    getattr(Parameter, _name).__doc__ = _text
 Table = tuple[Parameter, ...]
 
 

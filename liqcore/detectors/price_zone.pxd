@@ -1,6 +1,6 @@
 """Realised zones, kind `zone`: the price comes back to where much was liquidated.
 
-A zone is a run of hot cells of the realised map (density.pxd), dominated by the side that was liquidated there. The price enters it from outside,
+A zone is a run of hot cells of the realised map (realised_map.pxd), dominated by one liquidated side. The price enters it from outside,
 `away_s` or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG where the price came down into a
 zone of liquidated longs (the sellers of then are gone, a bounce trade BUYS), SHORT where it came up into one of liquidated shorts (a bounce trade
 SELLS): trading along `side` is the bounce, as it is for the fade. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it

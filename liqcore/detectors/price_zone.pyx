@@ -1,4 +1,4 @@
-"""The zone detector: see zone.pxd."""
+"""The zone detector: see price_zone.pxd."""
 
 from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MIN
@@ -13,33 +13,34 @@ from liqcore.detectors.parameters import Parameter
 
 SNAPSHOT_NAME = b"liqcore-zone-1\n"
 PARAMETERS = (
-    Parameter("step", 0.0, 0.0, 1e9, "quote currency", "width of a price cell (the document: 100); 0 = bin_bps wide"),
-    Parameter("bin_bps", 10.0, 0.1, 1000.0, "bps", "width of a price cell where step is 0"),
-    Parameter("cells", 2048, 128, 65_536, "a power of two", "cells of the map"),
-    Parameter("half_life_s", 604_800.0, 0.0, 1e9, "s", "of what was liquidated; 0 = never forgotten"),
-    Parameter("quantile", 0.9, 1e-9, 1 - 1e-9, "", "cells at or above this quantile of those that hold anything are hot"),
-    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "and hold at least this"),
-    Parameter("refresh_s", 60.0, 0.0, 1e8, "s", "how often that is decided"),
-    Parameter("occupied_min", 20, 1, 65_536, "cells", "that must hold anything before there are zones"),
-    Parameter("zone_usd", 0.0, 0.0, 1e15, "quote currency", "a zone that holds less is passed over"),
-    Parameter("sides", "matching", 0, 0, "", "matching: coming down only zones of liquidated longs count, coming up of shorts; any: all",
+    Parameter("step", 0.0, 0.0, 1e9, "quote currency", "width of a price cell (the document: 100); 0 = bin_bps"),
+    Parameter("bin_bps", 10.0, 0.1, 1000.0, "bps", "width of a price cell if step is 0"),
+    Parameter("cells", 2048, 128, 65_536, "a power of two", "number of cells of the map"),
+    Parameter("half_life_s", 604_800.0, 0.0, 1e9, "s", "half-life of liquidated notional in the map; 0 = no decay"),
+    Parameter("quantile", 0.9, 1e-9, 1 - 1e-9, "", "a cell is hot if its notional is at or above this quantile of the cells that are not empty"),
+    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "least notional of a hot cell"),
+    Parameter("refresh_s", 60.0, 0.0, 1e8, "s", "time between two computations of the hot cells"),
+    Parameter("occupied_min", 20, 1, 65_536, "cells", "least number of cells that are not empty before there are zones"),
+    Parameter("zone_usd", 0.0, 0.0, 1e15, "quote currency", "least notional of a zone"),
+    Parameter("sides", "matching", 0, 0, "", "matching: a falling price reaches zones of liquidated longs only, a rising price zones of shorts; "
+              "any: all zones",
               ("matching", "any")),
-    Parameter("away_s", 300.0, 0.0, 1e8, "s", "the price must have been outside of all zones for so long (ours)"),
-    Parameter("leave_bps", 50.0, 0.0, 5000.0, "bps", "beyond the zone's edge the price has left it (the document: 0.5 %)"),
-    Parameter("cascade_share", 0.5, 0.0, 1e6, "of what the zone holds", "liquidations of the side since ACTIVE that are a cascade "
-              "through it (share: ours)"),
-    Parameter("stay_s", 3600.0, 1e-3, 1e8, "s", "an episode ends after this (ours)"),
+    Parameter("away_s", 300.0, 0.0, 1e8, "s", "least time of the price outside all zones before ACTIVE (ours)"),
+    Parameter("leave_bps", 50.0, 0.0, 5000.0, "bps", "distance beyond the zone's edge at which the price has left it (the document: 0.5 %)"),
+    Parameter("cascade_share", 0.5, 0.0, 1e6, "of the zone's notional", "liquidations of the side since ACTIVE that count as a cascade "
+              "through the zone (the share is ours)"),
+    Parameter("stay_s", 3600.0, 1e-3, 1e8, "s", "longest episode (ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Zone(Detector):
-    """Realised-liquidation zones. Zone(name="zone", **parameters); the parameters are the rows of zone.PARAMETERS.
+    """Realised-liquidation zones. Zone(name="zone", **parameters); the parameters are the rows of price_zone.PARAMETERS.
 
-    Signal: side = see zone.pxd: trading along it is the bounce; long and short notional = what the zone holds; threshold = what a cell must hold to
-    be hot; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither; rolling =
-    liquidated of the side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no trade is
-    known).
+    Signal: side = see price_zone.pxd: trading along it is the bounce; long and short notional = liquidated in the zone; threshold = notional from
+    which a cell is hot; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither;
+    rolling = liquidated of the side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no
+    trade is known).
     """
 
     def __init__(self, str name="zone", **parameters):

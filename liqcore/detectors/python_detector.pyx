@@ -23,7 +23,7 @@ cdef class PythonDetector(Detector):
     makes one.
 
     rule: a class that derives from liqcore.CustomDetector. kind: what as_dict, snapshots and reports call the class; "" = module:Class.
-    TypeError or ValueError says what is wrong with the class or with a parameter; an exception of its own start() passes through.
+    TypeError or ValueError names the fault of the class or of a parameter; an exception of its own start() passes through.
     """
 
     def __init__(self, rule, str name, dict parameters, str kind=""):
@@ -67,7 +67,7 @@ cdef class PythonDetector(Detector):
             raise self.owned(why, "deadline")
 
     cdef int look_ahead(self, int32_t n, int64_t now) except -1:
-        """Ask for its next deadline, which lies after `now`."""
+        """Ask for its next deadline, which is after `now`."""
         due = self.each[n].deadline()
         (<python_state_t*> self.states + n).deadline = NEVER
         if due is None:

@@ -1,4 +1,4 @@
-"""Detectors by kind: make_detector(kind, name, **parameters), and the table of what each kind can be told.
+"""Detectors by kind: make_detector(kind, name, **parameters), and the table of the parameters of each kind.
 
 Modules are imported when a kind is asked for, so a kind costs nothing to those who do not use it.
 """
@@ -13,12 +13,12 @@ from liqcore.detectors.parameters import Parameter, Table, resolve_parameters
 _KINDS = {
     "cascade": ("detectors.cascade", "CascadeDetector", "large liquidations (rolling quantile) that follow each other within a window: `fade`"),
     "anomaly": ("detectors.segment_anomaly", "Anomaly", "a time segment with far more liquidated than usual, nearly all of one side: `trend`"),
-    "dollar": ("detectors.usd_window", "Dollar", "more than so many dollars of one side within a rolling window: `momentum`, `cascade-fade`"),
-    "imbalance": ("detectors.imbalance", "Imbalance", "most of what is liquidated is of one side: `imbalance`"),
-    "rate": ("detectors.event_rate", "Rate", "liquidations come far faster than usual: `breakout`"),
-    "zone": ("detectors.price_zone", "Zone", "price comes back to where much was liquidated: `zone`"),
+    "dollar": ("detectors.usd_window", "Dollar", "more than a given sum of dollars of one side within a rolling window: `momentum`, `cascade-fade`"),
+    "imbalance": ("detectors.imbalance", "Imbalance", "most of the liquidated notional is of one side: `imbalance`"),
+    "rate": ("detectors.event_rate", "Rate", "the rate of liquidations is far above usual: `breakout`"),
+    "zone": ("detectors.price_zone", "Zone", "price returns to a range in which much was liquidated: `zone`"),
     "hawkes": ("detectors.self_excitation", "SelfExcitation", "self-excitation: intensity or branching ratio above its own history"),
-    "bars": ("detectors.bar_clock", "Bars", "a signal at every multiple of a period, for policies that look at bars"),
+    "bars": ("detectors.bar_clock", "Bars", "a signal at every multiple of a period, for policies that use bars"),
 }
 KINDS = tuple(_KINDS)
 
@@ -36,7 +36,7 @@ def _known(kind: str) -> tuple[str, str, str]:
 
 
 def meaning(kind: str) -> str:
-    """What detectors of the kind find, and which written systems ask for it."""
+    """What detectors of the kind find, and which published systems ask for it."""
     return _known(kind)[2]
 
 
@@ -47,7 +47,7 @@ def parameters(kind: str) -> Table:
 
 
 def make_detector(kind: str | type[CustomDetector], name: str = "", **params: Any) -> Detector:
-    """A fresh detector of one Engine (or Standalone): `name` is what policies, signals and reports call it, the kind where none is given.
+    """A fresh detector of one Engine (or Standalone): `name` identifies it in policies, signals and reports; by default the kind.
 
     kind: one of KINDS, or a class of your own that derives from liqcore.CustomDetector.
     ValueError, naming what is expected, for an unknown kind or parameter and for a value out of its range.

@@ -1,4 +1,4 @@
-"""The segment anomaly detector: see anomaly.pxd."""
+"""The segment anomaly detector: see segment_anomaly.pxd."""
 
 from liqcore.detectors.detector cimport PART_EPISODE, PART_PLAIN, PART_SEGMENTS
 from liqcore.detectors.episode cimport *
@@ -10,12 +10,12 @@ from liqcore.detectors.parameters import Parameter
 SNAPSHOT_NAME = b"liqcore-anomaly-1\n"
 PARAMETERS = (
     Parameter("segment_s", 300.0, 1e-3, 1e6, "s", "the baseline is cut into equal segments of this length (the document gives none: ours)"),
-    Parameter("baseline", 288, 2, 100_000, "segments", "how many completed segments are the history (ours: a day)"),
-    Parameter("min_segments", 12, 1, 100_000, "segments", "completed segments before z is more than 0; at most `baseline` (ours)"),
+    Parameter("baseline", 288, 2, 100_000, "segments", "number of completed segments in the history (ours: a day)"),
+    Parameter("min_segments", 12, 1, 100_000, "segments", "completed segments before z is computed (until then it is 0); at most `baseline` (ours)"),
     Parameter("z_min", 3.0, 0.0, 1e6, "standard deviations", "least z of a segment for ACTIVE (the document gives none: ours)"),
-    Parameter("z_normal", 1.0, -1e6, 1e6, "standard deviations", "an ACTIVE anomaly goes on while z is at least that (hysteresis; ours); "
+    Parameter("z_normal", 1.0, -1e6, 1e6, "standard deviations", "an ACTIVE anomaly continues while z is at least this (hysteresis; ours); "
               "at most `z_min`"),
-    Parameter("purity", 0.75, 0.5, 1.0, "share of one side", "a segment counts when one side has more (long share above 75 % or below 25 %)"),
+    Parameter("purity", 0.75, 0.5, 1.0, "share of one side", "least share of one side for ACTIVE (long share above 75 % or below 25 %)"),
     Parameter("floor_usd", 50_000.0, 0.0, 1e15, "quote currency", "least notional of a segment for ACTIVE (the document's MIN_VALUE; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -74,7 +74,7 @@ cdef int64_t anomaly_deadline(const anomaly_t* d) noexcept nogil:
 
 
 cdef class Anomaly(Detector):
-    """Segments that stand out. Anomaly(name="anomaly", **parameters); the parameters are the rows of anomaly.PARAMETERS.
+    """Segments that stand out. Anomaly(name="anomaly", **parameters); the parameters are the rows of segment_anomaly.PARAMETERS.
 
     ACTIVE at the end of a segment that qualifies (z, one-sidedness, floor); EXHAUSTED at the end of the first later one that no longer does. Signal:
     ts = the segment's end; ts_start = the start of the first segment; count, long and short notional, rolling = of the segment that ended; z = its z;

@@ -1,4 +1,4 @@
-"""The self-excitation detector: see excited.pxd."""
+"""The self-excitation detector: see self_excitation.pxd."""
 
 from libc.stdint cimport int8_t, uint8_t
 
@@ -11,31 +11,31 @@ from liqcore.detectors.parameters import Parameter
 
 SNAPSHOT_NAME = b"liqcore-excited-1\n"
 PARAMETERS = (
-    Parameter("times", 100.0, 1.0, 1e6, "x usual", "ACTIVE when at least so many times the usual events are expected (ours; 3x in public code, of "
-              "another statistic)"),
-    Parameter("back", 30.0, 1.0, 1e6, "x usual", "EXHAUSTED when fewer than so many times (hysteresis; at most `times`)"),
-    Parameter("percentile", 0.5, 0.0, 1.0, "", "and the branching ratio stands at least here in its own history; 0 = whatever it is"),
-    Parameter("estimate", "fit", 0, 0, "", "which branching ratio: the exponentially weighted fit, or from mean and variance of counts",
+    Parameter("times", 100.0, 1.0, 1e6, "x usual", "ACTIVE when the expected number of events is at least this multiple of the usual one (ours; 3x "
+              "in public code, of another statistic)"),
+    Parameter("back", 30.0, 1.0, 1e6, "x usual", "EXHAUSTED when it is below this multiple (hysteresis; at most `times`)"),
+    Parameter("percentile", 0.5, 0.0, 1.0, "", "least percentile of the branching ratio in its own history for ACTIVE; 0 = any"),
+    Parameter("estimate", "fit", 0, 0, "", "source of the branching ratio: the exponentially weighted fit, or mean and variance of counts",
               ("fit", "counts")),
-    Parameter("horizon_s", 15.0, 0.001, 86_400.0, "s", "events within this time are expected"),
-    Parameter("large_share", 0.05, 1e-6, 1.0, "", "share of the events that count as large: the score is 10 x P(a large one within the horizon)"),
-    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "an event smaller than this never begins an episode"),
-    Parameter("check_s", 0.5, 0.001, 3600.0, "s", "how often the statistic is looked at between events"),
-    Parameter("fast", 0.59, 0.0, 0.998, "", "children of an average event through the fast kernel"),
-    Parameter("slow", 0.25, 0.0, 0.998, "", "through the slow kernel"),
-    Parameter("cross", 0.05, 0.0, 0.998, "", "through all instruments of its venue together"),
+    Parameter("horizon_s", 15.0, 0.001, 86_400.0, "s", "time ahead in which events are expected"),
+    Parameter("large_share", 0.05, 1e-6, 1.0, "", "share of events that count as large: the score is 10 x P(a large one within the horizon)"),
+    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "a smaller event never begins an episode"),
+    Parameter("check_s", 0.5, 0.001, 3600.0, "s", "time between two evaluations without an event"),
+    Parameter("fast", 0.59, 0.0, 0.998, "", "branching ratio of the fast kernel: events caused by an average event"),
+    Parameter("slow", 0.25, 0.0, 0.998, "", "branching ratio of the slow kernel"),
+    Parameter("cross", 0.05, 0.0, 0.998, "", "branching ratio over all instruments of the venue together"),
     Parameter("fast_s", 0.06, 1e-4, 1e4, "s", "half-life of the fast kernel"),
     Parameter("slow_s", 3.0, 1e-3, 1e5, "s", "half-life of the slow kernel"),
-    Parameter("size_power", 0.5, 0.0, 1.0, "", "weight of an event: its size to this power; 0 = all alike"),
-    Parameter("mark_max", 10.0, 1.0, 1e6, "", "largest weight, the mean being 1"),
+    Parameter("size_power", 0.5, 0.0, 1.0, "", "weight of an event: its size to this power; 0 = equal weights"),
+    Parameter("mark_max", 10.0, 1.0, 1e6, "", "largest weight of an event; the mean is 1"),
     Parameter("base_s", 21_600.0, 60.0, 1e8, "s", "half-life of the usual rate"),
-    Parameter("prior_per_min", 0.5, 1e-6, 1e6, "events/min", "usual rate of a side before anything is known"),
-    Parameter("prior_events", 10.0, 1.0, 1e6, "events", "how many events that counts for"),
-    Parameter("bin_s", 60.0, 0.1, 1e5, "s", "bins of the branching ratio from counts, and of the history"),
+    Parameter("prior_per_min", 0.5, 1e-6, 1e6, "events/min", "usual rate of a side before events were seen"),
+    Parameter("prior_events", 10.0, 1.0, 1e6, "events", "weight of this rate, as a number of events"),
+    Parameter("bin_s", 60.0, 0.1, 1e5, "s", "length of a bin of the counts and of the history"),
     Parameter("branching_s", 7200.0, 1.0, 1e8, "s", "half-life of the branching ratio from counts"),
-    Parameter("fit_events", 300.0, 10.0, 1e9, "events", "memory of the fit"),
-    Parameter("history_s", 2_592_000.0, 60.0, 1e9, "s", "span of the history that the percentile is of"),
-    Parameter("history_min_s", 21_600.0, 0.0, 1e9, "s", "least history before a percentile is known; until then a bound above 0 keeps the "
+    Parameter("fit_events", 300.0, 10.0, 1e9, "events", "number of events that the fit remembers"),
+    Parameter("history_s", 2_592_000.0, 60.0, 1e9, "s", "length of the history of the percentile"),
+    Parameter("history_min_s", 21_600.0, 0.0, 1e9, "s", "least history before a percentile is known; until then a `percentile` above 0 keeps the "
               "detector silent"),
 )
 _OWN = ("times", "back", "percentile", "estimate", "horizon_s", "large_share", "floor_usd", "check_s")

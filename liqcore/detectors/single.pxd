@@ -1,4 +1,4 @@
-"""One detector on one instrument without an engine: no door, no policy; for research, tests and bots that want the signals only."""
+"""One detector on one instrument without an engine, so without validation and policy; for research, tests and bots that use the signals only."""
 
 from libc.stdint cimport int64_t
 

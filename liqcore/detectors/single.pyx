@@ -1,4 +1,4 @@
-"""A detector on its own: see standalone.pxd."""
+"""A detector on its own: see single.pxd."""
 
 from cpython.object cimport PyObject
 from libc.math cimport isfinite
@@ -116,10 +116,10 @@ cdef class Standalone:
 
     @staticmethod
     def run_all(streams, events, int threads=2) -> list:
-        """A feed of many instruments, each in a stream of its own, in parallel; returns of each stream its signals, the same as run() gives.
+        """A feed of many instruments, each in a stream of its own, in parallel; returns the signals of each stream, the same as run().
 
         streams: Standalones, streams[k] for the events of instrument k. events: market events (EVENT_DTYPE), each instrument's in order of ts_recv.
-        threads: how many at once; a CPU each. ValueError names the event at fault; streams then stand at different places before it.
+        threads: how many at once; a CPU each. ValueError names the invalid event; streams have then processed different numbers of events before it.
         """
         cdef Standalone stream
         cdef list each = list(streams)
@@ -158,7 +158,7 @@ cdef class Standalone:
         self.detector.uncertain_c(0, until)
 
     def take(self) -> list:
-        """What has been said and not yet been handed out (a call that raised leaves it)."""
+        """Signals that were not returned yet (after a call that raised)."""
         self.idle()
         self.gather()
         out, self.emitted = self.emitted, []
@@ -227,5 +227,5 @@ def _run_share(list streams, const int32_t[::1] owners, int32_t mine, events) ->
         raise ValueError(f"events[{n}], {streams[e[n].instrument].instrument!r}: {error}") from None
 
 
-describe(Standalone, {"detector": "The Detector that is fed.", "instrument": "The Instrument that it looks at.",
+describe(Standalone, {"detector": "The Detector that is fed.", "instrument": "The Instrument of its events.",
                       "now": "Latest time given, ns UTC."})

@@ -2,7 +2,7 @@
 
 Each side of each instrument runs its own state machine, so a squeeze inside a flush is seen. It speaks on changes of phase only; after an episode a
 side is armed again when its volume has fallen below `rearm` times the trigger, or when what came since is above the trigger by itself (the
-written system re-fires on every event, and sees longs only).
+published system re-fires on every event, and sees longs only).
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t

@@ -1,4 +1,4 @@
-"""The dollar window: see dollar.pxd."""
+"""The dollar window: see usd_window.pxd."""
 
 from libc.math cimport fmax
 
@@ -11,16 +11,16 @@ from liqcore.detectors.parameters import Parameter, power_of_two
 
 SNAPSHOT_NAME = b"liqcore-dollar-1\n"
 PARAMETERS = (
-    Parameter("min_usd", 50_000.0, 0.0, 1e12, "quote currency", "smaller prints are passed over"),
+    Parameter("min_usd", 50_000.0, 0.0, 1e12, "quote currency", "smaller liquidations are ignored"),
     Parameter("window_s", 90.0, 1e-3, 1e5, "s", "rolling window"),
-    Parameter("trigger_usd", 5_000_000.0, 1.0, 1e15, "quote currency", "ACTIVE when the volume of one side inside the window is above"),
+    Parameter("trigger_usd", 5_000_000.0, 1.0, 1e15, "quote currency", "ACTIVE when the volume of one side inside the window exceeds this"),
     Parameter("fall", 0.6, 0.0, 1.0, "share", "DECELERATING when the volume has fallen by more than this from its peak"),
-    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED at the latest this long after the last print of the side (ours; the document speaks "
-              "of 60 to 120 s)"),
+    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED at the latest this long after the last liquidation of the side (ours; the document "
+              "speaks of 60 to 120 s)"),
     Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "EXHAUSTED when a decelerating side's volume is below it; no other episode begins "
-              "before, unless what came since exceeds the trigger (ours)"),
-    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
-              "then the oldest give way (2,048 of min_usd are $100 M; ours)"),
+              "before, unless the volume since then exceeds the trigger (ours)"),
+    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "capacity of the window, 24 B each; "
+              "when it is full the oldest are dropped (2,048 of min_usd are $100 M; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -122,7 +122,7 @@ cdef int lane_timer(dollar_t* d, const dollar_config_t* g, lane_t* lane, int64_t
 
 
 cdef int dollar_timer(dollar_t* d, const dollar_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: volume leaves the window, sides fall silent. LONG speaks before SHORT."""
+    """Time has passed: volume leaves the window, sides become silent. Signals of LONG come before those of SHORT."""
     cdef int emitted
     window_advance(&d.w, now)
     emitted = lane_timer(d, g, &d.lanes[0], now, out)
@@ -143,7 +143,7 @@ cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexce
 
 
 cdef class Dollar(Detector):
-    """Dollar window of liquidations, both sides. Dollar(name="dollar", **parameters); the parameters are the rows of dollar.PARAMETERS.
+    """Dollar window of liquidations, both sides. Dollar(name="dollar", **parameters); the parameters are the rows of usd_window.PARAMETERS.
 
     BUILDING at the first print of at least min_usd, ACTIVE when the side's volume inside the window is above the trigger, DECELERATING when it has
     fallen from its peak (ACTIVE again only above that peak), EXHAUSTED when it has then fallen below rearm x trigger, or in silence.

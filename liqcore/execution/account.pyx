@@ -67,7 +67,7 @@ cdef class Account:
             p.mark = ticks * i.tick
 
     cdef void clear_owner(self, int32_t instrument) noexcept nogil:
-        """No bracket is open, so nothing is held: what is left are exits that turned out to be of somebody else's position."""
+        """No bracket is open, so there is no position: the rest are exits that belonged to another party's position."""
         self.positions[instrument].lots = 0
         self.positions[instrument].value = 0.0
 
@@ -177,7 +177,7 @@ cdef class Account:
         return (<char*> &self.ledger)[:sizeof(ledger_t)] + (<char*> self.positions)[:self.count * sizeof(position_t)]
 
     def restore(self, bytes data):
-        """Take a snapshot() of an account of the same instruments back; ValueError for others."""
+        """Restore a snapshot() of an account with the same instruments; ValueError for others."""
         self.restore_first(data, self.count)
 
     def restore_first(self, bytes data, int count):

@@ -1,4 +1,4 @@
-"""Brackets: see bracket.pxd. Both sides run through the same lines; the price rules are in terms.pyx."""
+"""Brackets: see bracket.pxd. Both sides run through the same lines; the price rules are in bracket_spec.pyx."""
 
 from libc.string cimport memset
 
@@ -55,7 +55,7 @@ cdef void bracket_open(bracket_state_t* s, const bracket_t* b, const instrument_
 
 
 cdef void finish(bracket_state_t* s, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Flat and nothing alive: say what came of it, and start the cooldown after a trade (an entry that never filled is not a trade)."""
+    """Flat and nothing alive: record the outcome, and start the cooldown after a trade (an unfilled entry is not a trade)."""
     cdef audit_t* a
     cdef double gross, closed = <double> min(s.entered, s.exited)
     if s.end == OK:
@@ -140,7 +140,7 @@ cdef void reconcile_position(bracket_state_t* s, const instrument_t* i, int64_t 
 
 
 cdef void reconcile_orders(bracket_state_t* s, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Compare what is believed with what is wanted and ask for the difference."""
+    """Compare the known state with the wanted one and request the difference."""
     cdef int64_t position = bracket_position(s)
     if s.state == BRACKET_FLAT:
         return
@@ -236,7 +236,7 @@ cdef void on_entry_fill(bracket_state_t* s, const instrument_t* i, const event_t
 
 
 cdef void reopen(bracket_state_t* s, const instrument_t* i, const event_t* e, int64_t now, RequestQueue out) noexcept nogil:
-    """A fill of a bracket that was over. Nobody wants what it opened any more: it is closed at market, and counted as a trade of its own."""
+    """A fill of an ended bracket. The position that it opened is closed at market and counted as a separate trade."""
     alarm(s, ALARM_LATE, e.price, e.qty, e.id, now, out)
     if s.exited > s.entered:        # exits that nobody could explain: perhaps this is the entry that they closed
         s.exit_value *= <double> (s.exited - s.entered) / <double> s.exited
@@ -260,7 +260,7 @@ cdef void liquidated(bracket_state_t* s, const event_t* e, const instrument_t* i
 
 
 cdef void outsider(bracket_state_t* s, const event_t* e, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Somebody else reduces our position: a person, another program, the venue's deleveraging. It is not ours alone any more: what is left is closed,
+    """Another party reduces our position: a person, another program, the venue's deleveraging. It is no longer ours alone: the rest is closed,
     but only when the reports of what they did have had time to come."""
     alarm(s, ALARM_OUTSIDE, e.price, e.qty, e.id, now, out)
     if s.end == OK:
@@ -517,7 +517,7 @@ cdef int bracket_timer(bracket_state_t* s, const instrument_t* i, int64_t now, R
 
 
 cdef int64_t late_fills_until(const bracket_state_t* s, RequestQueue out) noexcept nogil:
-    """When the last fills that may be on their way are waited for no more."""
+    """Time until which late fills are still awaited."""
     cdef int64_t t = 0
     if s.stop.executed > s.stop.filled:
         t = s.stop.ts_asked

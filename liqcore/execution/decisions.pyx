@@ -1,4 +1,4 @@
-"""From signals to brackets: see answers.pxd.
+"""From signals to brackets: see decisions.pxd.
 
 A moment is one event's step, or all deadlines that fall on one nanosecond. What policies want in it is collected, and then judged by confidence,
 highest first; among equals by instrument, then as asked. Opposite wishes on one instrument are netted before. A wish with judge_ns then waits for its
@@ -128,7 +128,7 @@ cdef class Decisions:
         return 0
 
     cdef int keep_content(self, int64_t asked, str content) except -1:
-        """What the judge is told of a wish; what is no wish and no question any more is forgotten."""
+        """The judge's content of a wish; entries without a wish or a question are dropped."""
         cdef int k
         alive = {self.intents[k].asked for k in range(self.intents_n)}
         alive.update([self.waiting.each[k].w.asked for k in range(self.waiting.size) if self.waiting.each[k].what == WAIT_VERDICT])
@@ -147,7 +147,7 @@ cdef class Decisions:
         return a
 
     cdef void defer(self, int p, const signal_t* s, int asks, int64_t due, const declined_t* why, int64_t now) noexcept nogil:
-        """Ask again at its moment. Not without end: what has no room, or was put off too often, is given up, and said."""
+        """Ask again at its time. A wish without room, or put off too often, is dropped with a record."""
         cdef intent_t w
         cdef audit_t* a
         memset(&w, 0, sizeof(w))
@@ -257,7 +257,7 @@ cdef class Decisions:
                 self.net_down(other, w, both, now)
 
     cdef void net_down(self, intent_t* w, const intent_t* other, double notional, int64_t now) noexcept nogil:
-        """Take the other side's notional off a wish; nothing left = it is refused. Of two alike each gives way to the other."""
+        """Take the other side's notional off a wish; nothing left = it is refused. Two equal wishes cancel each other."""
         w.notional -= notional
         w.b.notional = w.notional
         w.b.equity_share = 0.0
@@ -265,7 +265,7 @@ cdef class Decisions:
             self.refuse_for(w, NETTED, notional, other, now)
 
     cdef void refuse(self, const intent_t* w, uint8_t reason, double value, int64_t now) noexcept nogil:
-        """What is said of a wish without asking risk for its numbers."""
+        """The record of a wish without risk's numbers."""
         self.audit.put(now, AUDIT_RISK, reason, w.s.phase, w.s.instrument, w.b.side, w.s.ts_start).of.risk.notional = value
 
     cdef void refuse_for(self, const intent_t* w, uint8_t reason, double value, const intent_t* other, int64_t now) noexcept nogil:
@@ -360,7 +360,7 @@ cdef class Decisions:
     # ---- the outside judge ----
 
     cdef void question(self, const intent_t* w, int64_t now) noexcept nogil:
-        """Ask the judge. Not about what could not be entered now whatever they say."""
+        """Make an intent a question to the judge, unless risk would refuse its entry at this time anyway."""
         cdef int32_t n = w.s.instrument
         cdef bracket_state_t* slot = &self.slot[n]
         cdef waiting_t* x
@@ -382,7 +382,7 @@ cdef class Decisions:
         self.touch(n)
 
     cdef void verdict(self, int64_t number, uint8_t code, int confidence, int64_t now) noexcept nogil:
-        """What the judge says. Only the first answer to an open question counts. Confirmed with a confidence, it is entered with its batch; with none
+        """The judge's verdict. Only the first answer to an open question counts. Confirmed with a confidence, it is entered with its batch; with none
         (0) now, with the confidence of the wish. Where no grade of the news would give an entry, no answer does."""
         cdef int k = self.waiting.find_question(number)
         cdef waiting_t x
@@ -421,7 +421,7 @@ cdef class Decisions:
             self.enter(&w, False, now)
 
     cdef void release(self, int64_t now) noexcept nogil:
-        """Enter what is confirmed and waits for nobody any more, by confidence."""
+        """Enter the confirmed wishes that no longer wait, by confidence."""
         cdef intent_t w
         cdef int k = self.waiting.next_confirmed()
         self.ripe = False

@@ -1,4 +1,4 @@
-"""What is believed of one instrument's orders, and the outbox through which more is asked for: see slot.pxd."""
+"""The engine's state of one instrument's orders, and the outbox of its requests: see order_state.pxd."""
 
 from libc.stdlib cimport calloc, free
 
@@ -73,7 +73,7 @@ cdef class RequestQueue:
 
 
 cdef int64_t order_id(int32_t instrument, int64_t sequence, int attempt, int role) noexcept nogil:
-    """Deterministic: the same decision of the same run has the same id, so an order is recognised whatever was lost."""
+    """Deterministic: the same decision of the same run has the same id, so an order is recognised after any loss of state."""
     return (<int64_t> instrument << 40) | ((sequence & 0xFFFFFFF) << 12) | (<int64_t> (attempt & 255) << 4) | role
 
 
@@ -105,7 +105,7 @@ cdef void ask_cancel(bracket_state_t* s, order_t* o, const instrument_t* i, int8
 
 
 cdef void order_restart(bracket_state_t* s, order_t* o, int64_t grace_ns, int64_t now, RequestQueue out) noexcept nogil:
-    """The answer to whatever was outstanding has been missed: its outcome is unknown until the venue has been asked."""
+    """The answer to the outstanding request was missed: its outcome is unknown until the venue is queried."""
     if order_open(o) and not o.unknown and (o.status == O_SENT or o.asked != ASKED_NOTHING):
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, out.answer_ns / 1e9, o.id, now, out)
@@ -117,7 +117,7 @@ cdef void order_restart(bracket_state_t* s, order_t* o, int64_t grace_ns, int64_
 
 cdef void bracket_restart(bracket_state_t* s, int64_t grace_ns, int64_t now, RequestQueue out) noexcept nogil:
     """The world went on without us until now. Limits that measure the machine count from here; those of the trade (TTL, max hold) stand, but nothing
-    is sent about it for `grace_ns`: perhaps it is over, and what we would reduce belongs to somebody else."""
+    is sent about it for `grace_ns`: perhaps it is over, and the position belongs to another party."""
     if s.state == BRACKET_FLAT:
         return
     order_restart(s, &s.entry, grace_ns, now, out)
@@ -134,7 +134,7 @@ ORDER_ASKED = ("", "amend", "cancel")
 
 
 cdef list bracket_orders(const bracket_state_t* s, const instrument_t* i, object symbol):
-    """What is believed of each order of the bracket, as Engine.orders() gives it."""
+    """The state of each order of the bracket, in the form of Engine.orders()."""
     cdef const order_t* o
     cdef const order_t* all[4]
     cdef int n, role

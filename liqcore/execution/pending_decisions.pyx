@@ -1,4 +1,4 @@
-"""The table of what waits: see waiting.pxd. Plain data of a fixed size, so that a snapshot is a copy."""
+"""The table of pending decisions: see pending_decisions.pxd. Plain data of a fixed size, so that a snapshot is a copy."""
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset

@@ -20,7 +20,7 @@ LIMIT_NAMES = dict(zip(list(schema.Limit)[:11], ("order_notional_max", "exposure
 
 
 cdef uint8_t hurdle(const signal_t* s, const market_t* m, const bracket_state_t* slot, int64_t now, RequestQueue out) noexcept nogil:
-    """What forbids an entry whatever its size."""
+    """The reason that forbids an entry of any size."""
     if s.flags & SIGNAL_UNCERTAIN:
         return UNCERTAIN
     if s.flags & SIGNAL_STALE:
@@ -95,13 +95,12 @@ cdef void set_limit(limits_t* l, int limit, double value) noexcept nogil:
 cdef class Risk:
     """Limits on by default. Amounts in quote currency, shares as fractions, times in seconds.
 
-    order_notional_max: one entry. exposure_max: all positions and open entries. leverage_max: exposure / equity (never above 10 in S2).
+    order_notional_max: one entry. exposure_max: all positions and open entries. leverage_max: exposure / equity.
     positions_max: open brackets. orders_per_minute_max, orders_per_signal_max: entries sent.
     daily_loss_max, weekly_loss_max: share of the equity at 00:00 UTC (Monday for the week); a breach latches: the day's until the next day, the
     week's until an operator resumes. data_age_max_s: age of the last trade, which entries count from; event_age_max_s: age of the
-    event behind the signal; collar: distance of the entry from the last trade. fill_rate_min: where less than this share of the resting entries of
-    the last 30 whole days (at least 20 of them) were filled, entries are made with fill_rate_size times their size until the share is better; 0 = no
-    such watch.
+    event behind the signal; collar: distance of the entry from the last trade. fill_rate_min: if less than this share of the resting entries of
+    the last 30 whole days (at least 20 of them) were filled, entries have fill_rate_size times their size until the share is higher; 0 = off.
     """
 
     def __init__(self, *, order_notional_max=25_000.0, exposure_max=100_000.0, leverage_max=10.0, positions_max=4,
@@ -284,7 +283,7 @@ cdef class Risk:
         return self.latch.halted
 
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched; a loss limit then counts from here, else it would latch again."""
+        """Operator's HALT, RESUME, FLATTEN. RESUME lifts every latch; a loss limit then counts from here, else it would latch again."""
         cdef audit_t* a
         if code == CONTROL_RESUME:
             if self.latch.halted == RISK_DAILY_LOSS or self.latch.halted == RISK_WEEKLY_LOSS:
@@ -350,7 +349,7 @@ cdef class Risk:
 
     @property
     def halted(self):
-        """The Reason that latched, or Reason.OK."""
+        """The latched Reason, or Reason.OK."""
         return schema.Reason(self.latch.halted)
 
     @property
@@ -360,11 +359,11 @@ cdef class Risk:
             {"fill_rate_min": self.limits.fill_rate_min, "fill_rate_size": self.limits.fill_rate_size}
 
     def snapshot(self) -> bytes:
-        """What has been latched and counted, for restore()."""
+        """Latches and counts, for restore()."""
         return (<char*> &self.latch)[:sizeof(latch_t)]
 
     def restore(self, bytes data):
-        """Take a snapshot() back; ValueError for another version, or damage."""
+        """Restore a snapshot(); ValueError for another version, or damage."""
         if <size_t> len(data) != sizeof(latch_t):
             raise ValueError(f"risk snapshot: expected {sizeof(latch_t)} bytes, got {len(data)}")
         memcpy(&self.latch, <const char*> data, sizeof(latch_t))

@@ -1,4 +1,4 @@
-"""Trade snapshots: see trades.pxd. Parts, packed by liqcore.snapshot under TRADE_NAME:
+"""Trade snapshots: see trade_snapshot.pxd. Parts, packed by liqcore.snapshot under TRADE_NAME:
 
 0. identity: what the rest is counted in (Engine.trade_identity())
 1. engine.clock.now, engine.clock.halt_applied: int64, little-endian
@@ -36,7 +36,7 @@ cdef bytes trade_pack(tuple instruments, int64_t now, int64_t halt_applied, cons
 
 
 cdef tuple trade_unpack(bytes data, tuple instruments, bracket_state_t* slots, Account account, Risk risk):
-    """Restores slots, account and risk; -> clock.now, clock.halt_applied. Whatever can be wrong is found before anything is changed."""
+    """Restores slots, account and risk; -> clock.now, clock.halt_applied. All checks come before the first change."""
     import json
 
     cdef list parts = unpack(TRADE_NAME, data, "trade")

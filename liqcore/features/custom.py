@@ -29,12 +29,12 @@ def needs(*names: str) -> Callable[[Any], Any]:
 
 
 class CustomFeature(str):
-    """A name of a feature that carries its own function; an Engine and Features take it where they take names.
+    """A feature of your own: a name with its function. An Engine and Features take it where they take names.
 
-    name: own.NAME, small letters, digits and '_'. function: what @liqcore.needs has marked; or a class with `needs` and `__call__`, which is made
-    once without arguments. It is called with one float for each name in `needs` (nan = not known) whenever the feature is read, and returns a
+    name: own.NAME, small letters, digits and '_'. function: a function marked with @liqcore.needs; or a class with `needs` and `__call__`, which is
+    made once without arguments. It is called with one float for each name in `needs` (nan = not known) whenever the feature is read, and returns a
     number, or None for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
-    ValueError or TypeError says what is wrong with the name or the function.
+    ValueError or TypeError names the fault of the name or of the function.
     """
 
     given: Any

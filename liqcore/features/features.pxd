@@ -4,7 +4,7 @@ push_c takes every accepted market event of a kind in `wants` in order of ts_rec
 first_event_c takes every market event before.
 read_c answers what was known at `now`, which is not before the last event. Reading changes nothing that a later
 reading could see: samples on the time grid are taken at their own moment, whenever somebody looks, and hold what was known just before it. feed_c
-says what became of the feed of an instrument's streams. open_c, save_c and load_c are in feature_state.pxd, what is read in feature_value.pxd.
+says what became of the feed of an instrument's streams. open_c, save_c and load_c are in state.pxd, what is read in value.pxd.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t

@@ -1,4 +1,4 @@
-"""Features: see feature.pxd, and feature_spec.py for their names."""
+"""Features: see features.pxd, and spec.py for their names."""
 
 from libc.math cimport NAN, fabs
 
@@ -162,7 +162,7 @@ cdef class Features(FeatureValues):
     names: such as 'liquidations.liq_imbalance@15m:zscore' (docs/features.md has the table). ValueError for a name that is not known.
     instruments: names or liqcore.Instrument, whose index events carry; an Engine sets its own.
 
-    Everything is decided by ts_recv, in the order of the events; what is read at a time depends on nothing later, nor on when else was read.
+    Values depend on ts_recv and on the order of the events only. A value at a time depends on nothing later, and not on other readings.
     A value is nan while it is not known: before a contract's first event, for one window after a gap, and without the data that it needs.
     """
 
@@ -189,7 +189,7 @@ cdef class Features(FeatureValues):
             self.turned(e.instrument, OF_FORCED, e.ts_recv)
 
     cdef void until(self, int32_t n, int64_t now) noexcept nogil:
-        """Samples that are due, before something is heard at `now`."""
+        """Take the samples that are due before an event at `now`."""
         if self.started < 0:
             self.start(now)
         if self.due_across <= now:
@@ -322,7 +322,7 @@ cdef class Features(FeatureValues):
     def push(self, events) -> int:
         """Feed an array of liqcore.EVENT_DTYPE, in order of ts_recv; returns how many were accepted.
 
-        What an Engine's door would refuse is refused and counted in `refused`, and changes nothing; reports of orders and control are passed over.
+        Events that an Engine would refuse are refused, are counted in `refused` and change nothing; reports of orders and commands are ignored.
         Other threads run meanwhile: no two of them may use one Features at a time.
         """
         cdef int64_t before = self.accepted
@@ -336,11 +336,11 @@ cdef class Features(FeatureValues):
         return self.accepted - before
 
     def rows(self, events, ts, instruments, names):
-        """Feed events as push does, and read on the way: float64 of shape (rows, names).
+        """Feed events as push does, and read at given times: float64 of shape (rows, names).
 
         ts: a time of each row (ns, rising, none before the last event or reading). instruments: the index of each row's contract. names: what to
-        read, as for read. A row holds what is known once every event up to its time, that ns included, has been fed. Events after the last row's
-        time are fed, too. Other threads run meanwhile.
+        read, as for read. A row has the values after all events up to and including its time. Events after the last row's time are fed, too. Other
+        threads run meanwhile.
         """
         cdef Py_ssize_t r, c, low = 0, high = 0, count
         cdef size_t address
@@ -479,7 +479,7 @@ cdef class Features(FeatureValues):
 
     @property
     def lost(self):
-        """Changes that had to be forgotten before the longest lag that asks for them had passed: where there are any, some lags were unknown."""
+        """Number of changes that were dropped before the longest lag of their log had passed. If it is not 0, some lags were unknown."""
         self._opened()
         return sum([(<const log_t*> <size_t> at).lost for at in self._logs()])
 

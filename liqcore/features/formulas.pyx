@@ -1,4 +1,4 @@
-"""The formulas of the features: see feature_formulas.pxd; feature_spec.py says what each means."""
+"""The formulas of the features: see formulas.pxd; spec.py defines each."""
 
 from libc.math cimport exp2
 

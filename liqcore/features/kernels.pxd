@@ -5,7 +5,7 @@ the 120 (125) before it. So memory is the same in a flood as on a quiet day and 
 exactly the last W, in between it reaches back at most one slot more. What a slot holds is exact (128-bit integers, see window.h), and so is what
 is read.
 
-Times are never negative and never go back: the door sees to it.
+Times are never negative and never go back: validation refuses such events.
 """
 
 from libc.math cimport NAN, fabs, fmax, fmin, isnan, sqrt

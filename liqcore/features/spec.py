@@ -39,7 +39,7 @@ TURNS_MAX = 254  # the same of a stream between known and unknown
 CANDLES_MAX = 20_000  # candles that a lag may reach back
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
-ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}  # S4's words: "buy" = longs were closed
+ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}  # the research plan's words: "buy" = longs were closed
 #: transform: what it says
 TRANSFORMS: dict[str, str] = {
     "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary",
@@ -49,7 +49,7 @@ TRANSFORMS: dict[str, str] = {
     "min": "smallest of the history",
     "rank": "share of the history below the value now, equals counting half: 0..1",
     "n": "number of known samples of the z-score's history; not known while there is none",
-    "n_eff": "how many of them are independent: no two of their windows overlap; of what has no window, they differ from the one counted before",
+    "n_eff": "number of independent samples: samples whose windows do not overlap; without a window, samples that differ from the last counted one",
     "lag": "the value that was known exactly that time ago",
     "change": "value now - value that was known exactly that time ago",
 }
@@ -66,7 +66,7 @@ _NAME = re.compile(
 
 class Feature(NamedTuple):
     """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform. least: independent
-    samples that a z-score or rank was asked to be known from; 0 = not said."""
+    samples that a z-score or rank was asked to be known from; 0 = not stated."""
 
     asset: str
     entry: Entry
@@ -154,7 +154,7 @@ def nanoseconds(text: str) -> int:
 
 
 def slots(window_ns: int) -> int:
-    """How many slots make a window: see feature_kernels.pxd."""
+    """How many slots make a window: see kernels.pxd."""
     return SLOTS[0] if window_ns % (SLOTS[0] * MILLISECOND) == 0 else SLOTS[1]
 
 
@@ -163,7 +163,7 @@ def _base_step(window_ns: int) -> int:
 
 
 def _history(transform: str, window_ns: int, reach_ns: int) -> int:
-    """Of a transform that says none: of a z-score so long that it can be known."""
+    """The default of a transform without one: for a z-score, long enough to be known."""
     time = SAMPLES * _base_step(window_ns)
     return min(max(time, WINDOWS * reach_ns), TIME_MAX_NS) if transform in ("zscore", "n", "n_eff") else time
 
@@ -226,7 +226,7 @@ def _time(transform: str, text: str, entry: Entry, window_ns: int, reach_ns: int
 
 
 def _time_and_least(transform: str, text: str | None) -> tuple[str, int]:
-    """What stands in a transform's brackets: '7d,min=10' -> a time, and the least number of independent samples (0 = not said)."""
+    """The content of a transform's brackets: '7d,min=10' -> a time, and the least number of independent samples (0 = not stated)."""
     if text is None:
         return "", 0
     time, comma, more = text.partition(",") if not text.startswith("min=") else ("", ",", text)
@@ -292,7 +292,7 @@ def split_names(text: str) -> list[str]:
 
 @cache
 def parse(name: str) -> Feature:
-    """The parsed feature; ValueError that names it, says what is wrong and suggests the nearest."""
+    """The parsed feature; ValueError that names it, states the fault and suggests the nearest."""
     try:
         return _parse(name)
     except ValueError as why:

@@ -1,4 +1,4 @@
-"""The state of features: see feature_state.pxd. Everything is allocated by open_c."""
+"""The state of features: see state.pxd. Everything is allocated by open_c."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.math cimport NAN
@@ -58,7 +58,7 @@ cdef bytes log_save(const log_t* l):
 
 
 cdef int64_t log_load(log_t* l, bytes data, int64_t at) except -1:
-    """Its image stands at `at`; how long that is."""
+    """The length of its image at `at`."""
     cdef int64_t k, left = len(data) - at
     cdef const log_entry_t* of = <const log_entry_t*> (<const char*> data + at)
     cdef int64_t head[3]
@@ -386,7 +386,7 @@ cdef class FeatureState:
         return out
 
     cdef int _build_past(self) except -1:
-        """Logs and candles of the past, and where the followers stand in them."""
+        """Logs and candles of the past, and the positions of the followers in them."""
         cdef int n, j
         cdef int64_t size = 0, cells = 0
         states, candles, venues = self._remembered("state"), self._remembered("candles"), list(dict.fromkeys(i.venue for i in self.instruments))

@@ -41,7 +41,7 @@ def _rows(group: str, source: str, kind: int, *rows: tuple[str, str, str], windo
     return [Entry(group, name, source, unit, meaning, window, kind, across) for name, unit, meaning in rows]
 
 
-CANDLE = "of the last complete candle of this length (grid of UTC time; a candle without a trade stands at the close before)"
+CANDLE = "of the last complete candle of this length (grid of UTC time; a candle without a trade has the close before it)"
 TABLE = (
     *_rows(
         "liquidations",
@@ -106,7 +106,7 @@ TABLE = (
         ("sell_volume", "quote", "notional of aggressive sells"),
         ("trade_count", "trades", "number of trades"),
     ),
-    *_rows("flow", "state", BBO, ("spread_bps", "bps", "(ask - bid) / mid; not known while the quote has ended"), window=None),
+    *_rows("flow", "state", BBO, ("spread_bps", "bps", "(ask - bid) / mid; not known while the quote has expired"), window=None),
     *_rows("price", "state", TRADE, ("last", "quote", "price of the last trade"), window=None),
     *_rows("price", "state", TICKER, ("mark", "quote", "mark price"), ("basis", "fraction", "mark / index - 1"), window=None),
     *_rows(
@@ -114,7 +114,7 @@ TABLE = (
         "price",
         TRADE,
         ("return", "fraction", "last trade / last trade before the window - 1"),
-        ("range", "fraction", "(highest - lowest price that stood in the window) / last trade"),
+        ("range", "fraction", "(highest - lowest price in the window) / last trade"),
     ),
     *_rows(
         "price",
@@ -161,7 +161,7 @@ TABLE = (
         "hawkes",
         LIQUIDATION,
         ("intensity_long", "events/min", "expected rate of liquidations of longs at this moment, by self-excitation (Hawkes)"),
-        ("intensity_short", "events/min", "the same of shorts"),
+        ("intensity_short", "events/min", "expected rate of liquidations of shorts at this moment, by self-excitation (Hawkes)"),
         (
             "branching",
             "0..1",
@@ -177,7 +177,7 @@ TABLE = (
         "hawkes",
         "hawkes",
         LIQUIDATION,
-        ("next_large", "0..1", "probability that one of the largest 5 % of liquidations comes within the window, of either side"),
+        ("next_large", "0..1", "probability of a liquidation among the largest 5 % within the window, of either side"),
         window=15 * SECOND,
         across=True,
     ),
@@ -185,30 +185,19 @@ TABLE = (
         "map",
         "pending",
         TRADE,
-        (
-            "pending_below",
-            "quote",
-            ("ESTIMATED notional of open longs that would be liquidated on the way down, within so many percent of the last trade"),
-        ),
-        ("pending_above", "quote", "ESTIMATED notional of open shorts that would be liquidated on the way up"),
+        ("pending_below", "quote", "ESTIMATED notional of open longs that would be liquidated if the price fell by so many percent"),
+        ("pending_above", "quote", "ESTIMATED notional of open shorts that would be liquidated if the price rose by so many percent"),
     ),
     *_rows(
         "map",
         "density",
         LIQUIDATION,
-        (
-            "realised_below",
-            "quote",
-            (
-                "notional of the liquidations that came while the market traded below the last trade, within so many "
-                "percent; half is forgotten in a week"
-            ),
-        ),
-        ("realised_above", "quote", "the same above"),
-        ("realised_long_below", "quote", "the same below, of liquidated longs only"),
-        ("realised_long_above", "quote", "of liquidated longs above"),
-        ("realised_short_below", "quote", "of liquidated shorts below"),
-        ("realised_short_above", "quote", "of liquidated shorts above"),
+        ("realised_below", "quote", "notional of earlier liquidations at market prices up to so many percent below the last trade; half-life a week"),
+        ("realised_above", "quote", "the same above the last trade"),
+        ("realised_long_below", "quote", "the same below, liquidated longs only"),
+        ("realised_long_above", "quote", "the same above, liquidated longs only"),
+        ("realised_short_below", "quote", "the same below, liquidated shorts only"),
+        ("realised_short_above", "quote", "the same above, liquidated shorts only"),
     ),
     *_rows(
         "risk",
@@ -217,13 +206,11 @@ TABLE = (
         (
             "adl_distance",
             "0..1",
-            (
-                "how far auto-deleveraging is, as the venue states it: 1 = far, 0 = it runs or may run; between them what "
-                "is left of the way to its trigger"
-            ),
+            "distance of auto-deleveraging, as the venue states it: 1 = far, 0 = it runs or may run; between them the "
+            "remaining share of the way to its trigger",
         ),
         ("pool", "coin", "balance of the insurance pool behind the contract, in its coin; may be negative"),
-        ("pool_drawdown", "fraction", "share of the pool that was lost within 8 hours"),
+        ("pool_drawdown", "fraction", "share of the pool lost within 8 hours"),
         ("limit_up_bps", "bps", "how far the highest price of a buy order is above the last trade; below 0: trading beyond it"),
         ("limit_down_bps", "bps", "how far the lowest price of a sell order is below the last trade; below 0: trading beyond it"),
         window=None,

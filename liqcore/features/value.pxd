@@ -1,4 +1,4 @@
-"""What features read: a value from the kernels, samples of histories, and what was known some time ago. See feature.pxd for what enters."""
+"""What features read: a value from the kernels, samples of histories, and what was known some time ago. See features.pxd for the inputs."""
 
 from libc.stdint cimport int32_t, int64_t
 

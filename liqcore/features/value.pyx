@@ -1,4 +1,4 @@
-"""What features read: see feature_value.pxd. A row is an instrument's kernels as of now, or those of a follower, which are as of some time ago."""
+"""What features read: see value.pxd. A row is an instrument's kernels as of now, or those of a follower, which are as of some time ago."""
 
 from libc.math cimport NAN, fabs
 
@@ -103,7 +103,7 @@ cdef class FeatureValues(FeatureState):
         cursor[0] += 1
 
     cdef void roll(self, int32_t n, int column, int64_t now) noexcept nogil:
-        """Let candles end, one after the other where somebody wants to know later what each of them said."""
+        """Let candles end, one after the other if a later reading needs each of them."""
         cdef candles_t* c = &self.candles[n * self.columns[2] + column]
         cdef bars_t* b
         cdef int64_t bar, to, most = 0
@@ -135,7 +135,7 @@ cdef class FeatureValues(FeatureState):
     # ---- histories ----
 
     cdef void start(self, int64_t now) noexcept nogil:
-        """The first that is heard of anything: histories begin."""
+        """The first event: histories begin."""
         cdef int n, j
         cdef history_t* h
         self.started = now
@@ -182,7 +182,7 @@ cdef class FeatureValues(FeatureState):
         k.due = due
 
     cdef void sample_across(self, int64_t now) noexcept nogil:
-        """The same for histories that read several instruments: all of them at once, before any hears of something later."""
+        """The same for histories that read several instruments: all of them at once, before any later event."""
         cdef history_t* h
         cdef int64_t at
         cdef int n, j
@@ -408,7 +408,7 @@ cdef class FeatureValues(FeatureState):
             return NAN
 
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0:
-        """read_c for whoever can take an exception."""
+        """read_c with exceptions."""
         cdef double found = self.read_c(feature, instrument, now)
         self.raise_failure()
         return found

@@ -1,4 +1,4 @@
-"""The estimated map in Python, and its snapshots: see pending.pxd."""
+"""The estimated map in Python, and its snapshots: see estimated_map.pxd."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""First passage: see passage.pxd; the searches are in passage.h."""
+"""First passage: see first_passage.pxd; the searches are in passage.h."""
 
 import numpy as np
 

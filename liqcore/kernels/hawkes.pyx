@@ -390,7 +390,7 @@ cdef class Hawkes:
         return self.h[n].fit if which == BRANCHING_FIT else self.h[n].counts
 
     cdef double percentile_c(self, int32_t n, int which) noexcept nogil:
-        """Share of the history below the present value, what lies in its own bucket counting half."""
+        """Share of the history below the present value; values in its own bucket count half."""
         cdef hawkes_t* h = &self.h[n]
         cdef double value = self.branching_c(n, which)
         cdef int64_t below = 0, total = 0
@@ -486,7 +486,7 @@ cdef class Hawkes:
         return self.branching_c(self._checked(instrument, 1, max(self.now, 0)), _estimate(estimate))
 
     def percentile(self, str estimate="fit", int instrument=0):
-        """Where the branching ratio stands in its own history, 0..1; nan before history_min_s."""
+        """The percentile of the branching ratio in its own history, 0..1; nan before history_min_s."""
         return self.percentile_c(self._checked(instrument, 1, max(self.now, 0)), _estimate(estimate))
 
     def run(self, ts, side, notional, instrument=None):

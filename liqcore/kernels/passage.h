@@ -1,4 +1,4 @@
-/* First passage over a pyramid of minima and maxima: see passage.pxd.
+/* First passage over a pyramid of minima and maxima: see first_passage.pxd.
 
 A block is 64 neighbouring int32. All of it is looked at, and what does not count is masked out: the number of steps in a loop cannot be foretold, and
 costs more than what it saves. */

@@ -1,4 +1,4 @@
-"""Price ladders: see ladder.pxd. C level only; EstimatedPending and RealisedDensity are made of them."""
+"""Price ladders: see price_ladder.pxd. C level only; EstimatedPending and RealisedDensity are made of them."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport INFINITY

@@ -1,7 +1,7 @@
 """Exact rolling quantile of the last N values, and a mergeable sketch over time slices.
 
 C use: quantile_init once, quantile_push per value, quantile_value / quantile_reached on demand, quantile_free. Values must be positive and
-finite (checked at the door, not here). Nothing is allocated after quantile_init. The kernel and the reason for its shape: quantile.h.
+finite (validation checks it, not this function). Nothing is allocated after quantile_init. The kernel and the reason for its shape: quantile.h.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -114,7 +114,7 @@ def rolling_quantile_approximate(values, double quantile=0.95, int window=1000):
 
 
 cdef quantile_t* quantile_new(double q, int window) noexcept nogil:
-    """For callers that know the address only (batch.py): a checked configuration, NULL where there is no memory."""
+    """For callers that have only the address (liqcore/batch): a checked configuration, NULL where there is no memory."""
     cdef quantile_t* s = <quantile_t*> malloc(sizeof(quantile_t))
     if s != NULL and quantile_allocate(s, q, window) < 0:
         free(s)
@@ -160,7 +160,7 @@ cdef class RollingQuantile:
         return quantile_value(&self.c)
 
     def reached(self, double x):
-        """Whether x >= value, exactly, without computing the value where its place decides. False while empty, and for x that is not positive."""
+        """Whether x >= value, exactly. The value is computed only if it is needed. False while empty, and for x that is not positive."""
         return x > 0.0 and quantile_reached(&self.c, x)
 
     def run(self, values):

@@ -1,4 +1,4 @@
-"""The realised map in Python, and its snapshots: see density.pxd."""
+"""The realised map in Python, and its snapshots: see realised_map.pxd."""
 
 import math
 
@@ -205,7 +205,7 @@ cdef bint density_zone(const density_t* d, double price, zone_t* out) noexcept n
 
 
 cdef bint density_below(const density_t* d, double price, zone_t* out) noexcept nogil:
-    """The nearest zone that lies below the price, not counting one that the price is in."""
+    """The nearest zone below the price, not counting one that the price is in."""
     cdef int64_t index
     cdef int32_t slot
     if d.hot_low == INT64_MIN:
@@ -226,7 +226,7 @@ cdef bint density_below(const density_t* d, double price, zone_t* out) noexcept 
 
 
 cdef bint density_above(const density_t* d, double price, zone_t* out) noexcept nogil:
-    """The nearest zone that lies above the price, not counting one that the price is in."""
+    """The nearest zone above the price, not counting one that the price is in."""
     cdef int64_t index
     cdef int32_t slot
     if d.hot_low == INT64_MIN:

@@ -1,7 +1,7 @@
 """Sums, counts and maxima of the liquidations of the last horizon, per side, exact after any number of updates.
 
 C use: window_init once; window_push per event and window_advance per wake-up; read the sums, counts and maxima. An entry is inside while
-ts_now - ts <= horizon_ns. Time never goes back: an earlier ts counts as the current one (the door refuses such events).
+ts_now - ts <= horizon_ns. Time never goes back: an earlier ts counts as the current one (validation refuses such events).
 
 Why integers. A running floating sum drifts, and after one 1e9 print a compensated one is still a guess. Here each notional becomes an integer
 multiple of 2**-64 in 128 bits: adding and later removing it leaves nothing behind, and what is read is the true sum, rounded once: the same

@@ -93,7 +93,7 @@ cdef int window_load(window_t* w, bytes data) except -1:
 
 
 cdef window_t* window_new(int64_t horizon_ns, int capacity) noexcept nogil:
-    """For callers that know the address only (batch.py): a checked configuration, NULL where there is no memory."""
+    """For callers that have only the address (liqcore/batch): a checked configuration, NULL where there is no memory."""
     cdef window_t* w = <window_t*> malloc(sizeof(window_t))
     if w != NULL and window_allocate(w, horizon_ns, capacity) < 0:
         free(w)

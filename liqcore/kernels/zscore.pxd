@@ -143,7 +143,7 @@ cdef inline void segz_reset(segz_t* z) noexcept nogil:
 
 
 cdef inline void segz_advance(segz_t* z, int64_t ts) noexcept nogil:
-    """Let time pass: close the segments that ended. An earlier ts counts as the current time (the door refuses such events)."""
+    """Let time pass: close the segments that ended. An earlier ts counts as the current time (validation refuses such events)."""
     if ts >= z.ends:
         segz_close(z, ts)
 

@@ -95,7 +95,7 @@ cdef inline void contradict(const strip_t* s, const instrument_t* i, market_t* m
 
 cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1,
                              int64_t quote_age_ns) noexcept nogil:
-    """The market after trades [t0, t1) and quotes [q0, q1), which the door lets in every one: of trades only the last leaves a trace, of quotes the
+    """The market after trades [t0, t1) and quotes [q0, q1), all of which validation accepts: of trades only the last leaves a trace, of quotes the
     last and the spreads of the latest; and whether a trade after the last quote contradicts it."""
     cdef int64_t q
     if q1 > q0:

@@ -224,8 +224,8 @@ cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, do
 
 cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
                       double band):
-    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
-    (rows of trades, rows of quotes), by asking the door itself. Whoever skips rows must not skip these. There are none where all is in_band.
+    """Trades and quotes of one instrument that the validation of an engine with this band, and this market before the tape, may refuse:
+    (rows of trades, rows of quotes), by that validation itself. A caller that skips rows must not skip these. There are none where all is in_band.
     which: its rare events."""
     cdef market_t m = before[0]
     cdef int64_t t = 0, q = 0, r = 0, rares = len(which)

@@ -43,7 +43,7 @@ cdef class Latency:
 
     order_s, ack_s: constants. order_samples, ack_samples: measured latencies, of which each request and report draws one; the constant of that way
     is then not used. The draw for a request depends on (seed, order id, action), that for a report on (seed, order id, number of the report), and on
-    nothing else. Whatever is drawn, the venue keeps the order of each way: what left later never arrives earlier.
+    nothing else. Requests keep their order with any draws, and so do reports.
     """
 
     def __init__(self, *, order_s=0.05, ack_s=0.05, order_samples=None, ack_samples=None, seed=0):
@@ -77,15 +77,15 @@ cdef class Latency:
         return self.ack_samples[draw(self.seed, order, report, 2, self.ack_count)]
 
     def order_ns(self, int64_t order, int64_t action) -> int:
-        """Of the request that asks `action` (Action) for an order id, ns."""
+        """Latency of the request `action` (Action) for an order id, ns."""
         return self.order_c(order, action)
 
     def ack_ns(self, int64_t order, int64_t report) -> int:
-        """Of the `report`-th report (from 0) on an order id, ns."""
+        """Latency of the `report`-th report (from 0) on an order id, ns."""
         return self.ack_c(order, report)
 
     def as_dict(self) -> dict:
-        """What a snapshot must have been taken with: constants (ns), seed, and per way the number and checksum of the samples."""
+        """Its settings, which a snapshot must have been taken with: constants (ns), seed, and per way the number and checksum of the samples."""
         import zlib                     # not at import: the core starts in milliseconds
 
         order, ack = self._keep
@@ -94,4 +94,4 @@ cdef class Latency:
                 "ack_samples": None if ack is None else [len(ack), zlib.crc32(ack.tobytes())]}
 
 
-describe(Latency, {"seed": "What the draws depend on, beside the order."})
+describe(Latency, {"seed": "Seed of the draws."})

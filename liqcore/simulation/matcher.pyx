@@ -108,7 +108,7 @@ cdef class Matcher:
         self.now = max(self.now, ts)
 
     cdef void feed(self, const event_t* e) noexcept nogil:
-        """A connection was lost, or dropped something: what it said no longer holds."""
+        """A connection was lost or dropped data: its values no longer hold."""
         cdef int n
         for n in range(self.count):
             if e.code != FEED_UP and (e.instrument == n or e.instrument == ALL_INSTRUMENTS):
@@ -259,7 +259,7 @@ cdef class Matcher:
         return 0
 
     cdef int end_waits(self) except -1:
-        """Nothing has told some orders' price in time: see SimVenue.end_wait."""
+        """Some orders found no price in time: see SimVenue.end_wait."""
         cdef int64_t now = self.wait_next, price
         cdef const market_t* m
         cdef resting_t* r

@@ -11,7 +11,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef class Paper:
     """An engine trading at a simulated venue. Feed it market events; it routes requests and reports between the two in order of time.
 
-    The same events in the same order give the same audit stream, however they were cut into calls and whenever advance() was called in between.
+    The same events in the same order give the same audit stream, for any division into calls and any calls of advance() in between.
     """
 
     def __init__(self, Engine engine not None, SimVenue venue not None):
@@ -132,7 +132,7 @@ cdef class Paper:
         return len(engine).to_bytes(8, "little") + engine + self.venue.snapshot()
 
     def restore(self, bytes data):
-        """Take a snapshot() of a Paper of the same instruments back; ValueError for others."""
+        """Restore a snapshot() of a Paper with the same instruments; ValueError for others."""
         size = int.from_bytes(data[:8], "little")
         if len(data) < 8 + size:
             raise ValueError("paper snapshot: truncated")

@@ -1,4 +1,4 @@
-"""Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; whoever walks it trusts it."""
+"""Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; its readers do not check again."""
 
 from functools import partial
 
@@ -88,7 +88,7 @@ cdef class Tape:
     {"strips": [{"trades": {ts, price, lots, side}, "quotes": {ts, bid, ask, bid_lots, ask_lots, trades_before}} per instrument],
     "rare": EVENT_DTYPE array, "place": PLACE_DTYPE array}. The arrays are used as they are (a part that is alone is not copied) and must not change;
     they may be memory maps. "index" in trades or quotes: the pyramid, as Tape.index gives it; it is built where it is missing.
-    trusted: the columns and indexes are known to be sound (a store has checked them), so they are not read through again.
+    trusted: the columns and indexes are known to be sound (a store has checked them), so they are not checked again.
     threads: how many check columns and build indexes at once.
 
     TypeError or ValueError, naming instrument, table and row, where columns contradict each other.
@@ -221,7 +221,7 @@ cdef class Tape:
                              f"times by instrument) at its place between trades and quotes, got {rare[row]} at {place[row]}")
 
     cdef void say(self, int32_t n, const event_t* e, bint moves) noexcept nogil:
-        """What a liquidation or ticker says of its strip. moves: it is one that with_liquidations replaces."""
+        """Add a liquidation or ticker to its strip. moves: it is one that with_liquidations replaces."""
         cdef market_t fresh
         cdef event_t own = e[0]
         cdef strip_t* s = &self.strips[n]
@@ -238,7 +238,7 @@ cdef class Tape:
                 self.still[n].price_max = max(self.still[n].price_max, own.price)
 
     def _measure(self):
-        """First and last time, and the range of prices that the door will compare with."""
+        """First and last time, and the range of prices that validation will compare with."""
         cdef int n
         cdef int64_t r
         cdef strip_t* s
@@ -285,7 +285,7 @@ cdef class Tape:
             self.start = 0
 
     cdef bint calm(self, int n, const market_t* m, double band):
-        """Whether the door of such an engine lets in all of this instrument's events: then nobody needs to keep its memory up."""
+        """Whether the validation of such an engine accepts all of this instrument's events; then its state need not be updated."""
         return self.strips[n].unsound == 0 and in_band(&self.strips[n], &self.inst[n], m, band)
 
     cdef tuple odd_rows(self, int n, const market_t* m, double band):
@@ -374,14 +374,14 @@ cdef class Tape:
 
     def index(self, int instrument) -> dict:
         """{"trades": ..., "quotes": ...}: the pyramids above the columns, each a dict of low, high (int32, flat) and offsets (int64): what is to be
-        saved beside the columns, and what liqcore.batch_passage searches. For quotes low is of the ask, high of the bid."""
+        saved beside the columns, and searched by liqcore.kernels.first_passage. For quotes low is of the ask, high of the bid."""
         self._known(instrument)
         trades, quotes, _ = self._indexes[instrument]
         return {"trades": dict(trades.index), "quotes": dict(quotes.index)}
 
     def rank(self, int instrument):
         """How many of an instrument's quotes stand before each 64th trade row, and at the end all of them (int32): where a search for the quotes
-        before a trade begins. Found once, when it is first asked for."""
+        before a trade begins. Computed at the first call."""
         cdef const strip_t* s
         cdef int32_t* out
         self._known(instrument)

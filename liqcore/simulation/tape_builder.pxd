@@ -1,4 +1,4 @@
-"""From events to the columns of a tape, through the same door as the engine's."""
+"""From events to the columns of a tape, through the engine's own validation."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 

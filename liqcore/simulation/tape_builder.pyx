@@ -168,7 +168,7 @@ cdef class TapeBuilder:
         return -1
 
     cdef void admit(self, const event_t* e) noexcept nogil:
-        """An event that the door has let in, on the grid: write it down, and remember what the door compares with."""
+        """An event that validation has accepted, on the grid: store it, and keep the values that validation compares with."""
         cdef growing_t* s
         cdef instrument_t* i
         if e.kind == TIMER:
@@ -201,7 +201,7 @@ cdef class TapeBuilder:
         self.rare_n += 1
 
     def take(self) -> dict:
-        """The part of a tape that was pushed since the last take(); what the door remembers goes on."""
+        """The part of a tape that was pushed since the last take(). Validation keeps its state."""
         cdef int n
         strips = []
         for n in range(self.count):
@@ -216,12 +216,12 @@ cdef class TapeBuilder:
 
     @property
     def refused(self) -> dict:
-        """What the door refused, by Reason."""
+        """Number of events that validation refused, by Reason."""
         return {schema.Reason(n): self.refusals[n] for n in range(32) if self.refusals[n]}
 
     @property
     def off_grid(self) -> dict:
-        """How many prices and quantities of what was let in were rounded to the tick or lot, and how many quantities cut to 2**31 - 1 lots."""
+        """Number of prices and quantities of accepted events that were rounded to the tick or lot, and of quantities cut to 2**31 - 1 lots."""
         return {"price": self.rounded[0], "qty": self.rounded[1], "cut": self.rounded[2]}
 
 

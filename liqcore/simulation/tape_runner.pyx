@@ -1,4 +1,4 @@
-"""The walk: see walk.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
+"""The walk: see tape_runner.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
 
 import numpy as np
 
@@ -98,11 +98,12 @@ cdef class Walk:
         return last, s.trades.n - 1, 0
 
     def run(self, until=None) -> bool:
-        """Go on to the end of the tape, or through all of ts <= until (ns) and what is due by then, as if Paper.advance(until) followed.
+        """Continue to the end of the tape, or through all events of ts <= until (ns) and the deadlines until then, as if Paper.advance(until)
+        followed.
 
-        True = done. False = the audit ring is half full: drain it (engine.audit.drain()) and call run again with the same argument. The Paper may be
-        looked at, and snapshots taken, between calls. ValueError where the engine's time is beyond what is left of the tape. What a policy raises
-        comes through; the next call goes on behind that event.
+        True = done. False = the audit ring is half full: drain it (engine.audit.drain()) and call run again with the same argument. Between calls the
+        Paper may be read and snapshots taken. ValueError if the engine's time is after the rest of the tape. An exception of a policy is raised to
+        the caller; the next call continues after that event.
         """
         cdef int64_t limit = NEVER if until is None else until
         cdef MarketRefresh market_refresh = MarketRefresh.__new__(MarketRefresh)
@@ -176,7 +177,7 @@ cdef class Walk:
         return 0
 
     cdef int visit(self, int64_t due, int what, int64_t until, bint advance) except -1:
-        """What comes next, whatever it is. Returns 1 where nothing is left. due, what: of Paper.next_c."""
+        """The next event of any kind. Returns 1 at the end. due, what: of Paper.next_c."""
         cdef int64_t ts
         cdef bint rare, heard
         cdef int32_t n = self.select(&ts, &rare)
@@ -284,7 +285,7 @@ cdef class Walk:
         return passed
 
     cdef void pass_tickers(self, int64_t end) noexcept nogil:
-        """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and the door
+        """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and validation
         lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
         cdef const event_t* e = NULL
         cdef const event_t* moved = &self.moved_at[self.moved_next] if self.moved and self.moved_next < self.moved_n else NULL
@@ -427,7 +428,7 @@ cdef class Walk:
 
     cdef bint is_bare(self, int32_t n, const event_t* e) noexcept nogil:
         """Whether the last price is all that must be brought up before a rare event; the rest follows when a policy is asked, or something else
-        happens. That holds of a liquidation where the door lets in everything, where no bracket leaves by a phase, and where the check of sides
+        happens. That holds of a liquidation where validation accepts everything, where no bracket leaves by a phase, and where the check of sides
         cannot halt trading with this event, for then requests would be made that say the last price."""
         return (self.plain and e.kind == LIQUIDATION and self.cursors[n].calm and not self.leaves_by_phase(n)
                 and (self.engine.side_checks[self.engine.venue_of[n]].sample + 1 < SIDES_SAMPLE
@@ -442,7 +443,7 @@ cdef class Walk:
         c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
 
     cdef void look_ahead(self) noexcept nogil:
-        """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""
+        """Prefetch the last price before a liquidation some events ahead, because it is anywhere in memory."""
         cdef int64_t r = self.moved_next + 1 if self.moved else self.rare_next + 8, n = self.moved_n if self.moved else self.rare_n
         cdef const event_t* e = self.moved_at if self.moved else self.rare
         cdef const rare_t* place = self.moved_place if self.moved else self.place
@@ -453,7 +454,7 @@ cdef class Walk:
         return self.engine.slot[n].state != BRACKET_FLAT and self.engine.slot[n].spec.exit_phase != 0
 
     cdef bint bare_deadline(self, int64_t due) noexcept nogil:
-        """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
+        """True if only detectors are due: they read no market, and a policy that receives their signal updates it."""
         cdef int n
         if self.engine.turn <= due or (self.engine.answers.waiting.size and self.engine.answers.waiting.confirmed()):
             return False
@@ -504,7 +505,7 @@ cdef class Walk:
                       rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
 
     cdef void catch_up_active(self) noexcept nogil:
-        """Whatever happens may look at all brackets and positions: equity, exposure, a halt."""
+        """The event may read all brackets and positions: equity, exposure, a halt."""
         cdef int k
         for k in range(self.watch_n):
             if self.cursors[self.watch[k]].active:

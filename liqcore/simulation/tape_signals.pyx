@@ -1,4 +1,4 @@
-"""The listener: see listen.pxd. It says what Engine.run says; each line that differs in form from the engine's has the same effect on signals."""
+"""Signals of a tape: see tape_signals.pxd. The result is that of Engine.run; lines that differ from the engine's have the same effect on signals."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ cdef int64_t CHUNK = 4096                       # signals
 
 
 cdef uint8_t validate_alone(const event_t* e, market_t* m, const instrument_t* i, double band) noexcept nogil:
-    """The door, asked with the market of this one instrument."""
+    """Validation with the market of this one instrument."""
     cdef event_t own = e[0]
     own.instrument = 0
     return validate_event(&own, 0, m, i, 1, band)
@@ -77,7 +77,7 @@ cdef class TapeDetector:
         self.end = end
 
     cdef int odd(self, int n, tuple rows, bint calm) except -1:
-        """The rows of instrument n that must be taken to the door, see columns.odd_rows."""
+        """The rows of instrument n that validation must check, see columns.odd_rows."""
         cdef size_t trades, quotes
         self.cursors[n].calm = calm
         kept = [np.append(r, NEVER) for r in rows]

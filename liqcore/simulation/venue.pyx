@@ -1,4 +1,4 @@
-"""The simulated venue: see simulate.pxd."""
+"""The simulated venue: see venue.pxd."""
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -25,9 +25,10 @@ cdef class SimVenue:
     fills, of a resting order: 'through', all of it when a trade or the opposite quote goes strictly beyond its price. 'touch', also by a trade at its
     price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume what was shown there when it arrived,
     then fill it; hidden='wait': behind the best price an order waits until its level is shown, 'none': such a level is taken to be empty.
-    taker, of a market order, a stop that has fired and a limit that crosses: 'next', all of it at the next price; 'walk', of each event what is
-    shown or traded, and the rest at the next. Either way never better than a live quote. Without one: at the first later trade of an aggressor of its
-    own side; where none comes in print_wait_s, at the last trade moved by half_spread against it. Post-only is judged likewise.
+    taker, of a market order, a triggered stop and a limit that crosses: 'next', all of it at the next price; 'walk', at each event at most the
+    quantity shown or traded, the rest at the next event. The price is never better than a live quote. Without a live quote it is that of the first
+    later trade of an aggressor of its own side, or after print_wait_s that of the last trade moved by half_spread against the order. The same price
+    decides whether a post-only order would cross.
     half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick where there
     never was a quote.
     maker_fee, taker_fee: shares of notional. latency: a Latency, instead of the constants order_latency_s and ack_latency_s.
@@ -389,7 +390,7 @@ cdef class SimVenue:
         self.state.wait_next = min(self.state.wait_next, o.wait)
 
     cdef void end_wait(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
-        """Nothing has told the order's price in time. A live quote is a price, which the next event meets; it is waited for until it ends."""
+        """The order found no price in time. A live quote is a price, which the next event meets; it is waited for until it ends."""
         cdef int64_t price = moved_last(&self.market[n], &self.inst[n], o.side, self.half_spread[n])
         if quote_alive(&self.market[n], now):
             o.wait = self.market[n].quote_until + 1
@@ -436,7 +437,7 @@ cdef class SimVenue:
             self.fill(n, o, o.price, lots, reason, FILL_MAKER, now)
 
     cdef void on_market(self, const event_t* e) noexcept nogil:
-        """A trade, a quote or a ticker that the engine's door has let in."""
+        """A trade, a quote or a ticker that the engine's validation has accepted."""
         cdef int32_t n = e.instrument
         cdef book_t* b
         cdef int64_t trade = 0, lots = 0
@@ -534,8 +535,8 @@ cdef class SimVenue:
                            "capacity": self.mask + 1}, sort_keys=True).encode()
 
     def orders(self, int instrument) -> list:
-        """Live orders of an instrument: dicts of id, price, qty (remaining), side, type, stop, triggered, ahead (the queue before it;
-        None = its level has not been shown yet)."""
+        """Live orders of an instrument: dicts of id, price, qty (remaining), side, type, stop, triggered, ahead (the quantity ahead of it in the
+        queue; None = its level has not been shown yet)."""
         cdef int k
         cdef sim_order_t* o
         out = []
@@ -555,8 +556,8 @@ cdef class SimVenue:
         return qty_of(&self.inst[instrument], self.books[instrument].position)
 
     def reach(self, int instrument) -> tuple[float, float, bool]:
-        """(low, high, every): what of the market can change anything here. Trades at or below `low` or at or above `high`, quotes with the ask at or
-        below `low` or the bid at or above `high`; or, if `every`, any trade or quote."""
+        """(low, high, every): the market events that can change the orders of this instrument. Trades at or below `low` or at or above `high`, quotes
+        with the ask at or below `low` or the bid at or above `high`; or, if `every`, any trade or quote."""
         cdef int64_t low, high
         cdef bint every
         self._known(instrument)
@@ -565,7 +566,7 @@ cdef class SimVenue:
                 price_of(&self.inst[instrument], high) if high != NEVER else float("inf"), bool(every))
 
     def liquidation_price(self, int instrument) -> float:
-        """Where the venue closes the position by force; 0 = no position, or never."""
+        """Price at which the venue closes the position by force, quote currency; 0 = no position, or never."""
         self._known(instrument)
         return price_of(&self.inst[instrument], self.books[instrument].liquidation)
 
@@ -594,7 +595,7 @@ cdef class SimVenue:
             raise ValueError(f"simulated venue snapshot: expected {size} bytes, got {len(data)}")
 
     def restore(self, bytes data):
-        """Take a snapshot() of a venue of the same instruments back; ValueError for others."""
+        """Restore a snapshot() of a venue with the same instruments; ValueError for others."""
         cdef const char* p
         cdef size_t books = self.count * sizeof(book_t), ring = (self.mask + 1) * sizeof(request_t)
         self.check(data)

@@ -1,4 +1,4 @@
-"""What a sweep reads of a market. Prices are integer ticks. The pyramids are those of Tape.index (first_passage.pxd says what they are)."""
+"""The columns of a market that a sweep reads. Prices are integer ticks. The pyramids are those of Tape.index (see first_passage.pxd)."""
 
 from typing import NamedTuple
 

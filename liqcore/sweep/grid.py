@@ -170,7 +170,7 @@ class Grid:
         return Grid(self.rows[n])
 
     def setting(self, n: int) -> Mapping[str, object]:
-        """The options of Bracket that row n stands for (fractions as exact text)."""
+        """The options of Bracket in row n (fractions as exact text)."""
         row = self.rows[n]
         out: dict[str, object] = {"entry": "post_only" if row["entry_type"] == LIMIT else "market"}
         for name in ("entry_offset", "take_profit", "stop_loss", "trail"):

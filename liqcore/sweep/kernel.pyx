@@ -88,7 +88,7 @@ cdef inline void refuse(int64_t why, result_t* r) noexcept nogil:
 
 
 cdef inline int64_t call_flaw(const call_t* call) noexcept nogil:
-    """Why nobody may answer a call, or 0."""
+    """The reason why no setting may answer a call, or 0."""
     return REASON_STALE_DATA if call.last <= 0 else -1 if call.closed else 0
 
 
@@ -204,7 +204,7 @@ cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
 
 
 cdef void need_target(block_t* b, int64_t row, const entry_t* e) noexcept nogil:
-    """A row of the targets, where nobody has asked for it yet."""
+    """A row of the targets, computed at its first use."""
     if b.targets[row].call != b.opening.call:
         make_target(b.m, b.g, b.take_profits[row], &b.calls[b.opening.call - 1], &b.opening, e, b.levels + b.levels_mask + 1, b.levels_mask,
                     &b.targets[row])

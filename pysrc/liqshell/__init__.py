@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """`stream`, when it is asked for: whoever imports a part of this package does not load sockets with it."""
+    """Loads `stream` on first use, so that an import of a part of this package does not load sockets."""
     if name == "stream":
         from liqshell.live.tape import stream
 

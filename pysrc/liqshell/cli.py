@@ -23,7 +23,7 @@ COMMANDS = {
     "data": "Show a store's coverage, gaps and refused rows. `data get` fetches a venue's archive.",
     "live": "Run a configuration on a live feed: on paper, or with real orders.",
     "tape": "Print the liquidations of several venues as they arrive, without an account.",
-    "bet": "Bet on the hourly binary at a run of one-sided hours: on paper, or with --live.",
+    "bet": "Buy the hourly binary when the `reversal` of a run signals: on paper, or with --live.",
     "kill": "Stop trading now, whether or not the live process responds.",
     "backtest": "Run a configuration on recorded data and write a report.",
     "sweep": "Run every setting of a grid on recorded data: table and stability maps; can be resumed.",

@@ -29,7 +29,7 @@ LABEL = "label"
 
 
 class ApiError(LiqshellError):
-    """The server refused. problem: what it said (RFC 9457); status: of HTTP, 0 where there was no answer."""
+    """The server refused. problem: its text (RFC 9457); status: of HTTP, 0 without an answer."""
 
     def __init__(self, where: str, found: str, status: int = 0, problem: Mapping[str, Any] | None = None):
         self.status, self.problem = status, dict(problem or {})
@@ -91,7 +91,7 @@ class Client:
             since = found["next_since"]
 
     def view(self, **more: str) -> dict[str, Any]:
-        """What a run that goes on says of itself now. more: asset, contract, venue, run. ApiError 404 where it has ended."""
+        """The current state of a live run. more: asset, contract, venue, run. ApiError 404 where it has ended."""
         return self._json("GET", f"/v1/view?{urlencode(more)}")
 
     def stream(

@@ -15,7 +15,7 @@ STANDSTILL = 1e-6  # speed of market time while an emulator waits for a client
 
 
 class MarketTime(Protocol):
-    """What tells market time, and how fast it goes: market seconds per second of the wall."""
+    """A source of market time and its speed: market seconds per second of wall time."""
 
     @property
     def speed(self) -> float: ...

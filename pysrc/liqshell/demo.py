@@ -1,4 +1,4 @@
-"""`liqcore demo`: a loopback venue in a process of its own, live trading against it, the report, and the replay that proves it."""
+"""`liqcore demo`: a loopback venue in its own process, live trading against it, the report, and the replay that verifies it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPEED, HOURS = 120.0, 2.0  # about a minute; slow enough that an order's way ove
 
 
 class Needs(NamedTuple):
-    """What a preset waits for, where the real market has it rarely: the generated one is made so that it comes. The preset's numbers stay its own."""
+    """Conditions that a preset waits for and that are rare in the real market: the generated one has them. The preset's numbers stay its own."""
 
     scale: float = 1.0  # emulate --scale
     funding: float = 1e-4  # emulate --funding
@@ -61,9 +61,9 @@ SIZES = {"ETHUSDT": 3.4, "SOLUSDT": 76, "XRPUSDT": 4_857, "DOGEUSDT": 71_580}
 
 @dataclass(frozen=True)
 class Plan:
-    """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
+    """The plan of a demo. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
     simulated venue of this process instead of an account at the loopback venue. scale, funding, long_share: of the generated market, see NEEDS.
-    venues: beside bybit, whose feeds are read too. judge: "stub" = a model and news on loopback are asked before each entry, "" = nobody."""
+    venues: beside bybit, whose feeds are read too. judge: "stub" = a model and news on loopback are asked before each entry, "" = no judge."""
 
     folder: Path
     seed: int = 1
@@ -172,7 +172,7 @@ watchdog = false
 
 
 def _judge(plan: Plan, ready: dict[str, Any]) -> tuple[str, str]:
-    """What [policy] says of the judge on loopback, and its sections. Two seconds of the wall for an answer, whatever the market's speed is."""
+    """The judge's keys of [policy] on loopback, and its sections. Two seconds of the wall for an answer, whatever the market's speed is."""
     return (
         f"judge_s = {JUDGE_S * plan.speed}",
         f"""
@@ -287,7 +287,7 @@ async def _stop_at_end(session: Session, rest: str) -> None:
 
 
 async def _stop_after(session: Session, until: int) -> None:
-    """A generated market is over at a time. A run that has begun ends there by itself; one that has not would go on asking for an account."""
+    """A generated market is over at a time. A run that has begun ends there by itself; one that has not would continue to ask for an account."""
     while session.wire_clock.now_ns() < until:
         await asyncio.sleep(0.05)
     await asyncio.sleep(GRACE_S)

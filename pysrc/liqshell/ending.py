@@ -195,7 +195,7 @@ def open_missing_streams() -> None:
 
 
 def reader_gone() -> bool:
-    """Whether nobody reads standard output any more."""
+    """True if standard output has no reader any more."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -205,13 +205,13 @@ def reader_gone() -> bool:
 
 
 def abandon_stdout() -> None:
-    """What is left to be written to a stdout that takes no more goes nowhere: the interpreter must not complain again when it flushes at exit."""
+    """Discards the output that a closed stdout can no longer take: the interpreter must not complain again when it flushes at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quiet_hooks(argv: Sequence[str]) -> None:
-    """What Python says on stderr of errors in threads and in destructors becomes one line and a log."""
+    """Turns Python's stderr output of errors in threads and destructors into one line and a log."""
 
     def thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and args.exc_type is not SystemExit:

@@ -1,4 +1,5 @@
-"""The errors of the program. The type of an error says who can repair it; its text says where, what was found, what was expected, and what to do.
+"""The errors of the program. The type of an error shows who can repair it. Its text names the place, the value found, the value expected, and the
+action.
 
 ConfigError     the person who wrote the configuration or the command line
 DataError       the file that was handed in
@@ -61,7 +62,7 @@ def of_file(file: Path) -> Iterator[None]:
 
 
 def listed(texts: Iterable[str]) -> str:
-    """Several messages, a line each; what some of them expect alike is said once, below them."""
+    """Several messages, one line each; an expectation that several share is printed once, below them."""
     heads: dict[str, list[str]] = {}
     for text in texts:
         head, _, expected = text.partition("; expected ")
@@ -70,7 +71,7 @@ def listed(texts: Iterable[str]) -> str:
 
 
 def check_output(option: str, path: Path | None) -> None:
-    """ConfigError where a file cannot be written: said before the work, not after it."""
+    """ConfigError if a file cannot be written: raised before the work, not after it."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise ConfigError(f"{option} {path}", "is a folder" if path.is_dir() else "no such folder", "a file in an existing folder")
 

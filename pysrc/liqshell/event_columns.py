@@ -1,7 +1,7 @@
-"""Events as columns: what rows of EVENT_DTYPE say, a contiguous array a field. Readers of tables make them, the store takes them.
+"""Events as columns: the content of EVENT_DTYPE rows, one contiguous array per field. Readers of tables make them, the store takes them.
 
 A trade is 21 of the 64 bytes of a row, and a column is read at the speed of memory. Code that takes both reads `events["price"]` and assigns whole
-columns: a field that nobody assigned is 0 and cannot be written into. It chooses rows with `take` and `compress`: NumPy copies rows by their bytes
+columns: a field without an assignment is 0 and cannot be written into. It chooses rows with `take` and `compress`: NumPy copies rows by their bytes
 there, and field by field, 30 times as slowly, in `events[rows]`, in copies and in `np.concatenate`.
 """
 

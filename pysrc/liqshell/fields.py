@@ -23,7 +23,7 @@ SCALE = 100_000_000  # as in liqcore/instrument.pxd: fractions are integers in u
 
 @dataclass(frozen=True)
 class Rule:
-    """What one field accepts. `read` returns the value as it is kept, or raises ValueError; `expected` completes 'expected ...'; `schema` says in
+    """The values of one field. `read` returns the value as it is kept, or raises ValueError; `expected` completes 'expected ...'; `schema` says in
     JSON Schema what can be said there of the values."""
 
     expected: str
@@ -195,7 +195,7 @@ def written(one: "dataclasses.Field[Any]") -> Any:
 
 
 def set_values(section: Any) -> dict[str, Any]:
-    """What a section sets, by key, fractions as numbers again: its plain values without `parameters`, which lie in a table of their own."""
+    """The values of a section by key, fractions as numbers; without `parameters`, which have their own table."""
     out = {}
     for one in dataclasses.fields(section):
         value = getattr(section, one.name)
@@ -210,7 +210,7 @@ def table(section: type) -> Any:
 
 def plain_table(expected: str) -> Any:
     """A table of plain values whose keys are not known here (parameters of a rule, of a detector), kept as they were written; None = not set.
-    Whoever knows the keys judges them."""
+    The caller, who knows the keys, checks them."""
 
     def read(value: Any) -> Mapping[str, Any]:
         if not isinstance(value, Mapping) or not all(map(_is_plain, value.values())):
@@ -282,7 +282,7 @@ def _secret_like(value: Any) -> bool:
 
 
 def decode(section: type, found: Any, file: str, path: str, problems: list[ConfigError]) -> Any:
-    """Build `section` from a parsed table. What is wrong goes to `problems`; a field with a problem keeps its default."""
+    """Build `section` from a parsed table. Problems are added to `problems`; a field with a problem keeps its default."""
     if not isinstance(found, Mapping):
         problems.append(ConfigError(f"{file}: {path}", f"found {shown(found)}", "a table", f"Write it as [{path}]"))
         return section()

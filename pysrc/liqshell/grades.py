@@ -3,7 +3,7 @@
     rows = contracts_of(config, values)             # one a contract of the run, for run.json: preset, rule, grade, evidence, numbers
     names, grade, evidence = together(rows)         # the same in one line, the worst grade first
 
-A verification is of a preset's exact numbers on one contract. It lies in [run] out / verified.json; with other numbers it does not count.
+A verification is of a preset's exact numbers on one contract. It is in [run] out / verified.json; it does not count for other numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def numbers_of(values: Mapping[str, Any], symbol: str) -> str:
     """A digest of everything that decides what is done on a contract, but for the money: rule, its parameters, bracket, detectors, hours."""
     mine = [spec for spec in values["policies"] if symbol in spec["symbols"]]
     bracket = {key: value for key, value in values["brackets"][symbol].items() if key not in ("notional", "equity_share")}
-    # what is heard: a detector that some other contract's rule asked for changes nothing here, but cannot be told from one that does
+    # the inputs: another contract's detector changes nothing here, but cannot be distinguished from one that does
     spec = [
         [one["rule"] for one in mine],
         [one["parameters"].get(symbol) for one in mine],

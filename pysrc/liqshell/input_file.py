@@ -76,7 +76,7 @@ def opened(path: str | Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int
 
 
 def odd_there(path: str | Path) -> str:
-    """What stands in place of a regular file, in words; "" where there is one, nothing, or nothing that may be looked at."""
+    """Names what is in place of a regular file; "" for a regular file, for nothing, and without the right to look."""
     try:
         return _odd(os.stat(path).st_mode)
     except OSError:
@@ -146,7 +146,7 @@ def metered(stream: Any, path: str | Path) -> io.BufferedReader:
 @contextmanager
 def text(path: str | Path, expected: str = "a CSV file, plain or gzip", errors: str = "strict") -> Iterator[IO[str]]:
     """A text file, plain or gzip, newlines as they are. DataError where it cannot be opened; errors of reading are the caller's.
-    errors: what becomes of bytes that are not UTF-8, as open() has it."""
+    errors: the handling of bytes that are not UTF-8, as in open()."""
     regular(path, expected)
     try:
         raw = open(path, "rb")  # noqa: SIM115

@@ -2,7 +2,7 @@
 
 `setup()` once per process; everywhere else `logging.getLogger("liqshell.<module>")`. Values that are known to be secret are
 registered with `protect()`; besides, whatever looks like a credential by its name (api_key=..., Authorization: ..., signature=...)
-is masked. Masking is done on the finished text of the record, tracebacks included, so that it does not matter by which door a
+is masked. Masking is done on the finished text of the record, tracebacks included, so that it does not matter by which way a
 secret came in.
 """
 
@@ -37,7 +37,7 @@ def protect(*values: str) -> None:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a registered secret stands in the text."""
+    """True if the text contains a registered secret."""
     return _known is not None and _known.search(text) is not None
 
 

@@ -1,5 +1,5 @@
-"""Folders and files that only their owner can read: runs, recordings, state, reports, kill pages. Whatever the umask says, in both directions:
-nothing is readable by others under umask 0, and nothing is unusable for its owner under umask 0277."""
+"""Folders and files that only their owner can read: runs, recordings, state, reports, kill pages. The umask has no effect: under umask 0 others can
+read nothing, and under umask 0277 the owner can use everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER, FILE = 0o700, 0o600
 
 
 def folder(path: str | Path) -> Path:
-    """Make a folder and what is missing above it. One that is there keeps its mode: somebody may share it on purpose. OSError as mkdir."""
+    """Make a folder and what is missing above it. An existing folder keeps its mode: it may be shared on purpose. OSError as mkdir."""
     path = Path(path)
     missing = []
     at = path

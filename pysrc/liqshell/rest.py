@@ -1,6 +1,6 @@
-"""What every way of asking a venue by REST has in common: how a request goes out, what is too much of an answer, what a failure is called, pages.
+"""The common part of REST clients: sending a request, the limit of an answer's size, the names of failures, pages.
 
-The ways themselves are two: live/rest.py on the event loop, blocking.py without one.
+There are two clients: live/rest.py on the event loop, live/blocking_rest.py without one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ PROBE_S = 0.2  # for a loopback connection, which is taken or refused at once
 
 
 def tls_context(ca: str, *urls: str) -> ssl.SSLContext | None:
-    """What certificates are judged by; None where no address uses TLS. ca: a PEM file that alone is trusted, "" = the system's authorities."""
+    """The TLS context that checks certificates; None if no address uses TLS. ca: a PEM file that alone is trusted, "" = the system's authorities."""
     if not any(url.startswith(("https:", "wss:")) for url in urls):
         return None
     try:
@@ -73,7 +73,7 @@ class Endpoint:
         return (own.scheme, own.netloc) == (other.scheme, other.netloc)
 
     def headers(self) -> dict[str, str]:
-        """What a client that connects to `url` has to add."""
+        """The headers that a client must add when it connects to `url`."""
         return {"Host": self.host} if self.host else {}
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Where a secret that is one word comes from: the environment, else the system keyring under the service "liqcore". Never from a file of ours."""
+"""Where a secret that is one word comes from: the environment, else the system keyring under the service "liqcore". Never from a file of liqcore."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def system_keyring() -> Any:
 
 
 def password(vault: Any, name: str) -> str:
-    """A keyring may be locked, absent or broken in ways of its own: then it has nothing for us, and the log says so."""
+    """A keyring may be locked, absent or broken: then no password is found, and the log says why."""
     if vault is None:
         return ""
     try:

@@ -37,7 +37,7 @@ def kinds(records):
     return [AuditKind(r["kind"]).name.removeprefix("AUDIT_") for r in records]
 
 
-# ---- S2-21 ----
+# ---- prices and validation ----
 
 
 @SIDES
@@ -124,7 +124,7 @@ def test_c16_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
 
 
 def test_c03_c11b_flipping_the_side_map_flips_every_trade_and_trips_the_side_alarm():
-    """C3, C11b: an adapter that reads sides the wrong way round trades the opposite, and is found out by its prices."""
+    """An adapter that reads sides the wrong way round trades the opposite, and is found out by its prices."""
     rows = market(4, 6000)
     rows = rows[np.isin(rows["kind"], (Kind.LIQUIDATION, Kind.TRADE, Kind.BBO))]
     tickers = rows[rows["kind"] == Kind.TRADE].copy()
@@ -173,7 +173,7 @@ def test_half_a_sample_of_the_side_check_survives_a_restart():
 
 @SIDES
 def test_signal_side_imbalance_and_order_side(side):
-    """C2: after a long flush the fade buys, after a short flush it sells; C4: imbalance = (short - long) / total."""
+    """After a long flush the fade buys, after a short flush it sells; imbalance = (short - long) / total."""
     s = Scene()
     (signal,) = s.cascade(side)
     assert (signal.side, signal.imbalance) == (side, -float(side))

@@ -1,4 +1,4 @@
-"""The laws of DESIGN.md section 1 that concern the core: prefix, replay, one engine however it is driven, no I/O, no allocation, build flags."""
+"""The laws of docs/architecture.md that concern the core: prefix, replay, one engine however it is driven, no I/O, no allocation, build flags."""
 
 import json
 import random
@@ -136,7 +136,7 @@ def test_replay_law_on_a_capture():
     assert runs[0] == runs[1] and len(runs[0]) > 96 * 300
 
 
-# ---- L2: sans-I/O ----
+# ---- no I/O ----
 
 
 def test_importing_the_core_imports_numpy_and_nothing_of_the_shell():
@@ -238,7 +238,7 @@ def test_the_heap_of_c_does_not_grow_with_events():
     assert many - few < 65_536, "19,000 events may leave the garbage of their signals, and nothing that grows with events"
 
 
-# ---- L5: the build ----
+# ---- implementations agree: the build ----
 
 
 def test_the_build_never_contracts_or_reorders_floating_point():

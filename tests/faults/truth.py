@@ -14,7 +14,7 @@ from .clock import NEVER, NS, Clock
 from .laws import LAWS
 from .trace import Trace
 
-NAKED_MAX_NS = 2 * NS  # law L7
+NAKED_MAX_NS = 2 * NS
 STOP_AWAY = 0.06  # share of the entry price: the widest stop of the bot, and a gap between decision and fill
 FIND_NS = 10 * NS  # what was done to a position while we could not know it: to be found and mended within, from when we can
 SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)

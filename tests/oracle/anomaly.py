@@ -1,4 +1,4 @@
-"""Plain-Python oracle of the segment anomaly (REQUIREMENTS S1-06, S1-07, C23)."""
+"""Plain-Python oracle of the segment anomaly."""
 
 from dataclasses import dataclass
 

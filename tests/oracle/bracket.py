@@ -25,7 +25,7 @@ def target_ticks(side: int, fill: int, fraction: Fraction, reference: int) -> in
 
 
 def original_trail(side: int, peak: float, entry: float, trail: float, fall: float) -> float:
-    """The formula of the written system as it stands (C8): min() for a long. Kept to show what it does; the engine does the opposite."""
+    """The formula of the written system as it stands: min() for a long. Kept to show what it does; the engine does the opposite."""
     loosest = min if side > 0 else max
     return loosest(peak * (1 - side * trail), entry * (1 - side * fall))
 

@@ -1,4 +1,4 @@
-"""Plain-Python oracle of the cascade detector: lists, numpy.quantile and nothing clever. Written from DESIGN.md 4, not from the kernel."""
+"""Plain-Python oracle of the cascade detector: lists, numpy.quantile and nothing clever. Written from the definition, not from the kernel."""
 
 import math
 from dataclasses import dataclass, field

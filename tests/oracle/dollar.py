@@ -1,4 +1,4 @@
-"""Plain-Python oracle of the dollar window (REQUIREMENTS S3-01, S3-02, S3-11, C23): lists, fsum, one lane a side."""
+"""Plain-Python oracle of the dollar window: lists, fsum, one lane a side."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Plain-Python oracle of the imbalance detector (REQUIREMENTS S4-11, C4)."""
+"""Plain-Python oracle of the imbalance detector."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Plain-Python oracle of the event-rate detector (REQUIREMENTS S4-13, C23)."""
+"""Plain-Python oracle of the event-rate detector."""
 
 from dataclasses import dataclass
 

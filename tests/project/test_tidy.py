@@ -398,6 +398,19 @@ def test_no_file_has_a_name_that_says_nothing():
     assert not [name for name in tracked() if Path(name).stem.lower() in BANNED_NAMES]
 
 
+def test_a_compiled_module_that_a_text_names_exists():
+    """A docstring that says "see window.pxd" outlives a renamed module."""
+    known = {Path(name).name for name in files(".pyx", ".pxd")}
+    found = [
+        f"{name}: {named}"
+        for name in files(".py", ".pyx", ".pxd", ".h", ".md")
+        if name.startswith(("liqcore/", "pysrc/", "docs/"))
+        for named in re.findall(r"\b[a-z]\w*\.(?:pyx|pxd)\b", source(name))
+        if named not in known
+    ]
+    assert not found, found
+
+
 def test_no_machine_path_or_registry_host_is_written_down():
     # in pieces, or this file would be its own finding
     places = [r"(?<![\w.~}/-])/" + top + r"/\w" for top in ("work", "opt", "root", "home", "Users")]

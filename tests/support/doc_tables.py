@@ -18,16 +18,16 @@ FRACTIONS = "a fraction"
 ALARMS = {
     "ALARM_UNPROTECTED": "no stop confirmed within 1 s of a fill, or the stop was rejected: the position is closed at market",
     "ALARM_UNKNOWN": "a request without an answer for 5 s: its outcome is unknown, it counts as exposure",
-    "ALARM_STUCK": "an exit could not be placed in 5 attempts; a market close is tried on, ever more slowly",
+    "ALARM_STUCK": "an exit could not be placed in 5 attempts; the market close is repeated with growing pauses",
     "ALARM_OVERFILL": "more was sold than bought: the venue's position is not ours",
     "ALARM_FOREIGN": "a report for an order that is not ours",
-    "ALARM_SIDE": "liquidation prices lie on the wrong side of the mark, or of the fill: are the sides read the wrong way round?",
+    "ALARM_SIDE": "liquidation prices lie on the wrong side of the mark, or of the fill: the sides may be inverted",
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
     "ALARM_LATE": "a fill of a bracket that had ended: the position that it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",
-    "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
+    "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; the rest is closed at market",
     "ALARM_OUTSIDE": "another party reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
-    "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
+    "ALARM_WAITING": "a policy postpones a signal without end, or more postponed signals and intents wait than there is room for: the newest is given up",
     "ALARM_FILLS": "of the resting entries of 30 days, at least 20, fewer than `fill_rate_min` were filled: entries are made smaller (`fill_rate_size`)",
 }
 
@@ -196,16 +196,16 @@ def clients() -> str:
 
 
 OUTCOMES = {
-    "ACCEPTED": "the venue took it; that it was booked is said by the private stream only",
-    "REJECTED": "definitely not done, and would be refused again",
-    "REPRICE": "definitely not done: the price is outside what is allowed now",
+    "ACCEPTED": "the venue has received it; only the private stream confirms that it was booked",
+    "REJECTED": "not done; the same request would be refused again",
+    "REPRICE": "not done: the price is outside the allowed range at this time",
     "UNKNOWN": "may have been done: it counts as exposure, and the venue is asked by our order id; it is never sent again blindly. So is every code not listed",
     "DONE": "the wanted state exists already",
     "GONE": "the order no longer exists: its end is queried",
-    "LANDED": "a duplicate id: the first attempt is there; it is asked",
-    "LATER": "definitely not done, for the pace or the moment: waited out",
-    "CLOCK": "definitely not done: our time stamp was outside the window; the clock is measured, nothing is re-sent by itself",
-    "HALT_SYMBOL": "definitely not done: the contract takes no such orders now",
+    "LANDED": "a duplicate id: the first attempt was received; the order is queried",
+    "LATER": "not done, because of the rate limit or a temporary state; it is sent again later if it is still wanted",
+    "CLOCK": "not done: our time stamp was outside the window; the clock is measured, and nothing is sent again automatically",
+    "HALT_SYMBOL": "not done: the contract takes no such orders at this time",
     "FATAL": "nothing will be done: key, rights, address or account; no entries until a person has looked",
 }
 

@@ -23,7 +23,7 @@ WORDS = {
     "fade": "fade shape: many small gains, few losses",
     "gaps": "fade, one trade in 150 gaps -5 %",
     "crash": "5 % of days lose ten deviations",
-    "autocorrelated": "days that hang together (0.3)",
+    "autocorrelated": "autocorrelated days (0.3)",
 }
 
 

@@ -19,7 +19,7 @@ TOPICS = ("allLiquidation", "publicTrade", "orderbook.1")  # no tickers: without
 
 
 class Fade(lc.Policy):
-    """S2's bracket at every ACTIVE cascade."""
+    """The bracket of fade at every ACTIVE cascade."""
 
     def __init__(self, **settings):
         settings = {
@@ -132,7 +132,7 @@ def write_meta(folder: Path, instruments, **changes) -> None:
         "venue": "bybit",
         "name": "demo",
         "preset": "fade",
-        "evidence": "contradicted: the published results do not survive checking (C9 to C12)",
+        "evidence": "contradicted: the published results do not survive checking",
         "instruments": [i.as_dict() for i in instruments],
         "wall_started_ns": 1_000_000_000,
         "wall_ended_ns": 61_000_000_000,

@@ -115,7 +115,7 @@ def manifest(instruments: list[dict], start: int, end: int, seed: int) -> dict:
         "venue": "bybit",
         "name": "fade on seeded events",
         "preset": "fade",
-        "evidence": "contradicted: the published results do not survive checking (C9 to C12)",
+        "evidence": "contradicted: the published results do not survive checking",
         "instruments": instruments,
         "started_ns": start,
         "ended_ns": end,

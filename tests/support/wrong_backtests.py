@@ -1,4 +1,4 @@
-"""The bugs of C11, each written as the wrong backtest that has it, and markets on which it shows. Nothing here is used by liqcore.
+"""The bugs of the published backtests, each written as the wrong backtest that has it, and markets on which it shows. Nothing here is used by liqcore.
 
 A wrong backtest returns what every trade made as a fraction of its entry price, before fees. All trade the same rule: an entry OFFSET away from the
 price, take profit PROFIT, stop LOSS, alive TTL seconds, held HOLD seconds at most.

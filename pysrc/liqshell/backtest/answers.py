@@ -1,4 +1,4 @@
-"""What a policy answers to the signals of the cascade detector, as liqcore.sweep wants it: a side a signal, where every answer is one bracket.
+"""A policy's answers to the signals of the cascade detector in the form of liqcore.sweep: one side per signal, if every answer is the same bracket.
 
 A policy sees market data only, never fills, so its answers are those of any execution: an engine that is halted asks and never trades.
 """
@@ -19,7 +19,7 @@ from liqshell.config.timetable import make_timetable
 
 @dataclass(frozen=True)
 class Answers:
-    """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing. places: where each stands in the
+    """signals: all of one instrument, SIGNAL_DTYPE. sides: the policy's side at each, int8, 0 = no entry. places: where each stands in the
     market. closed: when nothing may be entered, see Timetable.closed."""
 
     signals: np.ndarray
@@ -64,7 +64,7 @@ def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers],
 
 
 def _keys(ts: np.ndarray, rows: np.ndarray) -> list[tuple[int, ...]]:
-    """What tells one signal from the others: a cascade may come to a phase again, even at one moment."""
+    """The identity of a signal: a cascade can enter a phase again, even at the same time."""
     seen: Counter[tuple[int, ...]] = Counter()
     out = []
     for key in zip(ts.tolist(), *(rows[name].tolist() for name in ("instrument", "sequence", "phase")), strict=True):

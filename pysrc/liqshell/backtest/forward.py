@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Result:
-    """What one setting did with the signals of one span. value: the objective, None where it does not exist; daily: net per day of the span, gross:
+    """Result of one setting on the signals of one span. value: the objective, None where it does not exist; daily: net per day of the span, gross:
     before fees and funding."""
 
     outcome: Outcome
@@ -119,7 +119,7 @@ def objective_of(name: str, outcome: Outcome, daily: np.ndarray) -> float | None
 
 
 def part_of(history: History, span: tuple[int, int], warm_ns: int, embargo_ns: int) -> History:
-    """What judging a span may read: from warm_ns on, for the detector to learn, to embargo_ns after the span, for its trades to end."""
+    """The data that the evaluation of a span may read: from warm_ns (the detector learns) to embargo_ns after it (trades end)."""
     return history.between(warm_ns, min(span[1] + embargo_ns, history.end_ns))
 
 
@@ -188,7 +188,7 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
 
 
 def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[str]) -> tuple[bool, list[str]]:
-    """Whether the sweep judges the grid, and what is to be said about it."""
+    """Whether the sweep judges the grid, and the notes about it."""
     if config.forward.by == "backtest" or config.forward.by == "auto" and count < SWEEP_FROM:
         return False, []
     why = sweep_kernel.why_not(config, settings_of(config, history), symbols)

@@ -26,8 +26,8 @@ BLOCK = 1 << 16  # of a long history so many quotes, evenly spread, are read
 
 @dataclass(frozen=True)
 class HalfSpread:
-    """Of one contract. source: configured, quotes, trades or tick. share: as liqcore.SimVenue is told it, None = by its last quotes, where it has
-    none one tick. bps: what that is on these data, about; None where nobody knows. n: what was measured (quotes, pairs of prints)."""
+    """Of one contract. source: configured, quotes, trades or tick. share: the value for liqcore.SimVenue, None = by the last quotes, or one tick
+    without quotes. bps: its approximate value on these data; None if unknown. n: what was measured (quotes, pairs of prints)."""
 
     symbol: str
     source: str
@@ -42,20 +42,20 @@ class HalfSpread:
 
 
 def shares(history: History) -> list[float | None]:
-    """What lc.SimVenue is told of each contract where nothing is configured: nothing where this part of the data has quotes of it."""
+    """The half spreads for lc.SimVenue where none is configured; none for contracts with quotes in this part of the data."""
     measured = history.spreads or measure(history.tape)
     return [None if len(history.tape.quotes(n)["ts"]) else found.share for n, found in enumerate(measured)]
 
 
 def settings_of(config: Config, history: History) -> dict[str, Any]:
-    """pipeline.settings of a study: with the half-spread that the data show, and the judge that is asked. ConfigError where a policy asks a judge and
-    nobody answers."""
+    """pipeline.settings of a study: with the half-spread that the data show, and the judge that is asked. ConfigError if a policy asks a judge and
+    none is configured."""
     judge = judge_settings(config, [i.symbol for i in history.instruments], len(history.rare(lc.Kind.VERDICT)))
     return settings(config, history.instruments, measured=shares(history)) | ({"judge": judge} if judge else {})
 
 
 def of_history(paper: PaperConfig, history: History) -> list[HalfSpread]:
-    """What each contract is charged with, where that is from, and what there is to be warned of."""
+    """The half spread of each contract, its source, and the warnings."""
     return [_of(paper, history, n, found) for n, found in enumerate(history.spreads or measure(history.tape))]
 
 
@@ -85,7 +85,7 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
             found.share,
             found.share * 1e4,
             found.n,
-            f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring buyer and seller prints within "
+            f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring trades of buyers and sellers within "
             f"{found.window_s:g} s (n = {found.n:,})",
         )
     tick_bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
@@ -96,7 +96,7 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
         None,
         tick_bps,
         found.n,
-        begins + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
+        begins + f"{found.n:,} pairs of trades of buyers and sellers within {seconds(found.window_s)} show no spread",
         f"{symbol} has no quotes and its trades show no spread, so takers pay one tick, which may be far too little. Set [paper] half_spread",
     )
 

@@ -40,7 +40,7 @@ EVERY_LEAD = 2  # liquidations before the first that can open a trade: the detec
 
 @dataclass(frozen=True)
 class History:
-    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them; spreads:
+    """Events received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them; spreads:
     the half-spread that the trades of each show, held: over which time each stream of each held, of the whole that this may be a part of.
     market_seeds: of the generators that made it, where that is known."""
 
@@ -106,7 +106,7 @@ class History:
         return replace(self, tape=tape, start_ns=start_ns, end_ns=end_ns)
 
     def without_verdicts(self) -> History:
-        """The same data without what a judge said to the run that recorded it."""
+        """The same data without the verdicts in the recording."""
         stays = self.tape.rare["kind"] != int(lc.Kind.VERDICT)
         if stays.all():
             return self
@@ -261,7 +261,7 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
 
 
 def own_runs(files: Sequence[str]) -> bool:
-    """Whether they are folders of runs of ours."""
+    """True if they are folders of runs of liqcore."""
     return all((Path(file) / journal.MANIFEST).is_file() for file in files)
 
 
@@ -301,7 +301,7 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
 
 
 def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
-    """Recordings of runs of ours, joined in time."""
+    """Recordings of runs of liqcore, joined in time."""
     from liqshell.run.recorded_events import read_events
 
     instruments: dict[str, lc.Instrument] = {}
@@ -363,7 +363,7 @@ def recorded(files: Sequence[str], symbols: Sequence[str]) -> History:
 
 
 def _made_by(folder: Path) -> dict[str, Any]:
-    """What the run beside a recording says of itself, {} where it says nothing."""
+    """The description of the run that belongs to a recording; {} without one."""
     try:
         return journal.load_manifest(folder)
     except DataError:
@@ -423,7 +423,7 @@ def fingerprint_of(source: str, span: tuple[int, int], symbols: list[str]) -> st
 
 
 def by_stream(symbol: str, held: Mapping[str, streams.Held]) -> dict[str, Any]:
-    """Of a part: each stream by itself, with the longest of its silences; for how much of the traded time quotes held; what must be said of it."""
+    """Of a part: each stream by itself, with the longest of its silences; the share of the traded time with live quotes; the warnings."""
     streams_ = {}
     for name, one in held.items():
         gaps = one.gaps() if one.judged else []

@@ -1,7 +1,8 @@
 """A judge over the past: what a backtest, a sweep or a comparison asks while the tape runs.
 
-settings["judge"] says who: "recorded" (answers of recordings, by content key, after as much time as they took), "rules" (plain code over the news of
-recordings, after the declared latency), "none" (nobody: all is unjudged), or a live model, which is CONTAMINATED: it may know what happened.
+settings["judge"] names the judge: "recorded" (answers of recordings by content key, after the time that they took), "rules" (plain code over the news
+of recordings, after the declared latency), "none" (no answers), or a live model. The answers of a live model are CONTAMINATED: it may know what
+happened.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from liqshell.judge.asked import FILE, line_of, question_of, rows_of, verdict_of
 from liqshell.judge.types import Answer, Judge, PastJudge, Question
 from liqshell.log import redact
 
-PAST = ("rules", "recorded")  # kinds that answer about the past without having seen what came of it
+PAST = ("rules", "recorded")  # kinds that answer about the past without knowledge of the outcome
 LIVE = ("openai", "anthropic", "command")
 MINUTE_S = 61.0  # after which the cap of a minute has room again
 
@@ -41,7 +42,7 @@ def asks_anew(config: Config, symbols: Sequence[str]) -> bool:
 
 
 def judge_settings(config: Config, symbols: Sequence[str], verdicts: int) -> dict[str, Any]:
-    """settings["judge"] of a run over the past; {} where nobody is asked. verdicts: that the data hold. ConfigError where no entry could ever be
+    """settings["judge"] of a run over the past; {} without a judge. verdicts: that the data hold. ConfigError where no entry could ever be
     confirmed, and where a model would be asked about the past."""
     judge, who = config.judge, asking(config, symbols)
     if not who or (verdicts and not asks_anew(config, symbols)):
@@ -105,7 +106,7 @@ def contaminated(config: Config) -> bool:
 
 @dataclass(frozen=True)
 class Told:
-    """A question of a run and its answer. heard_ns: when the engine hears of it; None = never."""
+    """A question of a run and its answer. heard_ns: when the engine receives it; None = never."""
 
     question: Question
     answer: Answer
@@ -113,7 +114,7 @@ class Told:
 
 
 class AskPast:
-    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is
+    """The callback of lc.Walk for questions. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is
     of a live model that was asked about the past. told: in order."""
 
     def __init__(self, judge: PastJudge, instruments: Sequence[lc.Instrument], delay_s: float = 0.0, contaminated: bool = False):
@@ -184,7 +185,7 @@ class ModelPast:
 
 
 def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model: JudgeConfig | None = None, out: str | Path = "") -> AskPast | None:
-    """The judge of a run's settings; None where the run asks nobody. model: [judge] of a live one, out: where what it uses is kept. DataError where a
+    """The judge of a run's settings; None if the run asks no judge. model: [judge] of a live one, out: where what it uses is kept. DataError where a
     recording cannot be read."""
     found = values.get("judge")
     if not found:
@@ -216,7 +217,7 @@ def later(values: Mapping[str, Any], delay_s: float) -> dict[str, Any]:
 
 
 def unjudged(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run that asks nobody: for controls whose questions no judge has been asked."""
+    """The settings of a run without a judge: for controls whose questions no judge was asked."""
     brackets = {
         symbol: {key: value for key, value in terms.items() if key not in ("judge_s", "without_news")} for symbol, terms in values["brackets"].items()
     }

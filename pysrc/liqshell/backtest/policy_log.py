@@ -1,6 +1,6 @@
 """What a run's policies are asked and what they answer, without trading: the events of a comparison, and the base rates of their conditions.
 
-A policy sees market data only, never fills. So what it wants of a data set is found once, by an engine that is halted: it asks and never trades.
+A policy sees market data only, never fills. So its answers on a data set are computed once, by a halted engine: it asks the policy and never trades.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def run_backtest(
 
 
 def _judged(judge: AskPast | None, values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What became of the questions, for run.json; they and their answers go into the folder."""
+    """The outcome of the questions, for run.json; writes them and their answers into the folder."""
     if judge is None:
         return {}
     lines = judge.lines().encode()
@@ -249,7 +249,7 @@ def _one(item: tuple[str, float]) -> Any:
 
 
 def models(config: Config, history: History) -> dict[str, str]:
-    """What is assumed, in words."""
+    """The assumptions, in words."""
     paper = config.paper
     slow = (
         "every liquidation is received later by the delay" if config.backtest.delay_of == "reaction" else "every request arrives later by the delay"

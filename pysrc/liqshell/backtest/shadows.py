@@ -1,6 +1,6 @@
-"""What each question of a run would have come to as a trade of its own, whatever the judge said: shadow brackets, and what the controls answer.
+"""Shadow brackets: the result that each question of a run would have had as a trade of its own, with any verdict; and the answers of the controls.
 
-A shadow is entered when the engine heard of the verdict, alone: no other position, limit or cooldown stands in its way. The tape is run again and
+A shadow is entered at the time when the engine received the verdict. No other position, limit or cooldown affects it. The tape is run again and
 again; each time every question that is asked while its contract is free is confirmed, until each has had its turn. Policies see no fills, so they
 ask the same.
 """
@@ -48,7 +48,7 @@ def enterable(question: Question) -> bool:
 
 
 class _Confirming:
-    """Confirms what has had no turn yet, while its contract is free, when the run's own verdict was heard. done: (key, instrument, heard)."""
+    """Confirms questions that had no turn yet, while their contract is free, at the time of the run's own verdict. done: (key, instrument, heard)."""
 
     def __init__(self, waiting: dict[Key, int], instruments: Sequence[lc.Instrument]):
         self._waiting, self._instruments = waiting, instruments
@@ -67,7 +67,7 @@ class _Confirming:
 
 
 def alone(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in which nothing but its own bracket stands in a wish's way."""
+    """The settings in which only its own bracket can refuse a wish."""
     brackets = {
         symbol: {name: value for name, value in terms.items() if name != "replaces"} | {"cooldown_s": 0.0}
         for symbol, terms in values["brackets"].items()
@@ -108,7 +108,7 @@ def _trades(audit: np.ndarray, history: History, done: Sequence[tuple[Key, int, 
 
 
 def controls_of(told: Sequence[Told], seed: int) -> dict[str, list[bool]]:
-    """What the rules answer to each question from the news that its judge was given, and from those of another question."""
+    """The rules' answers to each question, from the news of its judge and from the news of another question."""
     given = [tuple(Item.from_dict(row) for row in one.answer.news) for one in told]
     order = np.random.default_rng([seed, 18]).permutation(len(told)).tolist()
     return {
@@ -128,7 +128,7 @@ def _by_rules(one: Told, items: Sequence[Item]) -> bool:
 
 
 def judged(values: Mapping[str, Any], history: History, audit: np.ndarray, told: Sequence[Told], seed: int, contaminated: bool) -> Judged:
-    """What the report needs to judge the judge: see study.Judged."""
+    """The report's data for the evaluation of the judge; see study.Judged."""
     found, others = shadows_of(values, history, told), controls_of(told, seed)
     asked = [found.get(key_of(one.question)) for one in told]
     words = view(audit, AuditKind.AUDIT_JUDGE)

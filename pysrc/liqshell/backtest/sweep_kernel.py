@@ -28,7 +28,7 @@ SPECIAL = {"trail_basis", "replaces", "judge_s", "without_news"}
 
 
 def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> str:
-    """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
+    """The part of a configuration that a sweep does not support, '' if it may trade as the engine does: the policy's answers decide, see
     answers.inconstant. values: pipeline.settings of the configuration."""
     paper = values["paper"]
     reasons = (
@@ -45,7 +45,7 @@ def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> s
 
 
 def parts_of(cells: Sequence[Setting]) -> tuple[list[Setting], list[dict[str, Any]]]:
-    """What decides, and what is done about it, of a product in its order: the cells are deciders x brackets."""
+    """The deciders and the brackets of a product in its order: the cells are deciders x brackets."""
     deciders: dict[str, Setting] = {}
     seen: dict[str, None] = {}
     for cell in cells:  # what decides is the same of most cells: it is read once
@@ -108,14 +108,14 @@ def of_contract(venue: Mapping[str, Any], n: int) -> dict[str, Any]:
 
 
 def answers_for(config: Config, history: History, decider: Setting) -> tuple[list[Answers], str]:
-    """What the policy answers with one setting of what decides, per instrument; and why the kernel cannot stand for it, '' where it can."""
+    """The policy's answers with one setting of the deciders, per instrument; and the reason why the kernel cannot compute them, '' if it can."""
     return answers_of(settings_of(config.with_setting(decider), history), history)
 
 
 def outcomes(
     config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int], days: int = 0
 ) -> tuple[list[Outcome], np.ndarray, np.ndarray]:
-    """What each setting does with the signals of `span`; and its net result, and that before fees, of each of so many days of the span, (days,
+    """The result of each setting on the signals of `span`; and its net result, and that before fees, of each of so many days of the span, (days,
     settings). cells: a product, detectors first. Funding is not part of it."""
     deciders, brackets = parts_of(cells)
     total = np.zeros(len(cells), RESULT_DTYPE)

@@ -41,7 +41,7 @@ def held_of(history: History, n: int) -> Mapping[str, streams.Held]:
 
 
 def inside(spans: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Whether each time lies in one of the spans, which are in order and apart."""
+    """True for each time in one of the spans, which are in order and disjoint."""
     if not len(spans):
         return np.zeros(len(times), bool)
     at = np.searchsorted(spans[:, 0], times, "right") - 1
@@ -49,7 +49,7 @@ def inside(spans: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def touch(history: History, n: int, times: np.ndarray, half_spread: Any = None, print_wait_s: float = 5.0) -> Touch:
-    """What a contract's takers would have dealt at, asked for at each time (ns). half_spread, print_wait_s: as of lc.SimVenue."""
+    """The prices at which a contract's takers would have been filled, for each time (ns). half_spread, print_wait_s: as of lc.SimVenue."""
     tick, quotes, trades = float(history.instruments[n].tick_size), history.tape.quotes(n), history.tape.trades(n)
     at = np.searchsorted(quotes["ts"], times, "right") - 1
     live = inside(held_of(history, n)["quotes"].held, times) & (at >= 0)

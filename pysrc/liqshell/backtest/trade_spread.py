@@ -1,7 +1,7 @@
 """The half-spread that the trades of a tape show.
 
-The estimate from trades: a buyer's print and a seller's print that follow each other closely lie a spread apart, whatever the middle did in between
-as often up as down. So the half-spread is half of the median of
+The estimate from trades: a buyer's trade and a seller's trade in quick succession differ by one spread on average, because the mid moves up as often
+as down between them. So the half-spread is half of the median of
 
     (price bought - price sold) / (their mean)      over neighbouring prints of opposite aggressors, at most a second apart
 
@@ -25,7 +25,7 @@ SHARE_MAX = 0.1  # what [paper] half_spread may be
 
 
 class Measured(NamedTuple):
-    """From trades. share: of price, None = they do not tell. n: pairs of prints."""
+    """From trades. share: of price, None = unknown. n: pairs of prints."""
 
     share: float | None
     n: int

@@ -1,12 +1,12 @@
-"""The trial log: every setting that was ever tried on a market, so that the best of many is not taken for the only one.
+"""The trial log: every setting tried on a market, so that reports can correct the best of many for selection.
 
     log = TrialLog("trials.jsonl")
     log.add(Trials(what="sweep", market=market, each=identities, grid={"policy.take_profit": [...]}), daily)
     log.tried(market)                # settings tried on this data, or on data that share a day of the same trades
 
 Settings and data are known by content: a new store of the same data, another folder or another walk over one grid adds no trial. One JSON object a
-line, appended whole under a lock; each holds the hash of the line before it. What the log held when a run ended is noted beside that run and in its
-store, so that a log which lost lines, or is gone, is told of in the next report. Lines of before (without a chain, by source and time) still count.
+line, appended whole under a lock; each holds the hash of the line before it. The content of the log at the end of a run is noted beside the run and
+in its store, so that the next report names a log that lost lines or is gone. Lines of before (without a chain, by source and time) still count.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Market:
     days: int = 0
 
     def same(self, other: Market) -> bool:
-        """Whether both are, in part, the same data. By content where both tell it in pieces of one length, else by name, contract and time."""
+        """Whether both are, in part, the same data. By content if both have it in pieces of one length, else by name, contract and time."""
         if self.data == other.data or self.pieces & other.pieces:
             return True
         if {piece[0] for piece in self.pieces} & {piece[0] for piece in other.pieces}:
@@ -160,7 +160,7 @@ class TrialLog:
         )
 
     def _lines(self) -> list[str]:
-        """Whatever stands in the file, line by line; a torn last line among them."""
+        """All lines of the file, including an incomplete last line."""
         try:
             return [line for line in self.path.read_text().split("\n") if line]
         except (FileNotFoundError, NotADirectoryError):
@@ -204,7 +204,7 @@ class TrialLog:
                 ) from None
 
     def problems(self) -> list[str]:
-        """What is wrong with the log, in sentences."""
+        """The faults of the log, as sentences."""
         lines, out = self._lines(), []
         hashes = [_hash(line) for line in lines]
         for number in range(len(lines)):
@@ -256,7 +256,7 @@ class TrialLog:
 
 
 def _noted(folder: Path) -> dict[str, Any] | None:
-    """What a note says of the log; None where there is none, or no whole one."""
+    """The content of a note about the log; None if it is missing or incomplete."""
     try:
         found = json.loads((folder / HEAD).read_text())
     except (OSError, ValueError):

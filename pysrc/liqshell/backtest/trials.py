@@ -1,4 +1,4 @@
-"""What a study tries, told to the trial log: the market and each setting, both by content."""
+"""Entries of a study in the trial log: the market and each setting, both by content."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def days_net(audit: np.ndarray, history: History) -> np.ndarray:
 
 
 def log_trials(config: Config, history: History, what: str, each: np.ndarray, grid: dict[str, Any], daily: np.ndarray | None = None) -> Tried:
-    """Append what was tried; all that was tried on this data so far. daily: (UTC days of the span, settings). A log that cannot be written is told of
-    as a problem: no result is lost for it."""
+    """Append what was tried; all that was tried on this data so far. daily: (UTC days of the span, settings). A log that cannot be written is
+    reported as a problem: no result is lost."""
     log, market = TrialLog.of(config), market_of(history)
     wrong = []
     if daily is not None and len(daily) != market.days:

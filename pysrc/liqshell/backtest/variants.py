@@ -22,7 +22,7 @@ DELAY = "delay"
 
 
 class Around(lc.Policy):
-    """A policy around another one: it hears what that one hears, and is the same to the engine in everything else."""
+    """A policy around another one: it receives the same calls and has the same properties."""
 
     def __init__(self, inner: lc.Policy):
         self.inner = inner
@@ -31,7 +31,7 @@ class Around(lc.Policy):
         self.would = 0  # side of the inner policy's latest bracket
 
     def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
-        """What the inner policy tells: a judge answers a control as it answers the policy itself."""
+        """The inner policy's question: a judge answers a control as it answers the policy."""
         told = self.inner.question(signal, market)
         return told | {"direction": "LONG" if self.would > 0 else "SHORT"} if self.would else told
 
@@ -43,7 +43,7 @@ class Around(lc.Policy):
 
 
 class Turned(Around):
-    """Trades the other side of what a policy wants, with the same distances, sizes and times, and leaves when it does."""
+    """Trades the opposite side of a policy's entries, with the same distances, sizes and times, and leaves when it does."""
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
         wanted = self.inner.answer(signal, market)
@@ -52,8 +52,7 @@ class Turned(Around):
 
 
 class RandomSide(Around):
-    """Trades when a policy wants to, on a side that follows from (seed, contract, detector and number of the cascade) alone: the same whatever else
-    happens."""
+    """Trades when a policy does, on a random side that depends only on the seed, the contract, the detector and the number of the cascade."""
 
     def __init__(self, inner: lc.Policy, seed: int):
         super().__init__(inner)
@@ -109,7 +108,7 @@ def delayed(values: dict[str, Any], history: History, delay_s: float, delay_of: 
 
 
 def slower(venue: dict[str, Any], delay_s: float) -> dict[str, Any]:
-    """Venue arguments of settings, with so much more on every request of ours."""
+    """Venue arguments of settings, with this delay added to every request."""
     out = venue | {"order_latency_s": venue["order_latency_s"] + delay_s}
     if "latency" in venue:
         samples = {"order_samples": [s + delay_s for s in venue["latency"]["order_samples"]]} if "order_samples" in venue["latency"] else {}
@@ -165,7 +164,7 @@ def count_of(kind: str, draws: int) -> int:
 
 @dataclass(frozen=True)
 class Study:
-    """What all runs beside the run itself share."""
+    """The data that all comparison runs share."""
 
     values: dict[str, Any]
     history: History
@@ -188,5 +187,5 @@ def items_of(delays_s: Sequence[float], controls: Sequence[str], draws: int) -> 
 
 
 def seed_of(kind: str, seed: int) -> int | None:
-    """What a report says of the seed of a control."""
+    """The seed of a control; None if it draws nothing."""
     return seed if kind in ("random_side", "random_time") else None

@@ -28,13 +28,13 @@ from liqshell.venues.polymarket.market import taker_fee
 from liqshell.web import Reply, Web
 
 ASK_S, BEAT_S, LOOK_S = 5.0, 5.0, 0.5  # wall seconds
-GONE_LOOKS, GONE_S = 5, 60.0  # a FAK that is not open and has no trade: so many answers, over so long, before it is believed
+GONE_LOOKS, GONE_S = 5, 60.0  # a FAK that is not open and has no trade counts as absent after this many answers over this long
 PAGES_MAX, LAST_PAGE = 50, "LTE="  # of a market's trades, 100 a page; the cursor behind the last one
 _log = logging.getLogger("liqshell.binary")
 
 
 def fate(bet: Bet, trades: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What the account's trades say of a bet, as Desk.report takes it; None where none is of its order. Trades that failed are no shares."""
+    """The state of a bet by the account's trades, for Desk.report; None if no trade belongs to its order. Trades that failed are no shares."""
     mine = [one for one in trades if isinstance(one, Mapping) and bet.order and bet.order in _orders_of(one)]
     rows = []
     for one in mine:
@@ -132,7 +132,7 @@ class Account:
             _log.warning("bet %d: no answer (%s): its state is queried, and it is not sent again", bet.number, why)
 
     def order_of(self, request: Request, made_ns: int) -> signing.Order:
-        """The order of a bet: the same bet has the same salt, so it is the same order whoever builds it. ValueError where it cannot be one."""
+        """The order of a bet: the same bet has the same salt, so every process builds the same order. ValueError where it cannot be one."""
         maker, taker = signing.amounts(True, request.shares, request.limit, request.tick, marketable=True)
         digest = hashlib.blake2b(f"{self.address} {request.bet} {made_ns}".encode(), digest_size=8).digest()
         return signing.Order(int.from_bytes(digest, "big") >> 11, self.address, self.address, request.token, maker, taker, True, made_ns // 1_000_000)
@@ -184,13 +184,13 @@ class Account:
     async def _looks(self) -> None:
         while True:
             bets = list(self._bets())
-            # also the latest that is believed gone: a delayed trade may be told of late
+            # also the latest that counts as gone: a delayed trade may be reported late
             for bet in [one for one in bets if one.order and (one.state in (*OUT, MATCHED) or one.state == KILLED and one is bets[-1])]:
                 await self._look(bet)
             await asyncio.sleep(LOOK_S)
 
     async def _look(self, bet: Bet) -> None:
-        """What has become of a bet. That there is nothing of it is believed after several answers only."""
+        """Asks for the state of a bet. The bet counts as absent only after several answers without it."""
         rows = await self._trades(bet.condition)
         if rows is None:
             return
@@ -238,7 +238,7 @@ class Account:
 
 
 def answer_of(reply: Reply, order_id: str) -> tuple[str, str]:
-    """(state, why) of the answer to POST /order; "" = nobody knows what has become of it."""
+    """(state, why) of the answer to POST /order; "" = the outcome is unknown."""
     try:
         found = orjson.loads(reply.body)
     except orjson.JSONDecodeError:

@@ -14,7 +14,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class Taken:
-    """What a taker got: shares, their cost without fee, the fee."""
+    """The result of a taker order: shares, their cost without fee, the fee."""
 
     shares: Decimal
     cost: Decimal
@@ -28,7 +28,7 @@ class Taken:
 
 @dataclass
 class TokenBook:
-    """known: a whole book has come and nothing has put it in doubt since. ts: receipt of what was last said of it, ns."""
+    """known: a whole book has come and nothing has put it in doubt since. ts: receipt of the last message about it, ns."""
 
     known: bool = False
     ts: int = 0
@@ -81,8 +81,8 @@ class TokenBook:
         return sum((size for price, size in self.asks.items() if price <= limit), ZERO)
 
     def take(self, money: Decimal, limit: Decimal, rate: Decimal) -> Taken:
-        """What a buyer gets for up to so much money at the limit or better, each level with its own fee beside the money: so the venue fills a FAK.
-        The book is left as it is: the venue says what became of it."""
+        """The fill of a buyer for up to this much money at the limit or better, the fee of each level on top, as the venue fills a FAK.
+        The book is not changed: the venue reports its new state."""
         shares, cost, fee = ZERO, ZERO, ZERO
         for price in sorted(self.asks):
             if price > limit:

@@ -140,7 +140,7 @@ class Request:
 
 
 class Desk:
-    """state: what `snapshot` of the run before has said."""
+    """state: the `snapshot` of the previous run."""
 
     def __init__(self, settings: Settings, state: Mapping[str, Any] | None = None):
         self.settings = settings
@@ -219,7 +219,7 @@ class Desk:
             self._bet(ts, market, side, offer, book)
 
     def down(self, ts: int, name: str) -> None:
-        """A connection is lost: what it had said is not known any more."""
+        """A connection is lost: its values are unknown now."""
         self.advance(ts)
         if name == VENUE:
             for book in self.books.values():
@@ -229,12 +229,12 @@ class Desk:
         self.lines.append({"kind": "down", "ts": ts, "what": name})
 
     def report(self, ts: int, found: Mapping[str, Any]) -> None:
-        """What the venue says of a bet: {"bet": number, "state": one of REPORTED, "filled", "cost", "fee": so far, in all}, or
+        """Takes the venue's report of a bet: {"bet": number, "state": one of REPORTED, "filled", "cost", "fee": so far, in all}, or
         {"bet", "order": id}."""
         self.advance(ts)
         bet = next((one for one in self.bets if one.number == found.get("bet")), None)
         state = found.get("state", bet.state if bet else "")
-        late = bet is not None and bet.state == KILLED and state in HELD  # shares that are there count, whatever was believed
+        late = bet is not None and bet.state == KILLED and state in HELD  # shares at the venue count
         if bet is None or not (late or bet.state in (*OUT, *HELD)) or found.get("state") and state not in REPORTED:
             self.lines.append({"kind": "alarm", "ts": ts, "what": "a report of no open bet", "report": dict(found)})
             return
@@ -296,7 +296,7 @@ class Desk:
         return self.spot, nan if open_ is None else open_, self.volatility(hour)
 
     def snapshot(self) -> dict[str, Any]:
-        """What a restart has to know, as JSON has it: bets that are open or of the last day, hours that have had theirs, money."""
+        """The state for a restart, as JSON values: bets that are open or of the last day, hours with a bet, money."""
         kept = [bet for bet in self.bets if bet.state in (*OUT, *HELD) or bet.hour > self.now - 24 * HOUR]
         return {
             "paper": self.settings.paper,
@@ -364,7 +364,7 @@ class Desk:
                 book.tick = message.tick
 
     def _list(self, raw: bytes, ts: int) -> None:
-        """A list of markets: new hours come, the winners of closed ones are heard, unknown rules are refused by name. The newest list counts: a
+        """A list of markets: adds new hours, takes the winners of closed ones, refuses unknown rules by name. The newest list counts: a
         market that has another rule in it is bet on no longer."""
         try:
             found, refused = parse_markets(raw)
@@ -409,7 +409,8 @@ class Desk:
         self._settle_all(ts)
 
     def _refuse(self, refused: Refused, ts: int) -> None:
-        """A market that is not ours to trade; one that we have known, or hold, is taken out. What we hold there is still paid as the venue says."""
+        """A market that is not ours to trade; one that we have known, or hold, is taken out. Shares held there are still settled as the venue
+        reports."""
         why = str(refused)
         if why not in self.refused and len(self.refused) < 1000:
             self.refused.add(why)
@@ -623,8 +624,8 @@ class Desk:
         self._settle_all(ts)
 
     def _settle_all(self, ts: int) -> None:
-        """Hours that are over and whose candle is final, or of which the venue has said who is paid. Where the two differ, the venue pays, and a
-        person is told, whichever of them came first."""
+        """Settles the ended hours whose candle is final or whose winner the venue has reported. If the two differ, the venue's result counts and
+        the operator is told, in either order."""
         due = {*self.markets, *(bet.hour for bet in self.bets if bet.state in HELD)}
         for hour in sorted(due | self.said.keys()):
             candle, said = self.candles.get(hour), self.said.get(hour, "")

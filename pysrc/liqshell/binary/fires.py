@@ -16,7 +16,7 @@ RULE = "reversal"
 
 
 class Event(NamedTuple):
-    """kind: "fire" (the rule wants `side`) or "exhausted" (the forced selling of `side`, the side closed by force, has ended)."""
+    """kind: "fire" (the rule trades `side`) or "exhausted" (the forced selling of `side`, the side closed by force, has ended)."""
 
     ts: int
     kind: str
@@ -47,7 +47,7 @@ class Follower:
         self._abi, self._read = manifest.get("abi"), 0
 
     def news(self) -> list[Event]:
-        """What has been written since the last call, in order."""
+        """The lines written since the last call, in order."""
         path = self.folder / journal.AUDIT
         size = lc.AUDIT_DTYPE.itemsize
         with path.open("rb") as file:

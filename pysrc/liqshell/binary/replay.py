@@ -1,4 +1,4 @@
-"""A binary recording again: the desk is told the same in the same order, and must say the same."""
+"""Replay of a binary recording: the desk receives the same input in the same order and must write the same lines."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def replay(
     facts: Facts | None = None,
     damage: list[str] | None = None,
 ) -> tuple[Desk, list[dict[str, Any]]]:
-    """(the desk at the end, its lines). see: called with (receipt, desk) before a line is told to the desk: what it knew until then; facts: with
-    (receipt, fire or end of a flush). damage: takes what could not be read; behind such a place nothing is known until it is said again.
+    """(the desk at the end, its lines). see: called with (receipt, desk) before the desk takes a line: its state until then; facts: with
+    (receipt, fire or end of a flush). damage: receives unreadable places; after such a place each value is unknown until it is received again.
     DataError where the folder holds no binary recording."""
     desk: Desk | None = None
     lines: list[dict[str, Any]] = []
@@ -85,8 +85,8 @@ def said_by(folder: str | Path) -> list[str]:
 
 
 def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
-    """The first line at which a replay and the run differ, in words; "" where they are the same. Where the run had other rules, that is said. What a
-    run is told is recorded before it is answered for, so the log of one that was killed may end before its recording does."""
+    """The first line at which a replay and the run differ, in words; "" where they are the same. If the run had other rules, the text says so. Inputs
+    are recorded before they are answered, so the log of a killed run may end before its recording."""
     found = _difference(folder, lines)
     made: dict[str, Any] = next((json.loads(one.frame) for one in read(folder) if one.stream == META), {}) if found else {}
     if found and made.get("binary") != RULES:

@@ -1,7 +1,7 @@
 """The desk on real sockets, with its recording: books and trades of this hour's and the next hour's market, resolutions, spot candles, fires.
 
-Everything that the desk is told is in the recording, in the order in which it was told, so `replay` gives the same lines. What a socket says goes to
-the recorder and to the desk in one step; nothing waits between the two.
+The recording contains every input of the desk in order, so `replay` gives the same lines. Messages of a socket go to the recorder and to the desk in
+one step, without a queue between the two.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class RealTime:
 
 
 class Orders(Protocol):
-    """An account: sends orders, says what becomes of them by BinaryRun.report."""
+    """An account: sends orders and reports their outcome by BinaryRun.report."""
 
     async def send(self, request: Request) -> None: ...
     async def run(self) -> None: ...
@@ -195,7 +195,7 @@ class BinaryRun:
         }
 
     def report(self, found: dict[str, Any]) -> None:
-        """What the account says of a bet; recorded, and kept before this returns."""
+        """Takes the account's report of a bet; it is recorded and stored before this returns."""
         now = self._now()
         self._recorder.mark(now, BINARY, {"report": found})
         self.desk.report(now, found)
@@ -320,8 +320,8 @@ class BinaryRun:
         return await self._ask(self._spot, "/api/v3/klines?" + urlencode({"symbol": self.settings.symbol, "interval": "1h", "limit": 48}), SPOT)
 
     async def _closed(self) -> bool:
-        """Markets whose hour is over and of which the venue has not said since then who is paid: those with bets first, the others in turns, so that
-        hours which stay without an answer do not keep others from being asked about."""
+        """Markets whose hour is over and whose winner is not known: those with bets first, the others in turns, so that hours without an answer do
+        not block queries about others."""
         now = self._now()
         over: dict[int, str] = {one.start_ns: one.condition for one in self.desk.markets.values() if now - 24 * HOUR < one.end_ns <= now}
         over |= {bet.hour: bet.condition for bet in self.desk.bets if bet.state in (*OUT, *HELD) and bet.hour + HOUR <= now}

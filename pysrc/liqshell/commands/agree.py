@@ -31,8 +31,9 @@ def agree(
     csv: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Which detectors see the same cascades. Runs any number of them over the same data in one engine and prints, for each venue, the signals of
-    each per covered hour, and for each pair the share of episodes of one that overlap an episode of the other.
+    """Compare detectors on the same data in one engine. Prints for each venue the signals of each detector per covered hour, and for each pair the
+    share of
+    episodes of one that overlap an episode of the other.
 
     DATA: event tables (CSV with ts_ms, symbol, position, price, qty_base, notional_usd), a store, the folder of a run, or a recording.
 

@@ -24,8 +24,9 @@ def backtest(
 ) -> int:
     """Run a configuration on recorded data, with the same decisions as live, and write a run folder and a report.
 
-    The same events are then traded again with other reaction delays, and without knowledge (other side, random side, random time, every 30 minutes):
-    a result that these reach too is no edge.
+    The same events are then traded again with other reaction delays, and by controls without knowledge (other side, random side, random time, every
+    30
+    minutes). A result that the controls reach, too, is not an edge.
 
     Parameters
     ----------

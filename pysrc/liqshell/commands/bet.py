@@ -37,15 +37,16 @@ def bet(
     paper_runs: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     yes_i_accept_real_orders: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Bet on the hourly binary when the `reversal` of a run fires: on paper unless --live.
+    """Buy the hourly binary when the `reversal` of a run signals: on paper unless --live.
 
-    At most one bet an hour. It buys UP (DOWN with the preset's mirror) where our probability minus the ask minus the fee is above --value-min, and
-    stakes a capped share of Kelly's. Everything is recorded in a folder that `liqcore hourly --binary` reads and `liqcore replay` checks.
+    At most one bet an hour. It buys UP (DOWN with the preset's mirror) if our probability minus the ask minus the fee is above --value-min. The stake
+    is a fraction of Kelly's, with
+    an upper bound. Everything is recorded in a folder that `liqcore hourly --binary` reads and `liqcore replay` checks.
 
     Parameters
     ----------
     follow
-        Folder of a run of `liqcore live` with the preset reversal, running or not; its fires from now on count.
+        Folder of a run of `liqcore live` with the preset reversal, running or not. Only its signals from now on count.
     url
         Another address of the venue, such as `binary` of `liqcore emulate --binary`.
     out
@@ -63,7 +64,7 @@ def bet(
     day_loss_max
         Share of the equity; after such a loss there are no more bets on that UTC day.
     deviations
-        Measured shift of the probability, in standard deviations.
+        Measured correction of the probability, in standard deviations.
     hours
         Number of hours of that measurement; it is not used below 100.
     for_s

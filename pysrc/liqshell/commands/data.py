@@ -131,7 +131,8 @@ def get(
 
 
 def put(store: Path, address: str, /, *, quiet: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """Publish a store: send what an address does not have of it. Stopped, it goes on by the same command. Readers give the address as their store.
+    """Publish a store: send the parts that are missing at an address. After an interruption the same command continues. Readers use the address as a
+    store.
 
     Parameters
     ----------

@@ -20,14 +20,14 @@ from liqshell.name_lists import Names
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
-    """What is traded, in which market.
+    """The traded preset and the market.
 
     Parameters
     ----------
     policy
         A preset: see `liqcore presets`. Its numbers are its own.
     judge
-        Who is asked before each entry: stub = a model and news on loopback, which are as made up as the market.
+        Judge that is asked before each entry: stub = a model and news on loopback, generated like the market.
     scale
         How many times the real market's size the generated one has; by default 1, or what the preset waits for ($5M in 90 s comes at 40).
     funding
@@ -127,7 +127,7 @@ def _about_market(plan: Any, why: str) -> str:
 
 
 def _needs(policy: str) -> Any:
-    """What a preset waits for; ConfigError where there is no such preset."""
+    """The conditions of a preset; ConfigError for an unknown preset."""
     from liqshell.config.load import presets
     from liqshell.demo import NEEDS, Needs
 

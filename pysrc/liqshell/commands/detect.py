@@ -50,7 +50,7 @@ def detect(
 ) -> int:
     """Print the signals of recordings, event tables or a store: one JSON line a phase change on stdout, a summary on stderr.
 
-    Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain
+    Recordings are folders or files of raw frames (`liqcore record`, hourly files, JSON lines of frames). Event tables are CSV files, plain
     or gzip, with the columns ts_ms, symbol, position (long or short: the liquidated side), price, qty_base, notional_usd. Several files are merged
     by time. A store is a folder made by `liqcore import`. Liquidations are enough for every detector but zone, which needs trades.
 
@@ -188,7 +188,7 @@ def _completeness(venue: str) -> lc.Completeness:
 def _tick(price: float) -> str:
     """A tick size for a contract of which only a price is known: 9 significant digits, with room for 100 times the price.
 
-    Detection needs no exact ticks, but the engine's door refuses prices that are less than half a tick.
+    Detection needs no exact ticks, but validation refuses prices that are less than half a tick.
     """
     decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
     return f"0.{'1':0>{decimals}}" if decimals else "1"
@@ -238,7 +238,7 @@ def _instrument(venue: str, symbol: str, price: float, fields: Mapping[str, Any]
 
 
 class _Sizes:
-    """The band of quantities for data of others; what a run of ours recorded its engine has judged as live."""
+    """The band of quantities for foreign data; the data of a run of liqcore was validated by its engine."""
 
     def __init__(self, engine: lc.Engine):
         self._engine = engine
@@ -270,7 +270,7 @@ class _SignalPrinter:
         self.engine, self._seen = engine, Counter[str]()
         basis = [d.as_dict().get("notional", "reported") for d in engine.detectors]
         self._needs = [{"last": lc.Kind.TRADE, "mark": lc.Kind.TICKER}.get(one) for one in basis]
-        self._known: dict[tuple[lc.Kind, int], int] = {}  # ns: when the first price of this kind came of an instrument
+        self._known: dict[tuple[lc.Kind, int], int] = {}  # ns: the first price of this kind of an instrument
         self._lacking: dict[int, set[int]] = {}  # detector -> instruments whose notionals are at the reported price all the same
 
     def run(self, events: np.ndarray) -> None:

@@ -25,7 +25,7 @@ class VenueOptions:
     Parameters
     ----------
     faults
-        What goes wrong: JSON objects, or files that hold a JSON list or JSON lines, such as {"kind": "lose_ack", "operation": "create"}.
+        Faults: JSON objects, or files with a JSON list or JSON lines, such as {"kind": "lose_ack", "operation": "create"}.
     equity
         Money of each test account, USDT.
     accounts
@@ -37,28 +37,28 @@ class VenueOptions:
     leverage
         Of the accounts until they set another.
     latency_ms
-        How far away the venue is: one way, on every connection, in wall time.
+        Network latency of one direction, on every connection, in wall time.
     loss
-        Share of messages whose packet is lost: they, and what follows them, come late.
+        Share of messages whose packet is lost: they and the messages behind them are late.
     ack_ms
         Shortest and longest time from a request to its answer.
     limit_factor
-        The venue's rate limits times this.
+        Factor on the venue's rate limits.
     orderbook_500
-        Accept the topic orderbook.500, which the venue has removed and some clients still ask for.
+        Accept the topic orderbook.500, which the venue has removed and some clients still subscribe.
     tls
-        Listen on a TLS port, too, with a certificate for localhost; the line then says where, and the file of its authority.
+        Listen on a TLS port, too, with a certificate for localhost; the ready line then has its addresses and the file of its authority.
     tls_port
         0 = any free one.
     venues
         Protocols to speak, such as bybit,binance,okx: each at an address of its own, all from the same market. Bybit always is;
         of the others the public side.
     state
-        File that keeps accounts and orders: a restart goes on with them, where the market stood.
+        File that keeps accounts and orders: a restart continues with them, at the time at which the market stopped.
     judge
-        Models to ask, with answers as OpenAI's and Anthropic's; the line then says where (docs/judge.md).
+        Emulate models with the answers of OpenAI's and Anthropic's servers; the ready line then has their address (docs/judge.md).
     news
-        A news search, announcements and an RSS feed, where the line says.
+        Emulate a news search, announcements and an RSS feed; the ready line then has their addresses.
     outside_faults
         What goes wrong with judge and news: JSON objects, or files of them, such as {"kind": "hang", "at": 3}.
     binary
@@ -234,7 +234,7 @@ def _begin(at: str) -> dict[str, Any]:
 
 
 def _specs(option: str, texts: tuple[str, ...], judge: Callable[[dict[str, Any]], object]) -> tuple[dict[str, Any], ...]:
-    """What was given to an option, one after the other."""
+    """The values given to an option, in order."""
     return tuple(spec for text in texts for spec in _specs_of(option, text, judge))
 
 

@@ -83,7 +83,7 @@ def features(
 
 
 def _names(features: Sequence[str]) -> list[str]:
-    """In full; what can never be known is said."""
+    """The full names; names that can never be known are reported."""
     names = [name for text in features for name in split_names(text)]
     if not names:
         raise ConfigError("--features", "no names", "one or more such as liquidations.liq_volume@1m", "docs/features.md lists them")

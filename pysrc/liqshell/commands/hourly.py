@@ -23,11 +23,13 @@ def hourly(
     json_: Annotated[Path | None, Parameter(name="--json")] = None,
     html: Path | None = None,
 ) -> int:
-    """Whether the hourly bet clears its hurdle: fires of `reversal`, hit rate against all hours and against the ask, Brier against the book, and how
-    late the book reprices.
+    """Test the hourly bet: the hit rate at signals of `reversal` beside that of all hours and beside the ask, the Brier score beside the book's, and
+    the
+    delay of the book's prices.
 
-    DATA is market data of the perpetual (a store, recordings, event files): the rule is looked for in it, minute by minute. Without DATA the fires
-    that were recorded with the books count. What is not known is said. Exit status 1 where the idea does not clear its hurdle.
+    DATA is market data of the perpetual (a store, recordings, event files); the rule is evaluated on it at every minute. Without DATA the signals
+    that were
+    recorded with the books are used. Missing data are listed. Exit status 1 if the hit rate is not above the hurdle.
 
     Parameters
     ----------

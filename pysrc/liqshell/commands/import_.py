@@ -35,9 +35,10 @@ def import_(
 ) -> int:
     """Import recordings and vendor files into a store, and report its content. Exit status 1 if a file could not be imported.
 
-    Reads own recordings and S4's hourly files (JSON lines, gzip or not), captures of cryptofeed and hftbacktest, fills of a Hyperliquid node, Tardis
-    CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files already in the store are
-    skipped, so after an interruption the same command continues; a file is in the store completely or not at all. A broken file is named and
+    Reads own recordings and the research plan's hourly files (JSON lines, gzip or not), captures of cryptofeed and hftbacktest, fills of a
+    Hyperliquid node, Tardis CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files
+    already in the store are skipped, so after an interruption the same command continues; a file is in the store completely or not at all. An
+    unreadable file is named and
     skipped.
 
     Parameters

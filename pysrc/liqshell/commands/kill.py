@@ -75,7 +75,7 @@ def _print_damage(folder: Path, control: Any) -> None:
 
 
 def _touch(folder: Path) -> bool:
-    """The file KILL, where the control page cannot be used. False, and said, where not even that can be made."""
+    """The file KILL, where the control page cannot be used. False, with a message, if even that fails."""
     try:
         private.folder(folder)
         private.opened(folder / "KILL", "a").close()
@@ -178,7 +178,7 @@ def _folder(config: Path | None, state: Path | None) -> Path:
 
 
 def _sheet(folder: Path, config: Path | None) -> Any:
-    """What the live run left; where there was none, or it cannot be read, what the configuration says."""
+    """The contracts that the live run left; if there was none or it is unreadable, those of the configuration."""
     from liqshell.state.sheet import SHEET, Sheet
 
     if config is None or (folder / SHEET).exists():

@@ -102,7 +102,7 @@ def _reported(folder: Path) -> Iterator[None]:
 
 
 def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
-    """Real orders need the file and the line. real: something was said that only they know."""
+    """Real orders need the file and the line. real: an option of real runs was given."""
     if live_ != (loaded.run.mode == "live"):
         found = "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing"
         raise ConfigError("--live" if live_ else f"{config}: run.mode", found, "both for real orders, none for paper trading")

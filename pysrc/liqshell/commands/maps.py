@@ -106,7 +106,7 @@ def _beats_both(score: dict[str, Any]) -> bool:
 
 
 def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], instruments: Path | None, out: Path | None) -> list[Market]:
-    """What is read, and what a person should know of it on stderr."""
+    """Reads the markets; notes about them go to stderr."""
     check_output("--json", out)
     markets = load(data, symbols, interest, instruments)
     for note in dict.fromkeys(note for market in markets for note in market.notes):
@@ -115,7 +115,7 @@ def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], in
 
 
 def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Setting, by: str, draws: int, seed: int) -> dict[str, Any]:
-    """What is printed and written."""
+    """Prints and writes the scores."""
     windows = {market.name: found for market in markets if (found := windows_of(market, config, setting))}
     if not windows:
         raise DataError(

@@ -61,7 +61,7 @@ def named(name: str, known: Mapping[str, Preset]) -> list[str]:
 
 
 def _sections(preset: Preset) -> dict[str, dict[str, object]]:
-    """Everything a preset says in numbers, by the section of a configuration where it could be said otherwise."""
+    """All numbers of a preset, by the section of a configuration that can change them."""
     out = {"detector": set_values(preset.detector)}
     out |= {f"detectors.{name}": plain(sentence) for name, sentence in preset.detectors.items()}
     out |= {"policy": set_values(preset.policy), "policy.parameters": plain(preset.policy.parameters or {})}

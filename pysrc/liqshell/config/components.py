@@ -1,6 +1,6 @@
-"""Which policies, detectors and features a run is made of: what [policy], [detectors.NAME] and the presets say together, as plain values.
+"""The policies, detectors and features of a run: [policy], [detectors.NAME] and the presets merged, as plain values.
 
-The numbers of a bracket are config.py's; here is everything that a rule needs besides. What is wrong is reported by file and key.
+load.py has the numbers of a bracket, this module everything else that a rule needs. What is wrong is reported by file and key.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parameters(rule: str, layers: Iterable[Mapping[str, Any] | None], given: Map
 
 
 def parameter_problems(rule: str, found: Mapping[str, Any] | None, file: str, path: str) -> list[ConfigError]:
-    """What is wrong with one table of parameters."""
+    """Problems of one table of parameters."""
     problems: list[ConfigError] = []
     if found and rule in RULES:
         decode(RULES[rule].numbers_type, found, file, path, problems)
@@ -60,8 +60,8 @@ def parameter_problems(rule: str, found: Mapping[str, Any] | None, file: str, pa
 
 
 def detectors(layers: Sequence[tuple[str, Tables]]) -> dict[str, dict[str, Any]]:
-    """Detectors by name. layers: (where it is said, its tables), presets first and the configuration last: there, a table changes what a preset
-    says of the same name, or adds a detector. Two presets may share a detector; they may not mean two by one name."""
+    """Detectors by name. layers: (place, tables), presets first and the configuration last: its tables change a preset's detector of the same name or
+    add one. Two presets may share a detector; they may not mean two by one name."""
     out: dict[str, dict[str, Any]] = {}
     stated_by: dict[str, str] = {}
     for n, (where, found) in enumerate(layers):
@@ -88,7 +88,7 @@ def recorded_detectors(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def parameters_of(kind: str, key: str = "kind") -> Table:
-    """What detectors of a kind can be told: one of liqcore's kinds, or a class of the user's. ConfigError where there is no such class."""
+    """The parameters of a kind of detector: one of liqcore's kinds, or a user's class. ConfigError where there is no such class."""
     return registry.parameters(kind) if _ships(kind) else tuple(plugins.load(kind, DETECTOR, key).PARAMETERS)
 
 
@@ -124,7 +124,7 @@ def with_digest(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_problems(here: str, name: str, spec: Mapping[str, Any]) -> list[ConfigError]:
-    """What is wrong with a detector of the user's: its class, its parameters, and whether an engine can take it."""
+    """Problems of a user's detector: its class, its parameters, and whether an engine accepts it."""
     kind = str(spec["kind"])
     try:
         wrong = _detector_keys(here, kind, {key: value for key, value in spec.items() if key != "kind"})
@@ -139,7 +139,7 @@ def _own_problems(here: str, name: str, spec: Mapping[str, Any]) -> list[ConfigE
 
 
 def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list[ConfigError]:
-    """What is wrong with detectors as they are after merging; each is made once to see it."""
+    """Problems of the merged detectors; each is constructed once as a check."""
     out: list[ConfigError] = []
     for name, spec in found.items():
         here = f"{file}: detectors.{name}"
@@ -178,7 +178,7 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
 
 
 def _detector_keys(here: str, kind: str, spec: Mapping[str, Any]) -> list[ConfigError]:
-    """What is wrong with single parameters of a detector."""
+    """Problems of single parameters of a detector."""
     known, out = {row.name: row for row in parameters_of(kind)}, []
     for key, value in spec.items():
         if key not in known:
@@ -222,7 +222,7 @@ def own_features(own: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def own_feature_problems(own: Mapping[str, Any], file: str) -> list[ConfigError]:
-    """What is wrong with [features.own]."""
+    """Problems of [features.own]."""
     placed = {
         name: code
         for name, code in own.items()

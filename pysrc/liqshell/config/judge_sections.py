@@ -1,11 +1,11 @@
-"""[judge] and [news]: who grades what speaks for and against an entry, and where the news for that comes from.
+"""[judge] and [news]: the judge that grades news for and against an entry, and the sources of the news.
 
     [judge]                                        [news]
     kind = "openai"                                brave = true
     base_url = "http://127.0.0.1:8080/v1"          announcements = true
     model = "qwen3-8b"                             feeds = ["https://www.coindesk.com/arc/outboundfeeds/rss/"]
 
-Keys stand in the environment (LIQCORE_JUDGE_KEY, LIQCORE_NEWS_KEY) or in the keyring (judge_key, news_key), never here.
+Keys are in the environment (LIQCORE_JUDGE_KEY, LIQCORE_NEWS_KEY) or in the keyring (judge_key, news_key), never here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 
 @dataclass(frozen=True)
 class PriceConfig:
-    """What a model costs, US dollars per million tokens. cached: of input that the service had read before."""
+    """The price of a model, US dollars per million tokens. cached: of input that the service had read before."""
 
     input: float = number(0.0, 0.0, 10_000.0, "US dollars per million tokens")
     cached: float | None = number(None, 0.0, 10_000.0, "US dollars per million tokens")
@@ -77,7 +77,7 @@ class NewsConfig:
 
 
 def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[ConfigError]:
-    """What single fields of [judge] and [news] cannot show."""
+    """Problems of [judge] and [news] that concern several fields."""
     out = []
 
     def wrong(key: str, found: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""At which line of a TOML file a key stands. The parser of the standard library does not say; it is asked statement by statement."""
+"""At which line of a TOML file a key stands. The parser of the standard library gives no lines, so it is called once per statement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STATEMENT_LINES_MAX = 2000  # a longer value is not looked for: each of its line
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """Path of every key and table -> its line, from 1; text: a TOML file that can be read. What cannot be found is left out."""
+    """Path of every key and table -> its line, from 1; text: a TOML file that can be read. Keys that are not found are left out."""
     out: dict[tuple[str, ...], int] = {}
     rows = text.replace("\r\n", "\n").split("\n")
     above: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ def _paths(found: Mapping[str, Any], header: bool) -> list[tuple[tuple[str, ...]
 
 
 def line_of(lines: Mapping[tuple[str, ...], int], path: str) -> int:
-    """The line of a path such as policy.symbols.ETHUSDT.preset, or of the nearest table around it; 0 where none of it stands in the file."""
+    """The line of a path such as policy.symbols.ETHUSDT.preset, or of the nearest table around it; 0 if none of it is in the file."""
     parts = tuple(path.split("."))
     for n in range(len(parts), 0, -1):
         if parts[:n] in lines:

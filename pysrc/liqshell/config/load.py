@@ -209,8 +209,8 @@ class Config:
         return DetectorConfig(**_merged([usual, presets()["fade"].detector, self.preset_of().detector, self.detector], DetectorConfig))
 
     def cascade_arguments(self) -> dict[str, Any]:
-        """The same as keyword arguments of liqcore.CascadeConfig. Those that could not be set once are said where they are not as usual: so a
-        configuration of then has the hash of then."""
+        """The same as keyword arguments of liqcore.CascadeConfig. Arguments that earlier versions could not set are included only if they differ from
+        the default, so an old configuration keeps its hash."""
         found = set_values(self.detector_values())
         return {row.name: found[row.name] for row in CASCADE_TABLE if row.name not in ADDED_LATER or found[row.name] != row.default}
 
@@ -454,7 +454,7 @@ def _placed(problems: Sequence[ConfigError], raw: bytes | str, file: str, change
 
 
 def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[ConfigError]:
-    """What single fields cannot show. faulty: sections with a field that could not be read: what depends on them is not judged."""
+    """Problems that concern several fields. faulty: sections with a field that could not be read: what depends on them is not judged."""
     out = []
 
     def wrong(key: str, found: str, expected: str, action: str = "") -> None:
@@ -532,7 +532,7 @@ def _unknown_presets(config: Config, file: str) -> list[ConfigError]:
 
 
 def _rule_contradictions(config: Config, file: str, grid: bool) -> list[ConfigError]:
-    """What is wrong with the numbers of rules and with detectors; grid: also with those that a sweep tries."""
+    """Problems of the rules' numbers and of detectors; grid: also of the values of a sweep."""
     out = wiring.parameter_problems(config.rule_for(), config.policy.parameters, file, "policy.parameters")
     for symbol, own in config.policy.symbols.items():
         out += wiring.parameter_problems(config.rule_for(symbol), own.parameters, file, f"policy.symbols.{symbol}.parameters")
@@ -545,7 +545,7 @@ def _rule_contradictions(config: Config, file: str, grid: bool) -> list[ConfigEr
 
 
 def _axis_contradictions(config: Config, file: str, faulty: bool) -> list[ConfigError]:
-    """What is wrong with the values that a sweep tries of parameters and detectors, each alone. faulty: so is what they are tried on top of; then
+    """Problems of each value that a sweep tries for parameters and detectors. faulty: so is what they are tried on top of; then
     only the values themselves are judged."""
     tried_of = config.sweep.parameters.items()
     out = [

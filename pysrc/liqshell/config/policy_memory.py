@@ -1,4 +1,4 @@
-"""What a policy of a user's own remembers comes back after a restart, also where it has no snapshot() of its own: its attributes that are plain."""
+"""The memory of a user's policy is restored after a restart, also if it has no snapshot(): its attributes with plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger("liqshell.policy")
 
 def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
     """The class itself where it has snapshot() of its own. Else the same class with one: it keeps the attributes that changed since the policy was
-    made and are plain (numbers, text, None, and lists, tuples, sets and dicts of them). Of others it is said once, by name, that they are lost."""
+    made and are plain (numbers, text, None, and lists, tuples, sets and dicts of them). Others are lost, which is logged once by name."""
     if kind.snapshot is not lc.Policy.snapshot or kind.restore is not lc.Policy.restore:
         return kind
 

@@ -1,6 +1,6 @@
 """The JSON Schema of a configuration file, for editors, made from the same dataclasses that the reader goes by.
 
-It refuses what the reader refuses of types, ranges, words and unknown keys. What several fields say together only the reader knows.
+It refuses what the reader refuses of types, ranges, words and unknown keys. Rules about several fields are checked by the reader only.
 """
 
 from __future__ import annotations

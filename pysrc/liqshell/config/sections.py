@@ -1,4 +1,4 @@
-"""What a configuration file may say, section by section. Each field states its range and its unit; config.py reads, merges and judges them."""
+"""The keys of a configuration file, section by section. Each field states its range and its unit; load.py reads, merges and checks them."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ def _venue_field() -> Any:
 
 
 def code_problems(found: Mapping[str, Any], file: str, table: str, expected: str, make: Callable[[str, str], object]) -> list[ConfigError]:
-    """What is wrong with a table that names code of the user's. make(name, code): use it; ConfigError."""
+    """Problems of a table that names user code. make(name, code): use it; ConfigError."""
     out = []
     for name, code in found.items():
         if not isinstance(code, str):
@@ -120,7 +120,7 @@ class FeedConfig:
 
     @property
     def _place(self) -> Addresses:
-        """config.py has seen that the venue has this environment."""
+        """load.py has checked that the venue has this environment."""
         places = self.adapter.environments
         return places.get(self.environment) or places["mainnet"]
 
@@ -145,7 +145,7 @@ class FeedConfig:
 
 
 def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
-    """What single fields of [feed] and [feeds.NAME] cannot show."""
+    """Problems of [feed] and [feeds.NAME] that concern several fields."""
     out = []
     every = {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}
     for name, one in every.items():
@@ -214,7 +214,7 @@ DetectorConfig = made(
 
 @dataclass(frozen=True)
 class PolicyOverride:
-    """What [policy] and [policy.symbols.NAME] may set; None = not set here."""
+    """The keys of [policy] and [policy.symbols.NAME]; None = not set here."""
 
     preset: str | None = text(None, r"[a-z0-9][a-z0-9-]*", "the name of a preset: see `liqcore presets`")
     entry: str | None = choice(None, "post_only", "market")
@@ -252,7 +252,7 @@ def detector_tables() -> Any:
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    """Features to compute beside those that the policies ask for; whoever reads the engine may ask for their values. own: features of your own by
+    """Features to compute beside those of the policies; readers of the engine can get their values. own: features of your own by
     name: `squeeze = "mine.py:squeeze"` is known as own.squeeze; relative to this file."""
 
     own: Mapping[str, str] = plain_table("names of your own, each 'file.py:function'")
@@ -325,11 +325,11 @@ class RecordConfig:
 
 @dataclass(frozen=True)
 class WarmConfig:
-    """What is learnt lies in [run] out / learnt / name.bin, and the next run of that name begins with it.
+    """The learnt state is in [run] out / learnt / name.bin; the next run of that name begins with it.
 
-    keep: False = every run begins cold and leaves nothing. every_s: between two images of a run that goes on; what came after the last one is learnt
-    from the recording. age_max_h: what ended longer ago is refused. sources: learnt from where no image fits: folders of runs, stores, files of
-    market data, oldest first, relative to this file.
+    keep: False = every run begins cold and leaves nothing. every_s: between two images of a running run; data after the last one is learnt from the
+    recording. age_max_h: what ended longer ago is refused. sources: learnt from where no image fits: folders of runs, stores, files of market data,
+    oldest first, relative to this file.
     """
 
     keep: bool = flag(True)
@@ -340,10 +340,10 @@ class WarmConfig:
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
+    """Trading at the venue. State that must survive the process is in [run] out / state / name: one name per account.
 
-    leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of
-    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" =
+    leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for one of our
+    positions whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" =
     orders go through ccxt, at venues without an account adapter of ours; exchange: its name of the venue, where it is not the feed's.
     accept_watched_stop: there, no stop travels with an entry.
     """

@@ -1,4 +1,4 @@
-"""What a study of history may say: the sections [data], [backtest], [sweep] and [forward] of a configuration.
+"""The sections of a study of history: [data], [backtest], [sweep] and [forward] of a configuration.
 
     [data]                                    [sweep.policy]
     store = "store"                           take_profit = [0.001, 0.0015, 0.002]
@@ -119,7 +119,7 @@ class DataConfig:
 class BacktestConfig:
     """controls: what is traded on the same events without knowledge. delays_s: reaction delays on top of the latency model.
 
-    delay_of: 'reaction' = every liquidation becomes known so much later, all else as it is; 'orders' = every request of ours takes so much longer.
+    delay_of: 'reaction' = every liquidation becomes known later by the delay, all else unchanged; 'orders' = each of our requests takes longer by it.
     """
 
     controls: tuple[str, ...] = names(r"[a-z0-9_]+", f"of {', '.join(CONTROLS)}", most=len(CONTROLS))
@@ -165,7 +165,7 @@ class HoursGrid:
 
 
 def axis_tables(expected: str) -> Any:
-    """A table of values to try, whose keys are not known here: whoever knows them judges them. Each a list, or {from, to, step}."""
+    """A table of values to try with keys unknown here: the caller, who knows the keys, checks them. Each a list, or {from, to, step}."""
 
     def read(value: Any) -> Mapping[str, tuple[Any, ...]]:
         if not isinstance(value, Mapping):
@@ -243,7 +243,7 @@ class SweepConfig:
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """What is varied: 'policy.take_profit' -> its values, in a fixed order: detectors first (signals are shared by what follows)."""
+        """The varied settings: 'policy.take_profit' -> values, in a fixed order: detectors first, because the rest shares signals."""
 
         def of(part: str, grid: Any) -> dict[str, tuple[Any, ...]]:
             return {f"{part}.{f.name}": found for f in dataclasses.fields(grid) if (found := getattr(grid, f.name))}

@@ -22,7 +22,7 @@ HEAD = """\
 # {summary}
 # Evidence: {grade}. `liqcore presets {preset}` says why.
 #
-# A line that begins with `# key =` shows what holds without it; take the `#` away to change it. docs/operate.md has every section.
+# A line that begins with `# key =` shows the default; remove the `#` to change it. docs/operate.md has every section.
 """
 
 

@@ -5,7 +5,7 @@
     weekdays = "mon-fri"                      files = ["maintenance.csv", "news.ics"]
                                               windows = [{start = 2026-03-18T17:30:00Z, end = 2026-03-18T20:00:00Z, reason = "rate decision"}]
 
-Both are off unless they are written. They close entries only: what rests may still be filled, and every exit goes on. The files are read once, when
+Both are off unless they are written. They close entries only: resting orders may still fill, and exits continue. The files are read once, when
 the settings of a run are made; the windows themselves go into the recording, so that it can be run again alone.
 """
 
@@ -63,7 +63,7 @@ def _spread(one: str, names: Sequence[str], closed: bool) -> list[int]:
 
 
 def places(value: str, names: Sequence[str], *, closed: bool) -> tuple[int, ...]:
-    """What a text such as "13-18, 22-2" or "mon-fri" means, in order; () = all of it."""
+    """The places that a text such as "13-18, 22-2" or "mon-fri" names, in order; () = all."""
     if value == ALWAYS:
         return ()
     out = sorted({place for one in value.split(",") for place in _spread(one, names, closed)})

@@ -1,7 +1,7 @@
 """`liqcore doctor`: is it safe to start? Asks the configured venue by REST, sends no order, changes nothing.
 
-facts = await gather(config, keys)          # what the venue and this machine say
-checks = examine(config, facts)             # what follows from it: a pure function
+facts = await gather(config, keys)          # facts about the venue and this machine
+checks = examine(config, facts)             # a pure function of the facts
 """
 
 from liqshell.doctor.checks import Check, examine

@@ -65,20 +65,20 @@ def examine(config: Config, facts: Facts, *, live: bool = True) -> list[Check]:
 
 
 def _check(finding: Finding) -> Check:
-    """What decides a start, as a line of the doctor's."""
+    """A finding that decides a start, as a line of the doctor."""
     stops, reads = finding.effect in (Effect.WAIT, Effect.END), finding.effect in (Effect.READ_ONLY, Effect.HALTED) or finding.warn
     text = f"{finding.symbol}: {finding.text}" if finding.symbol else finding.text
     return Check(finding.id, FAIL if stops else WARN if reads else OK, text, finding.action)
 
 
 def would(config: Config, facts: Facts) -> tuple[Effect, str]:
-    """What a live start now does, and that in a sentence: the very decision of the start."""
+    """The outcome of a live start at this time, and a sentence about it; the start uses the same code."""
     findings = decide(config, facts)
     return effect_of(findings), sentence(findings)
 
 
 def _softer(check: Check) -> Check:
-    """On paper nothing of the account stands in the way."""
+    """On paper, findings about the account do not prevent a start."""
     return Check(check.id, WARN, check.text, check.action) if check.verdict == FAIL else check
 
 
@@ -152,7 +152,7 @@ def _disk(facts: Facts) -> Iterator[Check]:
 
 
 def _judge(config: Config, facts: Facts) -> Iterator[Check]:
-    """The fixed question and what came of it."""
+    """The fixed question and its outcome."""
     if isinstance(facts.trial, ConfigError):
         yield Check(
             "judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge there are no entries"
@@ -288,7 +288,7 @@ def _account(config: Config, facts: Facts, findings: list[Finding]) -> Iterator[
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
-    """What a start does not look at."""
+    """Findings about the key's rights that a start does not check."""
     key = facts.key
     if key is None:
         return

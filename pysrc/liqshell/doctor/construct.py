@@ -78,7 +78,7 @@ def _tried(what: str, contracts: Sequence[lc.Instrument], make: Callable[[], obj
 
 
 def _of_data(config: Config) -> Iterator[Made]:
-    """What a backtest would run on, without reading its events."""
+    """The contracts and times of a backtest, without reading its events."""
     data = config.data
     wanted = data.symbols or config.feed.named
     contracts: list[lc.Instrument] = []

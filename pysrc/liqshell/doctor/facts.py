@@ -1,4 +1,4 @@
-"""What doctor asks, of the venue and of this machine. Nothing is judged here; what could not be learnt is None, and `missing` says why."""
+"""What doctor asks, of the venue and of this machine. Nothing is judged here. Unknown facts are None, and `missing` says why."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Disk:
 
 @dataclass(slots=True)
 class Facts(AccountFacts):
-    """Everything that was learnt: what decides a start (Said), and what a person should know besides. The mappings by symbol lack those for
+    """All facts: those that decide a start (Said), and more for the operator. The mappings by symbol lack those for
     which there was no usable answer (reason in `missing` under "instruments.SYMBOL" and the like)."""
 
     with_keys: bool = False
@@ -85,12 +85,12 @@ class Facts(AccountFacts):
     markets: dict[str, str] = field(default_factory=dict)  # venue -> the contracts of a whole market, in words
     made: list[Made] = field(default_factory=list)  # what a start would construct
     trial: Trial | ConfigError | None = None  # of the judge; None = there is none to ask
-    offline: bool = False  # the venue was not asked, because nobody wanted it
+    offline: bool = False  # the venue was not queried
 
 
 class Venue:
-    """The questions, one at a time, each signed at its moment with the venue's time (the measured offset), so that a wrong clock of ours does not
-    hide the answers to everything else. keys None: nothing is signed."""
+    """The queries, one at a time, each signed with the venue's time (the measured offset), so that a wrong local clock does not hide the other
+    answers. keys None: nothing is signed."""
 
     def __init__(self, rest: str, keys: Keys | None, clock: Clock | None, tls: ssl.SSLContext | None):
         self.offset_ns = 0
@@ -116,7 +116,7 @@ class Venue:
 
 
 async def gather(config: Config, keys: Keys | None, *, samples: int = 10, offline: bool = False) -> Facts:
-    """Ask everything that doctor wants to know. offline: only of this machine. Raises nothing for what a venue may do; ConfigError where [feed] ca
+    """Gather all facts of the doctor. offline: only of this machine. Raises nothing for what a venue may do; ConfigError where [feed] ca
     cannot be used."""
     facts = Facts(rest=config.feed.rest_url, with_keys=keys is not None, offline=offline)
     facts.state = read_state(config)
@@ -172,7 +172,7 @@ async def _venue(config: Config, keys: Keys | None, facts: Facts, samples: int) 
 
 
 async def _connections(feed: FeedConfig, facts: Facts) -> None:
-    """Open what a live start opens, and close it again. Nobody logs in."""
+    """Open what a live start opens, and close it again. No login."""
     for name, url in (("the account's stream", feed.private_url), ("the order connection", feed.trade_url)):
         if url:
             try:

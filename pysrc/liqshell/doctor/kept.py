@@ -14,7 +14,7 @@ from liqshell.state.learnt import Learnt, learnt_file, load
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the last run has learnt. path: of the file. learnt: None = there is none, or `fault` says why it will not be used."""
+    """The learnt state of the last run. path: of the file. learnt: None = there is none, or `fault` says why it will not be used."""
 
     path: str
     learnt: Learnt | None = None

@@ -14,7 +14,7 @@ GAP = 0.05  # a jump past every stop that is worth being shown: what a flash cra
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What can be lost under a configuration, quote currency. trade: one trade stopped where it should be, fees included. open: everything that may
+    """Largest losses of a configuration, quote currency. trade: one trade stopped where it should be, fees included. open: everything that may
     be open at once. day: the daily limit used up, and then everything open stopped. gap: the same with prices GAP beyond the stops. sizes: notional
     of one trade of each symbol."""
 
@@ -72,7 +72,7 @@ def describe_limits(config: Config, equity: float, maker: float, taker: float) -
 
 
 def contradictions(limits: LimitsConfig) -> list[str]:
-    """Limits above what the written system allows: leverage never above 10, a day's loss of 1 %, a week's of 2 %, 3 orders a signal."""
+    """Limits above what the published system allows: leverage never above 10, a day's loss of 1 %, a week's of 2 %, 3 orders a signal."""
     out = []
     for name, bound, shown in (
         ("leverage_max", 10.0, "10"),
@@ -88,7 +88,7 @@ def contradictions(limits: LimitsConfig) -> list[str]:
 
 
 def dead_man(switches: Mapping[str, float] | None) -> str:
-    """What becomes of our orders if this machine dies."""
+    """What happens to our orders if this machine fails."""
     own = (
         "If this machine or its connection fails, the venue does nothing: stops rest there and protect positions. A resting entry stays until "
         "liqcore is back, with its stop attached; the venue does not apply its time to live or the time limit of a position"

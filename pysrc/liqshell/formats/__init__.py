@@ -1,4 +1,4 @@
-"""Market data of others, and our own, as one stream of events. Which format a file is in is told by its content.
+"""Market data of others, and our own, as one stream of events. The format of a file is recognised by its content.
 
     formats.sniff(path)                   # "tardis", "binance", ... ; DataError where it is none of ours
     with formats.read(path) as reading:   # see reading.Reading
@@ -35,8 +35,7 @@ FORMATS = {
     "hyperliquid_fills": "fills of a Hyperliquid node: node_fills_by_block, node_fills",
     "lean": "LEAN's zips of quote bars, and its funding rates",
     "columns": "tables of a known layout, or any with a column map",
-    "recording": "recordings of frames: liqcore's runs, S4's hourly files, captures of cryptofeed and of hftbacktest's collector, raw frames, "
-    "REST pages",
+    "recording": "recordings of frames: liqcore's runs, hourly files, captures of cryptofeed and of hftbacktest's collector, raw frames, REST pages",
     "tardis": "CSV of tardis.dev",
     "binance": "Binance's public archives: aggTrades, trades, bookTicker, liquidationSnapshot",
     "bybit_trades": "Bybit's public trade archives",

@@ -12,7 +12,7 @@ REPEAT_NS = 3_000_000_000  # a book that speaks while its best levels rest gives
 class Top:
     """One contract's book, of which only the best levels are ever asked for.
 
-    Levels stand in a dict a side; a heap finds the best one and forgets those that are gone when it meets them, so a change costs O(log n).
+    Levels are in one dict per side; a heap finds the best one and drops removed ones when it meets them, so a change costs O(log n).
     """
 
     def __init__(self) -> None:

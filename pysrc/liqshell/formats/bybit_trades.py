@@ -101,7 +101,7 @@ class BybitTrades(Reading):
                 raise DataError(str(self.path), f"more than {TURNED_ROWS_MAX} rows, the newest first", "rows in rising order", "Sort it by time")
             waiting.append(block)
         if waiting:
-            self.note("the newest trade stood first: turned round")
+            self.note("the newest trade was first: the order was reversed")
         while waiting:
             events, lines, ids = waiting.pop()
             assert isinstance(lines, int) and ids is not None

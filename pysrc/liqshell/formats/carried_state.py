@@ -1,7 +1,7 @@
-"""What the reader of a recording knows at the end of one file and has to know at the head of the next: what tickers have said, which their changes
-leave out, the books that changes are applied to, and when a stream last spoke.
+"""The state of a reader between two files of a recording: ticker values, which changes leave out, the books that changes are applied to, and the last
+time of each stream.
 
-`UNSAID` stands for what the files that were read have not said, see formats/continued_reading.py.
+`UNSAID` marks a value that the files read so far do not contain, see formats/continued_reading.py.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SILENT = 4  # hours without any ticker of a contract: there are none in this rec
 
 @dataclass(frozen=True)
 class Carried:
-    """At the end of `path`. run: it is of a run of ours, whose last file may hold no event. tickers: (venue, symbol) -> the decoder's row of it.
-    frames: venue -> when its last frame was received, ns. books: by topic. shallow: the symbols that have quotes of their own. torn: the file ends in
-    a place that could not be read. down: instrument -> Stream bits. met: the contracts of which the last file had events,
-    and what is known of each."""
+    """At the end of `path`. run: the recording is a run of liqcore, whose last file may hold no event. tickers: (venue, symbol) -> the decoder's row
+    of it. frames: venue -> when its last frame was received, ns. books: by topic. shallow: the symbols that have quotes of their own. torn: the file
+    ends in a place that could not be read. down: instrument -> Stream bits. met: the contracts of which the last file had events, and what is known
+    of each."""
 
     path: Path
     last: int = 0
@@ -40,7 +40,7 @@ class Carried:
     down: dict[int, int] = field(default_factory=dict)
 
     def is_complete(self, files: int) -> bool:
-        """Whether what lies before the files that were read, so many, can change nothing."""
+        """True if the files before the ones read, this many, cannot change the state."""
         missing = [sum(row[name] == UNSAID for name in FIELDS.values()) for row in self.tickers.values()]
         return (
             not any(missing if files < SILENT else [n for n in missing if n < len(FIELDS)])
@@ -49,14 +49,14 @@ class Carried:
         )
 
     def or_unknown(self) -> Carried:
-        """The same where what was not said is unknown."""
+        """The same with unknown for open values."""
         return replace(
             self, tickers={name: known(row) for name, row in self.tickers.items()}, frames={name: max(ts, 0) for name, ts in self.frames.items()}
         )
 
 
 def unsaid(rows: int) -> np.ndarray:
-    """Rows of a decoder of which every value is still to be said."""
+    """Rows of a decoder in which every value is still open."""
     out = np.zeros(rows, EVENT_DTYPE)
     out["kind"] = int(Kind.TICKER)
     for name in FIELDS.values():
@@ -65,7 +65,7 @@ def unsaid(rows: int) -> np.ndarray:
 
 
 def known(row: np.void) -> np.void:
-    """The same row where what was not said is unknown."""
+    """The same row with unknown for open values."""
     out = row.copy()
     for name, field_name in FIELDS.items():
         if out[field_name] == UNSAID:

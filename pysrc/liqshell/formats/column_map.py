@@ -1,4 +1,4 @@
-"""What the columns of somebody's table mean: a TOML file for CSV, JSON lines and Parquet (docs/formats.md has all of it).
+"""The meaning of the columns of a user's table: a TOML file for CSV, JSON lines and Parquet (see docs/formats.md).
 
 kind = "liquidation"                                      # trade, liquidation, quote or ticker
 time = {column = "T", unit = "ms"}                        # s, ms, us, ns, iso; recv = likewise, when it was received
@@ -37,7 +37,7 @@ NUMBERS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One entry. column: its name, '' = `value` stands in every row. unit, zone: of a time. of, words: of a side; words says what each word is of
+    """One entry. column: its name, '' = `value` holds for every row. unit, zone: of a time. of, words: of a side; words says what each word is of
     buy, sell, long, short. names, suffix: what a word is called here, and what is put behind it where it is not there."""
 
     column: str = ""

@@ -1,4 +1,4 @@
-"""Tables of others by a column map: CSV, JSON lines and Parquet. The map is said (`Options.columns`), or known for the layout (known_columns.py)."""
+"""Tables of others by a column map: CSV, JSON lines and Parquet. The map is given (`Options.columns`) or known for the layout (known_columns.py)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def sniff(path: Path, first: str) -> bool:
 
 
 class Mapped(Reading):
-    """One file. What a map leaves open (venue, symbol) is said by the caller."""
+    """One file. The caller gives what the map leaves open (venue, symbol)."""
 
     format = "columns"
 
@@ -85,7 +85,7 @@ class Mapped(Reading):
             self.received = "modelled"
             self.note(f"no time of receipt: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
         elif "time" not in found.columns:
-            self.note("no time of the event: that of receipt stands for it")
+            self.note("no time of the event: the time of receipt is used")
         self._first = True
         self._places: dict[tuple[str, str], int] = {}
 
@@ -126,7 +126,7 @@ class Mapped(Reading):
             yield Block(events.take(order), lines[order], ids[order] if ids is not None else None)
 
     def _once(self, events: EventColumns) -> np.ndarray:
-        """Where the time goes back, a recorder began again beside itself: what a part says that one before it said as often is left out."""
+        """If the time goes back, a second recorder overlapped the first: rows that an earlier part holds as often are left out."""
         part = np.concatenate([[0], np.cumsum(np.diff(events["ts_recv"]) < -BACK_NS)]) if len(events) else np.zeros(0, np.int64)
         if not len(part) or not part[-1] or part[-1] > PARTS_MAX:
             return np.arange(len(events))
@@ -143,7 +143,7 @@ class Mapped(Reading):
             said = {key: max(said.get(key, 0), mine.get(key, 0)) for key in said.keys() | mine.keys()}
         if again := len(events) - len(kept):
             self.counts["the same row again, where the time of the file goes back"] += again
-            self.note("the time of the file goes back, as where a recorder was started beside itself: sorted, and what both wrote is taken once")
+            self.note("the time of the file goes back, as if two recorders wrote it: the rows are sorted, and equal rows count once")
         return np.array(kept, np.int64)
 
     # ---- rows to events
@@ -193,7 +193,7 @@ class Mapped(Reading):
                 self.note(f"notional is {ratio:.3g} times price x size: is the size in contracts? Then set contract_size")
 
     def _sizes(self, events: EventColumns) -> np.ndarray:
-        """What one unit of size is, by row."""
+        """The value of one unit of size, by row."""
         sizes: np.ndarray = np.array([float(self.rules[name].get("multiplier", 1.0)) for name in self.contracts])[events["instrument"]]
         return sizes
 
@@ -237,7 +237,7 @@ class Mapped(Reading):
     # ---- times
 
     def _times(self, columns: Columns, entry: Column) -> np.ndarray:
-        """ns; 0 where there is none. DataError where the unit cannot be the one that was said."""
+        """ns; 0 where there is none. DataError if the unit cannot be the stated one."""
         if entry.column in self._typed:
             return columns.integers(entry.column)
         if entry.unit == "iso":

@@ -1,4 +1,4 @@
-"""The bytes of a file, whatever it is packed with: plain, gzip, zip, zstandard, LZ4 frames. Recognised by content. A torn packing is a DataError, and
+"""The bytes of a plain file or one in gzip, zip, zstandard or LZ4 frames. Recognised by content. A torn packing is a DataError, and
 so is one that unpacks to more than market data does (input_file.py)."""
 
 from __future__ import annotations

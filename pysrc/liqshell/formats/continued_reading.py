@@ -1,7 +1,7 @@
-"""A reading that knows what the files before its own have said, see formats/carried_state.py.
+"""A reading that begins with the state of the files before its own, see formats/carried_state.py.
 
-Whoever reads the files of a recording one after the other hands it on. Whoever reads one of them by itself looks back: over as many of the files
-before it as it takes until everything has been said again, or to the first.
+A reader of the files of a recording in order passes the state on. A reader of one file alone looks back over the files before it until every
+value is known, or to the first file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from liqshell.venues.bybit.decoder import PublicDecoder
 
 
 class Remembering(Reading):
-    """A reading that knows what the files before its own have said. Subclasses read records: `_begin`, `_take` and `_mark`."""
+    """A reading that begins with the state of the files before its own. Subclasses read records: `_begin`, `_take` and `_mark`."""
 
     _meta: Record | None  # the settings of the run
     _reader: recording.Reader
@@ -59,12 +59,12 @@ class Remembering(Reading):
         raise NotImplementedError
 
     def after(self, before: Carried) -> None:
-        """To be read behind another file of the same recording. Without it, what was said before is looked for in the files beside this one."""
+        """To be read behind another file of the same recording. Without it, the earlier values are searched in the files beside this one."""
         self._before = before
 
     @property
     def carried(self) -> Carried:
-        """What the next file has to know; after the last event."""
+        """The state for the next file, after the last event."""
         torn = self._owed or self._reader.tears > self._damages
         if torn:
             self._lose()
@@ -91,7 +91,7 @@ class Remembering(Reading):
         return {self.contracts[n]: dict(self.rules[self.contracts[n]]) for n in sorted(self._met) if n >= 0}
 
     def _warm(self) -> None:
-        """A later hour begins where the one before it ended: with what tickers had said by then, the books, and the time of the last frame."""
+        """A later hour begins with the state at the end of the previous one: ticker values, books, and the time of the last frame."""
         file = self._reader.files[0]
         if self._before is None:
             self._before = self._look_back(recording.earlier(file))
@@ -111,7 +111,7 @@ class Remembering(Reading):
             self._lose()
 
     def _look_back(self, files: list[Path]) -> Carried | None:
-        """What the files before this one say: of as many as it takes until all has been said, twice as many each time."""
+        """The state by the files before this one: reads twice as many each time, until every value is known."""
         aside = dict(self.counts), list(self.notes), self.received
         found, reach = None, 1
         self._looking = True
@@ -126,7 +126,7 @@ class Remembering(Reading):
         return found.or_unknown() if found is not None else None
 
     def _passed(self, files: Sequence[Path]) -> Carried:
-        """What is known after these files, of which nothing else is wanted."""
+        """Reads these files for their state; their events are not used."""
         self._start()
         if self._meta is not None:
             self._begin(self._meta)
@@ -162,8 +162,8 @@ class Remembering(Reading):
             self.validator.censored.clear()
 
     def _torn(self, reader: recording.Reader, record: Record, at: int) -> int:
-        """The marks where something could not be read before this record, or where an hour is missing between two files; how many events. What is
-        missing was not said, so nothing is known from the last record before it to the first one behind it."""
+        """The marks where something could not be read before this record, or where an hour is missing between two files; how many events. The lost
+        part is unknown, so no value is known from the last record before it to the first one after it."""
         file, self._file = self._file, reader.file
         if file != self._file:
             if file is not None and self._file is not None and self._run is None and _apart(self._file, file):
@@ -195,7 +195,7 @@ class Remembering(Reading):
         return down + self._mark(at + down, int(FeedState.FEED_UP), ts_recv, ts_recv, marked)
 
     def _up(self) -> tuple[Concern, ...]:
-        """What is not down already, and stays so."""
+        """The parts that are up and stay up."""
         if self._run is None:
             return self._standing.up((-1,), (-1,))
         return tuple(one for venue in self._venues.values() for one in self._standing.up(venue.marked, venue.each))
@@ -205,7 +205,7 @@ class Remembering(Reading):
         raise NotImplementedError
 
     def _lose(self) -> None:
-        """Something was missed: what was known is so no longer, until it is said again."""
+        """Data was missed: each known value is unknown until it is received again."""
         for decoder, _ in self._decoders.values():
             decoder.forget()
         for venue in self._venues.values():

@@ -34,7 +34,7 @@ class DeepBook:
         self._update = -1
 
     def event(self, frame: bytes, ts_recv: int, instrument: int) -> tuple | None:
-        """A row of EVENT_DTYPE where the best levels are others now, or are to be said again. ValueError where the frame is no book."""
+        """A row of EVENT_DTYPE if the best levels have changed or must be sent again. ValueError where the frame is no book."""
         try:
             message = orjson.loads(frame)
             data, snapshot = message["data"], message["type"] == "snapshot"

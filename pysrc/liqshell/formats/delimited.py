@@ -62,7 +62,7 @@ class Columns:
         return [text or "" for text in self._column(name).to_pylist()]
 
     def ids(self, name: str) -> np.ndarray:
-        """uint64 that tells an id from others: the number itself, or a hash of the text; 0 for an empty one."""
+        """uint64 that identifies an id: the number itself or a hash of the text; 0 for an empty one."""
         numbers = self.whole_ids(name)
         return _hashes(self._column(name)) if numbers is None else numbers
 

@@ -35,7 +35,7 @@ _SIDES = {"long": int(Side.LONG), "short": int(Side.SHORT)}
 
 @dataclass
 class Table:
-    """What was read. `symbols[i]` and `venues[i]` name the contract of events whose instrument is i; `skipped` counts rows by reason."""
+    """The rows read. `symbols[i]` and `venues[i]` name the contract of events whose instrument is i; `skipped` counts rows by reason."""
 
     events: np.ndarray
     symbols: list[str]

@@ -2,7 +2,7 @@
 Where it has rows of a bookTicker (103 the bid, 104 the ask), these are the quotes from the first of them on.
 
 Rows marked for the local side (LOCAL_EVENT) are what a trader received, in that order; the others repeat them in the order of the exchange. The array
-does not say of which market it is: venue and symbol come from the name of the file (btcusdt_20240808.npz) or from the caller.
+does not name its market: venue and symbol come from the name of the file (btcusdt_20240808.npz) or from the caller.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class HftBacktest(Reading):
         depth, ticker = np.isin(kind, ALL_DEPTH), (kind == TICKER_BID) | (kind == TICKER_ASK)
         first = int(np.argmax(ticker)) if ticker.any() and not any(self._best) else len(kind) if not any(self._best) else 0
         if other := int(np.count_nonzero(~((kind == TRADE) | depth | ticker))):
-            self.counts["rows of no use: orders, fills, events of users"] += other
+            self.counts["rows not used: orders, fills, events of users"] += other
         beside = int(np.count_nonzero(depth[first:]))
         if beside:
             self.counts["depth beside a bookTicker"] += beside
@@ -157,7 +157,7 @@ class HftBacktest(Reading):
         return Block(out, start + kept), last
 
     def _tickers(self, rows: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows with which a bookTicker is whole, and what it says, where that is news or is to be said again."""
+        """The rows that complete a bookTicker, and its values, if they are new or must be sent again."""
         places: list[int] = []
         quotes: list[list[float]] = []
         columns = rows["ev"][at] & np.uint64(KIND), rows["px"][at], rows["qty"][at], rows["local_ts"][at]
@@ -182,8 +182,8 @@ def _sides(flags: np.ndarray) -> np.ndarray:
 
 
 def _tops(rows: np.ndarray, at: np.ndarray, beside: int, book: Top, last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """The rows after which the best levels are others, or are to be said again, and these. A message is the depth rows of one local_ts: within it the
-    book is half done. beside: so many of the last rows do not count, because a bookTicker came before them."""
+    """The rows after which the best levels have changed or must be sent again, and the levels. A message is the depth rows of one local_ts: within it
+    the book is half done. beside: so many of the last rows do not count, because a bookTicker came before them."""
     stamps = rows["local_ts"][at]
     ends = np.append(stamps[1:] != stamps[:-1], True)[: len(at) - beside].tolist() if len(at) else []
     at, stamps = at[: len(at) - beside], stamps[: len(at) - beside]

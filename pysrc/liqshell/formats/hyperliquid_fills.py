@@ -2,7 +2,7 @@
 are in them.
 
 They hold every liquidation of the venue: FULL. Deleveraging of winners is a DELEVERAGE. Backstops are a kind of their own (liqshell.backstops) and
-come only where the caller asks for them (`Options.backstops`). What a line means is said in liqshell.venues.hyperliquid.fills.
+come only where the caller asks for them (`Options.backstops`). liqshell.venues.hyperliquid.fills documents the meaning of a line.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Lines:
         around = [ts for ts in (self._last, new.ts_recv if new is not None else 0) if ts]
         ahead, behind = (all(sign * (held.ts_recv - ts) > self._window for ts in around) for sign in (1, -1))
         if around and (ahead and new is not None or behind and self._last):
-            self._refuse("a time far from those before and behind it", f"ts_recv {held.ts_recv}", held.line)
+            self._refuse("a time far from those before and after it", f"ts_recv {held.ts_recv}", held.line)
             return []
         self._last, self.first = max(self._last, held.ts_recv), held.line
         return self._fills.rows(held.legs, held.ts_recv, self._refuse_leg)
@@ -215,7 +215,7 @@ def _is_fills(start: bytes) -> bool:
 
 
 def is_hourly(path: Path) -> bool:
-    """Whether a file lies where a node, or the venue's archive, puts its fills of an hour: their names have no suffix, or .lz4."""
+    """True if the file's path is that of a node's, or of the venue's archive's, fills of an hour: the name has no suffix, or .lz4."""
     return HOURLY.fullmatch("/".join(path.absolute().parts[-4:])) is not None
 
 

@@ -1,4 +1,4 @@
-"""Coin-margined (inverse) contracts: each is worth a number of dollars, whatever the price. Their liquidations need a stated notional, because
+"""Coin-margined (inverse) contracts: each is worth a fixed number of dollars. Their liquidations need a stated notional, because
 quantity x price means nothing for them."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NOTE = (
 
 
 def dollars(venue: str, symbol: str) -> float:
-    """What one contract is worth, USD; 0 for what is not inverse, or not known to be. Sources: the venues' contract pages."""
+    """The value of one contract, USD; 0 if it is not inverse or not known to be. Sources: the venues' contract pages."""
     if venue == "binance_cm":
         return 100.0 if symbol.startswith("BTCUSD") else 10.0
     if venue == "okx":

@@ -1,7 +1,7 @@
-"""JSON lines at the speed of pyarrow: a block of lines becomes columns at once where that says the same as reading it row by row, to the bit.
+"""JSON lines at the speed of pyarrow: a block of lines becomes columns at once if the result is bit-identical to reading it row by row.
 
-It does where each line is one object of plain ASCII, and a column has one kind of value throughout: numbers, texts, or true and false. Everything
-else is left to table_rows.py, which takes rows one by one and says what is wrong with them.
+It does where each line is one object of plain ASCII, and a column has one kind of value throughout: numbers, texts, or true and false. table_rows.py
+reads everything else row by row and reports its faults.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import orjson
 from liqshell.arrow_column import arrow_column, numpy_column
 from liqshell.formats.delimited import INTEGER, LABEL, NUMBER, TEXT
 
-_LAX = (b"NaN", b"Inf")  # numbers to pyarrow, to nobody else
+_LAX = (b"NaN", b"Inf")  # numbers to pyarrow only
 _NEGATIVE_ZERO = np.iinfo(np.int64).min
 
 
 def table_of(pa: Any, block: bytes, types: Mapping[str, str]) -> Any | None:
-    """The columns that are asked for, as delimited.Columns wants them; None where rows have to be read one by one."""
+    """The requested columns in the form of delimited.Columns; None where rows have to be read one by one."""
     from pyarrow import json
 
     lines = _lines(block)
@@ -47,7 +47,7 @@ def _lines(block: bytes) -> int:
 
 
 def _kinds(pa: Any, block: bytes, types: Mapping[str, str]) -> list[tuple[str, Any]] | None:
-    """What the columns of the first row hold. Paths into objects and arrays are for the others."""
+    """The kinds of the columns in the first row. Paths into objects and arrays are for the others."""
     try:
         row = orjson.loads(block[: block.find(b"\n")] if b"\n" in block else block)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Layouts of tables that are known: the column maps that nobody needs to write. A map of one's own stands above them."""
+"""Column maps of known table layouts. A user's map overrides them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from liqshell.formats.column_map import Column, ColumnMap, made
 
 @dataclass(frozen=True)
 class Known:
-    """A map, and what a person should know of what it takes for granted."""
+    """A map, and notes about its assumptions."""
 
     map: ColumnMap
     notes: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ LAYOUTS = (
             "symbol": {"column": "1", "suffix": "USDT"},
         },
         line=rf"[A-Z0-9]{{1,30}},(?:BUY|SELL),LIMIT,IOC,{_NUMBER},{_NUMBER},{_NUMBER},[A-Z_]+,{_NUMBER},{_NUMBER},\d{{13}}(?:,[^,]*)?",
-        notes=("USDT is put behind names without a quote currency: a contract in another one would be misnamed",),
+        notes=("USDT is appended to names without a quote currency; contracts in another currency get a wrong name",),
     ),
     # aggTrade frames written as rows: E, s, a, p, q, T, m
     _Layout(
@@ -139,7 +139,7 @@ LAYOUTS = (
             "id": "3",
         },
         line=rf"\d{{13}},\s*[A-Z0-9]*[A-Z][A-Z0-9]*,\s*\d+,{_NUMBER},{_NUMBER},\s*\d{{13}},\s*(?:[Tt]rue|[Ff]alse)\s*",
-        notes=("rows of aggTrade frames; those below a size may have been left out by whoever wrote them",),
+        notes=("rows of aggTrade frames; small trades may have been left out by the recorder",),
     ),
 )
 _MADE = [(layout, made(layout.map, "known_columns")) for layout in LAYOUTS]

@@ -50,7 +50,7 @@ def _is_zip(path: Path) -> bool:
 
 
 class Lean(Reading):
-    """The venue is the folder, or what the name of the file begins with; it is said where neither says it."""
+    """The venue is the folder or the beginning of the file's name; if neither names it, the caller gives it."""
 
     format = "lean"
     received = "modelled"

@@ -172,7 +172,7 @@ class Parquet(Reading):
 
 
 def _kind(names: set[str]) -> int | None:
-    """What rows without a column `kind` are."""
+    """The kind of rows without a column `kind`."""
     if "kind" in names:
         return None
     if {"bid", "ask"} <= names:

@@ -1,5 +1,5 @@
-"""What the columns of a table seem to mean: a column map to be looked at by whoever knows the table. It is made of names and of the values in the
-first rows; what is assumed is said."""
+"""A proposed column map of a table, to be checked by a person who knows the table. It is made from names and from the values of the first rows; its
+assumptions are stated."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ _IS: dict[str, tuple[str, str, str]] = {  # columns of yes and no: whose side, w
 
 @dataclass
 class Proposal:
-    """tables: of the TOML file. lacking: what a person must add. asked: what a person must decide, because the table does not tell. said: what is
-    assumed. map: None while the map cannot be made. unused: columns that mean nothing here, with some of their values."""
+    """tables: of the TOML file. lacking: what a person must add. asked: the questions for the user that the table does not answer. said: the
+    assumptions. map: None while the map cannot be made. unused: columns that mean nothing here, with some of their values."""
 
     tables: dict[str, Any]
     unused: dict[str, list[str]] = field(default_factory=dict)
@@ -154,7 +154,7 @@ def _sample(path: Path) -> tuple[bool, str, tuple[str, ...], list[list[Any]]]:
 
 
 def _by_name(names: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
-    """What each column is called for; a column is one thing only."""
+    """The meaning of each column by its name; a column has one meaning."""
     out: dict[str, str] = {}
     for what, known in NAMES.items():
         for one in known:
@@ -166,7 +166,7 @@ def _by_name(names: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
 
 
 def _by_value(names: Sequence[str], values: dict[str, list[Any]], out: dict[str, str], told: Proposal) -> None:
-    """What no name tells: times, sides and symbols are seen in the values; prices and sizes are not. Beside a time of receipt another column that is
+    """The meaning by the values: times, sides and symbols can be recognised; prices and sizes cannot. Beside a time of receipt another column that is
     called a time is the venue's."""
     named = set(out)
     for name in names:
@@ -282,7 +282,7 @@ def _unit(values: Sequence[Any]) -> str:
 
 
 def _strange_times(name: str, unit: str, values: Sequence[Any]) -> list[str]:
-    """What is odd in a column of times: rows of another unit, or before 2009."""
+    """Faults of a column of times: rows in another unit, or before 2009."""
     if unit == "iso":
         early = [str(value) for value in values if _safe(value) and written_ns(str(value)) < TIME_MIN]
     else:
@@ -303,7 +303,7 @@ def _strange_times(name: str, unit: str, values: Sequence[Any]) -> list[str]:
 
 
 def complete(found: Proposal, venue: str, symbol: str) -> None:
-    """What the caller says of the contract goes into the map; what nobody says is lacking."""
+    """Adds the caller's data of the contract to the map; the rest stays missing."""
     for name, said in (("venue", venue), ("symbol", symbol)):
         if said:
             found.tables[name] = {"value": said}

@@ -1,4 +1,4 @@
-"""What every reader of market data gives: chunks of events in the order of the file, and what there is to say of the file.
+"""The interface of all readers of market data: chunks of events in the order of the file, and notes about the file.
 
 with formats.read("BTCUSDT-aggTrades-2024-08-05.zip") as reading:
     for venue, symbol, events in reading:       # EVENT_DTYPE; instrument = index into reading.contracts
@@ -48,11 +48,11 @@ COMPLETENESS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a file does not say of itself.
+    """Information that a file lacks.
 
     venue, symbol       instead of what the file or its name says; needed where neither does
     kind                trades | liquidations, where two kinds have one layout (Tardis) and the file name does not tell
-    feed_latency_ms     of sources without a time of receipt: ts_recv = ts_event + this. A model, and said to be one (`received`)
+    feed_latency_ms     of sources without a time of receipt: ts_recv = ts_event + this. A model, and marked as one (`received`)
     backstops           also rows of a kind that no engine takes (liqshell.backstops)
     multipliers         (venue, symbol) or symbol -> base units of one quantity unit, for venues that count in contracts
     limits              of the validation
@@ -83,7 +83,7 @@ class Reading:
     Subclasses set `format` and `received` and write `blocks`.
 
     format      name of the format
-    received    "recorded": ts_recv is when somebody received it. "modelled": ts_recv = ts_event + feed latency
+    received    "recorded": ts_recv is a measured time of receipt. "modelled": ts_recv = ts_event + feed latency
     contracts   (venue, symbol) by instrument index; grows while reading
     counts      rows refused or repaired, by reason; complete after the last chunk
     shown       the first refused rows, "file:line: reason: text"
@@ -139,7 +139,7 @@ class Reading:
         return tuple(sorted(self.findings.kinds))
 
     def stated(self) -> Iterator[Block]:
-        """The same, where liquidations of inverse contracts state what they are worth. What live was given is not changed: it came so."""
+        """The same, where liquidations of inverse contracts state what they are worth. Values that the live run received are not changed."""
         for block in self.blocks():
             if not self.validator.faithful and not self.in_base:
                 inverse.state_notional(block.events, self.contracts)
@@ -169,7 +169,7 @@ class Reading:
 
     @property
     def carried(self) -> Carried | None:
-        """What the reading of the next file of the same recording has to know; after the last event. None: nothing."""
+        """The state for the next file of the same recording, after the last event. None: nothing."""
         return None
 
     def after(self, before: Carried) -> None:
@@ -212,7 +212,7 @@ class Reading:
         return np.where(large, np.uint64(0), numbers).astype(np.int64)
 
     def synthetic(self, seeds: Iterable[int] = ()) -> None:
-        """The source says that a generator made it, with these seeds: whatever comes of it must say so too."""
+        """The source was generated with these seeds: all results made from it must state that."""
         self.note(SYNTHETIC)
         for seed in seeds:
             self.note(f"{SEED}{seed}")

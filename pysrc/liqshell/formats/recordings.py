@@ -1,8 +1,8 @@
-"""Recordings of frames: our own runs, S4's hourly files, cryptofeed's captures, plain JSON lines of frames. Those of Bybit, Binance USD-M, OKX and
-Hyperliquid; a run may hold several venues.
+"""Recordings of frames: our own runs, the research plan's hourly files, cryptofeed's captures, plain JSON lines of frames. Those of Bybit, Binance
+USD-M, OKX and Hyperliquid; a run may hold several venues.
 
-A run of ours gives the events that the live engine was given, in that order, with the marks of the feed and the gaps that the sink found: a backtest
-of it decides as live did. Nothing is changed in it. Of other recordings rows are refused and sorted like those of every other format.
+A run of liqcore gives the events of the live engine in the same order, with the marks of the feed and the gaps that the sink found: a backtest of it
+makes the same decisions. Nothing is changed in it. Of other recordings rows are refused and sorted like those of every other format.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Recordings(Remembering):
         return count, total / count if count else 0.0, most
 
     def _first(self) -> Record | None:
-        """The settings of the run: its first line, which for a later hour stands in the first file of its folder."""
+        """The settings of the run: its first line, for a later hour that of the first file in its folder."""
         files = [self._reader.files[0]]
         if files[0].parent.name == recording.FRAMES:
             files.insert(0, recording.read(files[0].parent).files[0])
@@ -79,7 +79,7 @@ class Recordings(Remembering):
         return None
 
     def _made_by(self) -> dict[str, Any]:
-        """What the run.json beside the frames says of the market."""
+        """The market's description in the run.json beside the frames."""
         folder = self._reader.files[0].parent
         folder = folder.parent if folder.name == recording.FRAMES else folder
         try:
@@ -126,8 +126,8 @@ class Recordings(Remembering):
         self._conclude()
 
     def _scan(self, text: bytes, at: int) -> tuple[int, int]:
-        """Lines of a run that hold frames, read in C from text[at] on, up to the first one that wants a closer look: as `_torn` and `_take` read
-        them. The offset behind them, and their number."""
+        """Lines of a run that hold frames, read in C from text[at] on, up to the first one that `_torn` and `_take` must read. The offset behind
+        them, and their number."""
         if self._run is None or self._file is not self._reader.file or self._reader.tears > self._damages or self._owed or self._hole is not None:
             return at, 0
         if self._scanned is not self._venues:  # the settings came, or came again
@@ -172,8 +172,8 @@ class Recordings(Remembering):
             self.note(f"{Path(damage.file).name}: {damage.text}")
             self.counts["damaged places, lines lost"] += damage.lines_dropped
         if lost := sum(book.lost for book in self._books.values()):
-            self.counts["frame of no use: change of a book of which one before is missing"] += lost
-        strange = any(what.startswith("frame of no use: the exchange") for what in self.counts)
+            self.counts["frame not used: change of a book of which one before is missing"] += lost
+        strange = any(what.startswith("frame not used: the exchange") for what in self.counts)
         if self._reader.damage and not self.findings.rows and not (strange and not self.contracts):
             raise DataError(str(self.path), self._reader.damage_text(), "a recording", "No line of it is readable")
         if not self.contracts:
@@ -194,7 +194,7 @@ class Recordings(Remembering):
         self._last = ts
         if self._run is not None or record.exchange.lower() not in BYBIT:
             if record.exchange in UNREAD and self._run is None:
-                self.counts[f"frame of no use: {UNREAD[record.exchange]}"] += 1
+                self.counts[f"frame not used: {UNREAD[record.exchange]}"] += 1
                 return 0
             return self._of_venue(self._venue(record), record, ts, at)
         venue = BYBIT[record.exchange.lower()]
@@ -259,7 +259,7 @@ class Recordings(Remembering):
     def _deep(self, venue: str, record: Record, ts: int, at: int) -> int:
         """A frame of a deeper book, which live does not subscribe to: the quote that it makes, unless the contract has quotes of its own."""
         if not record.symbol or _place(venue, record.symbol) in self._shallow:
-            self.counts["frame of no use: deeper book beside orderbook.1"] += 1
+            self.counts["frame not used: deeper book beside orderbook.1"] += 1
             return 0
         name = _place(venue, record.stream)
         book = self._books.get(name)
@@ -278,7 +278,7 @@ class Recordings(Remembering):
 
     def _raw(self) -> None:
         self.received = "modelled"
-        self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
+        self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms is used")
 
     def _contract(self, venue: str, symbol: str) -> int:
         return self.instrument(venue, symbol, completeness=FULL if venue == VENUE else UNKNOWN)
@@ -286,7 +286,7 @@ class Recordings(Remembering):
     def _decoder(self, venue: str, record: Record) -> tuple[PublicDecoder | None, int]:
         """Of Bybit's frames where no run names the contracts: one a symbol, because symbols are not known before they come; its index."""
         if not record.symbol or not record.stream.startswith(TOPICS):
-            self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
+            self.counts[f"frame not used: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
         name = venue, record.symbol
         found = self._decoders.get(name)
@@ -333,7 +333,7 @@ class Recordings(Remembering):
 
 
 def _place(venue: str, name: str) -> str:
-    """What a topic or symbol of one of Bybit's markets is known by: they use one name for several."""
+    """The key of a topic or symbol of one of Bybit's markets, because several markets use the same name."""
     return name if venue == VENUE else f"{venue}:{name}"
 
 

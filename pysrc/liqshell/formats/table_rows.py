@@ -25,7 +25,7 @@ _NO_NUMBER = re.compile(rb'("(?:[^"\\]|\\.)*")|-?\b(?:NaN|Infinity)\b')
 
 
 def shape_of(path: Path) -> str:
-    """csv | json | parquet, by content. DataError where it is nothing of the kind."""
+    """csv | json | parquet, by content. DataError for anything else."""
     data = head(path, 1 << 12)
     if data[:4] == PARQUET:
         return "parquet"
@@ -216,14 +216,14 @@ class _Rows:
             self._lists[name].append(_value(self._path, line, name, at(row, name, self._keys[name]), kind))
 
     def taken(self, pa: Any) -> Iterator[Columns]:
-        """What was added, if anything was."""
+        """The rows added, if any."""
         if self.count:
             yield _columns(pa, self._lists, self._types, self._first)
             self._lists, self.count = {name: [] for name in self._types}, 0
 
 
 def at(row: Any, name: str, keys: list[str]) -> Any:
-    """What a row of JSON has at a path such as o.ap or bids.0.1; None where it has nothing."""
+    """The value of a JSON row at a path such as o.ap or bids.0.1; None if it is missing."""
     if isinstance(row, dict) and name in row:
         return row[name]
     for key in keys:

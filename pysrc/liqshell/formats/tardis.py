@@ -2,7 +2,7 @@
 
 timestamp and local_timestamp are microseconds; local_timestamp is when Tardis received the message, so ts_recv is real. `side` of a liquidation is
 the side of the forced ORDER: sell = a long was liquidated. Tardis's converter turns Bybit's position side round to say so (tardis-node,
-mappers/bybit.ts); Binance, OKX and BitMEX state the order side themselves. For other venues this is UNCERTAIN, and a note says so.
+mappers/bybit.ts); Binance, OKX and BitMEX state the order side themselves. For other venues this is UNCERTAIN; a note states it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Tardis(Reading):
         self._books: dict[int, tuple[Top, list[bool]]] = {}
 
     def _print_kind(self) -> str:
-        """Trades and liquidations have the same columns: the name of the file, or of its folders, tells, or the caller."""
+        """Trades and liquidations have the same columns: the name of the file or of its folders decides, or the caller."""
         if self.options.kind in ("trades", "liquidations"):
             return self.options.kind
         words = {"trades", "liquidations"}
@@ -158,7 +158,7 @@ class Tardis(Reading):
         return self._half(Block(self._book(columns, instruments, ("bid_price", "bid_amount", "ask_price", "ask_amount")), columns.line))
 
     def _snapshots(self, columns: Columns, instruments: np.ndarray) -> Block:
-        """The best level of each snapshot, where it is not that of the one before, or is to be said again."""
+        """The best level of each snapshot, if it differs from the one before or must be sent again."""
         names = ("bids[0].price", "bids[0].amount", "asks[0].price", "asks[0].amount")
         block = self._half(Block(self._book(columns, instruments, names), columns.line))
         events = block.events

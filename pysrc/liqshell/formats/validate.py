@@ -2,7 +2,7 @@
 
 Refused: no number, not above 0, no side, a crossed or one-sided book (a mark in its place ends the quote before), a time before 2009 (another
 unit), a price far from its neighbours, a quantity far above all that the contract has seen, the same trade id again.
-Sorted: rows that come late by at most `window_s`. Later ones are an error: nobody can say what a file in no order means.
+Sorted: rows that come late by at most `window_s`. Later ones are an error: a file without order has no meaning.
 Noted only: silence per contract and kind (`gaps`), identical rows that carry no id, receipt long before or after the event.
 """
 
@@ -48,8 +48,8 @@ class Limits:
 
 
 class Block(NamedTuple):
-    """Rows on their way in. lines: where each is from (line or row of the file), or the first's where they follow one another. ids: what tells a row
-    from its double, 0 = nothing."""
+    """Rows on their way in. lines: where each is from (line or row of the file), or the first's where they follow one another. ids: identify a row
+    among duplicates, 0 = no id."""
 
     events: Events
     lines: np.ndarray | int = 0
@@ -70,7 +70,7 @@ class Gap(NamedTuple):
 
 @dataclass
 class Findings:
-    """What was found in one file. rows: handed in; passed: handed on; kinds: of these, by kind of event."""
+    """The findings of one file. rows: handed in; passed: handed on; kinds: of these, by kind of event."""
 
     file: str
     rows: int = 0
@@ -111,7 +111,7 @@ def _by_key(keys: np.ndarray) -> np.ndarray:
 
 
 class Sizes:
-    """What sizes a contract has: its largest trades and liquidations so far. A print that is `band` times the fifth largest is a mistake, unless
+    """The sizes of a contract: its largest trades and liquidations so far. A print that is `band` times the fifth largest is a mistake, unless
     there are five of that size; the first prints of a contract are not judged. Files are judged by it; who feeds an Engine may do so, too."""
 
     def __init__(self, band: float = Limits.size_band):
@@ -181,7 +181,7 @@ class Validator:
         yield from self._order(block)
 
     def finish(self) -> Iterator[Events]:
-        """What is still held back. DataError where most of the file had to be refused."""
+        """Emits the rows that are still held back. DataError where most of the file had to be refused."""
         found = self.findings
         for n in sorted(self._waiting):
             yield self._handed(self._waiting.pop(n))
@@ -234,7 +234,7 @@ class Validator:
             self._mark(block, good, book & (aux_price > self.limits.band * price), f"an ask more than {self.limits.band:g} times the bid")
 
     def _no_market(self, block: Block, good: np.ndarray) -> Block:
-        """Quotes that nobody could trade against: refused, and a FEED mark in the place of each, as the quote before holds no longer."""
+        """Quotes that cannot be traded against: refused, with a FEED mark in the place of each, because the quote before no longer holds."""
         e = block.events
         book = good & (e["kind"] == int(Kind.BBO))
         empty = book & (np.minimum(e["price"], e["aux_price"]) <= 0)

@@ -43,7 +43,7 @@ class VenueFrames:
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), adapter.names_in, set[str]()
 
     def remember(self, tickers: Mapping[tuple[str, str], np.void]) -> None:
-        """What earlier files have said, by (venue, symbol): also of contracts that are still to come up."""
+        """Takes the state of earlier files by (venue, symbol), also of contracts that appear later."""
         self._known = tickers
         self._recall(self.decoder.symbols)
 
@@ -53,7 +53,7 @@ class VenueFrames:
                 self.decoder.carried[n] = self._known[self.adapter.venue, symbol]
 
     def forget(self, marked: Sequence[Concern]) -> None:
-        """What tickers have said of these contracts: a connection was lost."""
+        """Forgets the ticker values of these contracts, after a lost connection."""
         lost = [n for n, streams in marked if not streams or streams & TICKERS]
         self.decoder.forget(None if -1 in lost else lost)
 
@@ -91,8 +91,8 @@ class VenueFrames:
 
 
 def frame_counts(frame_info: Frame) -> dict[str, int]:
-    """What a frame was, for counters: nothing for what is as it should be."""
-    out = {f"row of no use: {reason}": count for reason, count in frame_info.dropped.items()}
+    """The counters of a frame; none for a normal frame."""
+    out = {f"row not used: {reason}": count for reason, count in frame_info.dropped.items()}
     if frame_info.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not frame_info.dropped:
         out[f"frame {frame_info.kind.name.lower()}" + (f": {frame_info.reason}" if frame_info.reason else "")] = 1
     return out

@@ -109,7 +109,7 @@ def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
 
 
 def _excluded_use(mode: str, environment: str) -> str:
-    """What speaks against where a run was made: an environment of the venue, "loopback", or an address of the user's own."""
+    """The reason why a run does not count by its venue: a test environment, "loopback", or an address of the user's."""
     if environment == "loopback":
         return "a market on this machine"
     if "testnet" in environment:
@@ -212,7 +212,7 @@ def _latency(out: Evidence, run: Run, c: Any) -> None:
 
 
 def _labelled(out: Evidence, b: Bracket, whose: tuple[str, str]) -> None:
-    """What became of a bracket, under its contract and preset."""
+    """Counts a bracket's outcome by contract and preset."""
     found = out.by.setdefault(whose, [0, 0, 0, 0])
     if b.flat or b.fills:
         found[0] += 1

@@ -1,6 +1,6 @@
-"""Take-profits, stops and limits, computed anew from the audit records of a run: what the engine said it would do against what it did.
+"""Take-profits, stops and limits, computed again from the audit records of a run: the announced exits against the actual ones.
 
-Nothing of the engine's arithmetic is used: prices come from the fills and the fractions that the policy asked for.
+The engine's arithmetic is not used: prices come from the fills and from the policy's fractions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Fault:
 
 
 def _terms(run: Run, b: Bracket) -> Mapping[str, Any]:
-    """What the configuration says of brackets on this instrument, {} where the run does not tell."""
+    """The configured bracket of this instrument; {} if the run does not state it."""
     found = run.table("settings").get("brackets")
     terms = found.get(run.symbols[b.instrument]) if isinstance(found, dict) else None
     return terms if isinstance(terms, dict) else {}

@@ -1,4 +1,4 @@
-"""What a gate says of one requirement, and how a number with an interval becomes a verdict."""
+"""The result of a gate for one requirement, and the verdict on a number with an interval."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PASS, FAIL, THIN = "pass", "fail", "not enough data"
 @dataclass(frozen=True, slots=True)
 class Item:
     """One requirement. id: stable, for programs. source: its gate, paper, live or scale. required: in words. measured: in words, "" where nothing
-    was. n: of what is counted; value, low, high: the number and its 95 % interval in `unit` ("share": 0..1), None where it is no number. note: what a
-    reader has to know to believe it."""
+    was. n: of what is counted; value, low, high: the number and its 95 % interval in `unit` ("share": 0..1), None where it is no number. note: the
+    context that a reader needs."""
 
     id: str
     source: str
@@ -39,7 +39,7 @@ class Item:
 
 
 def inside(low: float | None, high: float | None, least: float, most: float) -> str:
-    """A pass where the whole interval lies within [least, most], a fail where none of it does; between, there is not enough data to tell."""
+    """Pass if the whole interval lies within [least, most], fail if none of it does; otherwise there is too little data."""
     return {CLAIMED: PASS, BELOW: FAIL, ABOVE: FAIL}.get(Measured(low, low, high, least=0).against(least, most), THIN)
 
 

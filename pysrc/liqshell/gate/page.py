@@ -40,7 +40,7 @@ STYLE = {PASS: "green", FAIL: "bold red"}
 
 
 def sentence(gate: Gate, source: str) -> str:
-    """What a gate comes to, in a sentence."""
+    """The result of a gate, as a sentence."""
     verdict = gate.verdict(source)
     return f"{verdict.upper()}. {SENTENCES[source].get(verdict, SENTENCES[source][''])}"
 

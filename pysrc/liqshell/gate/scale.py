@@ -19,7 +19,7 @@ MONTH_DAYS = 30.0
 
 
 def scale_items(live: Evidence) -> Iterator[Item]:
-    """live: of the live runs; what they earned is `results`, what became of their resting entries `decided`."""
+    """live: of the live runs; `results`: their earnings; `decided`: the outcomes of their resting entries."""
     end = max((end for spans in live.spans.values() for _, end in spans), default=0)
     days = max(live.days.values(), default=0.0)
     for id_, title, least in STEPS:

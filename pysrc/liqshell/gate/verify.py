@@ -45,7 +45,7 @@ def assess(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _of_the_run(s: dict[str, Any]) -> list[str]:
-    """What is missing for all contracts alike."""
+    """Reasons against the grade that concern all contracts."""
     out = []
     if s["synthetic"]:
         out.append("a generated market")

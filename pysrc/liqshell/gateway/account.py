@@ -33,11 +33,11 @@ class AccountCheck:
         return not self._left and not self.problems and not self._awaited
 
     def wait_for(self, why: str) -> None:
-        """The driver is still at the door: nothing enters before admitted(), whatever else is known."""
+        """The start is not complete: there are no entries before admitted()."""
         self._awaited = why
 
     def know(self, symbol: str, rows: Sequence[Position]) -> None:
-        """What the driver has been told of a contract a moment ago: where that is as it should be, it is not asked for again."""
+        """Takes the driver's recent reading of a contract; a correct one is not queried again."""
         n = self.c.index.get(symbol)
         wanted = self.c.settings.leverage.get(symbol, self.c.settings.leverage.get("", 0.0))
         if n is not None and not mode_fault(rows) and (not wanted or any(abs(p.leverage - wanted) <= 1e-9 for p in rows)):
@@ -76,7 +76,7 @@ class AccountCheck:
                 self._again[n] = c.again_at(tries, answer.sent_ns or c.now)
                 c.gates.close(Gate.GATE_START, f"the account does not answer: {page.text}", c.now)
                 return
-            # while something is wrong somebody is putting it right: look again, but ever more rarely
+            # a fault is being repaired: look again, at growing intervals
             self._again[n] = c.now + c.settings.ns(min(60.0, 1.6 ** min(tries + 1, 12)))
             self._check_setup(n, [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n]])
 
@@ -130,7 +130,7 @@ class AccountCheck:
         c.ask(c.port.set_leverage(c.symbols[n], f"{wanted:g}"), answered, Urgency.WATCH, f"leverage of {c.symbols[n]}")
 
     def on_positions(self, rows: Sequence[Position]) -> None:
-        """A reading of what is held: hedge mode shows there, too, whenever somebody switches to it."""
+        """A reading of positions: it also shows hedge mode, if the user switched to it."""
         for p in rows:
             n = self.c.index.get(p.symbol)
             if n is not None and p.index != 0 and p.qty > 0.0:

@@ -77,8 +77,8 @@ class Budget:
         on_dropped: Callable[[], None] | None = None,
         timeout_s: float = 0.0,
     ) -> None:
-        """Send now, or as soon as there is room. wanted(): asked again before sending. until: not later than that (0 = whenever). on_sent(now),
-        on_dropped(): what became of it. timeout_s: for its answer, 0 = the usual. handler(answer) is called exactly once if it was sent."""
+        """Send now, or as soon as there is room. wanted(): called again before sending. until: not later than that (0 = whenever). on_sent(now),
+        on_dropped(): its outcome. timeout_s: for its answer, 0 = the usual. handler(answer) is called exactly once if it was sent."""
         self._number += 1
         item = _Waiting(int(urgency), self._number, ask, handler, about, wanted, until, on_sent, on_dropped, timeout_s)
         given_up = None
@@ -139,7 +139,7 @@ class Budget:
         self._send(call)
 
     def answered(self, call: Call) -> Handler | None:
-        """Who waits for the answer; None where nobody does (answered twice, or given up)."""
+        """The caller that waits for the answer; None if none does (answered twice, or given up)."""
         found = self._open.pop(call.number, None)
         return found[0] if found else None
 
@@ -153,7 +153,7 @@ class Budget:
         self._blocked[weight] = max(self._blocked.get(weight, 0), until)
 
     def ban(self, now: int) -> None:
-        """The venue refuses the whole address. More requests prolong it; but whether it is over only a request can tell, ever more rarely."""
+        """The venue refuses the whole address. Requests prolong it, but only a request can show whether it is over; so they become rarer."""
         if self._blocked.get("", 0) > now:
             return  # others that were on their way when it began
         self.block(now + int(min(BAN_LONGEST, BAN_FIRST * 2 ** min(self._bans, 10)) * self._window_ns))

@@ -71,7 +71,7 @@ class Link:
         """A control message. True where the channel has just become ready."""
         c = self.c
         if notice.kind == NoticeKind.PONG:
-            self._missed = 0  # only this says that the venue hears us
+            self._missed = 0  # only this shows that the venue receives our requests
             if self.ready:
                 self._ping_due = c.now + c.settings.ns(c.settings.ping_s)
         if notice.kind == NoticeKind.AUTHENTICATED and self.stage == Stage.AUTHENTICATING:

@@ -32,7 +32,7 @@ class Gates:
         self._symbols = 0
 
     def start(self, now: int, *, clock: bool, symbols: int) -> None:
-        """Say every gate: a restored engine may remember gates of another life."""
+        """Report the state of every gate to the engine: a restored engine may have gates of an earlier process."""
         self._symbols = symbols
         for gate in _CLOSED_AT_START:
             if gate != Gate.GATE_CLOCK or clock:
@@ -108,7 +108,7 @@ class Context:
         self.offset_ns = 0  # venue - us
         self.talked: int | None = None  # when a question was last answered
         self.round_trip = 0  # of the slower of its latest answers, ns
-        self.clock_doubt = False  # a time stamp of ours was refused: measure
+        self.clock_doubt = False  # one of our time stamps was refused: measure
         self.counters: Counter[str] = Counter()
         # the contracts of the venue that is traded stand first in the engine; those of other venues are watched only, and no business of ours
         venue = engine.instruments[0].venue
@@ -156,7 +156,7 @@ class Context:
         self._beliefs = None
 
     def beliefs(self) -> dict[int, dict[str, Any]]:
-        """What the engine believes of each order of its open brackets, by id (Engine.orders)."""
+        """The engine's state of each order of its open brackets, by id (Engine.orders)."""
         if self._beliefs is None:
             self._beliefs = {order["id"]: order for order in self.engine.orders()}
         return self._beliefs
@@ -172,7 +172,7 @@ class Context:
         return int(self.bracket(n)["state"]) != 0
 
     def held(self, n: int) -> int:
-        """Lots held as the engine believes, signed. What a bracket that is over has left unexplained is nothing that is held."""
+        """Lots held by the engine's state, signed. A quantity that an ended bracket left unexplained does not count as held."""
         bracket = self.bracket(n)
         if not int(bracket["state"]):
             return 0
@@ -233,7 +233,7 @@ class Context:
             self.round_trip = max(answer.received_ns - answer.sent_ns, int(FADES * self.round_trip))
 
     def notice(self, level: Level, kind: str, text: str, symbol: str = "") -> None:
-        """Counted always, told at most every NOTICE_EVERY_S of a kind and symbol unless it is news."""
+        """Always counted; sent at most every NOTICE_EVERY_S per kind and symbol unless it is news."""
         self.counters[f"notice {kind}"] += 1
         last, before = self._noticed.get((kind, symbol), (0, ""))
         if last and self.now - last < NOTICE_EVERY_S * NS and (level < Level.ALARM or before == text):
@@ -245,7 +245,7 @@ class Context:
         self.effects.notice(Notice(level, kind, text, symbol))
 
     def note_answer(self, page: Page, weight: str) -> None:
-        """What an answer says about the venue's patience, whatever was asked."""
+        """Notes an answer of any kind: blocks the budget when the venue asks for a pause, counts refused times and fatal answers."""
         if page.ok:
             self.talked = self.now
         if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or (page.code > 0 and not page.passing)):

@@ -46,7 +46,7 @@ def role_of(order: int) -> int:
 def order_event(
     now: int, ts_ns: int, order: int, status: int, reason: int = 0, *, price: float = 0.0, qty: float = 0.0, executed: float = 0.0
 ) -> Event:
-    """ORDER: status and reason of one order; qty resting, executed cumulative (0 = not said)."""
+    """ORDER: status and reason of one order; qty resting, executed cumulative (0 = not stated)."""
     return (_time(ts_ns), now, price, qty, 0.0, executed, order, instrument_of(order), int(Kind.ORDER), 0, int(reason), int(status))
 
 

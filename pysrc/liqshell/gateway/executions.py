@@ -1,4 +1,4 @@
-"""The owner of an execution: an order of ours, the attached stop, the venue's own liquidation, or somebody else."""
+"""The owner of an execution: one of our orders, the attached stop, the venue's liquidation, or another party."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from liqshell.gateway.settings import MS
 from liqshell.venues.effects import Level
 from liqshell.venues.reports import TRADES, Execution, Position
 
-# To which bracket a venue's time belongs. An attached stop and what others do to a position carry no id of ours: only the time tells them apart.
+# To which bracket a venue's time belongs. An attached stop and actions of others carry none of our ids: only the time distinguishes them.
 # All times are the venue's, in ms. A bracket's epoch begins after the last execution of the one before it: what was created by then was that
 # one's.
 EPOCHS_KEPT = 16
@@ -81,7 +81,7 @@ GUESSES_MAX = 16  # of one contract
 @dataclass(slots=True)
 class Guess:
     """lots of them are not explained yet; price: by which they were booked; side: of the execution; from_ms .. to_ms: when it can have been.
-    order: ours, by whose report they were booked, 0 = nobody's. fee: booked with each lot."""
+    order: ours, by whose report they were booked, 0 = none. fee: booked with each lot."""
 
     side: int
     lots: int
@@ -101,7 +101,7 @@ class Guessed:
         self._funded: dict[int, int] = {}  # instrument -> time of the newest report about money alone, ns
 
     def book(self, n: int, x: Execution, from_ms: int, order: int = 0) -> None:
-        """x is an execution that we have made up, where order is given: of that order of ours."""
+        """With order, x is an estimated execution of that order of ours."""
         lots = self.c.lots(n, x.qty)
         self._of.setdefault(n, []).append(Guess(x.side, lots, x.price, from_ms, x.ts_ms, order, x.fee / max(lots, 1)))
         del self._of[n][:-GUESSES_MAX]
@@ -120,8 +120,8 @@ class Guessed:
         return min((guess.from_ms for found in self._of.values() for guess in found), default=None)
 
     def explain(self, n: int, x: Execution, order: int = 0) -> bool:
-        """Whether this record, of an order of ours or (0) of nobody's, is of something that was booked without it. Then what it says differently has
-        been booked."""
+        """True if this record, of one of our orders or (0) of none, describes an execution that was booked without it. Then what it says differently
+        has been booked."""
         guess = next((g for g in self._of.get(n, ()) if g.side == x.side and g.order == order and g.from_ms <= x.ts_ms <= g.to_ms), None)
         lots = self.c.lots(n, x.qty)
         if guess is None or lots <= 0:
@@ -159,7 +159,7 @@ class Guessed:
 
 # A table of the latest so many names in memory that is allocated once: a process that trades for months does not grow by filling it.
 class Recent:
-    """capacity: names kept; the oldest gives way. Names are known by a 64-bit fingerprint: of 16,384 of them two coincide once in 10**11 tables."""
+    """capacity: names kept; the oldest is dropped. Names are known by a 64-bit fingerprint: of 16,384 of them two coincide once in 10**11 tables."""
 
     def __init__(self, capacity: int):
         self._marks = np.zeros(capacity, np.int64)  # 0 = nothing here
@@ -198,7 +198,7 @@ class Recent:
 SEEN_MAX = 16_384
 ORDERS_MAX = 16_384  # two names of each: its id, and that it has one
 STRAYS_MAX = 256
-STRAY_S = 120.0  # a fill of ours that explains it may be heard of so much later
+STRAY_S = 120.0  # a fill of ours that explains it may be reported this much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
 MISSING = "Missing"  # our own words: the venue holds less and nothing says why;
@@ -218,7 +218,7 @@ def _by_stop(x: Execution) -> bool:
 
 
 def _content(x: Execution, number: int) -> str:
-    """What a fill says but for its id."""
+    """The content of a fill without its id."""
     return f"{number} {x.ts_ms} {x.side} {x.price!r} {x.qty!r}"
 
 
@@ -241,7 +241,7 @@ class Executions:
         self.strays: OrderedDict[str, Execution] = OrderedDict()
         self.guessed = Guessed(context)
         self.positions: Mapping[int, Position] = {}  # the latest that the venue has said
-        self._deliveries: OrderedDict[str, Execution] = OrderedDict()  # heard of, and no position has changed by them yet
+        self._deliveries: OrderedDict[str, Execution] = OrderedDict()  # reported, and no position has changed by them yet
         self.latest_ms = 0
         self.baseline_ms = 0  # what others did before is history
         self.funds_from_ms = 0  # the equity of a first start is what funding before it has left
@@ -316,7 +316,7 @@ class Executions:
         """Whether it was booked already, without this record."""
         mine, number = self.c.ours(x.link_id)
         order = number if mine else self._order_of(n, x)
-        # (what nothing explained may have been an exit of ours, but no entry)
+        # (an unexplained one may have been our exit, but no entry)
         if not (order and self.guessed.explain(n, x, order)) and not ((not mine or role_of(number) in EXITS) and self.guessed.explain(n, x)):
             return False
         self._remember(x)
@@ -324,8 +324,8 @@ class Executions:
         return True
 
     def _is_unnamed(self, n: int, x: Execution) -> bool:
-        """The stream does not say whose it is, and an order of ours that the venue has not named yet may be it. An exit counted as somebody else's
-        could not be counted as ours any more: the list of executions decides."""
+        """True if the stream names no owner and it may belong to an order of ours that the venue has not named yet. An exit that was counted as
+        another party's could no longer be counted as ours: the list of executions decides."""
         c = self.c
         if x.kind != TRADES[0] or c.ours(x.link_id)[0] or x.order_id in self._orders or _by_stop(x) or x.creator in BY_LIQUIDATION:
             return False
@@ -339,7 +339,7 @@ class Executions:
 
     def _no_trade(self, n: int, x: Execution) -> None:
         """A dividend, a split, a settlement, a kind that we do not know: the venue's own word on the position decides, not this row. Its id stays
-        free: told with a kind that we know, it counts."""
+        free: reported again with a known kind, it counts."""
         c = self.c
         refused = f"{x.symbol} {x.id} {x.kind}"
         if refused in self._seen:
@@ -370,7 +370,7 @@ class Executions:
         self.inquiries.doubt_position(n)
 
     def delivered(self, n: int) -> bool:
-        """The venue holds nothing any more: book what it has said of a delivery, at its price. Whether the engine holds nothing then, either."""
+        """The venue has no position any more: book its delivery at the delivery price. Whether the engine holds nothing then, either."""
         c = self.c
         for x in [x for x in self._deliveries.values() if c.index[x.symbol] == n]:
             del self._deliveries[x.id]
@@ -393,10 +393,10 @@ class Executions:
         self._keep(x, 0, int(Kind.FUNDING))
 
     def _whose(self, n: int, x: Execution) -> int | None:
-        """The engine's id of the order that was executed; None where it is nobody's that the engine knows."""
+        """The engine's id of the executed order; None if the engine does not know it."""
         number = self._order_of(n, x)
         if number is not None and role_of(number) == Role.ROLE_STOP and self._is_over(n, number):
-            return None  # it closed what somebody else had added: our part is closed and counted
+            return None  # it closed another party's addition: our part is closed and counted
         return number
 
     def _is_over(self, n: int, number: int) -> bool:
@@ -413,7 +413,7 @@ class Executions:
         if number >= 0:
             return number if instrument_of(number) == n else None
         if mine:
-            return None  # of a state folder that was lost: its bracket is nobody's
+            return None  # of a lost state folder: its bracket is unknown
         known = self._orders.get(x.order_id)
         if known is not None:
             return known
@@ -422,11 +422,11 @@ class Executions:
             return None
         if _by_stop(x):
             if x.side == c.bracket(n)["side"] or (not self.epochs.first_ms(n) and not c.is_open(n)):
-                return None  # the stop of somebody else's position, or of a bracket before all that this life knows
+                return None  # the stop of another party's position, or of a bracket older than the state of this process
             sequence = self.epochs.at(n, x.ts_ms, current)
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)
-        # a belief of the wrong sign (more exits than entries) is nothing that somebody else could have reduced
+        # a position of the wrong sign (more exits than entries) cannot have been reduced by another party
         if held * c.bracket(n)["side"] <= 0 or held * x.side >= 0 or x.ts_ms < self.epochs.first_ms(n):
             return None
         taken = x.kind in LIQUIDATION or x.creator in BY_LIQUIDATION
@@ -438,7 +438,7 @@ class Executions:
         bracket = c.bracket(n)
         outside = role in (Role.ROLE_OUTSIDE, Role.ROLE_LIQUIDATION)
         held = max(0, c.held(n) * bracket["side"])
-        # the attached stop is the whole position's, also of what somebody else has added to ours
+        # the attached stop covers the whole position, another party's addition included
         shared = role == Role.ROLE_STOP and held > 0 and sequence_of(number) == bracket["sequence"] & 0xFFFFFFF
         rest = c.lots(n, x.qty) - held if outside or shared else 0
         whole = x
@@ -456,7 +456,7 @@ class Executions:
         c.report(fill_event(c.stamp(), number, x, int(bracket["end"])))
         counted = max(0, c.held(n) * bracket["side"]) != held
         if outside and not counted:
-            c.counters["executions of another life"] += 1  # the engine had counted it, all of it that there was to count
+            c.counters["executions from before the start"] += 1  # the engine had counted it, all of it that there was to count
         elif outside:
             c.counters["outside executions"] += 1
             c.notice(
@@ -468,13 +468,14 @@ class Executions:
                 x.symbol,
             )
         if rest > 0 and counted:
-            # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
+            # an unreported entry, or another party opened a position: the comparison of positions decides
             self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
         if self.strays:
             self.match_strays(n)
 
     def _stray(self, n: int, x: Execution) -> None:
-        """Nobody's that the engine knows. The entry that it closes may be reported later, or it is foreign: the comparison of positions decides."""
+        """It belongs to no order that the engine knows. The entry that it closes may be reported later, or it is foreign: the comparison of positions
+        decides."""
         c = self.c
         if x.id not in self.strays and x.ts_ms >= self.baseline_ms:
             c.counters["executions of others"] += 1
@@ -498,8 +499,8 @@ class Executions:
         self._report(n, x, number)
 
     def by_order(self, order: int, price: float, executed: float = 0.0) -> bool:
-        """More of an order of ours is executed than could be learnt: the rest of it is booked by its own report, at its price (0 = not said) and at
-        an estimated fee. executed: of an order that still rests; 0 = it has ended, as the engine knows. Whether there was a price for it."""
+        """More of one of our orders was executed than could be learnt: the rest is booked by the order's report, at its price (0 = not stated) and an
+        estimated fee. executed: of an order that still rests; 0 = it has ended, as the engine knows. Whether there was a price for it."""
         c = self.c
         belief, n = c.belief(order), instrument_of(order)
         known = self.positions.get(n)

@@ -1,7 +1,7 @@
-"""The gateway: between what the engine believes of its orders and what the venue says of them.
+"""The gateway: keeps the engine's state of its orders equal to the venue's.
 
-Plain Python, sans-I/O, deterministic: every input is a method call with the time, every wish an Effect. Uncertain is not done: what is not
-known is asked, what is asked is believed only when it can no longer change, and until then no entry leaves.
+Plain Python, sans-I/O, deterministic: every input is a method call with the time, every wish an Effect. Unknown states are queried. An answer counts
+only when it can no longer change, and no entry is sent until then.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GIVE_UP_S = 120.0  # a call that the driver never answered
 class Gateway:
     """engine: liqcore.Engine, restored where there was something to restore. dispatch: anything with take() -> list of Sent and
     again(sent, now) -> Sent (liqshell.run.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or
-    anything with its put() and reconciled_ms(), or None. port: the venue's language (gateway.bybit.BybitPort). effects: the driver.
+    anything with its put() and reconciled_ms(), or None. port: the venue's language (venues.order_port.Port). effects: the driver.
 
     Inputs, each with the present time in ns (never going back). The driver calls them from one thread, never from within an Effect:
 
@@ -100,7 +100,7 @@ class Gateway:
         self._process()
 
     def on_sent(self, sent: Any, now: int) -> None:
-        """What became of one request in the last hop."""
+        """Takes the last hop's result for one request."""
         self.context.now = max(now, self.context.now)
         self.context.forget_beliefs()
         self._sent.append(sent)
@@ -137,7 +137,7 @@ class Gateway:
             c.budget.unban()
         self._note_reachable(answer)
         if handler is None:
-            c.counters["answers nobody waits for"] += 1
+            c.counters["answers without a request"] += 1
         else:
             handler(answer)
         self._process()
@@ -193,12 +193,12 @@ class Gateway:
 
     @property
     def quiet(self) -> bool:
-        """Nothing is under way, in doubt or different: what the engine believes was true at the last reading."""
+        """Nothing is under way, in doubt or different: the engine's state agreed with the last reading."""
         busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or self.context.budget.outstanding
         return not busy and self.reconciler.agreed
 
     def admitted(self, now: int) -> None:
-        """What decides a start has been answered (see AccountCheck.wait_for)."""
+        """Call when all answers that decide a start have arrived (see AccountCheck.wait_for)."""
         self._enter(now)
         self.account.admitted()
         self._process()
@@ -326,7 +326,7 @@ class Gateway:
         self._outage = not works
 
     def _update_rate_gate(self) -> None:
-        """Entries wait while the venue wants to be left alone."""
+        """Entries wait during a pause that the venue asked for."""
         c = self.context
         until = c.budget.blocked_until(c.now)
         if until:

@@ -1,8 +1,8 @@
-"""Asking the venue about single orders, until what it says can no longer change.
+"""Queries of single orders at the venue, until the answer can no longer change.
 
-An order that the venue does not know is believed absent only when order/realtime and order/history have both said so in two askings, both begun
-after the last moment at which the request could still have been taken, and no execution of it exists. A question that fails is not an answer: it
-alone is asked again, for what was answered before it cannot change any more, or is of an asking that does not count.
+An order counts as absent only if order/realtime and order/history both lack it in two queries, both begun after the last time at which the venue
+could have taken the request, and no execution of it exists. A failed query is not an answer and is repeated alone: earlier answers either can no
+longer change or belong to a query that does not count.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Inquiry:
 
 @dataclass(slots=True)
 class Drain:
-    """An order that ended with more executed than we have heard of. answered: askings that the venue has answered; odd: an answer lists an
+    """An order that ended with more executed than was reported. answered: askings that the venue has answered; odd: an answer lists an
     execution of the order with a kind that we do not know: more will not be learnt."""
 
     began: int
@@ -195,7 +195,7 @@ class Inquiries:
         for order in [order for order in self.prices if c.belief(order) is None]:
             del self.prices[order]
         for order in [order for order in self._drains if (b := c.belief(order)) is None or b["status"] != "ended" or b["executed"] <= b["filled"]]:
-            del self._drains[order]  # also of an order that turned out to be alive: what nobody asks must not be due
+            del self._drains[order]  # also of an order that turned out to be alive: an inquiry without a query must not be due
 
     def due(self) -> int | None:
         """When sweep() has something to do."""
@@ -300,7 +300,7 @@ class Inquiries:
             inquiry.due = min(inquiry.due, inquiry.expires + 1)  # then it can be known
 
     def _executed(self, inquiry: Inquiry, mine: list[Execution]) -> None:
-        """What was executed of an order that both lists lack."""
+        """Counts the executions of an order that is in neither list."""
         for execution in sorted(mine, key=lambda x: x.ts_ms):
             self.on_execution(execution)
         inquiry.forgotten += bool(mine)
@@ -313,7 +313,7 @@ class Inquiries:
             self._again(inquiry)
 
     def _ask_executions(self, order: int, drain: Drain) -> None:
-        """Fills that the venue counts and we have not heard of."""
+        """Fills that the venue counts and that were not reported."""
         c = self.c
         drain.asking = True
         drain.askings += 1
@@ -333,7 +333,7 @@ class Inquiries:
                 drain.odd |= execution.link_id == link and self.is_odd(execution)
                 self.on_execution(execution)
 
-        # the attached stop has no id of ours at the venue: by symbol
+        # the attached stop has none of our ids at the venue: by symbol
         stop = order & 15 == Role.ROLE_STOP
         c.counters["missing fills asked"] += 1
         c.ask(

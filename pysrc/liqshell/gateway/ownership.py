@@ -11,8 +11,8 @@ HEDGE = "the account is in hedge mode for this symbol; close the position and sw
 
 
 class Ownership(StrEnum):
-    """AGREED: as believed. LESS: smaller than believed, on the same side: exits of ours, or somebody else, reduced it. FOREIGN: there is more than
-    we opened, or it lies on the other side: its contract is read-only."""
+    """AGREED: equal to the engine's. LESS: smaller than the engine's, on the same side: our exits, or another party, reduced it. FOREIGN: larger than
+    we opened, or on the other side: its contract is read-only."""
 
     AGREED = "agreed"
     LESS = "less"

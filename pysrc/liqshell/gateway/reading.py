@@ -19,9 +19,9 @@ SPAN_MS = 6 * 24 * 3_600_000  # the venue answers for at most seven days at once
 
 
 class Reading:
-    """done(reading) is called once, when every page is there or one could not be had (failed says why). A page that could not be had is asked for
-    again alone, and on_trouble(why) is told. entries: orders to ask for besides, ended ones too: (symbol, link id). silent: readings before, in a
-    row, after which a venue is not pressed. answered: pages that were there."""
+    """done(reading) is called once, when every page is there or one could not be had (failed says why). A page that failed is requested again alone,
+    and on_trouble(why) is called. entries: orders to ask for besides, ended ones too: (symbol, link id). silent: readings before, in a row, after
+    which a venue is not pressed. answered: pages that were there."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Reading:
         self._again = [(self.c.now, ask) for _, ask in self._again]
 
     def abandon(self) -> None:
-        """Nobody waits for it any more: nothing is asked again, and what it cannot have is no trouble."""
+        """No caller waits for it any more: nothing is requested again, and missing pages are no trouble."""
         self.failed = "abandoned"
 
     def _failed(self, what: str, page: Page, tries: int, asked: int, again: Callable[[], None]) -> None:

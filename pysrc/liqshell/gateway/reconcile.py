@@ -1,8 +1,8 @@
-"""What the venue has against what the engine believes: positions, orders, executions, stops. At the start, after every reconnect, on a period, and
+"""The venue's positions, orders, executions and stops against the engine's. At the start, after every reconnect, on a period, and
 whenever something does not add up.
 
-Executions and the ends of orders are facts, however old the answer. What is absent, and what a position is, may be stale in a storm: a difference is
-acted on only after readings that agree with each other, with nothing heard in between. A reading that failed says nothing, least of all "flat".
+Executions and the ends of orders are facts, however old the answer. Absent orders and positions may be stale under high load: a difference has
+effects only after readings that agree, without a report in between. A failed reading has no meaning; it never means "flat".
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ AGREE_ENOUGH = 2  # readings that say the same
 MISSING_ENOUGH = 4  # of a position that shrank and no execution says why
 PARTLY_MAX = 4  # failures in a row after which a venue is no longer pressed, though it answers some of a reading
 FOREIGN_MAX = 1_024
-FOREIGN_AGAIN_S = 600.0  # between two alarms about the same position of somebody else's
-BACK_MAX_MS = 3_600_000  # so far back executions are asked for while a position is nobody's: one of ours may explain it late
+FOREIGN_AGAIN_S = 600.0  # between two alarms about the same position of another party
+BACK_MAX_MS = 3_600_000  # the span of queried executions while a position has no known owner: one of ours may explain it late
 
 
 @dataclass(slots=True)
 class Difference:
-    """Lots at the venue and as believed, signed. acted: it was judged, and what follows from it was done. foreign: it is not ours. alarmed: when the
-    latest alarm of it was."""
+    """Lots at the venue and by the engine, signed. acted: it was judged, and what follows from it was done. foreign: it is not ours. alarmed: when
+    the latest alarm of it was."""
 
     venue: int
     belief: int
@@ -84,7 +84,7 @@ class Reconciler:
         self.differences: dict[int, Difference] = {}
         self._strays: dict[str, int] = {}  # orders that no bracket knows: in how many readings in a row
         self._foreign: OrderedDict[str, int] = OrderedDict()
-        self._lost: set[int] = set()  # instruments with a position of ours whose bracket is lost
+        self._lost: set[int] = set()  # instruments with one of our positions whose bracket is lost
         self._reading: Reading | None = None
         self._due: int | None = None
         self._begun = 0  # the latest reading
@@ -100,7 +100,7 @@ class Reconciler:
 
     @property
     def agreed(self) -> bool:
-        """Nothing is open that may still be explained: what differs is somebody else's, and its contract is read-only."""
+        """No difference can still be explained: a difference belongs to another party, and its contract is read-only."""
         return all(found.foreign for found in self.differences.values())
 
     @property
@@ -123,7 +123,7 @@ class Reconciler:
             self._due = min(self._due, self.c.now)
 
     def reconnected(self) -> None:
-        """The private stream is ready again: what was said meanwhile nobody heard. Nothing read so far counts."""
+        """The private stream is ready again: messages sent in the meantime are lost. Nothing read so far counts."""
         if self._reading is not None:  # one that is under way is not waited for
             self._reading.abandon()
             self._reading = None
@@ -171,14 +171,14 @@ class Reconciler:
         return self._due if self.failures else min(self._due, self._begun + self.c.settings.ns(self._pace_s()))
 
     def _pace_s(self) -> float:
-        """While something is held, a report that was lost (somebody cancelled its stop) must not wait for the long period: nothing else finds it."""
+        """With an open position, a lost report (such as a cancelled stop) must not wait for the long period, because nothing else finds it."""
         c = self.c
         if not self.private_ready():
             return c.settings.blind_period_s
         return c.settings.held_period_s if any(c.held(n) for n in {b["instrument"] for b in c.beliefs().values()}) else c.settings.period_s
 
     def _positions(self, rows: list[Position]) -> None:
-        """What is held, before the rest of the reading is there, and even if it never is."""
+        """Takes the positions held before the rest of the answer has arrived and even if it never arrives."""
         for position in rows:
             n = self.c.index.get(position.symbol)
             if n is not None and position.index == 0 and position.qty > 0.0:
@@ -318,7 +318,7 @@ class Reconciler:
         c.ask(c.port.cancel(state.symbol, state.link_id), answered, Urgency.SAVE, f"cancel stray {state.link_id}", wanted=wanted)
 
     def _absent(self, reading: Reading) -> None:
-        """Orders believed open that the list does not have: each is asked for by its id."""
+        """Orders open by the engine that the list lacks: each is queried by its id."""
         c = self.c
         listed = {state.link_id for state in reading.orders}
         for order, belief in list(c.beliefs().items()):
@@ -331,7 +331,7 @@ class Reconciler:
     # ---- positions ----
 
     def _compare(self, n: int, row: Position | None, reading: Reading) -> bool:
-        """Whether venue and engine agree on an instrument, as far as this reading can tell."""
+        """True if venue and engine agree on an instrument by this reading."""
         c = self.c
         venue = c.lots(n, row.qty) * row.side if row is not None else 0
         belief = c.held(n)
@@ -361,7 +361,7 @@ class Reconciler:
         return found.foreign
 
     def _is_stale(self, n: int, row: Position | None) -> bool:
-        """Behind what the stream has said of this position a moment ago: no answer is later than that."""
+        """Older than a recent report of the stream about this position: no answer is later than that."""
         known = self.stops.positions.get(n)
         if known is None or row is None or known.updated_ms <= row.updated_ms:
             return False
@@ -397,7 +397,7 @@ class Reconciler:
         self._foreign_position(n, found, reading)
 
     def _partly_filled(self, n: int, found: Difference, reading: Reading) -> tuple[int, float] | None:
-        """The entry of ours, and what it says that was executed of it, whose fills are all that is held too much: ours, whatever their words are."""
+        """Our entry and its executed quantity, if its fills explain the whole surplus: then the surplus is ours."""
         c = self.c
         for state in reading.orders:
             _, order = c.ours(state.link_id)
@@ -411,8 +411,8 @@ class Reconciler:
         return None
 
     def _foreign_position(self, n: int, found: Difference, reading: Reading) -> None:
-        """More than we opened: the contract is read-only until it is gone or adopted; everything else trades. Where the books of this account's
-        program are lost, nobody knows what else is: then nothing enters until a person resumes."""
+        """More than we opened: the contract is read-only until it is gone or adopted; everything else trades. If this program's records of the
+        account are lost, other losses are unknown: then no entry is sent until the operator resumes."""
         c, unit = self.c, self.c.engine.instruments[n]
         found.foreign = True
         lost = any(c.ours(link)[0] and c.ours(link)[1] < 0 for link in self._names(c.symbols[n], reading))
@@ -437,7 +437,7 @@ class Reconciler:
         found.acted, found.alarmed = True, c.now
 
     def _reduced(self, n: int, found: Difference, row: Position | None) -> None:
-        """The position is smaller and nobody says why: the engine is told as of an outside reduction, at the mark."""
+        """The position is smaller for no known reason: the engine receives an outside reduction at the mark."""
         c = self.c
         known = row or self.stops.positions.get(n)
         price = (known.mark or known.entry) if known is not None else 0.0
@@ -470,7 +470,7 @@ class Reconciler:
         return [o.link_id for o in reading.orders if o.symbol == symbol] + [x.link_id for x in reading.executions if x.symbol == symbol]
 
     def _protect(self, n: int, row: Position, reading: Reading) -> None:
-        """A position that the engine cannot explain, without a stop. Ours by name: it gets one. Somebody else's stays as it is."""
+        """A position that the engine cannot explain, without a stop. Ours by name: it gets one. Another party's position is not touched."""
         c = self.c
         if c.is_open(n) and row.side == c.bracket(n)["side"]:
             self.stops.hurry(n)  # the stop is the whole position's

@@ -40,7 +40,7 @@ class Requests:
         self.held_back: deque[tuple[Any, int]] = deque()  # (sent, not before) of what the last hop had no room for
         self.flat: dict[int, int] = {}  # instrument -> when the venue last said that there is nothing to reduce
         self._seen: dict[int, int] = {}  # order -> when it was last known to be alive
-        self.on_named: Callable[[str, int], None] = lambda order_id, order: None  # the venue's id of an order of ours
+        self.on_named: Callable[[str, int], None] = lambda order_id, order: None  # the venue's id of one of our orders
         self.contract_doubt = False  # a contract was refused: look at what is listed
 
     # ---- what Dispatch did ----
@@ -104,7 +104,7 @@ class Requests:
         return ts + self.c.settings.ns(window) + max(0, -self.c.offset_ns)
 
     def retry_held_back(self) -> None:
-        """What the last hop had no room for, once more through the same stations."""
+        """Sends the requests again that the last hop had no room for, through the same checks."""
         c = self.c
         for _ in range(len(self.held_back)):
             sent, due = self.held_back.popleft()
@@ -222,7 +222,7 @@ class Requests:
         self.interpret_reply(flight, c.port.outcome(reply, Asked(flight.action)), reply.code, reply.message, wait_s)
 
     def interpret_reply(self, flight: Flight, outcome: Outcome, code: int, text: str, wait_s: float = 0.0) -> None:
-        """What a definite or indefinite answer to a request means for the engine."""
+        """Translates a definite or indefinite answer to a request into the engine's report."""
         c = self.c
         symbol = c.symbols[flight.instrument]
         c.touch(flight.instrument)
@@ -246,7 +246,7 @@ class Requests:
             self._beyond(flight, outcome, code, text, symbol)
 
     def _beyond(self, flight: Flight, outcome: Outcome, code: int, text: str, symbol: str) -> None:
-        """What a definite refusal says beyond the request."""
+        """Acts on a definite refusal that concerns more than the request: clock, contract, account."""
         c = self.c
         what = f"{_ACTIONS[flight.action]} {flight.id:#x}: {code} {text}"
         if outcome == Outcome.CLOCK:
@@ -265,7 +265,7 @@ class Requests:
             c.notice(Level.INFO, "rejected", what, symbol)
 
     def _later(self, flight: Flight, text: str, wait_s: float) -> None:
-        """Definitely not taken, because of the pace. An entry is never sent again; what protects is, if it is still wanted."""
+        """Definitely not taken, because of the pace. An entry is never sent again; a protective order is, if it is still wanted."""
         c = self.c
         self.flights.drop(flight)
         pause = c.settings.ns(wait_s or 0.2 * 2**flight.tries)
@@ -278,11 +278,11 @@ class Requests:
             self._by_rest(flight.sent, flight.tries + 1)
 
     def _refuse(self, order: int, action: int, reason: int) -> None:
-        """Tell the engine that a request was definitely not carried out."""
+        """Report to the engine that a request was definitely not carried out."""
         status = OrderStatus.ORDER_REJECTED if action == Action.ACTION_CREATE else OrderStatus.ORDER_REFUSED
         self.c.report(order_event(self.c.stamp(), self.c.venue_ns(), order, status, reason))
 
-    # ---- outcomes that nobody tells us ----
+    # ---- outcomes without a report ----
 
     def lose(self, flight: Flight, why: str) -> None:
         """The outcome of a request is unknown, from now until the venue has been asked."""
@@ -300,7 +300,7 @@ class Requests:
             self.lose(flight, why)
 
     def sweep(self) -> None:
-        """Compare what the engine waits for with what is under way; ask about what nobody else will tell us of."""
+        """Compare the engine's pending requests with those under way, and query the rest."""
         c, s = self.c, self.c.settings
         for flight in self.flights.all():
             if flight.stage == Stage.QUEUED:
@@ -329,7 +329,7 @@ class Requests:
             if belief["asked"] == "cancel":
                 action = 3
             if action and self.flights.get(order, action) is None and c.now >= belief["ts_asked"] + s.ns(s.answer_s):
-                # of another life, or its reply came and the engine does not know: nobody waits for it
+                # of an earlier process, or its reply came and the engine does not know it: no one waits for it
                 self.flights.add(Flight(order, action, 0, None, belief["ts_asked"], self.expiry(belief["ts_asked"]), Stage.UNKNOWN))
                 self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent by an earlier process, or forgotten", hard=True)
             elif belief["unknown"] and not action:
@@ -340,7 +340,7 @@ class Requests:
                 and c.now >= belief["ts_asked"] + s.ns(s.confirm_s)
                 and order not in self.inquiries
             ):  # it stands at every look: begun anew at each, its asking would not end
-                # filled in part: what was left of it has ended by now, and with nothing held nobody would look for half a minute
+                # filled in part: the rest has ended by now, and without a position the next reading is half a minute away
                 self.inquiries.begin(order, self.doubtable(order, belief), "a market order does not rest")
 
     # ---- what the venue says of an order ----

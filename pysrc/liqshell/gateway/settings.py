@@ -1,4 +1,5 @@
-"""What the gateway may be told. Durations are of the machine and the network; `patience` stretches them all for a rehearsal faster than real time."""
+"""The settings of the gateway. Durations are in time of the machine and the network; `patience` multiplies them all for a rehearsal faster than real
+time."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Settings:
     again_s: first pause before a question that failed is asked again.
     maker_fee, taker_fee: shares of the value, for executions whose fee the venue does not say.
     leverage: per symbol or for all (""), set at the start; none or 0 = left as it is. rescue_stop: distance, as a share of the
-    mark price, of a stop for a position of ours whose bracket is lost. watch_clock: False where market time is not wall time (a rehearsal).
+    mark price, of a stop for one of our positions whose bracket is lost. watch_clock: False where market time is not wall time (a rehearsal).
     seed: of the jitter of back-offs.
     """
 

@@ -1,7 +1,7 @@
 """The stop that is attached to an entry and then to its position: confirmed, lost, put back, moved.
 
-It shows at the venue as an order of its own (StopLoss) and as a field of the position. Either confirms it; an absence is believed of an answer to a
-question only. Setting the stop of a position is idempotent and can open nothing, so it may be tried while the machine's own deadline runs.
+At the venue it is an order (StopLoss) and a field of the position. Either confirms it; only the answer to a query can show that it is absent. Setting
+the stop of a position is idempotent and can open nothing, so it may be tried while the machine's own deadline runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 
 ENDED_MAX = 2_048
 LONGEST_S = 4.0  # between two tries for a position without a stop
-AT_WORK_S = 1.0  # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not heard of
+AT_WORK_S = 1.0  # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not reported
 AGAIN_S = 1.0  # between two tries to cancel an entry that rests without its stop
 STOP_KINDS = ("StopLoss",)
 
@@ -67,11 +67,11 @@ class Stops:
     # ---- belief ----
 
     def stop_of(self, n: int) -> dict[str, Any] | None:
-        """What the engine believes of the stop of the instrument's bracket; None before anything was said of it."""
+        """The engine's state of the stop of the instrument's bracket; None before the first report about it."""
         return self.c.belief(self.c.number(n, Role.ROLE_STOP))
 
     def wanted_ticks(self, n: int) -> int:
-        """Where the bracket wants its stop; 0 = no bracket."""
+        """The stop price of the bracket; 0 = no bracket."""
         for belief in self.c.beliefs().values():
             if belief["instrument"] == n and belief["role"] == Role.ROLE_ENTRY:
                 return int(self.c.engine.instruments[n].ticks(belief["stop_price"]))
@@ -84,7 +84,7 @@ class Stops:
     # ---- what the venue says ----
 
     def on_order(self, n: int, state: OrderState) -> None:
-        """A StopLoss order without an id of ours."""
+        """A StopLoss order without one of our ids."""
         c = self.c
         live = self._live.setdefault(n, {})
         if state.standing in ENDED:
@@ -124,8 +124,8 @@ class Stops:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_TRIGGERED, executed=state.executed))
 
     def on_entry(self, order: int, state: OrderState) -> None:
-        """An entry of ours as the venue shows it. One that rests without the stop that was attached to it would fill naked, perhaps while nobody can
-        reach the venue: it is cancelled."""
+        """An entry of ours as the venue shows it. An entry that rests without its attached stop would fill unprotected, perhaps while the venue is
+        unreachable: it is cancelled."""
         c = self.c
         if state.stop_loss > 0.0:
             self._shown = True
@@ -190,7 +190,7 @@ class Stops:
             c.report(order_event(c.stamp(), ts_ms * MS, number, OrderStatus.ORDER_NEW, price=price))
 
     def _alive(self, n: int) -> list[OrderState]:
-        """Stops of the present bracket whose end was not heard of. One of an earlier bracket has ended with its position, told or not."""
+        """Stops of the present bracket whose end was not reported. A stop of an earlier bracket has ended with its position, reported or not."""
         current = self.c.bracket(n)["sequence"] & 0xFFFFFFF
         return [
             order
@@ -201,7 +201,7 @@ class Stops:
     # ---- moving ----
 
     def move(self, sent: Any) -> None:
-        """The engine wants the stop elsewhere: the venue has no message for it but trading-stop."""
+        """The engine moves the stop: the venue's only message for it is trading-stop."""
         n = sent.instrument
         self._moves[n] = move = Move(sent.id, sent.price, self._expiry())
         self._send_move(n, move)
@@ -247,7 +247,7 @@ class Stops:
         watch.due = min(watch.due, self.c.now)
 
     def sweep(self) -> None:
-        """Every position of ours must have a confirmed stop: ask for it, and put it back where it is not."""
+        """Each of our positions must have a confirmed stop: query it, and place it again if it is missing."""
         c, s = self.c, self.c.settings
         for n in {belief["instrument"] for belief in c.beliefs().values()}:
             stop = self.stop_of(n)
@@ -268,7 +268,7 @@ class Stops:
             elif not watch.asking and c.now >= watch.due:
                 if c.port.attaches_stops or watch.tries or stop is not None:
                     self._read(n, watch)
-                else:  # nothing was heard of a stop, because none has travelled with the entry
+                else:  # there is no report of a stop, because none was sent with the entry
                     watch.tries += 1
                     self._put(n, watch, self.positions.get(n))
 
@@ -287,13 +287,13 @@ class Stops:
                 self.hurry(n)
 
     def _shows(self, n: int) -> bool:
-        """Whether the venue's last word is that the bracket holds something, whatever the engine has heard of."""
+        """True if the bracket holds a position by the venue's last report, regardless of the engine's state."""
         position = self.positions.get(n)
         return position is not None and position.qty > 0.0 and position.side == self.c.bracket(n)["side"]
 
     def _is_bare(self, n: int) -> bool:
-        """Whether the last word on the bracket's position shows it without a stop. It may be a word too early, or all that will ever be heard of a
-        stop that is gone: reason to ask."""
+        """Whether the last word on the bracket's position shows it without a stop. It may be a report that is too early, or the only sign of a lost
+        stop: it must be queried."""
         position = self.positions.get(n)
         return position is not None and self._shows(n) and position.stop_loss <= 0.0 and position.updated_ms >= self.epochs.first_ms(n)
 
@@ -368,7 +368,7 @@ class Stops:
         stop = self.stop_of(n)
         if stop is not None and stop["status"] == "live":
             if c.touched_at.get(n, 0) > began:
-                return  # something was heard meanwhile: read again
+                return  # a report came in the meantime: read again
             recent_ms = (c.venue_ns() - c.settings.ns(AT_WORK_S)) // MS
             if any(order.standing != Standing.WAITING and order.updated_ms > recent_ms for order in self._alive(n)):
                 return  # it has been triggered and is at work
@@ -378,12 +378,12 @@ class Stops:
         self._put(n, watch, position)
 
     def _is_beyond(self, n: int, position: Position) -> bool:
-        """Whether the market has gone past the wanted stop, as far as the position's mark tells."""
+        """True if the mark of the position is beyond the wanted stop."""
         ticks = self.c.engine.instruments[n].ticks(position.mark) if position.mark else 0
         return bool(ticks) and (ticks - self.wanted_ticks(n)) * position.side <= 0
 
     def _put(self, n: int, watch: Watch, position: Position | None) -> None:
-        """Set the stop of the position where the bracket wants it. Where the market is beyond that, one further away: the engine closes at market
+        """Set the stop of the position at the bracket's price. Where the market is beyond that, one further away: the engine closes at market
         meanwhile, but that may fail, too, and any stop is better than none."""
         c = self.c
         ticks = self.wanted_ticks(n)

@@ -1,4 +1,4 @@
-"""What is asked of the venue on a period whatever happens: its clock and its contracts."""
+"""Periodic queries of the venue: its clock and its contracts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from liqshell.venues.outcome import Asked
 
 MS = 1_000_000
 SAMPLES = 3  # of one measurement; the smallest round trip says most
-SHUT_PERIOD_S = 10.0  # between two measurements while nothing may be entered because of the clock: whoever sets it should see that soon
+SHUT_PERIOD_S = 10.0  # between two measurements while the clock blocks entries: a corrected clock should be seen soon
 PAGES_MAX = 50
 
 

@@ -18,9 +18,9 @@ SIGNAL = ("phase", "side", "z", "score", "count", "long_notional", "short_notion
 
 
 def question_of(asked: Mapping[str, Any], instrument: lc.Instrument) -> Question:
-    """A question of Engine.questions(). Its content holds what the judge may know: the signal with its time, and what the policy tells; not how much
-    is wanted or with which confidence, so that an answer holds whatever the size is and whatever the matrix makes of it. "direction" of what the
-    policy tells is what it would do by itself, where a control trades the other side of it."""
+    """A question of Engine.questions(). Its content is all that the judge may know: the signal with its time, and the policy's content. Size and
+    confidence are left out, so an answer is valid for every size and matrix. "direction" of what the policy tells is what it would do by itself,
+    where a control trades the other side of it."""
     told = dict(asked["content"])
     direction: Literal["LONG", "SHORT"] = "LONG" if told.pop("direction", "LONG" if asked["side"] > 0 else "SHORT") == "LONG" else "SHORT"
     signal, contract = asked["signal"], instrument.key
@@ -51,7 +51,7 @@ def plain(value: Any) -> Any:
 
 
 def verdict_of(answer: Answer) -> tuple[lc.Judgment, int]:
-    """Judgment and confidence, as Engine.on_verdict takes them. Without a usable answer nobody waits for one any more."""
+    """Judgment and confidence, as Engine.on_verdict takes them. Without a usable answer the engine no longer waits for one."""
     if answer.action == "enter":
         return lc.Judgment.JUDGE_CONFIRM, max(1, min(3, answer.confidence))
     return {"hold": lc.Judgment.JUDGE_HOLD, "don't enter": lc.Judgment.JUDGE_VETO, None: lc.Judgment.JUDGE_FAILED}[answer.action], 0

@@ -29,8 +29,7 @@ BYTES_PER_TOKEN = 2  # a bound from below for JSON and English: what is reserved
 
 
 class Told(NamedTuple):
-    """What a way of asking has to say about a question. status "ok": text is an answer to be validated. held_s: how long the other side does not want
-    to be asked again."""
+    """The answer of a provider to a question. status "ok": text is an answer to be validated. held_s: the pause that the provider asks for."""
 
     status: str
     text: str = ""
@@ -45,7 +44,7 @@ class Way(Protocol):
     identity: Mapping[str, Any]
 
     def request(self, question: Question, items: Sequence[Item]) -> dict[str, Any]:
-        """What is sent, as it is recorded: without secrets."""
+        """The request as it is recorded, without secrets."""
 
     async def ask(self, request: Mapping[str, Any], until_s: float) -> Told: ...
 
@@ -92,7 +91,7 @@ class Asking:
                 told = await self._told(question, until, progress)
         except TimeoutError:
             told = Told(progress["late"])
-            if told.status == "timeout":  # else nobody was asked, and that is no failure of the provider
+            if told.status == "timeout":  # else no query was sent, which is no failure of the provider
                 self._failed(told.status)
         return self._finished(question, told, progress)
 

@@ -71,7 +71,7 @@ class Program:
 
     @staticmethod
     async def _talk(process: asyncio.subprocess.Process, text: bytes) -> bytes | None:
-        """What it writes until it closes its stdout; None where that is too much."""
+        """The program's output until it closes stdout; None if that is too long."""
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.write(text)

@@ -66,7 +66,7 @@ class Caps:
         self._path = path
         self._minute_caps, self._day_caps = (questions_minute, tokens_minute, usd_minute), (0, tokens_day, usd_day)
         self._rows: list[tuple[int, int, float]] = []  # time, tokens, money: those of the last minute, of all processes
-        self._open: dict[int, tuple[int, int, float]] = {}  # number -> row of a question of ours that has no answer
+        self._open: dict[int, tuple[int, int, float]] = {}  # number -> row of an open question
         self._day, self._used = "", [0, 0, 0.0]
         self._number = 0
         self._kept = True  # the file has all that we know
@@ -88,7 +88,7 @@ class Caps:
             return self._number
 
     def settle(self, number: int, now_ns: int, tokens: int, usd: float) -> None:
-        """What a question really took, as soon as that is known."""
+        """Books the actual use of a question once it is known."""
         with self._shared() as known:
             self._turn(now_ns)
             at, reserved, money = row = self._open.pop(number, (0, 0, 0.0))
@@ -146,7 +146,7 @@ class Caps:
             if not all(0.0 <= one < inf for one in (*used, *(one for row in rows for one in row))):
                 raise ValueError("a number below 0, or none")  # nan passes every cap, and what is below 0 adds to it
         except (OSError, ValueError, KeyError, TypeError) as why:
-            # unknown is not zero: with a cap in force nothing is asked until somebody has looked
+            # unknown is not zero: with a cap, no question is asked until the operator has looked
             raise ValueError(f"{self._path}: not a record of the judge's usage ({type(why).__name__}); delete it to begin at zero") from None
         self._day, self._used = day, used
         self._rows = rows

@@ -1,4 +1,4 @@
-"""Judges of the past, without a socket: recorded answers by their content key, the rules over recorded news, nobody."""
+"""Judges of the past, without a socket: recorded answers by their content key, the rules over recorded news, none."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class NoJudge:
 
 
 class RecordedJudge:
-    """Answers of recorded streams by content key, whoever of the judges in them was asked. `rows`: of the stream: key, status, action, confidence,
-    news_grade, request (with "judge"), asked_ns, answered_ns, heard_ns (when the engine heard of it). counts: answers by status; "unknown_key" =
-    nobody had been asked that.
+    """Answers of recorded streams by content key, of any judge in them. `rows`: of the stream: key, status, action, confidence,
+    news_grade, request (with "judge"), asked_ns, answered_ns, heard_ns (when the engine heard of it). counts: answers by status; "unknown_key" = no
+    judge was asked that.
 
     The answer counts after as much time as it took then, and is again held against what the policy states now.
     """

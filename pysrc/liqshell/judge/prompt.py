@@ -1,4 +1,4 @@
-"""What a model is told: the written steps and matrix, the facts as one JSON object, the news as marked data. And the schema of its answer."""
+"""The prompt of a model: the written steps and matrix, the facts as one JSON object, the news as marked data. And the schema of its answer."""
 
 from __future__ import annotations
 

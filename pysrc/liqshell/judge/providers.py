@@ -15,7 +15,7 @@ COUNT_MAX = 10**9
 
 
 class Said(NamedTuple):
-    """text of an answer; usage: tokens "input" (cached ones among them), "cached", "output"; empty where the answer does not say them."""
+    """text of an answer; usage: tokens "input" (cached ones among them), "cached", "output"; empty if the answer lacks them."""
 
     text: str
     usage: Mapping[str, int]
@@ -49,7 +49,7 @@ def _count(found: Any, *path: str) -> int | None:
 
 
 def _usage(read: int | None, cached: int | None, written: int | None) -> dict[str, int]:
-    """What is not said is unknown, not zero: then what was reserved stays counted."""
+    """A missing value is unknown, not zero: then the reserved amount stays counted."""
     return {"input": read, "cached": cached or 0, "output": written} if read and written is not None else {}
 
 

@@ -38,7 +38,7 @@ _DENIED = re.compile(r"\b(no|not|denies|denied|false|fake|rumou?rs?|dismiss\w*|d
 
 
 def event_of(item: Item) -> tuple[str, int]:
-    """What an item is about and where that moves the price: +1, -1, 0 = nothing that the words know, denied or undone."""
+    """The event of an item and its effect on the price: +1, -1, 0 = no known word, denied or reversed."""
     text = f"{item.title} {item.description}"
     if item.event:
         return item.event, {"listing": 1, "delisting": -1, "outage": -1}.get(item.event, 0)

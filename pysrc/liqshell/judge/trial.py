@@ -29,7 +29,7 @@ class Trial:
 
 
 def fixed_question(now_ns: int, contract: str = "bybit:BTCUSDT", asset: str = "BTC", direction: Literal["LONG", "SHORT"] = "SHORT") -> Question:
-    """A strong anomaly of liquidated longs, candles falling; the matrix of the written system for it."""
+    """A strong anomaly of liquidated longs, candles falling; the matrix of the published system for it."""
     closes = (100_000.0, 99_800.0, 99_500.0, 99_400.0, 99_100.0, 98_900.0)
     candles = [[a, a + 20.0, b - 30.0, b] for a, b in pairwise(closes)]
     facts = {

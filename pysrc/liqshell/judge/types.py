@@ -13,7 +13,7 @@ NEWS: tuple[News, ...] = ("supports", "none", "contradicts")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the policy's matrix gives for one grade of the news. confidence: 1 (low) to 3 (high), 0 without an entry."""
+    """The value of the policy's matrix for one grade of the news. confidence: 1 (low) to 3 (high), 0 without an entry."""
 
     action: Action
     confidence: int
@@ -21,7 +21,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Question:
-    """One wish of a policy that waits for the judge.
+    """One intent of a policy that waits for the judge.
 
     number: of Engine.questions. batch: questions of one moment share it. contract: "venue:SYMBOL". asset: the base coin. direction: what the policy
     would open. asked_ns, deadline_ns: ns UTC. content: canonical JSON (sorted keys, shortest floats) of the facts that the policy gives, without
@@ -41,7 +41,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a judge said, after validation and after the policy's matrix: action and confidence are the weaker of both.
+    """A judge's answer after validation and the policy's matrix: action and confidence are the weaker of both.
 
     status: "ok", or why there is no usable answer ("timeout", "http_429", "refused", "invalid", "budget", "breaker", "unknown_key", ...); then
     action is None and nothing is entered. key: hex digest of question, prompt version, model and parameters. cost: in the currency of the
@@ -63,7 +63,7 @@ class Answer:
 
 
 class Judge(Protocol):
-    """What answers questions while a run is live. `answer` keeps the question's deadline and never raises for what the outside world does."""
+    """A judge of live questions. `answer` keeps the question's deadline and never raises for what the outside world does."""
 
     async def answer(self, question: Question) -> Answer: ...
 
@@ -71,6 +71,6 @@ class Judge(Protocol):
 
 
 class PastJudge(Protocol):
-    """What answers questions of the past: deterministic and without a socket ("rules", "recorded", "none")."""
+    """A judge of past questions: deterministic and without a socket ("rules", "recorded", "none")."""
 
     def answer_past(self, question: Question) -> Answer: ...

@@ -96,12 +96,12 @@ def weaker(one: Outcome, other: Outcome) -> Outcome:
 
 
 def stated(question: Question, grade: News) -> Outcome:
-    """What the policy states for a grade; no entry for "contradicts", and for what it does not state."""
+    """The policy's value for a grade; no entry for "contradicts" and for grades without a value."""
     return NO_ENTRY if grade == "contradicts" else question.outcomes.get(grade, NO_ENTRY)
 
 
 def judged(found: Mapping[str, Any], question: Question, items: Sequence[Item]) -> Verdict:
-    """What an answer comes to. Invalid where it is none. "supports" from fewer than two independent hosts is "none"."""
+    """The result of an answer. Invalid where it is none. "supports" from fewer than two independent hosts is "none"."""
     answer = checked(found, question, items)
     grade = cast(News, answer["news"])
     allowed = stated(question, grade)

@@ -1,4 +1,4 @@
-"""The venue side of a run that trades: last hop, gateway and state, and the effects that the gateway asks for."""
+"""The venue side of a trading run: last hop, gateway and state, and the gateway's effects."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class LiveAccount:
             self.notice(notice)
 
     async def begin(self) -> None:
-        """Private channels up, everything asked, reconciled; open trades of ours are supervised from the first moment. VenueError where that cannot
+        """Opens the private channels, queries everything and reconciles; our open trades are supervised from the start. VenueError where that cannot
         be done for as long as patience lasts, or at all: then nothing new was traded."""
         for link in self.links.values():
             self._spawn(link.run())
@@ -261,7 +261,7 @@ class LiveAccount:
         self.ready.set()
 
     async def _reconciled(self, answered: asyncio.Future[None]) -> None:
-        """Until the gateway is ready, or somebody stops the run."""
+        """Waits until the gateway is ready or the run is stopped."""
         patience, next_line = self.run.patience, time.monotonic() + PROGRESS_S
         while not (self.gateway.ready and answered.done()):
             if self.failed is not None:
@@ -379,7 +379,7 @@ class LiveAccount:
     # ---- inputs of the gateway ----
 
     def _input(self, method: Callable[..., None], *values: Any) -> None:
-        """A call into the gateway. What it raises is our defect: the run ends in good order, positions stay protected at the venue."""
+        """A call into the gateway. An exception in it is a fault of liqcore: the run ends in order, positions stay protected at the venue."""
         try:
             method(*values, self.now())
             self._arm()
@@ -465,18 +465,18 @@ class LiveAccount:
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
             await asyncio.sleep(0.005)
-        if not was_halted and self._kill_applied == Kill.NO:  # the next start must not find a halt that nobody meant; the gate stays closed
+        if not was_halted and self._kill_applied == Kill.NO:  # the next start must not find an unintended halt; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
         held = await self._held_at_end()
         left = "not cancelled in time: " + ", ".join(self._working()) if self._working() else ""
-        if self.failed is not None:  # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
+        if self.failed is not None:  # the state is no longer updated: no orderly end, and no goodbye to the watchdog
             raise self.failed
         ended = "; ".join(filter(None, [held, left]))
         self.notice(Notice(Level.INFO if ended == "flat" else Level.WARNING, "end", ended))
         return ended
 
     async def _held_at_end(self) -> str:
-        """What is held, by the venue's own word: a fill that could not be learnt is nothing that we know of."""
+        """The positions by the venue's report, because a fill that could not be learnt is unknown here."""
         if not self.ready.is_set():
             return UNBEGUN
         since = self.now()

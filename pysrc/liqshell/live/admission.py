@@ -32,12 +32,12 @@ from liqshell.venues.reports import Position
 
 MODES_MAX = 10  # contracts whose position mode is asked for here; the gateway asks all
 ASK_S = (1.0, 1.5, 2.0, 3.0)  # for an answer, from try to try: a lost one is missed soon, a slow venue is waited for
-SETTLED_MS = 2_000  # a position that somebody changed a shorter time ago is not booked yet (gateway.reconcile.EPOCH_SLACK_MS, and some)
+SETTLED_MS = 2_000  # a position that was changed a shorter time ago is not booked yet (gateway.reconcile.EPOCH_SLACK_MS, and some)
 _log = logging.getLogger("liqshell.live")
 
 
 class Admission:
-    """Of one start; the state folder is open and ours. rest: signed calls. now(): market time, ns. stopping(): somebody wants it to end.
+    """Of one start; the state folder is open and ours. rest: signed calls. now(): market time, ns. stopping(): True when the start is to end.
 
     enter() -> take_over() -> (the run begins) -> answered(). pending: what enter() has left to be answered. adopted: contracts whose position was
     taken over; notices: what the run has to say of that.
@@ -63,8 +63,8 @@ class Admission:
         self._slow_s = 0.0  # what an answer takes, of late (gateway.context has the same rule)
 
     async def enter(self) -> Account | None:
-        """What decides a start is asked, and asked again while it may change. None: that goes on, but trades of ours are open, and are supervised
-        meanwhile. VenueError where it cannot change, or patience is used up."""
+        """What decides a start is asked, and asked again while it may change. None: the start continues, but our trades are open and are supervised
+        in the meantime. VenueError where it cannot change, or patience is used up."""
         patience, tries = self.patience, 0
         while True:
             findings = await self.decide(1 if self._is_held() else len(ASK_S))
@@ -122,12 +122,12 @@ class Admission:
         return body
 
     def _account(self) -> Account | None:
-        """What was said of the account, once all of it was."""
+        """The data of the account, once it is complete."""
         key, wallet = self.facts.key, self.facts.wallet
         return Account(wallet.equity, wallet.available, ", ".join(key.ips), key.expires, key.unified) if key and wallet else None
 
     def waits_for(self) -> str:
-        """What is still to be answered, in words; "" = nothing."""
+        """The open questions in words; "" = none."""
         return "; ".join(finding.text for finding in self.pending if finding.effect == Effect.WAIT)
 
     async def answered(self) -> None:

@@ -1,6 +1,6 @@
-"""Taking over a position that we did not open: a protective stop is placed and seen at the venue, then it is booked as a trade of ours.
+"""Adoption of a position that we did not open: a protective stop is placed and confirmed at the venue, then the position is booked as our trade.
 
-It is booked at the mark of this moment, with the time limit from now: what it earned before is in the equity already and is no result of ours. Its
+It is booked at the mark of this moment, with the time limit from now: its earlier result is already in the equity and does not count as ours. Its
 take-profit, trail, time limit and cooldown are those of the contract's policy. Its stop is the price given, or else the tighter of the position's own
 stop and the policy's stop_loss from the mark.
 """
@@ -84,7 +84,7 @@ def stop_of(adoption: Adoption, position: Position, stop_loss: Decimal, instrume
 
 
 class _Taken(lc.Policy):
-    """Wants one thing, once."""
+    """A policy with one answer, given once."""
 
     def __init__(self, bracket: lc.Bracket):
         self.bracket = bracket
@@ -147,7 +147,7 @@ def _fill(maker: Engine, n: int, position: Position, price: float, stop: int, no
     number = order_number(n, maker.bracket(n)["sequence"], lc.Role.ROLE_STOP)
     row[1] = order_event(now, position.updated_ms * MS, number, lc.OrderStatus.ORDER_NEW, price=unit.price(stop))
     maker.run(row)
-    # what it asks for at once nobody sends: the engine of the run asks again
+    # its immediate requests are not sent: the engine of the run repeats them
     for order in maker.orders():
         if order["instrument"] == n and order["role"] == lc.Role.ROLE_TARGET:
             row[0] = order_event(now, now, order["id"], lc.OrderStatus.ORDER_REJECTED, lc.Reason.END_VENUE)

@@ -33,7 +33,7 @@ WARNING = (
 
 
 def refuse_without_consent(config: Config) -> None:
-    """What ccxt cannot do, and the user has not accepted."""
+    """Refuses a start if the user has not accepted the missing functions of ccxt."""
     live = config.live
     problems = []
     if not live.accept_watched_stop:
@@ -101,7 +101,7 @@ class _Admission(Admission):
 
 
 class _Books:
-    """What ccxt says of the account, as equity.Books."""
+    """The account by ccxt, as equity.Books."""
 
     def __init__(self, exchange: Exchange):
         self._exchange = exchange

@@ -35,7 +35,7 @@ ROWS_MAX = 50  # orders of a question: the most that every venue gives
 FILLS_MAX = 100  # executions of a question, and how many questions a span of time may take
 PAGES_MAX = 20
 IDS_MAX = 20_000
-LOOKS_MAX = 3  # for the order of an execution; then it is nobody's that we know
+LOOKS_MAX = 3  # for the order of an execution; then its owner is unknown
 OKX = ("okx", "myokx", "okxus")
 SEPARATOR = dict.fromkeys(OKX, "Z")  # of the prefix and the number in a client order id; OKX takes letters and digits only, 32 of them
 # asked beside what is asked for open orders, to see the stops that do_stop places: OKX has several kinds, and ccxt asks for another by default
@@ -147,12 +147,12 @@ class Exchange:
         self.instruments = {i.symbol: i for i in instruments}
         self.unified: dict[str, str] = {}  # our symbol -> ccxt's
         self.links: OrderedDict[str, str] = OrderedDict()  # order id -> client order id
-        self.sent: dict[str, int] = {}  # symbol -> when an order of ours was last on its way, now_ms
+        self.sent: dict[str, int] = {}  # symbol -> when one of our orders was last on its way, now_ms
         self._stops = STOPS.get(exchange.id, {"trigger": True})
         self._locks = {symbol: asyncio.Lock() for symbol in self.instruments}
         self._looks: dict[str, int] = {}  # order id of an execution -> how often its order was looked for in vain
         self._last_stop = 0
-        self._bare: set[str] = set()  # contracts that have no stop of ours, by the last look
+        self._bare: set[str] = set()  # contracts without one of our stops, by the last look
         self._changes, self._idle = 0, asyncio.Event()
         self._idle.set()
         if hasattr(exchange, "throttle"):
@@ -200,7 +200,7 @@ class Exchange:
         return float(own.get("total") or 0.0), float(own.get("free") or 0.0)
 
     async def cash(self) -> float | None:
-        """What the account holds without what open positions would bring; None where nobody knows which of the two this exchange's total is. Raises
+        """The cash without the result of open positions; None if this exchange's total is not known to be with or without it. Raises
         what ccxt raises."""
         if self.exchange.id not in OPEN_COUNTS:
             return None
@@ -328,7 +328,7 @@ class Exchange:
         if {trade["order"] for trade in found} - self.links.keys():
             await self.open_orders(symbol)
             await self.past_orders(symbol)
-        for order in {trade["order"] for trade in found} - self.links.keys():  # somebody else's; or the venue is late with its list
+        for order in {trade["order"] for trade in found} - self.links.keys():  # another party's; or the venue is late with its list
             self._looks[order] = self._looks.get(order, 0) + 1
             if self._looks[order] >= LOOKS_MAX:
                 del self._looks[order]
@@ -364,7 +364,7 @@ class Exchange:
     # ---- the position and its stop ----
 
     async def position(self, symbol: str) -> dict[str, Any]:
-        """What is held, with the trigger of the stops that cover all of it. Stops of ours that protect nothing any more are withdrawn."""
+        """The position, with the trigger of the stops that cover all of it. Stops of ours that protect nothing any more are withdrawn."""
         return (await self.look(symbol))[1]
 
     async def look(self, symbol: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -425,7 +425,7 @@ class Exchange:
             return {"outcome": int(Outcome.ACCEPTED)}
 
     async def _quietly(self, work: Awaitable[Any]) -> Any:
-        """What may fail and is seen to again by the next look."""
+        """The result of a call, None if it fails; the next look repeats it."""
         try:
             return await work
         except Exception:  # whatever ccxt makes of it
@@ -490,8 +490,8 @@ def _is_ours(order: dict[str, Any]) -> bool:
 
 
 def _protects(order: dict[str, Any], position: dict[str, Any]) -> bool:
-    """Whether an order would close the position where it loses. One of somebody else only if it can open nothing, and the market has not come to it:
-    what lies on the other side takes a profit."""
+    """Whether an order would close the position where it loses. Another party's order counts only if it cannot open a position and the market has not
+    reached it; one on the other side is a take-profit."""
     if not order["trigger"] or not position["qty"] or order["side"] != -position["side"]:
         return False
     loses = position["mark"] > 0.0 and (position["mark"] - order["trigger"]) * position["side"] > 0.0

@@ -1,4 +1,4 @@
-"""The stream of an account that has none for us: orders, executions and positions are asked for again and again, and what has changed is told."""
+"""The reports of an account without a stream: orders, executions and positions are polled, and changes are reported."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class PollLink:
                         attempt = 0
                 attempt += 1
         finally:
-            self._up = False  # its end is ours: nobody is told
+            self._up = False  # its end is ours: not reported
             for task in self._tasks:
                 task.cancel()
 
@@ -129,7 +129,7 @@ class PollLink:
         return True
 
     async def _report_changes(self, symbol: str) -> None:
-        """What has changed of a contract. Nothing counts as told before all of its questions are answered."""
+        """Reports the changes of a contract. Nothing counts as told before all of its questions are answered."""
         x = self._exchange
         orders, position = await x.look(symbol)
         gone = {order_id for order_id, owner in self._open.items() if owner == symbol} - {row["order_id"] for row in orders}

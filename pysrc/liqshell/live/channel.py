@@ -1,4 +1,4 @@
-"""One websocket of the account: connected when the gateway asks for it, and again after every loss with jitter; its messages are handed on."""
+"""One websocket of the account: connected at the gateway's request, and again with jitter after every loss; passes its messages on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Link:
                 await self._open()
         finally:
             if self.transport is not None:
-                transport, self.transport = self.transport, None  # its end is ours: nobody is told
+                transport, self.transport = self.transport, None  # its end is ours: not reported
                 transport.disconnect()
                 with contextlib.suppress(TimeoutError, picows.WSError, OSError):
                     await asyncio.wait_for(transport.wait_disconnected(), 1.0)

@@ -1,4 +1,4 @@
-"""For how much of the time in which a contract traded its quotes held, sampled while the run goes on."""
+"""The share of a contract's traded time with live quotes, sampled during the run."""
 
 from __future__ import annotations
 

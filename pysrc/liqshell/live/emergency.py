@@ -1,8 +1,8 @@
-"""What is done at the venue without the live process: cancel our working entries, see that every position of ours has a stop, close positions if
-asked to. What is not ours is left as it is (liqshell.live.whose); where nobody can know whose it is, it gets a stop and is not closed.
+"""Actions at the venue without the live process: cancel our working entries, give each of our positions a stop, close positions on request. Positions
+of others are not touched (liqshell.live.whose); a position of an unknown owner gets a stop and is not closed.
 
-Used by `liqcore kill` and by the watchdog. It knows what the state folder says (image, sheet) and asks the venue for everything else; it may run
-beside a live process, because nothing that it does is harmful twice.
+Used by `liqcore kill` and by the watchdog. It reads the state folder (image, sheet) and queries the venue for the rest. It may run beside a live
+process, because a repetition of its actions does no harm.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LATE_WAIT_S, LATE_MARGIN_S = 0.5, 1.0  # between two looks for what may still be
 WORKERS = 4
 EXECUTION_PAGES_MAX = 10  # of a contract, newest first; what was executed before is for the image to know
 FLATTENED_WAIT_S = 1.0  # that long it is asked whose a position was that has been closed
-EXECUTIONS_WAIT_S = 0.5  # that long a position of ours without a stop waits to hear whether we have closed it before
+EXECUTIONS_WAIT_S = 0.5  # the wait of a position without a stop for the report whether we have closed it before
 STOP_KINDS = ("StopLoss", "TrailingStop", "Stop")
 _GOOD = (Outcome.ACCEPTED, Outcome.DONE, Outcome.GONE)
 _log = logging.getLogger("liqshell.live.emergency")
@@ -49,7 +49,7 @@ _log = logging.getLogger("liqshell.live.emergency")
 
 @dataclass
 class Result:
-    """What a rescue did and what remains. reached: the venue answered. remains: what a person must look at; empty = nothing."""
+    """The actions of a rescue and the open rest. reached: the venue answered. remains: what a person must look at; empty = nothing."""
 
     reached: bool = False
     cancelled: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Result:
     placed: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)  # orders and positions that are not ours
-    doubts: list[str] = field(default_factory=list)  # positions of which nobody can know whose they are
+    doubts: list[str] = field(default_factory=list)  # positions of an unknown owner
     remains: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -141,7 +141,7 @@ class Rescue:
     # ---- what is ours ----
 
     def entries_of_image(self) -> Iterable[tuple[str, str, bool]]:
-        """(symbol, our id, whether the venue has said that it has it)."""
+        """(symbol, our id, whether the venue has confirmed it)."""
         for symbol, trade in self.trades.items():
             for order in trade["orders"]:
                 if order["role"] == "entry" and order["status"] in ("sent", "live"):
@@ -216,7 +216,7 @@ class Rescue:
         return True
 
     def flat(self, orders: list[OrderState], held: list[Position]) -> bool:
-        """All are closed, and only then it is asked and said what of them was not ours."""
+        """All are closed; only then the foreign part is queried and reported."""
         replies = [self.send_close(position, "0") for position in held]
         for position, reply in zip(held, replies, strict=True):
             if reply.outcome not in (Outcome.ACCEPTED, Outcome.DONE, Outcome.LANDED):
@@ -235,13 +235,13 @@ class Rescue:
     # ---- whose a position is ----
 
     def known(self, symbol: str) -> Known:
-        """What the state folder has of a contract. A damaged name may be any contract's."""
+        """The state folder's data of a contract. A damaged name may be any contract's."""
         trade = self.trades.get(symbol)
         whole = self.whole and (trade is not None or not set(self.image["damaged"]) - {"account"})
         return Known(self.sheet.name, self.run, whole, trade, self.image.get("created_ns", 0) // 1_000_000)
 
     def whose(self, position: Position, wait_s: float | None = None) -> Share:
-        """wait_s: for the venue's executions, None = as long as it takes. What this rescue has closed is not ours any more."""
+        """wait_s: for the venue's executions, None = as long as it takes. Positions that this rescue has closed no longer count as ours."""
         known, key = self.known(position.symbol), (position.symbol, position.index)
         try:
             executions, executed = self._reader.submit(self.evidence, known, position).result(wait_s)
@@ -421,7 +421,7 @@ def _name(position: Position) -> str:
 
 
 def read_image(folder: Path, log_line: Callable[[str], None]) -> dict[str, Any]:
-    """What the image says, {} where there is none that can be read: a rescue goes on without it."""
+    """The content of the image; {} if it is missing or unreadable: a rescue continues without it."""
     if not (folder / IMAGE).exists():
         return {}
     try:
@@ -435,7 +435,7 @@ def read_image(folder: Path, log_line: Callable[[str], None]) -> dict[str, Any]:
 
 
 def holds(trade: dict[str, Any]) -> bool:
-    """Whether a trade of the image has a position, or may have: the stop of one that is over says nothing of another position."""
+    """True if a trade of the image has or may have a position: the stop of an ended trade does not belong to another position."""
     return Decimal(trade["position"]) > 0 or any(order["role"] == "entry" and order["status"] in ("sent", "live") for order in trade["orders"])
 
 

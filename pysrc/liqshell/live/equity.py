@@ -1,9 +1,8 @@
 """The equity that a live run begins with where a trade is open.
 
-Money may have come and gone since the last run, so the venue's word counts, not our books. But the venue's balance already holds what happened to the
-open trade while nobody listened, and the engine will be told of that, too: by the executions that it has not counted yet, which are known by their
-ids. So what these will change is taken out of the balance first. Where the executions do not explain what is held now, nothing is changed, and it is
-said.
+Money may have come and gone since the last run, so the venue's word counts, not our books. But the venue's balance already includes executions of the
+open trade from the time without a connection. The engine will receive them too; they are recognised by their ids. So what these will change is taken
+out of the balance first. If the executions do not explain the present position, nothing is changed and a notice says so.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def unheard(
     maker_fee: float = 0.0,
     taker_fee: float = 0.0,
 ) -> float | None:
-    """What the executions that the engine has not counted will change its cash by; None where they do not explain what the venue holds. engine: as
+    """The change of cash by executions that the engine has not counted; None if they do not explain the venue's position. engine: as
     restored. found: executions of the venue, with those that may have been missed. held: signed quantity by symbol, as the venue has it now. known:
     ids that were counted. maker_fee, taker_fee: for executions whose fee the venue does not say."""
     count = len(instruments)
@@ -70,7 +69,7 @@ def unheard(
             fills = []  # counted before the end, and the store had not come to it
         for x in fills:
             if not ours(x.link_id) and lots * x.side >= 0:
-                return None  # somebody else has added: the engine will not count it
+                return None  # another party has added: the engine will not count it
             account.on_fill(n, x.side, instrument.ticks(x.price), instrument.lots(x.qty), x.fee)
             lots += x.side * instrument.lots(x.qty)
         funding += sum(x.fee for x in new if x.kind == FUNDING)
@@ -82,7 +81,7 @@ def _lots(instrument: lc.Instrument, qty: float) -> int:
 
 
 class Books(Protocol):
-    """What the venue says of the account; None = it could not be read whole."""
+    """The venue's data of the account; None = not completely readable."""
 
     async def executions(self, since_ms: int, until_ms: int) -> Sequence[Execution] | None:
         """Of all contracts."""
@@ -91,7 +90,7 @@ class Books(Protocol):
         """Signed quantity by symbol; what is not there is 0."""
 
     async def cash(self) -> float | None:
-        """What the account holds without what open positions would bring, in quote currency."""
+        """The cash of the account without the result of open positions, in quote currency."""
 
     def ours(self, link_id: str) -> bool:
         """Whether a client order id is of this state folder's run."""

@@ -1,6 +1,6 @@
 """The public feed of one venue: its connections, each of which connects, subscribes, watches and comes back after every loss, and its polls by REST.
 
-Each connection has marks of its own: its loss concerns the contracts and the streams that it carries, and no others.
+Each connection has its own marks: its loss concerns only the contracts and streams that it carries.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class VenueFeed:
         return None
 
     def _silent(self, number: int, ts_event: int, ts_recv: int) -> None:
-        """A connection speaks again after a silence in which others spoke, and in which something was sure to come."""
+        """A connection sends again after a silence in which others sent and in which data was certain."""
         stream = self.streams[number]
         stream.gaps += 1
         self._mark(lc.FeedState.FEED_GAP, ts_event, ts_recv, self._concerns[number], stream.name)

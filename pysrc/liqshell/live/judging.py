@@ -1,6 +1,6 @@
 """The configured judge beside a live run: questions of the engine go to it, its answers come back as events of the recording.
 
-The trading loop never waits for it. What was asked and answered stands in judge.jsonl of the run, one JSON object a line.
+The trading loop never waits for it. Questions and answers are in judge.jsonl of the run, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunTime:
 
 
 def refuse_unanswered(config: Config) -> None:
-    """ConfigError where a policy asks a judge and nobody says which."""
+    """ConfigError if a policy asks a judge and none is configured."""
     asking = [symbol for symbol in config.feed.named if config.policy_for(symbol).judge_s > 0.0]
     if config.judge.kind is None and (asking or (config.feed.whole and (config.policy.judge_s or 0.0) > 0.0)):
         raise ConfigError(

@@ -1,8 +1,7 @@
-"""What a run has learnt outlives it: with what it begins, and the images that it leaves for the next one.
+"""The learnt state of a run: the state with which it begins, and the images that it writes for the next run.
 
-A run begins, in this order, with what it was told to learn from (`--warm-from`); with the image of the run before and what that run recorded behind
-it; with the sources of [warm]; with the recordings of earlier runs of its name; or cold. What is refused is said, in the log and in run.json, and put
-aside under another name.
+A run begins with the first of these that exists: the source of `--warm-from`; the image of the previous run and the recording after it; the sources
+of [warm]; the recordings of earlier runs of its name; else cold. A refused image is named in the log and in run.json, and renamed.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class Keeper:
         return self.begun
 
     def _ways(self, values: dict[str, Any], now_ns: int, folder: Path, stopping: Callable[[], bool]) -> Iterator[tuple[Warmer, list[Material], bool]]:
-        """What to try, one after the other: a new warmer, what it learns from, and whether that is the image."""
+        """The sources to try in turn: a new warmer, its source, and whether the source is the image."""
         if self.cold:
             return
         if not self.first:

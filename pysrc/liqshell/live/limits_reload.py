@@ -38,8 +38,8 @@ GUARD_NAMES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file asks for. wanted: the limits that it states, in the units of Risk's arguments. problems: what is wrong with it; then nothing of
-    it counts."""
+    """The limits of a file. wanted: the limits that it states, in the units of Risk's arguments. problems: its faults; with one, the file has no
+    effect."""
 
     wanted: Mapping[str, float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class LimitsFile:
         self._seen = self._mark()
 
     def changed(self, *, force: bool = False) -> Reading | None:
-        """What the file asks for, if it has changed since the last look (or force: SIGHUP); else None. A file that is being written is read when it
+        """The reading of the file if it has changed since the last look (or force: SIGHUP); else None. A file that is being written is read when it
         has come to rest, or is refused as a whole and read again at its next change."""
         mark = self._mark()
         if mark == self._seen and not force:
@@ -100,7 +100,7 @@ BREACHES = {
 
 
 def breach_of(guard: Guard) -> str:
-    """What latched the last hop, in a sentence with contract, finding and limit; '' while nothing has."""
+    """The reason for the latch of the last hop, with contract, finding and limit; '' without a latch."""
     if guard.breach is None:
         return ""
     breach, n, found, allowed = guard.breach
@@ -121,7 +121,7 @@ class Plan:
 
 
 def plan(reading: Reading, now_limits: Mapping[str, float], now: int) -> Plan:
-    """What follows from a reading. now_limits: Risk.limits_now; what the file states as it is in force already is passed over."""
+    """The actions that follow from a reading. now_limits: Risk.limits_now; what the file states as it is in force already is passed over."""
     events, guard, lowered = [], {}, []
     refused = [f"{problem}: the limits are unchanged" for problem in reading.problems]
     for name, value in reading.wanted.items():

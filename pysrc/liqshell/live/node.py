@@ -104,7 +104,7 @@ class NodeTail:
         return False
 
     def _split(self, legs: list[Any]) -> list[bytes]:
-        """Frames of one moment. What was closed of one user in one contract stays together."""
+        """Frames of one moment. Closings of one user in one contract stay together."""
         mine = [
             leg
             for leg in legs

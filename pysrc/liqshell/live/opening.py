@@ -1,6 +1,6 @@
 """What has to hold before a run may trade: one process per state folder, no kill, whole state, a key that may trade only, a person's word.
 
-Everything here happens once, before the first frame; whatever does not hold is an error that says what to do.
+Everything here happens once, before the first frame. Each failed check is an error that names the action.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def restore(state: State, engine: lc.Engine) -> bytes:
 
 @dataclass(frozen=True)
 class Account:
-    """What the venue says of the key and its account. ips: addresses that the key is bound to, "" = none."""
+    """The venue's data of the key and its account. ips: addresses that the key is bound to, "" = none."""
 
     equity: float
     available: float
@@ -140,7 +140,7 @@ class Account:
 
 
 def terms(config: Config, account: Account | None, state: State, config_hash: str, adopted: Sequence[str] = ()) -> str:
-    """What a person agrees to, in plain words. account: None = it could not be asked yet. adopted: what will be taken over."""
+    """The terms that a person agrees to, in plain words. account: None = it could not be asked yet. adopted: what will be taken over."""
     limits, sizes = config.limits, []
     for symbol in config.feed.symbols:
         policy = config.policy_for(symbol)
@@ -183,7 +183,7 @@ def halted_before(state: State) -> Reason:
 
 
 def refuse_unsafe(config: Config) -> None:
-    """What a configuration may say on paper, and not where money is real."""
+    """Refuses settings that are allowed on paper only."""
     if not config.feed.own_account and config.live.via != "ccxt":
         ours = ", ".join(name for name, one in ADAPTERS.items() if one.private_path)
         raise ConfigError(

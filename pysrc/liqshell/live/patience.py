@@ -20,7 +20,7 @@ _log = logging.getLogger("liqshell.live")
 
 
 class Patience:
-    """seconds: of the whole start, from now on. stopping(): somebody wants it to end. Errors that do not pass end it at once."""
+    """seconds: of the whole start, from now on. stopping(): True when the start is to end. Errors that do not pass end it at once."""
 
     def __init__(self, seconds: float = PATIENCE_S, stopping: Callable[[], bool] = lambda: False):
         self.seconds = seconds
@@ -40,8 +40,8 @@ class Patience:
             _log.warning("start: %s; asks again, %.0f s left", why, self.left_s)
 
     async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What attempt() brings, tried again with growing pauses while its VenueError may pass. The last one where the patience is used up, or
-        somebody wants the start to end."""
+        """What attempt() brings, tried again with growing pauses while its VenueError may pass. Raises the last error when the patience is used up or
+        the start is to end."""
         tries = 0
         while True:
             try:

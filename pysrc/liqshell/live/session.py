@@ -45,9 +45,9 @@ from liqshell.venues.adapter import InstrumentPage
 from liqshell.venues.effects import Level, Notice
 
 TICK_S = 0.002  # of timers: deadlines are served at their own moment, whenever we look
-LIST_S = 1.5  # for the list of contracts while trades of ours are open
+LIST_S = 1.5  # for the list of contracts while our trades are open
 PATIENT_S = 60.0  # of --start-patience, from which on a first try is cut short
-LOST_S = 1.5  # for its first try where nothing of ours is open; a later one may take as long as the request itself
+LOST_S = 1.5  # for its first try without open trades; a later one may take as long as the request itself
 HANG_UP_S = 1.5  # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
 INVERTED = 0.5  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
 SEEN = ("mode", "name", "venue", "environment", "started_ns", "config_hash", "synthetic")  # of run.json, on the view page
@@ -175,7 +175,7 @@ class Session:
         return None if self._stop.is_set() else self.judge(question, judgment, confidence)
 
     def _make_judging(self) -> Judging | None:
-        """The judge of the configuration; None where nobody of ours is asked."""
+        """The judge of the configuration; None without one."""
         if not self.trade or self.config.judge.kind in (None, "none"):
             return None
         judge = make_judge(self.config.judge, self.config.news, RunTime(self.wire_clock, self.speed), self.config.run.out, rows=rows_of)
@@ -212,7 +212,7 @@ class Session:
             ) from None
 
     async def _learnt(self, values: dict[str, Any]) -> dict[str, Any]:
-        """What settings say of what was learnt before: the run begins with it."""
+        """Takes the learnt state named in the settings: the run begins with it."""
         if self.keeper is None:
             return {}
         begun = await asyncio.to_thread(self.keeper.open, values, self.wire_clock.now_ns(), self.folder, self._stop.is_set)
@@ -460,15 +460,14 @@ class Session:
                 await asyncio.wait_for(self._over.wait(), HOUSEKEEPING_S)
 
     def _on_alarms(self, rows: np.ndarray) -> None:
-        """Alarms of the side check: said at once, and what halts entries stays in the status line."""
+        """Alarms of the side check: reported at once; one that halts entries stays in the status line."""
         alarms = lc.audit.view(rows, lc.AuditKind.AUDIT_ALARM)
         for row in alarms[alarms["phase"] == int(lc.Alarm.ALARM_SIDE)]:
             agree, sample = float(row["value"]), int(row["sample"])
             n, inverted = int(row["instrument"]), agree < INVERTED
             text = (
                 f"side check: of the last {sample} liquidations of this venue {agree:.0%} had their price on the right side of the mark price "
-                "or fill; expected at least 90 "
-                f"%{': sides are read the wrong way round, entries are halted until a person resumes' if inverted else ''}"
+                f"or fill; expected at least 90 %{': the sides are inverted; entries are halted until an operator resumes' if inverted else ''}"
             )
             symbol = self.pipeline.instruments[n].symbol if self.pipeline is not None and n >= 0 else ""
             self.halted_by = "the side check" if inverted else self.halted_by
@@ -484,7 +483,7 @@ class Session:
             self._spin.stop()
         now = self.wire_clock.now_ns()
         if not self.account:
-            self.pipeline.advance(now)  # (an account has been left as it is: nothing may be asked for that nobody sends)
+            self.pipeline.advance(now)  # (an account has been left as it is: no request may be made that is not sent)
         recorded: dict[str, Any] = {"enabled": False}
         if self._recorder is not None:
             self._recorder.mark(self.pipeline.engine.now if self.account else now, END, {})

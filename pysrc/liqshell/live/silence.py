@@ -31,7 +31,7 @@ _log = logging.getLogger("liqshell.live")
 
 class Silence:
     """sources: of a run; those whose venue states liquidations are watched. mark(venue, state, ts_event, concerns, connection): called when a stream
-    becomes suspect (FEED_DOWN since its last event) and when it speaks again (FEED_UP). alarm(text): called once a suspicion."""
+    becomes suspect (FEED_DOWN since its last event) and when it sends again (FEED_UP). alarm(text): called once a suspicion."""
 
     def __init__(self, sources: Mapping[str, Source], instruments: Sequence[lc.Instrument], mark: Mark, alarm: Callable[[str], object]):
         self._sources = {venue: one for venue, one in sources.items() if one.adapter.liquidations}
@@ -115,8 +115,8 @@ class Silence:
             found |= {"until": ts, "ended": why}
 
     def marked(self, state: lc.FeedState, concerns: Iterable[Concern], ts: int) -> None:
-        """A connection was lost, came up, or dropped something: the silences of the liquidations that it carries begin anew. ts: ns. What is suspect
-        already stays so when something is dropped, and until the connection is opened anew."""
+        """A connection was lost, came up, or dropped something: the silences of the liquidations that it carries begin anew. ts: ns. Suspect streams
+        stay suspect when a subscription is dropped, until the connection is reopened."""
         concerned = [n for n, streams in concerns if not streams or streams & LIQUIDATIONS]
         rows = list(self._row.values()) if -1 in concerned else [self._row[n] for n in concerned if n in self._row]
         if state == lc.FeedState.FEED_GAP:

@@ -17,7 +17,7 @@ class Spin:
     """Keeps the running loop awake from start() to stop(). watch(transport) after a connection stands, forget(transport) when it is lost; a transport
     that cannot be read so (TLS) is served by the loop, which does not sleep for it either.
 
-    While it spins, a watched socket is off the loop's selector: whoever sends to it need not wake what never sleeps.
+    While it spins, a watched socket is off the loop's selector: the sender need not wake a loop that never sleeps.
     """
 
     def __init__(self) -> None:

@@ -48,15 +48,15 @@ class Effect(IntEnum):
 
     GO = 0
     READ_ONLY = 1  # its contract is not traded, everything else is
-    HALTED = 2  # nothing enters until a person resumes; open trades of ours go on
-    WAIT = 3  # asked again, for as long as --start-patience allows; open trades of ours are supervised meanwhile
+    HALTED = 2  # no entry until the operator resumes; our open trades continue
+    WAIT = 3  # queried again, for as long as --start-patience allows; our open trades are supervised meanwhile
     END = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """id: stable, for programs. text: what was found. action: what to do. symbol: that it concerns, "" = all. warn: it goes on, and should be read.
-    code: the venue's, 0 = none."""
+    """id: stable, for programs. text: what was found. action: what to do. symbol: that it concerns, "" = all. warn: the start continues, and the
+    operator should read it. code: the venue's, 0 = none."""
 
     id: str
     effect: Effect
@@ -69,8 +69,8 @@ class Finding:
 
 @dataclass(slots=True)
 class AccountFacts:
-    """What the account and the state folder say. None, or a contract that is not in `modes`: not answered; then `missing` has the reason under the
-    field's name, and `lasting` the name too where asking again will not help. codes: the venue's, beside a reason."""
+    """The facts from the account and the state folder. None, or a contract that is not in `modes`: not answered; then `missing` has the reason under
+    the field's name, and `lasting` the name too where asking again will not help. codes: the venue's, beside a reason."""
 
     with_keys: bool = True
     key: KeyInfo | None = None
@@ -165,7 +165,7 @@ async def ask_account(facts: AccountFacts, ask: Ask, symbols: Sequence[str], tri
 
 
 def _unexplained(facts: AccountFacts, symbols: Sequence[str]) -> list[str]:
-    """Contracts with a position that the state folder does not have so, and of which nobody has been asked for yet."""
+    """Contracts with a position that the state folder does not explain, without an adoption so far."""
     believed: Mapping[str, float] = facts.state.believed if facts.state else {}
     odd = [
         p.symbol
@@ -183,7 +183,7 @@ def _asked(name: str) -> bool:
 
 
 def decide(config: Config, facts: AccountFacts) -> list[Finding]:
-    """What a live start makes of it, in the order in which it is looked at."""
+    """The findings of a live start, in the order of the checks."""
     out = _config(config) + _state(facts) + _trades(config, facts) + _venue(config, facts)
     if not facts.with_keys:
         return [
@@ -211,7 +211,7 @@ def effect_of(findings: Sequence[Finding]) -> Effect:
 
 
 def sentence(findings: Sequence[Finding]) -> str:
-    """What a live start now does, in one sentence."""
+    """The outcome of a live start at this time, in one sentence."""
     effect = effect_of(findings)
     why = "; ".join(f"{finding.symbol + ': ' if finding.symbol else ''}{finding.text}" for finding in findings if finding.effect == effect)
     if effect == Effect.END:
@@ -225,7 +225,7 @@ def sentence(findings: Sequence[Finding]) -> str:
 
 
 def refusal(where: str, findings: Sequence[Finding], waited_s: float = 0.0) -> VenueError:
-    """What ends a start: the first finding that does, or the first of those that were waited for."""
+    """The finding that ends a start: the first that does, or the first of those that the start waited for."""
     worst = effect_of(findings)
     found = next(finding for finding in findings if finding.effect == worst)
     waited = f" (asked again for {waited_s:.0f} s)" if waited_s else ""
@@ -336,7 +336,7 @@ def _state(facts: AccountFacts) -> list[Finding]:
 
 
 def _trades(config: Config, facts: AccountFacts) -> list[Finding]:
-    """Open trades of the state image that no engine of this configuration can go on with; a start refuses them as it opens the image. Which contracts
+    """Open trades of the state image that no engine of this configuration can continue; a start refuses them when it opens the image. Which contracts
     a whole market has is known only then."""
     symbols, out = config.feed.symbols, []
     for trade in facts.state.trades if facts.state and not config.feed.whole else ():

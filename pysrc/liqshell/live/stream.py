@@ -65,8 +65,8 @@ class Tee(EventSink):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all connections of a feed have in common. stop: the run's end. stale_after_s: market time without a sign of life after which one is lost.
-    changed(stream): called when it has come up; lost(stream, why, was_up): when it has gone down, or did not come up."""
+    """The shared objects of all connections of a feed. stop: the run's end. stale_after_s: market time without a sign of life after which one is
+    lost. changed(stream): called when it has come up; lost(stream, why, was_up): when it has gone down, or did not come up."""
 
     source: Source
     clock: WireClock
@@ -233,8 +233,8 @@ class Stream:
 
     def _patience(self) -> tuple[int, int]:
         """Market time without a sign of life after which it is lost; and without events that are sure, while other connections of the venue have
-        some. At least a second of the wall each. A silence of the whole venue between the two is the sink's to find, when it ends: then nothing tells
-        a lost connection from a stall, which delivers everything later."""
+        some. At least a second of the wall each. A silence of the whole venue between the two is found by the sink when it ends: until then a lost
+        connection looks like a stall, which delivers everything later."""
         feed = self._feed
         mute_ns = max(feed.source.gap_ns, int(feed.speed * NS))
         return max(int(max(feed.stale_after_s, feed.speed) * NS), mute_ns if self._connection.sure else 0), mute_ns
@@ -296,8 +296,8 @@ class Stream:
                 self._waiting |= dict.fromkeys(again.acks, again)
 
     def _ask_unanswered(self, received: bool) -> bool:
-        """Ask once more for what the venue has not answered, then do without it: the connection carries others' data. False where it has said nothing
-        at all: then the connection is dead."""
+        """Ask once more for what the venue has not answered, then do without it: the connection carries others' data. False if it has sent nothing:
+        then the connection is dead."""
         if not received and len(self._waiting) == len(self._asked):
             return False
         for one in {id(one): one for one in self._waiting.values()}.values():

@@ -261,7 +261,7 @@ class Events:
             await asyncio.sleep(TICK_S)
 
     def _check(self, pages: Sequence[InstrumentPage]) -> None:
-        """Every name of ours is known to some venue, and every venue knows one."""
+        """Every configured name is known to a venue, and every venue knows one."""
         names = {name for page in pages for one in page.instruments for name in (one.symbol, one.asset)}
         for name in () if self._symbols == (ALL,) else self._symbols:
             if name not in names:

@@ -16,8 +16,8 @@ TIMEOUT_S = 5.0
 
 async def venue_clock(rest: str, tls: ssl.SSLContext | None = None, waiting: bool = False) -> tuple[Clock | None, dict[str, Any]]:
     """Clock and labels of the emulator at `rest`; (None, {}) = real time, for an address that is not loopback (which is not asked) or that is no
-    emulator's. The monotonic clock is one per machine, so that the three numbers hold here too. ConfigError where its market stands still
-    until somebody subscribes (`emulate --wait`), as its clock is not known yet; waiting: that clock will do."""
+    emulator's. The monotonic clock is one per machine, so that the three numbers hold here too. ConfigError if its market stands still until the
+    first subscription (`emulate --wait`), because its clock is not known yet; waiting: accept that clock."""
     if not is_loopback(rest):
         return None, {}
     try:

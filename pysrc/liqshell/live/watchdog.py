@@ -32,8 +32,8 @@ NS = 1_000_000_000
 ENTRIES_OFF_S, RESCUE_S, BACK_S = 2.0, 10.0, 5.0
 STARTING_FACTOR = 6.0  # a start may be busy with reading and asking for longer
 PERIOD_S = 0.1
-UNSEEN_S = 60.0  # nobody has begun: there is nothing to watch
-STOOD_S = 1.0  # a longer pause between two looks of ours is ours, not the live process's
+UNSEEN_S = 60.0  # no process has begun: there is nothing to watch
+STOOD_S = 1.0  # a longer pause between two looks is the watchdog's, not the live process's
 PAUSE_S = 5.0  # between two watchdogs that end at once
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between rescues that did not come through
 RESCUES_MAX = 200
@@ -42,7 +42,7 @@ _log = logging.getLogger("liqshell.live.watchdog")
 
 
 class Verdict(IntEnum):
-    """What one look found."""
+    """The findings of one look."""
 
     WELL = 0
     ENTRIES_OFF = 1
@@ -190,7 +190,7 @@ def watch(folders: Sequence[str | Path]) -> int:
 
 def start(folders: Sequence[str | Path]) -> subprocess.Popen[bytes]:
     """Start a watchdog for these state folders, after Control.begin() and Sheet.save(): in a session of its own, so that a Ctrl-C meant for the live
-    process does not end it before its work; keys come to it as they came to us. What it says goes to watchdog.log in the first folder."""
+    process does not end it before its work; keys come to it as they came to us. Its output goes to watchdog.log in the first folder."""
     path = Path(folders[0]) / LOG
     with _log_file(path) as out:
         return subprocess.Popen(
@@ -204,7 +204,7 @@ def start(folders: Sequence[str | Path]) -> subprocess.Popen[bytes]:
 
 
 def _log_file(path: Path) -> IO[bytes]:
-    """Where the watchdog writes; nowhere, and said, where that cannot be opened: a log is no reason not to watch."""
+    """The log of the watchdog; none, with a message, if it cannot be opened: the watchdog runs without a log."""
     try:
         return private.opened(path, "ab")
     except OSError as why:
@@ -249,11 +249,11 @@ def main(folders: Sequence[str]) -> int:
     if not folders:
         print("usage: python -m liqshell.live.watchdog STATE…", file=sys.stderr)
         return 2
-    # whoever ends the live process with a signal to the whole group must not end us before we have seen how that went
+    # a signal to the whole group that ends the live process must not end the watchdog before it has seen the outcome
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        for folder in folders:  # registers the keys with the log, and finds a locked keyring while somebody is there
+        for folder in folders:  # registers the keys with the log, and finds a locked keyring while the operator is present
             environment = Sheet.load(folder).environment
             if find_keys(environment) is None:
                 _log.error("%s: no keys for %s: the watchdog can block entries, but cannot act at the venue", folder, environment)

@@ -25,20 +25,20 @@ _Id = tuple[str, int]  # prefix and order id
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """qty: what is ours by evidence, not more than the position. doubt: why the rest may be ours too, "" = it is somebody else's."""
+    """qty: what is ours by evidence, not more than the position. doubt: why the rest may be ours too, "" = it belongs to another party."""
 
     qty: float
     doubt: str = ""
 
     @property
     def foreign(self) -> bool:
-        """All of it is somebody else's: read-only."""
+        """All of it belongs to another party: read-only."""
         return not self.qty and not self.doubt
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the state folder has of one contract. name: of our prefixes. run: that of the image, "" = no image. whole: the image can be read for this
+    """The state folder's data of one contract. name: of our prefixes. run: that of the image, "" = no image. whole: the image can be read for this
     contract. trade: its record in the image (inspect()), None = never traded. created_ms: when the image was made."""
 
     name: str
@@ -64,14 +64,14 @@ class Known:
         return [order["id"] for order in orders if order["role"] == "entry" and order["status"] in ("sent", "live")]
 
     def ours(self, x: Execution) -> _Id | None:
-        """Prefix and number of an order of ours, of this run or of a lost one; None where it has no such name."""
+        """Prefix and number of one of our orders, of this run or of a lost one; None for other names."""
         found = parse_order_link_id(x.link_id)
         return found if found is not None and (found[0] == self.run or is_ours(found[0], self.name)) else None
 
 
 def share(known: Known, position: Position, executions: Sequence[Execution] | None, executed: Mapping[int, float | None]) -> Share:
-    """executions: of the contract, newest first; None = could not be read. executed: of each of entries_out(), by the order itself; None = the venue
-    knows nothing of it."""
+    """executions: of the contract, newest first; None = could not be read. executed: of each of entries_out(), by the order itself; None = unknown to
+    the venue."""
     if not known.whole:
         return _without_image(known, position, executions)
     net, side = known.net, position.side
@@ -80,12 +80,12 @@ def share(known: Known, position: Position, executions: Sequence[Execution] | No
         return Share(believed, "its executions cannot be read" if known.entries_out() and not known.expected(position) else "")
     listed = _listed(known, executions)
     more = _beyond(known, listed, executed)
-    late = more > _beyond(known, listed, {}) + NEAR  # an execution of an order of ours is not in the list yet
+    late = more > _beyond(known, listed, {}) + NEAR  # an execution of one of our orders is not in the list yet
     since = _since_flat(position, executions)
     seen = any(prefix == known.run and number in _numbers(known, "entry") for prefix, number in listed)
     closed = sum(x.qty for x in executions if _closes(known, x))
     if known.expected(position):
-        # a bracket that has ended since, and then somebody else's
+        # a bracket that has ended since, and then another party's
         over = seen and not late and since is not None and not any(known.ours(x) for x in since)
         return Share(0.0 if over else _clamp(abs(net) - closed, believed) if closed else believed)
     if since is not None and not late and (not net or seen):
@@ -106,7 +106,7 @@ def _without_image(known: Known, position: Position, executions: Sequence[Execut
     span = list(reversed(executions)) if since is None else since
     qty = _built(known, position, span)
     entered = since is not None and any(found[1] & 15 == Role.ROLE_ENTRY for x in since if (found := known.ours(x)))
-    # (what is adopted has no id of ours, and then nothing of ours enters beside it)
+    # (an adopted position has none of our ids, and then we send no entry beside it)
     return Share(qty, "" if entered or qty >= position.qty * (1.0 - NEAR) else "the state image is lost")
 
 
@@ -117,7 +117,7 @@ def _numbers(known: Known, role: str = "") -> dict[int, float]:
 
 
 def _listed(known: Known, executions: Sequence[Execution]) -> dict[_Id, float]:
-    """Signed quantity executed of each order of ours."""
+    """Signed executed quantity of each of our orders."""
     out: dict[_Id, float] = {}
     for x in executions:
         if x.kind in TRADES and (found := known.ours(x)) is not None:

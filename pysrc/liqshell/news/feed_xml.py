@@ -63,7 +63,7 @@ def _refused(*_: object) -> int:
 
 
 def entries(body: bytes) -> list[dict[str, str]]:
-    """The entries of a feed: title, link, description, date, each where it is said. ValueError for what is no XML or no feed, declares a document
+    """The entries of a feed: title, link, description, date, each if it is present. ValueError for what is no XML or no feed, declares a document
     type, nests more than 32 deep or has more than 1,000 entries. An empty feed has no entries; what is no feed says nothing about any."""
     reader, parser = _Reader(), expat.ParserCreate(namespace_separator="}")
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = _refused

@@ -24,7 +24,7 @@ _SECOND_LEVEL = {"co", "com", "org", "net", "gov", "ac", "edu", "or", "ne"}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """received_ns: when we got it, from which on it counts. published_ns: as its source says, 0 = not said. host: of its address. event: what a
+    """received_ns: when we got it, from which on it counts. published_ns: by its source, 0 = not stated. host: of its address. event: what a
     venue's own announcement is about ("listing", "delisting", "outage"), '' = not known."""
 
     received_ns: int
@@ -87,7 +87,7 @@ def host_of(address: str) -> str:
 
 
 def owner_of(host: str) -> str:
-    """What of a host is registered by one owner, as far as its form tells: a.b.example.co.uk -> example.co.uk."""
+    """The registered domain of a host, as far as its form shows it: a.b.example.co.uk -> example.co.uk."""
     parts = host.split(".")
     return ".".join(parts[-3:] if len(parts) > 2 and parts[-2] in _SECOND_LEVEL and len(parts[-1]) == 2 else parts[-2:])
 
@@ -224,7 +224,7 @@ def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Seq
 
 
 async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = ()) -> Selected:
-    """As select; between two items the loop goes on with its other work, because hostile text takes milliseconds an item."""
+    """As select; between two items the loop does its other work, because hostile text takes milliseconds per item."""
     selected = Selected((), {})
     for so_far in _selection(found, as_of_ns, age_max_s, hosts):
         selected = so_far
@@ -233,8 +233,8 @@ async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: fl
 
 
 def independent(items: Iterable[Item]) -> int:
-    """How many independent owners the items come from. Whoever writes a feed also writes the addresses in it, so items of one feed are of one
-    owner; a search shows pages of others."""
+    """How many independent owners the items come from. The writer of a feed also writes its addresses, so items of one feed have one owner; a search
+    shows pages of others."""
     groups: list[set[str]] = []
     for item in items:
         mine = {owner_of(item.host)} | (set() if item.source == SEARCH else {owner_of(item.source)})

@@ -27,7 +27,7 @@ ENTRIES_MAX = 200
 
 
 def terms_of(asset: str, names: Mapping[str, str]) -> tuple[str, str]:
-    """Ticker and name of an asset: 1000PEPE -> (PEPE, Pepe). The ticker stands for the name where that is not known."""
+    """Ticker and name of an asset: 1000PEPE -> (PEPE, Pepe). The ticker replaces an unknown name."""
     ticker = re.sub(r"^1(000)+(?=[A-Z])|^k(?=[A-Z]{3})", "", asset).upper()
     return ticker, names.get(ticker, "")
 
@@ -63,7 +63,7 @@ def _json(body: bytes) -> Any:
 
 
 class _Asked:
-    """What sources share: a cache, one request at a time."""
+    """The shared part of sources: a cache, one request at a time."""
 
     def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float):
         self.name, self._web, self._now, self._cache_s = name, web, now, cache_s
@@ -82,7 +82,7 @@ class _Asked:
             raise NewsError(f"{self.name}: its rate limit allows the next request in {self._pace.wait_s():.1f} s")
         try:
             async with asyncio.timeout_at(until_s), self._pace:
-                if (kept := self._fresh(key)) is not None:  # somebody else has asked meanwhile
+                if (kept := self._fresh(key)) is not None:  # another task has asked in the meantime
                     return kept
                 reply = await self._web.ask("GET", target, until_s)
         except TimeoutError:
@@ -211,7 +211,7 @@ class Feeds(_Asked):
 
 
 class Several:
-    """Sources asked at once. What one of them does not know is missing and said; where none knows, neither do we."""
+    """Sources asked at once. A source that fails is named and its items are missing; if all fail, the news is unknown."""
 
     name = "several"
 
@@ -245,7 +245,7 @@ class RecordedNews:
         self._names, self._keep_ns = names, int(keep_s * 1_000_000_000)
 
     def known(self, asset: str, as_of_ns: int) -> list[Item]:
-        """What was received about an asset by a moment, of the last `keep_s`."""
+        """The items about an asset received by a time, of the last `keep_s`."""
         ticker, name = terms_of(asset, self._names)
         first, last = bisect.bisect_left(self._times, as_of_ns - self._keep_ns), bisect.bisect_right(self._times, as_of_ns)
         return [

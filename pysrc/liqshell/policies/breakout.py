@@ -22,8 +22,8 @@ class Parameters:
     stop_min: float = number(None, 0.0001, 0.5, "share of price")
     feature_volume: str = feature("liquidations.liq_volume@1m", "")
     volume_min: float = number(0.0, 0.0, 1e12, "quote currency of liquidations within the minute")
-    recheck_s: float = number(0.0, 0.0, 600.0, "seconds between two looks while the rate is high; 0 = one look")
-    recheck_until_s: float = number(600.0, 0.0, 86_400.0, "seconds after the rate rose within which it looks again")
+    recheck_s: float = number(0.0, 0.0, 600.0, "seconds between two checks while the rate is high; 0 = one check")
+    recheck_until_s: float = number(600.0, 0.0, 86_400.0, "seconds after the rise of the rate in which it checks again")
 
 
 class Breakout(Ruled):

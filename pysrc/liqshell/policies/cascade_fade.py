@@ -22,8 +22,8 @@ PHASES = {"active": lc.Phase.ACTIVE, "decelerating": lc.Phase.DECELERATING, "exh
 @dataclass(frozen=True)
 class Parameters:
     enter_phase: str = choice(None, *PHASES)
-    hold_min_s: float = number(None, 0.0, 86_400.0, "seconds before which a better price is no reason to leave")
-    revert_min: float = number(None, 0.0, 0.5, "share of price that it must be better by")
+    hold_min_s: float = number(None, 0.0, 86_400.0, "seconds in which a better price does not end the trade")
+    revert_min: float = number(None, 0.0, 0.5, "least gain of the price, a share of it")
 
 
 class CascadeFade(Ruled):

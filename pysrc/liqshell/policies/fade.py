@@ -1,4 +1,4 @@
-"""Fade: rest a post-only order beyond the cascade and take the snap-back (written system "Liquidation Cascade Market-Making").
+"""Fade: rest a post-only order beyond the cascade and take the snap-back (published system "Liquidation Cascade Market-Making").
 
 Longs flushed -> the price was pushed down -> buy below the market. Shorts flushed -> sell above it. It acts when the cascade becomes ACTIVE, while
 it still runs, and asks for the same bracket every time; risk decides whether it may. The document would skip BTC unless the maker fee is 0: that is
@@ -16,7 +16,7 @@ from liqshell.policies.ruled import Ruled
 
 @dataclass(frozen=True)
 class Parameters:
-    """maker_fee: what the venue takes from a maker, share of the notional; the configuration fills in [paper] maker_fee where nobody says it."""
+    """maker_fee: what the venue takes from a maker, share of the notional; by default [paper] maker_fee."""
 
     skip_unless_free: bool = flag(False)
     maker_fee: float = number(0.0, -0.01, 0.01, "share of the notional")

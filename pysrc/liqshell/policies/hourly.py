@@ -17,7 +17,7 @@ HOUR = 3600 * lc.SECOND
 
 
 def hour_of(ts: int) -> int:
-    """Start (ns UTC) of the hour that ts lies in: the candle that settles a bet made at ts."""
+    """Start (ns UTC) of the hour of ts: the candle that settles a bet made at ts."""
     return ts - ts % HOUR
 
 
@@ -94,7 +94,7 @@ class Offer:
 
 
 def fee_per_share(price: float, rate: float) -> float:
-    """What the taker of one share pays beside its price."""
+    """The fee of a taker per share."""
     return rate * price * (1.0 - price)
 
 

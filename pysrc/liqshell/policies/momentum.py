@@ -1,4 +1,4 @@
-"""Momentum: trade with a cascade of dollars while it has fuel (written system "Liquidation Hunting").
+"""Momentum: trade with a cascade of dollars while it has fuel (published system "Liquidation Hunting").
 
 More than $5M of one side within 90 s: longs flushed -> sell at market, shorts flushed -> buy; 5 to 15 s after the first large print, at the first
 look at which others have followed, the score is 7 of 10 and no filter objects. Out when the rolling volume has fallen by 60 % ([policy] exit_phase),
@@ -109,7 +109,7 @@ class Momentum(Ruled):
         return score_of(parts, {name: getattr(n, f"weight_{name}") for name in PARTS}, n.known_min)
 
     def filters(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> list[Check]:
-        """What the document filters by: (condition, value, threshold, whether it is met). A cluster that is not known objects to nothing; whether
+        """The document's filters: (condition, value, threshold, whether it is met). A cluster that is not known objects to nothing; whether
         funding that is not known does, says funding_unknown."""
         longs, funding = signal.side == lc.LONG, market.feature(n.feature_funding)
         count, fuel = market.feature(n.feature_count), n.feature_fuel_below if longs else n.feature_fuel_above

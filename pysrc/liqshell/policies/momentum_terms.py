@@ -40,7 +40,7 @@ class Parameters:
     entry_from: str = choice(None, "first", "trigger")
     entry_after_s: float = number(None, 0.0, 600.0, "seconds")
     entry_until_s: float = number(None, 0.0, 600.0, "seconds")
-    recheck_s: float = number(None, 0.01, 600.0, "seconds between two looks")
+    recheck_s: float = number(None, 0.01, 600.0, "seconds between two checks")
     look_again: str = choice("followers", "followers", "all")
     size: float = number(None, 0.0, 1e9, "base units at full confidence and a volume factor of 1", above=True)
     volume_unit: float = number(None, 1.0, 1e12, "quote currency of liquidations for a volume factor of 1")
@@ -53,7 +53,7 @@ class Parameters:
     ratio: float = number(None, 0.0, 100.0, "target / stop, where target = 'ratio'")
     quiet_s: float = number(None, 1.0, 86_400.0, "seconds after which a trade without a significant move is left")
     move_min: float = number(None, 0.0, 0.5, "share of price: a significant move")
-    trades_per_day: int = integer(None, 1, 1000, "entries asked for per UTC day and market")
+    trades_per_day: int = integer(None, 1, 1000, "entries requested per UTC day and market")
 
 
 def score_of(parts: Mapping[str, float], weights: Mapping[str, float], known_min: float) -> float:

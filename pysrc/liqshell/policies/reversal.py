@@ -1,6 +1,6 @@
 """Reversal: buy when the forced selling of longs has ended and flow turns, while the crowd is short.
 
-The written system is "Trading the post-liquidation-cascade reversal".
+The published system is "Trading the post-liquidation-cascade reversal".
 
 On every new bar. Longs flushed (z of the liquidation imbalance below -2) arms the rule for some minutes; the upward cross of order flow's z through
 +1 fires it, if funding is below zero; unarmed or too late, nothing happens. The document buys only. `mirror` adds the other side: shorts flushed
@@ -23,10 +23,10 @@ class Parameters:
     feature_liquidations: str = feature("liquidations.liq_imbalance@15m:zscore")
     feature_flow: str = feature("flow.ofi@5m:zscore")
     feature_funding: str = feature("funding.funding_avg@1h")
-    liq_z: float = number(None, 0.0, 100.0, "standard deviations: longs are flushed below minus this")
+    liq_z: float = number(None, 0.0, 100.0, "standard deviations: longs count as liquidated below minus this")
     flow_z: float = number(None, -100.0, 100.0, "standard deviations: flow has turned when it crosses this upwards")
     funding_max: float = number(None, -1.0, 1.0, "funding rate: the crowd is short below it")
-    arm_s: float = number(None, 1.0, 86_400.0, "seconds that a flush stays armed")
+    arm_s: float = number(None, 1.0, 86_400.0, "seconds in which the rule stays armed")
     mirror: bool = flag(None)
 
 

@@ -42,8 +42,7 @@ class Ruled(lc.Policy):
     """default: keyword arguments of liqcore.Bracket (without side); brackets: the same by symbol; parameters: fields of `numbers_type` by symbol.
 
     A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name
-    of a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as
-    JSON values.
+    of a feature that it reads. `memory` keeps its signals, features, prices and wishes (never fills) by signal.instrument, as JSON values.
     """
 
     numbers_type: ClassVar[type] = NoParameters
@@ -80,7 +79,7 @@ class Ruled(lc.Policy):
         return self._brackets.get(market.instrument.symbol, self._default)
 
     def unmet(self, condition: str, value: float, threshold: float, since: int = 1) -> lc.Declined | None:
-        """The answer that wants nothing, with the condition for which: see liqcore.Policy.decline. since: see EXPLAINS."""
+        """The answer without an entry, with its condition: see liqcore.Policy.decline. since: see EXPLAINS."""
         return self.decline(condition, value, threshold) if self.explains >= since else None
 
     def aside(self, condition: str, value: float, threshold: float) -> lc.Declined | None:
@@ -114,7 +113,7 @@ class Ruled(lc.Policy):
         return {} if terms.get("equity_share") else {"notional": min(notional, terms["notional"])}
 
     def remembered(self, signal: lc.Signal) -> dict[str, Any]:
-        """What this policy remembers of the signal's instrument; may be changed."""
+        """The policy's memory of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
 
     def ask(
@@ -128,7 +127,7 @@ class Ruled(lc.Policy):
         return out
 
     def intent(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any] | None:
-        """The latest bracket asked for on this instrument, as long as what came of it may still be open. Whether it is, a policy does not know."""
+        """The latest bracket asked for on this instrument, as long as its bracket may still be open. Whether it is, a policy does not know."""
         found: dict[str, Any] | None = self.remembered(signal).get("wish")
         if found is not None and market.now - found["ts"] > (self.terms(market)["max_hold_s"] + self.terms(market)["entry_ttl_s"]) * lc.SECOND:
             del self.remembered(signal)["wish"]
@@ -141,7 +140,7 @@ class Ruled(lc.Policy):
         return lc.Leave(self.aside(LEAVE + condition, value, threshold))
 
     def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
-        """What the judge is told beside the signal; a number that is not known is null."""
+        """The content of the question beside the signal; an unknown number is null."""
         purity = max(signal.long_notional, signal.short_notional) / signal.notional if signal.notional > 0.0 else nan
         return {"purity": known(purity), "funding": known(market.funding), "complete": not signal.flags & SignalFlag.SIGNAL_CENSORED}
 

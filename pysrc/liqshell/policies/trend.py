@@ -1,6 +1,6 @@
 """Trend: follow liquidations of one side that are far above what is usual, if candles agree.
 
-The written system is "Quantitative Trading with Liquidation Data".
+The published system is "Quantitative Trading with Liquidation Data".
 
 Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is the document's, in plain code. Its
 news column is "no" unless a judge is asked (judge_s): then the bracket says what "yes" and "no" give, and the judge which of them it is.
@@ -91,7 +91,7 @@ class Trend(Ruled):
         )
 
     def gives(self, n: Parameters, signal: lc.Signal, market: lc.Market, news: bool) -> str | int:
-        """What the matrix gives for one grade of the judge, as liqcore.Bracket takes it."""
+        """The matrix's value for one grade of the judge, in the form of liqcore.Bracket."""
         action, confidence = decide(*self.seen(n, signal, market), news)
         if action != "enter":
             return action

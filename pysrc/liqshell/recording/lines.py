@@ -1,14 +1,14 @@
 """Lines of recordings to records: ours, and those of others.
 
     ours              see record.py
-    S4                {ts, exchange, source, stream, symbol, result}
+    hourly files      {ts, exchange, source, stream, symbol, result}
     cryptofeed 3      {"t": "recv", "conn", "ts": seconds, "data": the frame as text}; a line with t = connect names the address of a connection
     cryptofeed 2      "ADDRESS <-> SECONDS" (connected), "ADDRESS <- SECONDS: sent", "SECONDS: received" or "ADDRESS -> SECONDS: received"
     hftbacktest       "NANOSECONDS FRAME"
     frames            by themselves, and pages of REST answers (rest_pages.py)
 
-Venues use one name in several markets: BTCUSDT of Bybit is a spot market and a linear contract. The address of a connection says which market its
-frames are of; without one, what stands in the frame.
+Venues use one name in several markets: BTCUSDT of Bybit is a spot market and a linear contract. The address of a connection names the market of its
+frames; without one, the frame's content does.
 """
 
 import base64
@@ -31,7 +31,7 @@ from liqshell.recording.unaddressed import Unaddressed
 from liqshell.venues.adapters import ADAPTERS
 
 SKIP = "liqcore.skip"  # stream of lines that hold no frame
-RAW = "raw"  # source of frames by themselves: nobody says when they were received
+RAW = "raw"  # source of bare frames: their time of receipt is unknown
 BINANCE_SPOT, BINANCE_CM, BYBIT_SPOT, BYBIT_OPTION, BYBIT_2 = "binance_spot", "binance_cm", "bybit_spot", "bybit_option", "bybit_v2"
 GATE, FTX, DYDX = "gate.io", "ftx", "dydx"  # venues that are told apart in order to be named
 # the market of a connection by a part of its address, the first that fits; other hosts stand for themselves
@@ -93,7 +93,7 @@ def is_capture(line: bytes) -> bool:
 
 def parts_of(lines: Iterator[bytes], where: Path, market: str = "") -> list[Part]:
     """Where connections of one capture stand one behind the other, each with the whole time, the lines of each; [] where all is in order of receipt
-    and has its addresses. DataError where they are more than can be read side by side, or where nothing tells their markets apart.
+    and has its addresses. DataError if they are too many to be read side by side, or if their markets cannot be distinguished.
 
     market: what a person says of a file without connections, bybit or bybit_spot."""
     out: list[Part] = []
@@ -156,7 +156,7 @@ class Lines:
         self._market = ""  # of the connection of a file with one a time
 
     def records(self, line: bytes, number: int) -> Iterator[Record]:
-        """What a line holds. DataError where it is none of a recording."""
+        """The records of a line. DataError where it is none of a recording."""
         ours = _OURS.match(line)
         if ours and line.endswith(b"}") and int(ours[1]) < TIME_MAX:
             ts, exchange, source, stream, symbol, raw = ours.groups()
@@ -239,7 +239,7 @@ class Lines:
 
 
 def _labels(market: str, frame: bytes) -> tuple[str, str]:
-    """(stream, symbol) of a frame; as they stand in it."""
+    """(stream, symbol) of a frame, as written in it."""
     own = "binance_um" if market.startswith("binance") else market
     if own in ADAPTERS and ADAPTERS[own].kind_key:
         stream, symbol = label(own, frame)
@@ -322,7 +322,7 @@ def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
 
 
 def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
-    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}; result is the frame, or its payload {ts, data}, or text."""
+    """A line of the hourly files' schema: {ts, exchange, source, stream, symbol, result}; result is the frame, or its payload {ts, data}, or text."""
     stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
     ts = found.get("ts_recv", found.get("ts"))
     if ts is None:
@@ -333,7 +333,7 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
         rows = data if isinstance(data, list) else [data]
         if not symbol and rows and isinstance(rows[0], dict):
             symbol = str(rows[0].get("s", ""))
-        # the stream is the topic itself, or only its kind: S4 writes both
+        # the stream is the topic itself, or only its kind: the hourly files have both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
         result = {
             "topic": stream if "." in stream else f"{kind}.{symbol}",
@@ -351,7 +351,7 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
 
 
 def _nanoseconds(value: Any, file: Path, number: int) -> int:
-    """A time stamp in whatever unit its size says (s, ms, us or ns since 1970), or ISO 8601 text."""
+    """A time stamp in s, ms, us or ns since 1970, recognised by its size, or ISO 8601 text."""
     try:
         if isinstance(value, str):
             if not value.isdigit():

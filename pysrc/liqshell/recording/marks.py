@@ -1,4 +1,4 @@
-"""Marks of the feed: whom one concerns, how a recording says so, and what was missing between them.
+"""Marks of the feed: the contracts of a mark, its form in a recording, and the data missing between marks.
 
 A connection carries some streams of some contracts. When it is lost, comes back, or was silent for too long, the mark concerns these alone.
 """
@@ -44,13 +44,13 @@ def concerns_of(mark: Mapping[str, Any], whole: Sequence[int], symbols: Sequence
 
 
 class Standing:
-    """Which streams are down, by the marks of a recording. What it does not have of its own span is as good as an outage of all the others."""
+    """Which streams are down, by the marks of a recording. Missing parts of its own span count as an outage of all the others."""
 
     def __init__(self, down: Mapping[int, int] | None = None):
         self.down = dict(down or {})  # instrument -> Stream bits
 
     def take(self, state: int, concerns: Sequence[Concern], each: Sequence[int]) -> None:
-        """The next mark. each: the instruments that -1 stands for."""
+        """The next mark. each: the instruments that -1 means."""
         for n, streams in concerns if state != FeedState.FEED_GAP else ():
             bits = streams or ALL
             for k in each if n < 0 else (n,):
@@ -58,7 +58,7 @@ class Standing:
                 self.down[k] = before | bits if state == FeedState.FEED_DOWN else before & ~bits
 
     def up(self, whole: Sequence[int], each: Sequence[int]) -> tuple[Concern, ...]:
-        """What of a feed is not down. whole: the instruments that its marks name, one by one `each`."""
+        """The parts of a feed that are not down. whole: the instruments that its marks name, one by one `each`."""
         if not any(self.down.get(n) for n in each):
             return tuple((n, 0) for n in whole)
         left = ((n, ALL & ~self.down.get(n, 0)) for n in each)
@@ -94,7 +94,7 @@ def union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def without(spans: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of the spans outside of the holes."""
+    """The parts of the spans outside the holes."""
     out, ordered = [], sorted(holes)
     for start, end in spans:
         for first, last in ordered:

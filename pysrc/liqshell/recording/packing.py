@@ -159,7 +159,7 @@ class _Slice(io.RawIOBase):
 
 
 def _size_said(head: bytes) -> int:
-    """How much the zstandard frame that begins with `head` says it holds; 0: it says nothing, or is none."""
+    """The content size that the zstandard frame beginning with `head` states; 0 if it states none or is no frame."""
     if head[:4] != ZSTD_MAGIC or len(head) < _HEAD_MAX:
         return 0
     said = head[4]
@@ -205,7 +205,7 @@ def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
 
 
 def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: bool) -> Generator[bytes, None, tuple[int, str]]:
-    """What a frame holds, once its end has been reached; of one that is cut (not `whole`), what stands before the cut. Returns how many bytes were
+    """The content of a frame after its end was reached; of a cut frame (not `whole`), the content before the cut. Returns how many bytes were
     handed on, and why not all were."""
     import pyarrow
 
@@ -286,7 +286,7 @@ def _gunzip(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
 
 
 def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
-    """What the next `room` bytes hold, up to the end of the member."""
+    """The content of the next `room` bytes, up to the end of the member."""
     while not member.eof:
         block = member.unconsumed_tail
         if not block:
@@ -298,7 +298,7 @@ def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
 
 
 def _cut(stream: BinaryIO, start: int, end: int, meter: Meter) -> bytes | None:
-    """What a member holds that another one follows before its end; None where it is not that, but damaged."""
+    """The content of a member that another one cut off; None if the member is damaged."""
     stream.seek(start)
     out = bytearray()
     try:

@@ -1,8 +1,9 @@
-"""Reading recordings: our own, S4's hourly files, captures of other collectors, and raw frames (captured.py). A torn tail is counted, not fatal.
+"""Reading recordings: our own, the research plan's hourly files, captures of other collectors, and raw frames (lines.py). A torn tail is
+counted, not fatal.
 
-for record in (recording := read("runs/2026-11-21")):
-    record.ts_recv, record.frame, record.stream, record.symbol
-recording.damage                       # what could not be read, file by file
+    for record in (recording := read("runs/2026-11-21")):
+        record.ts_recv, record.frame, record.stream, record.symbol
+    recording.damage                       # what could not be read, file by file
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Damage:
 
     @property
     def text(self) -> str:
-        """What was lost, without the name of the file."""
+        """The loss in words, without the name of the file."""
         lost = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in ((self.bytes_dropped, "byte"), (self.lines_dropped, "line")) if count]
         return f"{self.reason}: {' and '.join(lost) or 'nothing'} dropped"
 
@@ -112,14 +113,14 @@ class Reader:
             yield from text.removesuffix(b"\n").split(b"\n")
 
     def _texts(self, file: Path) -> Iterator[bytes]:
-        """Complete lines, many at once; the last one of a file may lack its newline. What a tear leaves unfinished goes to `damage`."""
+        """Complete lines, many at once; the last one of a file may lack its newline. Incomplete records at a tear are added to `damage`."""
         if (document := _document(file)) is not None:
             yield from document
             return
         yield from self._joined(file, packing.Place())
 
     def _joined(self, file: Path, place: packing.Place) -> Iterator[bytes]:
-        """The same, of lines from a place in a file on. What stands behind the last newline of a file that has not ended is kept in `_begun`."""
+        """The same, of lines from a place in a file on. The bytes after the last newline of a file that is still written are kept in `_begun`."""
         size = 0
         for piece in packing.pieces(file, place):
             if isinstance(piece, packing.Tear):  # the line across it is gone

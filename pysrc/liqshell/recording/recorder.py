@@ -4,14 +4,14 @@ One JSON object a line, hourly files `YYYY-MM-DD_HH.jsonl.zst` (hour of ts_recv,
 
     {"ts":<receipt, ms>,"ts_recv":<receipt, ns>,"exchange":"bybit","source":"ws","stream":"<topic>","symbol":"<symbol>","result":<frame>}
 
-The frame's own bytes stand as the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON
+The frame's own bytes are the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON
 and `read()` gives back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text"
 or "raw":"base64" before "result". Lines of our own have the streams liqcore.meta, .feed, .report, .image, .end and .gap.
 
 What survives: every flush (0.5 s) appends one complete zstandard frame with its checksum (packing.py), so a killed process loses at most one
 flush interval and a torn tail at most one frame. Lines are built and packed in a thread of their own, without the interpreter's lock
-(frames.pyx). What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that
-place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
+(frames.pyx). The queue is bounded in bytes: beyond the bound the NEWEST frames are dropped and counted, and a liqcore.gap line marks the place. A
+full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
 """
 
 import atexit
@@ -106,7 +106,7 @@ class Recorder:
         return self._buffer.dropped
 
     def tap(self, exchange: str, source: str = WS) -> TaggedTap:
-        """What a feed listener gives its frames to. exchange: whose they are; source: WS, or REST for answers to polls."""
+        """The function to which a feed listener gives its frames. exchange: whose they are; source: WS, or REST for answers to polls."""
         found = self._taps.get((exchange, source))
         if found is None:
             head = b',"exchange":"%b","source":"%b","stream":"' % (exchange.encode(), source.encode())
@@ -268,7 +268,7 @@ def label(exchange: str, frame: bytes) -> tuple[bytes, bytes]:
         what, whose = (pattern.search(frame, 0, 400) for pattern in adapter.labels)
         return what[1] if what else b"", whose[1] if whose else b""
     found = TOPIC.search(frame, 0, 400)
-    topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""  # a venue cannot forge a line of ours
+    topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""  # a venue cannot forge a line of the recorder
     return topic, topic.rpartition(b".")[2] if b"." in topic else b""
 
 

@@ -166,7 +166,7 @@ def contradicted(trades: Mapping[str, NDArray[Any]], quotes: Mapping[str, NDArra
 
 
 def _lost(feed: NDArray[np.void], start: int, end: int) -> list[Span]:
-    """When data is known to be missing: from each DOWN to the next UP, and what a GAP says that lies behind it."""
+    """The times known to lack data: from each DOWN to the next UP, and the past span that a GAP states."""
     out: list[Span] = []
     down: int | None = None
     for began, ts, state in zip(feed["ts_event"].tolist(), feed["ts_recv"].tolist(), feed["code"].tolist(), strict=True):
@@ -182,7 +182,7 @@ def _lost(feed: NDArray[np.void], start: int, end: int) -> list[Span]:
 
 
 def _ended(until: Spans, feed: NDArray[np.void], before: NDArray[np.int64]) -> Spans:
-    """The same, where a mark of the feed ends what was said before it."""
+    """The same, if a mark of the feed ends the values before it."""
     breaks = feed["code"] != int(lc.FeedState.FEED_UP)
     if not breaks.any():
         return until
@@ -260,7 +260,7 @@ class Age:
 
 
 def sentences(by_stream: Mapping[str, Held], name: str = "") -> list[str]:
-    """What must be said of a contract's streams before anything else is read off them; [] where quotes hold whenever there are trades, and where
+    """Warnings about a contract's streams that come before all results; [] where quotes hold whenever there are trades, and where
     there are none at all (which other pages say). For how much of the traded time they hold is `quoted`."""
     trades, quotes = by_stream["trades"], by_stream["quotes"]
     if not trades.rows or not quotes.rows:

@@ -1,5 +1,5 @@
-"""Connections of a capture that have no line with their address, of cryptofeed 3 or of hftbacktest's collector, which writes none: which of Bybit's
-markets each is of, by what its frames say.
+"""Connections of a capture that have no line with their address, of cryptofeed 3 or of hftbacktest's collector, which writes none: finds the Bybit
+market of each by its frames.
 
 Trades of contracts have an UUID and a tick direction (`L`), those of spot a number; only contracts are liquidated and have a mark price. Books and
 candles say nothing.
@@ -39,8 +39,8 @@ class Unaddressed:
             self._first_lines.setdefault(conn, {}).setdefault(market, number)
 
     def only(self, conn: str, given: str, where: Path) -> str:
-        """The address of the one connection of a file that has no lines of connections; '' = nothing of Bybit is in it. given: what a person says of
-        it (bybit or bybit_spot), for frames that do not say it themselves. DataError where neither does."""
+        """The address of the one connection of a file that has no lines of connections; '' = nothing of Bybit is in it. given: the user's choice
+        (bybit or bybit_spot), for frames that do not state it. DataError where neither does."""
         found = self.addresses({}, where).get(conn) or {"bybit": CONTRACTS, "bybit_spot": SPOT}.get(given, "")
         if self._topics and not found:
             topic, conns = next(iter(self._topics.items()))
@@ -79,7 +79,7 @@ class Unaddressed:
 
 
 def _market(stem: bytes, line: bytes) -> str:
-    """The market that a frame is of, as an address; '' = it does not say."""
+    """The market of a frame, as an address; '' = not stated."""
     if stem in (b"allLiquidation", b"liquidation"):
         return CONTRACTS
     if stem == b"publicTrade":

@@ -24,7 +24,7 @@ from liqshell.report.terminal import print_report
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and the numbers in it."""
+    """The files written, and their numbers."""
 
     html: Path
     json: Path
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What report.json holds: the summary without the list of trades."""
+        """The content of report.json: the summary without the list of trades."""
         return {key: value for key, value in self.summary.items() if key != "trades"}
 
 

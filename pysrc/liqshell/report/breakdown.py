@@ -18,7 +18,7 @@ HOLD_EDGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
 def sums(ledger: Ledger, at: np.ndarray | None = None) -> dict[str, Any]:
-    """What a group of closed trades came to. at: their rows, all without it. mean_bps: net return of a trade, with its interval (spaced_mean)."""
+    """The sums of a group of closed trades. at: their rows, all without it. mean_bps: net return of a trade, with its interval (spaced_mean)."""
     trades = ledger.trade_rows if at is None else ledger.trade_rows[at]
     gross, fees, slippage, funding, net, notional = (total(trades[k]) for k in ("gross", "fees", "slippage", "funding", "net", "entry_notional"))
     mean = spaced_mean(trades["bps"].tolist(), ledger.bracket_rows["flat"][trades["bracket"]], longest(trades["hold_s"]))

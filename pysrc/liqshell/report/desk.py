@@ -1,4 +1,4 @@
-"""The three tables of the written trend system (S1's dashboard): the account, the positions, and the latest signals with what was said of each."""
+"""The three tables of the document of `trend`: the account, the positions, and the latest signals with the answers to each."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _best(run: Run, paths: Paths, n: int, side: int, start: int, end: int, known
 
 
 def signals(run: Run) -> list[dict[str, Any]]:
-    """Of each question: the liquidations, the candles, the news, and what came of it."""
+    """Of each question: the liquidations, the candles, the news, and the outcome."""
     if not (run.folder / FILE).is_file():
         return []
     out = []

@@ -77,7 +77,7 @@ def _bracket(b: Bracket, at: At, whole: bool) -> dict[str, Any]:
 
 
 def outcome(c: Cascade) -> tuple[str, str]:
-    """(group, text) of a cascade's end: what a person wants to know of it first."""
+    """(group, text) of a cascade's end, the most important fact first."""
     b = c.bracket
     if b is None:
         return "none", "no trade: " + (c.unmet or c.awaited or reason(c.verdicts[0][1]) if c.verdicts else "policy silent")

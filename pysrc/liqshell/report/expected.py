@@ -54,7 +54,7 @@ def _days(s: dict[str, Any]) -> list[float]:
 
 
 def _day_on_notional(s: dict[str, Any]) -> Measured:
-    """Net of a covered day over the notional of one trade: the denominator of the written system."""
+    """Net of a covered day over the notional of one trade: the denominator of the published system."""
     n, days = len(s["trades"]), s["covered_instrument_hours"] / 24
     nets: dict[str, Any] = dict(mean_test(_days(s)))
     if not n or days <= 0:

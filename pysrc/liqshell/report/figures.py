@@ -60,8 +60,8 @@ SIDES_HALTED = "the side check stopped entries: most liquidation prices were on 
 
 
 def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """Every reason for which no order was placed, and how often. asked: policy or risk was asked and said no; share: of all that risk was asked for,
-    where it was risk that said no."""
+    """Every reason for which no order was placed, and how often. asked: policy or risk was asked and refused; share: of all entries that risk was
+    asked for, if risk refused."""
     verdicts = np.bincount(run.of_kind(AuditKind.AUDIT_RISK)["reason"], minlength=256)
     alarms = run.of_kind(AuditKind.AUDIT_ALARM)
     inverted = bool(((alarms["phase"] == int(Alarm.ALARM_SIDE)) & (alarms["value"] < 0.5)).any())
@@ -276,7 +276,7 @@ def cascades(run: Run, ledger: Ledger) -> dict[str, Any]:
 
 
 def stamp(run: Run) -> dict[str, Any]:
-    """What somebody else needs to get the same run."""
+    """The data that another person needs to repeat the run."""
     meta, sequence = run.meta, run.audit["seq"]
     lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
     return {

@@ -225,7 +225,7 @@ def _picture(grid: np.ndarray, span: tuple[float, float]) -> str:
 
 
 def _columns(s: Stability, grid: np.ndarray, x_name: str, y_name: str) -> str:
-    """What HOVER reads: names, axes, values (float32) and settings a cell (uint32)."""
+    """The data that HOVER reads: names, axes, values (float32) and settings per cell (uint32)."""
     data = {name: base64.b64encode(values.tobytes()).decode() for name, values in (("v", grid.astype("<f4")), ("n", s.count.astype("<u4")))}
     if (s.count == s.count.flat[0]).all():
         data["n"] = ""
@@ -299,7 +299,7 @@ def heatmaps(
 
 
 def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "", *, higher_is_better: bool = True) -> str:
-    """What the grids come to, in words; also for a terminal."""
+    """The result of the grids in words, also for a terminal."""
     if s.best is None or s.stable is None or s.best_value is None:
         return f"No setting of {x} and {y} has a {metric}."
     unit = f" {unit}" if unit else ""

@@ -32,7 +32,7 @@ def _whole(share: float | None) -> str:
 
 
 def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, value and note. None is coloured: what may be concluded stands in the verdict above."""
+    """Name, value and note. None is coloured: the verdict above has the conclusion."""
     m, w, c, e = s["money"], s["win_rate"], s["cascades"], s["entries"]
     traded = bool(s["trades"])
     held = [row["unrealised"] for row in s["left_open"] if row["what"] == "position"]
@@ -79,7 +79,7 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
-    """What must be known before any number is read."""
+    """Notices that the reader needs before the numbers."""
     out = []
     if damaged(s):
         out.append(("DAMAGED.", damaged(s)))

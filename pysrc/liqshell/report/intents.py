@@ -16,7 +16,7 @@ SHOWN = 50
 
 
 def gave_way(run: Run) -> list[dict[str, Any]]:
-    """One row a wish, in order: sequence (of its AUDIT_RISK record), ts, symbol, side, reason, and what won (REPLACING: what
+    """One row for each intent, in order: sequence (of its AUDIT_RISK record), ts, symbol, side, reason, and what won (REPLACING: what
     it takes the place of): won ("wish" or "trade"), won_rule,
     won_confidence, won_side (0 = not known), won_sequence (of its AUDIT_POLICY record, or of the bracket on the contract)."""
     asked = run.of_kind(AuditKind.AUDIT_RISK)
@@ -48,13 +48,13 @@ def gave_way(run: Run) -> list[dict[str, Any]]:
 
 def winner(row: dict[str, Any]) -> str:
     """Which one won, in words."""
-    what = f"wish {row['won_sequence']}" if row["won"] == "wish" else f"open trade {row['won_sequence']}"
+    what = f"intent {row['won_sequence']}" if row["won"] == "wish" else f"open trade {row['won_sequence']}"
     by = f" of {row['won_rule']}" if row["won_rule"] else ""
     return f"the {row['won_side']}{' ' if row['won_side'] else ''}{what}{by}, confidence {row['won_confidence']}"
 
 
 def html(s: dict[str, Any]) -> Markup:
-    """A section of the page, "" where no wish gave way."""
+    """A section of the page, "" where no intent gave way."""
     rows = s["gave_way"]
     if not rows:
         return Markup()
@@ -62,7 +62,7 @@ def html(s: dict[str, Any]) -> Markup:
     more = f" The first {SHOWN} of {len(rows):,}; all are in report.json." if len(rows) > SHOWN else ""
     return section(
         "Intents that gave way",
-        table(("time", "contract", "wish", "why", "what won"), shown),
+        table(("time", "contract", "intent", "why", "what won"), shown),
         f"An intent is named by its number in the audit stream, an open trade by its number on the contract.{more}",
         "wishes",
     )

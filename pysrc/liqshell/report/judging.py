@@ -1,9 +1,9 @@
-"""A judge that is judged: what its answers were worth, against controls that know nothing, and the sentence that follows.
+"""Evaluation of a judge: the value of its answers against controls without information, and the conclusion.
 
 Each question has a shadow bracket, the trade that it would have been by itself, so confirmed and vetoed ones are compared without what limits, places
-and cooldowns make of them. A judge adds something where what it confirmed did better than what it refused: the interval of that difference, with
-standard errors by UTC day of the question (Liang, Zeger 1986), lies above 0. A losing strategy gains by any refusal, so the sum that was saved says
-nothing by itself.
+and cooldowns make of them. A judge adds value if the entries that it confirmed did better than those that it refused: the interval of that
+difference, with standard errors by UTC day of the question (Liang, Zeger 1986), lies above 0. A losing strategy gains by any refusal, so the saved
+sum alone is no evidence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VALUES_MAX = 1 << 20  # of random draws that are in memory at once
 
 
 def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
-    """report.json's "judge"; None where a run asked nobody. answered: questions by status; evaluation: summarise(), None of a run
+    """report.json's "judge"; None for a run without a judge. answered: questions by status; evaluation: summarise(), None of a run
     that was no backtest."""
     found = meta.get("judge")
     if not isinstance(found, dict):
@@ -39,7 +39,7 @@ def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
 
 
 def summarise(judged: Any) -> dict[str, Any] | None:
-    """What the answers were worth; None where nothing says it. judged: study.Judged."""
+    """The value of the answers; None if it cannot be computed. judged: study.Judged."""
     if not judged:
         return None
     entered = np.array([action == "enter" for action in judged["action"]], bool)
@@ -106,7 +106,7 @@ def _group(bps: np.ndarray, net: np.ndarray, days: np.ndarray) -> dict[str, Any]
 
 
 def _controls(judged: Any, entered: np.ndarray, could: np.ndarray, bps: np.ndarray, net: np.ndarray, days: np.ndarray) -> list[dict[str, Any]]:
-    """What others would have entered of the same questions. agrees: with the judge, a share with its interval. Random draws enter as many."""
+    """The judge and the controls on the same questions. agrees: with the judge, a share with its interval. Random draws enter as many."""
     known = np.isfinite(bps) & could
     answers = {
         "the judge": entered,
@@ -146,7 +146,7 @@ def _controls(judged: Any, entered: np.ndarray, could: np.ndarray, bps: np.ndarr
 
 
 def _at_random(net: np.ndarray, bps: np.ndarray, count: int, seed: int) -> dict[str, Any]:
-    """What as many entries drawn at random come to: the mean, and where 95 % of the draws lie."""
+    """The result of as many random entries: the mean and the 95 % range of the draws."""
     if not count:
         return {"mean_bps": None, "low_bps": None, "high_bps": None, "net": 0.0}
     draw = np.random.default_rng([seed, 4])
@@ -184,7 +184,7 @@ def _quantiles(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _adds(difference: dict[str, Any]) -> bool | None:
-    """Whether the judge adds something; None where that cannot be said."""
+    """Whether the judge adds value; None if unknown."""
     return None if difference["low_bps"] is None else bool(difference["low_bps"] > 0.0)
 
 

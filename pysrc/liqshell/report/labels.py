@@ -1,4 +1,4 @@
-"""The words of the report: every code of the audit stream as a person would say it."""
+"""The words of the report for every code of the audit stream."""
 
 from liqcore import Alarm, Control, FeedState, FillReason, Gate, Reason, Role, Side
 

@@ -1,7 +1,7 @@
-"""From audit records to the ledger: cascades, and brackets with their orders, fills and trades. Only what the stream says, nothing estimated.
+"""From audit records to the ledger: cascades, and brackets with their orders, fills and trades. It contains only values of the stream, no estimates.
 
-The stream is read by columns: of each kind the fields that are wanted, never a record at a time. Which record came before which is told by their
-places in the stream; `latest` finds the last row of the same thing before a place.
+The stream is read by columns: of each kind the needed fields, never record by record. The order of records is that of their positions in the stream;
+`latest` finds the last row of the same object before a position.
 """
 
 from collections import Counter
@@ -224,8 +224,8 @@ class _Reader:
         cuts: tuple[Array, Array],
         cut_ts: Array,
     ) -> None:
-        """When each cascade was over. places: of its first and last signal; exhausted: its time where the last said so. Until the next of its
-        detector it may lapse, where it was never active, or its feed be interrupted."""
+        """When each cascade was over. places: of its first and last signal; exhausted: the time of the last signal if it was EXHAUSTED. Until the
+        next of its detector it may lapse, where it was never active, or its feed be interrupted."""
         (key, n), (begin, last) = keys, places
         same = np.append(key[1:] == key[:-1], False) if len(key) else np.zeros(0, bool)
         limit = np.full(len(key), len(self.kinds))
@@ -253,7 +253,7 @@ class _Reader:
     # ---- answers ----
 
     def policies(self) -> None:
-        """What policies and risk answered. Where risk agreed, `granted` keeps the wish until its entry is asked for."""
+        """The answers of policies and risk. Where risk agreed, `granted` keeps the wish until its entry is asked for."""
         found = self.of(AuditKind.AUDIT_POLICY)
         reason, named = found["reason"], np.zeros(len(found), bool)
         may = np.flatnonzero(np.isin(reason, REASONS))
@@ -312,7 +312,7 @@ class _Reader:
     # ---- brackets ----
 
     def brackets(self) -> None:
-        """One for each entry that was asked for the first time; it takes over what the policy wanted and how the cascade stood."""
+        """One for each first request of an entry; it contains the policy's wish and the state of the cascade."""
         asked = self.of(AuditKind.AUDIT_REQUEST)
         entry = asked.where((asked["id"] & 15 == Role.ROLE_ENTRY) & (asked["phase"] == ACTION_CREATE))
         key = self.key_of(entry)
@@ -414,7 +414,7 @@ class _Reader:
         self.ledger.step_rows = steps[np.argsort(steps["order"], kind="stable")]
 
     def reported(self, table: Array, reports: _Kind, mine: Array) -> Array:
-        """What the venue said of each order; the place of its end."""
+        """The venue's reports of each order, and where the order ended."""
         phase, ts, far = reports["phase"], reports["ts"], len(self.kinds)
         new = np.flatnonzero(phase == OrderStatus.ORDER_NEW)[::-1]
         acked_at = np.full(len(table), far)
@@ -431,7 +431,7 @@ class _Reader:
         return end
 
     def executed(self, table: Array, end: Array, quantities: tuple[Array, Array, Array]) -> None:
-        """What was filled of each order; the fill that completes it ends it."""
+        """The filled quantity of each order; the fill that completes it ends it."""
         found, key = self.filled, self.fill_bracket << 12 | self.filled["id"] & 0xFFF
         mine = latest(key, found.at, *self.placed)
         found, mine = found.where(mine >= 0), mine[mine >= 0]

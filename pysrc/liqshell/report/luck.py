@@ -1,13 +1,13 @@
 """Whether the best of many settings is more than luck, from the daily net results of all of them.
 
-Two tests, and an edge is called only where both say so:
+Two tests; an edge is stated only if both confirm it:
 
     superior    Hansen (2005), A Test for Superior Predictive Ability: the joint distribution of all settings, by a stationary bootstrap of whole days
                 (Politis, Romano 1994). Settings that resemble each other count for less, because they are drawn together.
     by_shape    how often the best of so many would show such a t if all had the shape of all: what the winner never met, a gap through its stop,
                 others did. The distribution is pooled over all settings, each measured by its own scale.
 
-A deflated Sharpe ratio stands beside them for those who know it. Everything that is drawn is drawn by a seeded generator.
+A deflated Sharpe ratio is shown in addition. Everything that is drawn is drawn by a seeded generator.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def independent(daily: np.ndarray, t: np.ndarray) -> int:
 
 
 def assess(daily: np.ndarray, tried: int = 0, *, of: int | None = None, seed: int = 1) -> dict[str, Any]:
-    """What may be said of the best setting, or of the setting `of`.
+    """The statistical assessment of the best setting, or of the setting `of`.
 
     daily: net result of each day and setting, (days, settings). tried: settings that were ever tried on these data, where they are more. edge: None
     where there are too few days or trades to say, or the results of less than KNOWN of all that were tried. best: index of the setting that is
@@ -218,7 +218,7 @@ def assess_best(daily: np.ndarray, others: np.ndarray, tried: int = 0) -> dict[s
 
 
 def _deflated(daily: np.ndarray, t: np.ndarray, best: int, tried: int) -> dict[str, Any]:
-    """What stands beside the two tests: the Sharpe ratio of a day and what it has to beat, with the shape of the days of all settings."""
+    """Figures beside the two tests: the daily Sharpe ratio, its hurdle, and the moments of all settings' days."""
     days, settings = daily.shape
     skew, kurtosis = moments(pooled(daily))
     value, sharpes = float(t[best]) / math.sqrt(days), t[np.isfinite(t)] / math.sqrt(days)

@@ -1,5 +1,5 @@
 """The story of any minute of a run in sentences, from its audit stream: event, threshold, signal, answer of the policy, risk, order, acknowledgement,
-fill, exit. What a recording beside it has of smaller liquidations is told, too."""
+fill, exit. Smaller liquidations of the run's recording are included."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Line:
 
 
 class Narrator:
-    """Tells the records of one run."""
+    """Describes the records of one run in sentences."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -75,7 +75,7 @@ class Narrator:
         }
 
     def lines(self, start_ns: int, end_ns: int, symbol: str = "", why: bool = False) -> Iterator[Line]:
-        """Of [start_ns, end_ns) and a symbol ("" = all). why: also every moment at which a policy wants no trade."""
+        """Of [start_ns, end_ns) and a symbol ("" = all). why: also each time at which a policy makes no trade."""
         audit = self.run.audit
         found = audit[(audit["ts"] >= start_ns) & (audit["ts"] < end_ns)]
         if not why:

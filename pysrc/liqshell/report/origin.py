@@ -27,7 +27,7 @@ TAKERS = {
 
 
 def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
-    """One row an instrument. What the study does not tell is read from the audit stream; receipt is None where nobody says how ts_recv came to be."""
+    """One row an instrument. Missing parts of the study are read from the audit stream; receipt is None if the source of ts_recv is unknown."""
     given = study.get("data")
     parts: dict[str, Part] = {p.get("symbol", ""): p for p in given["parts"]} if given else {}
     rows = []
@@ -67,7 +67,7 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
 
 
 def _sampled(run: Run, key: str) -> Part:
-    """What a live or paper run has counted of its quotes while it went on."""
+    """The quote statistics that a live or paper run counted."""
     counted = (run.table("counters").get("quotes") or {}).get(key)
     if not isinstance(counted, dict) or not isinstance(counted.get("traded_hours"), float | int):
         return Part()
@@ -77,8 +77,8 @@ def _sampled(run: Run, key: str) -> Part:
 
 
 def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
-    """What is simulated and how: rows of (about, what). The study's own words (models) win over those made from the settings; what neither tells is
-    not shown."""
+    """The simulation: rows of (about, what). The study's own words (models) win over those made from the settings; values that neither has are not
+    shown."""
     if by_account(run):
         return _account(run)
     venue, models = venue_settings(run), dict(study.get("models", {}))
@@ -289,17 +289,17 @@ def threshold(kind: str, value: float) -> str:
 
 
 def unit(kind: str) -> str:
-    """What the count of a signal counts: the events that it rests on, or the price cells of a zone."""
+    """The unit of a signal's count: liquidations, or the price cells of a zone."""
     return "cell" if kind == "zone" else "event"
 
 
 def kind_of(specs: Sequence[dict[str, Any]], place: int) -> str:
-    """Kind of the detector at a place from 1; '' where run.json does not tell."""
+    """Kind of the detector at a place from 1; '' if run.json does not state it."""
     return str(specs[place - 1]["kind"]) if place <= len(specs) else ""
 
 
 def detectors(run: Run) -> list[dict[str, Any]]:
-    """The detectors that ran, with all their numbers; [] where run.json does not tell."""
+    """The detectors that ran, with all their numbers; [] if run.json does not state them."""
     return [
         ({p.name: p.default for p in parameters(one["kind"])} if one["kind"] in KINDS else {}) | one
         for one in recorded_detectors(run.table("settings"))
@@ -314,7 +314,7 @@ def listened(run: Run) -> list[dict[str, Any]]:
 
 
 def idle(run: Run) -> list[str]:
-    """What each detector waits for that was never active; the cascade's silence is told by what it named large."""
+    """The condition that each never active detector waits for; for the cascade, the sizes that it took for large."""
     return [_quiet(one) for one, heard in zip(detectors(run), listened(run), strict=True) if one["kind"] != "cascade" and not heard["active"]]
 
 

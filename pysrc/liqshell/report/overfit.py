@@ -1,5 +1,5 @@
-"""Formulas about the best of many: probabilistic Sharpe ratio, expected maximum, minimum track record, probability of backtest overfitting. What may
-be said of a result is decided in luck.py.
+"""Formulas about the best of many: probabilistic Sharpe ratio, expected maximum, minimum track record, probability of backtest overfitting. luck.py
+decides the statements about a result.
 
     Lopez de Prado, Lipton, Zoonekynd (2026), How to Use the Sharpe Ratio, SSRN 5520741: PSR, minimum track record
     Bailey, Lopez de Prado (2014), The Deflated Sharpe Ratio: expected maximum

@@ -91,7 +91,7 @@ class Series:
 
 @dataclass
 class Paths:
-    """What was read: per instrument the overview first, then the windows; `last` trade price; `problem` says why something is missing."""
+    """Prices per instrument: first the overview, then the windows; `last` trade price; `problem` says why data is missing."""
 
     series: list[list[Series]]
     last: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -131,7 +131,7 @@ VALUES = ("price", "qty", "aux_price", "aux_qty")  # of an event, and of the rec
 
 
 class _Refused:
-    """What the engine's door refused, as the audit stream has it: that moved nothing, so it is not drawn. Each record stands for one event."""
+    """The events that validation refused, by the audit stream. They changed nothing, so they are not drawn. Each record is one event."""
 
     def __init__(self, run: Run):
         rows = run.of_kind(int(AuditKind.AUDIT_REFUSED))
@@ -203,7 +203,7 @@ class _Reduction:
 
 
 class Tape(Protocol):
-    """What of liqcore.Tape is needed here: prices in ticks, times of receipt, and the rare events among which the liquidations are."""
+    """The parts of liqcore.Tape used here: prices in ticks, times of receipt, and the rare events with the liquidations."""
 
     def trades(self, instrument: int) -> dict[str, np.ndarray]: ...
 
@@ -237,7 +237,7 @@ def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:
 
 
 def read_paths(run: Run, ledger: Ledger) -> Paths:
-    """The price path of every instrument from the recorded frames. What is missing or damaged is told in `problem`."""
+    """The price path of every instrument from the recorded frames. `problem` names missing or damaged data."""
     paths = Paths(windows(run, ledger))
     folder = run.folder / "frames"
     if not run.frames:

@@ -1,6 +1,6 @@
-"""What a result owes to live quotes: for how much of the traded time they held, which rule filled the orders, and how many entries they cost.
+"""The quotes behind a result: the share of the traded time with live quotes, the rule that priced each fill, and the entries lost without quotes.
 
-A result says what a taker would have paid only where quotes tell the spread. So no answer about a backtest is given a tick where they cover less than
+A result shows a taker's real price only where quotes give the spread. So no answer about a backtest is given a tick where they cover less than
 `ENOUGH` of the traded time.
 """
 
@@ -66,7 +66,7 @@ def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def cover(quoted: float) -> str:
-    """What the top of every page says where they do not cover enough."""
+    """The warning at the top of every page if quotes cover too little."""
     return f"QUOTES COVER {percent(quoted)}."
 
 
@@ -77,8 +77,8 @@ def by_contract(parts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences,
-    the worst first."""
+    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: warnings about them, as sentences, the
+    worst first."""
     quoted, filled = coverage(parts), fills(run, ledger)
     weak = weakness(quoted, filled["without_quote"])
     found: dict[str, Any] = {"quoted": quoted, "refused": refused(run), "fills": filled}

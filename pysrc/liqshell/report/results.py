@@ -103,7 +103,7 @@ def funding_modelled(run: Run, ledger: Ledger) -> bool:
 
 
 def venue_settings(run: Run) -> dict[str, Any]:
-    """The arguments of the simulated venue, {} where run.json does not tell, and of a run whose orders went to an account."""
+    """The arguments of the simulated venue; {} if run.json does not state them, and for a run whose orders went to an account."""
     if by_account(run):
         return {}
     for table in (run.table("settings"), run.table("config"), run.meta):
@@ -151,7 +151,7 @@ def marked(study: Study) -> dict[str, Any] | None:
 
 
 def fee_rates(ledger: Ledger, run: Run) -> dict[str, float | None]:
-    """What was charged per leg and role, as a share of the fill's notional."""
+    """The fees charged per leg and role, as a share of the fill's notional."""
     out: dict[str, float | None] = {}
     fills, maker = ledger.fill_rows, is_maker(ledger.fill_rows)
     for name, which in (("maker", maker), ("taker", ~maker)):
@@ -269,7 +269,7 @@ def _months(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def entries(ledger: Ledger) -> dict[str, Any]:
-    """What became of the entry orders."""
+    """The outcomes of the entry orders."""
     brackets, orders, fills = ledger.bracket_rows, ledger.order_rows, ledger.fill_rows
     filled, over, entry = brackets["fills"] > 0, brackets["flat"] != 0, fills["role"] == Role.ROLE_ENTRY
     entered = np.bincount(fills["bracket"][entry], fills["qty"][entry], len(brackets))

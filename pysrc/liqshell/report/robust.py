@@ -32,7 +32,7 @@ BEYOND = 1.5  # a loss of more than so many times the stop is a move through it
 
 
 def mean_of(found: Sequence[Trades], held_s: float) -> dict[str, Any]:
-    """Mean net bps of trades and its interval (spaced_mean). held_s: how long the run's own were held, for a study that does not tell."""
+    """Mean net bps of trades and its interval (spaced_mean). held_s: the holding time of the run's own trades, for a study that does not state it."""
     held = max((s for trades in found for s in trades.get("held_s", [held_s])), default=0.0)
     return spaced_mean(
         [v for trades in found for v in trades["return_bps"]], [ts for trades in found for ts in trades["closed_ns"]], round(held * 1e9)
@@ -254,7 +254,7 @@ def _forward_verdict(f: dict[str, Any]) -> str:
 
 def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
     """What luck.assess says of the run among all that was tried on its data, and the probability of overfitting where a walk left the days of all its
-    settings. Without a trial log one trial is assumed, and said. unmet: no trade of this setting lost more than BEYOND times its stop; None where
+    settings. Without a trial log one trial is assumed and stated. unmet: no trade of this setting lost more than BEYOND times its stop; None where
     there is no trade with a stop."""
     logged = study.get("trials")
     daily, own, wrong = np.array(daily_returns(run, ledger)[0], float)[:, None], None, list(logged.get("problems", []) if logged else [])
@@ -273,7 +273,7 @@ def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
     known = (stop > 0) & (ledger.trade_rows["entry_notional"] > 0)
     losses = (-ledger.trade_rows["gross"] / ledger.trade_rows["entry_notional"])[known]
     unmet = bool((losses <= BEYOND * stop[known]).all()) if len(losses) else None
-    # a log that lost lines counts too few, and what a lone setting never met nobody knows
+    # a log that lost lines counts too few, and data unseen by a lone setting are unknown
     edge = None if found["edge"] and (wrong or unmet and found["settings"] == 1) else found["edge"]
     out = found | {
         "edge": edge,

@@ -132,7 +132,7 @@ def _sharpe_note(d: dict[str, Any]) -> str:
 
 
 def exits(s: dict[str, Any]) -> Markup:
-    """Exit reasons, and what became of the entry orders."""
+    """Exit reasons, and the outcomes of the entry orders."""
     if not s["exits"]:
         body = empty("No trade was closed.")
     else:
@@ -181,7 +181,7 @@ def _holds(s: dict[str, Any]) -> Markup:
 
 
 def funnel(s: dict[str, Any]) -> Markup:
-    """What each step left over."""
+    """The number of signals left after each step."""
     most = max((r["n"] for r in s["funnel"]), default=0) or 1
     steps = table(
         ("", ">n", ""),

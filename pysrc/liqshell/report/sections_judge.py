@@ -1,4 +1,4 @@
-"""The judge on the page and in the terminal: what it was worth, and the tables of the written system."""
+"""The judge on the page and in the terminal: what it was worth, and the tables of the published system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = {3: "high", 2: "medium", 1: "low"}
 
 
 def html(s: dict[str, Any]) -> Markup:
-    """The sections of a run that asked a judge; "" of one that asked nobody."""
+    """The sections of a run that asked a judge; "" for a run without a judge."""
     return _worth(s) + _desk(s)
 
 
@@ -133,12 +133,12 @@ def _desk(s: dict[str, Any]) -> Markup:
     columns = ("position", "side", "until", ">entry", ">price", ">result", ">at best", ">given back", ">stop")
     body += part("Positions", table(columns, rows) if rows else empty("No position was opened."))
     return section(
-        "Account, positions, signals", body + part("Latest signals", _signals(found["signals"])), "The tables of the written trend system.", "desk"
+        "Account, positions, signals", body + part("Latest signals", _signals(found["signals"])), "The tables of the document of `trend`.", "desk"
     )
 
 
 def decision(row: dict[str, Any]) -> str:
-    """What came of a signal: the action, with its confidence where it is an entry; where no answer counted, why."""
+    """The decision on a signal: the action, for an entry with its confidence; without a valid answer, the reason."""
     if row["action"] is None:
         return f"no entry: {row['status']}"
     return f"enter, {WORDS.get(row['confidence'], row['confidence'])}" if row["action"] == "enter" else str(row["action"])

@@ -1,4 +1,4 @@
-"""Sections of the page about what a result owes to live quotes: what must be said first, which rule filled the orders, and each stream by itself."""
+"""Sections of the page about quotes: the warnings, the rule that priced each fill, and each stream by itself."""
 
 from typing import Any
 
@@ -74,5 +74,5 @@ def streams(s: dict[str, Any]) -> Markup:
 
 
 def notes(s: dict[str, Any]) -> Markup:
-    """What must be said of the quotes, as a list."""
+    """The notes about the quotes, as a list."""
     return lines(s["quotes"]["told"]) if s["quotes"]["told"] else Markup()

@@ -10,7 +10,7 @@ from liqshell.report.text import ASSUMPTIONS, NONE, count, interval, millis, num
 
 
 def data(s: dict[str, Any]) -> Markup:
-    """What the market data was: completeness, coverage, gaps, where ts_recv comes from."""
+    """The market data: completeness, coverage, gaps, source of ts_recv."""
     rows, holes = [], []
     for p in s["data"]["parts"]:
         receipt = {"recorded": "measured", "modelled": "MODELLED"}.get(p["receipt"] or "", "not stated")
@@ -68,7 +68,7 @@ def data(s: dict[str, Any]) -> Markup:
 
 
 def assumptions(s: dict[str, Any]) -> Markup:
-    """What the simulated venue does and does not do, and how to read the numbers."""
+    """The behaviour and limits of the simulated venue, and how to read the numbers."""
     rows = [(bold(r["about"].replace("_", " ")), r["what"]) for r in s["assumptions"]]
     body = table(("", ""), rows) if rows else empty("The run does not state how its venue was simulated.")
     return section("Assumptions", body + part("How to read these numbers", lines(ASSUMPTIONS)), anchor="assumptions")
@@ -179,7 +179,7 @@ def feed(s: dict[str, Any]) -> Markup:
 
 
 def stamp(s: dict[str, Any]) -> Markup:
-    """What it takes to make this run again."""
+    """The data needed to repeat this run."""
     t = s["stamp"]
     replay = t["replay"]
     state = "not replayed"

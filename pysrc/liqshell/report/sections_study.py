@@ -1,4 +1,4 @@
-"""Sections of the page about what a backtest tried besides the run: whether the result can be believed."""
+"""Sections of the page about the checks of a backtest beside the run: delays, controls, other days, number of trials."""
 
 from collections.abc import Callable
 from typing import Any
@@ -123,7 +123,7 @@ def forward(s: dict[str, Any]) -> Markup:
 
 
 def trials(s: dict[str, Any]) -> Markup:
-    """What the number of settings tried does to the result."""
+    """The effect of the number of settings tried on the result."""
     t = s["trials"]
     if s["mode"] != "backtest" and not t["logged"]:
         return Markup()

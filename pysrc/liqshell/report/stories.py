@@ -131,7 +131,7 @@ VERDICT_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("reason", "u1")])
 
 @dataclass(slots=True)
 class Order:
-    """One order of ours. `steps`: (ts, price) whenever its price changed. Times in ns, 0 = never."""
+    """One of our orders. `steps`: (ts, price) whenever its price changed. Times in ns, 0 = never."""
 
     id: int
     role: int
@@ -174,7 +174,7 @@ class Fill:
 
     @property
     def rule(self) -> str:
-        """What decided the price: see words.RULES."""
+        """The rule that decided the price; see words.RULES."""
         if self.maker:
             return "maker"
         return "print" if self.flags & FillFlag.FILL_PRINT else "moved" if self.flags & FillFlag.FILL_MOVED else "quote"
@@ -292,7 +292,7 @@ class Trade:
 
 @dataclass
 class Ledger:
-    """What a run did, by columns, and the counts of what was not done.
+    """The actions of a run by columns, and the counts of actions not taken.
 
     `*_rows` are arrays, one row each: cascades and brackets in order of their beginning, trades in the order in which they ended, orders and fills by
     bracket. `cascades`, `brackets`, `trades` and `seen` are the same one by one, made when they are asked for: for a gate, a picture, a test.
@@ -379,7 +379,7 @@ class Ledger:
         return next(iter(self.equities.values()), 0.0)
 
     def of_instruments(self, own: list[int]) -> "Ledger":
-        """What was done on some instruments. The counts of what was not done, and the list of large liquidations, stay those of all."""
+        """The actions on some instruments. The counts of what was not done, and the list of large liquidations, stay those of all."""
         keep = {name: np.isin(rows["instrument"], own) for name, rows in (("cascade", self.cascade_rows), ("bracket", self.bracket_rows))}
         keep |= {name: keep["bracket"][rows["bracket"]] for name, rows in (("order", self.order_rows), ("trade", self.trade_rows))}
         number = {name: np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1) for name, kept in keep.items()}

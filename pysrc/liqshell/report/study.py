@@ -1,8 +1,8 @@
 """study.json: what a backtest tried besides the run itself. This file is its definition: the backtest writes it, the report reads it.
 
 It holds measurements, no verdicts: intervals, Sharpe ratios and sentences are made by the report from what stands here. Every part may be missing;
-the report then says that it was not done. JSON has no NaN: a mean that does not exist is null. Money is in quote currency, times are int ns UTC,
-returns are in bps of the entry's notional and net (after fees and funding), and spans are [start, end).
+the report then states that. JSON has no NaN: a mean that does not exist is null. Money is in quote currency, times are int ns UTC, returns are in bps
+of the entry's notional and net (after fees and funding), and spans are [start, end).
 
     {"version": 1,
      "delays":   [Delay, ...],           the same signals, acted upon so much later
@@ -34,7 +34,7 @@ VERSION = 1
 
 
 class Outcome(TypedDict):
-    """What one execution of the signals came to: closed trades only. net = gross - fees - funding. mean_bps: mean net return of a trade, null
+    """The result of one execution of the signals: closed trades only. net = gross - fees - funding. mean_bps: mean net return of a trade, null
     without trades."""
 
     entries: int
@@ -120,7 +120,7 @@ class Trials(TypedDict):
 
 class Judged(TypedDict):
     """The questions to a judge as columns of equal length, in order. action: enter, hold, don't enter, null = no usable answer. enterable: whether
-    some answer would have entered it. waited_s: until the engine heard of it. drift_bps: how far the price went our way meanwhile. net, net_bps,
+    some answer would have entered it. waited_s: until the engine received it. drift_bps: how far the price went our way meanwhile. net, net_bps,
     closed_ns: of its shadow bracket, the trade that it would have been by itself, null where there is none. rules, shuffled: whether the rules
     enter it, by the news that the judge was given and by those of another question. contaminated: a live model was asked about the past."""
 
@@ -172,7 +172,7 @@ class Part(TypedDict, total=False):
     gaps: list[tuple[int, int]]
     receipt: str
     receipt_model: str
-    refused: dict[str, int]  # reason -> rows that the door refused
+    refused: dict[str, int]  # reason -> rows that validation refused
     off_grid: int  # prices and quantities that were rounded to tick or lot
     fingerprint: str
 
@@ -250,7 +250,7 @@ def funding_of(audit: np.ndarray, trades: np.ndarray) -> np.ndarray:
 
 
 def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outcome:
-    """The sums of an audit stream, for whoever writes a study."""
+    """The sums of an audit stream, for writers of a study."""
     kinds = audit["kind"]
     trades = view(audit, AuditKind.AUDIT_TRADE)
     entries = int(((kinds == AuditKind.AUDIT_RISK) & (audit["reason"] == 0)).sum())

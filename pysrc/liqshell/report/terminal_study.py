@@ -1,4 +1,4 @@
-"""The study of a backtest in a terminal: whether the result can be believed, at which delays, against which controls, and on other days."""
+"""The checks of a backtest in a terminal: the result at delays, against controls, and on other days."""
 
 from typing import Any
 
@@ -90,7 +90,7 @@ def _data(s: dict[str, Any]) -> Table:
 
 
 def _spreads(s: dict[str, Any]) -> list[Text]:
-    """What takers paid where no quote held, and where that number is from: what was measured or must be warned of."""
+    """The price of takers without a live quote and its source; only measured values and warnings."""
     out = [Text.assemble(("Half-spread  ", "bold"), f"{one['symbol']}: {one['told']}") for one in s["half_spread"] if one["source"] != "quotes"]
     return out + [Text(f"WARNING: {one['warning']}", style="yellow") for one in s["half_spread"] if one["warning"]]
 
@@ -105,7 +105,7 @@ def _belief(s: dict[str, Any]) -> Table:
 
 
 def parts(s: dict[str, Any]) -> list[Any]:
-    """What a backtest adds to the terminal report; nothing for a live run."""
+    """The backtest's parts of the terminal report; none for a live run."""
     if s["mode"] != "backtest":
         return []
     out: list[Any] = [build(s) for key, build in (("delays", _delays), ("controls", _controls), ("forward", _forward)) if s[key] is not None]

@@ -1,4 +1,4 @@
-"""The closed trades of a run as columns: trades.csv, trades.parquet, and the rows that the page shows. docs/report.md says what each column means."""
+"""The closed trades of a run as columns: trades.csv, trades.parquet, and the rows that the page shows. docs/report.md defines each column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a policy declined, to the condition: the conditions that were not met, as the audit names them, with what was found and what was asked for."""
+"""Why a policy declined: the conditions that were not met, with the values found and the values required."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from liqshell.report.run import Run
 
 ENUMS: dict[str, type[Phase] | type[Side]] = {PHASE_IS: Phase, SIDE_IS: Side}  # conditions whose numbers have names
 REASONS = (int(Reason.NO_TRADE), int(Reason.ASK_LATER))
+#: words of recorded conditions, which must stay as they are for replays -> words of reports
+WORDS = {"own wishes out": "own open intents", "crowd's funding": "funding of the liquidated side"}
 
 
 def named(run: Run) -> np.ndarray:
-    """The answers of a policy that wanted nothing, or nothing yet, and named its condition."""
+    """The answers of a policy without an entry, or without one yet, that name a condition."""
     at = np.flatnonzero(run.kinds == AuditKind.AUDIT_POLICY)
     found = run.audit[at[np.isin(run.audit["reason"][at], REASONS)]].view(DECLINED_DTYPE)
     return found[found["condition"] != b""]
@@ -40,7 +42,10 @@ def sentence(condition: str, value: float, threshold: float) -> str:
 
 
 def _asked(condition: str, threshold: float) -> str:
-    return condition if math.isnan(threshold) else f"{condition} {_number(condition, threshold)}"
+    shown = condition
+    for recorded, words in WORDS.items():
+        shown = shown.replace(recorded, words)
+    return shown if math.isnan(threshold) else f"{shown} {_number(condition, threshold)}"
 
 
 def _number(condition: str, value: float, digits: int = 6) -> str:
@@ -50,7 +55,7 @@ def _number(condition: str, value: float, digits: int = 6) -> str:
 
 
 def unmet(run: Run) -> list[dict[str, Any]]:
-    """Each condition of each policy for which it wanted nothing, the most frequent first; behind them those of moments at which it was not to enter.
+    """Each condition that kept a policy from an entry, the most frequent first; after them those of times at which it was not to enter.
 
     n: questions; later: of these, how often it put its answer off; condition, policy: their names; threshold: nan where it was not always the same
     (or there is none); low, median, high: of the values found, nan where none was known; unknown: how often it was not.

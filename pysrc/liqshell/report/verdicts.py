@@ -1,4 +1,4 @@
-"""What may be said of a result: the one place where a number with its n and its 95 % interval becomes a word.
+"""The verdict on a result: the only module that turns a number with its n and its 95 % interval into a word.
 
 Run report, sweep, comparison, maps and gate, on the page, in the terminal and as JSON, ask here. No verdict is given without an interval, none on
 fewer observations than `least`, and a tick and the sentence beside it are made by the same function.
@@ -113,7 +113,7 @@ def of_median(values: Sequence[float]) -> Measured:
 
 
 def clustered(t: Mapping[str, Any]) -> str:
-    """What the interval of per_trade takes together, or why there is none."""
+    """The grouping of the interval of per_trade, or the reason why there is no interval."""
     by_day = t["cluster_s"] == 86_400
     if t["low"] is not None:
         return "clustered by day" if by_day else f"clustered by stretches of {seconds(t['cluster_s'])}"
@@ -122,7 +122,7 @@ def clustered(t: Mapping[str, Any]) -> str:
 
 
 def warned(contaminated: object) -> str:
-    """What a verdict begins with where a live model answered questions about the past."""
+    """The first words of a verdict if a live model answered questions about the past."""
     return f"{CONTAMINATED}: a live model answered questions about the past. " if contaminated else ""
 
 
@@ -192,7 +192,7 @@ def delays(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def belief(s: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What a backtest must stand: question, state, answer. state is good, bad, open (the numbers cannot tell) or none (it was not tried). Nothing is
+    """Checks of a backtest: question, state, answer. state is good, bad, open (the numbers cannot tell) or none (it was not tried). Nothing is
     good where quotes do not cover the traded time: what a taker would have paid is then not known; nor where a live model was asked about the
     past."""
     t, d, f, c = s["per_trade"], s["delays"], s["forward"], s["controls"]

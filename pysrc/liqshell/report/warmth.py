@@ -42,7 +42,7 @@ def summarise(run: Run) -> dict[str, Any] | None:
 
 
 def sentence(s: dict[str, Any]) -> str:
-    """How it began, "" where nothing is said of it."""
+    """How the run began, "" if unknown."""
     w = s["warm"]
     if not w:
         return ""
@@ -54,7 +54,7 @@ def sentence(s: dict[str, Any]) -> str:
 
 
 def page(s: dict[str, Any]) -> Markup:
-    """The section; nothing where nothing is said of it."""
+    """The section; empty if unknown."""
     w = s["warm"]
     if not w:
         return Markup()

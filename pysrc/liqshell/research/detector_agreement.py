@@ -130,7 +130,7 @@ def _of_tables(paths: Sequence[Path]) -> Data:
 
 
 def _tick(price: float) -> str:
-    """Detection needs no exact ticks, but the door refuses prices of less than half a tick: 9 significant digits."""
+    """Detection needs no exact ticks, but validation refuses prices of less than half a tick: 9 significant digits."""
     decimals = min(12, max(0, 8 - int(np.floor(np.log10(price))))) if price > 0 else 8
     return f"0.{'1':0>{decimals}}" if decimals else "1"
 
@@ -180,7 +180,7 @@ def make_detectors(specs: Sequence[DetectorSpec]) -> list[Any]:
 
 
 def episodes_of(data: Data, specs: Sequence[DetectorSpec]) -> tuple[list[list[Episode]], lc.Engine]:
-    """What each detector finds, all of them in one engine, in the order of `specs`; and the engine, which knows what its door refused."""
+    """The episodes of each detector, all in one engine, in the order of `specs`; and the engine, which counts refused events."""
     engine = lc.Engine(data.instruments, detectors=make_detectors(specs))
     out: list[list[Episode]] = [[] for _ in specs]
     running: dict[tuple[int, int, int], lc.Signal] = {}
@@ -320,7 +320,7 @@ def _pair(one: str, other: str, a: Sequence[Episode], b: Sequence[Episode], tole
 
 
 def _by_chance(a: Sequence[Episode], b: Sequence[Episode], tolerance: int, spans: Mapping[int, int]) -> float | None:
-    """Share of A that would agree if it knew nothing of B. Episodes in covered time; spans: how much of that an instrument has."""
+    """Share of A that would agree if it were independent of B. Episodes in covered time; spans: how much of that an instrument has."""
     if not a:
         return None
     moved = 0

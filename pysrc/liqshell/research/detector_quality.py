@@ -18,8 +18,8 @@ from liqshell.event_columns import joined
 from liqshell.report.coverage import share
 from liqshell.research.detector_agreement import Data, DetectorSpec, Episode, episodes_of, make_detectors, matched
 
-BURST_EVENTS, BURST_S = 20, 10.0  # data.md 1.4: at least 20 liquidations in 10 s
-LEAST_COUNT = 5  # prints of a labelled cascade that a detector should find (data.md 2: clusters of at least five)
+BURST_EVENTS, BURST_S = 20, 10.0  # a burst: at least 20 liquidations in 10 s
+LEAST_COUNT = 5  # prints of a labelled cascade that a detector should find (clusters of at least five)
 TOLERANCE_S = 5.0  # a detector may become ACTIVE that long after the last print
 LEAD_H = 1.0  # of a generated market in which detectors learn and nothing is judged
 

@@ -236,7 +236,7 @@ def _recording(path: Path) -> bool:
 
 
 def _instrument(venue: str, symbol: str, rules: dict[str, Any], price: float) -> lc.Instrument:
-    """Features need no exact ticks, but the door refuses prices of less than half of one: 9 significant digits of the first price."""
+    """Features need no exact ticks, but validation refuses prices of less than half of one: 9 significant digits of the first price."""
     decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
     tick = f"0.{'1':0>{decimals}}" if decimals else "1"
     return lc.Instrument(

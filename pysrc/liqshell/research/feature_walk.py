@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import liqcore as lc
 from liqshell.errors import ConfigError
 
-PUSH_MAX = 16_384  # events that are pushed in one piece: signals of the process are heard between two of them
+PUSH_MAX = 16_384  # events pushed in one piece: signals of the process are handled between two of them
 
 
 class Parts(Sequence[NDArray[np.void]]):
@@ -143,6 +143,6 @@ class Walk:
         self.at = ts
 
     def restore(self, state: bytes, at: int) -> None:
-        """Go on from a snapshot of the same names and contracts that was taken at a time."""
+        """Continue from a snapshot of the same names and contracts that was taken at a time."""
         self.features.restore(state)
         self.at, self._part = at, -1

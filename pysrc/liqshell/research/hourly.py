@@ -3,7 +3,7 @@
 The first fire of an hour counts. A bet costs its ask and fee; over n bets the hurdle is the mean of that, and the idea clears it where the whole 95 %
 interval (Wilson) of the hit rate lies above it, n is at least 30, and the value of a share, with errors by day, lies above 0. With asks that differ
 Wilson's interval is wider than need be, never narrower: the variance of a sum of unequal shares is below that of equal ones. Bets of one day may win
-and lose together, which it does not see. Nothing is said of asks that nobody has recorded.
+and lose together, which it does not see. Without recorded asks there is no statement.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Fire:
 
 @dataclass
 class Watch:
-    """The book after the forced selling has ended (or after a fire, where nobody says when it ended): how long until half of the gap between the fair
+    """The book after the forced selling has ended (or after a fire, if its end is unknown): how long until half of the gap between the fair
     price and the book's mid was closed."""
 
     ts: int
@@ -196,8 +196,8 @@ def read_candles(path: Path) -> dict[int, tuple[float, float]]:
 
 @dataclass
 class Books:
-    """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets. paid: hour -> whether the
-    venue paid UP, where it has said so. refused: why markets are not bet on, so their books count for nothing."""
+    """The content of binary recordings: their fires (or the given ones) with asks, candles, watches and bets. paid: hour -> whether the venue paid
+    UP, if known. refused: why markets are not bet on, so their books count for nothing."""
 
     fires: list[Fire] = field(default_factory=list)
     candles: dict[int, tuple[float, float]] = field(default_factory=dict)

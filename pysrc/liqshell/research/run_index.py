@@ -1,4 +1,4 @@
-"""Every run, sweep and comparison under a folder: what each was, what came of it, and what sets two of them apart.
+"""Every run, sweep and comparison under a folder: its settings, its result, and the differences between two of them.
 
 Read from what they left: run.json with report.json, sweep.json with summary.json, compare.json. Nothing is kept besides.
 """
@@ -245,7 +245,7 @@ def damage(found: Sequence[Entry]) -> dict[str, str]:
 
 
 def beside(found: Sequence[Entry]) -> str:
-    """What may be said of several results beside each other."""
+    """Statements that a comparison of several results allows."""
     traded = [e for e in found if e.result.value is not None]
     text = "; ".join(f"{e.name} {e.result.describe(bps, ' bps a trade')}" for e in traded) or "none of them has a trade"
     if len({e.data for e in found}) > 1:

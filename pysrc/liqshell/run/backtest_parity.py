@@ -27,7 +27,7 @@ from liqshell.run.tape_driver import Stepper, drive
 
 @dataclass(frozen=True)
 class Parity:
-    """What came of it. how: as a tape, or why it had to be stepped in the recorded order. difference: the first one in words, '' where
+    """The result of the check. how: as a tape, or why it had to be stepped in the recorded order. difference: the first one in words, '' where
     there is none."""
 
     verdict: replay.Verdict

@@ -107,9 +107,9 @@ def hash_of(values: Mapping[str, Any]) -> str:
 
 
 def wires(config: Config, symbols: Sequence[str], trade: bool = True) -> dict[str, Any]:
-    """What decides which policies run and what they hear, as JSON values.
+    """The settings that decide which policies run and what they receive, as JSON values.
 
-    cascade: arguments of the cascade detector, or None where nobody listens to it; detectors: those of the others, in the order after it; features:
+    cascade: arguments of the cascade detector, or None without a listener; detectors: those of the others, in the order after it; features:
     names beside what the policies themselves ask for; policies: rule, symbols and parameters by symbol, one entry a rule; rule: of all, as a label.
     """
     rules: dict[str, list[str]] = {}
@@ -254,7 +254,7 @@ def learnt_of(values: dict[str, Any]) -> Learnt | None:
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a recording from before there were several detectors and rules, and an age of quotes, as they are said now."""
+    """Settings of an old recording (one detector, one rule, no age of quotes) in the present form."""
     symbols = list(values["brackets"])
     policies = [{"rule": values["rule"], "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}] if values["rule"] else []
     return {"detectors": [], "features": [], "policies": policies, "quote_age_s": 10.0} | values

@@ -26,7 +26,7 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a recording held. values: the settings of the run, None where it is not one of ours. events: market events and feed marks in the order
+    """What a recording held. values: the settings of the run, None for other recordings. events: market events and feed marks in the order
     of receipt, as the sink of the run handed them to its engine. ended_ns: its end mark, 0 = cut off."""
 
     values: dict[str, Any] | None
@@ -61,7 +61,7 @@ class Collector:
         self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments], lc.EVENT_DTYPE))
 
     def report(self, line: dict[str, Any], paper: bool) -> None:
-        """What a run was told beside its feeds. Of a run with an account only the judge's word: the rest was the account's, which a backtest has of
+        """The inputs of a run beside its feeds. Of a run with an account only the judge's word: the rest was the account's, which a backtest has of
         its own."""
         row = np.frombuffer(bytes.fromhex(line["row"]), lc.EVENT_DTYPE)
         if foretold(row) and (paper or row["kind"][0] == int(lc.Kind.VERDICT)):

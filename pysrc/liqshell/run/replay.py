@@ -42,7 +42,7 @@ class Verdict:
 
 
 def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, trust: bool = False) -> tuple[Pipeline, np.ndarray, str, bool]:
-    """Feed a recording of ours to a new pipeline: (pipeline, its audit records, damage text, whether the recording has its end).
+    """Feed a recording of liqcore to a new pipeline: (pipeline, its audit records, damage text, whether the recording has its end).
     on_frame(ts_recv) is called now and then; trust: see pipeline.make_paper."""
     reader = recording.read(frames)
     pipeline: Pipeline | None = None
@@ -116,7 +116,7 @@ def _row(mark: dict[str, Any], where: str | Path) -> bytes:
 
 
 def object_of(text: bytes, where: str | Path) -> dict[str, Any]:
-    """What a mark of the recorder says."""
+    """The object in a mark of the recorder."""
     found = json.loads(text)
     if not isinstance(found, dict):
         raise DataError(str(where), "a mark of the recorder is not an object", "the form that a run writes")

@@ -181,7 +181,7 @@ class Alive:
         return np.asarray(np.exp(-self.evidence / np.maximum(MARGIN, self.tail[:, 1] / self.tail[:, 0])))
 
     def _pause(self, start_ns: int, traded: Flags) -> None:
-        """After an outage nobody knows what prices passed, nor what was liquidated there: silences that are not suspect begin anew."""
+        """Prices and liquidations during an outage are unknown: silences that are not suspect begin anew."""
         some = np.bincount(self.venue, traded, len(self.venues)) > 0
         if self.reached[0]:
             self.still += max(0, (start_ns - int(self.reached[0])) // BIN_NS - 1)
@@ -197,7 +197,7 @@ class Alive:
             self.since[streams] = start_ns
 
     def _columns(self, rows: NDArray[np.void], live: Flags, event: Flags) -> Floats:
-        """What describes the bin, for each stream. Of a venue: the most of any of its contracts, and what these let expect together."""
+        """The inputs of the bin, for each stream. Of a venue: the most of any of its contracts, and what these let expect together."""
         n, v = self.count, self.venue
         x = np.zeros((self.streams, WIDTH))
         x[:, ONE] = 1.0
@@ -253,7 +253,7 @@ class Alive:
         """The bin as evidence, and as something to be learnt. open_: streams for which it is an opportunity."""
         n = self.count
         ready = self.eligible & (self.seen[:, 1] >= EVENTS_MIN) & (self.seen[:, 0] >= BINS_MIN)
-        weight = np.where(event, np.maximum(chance, 0.25), chance) * (1.0 - chance)  # an event that nobody expected moves no weight far
+        weight = np.where(event, np.maximum(chance, 0.25), chance) * (1.0 - chance)  # an unexpected event changes no weight much
         self.pull += np.where(open_, event - chance, 0.0)[:, None] * x
         self.gain += np.where(open_, weight, 0.0)[:, None, None] * (x[:, :, None] * x[:, None, :])
         self.now += np.stack([open_, open_ & event], axis=1)
@@ -303,7 +303,7 @@ class Alive:
         return Change(stream, name, tuple(int(k) for k in mine), whole, suspect, int(self.since[stream]), at, chance)
 
     def _learn(self, streams: Ints) -> None:
-        """What the episodes of these streams have taught counts from now on."""
+        """Applies the values learnt from the episodes of these streams."""
         fade = 0.5 ** (self.now[streams, 0] / HALF_LIFE)
         pull, gain = self.pull[streams], self.gain[streams]
         known = self.prior + (self.known[streams] - self.prior) * fade[:, None, None] + gain

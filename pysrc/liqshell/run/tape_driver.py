@@ -21,7 +21,7 @@ class Stepper:
         self.at = 0
 
     def run(self, until: int | None = None) -> bool:
-        """All of ts_recv <= `until` (ns) or to the end. False = the audit ring wants to be drained; call again."""
+        """All of ts_recv <= `until` (ns) or to the end. False = the audit ring must be drained; call again."""
         stop = len(self.events) if until is None else int(np.searchsorted(self.events["ts_recv"], until, side="right"))
         part = self.events[self.at : min(stop, self.at + CALL_EVENTS)]
         self.paper.run(part)

@@ -1,6 +1,6 @@
 """One venue's public data on its way into the engine: which decoder reads its frames, which instruments its silences and breaks concern.
 
-Live, in replay and in whatever else reads recordings, the same object turns the same bytes into the same events.
+Live trading, replay and all readers of recordings use this object, so the same bytes give the same events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The view page of a live or paper run: `view` in its folder, a memory-mapped file that says ten times a second what is true of each contract now.
+"""The view page of a live or paper run: `view` in its folder, a memory-mapped file with the current values of each contract, updated ten times a
+second.
 
 The run writes it and never waits for a reader. A reader copies it, and takes the copy only if the page was not written meanwhile: the number of the
-publication is even and the same before and after, and the checksum is right. The file exists while the run goes on: one that is left without its
-process belongs to a run that was killed.
+publication is even and the same before and after, and the checksum is right. The file exists during the run; a file without its process belongs to a
+killed run.
 
     magic (8 bytes) | size of the head (4) | head: JSON, written once | page
     page: number (8, odd = being written) | checksum (4) | size of the text (4) | heartbeat (8, CLOCK_MONOTONIC ns) | ts (8, ns of the market)
@@ -44,7 +45,7 @@ _log = logging.getLogger("liqshell.run.view_page")
 
 class ViewWriter:
     """Publishes what an engine knows. folder: of the run. about: for the head (mode, started_ns ...). status: for the text, asked once a second.
-    Where the disk has no room for the page the run goes on without it."""
+    If the disk has no room for the page, the run continues without it."""
 
     def __init__(self, folder: Path, engine: lc.Engine, about: dict[str, Any], status: Callable[[], dict[str, Any]]):
         self.path = folder / VIEW
@@ -73,12 +74,12 @@ class ViewWriter:
                 file.write(_HEAD.pack(MAGIC, len(head)) + head)
                 file.flush()
                 self._map = mmap.mmap(file.fileno(), size)
-            os.replace(new, self.path)  # whoever finds the page finds it whole
+            os.replace(new, self.path)  # a reader never finds an incomplete page
         except OSError as why:
             _log.error("%s cannot be written: %s; the run continues without it", self.path, why.strerror or why)
 
     def publish(self, now: int) -> None:
-        """now: ns of the market's clock. What is published is as of the ns before: all that had been received by then has been heard."""
+        """now: ns of the market's clock. The values are those of the ns before: everything received by then is included."""
         page, engine = self._map, self._engine
         if page is None or now - 1 < engine.now:
             return
@@ -112,8 +113,9 @@ class ViewWriter:
 
 
 class View:
-    """One publication. head: what the run said of itself. number: of the publication. ts: ns as of which it is. wall_ns: when it was made. rows: of
-    VIEW_DTYPE, one for each of head["contracts"]. features: float64, (contracts, head["features"]), nan = not known. status: of the last second."""
+    """One publication. head: the run's description of itself. number: of the publication. ts: ns as of which it is. wall_ns: when it was made. rows:
+    of VIEW_DTYPE, one for each of head["contracts"]. features: float64, (contracts, head["features"]), nan = not known. status: of the last
+    second."""
 
     def __init__(self, head: dict[str, Any], fields: tuple[int, ...], body: bytes):
         self.head = head
@@ -136,7 +138,7 @@ class View:
 
 
 def read(folder: Path) -> View | None:
-    """What a run publishes now; None where it publishes nothing: it has ended, or is a backtest. DataError for a damaged page."""
+    """The current values of a run; None if it has ended or is a backtest. DataError for a damaged page."""
     path = folder / VIEW
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as page:

@@ -38,7 +38,7 @@ NOTHING = 1e-9  # largest order, quote currency
 
 
 class Stopped(Exception):
-    """Whoever waits for it does not want it any more."""
+    """The caller no longer waits for it."""
 
 
 def policies_of(values: dict[str, Any]) -> Any:
@@ -81,7 +81,7 @@ class Warmer:
     def __init__(self, values: dict[str, Any], stopping: Callable[[], bool] = lambda: False):
         self._values = {key: value for key, value in values.items() if key != "learnt"}
         self._stopping = stopping
-        # not by a gate: an event of ours would be the first thing that its features hear
+        # not by a gate: our event would be the first input of its features
         limits = self._values["limits"] | {"order_notional_max": NOTHING}
         self.pipeline = Pipeline(self._values | {"venue": GATEWAY, "restored": "", "resumed_ns": 0, "limits": limits}, trust=True)
         self.since_ns = self.end_ns = 0
@@ -96,7 +96,7 @@ class Warmer:
     # ---- what it learns from ----
 
     def resume(self, learnt: Learnt, where: str) -> None:
-        """Go on where that was taken; before anything else. DataError where it is of another configuration, or damaged."""
+        """Continue from that state; call it first. DataError where it is of another configuration, or damaged."""
         engine = self.pipeline.engine
         learnt.fit(policies_of(self._values), engine, where)
         if set(learnt.venues) - set(self.pipeline.sources):
@@ -206,7 +206,8 @@ class Warmer:
     # ---- what it has learnt ----
 
     def close(self, head: dict[str, Any] | None = None) -> Learnt:
-        """What has been learnt, as a run may begin with it: the feed is down, no gate is closed, nobody waits but who wants to be asked again."""
+        """The learnt state in a form with which a run can begin: the feed is down, no gate is closed, and no policy waits except those that answered
+        Later."""
         engine = self.pipeline.engine
         self._lose()
         self._control(lc.Control.CONTROL_PAUSE, ALL, lc.Gate.GATE_START, engine.now)  # withdraws whatever waits to enter

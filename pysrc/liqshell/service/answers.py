@@ -122,7 +122,7 @@ def about(series: Series, name: str, instruments: Iterator[lc.Instrument] | tupl
 
 
 def head(dataset: Dataset) -> dict[str, Any]:
-    """What every answer says of its data."""
+    """The description of its data that every answer contains."""
     return {"engine": ENGINE, "synthetic": dataset.synthetic, "receive_time": dataset.received} | ({"run": dataset.name} if dataset.name else {})
 
 

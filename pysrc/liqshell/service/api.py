@@ -90,7 +90,7 @@ class Api:
             await asyncio.sleep(REFRESH_S)
 
     async def dataset(self, name: str) -> Dataset:
-        """A store, or a run by name; opened where nobody has asked for it before."""
+        """A store, or a run by name; opened at its first use."""
         if len(name) > 200:
             raise Problem("unknown-run", "a name of more than 200 characters")
         async with self._opening:
@@ -205,7 +205,7 @@ class Api:
         return Response(orjson.dumps(self.jobs.state(ident, request.who)), 202, headers=[(b"location", f"/v1/jobs/{ident}".encode()), *NO_STORE])
 
     async def job_state(self, request: Request) -> Response:
-        """How far it is, or with ?result=1 what came of it."""
+        """Its progress, or with ?result=1 its result."""
         only(request.query, "result")
         if (wanted := request.query.get("result", "1")) != "1":
             raise Problem("bad-value", f"result: found {wanted[:20]!r}, expected 1", name="result")
@@ -229,7 +229,7 @@ class Api:
         return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
     async def view(self, request: Request) -> Response:
-        """What a run that goes on says of itself now."""
+        """The current state of a live run."""
         query = request.query
         only(query, "asset", "contract", "venue", "run")
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))

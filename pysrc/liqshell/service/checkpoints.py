@@ -32,7 +32,7 @@ create table if not exists ledgers (prefix text primary key, about blob not null
 
 
 def key_of(dataset: str, names: Iterable[str], instruments: Iterable[lc.Instrument]) -> str:
-    """What a state of features fits: the data set, the names, the contracts, and the code."""
+    """The key of a state of features: the data set, the names, the contracts, and the code."""
     about = [dataset, list(names), [i.as_dict() for i in instruments], code_hash()]
     return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:32]
 
@@ -42,7 +42,7 @@ def _seal(*about: object) -> bytes:
 
 
 def _opened(found: list[tuple[object, ...]], *about: object) -> bytes | None:
-    """What was kept behind its seal; None where it is missing or damaged."""
+    """The stored content without its checksum; None if missing or damaged."""
     kept = found[0][0] if found else None
     if not isinstance(kept, bytes):
         return None
@@ -59,7 +59,7 @@ class Checkpoints:
         if not path.exists():
             private.opened(path, "ab").close()  # SQLite keeps the mode of a file that is there
         self._lock, self._path, self._failed = threading.Lock(), path, False
-        self.ended = False  # the server ends: nobody waits for what is being computed
+        self.ended = False  # the server ends: the running computation has no reader
         try:
             self._base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")
@@ -100,7 +100,7 @@ class Checkpoints:
         self._all("insert or replace into states values (?, ?, ?, ?)", (key, ts, prefix, _seal(key, ts, state) + state))
 
     def ledger(self, prefix: str) -> bytes | None:
-        """What a Ledger kept of the data up to here."""
+        """The state of a Ledger of the data up to here."""
         found = self._all("select about from ledgers where prefix = ?", (prefix,))
         return _opened(found, prefix)
 

@@ -17,8 +17,8 @@ TAKE_S = 30.0  # that a client may take nothing of an answer that waits for it
 
 
 class Connection(HttpToolsProtocol):
-    """Ends where a request stays incomplete (a slow client, or one that opens connections only), and where an answer is not read. What cannot be read
-    as a request, and what is one connection too many, is answered as every other problem is."""
+    """Ends where a request stays incomplete (a slow client, or one that opens connections only), and where an answer is not read. An unreadable
+    request and a surplus connection are answered like every other problem."""
 
     _request: asyncio.TimerHandle | None = None
     _answer: asyncio.TimerHandle | None = None

@@ -85,7 +85,7 @@ class Jobs:
         return job
 
     def state(self, ident: str, owner: str) -> dict[str, Any]:
-        """What is said of it. Problem where there is none of this key."""
+        """The state of a job, as JSON values. Problem where there is none of this key."""
         job = self._of(ident, owner)
         return {
             "id": ident,

@@ -89,7 +89,7 @@ class Keyring:
         self._keys: dict[str, Key] = {}
 
     def find(self, token: str) -> Key | None:
-        """The key that a request shows; None where it is none of ours."""
+        """The key that a request shows; None if it is unknown."""
         self._refresh()
         ident = token.removeprefix(PREFIX).partition("_")[0] if token.startswith(PREFIX) else ""
         key = self._keys.get(ident)

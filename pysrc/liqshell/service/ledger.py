@@ -29,7 +29,7 @@ FEED, LIQUIDATION, DELEVERAGE, TICKER = int(lc.Kind.FEED), int(lc.Kind.LIQUIDATI
 
 
 class Unknown(NamedTuple):
-    """Why a value is not known: no_data, gap, warming, not_varying. until: ns from which on it can be known, 0 = not said."""
+    """Why a value is not known: no_data, gap, warming, not_varying. until: ns from which on it can be known, 0 = not stated."""
 
     reason: str
     until: int = 0

@@ -1,4 +1,4 @@
-"""What is wrong with a request, as RFC 9457 says it (application/problem+json)."""
+"""The problem of a request in the form of RFC 9457 (application/problem+json)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Problem(Exception):
 
 
 def without_paths(why: Exception) -> str:
-    """What is wrong with a file of the server, by the file's name: who asks is not told where it lies."""
+    """The problem of a server's file, by the file's name without its folder."""
     text = str(why)
     if isinstance(why, LiqshellError) and why.where:
         text = text.replace(why.where, Path(why.where).name, 1)

@@ -1,4 +1,4 @@
-"""What a request asks for, checked: names of features, contracts, times. Whatever is wrong is a Problem that says what to write instead."""
+"""The checked content of a request: names of features, contracts, times. Each fault is a Problem that names the correct form."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every",
 @dataclass(frozen=True)
 class Question:
     """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: of (ts, instrument), in their own order. until: ns
-    up to which the data were complete then: a run goes on while it is answered. label: another feature (canonical), read so many ns after each
-    row."""
+    up to which the data were complete: a run continues while it is answered. label: another feature (canonical), read so many ns after each row."""
 
     names: tuple[str, ...]
     asked: Mapping[str, str]

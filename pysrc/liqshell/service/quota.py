@@ -1,4 +1,4 @@
-"""How much a key may ask for: a token bucket each for live values and for history, told by the headers of draft-ietf-httpapi-ratelimit-headers."""
+"""The quota of a key: one token bucket for live values and one for history, stated in the headers of draft-ietf-httpapi-ratelimit-headers."""
 
 from __future__ import annotations
 

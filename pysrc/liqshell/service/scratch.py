@@ -15,10 +15,11 @@ EARLIER = ("events", "jobs-*")  # what servers of earlier versions left
 
 
 class Scratch:
-    """A folder of its own for each server of a state folder, locked for as long as the process lives; a start removes those that nobody holds."""
+    """A folder of its own for each server of a state folder, locked for as long as the process lives; a start removes folders that no process
+    holds."""
 
     def __init__(self, state: Path):
-        with _Held(private.folder(state)):  # nobody else looks between the making of a folder and its lock
+        with _Held(private.folder(state)):  # no other process looks between the creation of a folder and its lock
             for old in state.glob(PREFIX + "*"):
                 _remove_dead(old)
             for pattern in EARLIER:

@@ -43,7 +43,7 @@ class Options:
 
     @property
     def host(self) -> str:
-        """The address as it stands in a URL."""
+        """The address in the form of a URL."""
         return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     def check(self) -> None:
@@ -86,7 +86,7 @@ def serve(path: Path, state: Path, options: Options) -> None:
     if options.auth and not len(Keyring(state)):
         raise ConfigError(
             "serve",
-            "no key, so no client could ask",
+            "no key, so no client would have access",
             f"`liqcore serve key new --scope features:read,history:read --state {shlex.quote(str(state))}`",
             "On this machine only, --no-auth serves without keys",
         )
@@ -104,7 +104,7 @@ def serve(path: Path, state: Path, options: Options) -> None:
 
 
 def listening(options: Options) -> list[socket.socket]:
-    """Sockets at every address that its name stands for. ConfigError where it cannot be had: uvicorn says only the number of the error."""
+    """Sockets at every address of its name. ConfigError where it cannot be had: uvicorn says only the number of the error."""
     out: list[socket.socket] = []
     try:
         for family, _, _, _, address in socket.getaddrinfo(options.bind, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):

@@ -58,7 +58,7 @@ class Dataset:
     lock: threading.Lock = field(default_factory=threading.Lock)  # of these two
 
     def prefix_at(self, ts: int) -> str:
-        """What a state of features at ts stands or falls with."""
+        """The key that a state of features at ts depends on."""
         return self.prefixes[min(place(self.data.bounds, ts), len(self.prefixes) - 1)]
 
 
@@ -238,7 +238,7 @@ def _nth(arrays: list[np.ndarray], k: int) -> np.ndarray:
 
 
 class Library:
-    """What is served: one store, or runs by name. The newest run stands for all where a request names none."""
+    """The data of a service: one store, or runs by name. A request without a run's name gets the newest run."""
 
     def __init__(self, path: Path, state: Path):
         path = path.resolve()  # a folder that is called "." has a name, too
@@ -308,7 +308,7 @@ class Library:
             raise first
 
     def end(self) -> None:
-        """Whatever is computed for an answer stops soon."""
+        """Computations for an answer stop soon."""
         self.saved.ended = True
 
     def close(self) -> None:

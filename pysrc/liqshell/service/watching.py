@@ -25,7 +25,7 @@ def process(view: View) -> dict[str, Any]:
 
 
 def answer(run: str, view: View, one: int = -1) -> bytes:
-    """The answer of GET /v1/view. one: place of the contract that alone is wanted, -1 = all."""
+    """The answer of GET /v1/view. one: place of the single requested contract, -1 = all."""
     places = range(len(view.rows)) if one < 0 else [one]
     return orjson.dumps(
         {

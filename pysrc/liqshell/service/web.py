@@ -52,7 +52,7 @@ class Request(NamedTuple):
     sent: Headers
 
     async def body(self) -> bytes:
-        """All of it. Problem where it is too long: the rest is heard and dropped, because a client that still sends does not hear the answer."""
+        """All of it. Problem where it is too long: the rest is read and dropped, because a client that still sends does not read the answer."""
         out, size = bytearray(), 0
         while True:
             message = await self.receive()
@@ -68,7 +68,7 @@ class Request(NamedTuple):
                 return bytes(out)
 
     async def json(self) -> Any:
-        """What the body says. Problem where it is no JSON, or has a key twice in one object."""
+        """The JSON value of the body. Problem where it is no JSON, or has a key twice in one object."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise Problem("no-json", f"content-type {kind or 'missing'!r}: expected {JSON}")
@@ -100,7 +100,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Route(NamedTuple):
-    """scope: that a key must have, "" = open to all. limit: the bucket, "" = none; what a request costs is said by the handler (Site.charge)."""
+    """scope: that a key must have, "" = open to all. limit: the bucket, "" = none; the handler states the cost of a request (Site.charge)."""
 
     handler: Handler
     scope: str = ""
@@ -305,7 +305,7 @@ async def _send(response: Response, more: Headers, bodiless: bool, receive: Rece
     try:
         if not bodiless:
             async for piece in pieces:
-                if gone.done():  # what is sent to nobody is dropped without an error: the stream would never end
+                if gone.done():  # data without a receiver is dropped without an error: the stream would never end
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

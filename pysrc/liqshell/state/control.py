@@ -1,8 +1,8 @@
 """The control page: 4 KiB of memory shared by the live process, its watchdog and `liqcore kill`, and kept in a file.
 
 A word written by one process is read by the last hop of another at its next order: no message, no event loop, no file system call in between. The
-page stays when all processes are gone, so a killed folder stays killed; its twin, the store and the file KILL say the same (switch.py), so that the
-loss of one of them lifts nothing.
+page stays when all processes are gone, so a killed folder stays killed. Its twin, the store and the file KILL hold the same value (switch.py), so the
+loss of one of them does not lift a kill.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _log = logging.getLogger("liqshell.state")
 
 
 class Life(IntEnum):
-    """What the live process says of itself."""
+    """The live process's state."""
 
     NONE = 0  # never started, or said goodbye
     STARTING = 1  # before the first heartbeat counts: reconciling may take a while
@@ -164,7 +164,7 @@ class Control:
         else:
             was_at = self.address
             with alone(self.path.parent):
-                if not self._whole(1):  # it is not somebody who writes
+                if not self._whole(1):  # no writer is at work
                     self._restore(look(self.path.parent, self._known), self._known)
                     self.repairs += bool(self.damaged) or self.address != was_at
         return was == Kill.NO and self._page.kill != Kill.NO
@@ -192,7 +192,7 @@ class Control:
             ):
                 self._known = raws[CONTROL]
                 return True
-            time.sleep(0.001)  # somebody writes it now
+            time.sleep(0.001)  # another process writes it now
         return False
 
     def _restore(self, found: Found, own: bytes = b"") -> None:
@@ -229,7 +229,7 @@ class Control:
         self._known = image
 
     def _put(self, name: str, image: bytes) -> None:
-        """Map a page that says what `image` does; what it says beside that is kept where it is a page."""
+        """Map a page with the content of `image`; the other content of an existing page is kept."""
         path = self.path.with_name(name)
         if not path.exists():
             fresh = path.with_name(f".{name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""What the state folder of a configuration says: read only, also while a live process uses it."""
+"""The content of a configuration's state folder: read only, also while a live process uses it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Trade:
 @dataclass(frozen=True, slots=True)
 class StateFolder:
     """path: of the folder. exists: whether a live run has made it. name: by which our orders are recognised. believed: signed position of each
-    contract that the last run held. entering: contracts with an entry of ours that may still fill, or may have. killed: why and by whom, "" = not.
-    running: who holds the folder, "" = nobody. halted: a latched reason, "" = none. fault: what cannot be read. damaged: parts of the kill switch.
-    run: prefix of the orders that the image knows, "" = none. imaged: it has a state image. trades: contracts with an open trade."""
+    contract held by the last run. entering: contracts with an entry of ours that may still fill or may have filled. killed: why and by whom, "" =
+    not. running: the process that holds the folder, "" = none. halted: a latched reason, "" = none. fault: what cannot be read. damaged: parts of the
+    kill switch. run: prefix of the orders that the image knows, "" = none. imaged: it has a state image. trades: contracts with an open trade."""
 
     path: str
     name: str

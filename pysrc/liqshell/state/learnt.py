@@ -1,5 +1,5 @@
 """What was learnt of the market, as one file: detectors, features with their maps and ranks, what policies remember, and the place in the recording
-at which it was so. It is taken while a run goes on, and at its end; a new engine of the same configuration begins with it.
+at which it was so. It is taken during a run and at its end; a new engine of the same configuration begins with it.
 
     learnt = take(engine, venues, head)         # of a running engine
     raw = learnt.encode()                       # bytes for a file or a recording
@@ -59,7 +59,7 @@ class Learnt:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the engine was made with."""
+        """The parameters of the engine."""
         found: dict[str, Any] = json.loads(unpack(SNAPSHOT_NAME, self.engine, "engine")[0])
         return found
 
@@ -115,7 +115,7 @@ class Learnt:
             raise _damaged(where, str(why)) from None
 
     def ask_again(self, engine: lc.Engine) -> None:
-        """After trade_restore(), which gives up everything that waits: policies that wanted to be asked again will be. Nothing else waits in a state
+        """After trade_restore(), which drops all pending decisions: policies that answered Later are asked again. Nothing else waits in a state
         that has been closed (warm.Warmer)."""
         parts = unpack(SNAPSHOT_NAME, engine.snapshot(), "engine")
         parts[ANSWERS] = unpack(SNAPSHOT_NAME, self.engine, "engine")[ANSWERS]
@@ -123,7 +123,7 @@ class Learnt:
 
 
 def take(engine: lc.Engine, venues: Venues, head: Mapping[str, Any]) -> Learnt:
-    """What a running engine has learnt. RuntimeError while it waits for somebody to take its requests."""
+    """The learnt state of a running engine. RuntimeError while its requests have not been taken."""
     return Learnt({"version": lc.__version__, "abi": lc.abi_version(), **head}, engine.snapshot(), dict(venues))
 
 

@@ -12,13 +12,13 @@ from liqshell.errors import ConfigError
 from liqshell.input_file import content, opened
 
 LOCK = "lock"
-_PROBES_S = 0.2  # somebody who only looks holds the lock for microseconds
+_PROBES_S = 0.2  # a process that only looks holds the lock for microseconds
 
 
 class Lock:
     """Held from construction to close(), or to the end of the process however it ends: the operating system gives it back.
 
-    ConfigError, saying who holds it, where another process does. What an earlier process left in the file means nothing.
+    ConfigError, saying who holds it, where another process does. Content that an earlier process left in the file has no meaning.
     """
 
     def __init__(self, folder: str | Path):
@@ -76,7 +76,7 @@ def is_locked(folder: str | Path) -> bool:
 
 
 def holder(folder: str | Path) -> str:
-    """What the lock file says of who holds, or last held, the folder."""
+    """The lock file's record of the process that holds, or last held, the folder."""
     try:
         return content(Path(folder) / LOCK).decode(errors="replace").strip()[:100] or "unknown"
     except OSError:

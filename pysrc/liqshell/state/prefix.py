@@ -1,4 +1,4 @@
-"""The run prefix: the first part of every client order id, by which our orders are recognised whatever was lost."""
+"""The run prefix: the first part of every client order id, by which our orders are recognised after any loss of state."""
 
 import re
 import zlib
@@ -9,8 +9,8 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def short_name(name: str) -> str:
-    """The name as it stands in a prefix: letters, digits and underscores, at most 10. A longer one ends in four digits of its own: two runs of one
-    account called cascade-fade-eth and cascade-fade-sol must not take each other's orders for theirs."""
+    """The name in the form used in a prefix: letters, digits and underscores, at most 10. A longer one ends in four digits of its own: two runs of
+    one account called cascade-fade-eth and cascade-fade-sol must not take each other's orders for theirs."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name) or "run"
     if len(plain) <= NAME_CHARS_MAX:
         return plain

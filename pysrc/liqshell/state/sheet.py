@@ -1,4 +1,5 @@
-"""Where the state folder of a configuration is, and the sheet in it that tells a rescue what it needs to act alone. No secret is in it."""
+"""Where the state folder of a configuration is, and the sheet in it with the data that a rescue needs without the live process. No secret is in
+it."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class Store:
 def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
     """A connection with the house's settings. sqlite3.Error where it cannot be opened, or a file of it is no regular one."""
     for name in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm", "-journal"))):
-        if what := odd_there(name):  # only looked at: closing a handle of ours would give up SQLite's locks
+        if what := odd_there(name):  # only looked at: closing one of our handles would release SQLite's locks
             raise sqlite3.OperationalError(f"{name.name}: {what}")
     database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     until = time.monotonic() + BUSY_S
@@ -267,12 +267,12 @@ def check_database(database: sqlite3.Connection) -> tuple[str, int]:
 
 
 def set_aside(path: Path) -> Path | None:
-    """The latest damaged file that lies where this one is; nothing starts beside it."""
+    """The latest damaged file in the folder of this one; no run starts beside it."""
     return max(path.parent.glob(path.name + ".damaged-*"), default=None)
 
 
 def fault_of(path: Path) -> str:
-    """Why a start will refuse a store, "" = it will not; changes nothing of it."""
+    """The reason why a start refuses a store, "" = none; does not change the store."""
     if aside := set_aside(path):
         return f"{aside}: {ASIDE}"
     if not os.path.lexists(path):

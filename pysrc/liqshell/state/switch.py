@@ -1,7 +1,7 @@
 """The kill switch on the disk: two control pages with checksums, the rows of the store, and the file KILL.
 
-Whoever reads it believes the most cautious of what is there. Nothing that was lost or damaged can lift a kill: "not killed" takes two of the three
-parts that are whole, and nobody who says otherwise.
+A reader takes the most cautious of its values. A lost or damaged part cannot lift a kill: "not killed" needs two whole parts of the three, and no
+part with another value.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ SPANS = tuple((getattr(Page, name).offset, getattr(Page, name).offset + getattr(
 
 
 def sealed(raw: bytes) -> bytes:
-    """What the checksum of a page covers."""
+    """The bytes that the checksum of a page covers."""
     return b"".join(raw[first:end] for first, end in SPANS)
 
 
@@ -85,7 +85,7 @@ def checksum(raw: bytes) -> int:
 
 
 def fault(raw: bytes) -> str:
-    """What is wrong with a page; "" = nothing. One of an old version has no checksum."""
+    """The fault of a page; "" = none. One of an old version has no checksum."""
     if len(raw) != SIZE:
         return f"{len(raw)} bytes in place of {SIZE}"
     page = Page.from_buffer_copy(raw)
@@ -112,7 +112,7 @@ def kill_of_page(page: Page) -> Kill:
 
 @dataclass(frozen=True)
 class Claim:
-    """What one part says."""
+    """The state of one part."""
 
     kill: Kill
     reason: str = ""
@@ -122,7 +122,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Found:
-    """What the switch of a folder says. damaged: each part that is damaged or missing, with what is wrong with it. pages: the bytes of the whole
+    """The state of a folder's switch. damaged: each part that is damaged or missing, with what is wrong with it. pages: the bytes of the whole
     ones, by name. stored: what the store says, None = it cannot be asked. newer: the pages are of a version to come."""
 
     claim: Claim
@@ -172,7 +172,7 @@ def last_kill(path: Path) -> tuple[Claim | None, str]:
 
 
 def _claim(raw: bytes, whole: bool) -> Claim:
-    """Of a page; a damaged one is believed only in that its word is set."""
+    """Of a page; of a damaged one only a set word counts."""
     if len(raw) < ctypes.sizeof(Page):
         return Claim(Kill.NO)
     page = Page.from_buffer_copy(raw)

@@ -1,8 +1,8 @@
-"""Strips of days: made from partitions by the engine's own door, and made again when something they came from has changed.
+"""Strips of days: made from partitions by the engine's own validation, and made again when something they came from has changed.
 
-The door remembers the last good price of a contract. So that a result does not depend on where a range begins, the strip of a day is always made
-the same way: the builder first reads the last hour of the day before, where the store has it. A range is days behind each other, nothing else, and
-is stored nowhere: a process that asks for it puts it together.
+Validation keeps the last good price of a contract. So that a result does not depend on where a range begins, the strip of a day is always made
+the same way: the builder first reads the last hour of the day before, where the store has it. A range is a sequence of days and is not stored: the
+process that needs it joins them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from liqshell.store.rules import Rules
 from liqshell.store.spill import Cursor, reach
 from liqshell.store.strip import Stale, Strip, StripWriter, open_strip, together
 
-BAND = 10.0  # of the door, as in lc.Engine
+BAND = 10.0  # of validation, as in lc.Engine
 WARMUP_NS = HOUR_NS
 VERSION = 2
 Rare = tuple[np.ndarray, np.ndarray, int, int]  # rare events, their places, and what is to be added to these: trades and quotes before

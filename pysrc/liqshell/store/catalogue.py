@@ -1,8 +1,8 @@
 """What the store knows of itself: one SQLite file. A transaction here is the moment at which an import happened.
 
 A commit is in three steps: the new partitions are written and synced aside; one transaction books them together with the list of files to move
-(`moves`); the files are moved and the list is emptied. Killed before the transaction, nothing has happened; killed after it, whoever opens the store
-next finishes the moves.
+(`moves`); the files are moved and the list is emptied. If the process is killed before the transaction, nothing has changed; if after it, the next
+process that opens the store finishes the moves.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Catalogue:
         return [(Key(*row[:4]), row[4]) for row in self._rows("select venue, symbol, kind, day, source from origins")]
 
     def rules(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What was said of contracts: {"files": by the files themselves, "given": by the user}. The rest is inferred from the partitions."""
+        """The data of contracts: {"files": from the files, "given": from the user}. The rest is inferred from the partitions."""
         return {
             (venue, symbol): json.loads(about) for venue, symbol, about in self._rows("select venue, symbol, about from rules order by venue, symbol")
         }
@@ -226,7 +226,7 @@ class Catalogue:
         self.finish()
 
     def set_rules(self, rules: dict[tuple[str, str], dict[str, Any]]) -> None:
-        """What the user says of contracts; it stands above what files say."""
+        """Sets the user's data of contracts; they override those of files."""
         with self._transaction() as base:
             self._merge_rules(base, "given", rules)
 

@@ -54,7 +54,7 @@ ARCHIVES = {
 
 @dataclass
 class Plan:
-    """What is to be fetched: (address, size, file here) each; hours that the archive does not have."""
+    """The files to fetch: (address, size, file here) each; and the hours that the archive lacks."""
 
     source: str
     fs: Any
@@ -70,8 +70,8 @@ class Plan:
         return sum(_have(file, size) for _, size, file in self.files)
 
     def fetch(self, notify: Callable[[str, float], None] = lambda name, done: None) -> list[Path]:
-        """All files that are not there yet. notify: called with (file, share of the bytes done). DataError where one cannot be fetched; what was
-        fetched of it is kept, and the next call goes on behind it."""
+        """All files that are not there yet. notify: called with (file, share of the bytes done). DataError where one cannot be fetched; the fetched
+        part is kept, and the next call continues after it."""
         done = 0
         for address, size, file in self.files:
             for count in self._one(address, size, file):
@@ -182,12 +182,12 @@ def _filesystem(source: str) -> tuple[Any, str]:
 
 
 def asked(address: str, question: Callable[[], Any]) -> Any:
-    """An answer of a source, FileNotFoundError, or an error of ours that says whose fault it is."""
+    """An answer of a source, FileNotFoundError, or an error that names the party at fault."""
     try:
         return question()
     except FileNotFoundError:
         raise
-    except Exception as why:  # whatever a filesystem of somebody else raises
+    except Exception as why:  # any error of a foreign filesystem
         name = type(why).__name__
         if isinstance(why, PermissionError) or "Credential" in name or "Token" in name:
             raise ConfigError(

@@ -1,6 +1,6 @@
-"""The tick and lot size that prices and quantities stand on, where a source does not say.
+"""The tick and lot size of prices and quantities, if the source does not state them.
 
-A price of 1,872.35 stands on a grid of two decimals. Decimals are counted exactly: p is on the grid of d decimals where rint(p * 10**d) / 10**d is p,
+A price of 1,872.35 lies on a grid of two decimals. Decimals are counted exactly: p is on the grid of d decimals where rint(p * 10**d) / 10**d is p,
 because a correctly rounded division gives the double nearest to the decimal, and so does whoever read the number from text.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 DECIMALS_MAX = 12
 UNFIT = DECIMALS_MAX + 1  # key of values that fit no grid: averages, floats with noise
 OUTLIERS = 0.001  # share of values that a grid may leave out; they are rounded at loading, and counted
-STEPS_MIN = 200  # values from which on a common divisor is believed; fewer may all be multiples of 5 by chance
+STEPS_MIN = 200  # least number of values for a common divisor; fewer may all be multiples of 5 by chance
 UNITS_MAX = 1 << 31  # prices and quantities are loaded as int32
 _POWERS = np.array([10.0**d for d in range(DECIMALS_MAX + 1)])
 

@@ -108,11 +108,11 @@ def down(feed: np.ndarray, bit: int = 0) -> list[Interval]:
 
 
 def stream_warnings(name: str, totals: dict[str, Any]) -> list[str]:
-    """What must be said of a contract before anything else: see streams.shortfalls. The hours of each stream by itself: whether a quote held just
+    """The first warnings of a contract; see streams.shortfalls. The hours of each stream by itself: whether a quote held just
     where it traded is seen in a tape only (streams.quoted)."""
     trades, quotes = totals.get("trades"), totals.get("quotes")
     if trades is None or quotes is None:
         return []
     out = streams.shortfalls(name, (trades["first"], trades["last"]), (quotes["first"], quotes["last"]))
     traded, quoted = trades["covered_hours"], quotes["covered_hours"]
-    return out + ([f"{name}: quotes hold for {quoted:,.1f} h, trades for {traded:,.1f} h"] if quoted < (1.0 - streams.SHORT) * traded else [])
+    return out + ([f"{name}: quotes are valid for {quoted:,.1f} h, trades for {traded:,.1f} h"] if quoted < (1.0 - streams.SHORT) * traded else [])

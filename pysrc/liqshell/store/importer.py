@@ -39,7 +39,7 @@ CHAIN = 8  # hourly files that follow each other which one process reads: the fi
 
 
 class Reading(Protocol):
-    """What a reader of one file hands in: chunks of (venue, symbol, EVENT_DTYPE rows or EventColumns), then what it has to say of the file.
+    """The reading of one file: chunks of (venue, symbol, EVENT_DTYPE rows or EventColumns), then notes about the file.
 
     A chunk of columns belongs to the importer from then on, one of rows until the next one is asked for. Any exception means that the file is broken.
     """
@@ -60,7 +60,7 @@ class Reading(Protocol):
 
     @property
     def rules(self) -> Mapping[tuple[str, str], dict[str, Any]]:
-        """What the file says of contracts: tick_size, lot_size, multiplier, completeness."""
+        """The file's data of contracts: tick_size, lot_size, multiplier, completeness."""
 
     def __iter__(self) -> Iterator[tuple[str, str, Events]]: ...
 
@@ -96,7 +96,7 @@ Notify = Callable[[str, int, int], None]  # (file, bytes done, bytes in all)
 
 @dataclass
 class Outcome:
-    """What an import did. `broken`: file -> why; the others were not harmed by it."""
+    """The result of an import. `broken`: file -> why; the others were not harmed by it."""
 
     imported: list[Source] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)  # file -> the name under which the store has it
@@ -238,7 +238,7 @@ class _Import:
                         yield first
 
     def _work(self, files: list[Path]) -> Iterator[_Chain | tuple[Path, str | None]]:
-        """What is to be read, files that follow each other together; and of the others why not, None where the store has them."""
+        """The files to read, in groups that follow each other; for the others the reason, None if the store has them."""
         chain = _Chain()
         for path in files:
             fingerprint, reason = self._fresh(path)
@@ -409,7 +409,7 @@ def fingerprint_of(path: Path) -> str:
 
 
 def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, before: Carried | None = None) -> tuple[Spilled | str, Carried | None]:
-    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken. fingerprint: '' = to
+    """Read one file aside; and what the file after it has to know. Returns, instead of raising, why the file is broken. fingerprint: '' = to
     be taken, which a thread does meanwhile."""
     spill = Spill(folder)
     try:

@@ -175,7 +175,7 @@ class Store:
         )
 
     def _sources(self, contracts: Sequence[Contract], start: int, end: int) -> list[Source]:
-        """What the partitions of a selection were made of."""
+        """The sources of the partitions of a selection."""
         names = {(c.venue, c.symbol) for c in contracts}
         sources, origins = self.catalogue.sources(), self.catalogue.all_origins()
         used = {s for key, s in origins if (key.venue, key.symbol) in names and key.start < end and key.start + DAY_NS > start}

@@ -1,4 +1,4 @@
-"""Two records of one contract and kind -> one, whatever the order in which they were imported.
+"""Two records of one contract and kind -> one, independent of the order of the imports.
 
 Rows of one file keep their order. The rule for what two files both have:
 
@@ -8,7 +8,7 @@ Rows of one file keep their order. The rule for what two files both have:
    that both agree on: between them each one's own rows stand as they stand there.
 3. Where both have rows of their own between the same anchors, and one file ends where the other begins, the cut went through a moment: the earlier
    file's rows come first.
-4. Else whichever next row of the two comes first by content (the venue's time, its number, every other field) goes first.
+4. Else the next row that is first by content (the venue's time, its number, every other field) goes first.
 5. Where the two disagree about the order of what they share, that of the store counts: of the file that was imported first.
 
 `Overlap` says how much of the shared time the two agree on. Two files of one recorder agree on all of it; files of two recorders (or a vendor's and
@@ -31,7 +31,7 @@ CELLS_MAX = 1 << 24  # rows of a moment in the one file times those in the other
 
 @dataclass
 class Overlap:
-    """What a source shares with what the store has already."""
+    """The overlap of a source with the data in the store."""
 
     duplicates: int = 0  # rows of the source that were there already
     stored: int = 0  # rows of the store strictly inside the span of the source
@@ -40,7 +40,7 @@ class Overlap:
 
     @property
     def conflict(self) -> bool:
-        """The two tell different stories of the same time."""
+        """The two contradict each other about the same time."""
         return self.same * 2 < min(self.stored, self.offered)
 
 

@@ -227,7 +227,7 @@ def _contract(c: dict[str, Any]) -> Markup:
 
 
 def apart_text(c: dict[str, Any]) -> str:
-    """What was closed by force beside the book, in words; '' where there is nothing of it."""
+    """Forced closings outside the book, in words; '' if there are none."""
     return f"Kept apart, in no tape and no cascade: {c['kinds'][NAME]['rows']:,} {NAME}. " if NAME in c["kinds"] else ""
 
 
@@ -334,10 +334,10 @@ def _gaps(contracts: list[dict[str, Any]]) -> Markup:
 def _refused(report: dict[str, Any]) -> Markup:
     rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
     for c in report["contracts"]:
-        rows += [(_name(c), f"{n:,}", "refused at the engine's door: " + reason) for reason, n in c["loading"]["refused"].items()]
+        rows += [(_name(c), f"{n:,}", "refused by validation: " + reason) for reason, n in c["loading"]["refused"].items()]
         rows += [(_name(c), f"{n:,}", "rounded to the grid: " + reason) for reason, n in c["loading"]["rounded"].items()]
     body = table(("|where", ">rows", "~why"), rows) if rows else muted("None.")
-    return section("Rows that did not get in, or not as they were", body)
+    return section("Rows that were refused or changed", body)
 
 
 def _sources(report: dict[str, Any]) -> Markup:

@@ -1,7 +1,7 @@
 """One Parquet file: the rows of one contract, kind and UTC day, in order of ts_recv. Written front to back, read in slices, never held whole.
 
-The fingerprint is of the content: what is in the columns and whose they are. Two stores that hold the same rows have the same fingerprints, whatever
-files the rows came from and whichever pyarrow wrote them.
+The fingerprint covers the content: the columns and their contract. Two stores with the same rows have the same fingerprints, independent of
+the files and of the version of pyarrow.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Key:
 
 @dataclass
 class Content:
-    """What a partition holds; the catalogue keeps it."""
+    """The description of a partition's content, kept in the catalogue."""
 
     fingerprint: str = ""
     rows: int = 0
@@ -214,7 +214,7 @@ class Writer:
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What a partition says of itself."""
+    """The description that a partition contains."""
     try:
         found = json.loads((pq.read_metadata(path).metadata or {})[_META])
         if found["format"] > FORMAT:
@@ -255,7 +255,7 @@ def _layout(path: Path, key: Key, file: pq.ParquetFile) -> Layout:
 
 
 def is_before(path: Path, key: Key) -> bool:
-    """Whether a partition is of the format before, which could not say what was not stated."""
+    """True for a partition of the previous format, which has no mark for values that were not stated."""
     try:
         with pq.ParquetFile(path) as file:
             return _layout(path, key, file) is not key.layout

@@ -156,7 +156,7 @@ def _rare_gap(contract: Contract) -> int:
 
 
 def _measured(contract: Contract) -> dict[str, Any]:
-    """What can only be seen in the rows: read from the strips, a day at a time."""
+    """Measures that need the rows: read from the strips, a day at a time."""
     refused: Counter[str] = Counter()
     off_grid: Counter[str] = Counter()
     totals = {"longs": 0, "shorts": 0, "long_notional": 0.0, "short_notional": 0.0}

@@ -3,8 +3,8 @@
 It has the folders of any store. Here it becomes a folder whose catalogue was fetched and whose partitions are fetched when they are read first, each
 by the fingerprint of what it holds: once for all stores, and never again. Columns are made here.
 
-To publish is to send partitions first and the catalogue last, each under another name until it is whole. A reader compares what it fetches with what
-its catalogue says, so it never takes partitions of two catalogues for one store.
+To publish is to send partitions first and the catalogue last, each under another name until it is whole. A reader compares fetched partitions with
+its catalogue, so it never mixes partitions of two catalogues.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from liqshell.store.strip import verify as verify_strip
 
 
 def verify(store: Store) -> list[str]:
-    """Read every partition, and every strip that is in use, through. What is wrong, one line each; a damaged strip is deleted: it is only a cache."""
+    """Read every partition, and every strip that is in use, through. The faults, one line each; a damaged strip is deleted, because it is only a
+    cache."""
     faults: list[str] = []
     for contract in store._contracts.values():
         for key, content in sorted(contract.contents.items()):
@@ -43,7 +44,7 @@ def verify(store: Store) -> list[str]:
 
 
 def rebuild(root: Path) -> int:
-    """Make the catalogue from the partitions that are there; returns how many. What users said of contracts is lost with a damaged catalogue."""
+    """Make the catalogue from the partitions that are there; returns how many. Users' data of contracts are lost with a damaged catalogue."""
     if not root.is_dir():
         raise DataError(str(root), "no such folder", "a store")
     with Lock(root):

@@ -203,7 +203,7 @@ KINDS = tuple(LAYOUT)
 
 
 def storable(layout: Layout, events: Events) -> np.ndarray:
-    """Which rows a partition can hold: times of this and the next century, a known side or state. Prices are the engine's door's business."""
+    """Which rows a partition can hold: times of this and the next century, a known side or state. The engine's validation checks prices."""
     good = (events["ts_recv"] >= 0) & (events["ts_recv"] < 1 << 62) & (events["ts_event"] >= 0) & (events["ts_event"] < 1 << 62)
     if layout.label:
         known = np.zeros(256, bool)

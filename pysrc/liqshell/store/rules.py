@@ -1,4 +1,4 @@
-"""What is known of a contract: tick, lot, multiplier, completeness of its liquidation feed; said by a file, or inferred from its rows."""
+"""The known data of a contract: tick, lot, multiplier, completeness of its liquidation feed; stated by a file or inferred from its rows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def effective(venue: str, symbol: str, stated: Mapping[str, Any], contents: Mapp
 
 def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
     """Prices: quotes and trades tell the grid, and liquidations where these are few, because bankruptcy and average prices stand beside it.
-    Quantities: the finest of all three, because a liquidation stands on the lots that trades stand on, and may be smaller than any of them."""
+    Quantities: the finest of all three, because a liquidation has the lots of trades and may be smaller than all of them."""
     market, forced = (
         Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
         for kinds in (("quotes", "trades"), ("liquidations",))

@@ -1,5 +1,5 @@
 """The events of one source file, as columns by partition, before they become Parquet. Small ones stay in memory; of large ones, and where another
-process reads them, the columns go to a plain file aside. Memory: one buffer, whatever the file's size."""
+process reads them, the columns go to a plain file aside. Memory: one buffer for files of any size."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Chunk:
 
 @dataclass
 class Part:
-    """What a source gives to one partition."""
+    """The rows of a source for one partition."""
 
     rows: int = 0
     first: int = 0  # ts_recv
@@ -144,7 +144,7 @@ class Spill:
 
 
 def _own(rows: Events, name: str) -> np.ndarray:
-    """A column that nobody writes into: rows of EVENT_DTYPE stay their reader's."""
+    """A read-only column: rows of EVENT_DTYPE stay their reader's."""
     column: np.ndarray = rows[name]
     return column if isinstance(rows, EventColumns) else column.copy()
 

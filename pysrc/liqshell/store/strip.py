@@ -1,4 +1,4 @@
-"""A strip file: the columns of one contract over some time, as lc.Tape wants them, to be mapped into memory.
+"""A strip file: the columns of one contract over some time in the form of lc.Tape, for memory mapping.
 
     16 bytes magic and version, 4 bytes length and 4 bytes CRC of the header (JSON), the header, the columns, each from a multiple of 64 bytes on.
 

@@ -1,6 +1,6 @@
 """A sweep by whole backtests: for policies whose answers are more than a side, and for venues that the kernel does not know.
 
-Each setting is one walk of the engine over the tape, all symbols and the account's limits together; its row says the same things as the kernel's.
+Each setting is one walk of the engine over the tape, all symbols and the account's limits together; its row has the same fields as the kernel's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def rows_of(audit: np.ndarray, instruments: Sequence[lc.Instrument], dtype: np.d
 
 
 def _asked(row: np.void, mine: np.ndarray) -> None:
-    """What was wanted, and what came of it."""
+    """Counts signals, entries and refusals of the row."""
     asked = mine[mine["kind"] == AuditKind.AUDIT_POLICY]
     row["signals"] = int((~np.isin(asked["reason"], NO_ENTRY)).sum())
     verdicts = np.bincount(mine["reason"][mine["kind"] == AuditKind.AUDIT_RISK], minlength=256)
@@ -95,7 +95,7 @@ def _unfinished(row: np.void, mine: np.ndarray, instrument: lc.Instrument) -> No
 
 
 class Walks:
-    """Everything that the units share, and the settings (pipeline.settings) of each cell. tape: None where whoever computes opens it."""
+    """Everything that the units share, and the settings (pipeline.settings) of each cell. tape: None if the worker opens it."""
 
     def __init__(self, tape: lc.Tape | None, cells: list[dict[str, Any]], span: tuple[int, int]):
         self.tape, self.cells, self.span = tape, cells, span

@@ -1,8 +1,8 @@
 """The units of a sweep on a Ray cluster: `--cluster` starts one on this machine, `--address` names a running one.
 
-No column goes over the wire. A task is one contract with all its settings; whoever computes it opens that contract itself and checks that
-it is the same data, so the results are those of one machine, bit for bit. A whole backtest is a task of its own, with all contracts. The driver alone
-writes: a worker that dies costs its task, and Ray gives that to another.
+No column goes over the wire. A task is one contract with all its settings; the worker opens that contract itself and checks that the data is the
+same, so the results are bit-identical to those of one machine. A whole backtest is one task with all contracts. The driver alone writes: a
+worker that dies costs its task, and Ray gives that to another.
 """
 
 from __future__ import annotations

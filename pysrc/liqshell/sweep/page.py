@@ -1,4 +1,4 @@
-"""What a sweep says: the best rows with their neighbours, how many settings gain at all, and pictures in which a stable region looks unlike a
+"""The page of a sweep: the best rows with their neighbours, the number of settings with a gain, and pictures that distinguish a stable region from a
 lucky cell.
 
 Writes sweep.html and summary.json beside the table sweep.parquet.
@@ -248,7 +248,7 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
 
 
 def unquoted(swept: Swept) -> tuple[str, str] | None:
-    """What must be said first where quotes do not cover the traded time."""
+    """The first notice if quotes do not cover the traded time."""
     if swept.quoted is None or swept.quoted >= ENOUGH:
         return None
     if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
@@ -260,12 +260,12 @@ def unquoted(swept: Swept) -> tuple[str, str] | None:
 
 
 def lacking(swept: Swept) -> list[str]:
-    """What the data have not, one line each."""
+    """Streams that the data lacks, one line each."""
     return [f"Data: {line}." for line in swept.lacking]
 
 
 def spreads(swept: Swept) -> str:
-    """What takers pay where no quote holds."""
+    """The price of takers without a live quote."""
     text = "; ".join(f"{one['symbol']} {one['told']}" for one in swept.half_spread[:4]) + (" and more" if len(swept.half_spread) > 4 else "")
     warned = " ".join(f"WARNING: {one['warning']}." for one in swept.half_spread if one["warning"])
     return f"Half-spread where no quote is live: {text}. {warned}".strip()

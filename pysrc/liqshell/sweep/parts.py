@@ -1,4 +1,4 @@
-"""What a sweep has finished so far, on disk: one file a unit of work, written whole or not at all, so that a killed sweep goes on where it was.
+"""The finished parts of a sweep on disk: one file per unit of work, written atomically, so that a killed sweep continues.
 
 folder/sweep.json      what is computed (plan) and its fingerprint
 folder/parts/N.npy     results of unit N

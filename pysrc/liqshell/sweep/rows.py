@@ -20,7 +20,7 @@ ROWS, PAGE, TABLE = "rows", "sweep.html", "sweep.parquet"
 
 
 def command(folder: Path, row: int | str) -> str:
-    """What is typed."""
+    """The command line."""
     return f"liqcore backtest CONFIG --row {folder}:{row}"
 
 
@@ -36,7 +36,7 @@ def place(sweep: Path, row: int) -> Markup:
 
 
 def _unlinked(row: int) -> Markup:
-    """What `keep` finds on the page, and puts the link in its place."""
+    """The text of the page that `keep` replaces by the link."""
     return Markup("<!--row-->{0:,}<!--{0}-->").format(row)
 
 

@@ -73,7 +73,7 @@ class Swept:
 
     @property
     def total(self) -> str:
-        """The symbol whose rows stand for the whole."""
+        """The symbol whose rows are the totals."""
         return ALL if len(self.symbols) > 1 else self.symbols[0]
 
 
@@ -182,7 +182,7 @@ def grid_of(config: Config) -> list[Setting]:
 
 def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dict[str, Any], list[Answers]]:
     """Everything that decides the results, as JSON values. Cells come with what decides first, so the table is deciders x brackets. by: which way it
-    is computed; why: what the kernel does not know. Beside it the answers of the first decider, where the kernel can stand for them."""
+    is computed; why: what the kernel does not know. Also the answers of the first decider, if the kernel can compute them."""
     first: list[Answers] = []
     deciders, policies = parts_of(cells)
     values = settings_of(config, history)

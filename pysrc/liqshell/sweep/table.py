@@ -1,4 +1,4 @@
-"""The results of a sweep as one columnar table, and what can be said of it without falling for the best cell."""
+"""The results of a sweep as one columnar table, and statistics of it beyond the best cell."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Unit:
 
 class Work:
     """Everything that the units share. grids: one per instrument, all of one length; answers: [detector][instrument], [] where none is wanted;
-    start_ns: of the span, whose first days may lie before the tape's first row. tape: None where whoever computes opens it."""
+    start_ns: of the span, whose first days may lie before the tape's first row. tape: None if the worker opens it."""
 
     def __init__(self, tape: lc.Tape | None, grids: list[np.ndarray], answers: list[list[Answers]], venue: dict[str, Any], start_ns: int):
         self.tape, self.grids, self.answers, self.venue, self.start_ns = tape, grids, answers, venue, start_ns
@@ -69,7 +69,7 @@ class Work:
 
 
 def kept_dtype(days: int) -> np.dtype[Any]:
-    """What is kept of a setting: RESULT_DTYPE, and its net result of each day."""
+    """The stored result of a setting: RESULT_DTYPE, and its net result of each day."""
     return np.dtype([*RESULT_DTYPE.descr, ("daily", "<f8", (days,))])
 
 

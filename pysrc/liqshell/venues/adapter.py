@@ -1,5 +1,5 @@
-"""The shape that all venues have for whoever drives them: addresses, connections and what to subscribe on each, heartbeat, limits, polls,
-instruments, and the decoder. Plain data and pure functions: the driver (liqshell.live) owns sockets, clocks and retries.
+"""The interface of all venues: addresses, connections with their subscriptions, heartbeat, limits, polls, instruments, and the decoder. Plain data
+and pure functions: the driver (liqshell.live) owns sockets, clocks and retries.
 
     adapter = adapters.adapter_of("binance_um")
     for connection in adapter.plan(symbols, adapter.environments["mainnet"].ws):
@@ -45,7 +45,7 @@ class Request:
 @dataclass(frozen=True)
 class Subscription:
     """One frame to send, and the names that must be acknowledged (Frame.acks) before what it asks for is known to come. A refusal (ACK_FAILED) is
-    about the subscription that has one of its acks, or its req_id as id; where it has neither, nobody can know. args: what it asks for, by the
+    about the subscription that has one of its acks, or its req_id as id; without both it cannot be attributed. args: what it asks for, by the
     venue's words; symbols: the contracts it is for, () = a whole market."""
 
     frame: bytes
@@ -195,7 +195,7 @@ class Adapter:
 
     @cached_property
     def names_in(self) -> re.Pattern[bytes] | None:
-        """Finds every contract that a frame names, whatever it is called; None where the topic says it."""
+        """Finds every contract that a frame names, known or not; None if the topic names it."""
         return _after(self.symbol_keys, rb'[^"\x00-\x1f]{1,200}') if self.symbol_keys else None
 
     @cached_property

@@ -1,6 +1,6 @@
 """Between the gateway, which decides and does no I/O, and its driver, which does nothing else: live sockets, or a simulated network.
 
-Everything that reaches the gateway is a method call with the time; everything that it wants is one of the Effects. So a whole trading process can be
+Every input of the gateway is a method call with the time; every output is one of the Effects. So a whole trading process can be
 run on a virtual clock, and be killed between any two effects.
 """
 
@@ -40,7 +40,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a Call. status 0: no answer (timeout, connection lost): whether the venue acted on it is unknown. *_ns: our clock."""
+    """The result of a Call. status 0: no answer (timeout, connection lost): whether the venue acted on it is unknown. *_ns: our clock."""
 
     status: int
     body: bytes = b""
@@ -69,7 +69,7 @@ class Notice:
 
 
 class Effects(Protocol):
-    """What a driver does for the gateway. Times are the caller's: none of these reads a clock on the gateway's behalf."""
+    """The actions of a driver for the gateway. Times are the caller's: none of these reads a clock on the gateway's behalf."""
 
     def report(self, event: tuple) -> None:
         """One event for the engine (an EVENT_DTYPE row as a tuple, ts_recv = now): recorded, stepped, and what the engine asks for in return
@@ -85,4 +85,4 @@ class Effects(Protocol):
         """(Re)connect a channel after the pause the driver chooses; Gateway.on_channel(channel, up, now) follows."""
 
     def notice(self, notice: Notice) -> None:
-        """Log, count, tell."""
+        """Log, count, report."""

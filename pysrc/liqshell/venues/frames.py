@@ -19,7 +19,7 @@ from liqcore.codec.decode import Decoder
 from liqcore.codec.shape import Shape
 from liqcore.event import EVENT_DTYPE, Kind, PoolFlag, Statement, Stream
 
-FRAME_BYTES_MAX = 1 << 20  # larger frames are not market data of ours
+FRAME_BYTES_MAX = 1 << 20  # larger frames are not our market data
 MILLIS_MAX = 9_223_372_036_854  # ns must fit in int64
 INTEGER_MAX = 2**63 - 1
 # what a ticker may state: field of an event row -> its Stream. A funding rate of 0 is a rate; the others are unknown where they are 0
@@ -35,9 +35,9 @@ OFF_BOOK = "trade off the market"  # a price that was agreed on, or set: a block
 
 
 class FrameKind(IntEnum):
-    """What a frame turned out to be."""
+    """The kind of a frame."""
 
-    EVENTS = 1  # market data; possibly no event (a ticker of which nothing of ours changed, an empty book side)
+    EVENTS = 1  # market data; possibly no event (a ticker without a change of our fields, an empty book side)
     ACK = 2  # a subscribe, unsubscribe or auth request succeeded
     ACK_FAILED = 3
     PONG = 4
@@ -236,7 +236,7 @@ class FrameDecoder:
     # ---- what subclasses use
 
     def index(self, symbol: object) -> int:
-        """Place of a symbol; Unwanted where it is none of ours (venues send whole markets)."""
+        """Place of a symbol; Unwanted for symbols that are not ours (venues send whole markets)."""
         found = self._index.get(symbol) if type(symbol) is str else None
         if found is None:
             if type(symbol) is not str:

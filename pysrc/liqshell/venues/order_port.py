@@ -13,7 +13,7 @@ from liqshell.venues.reports import Execution, OrderReply, OrderState, Position,
 
 
 class NoticeKind(IntEnum):
-    """What a control message on a channel says."""
+    """The meaning of a control message on a channel."""
 
     AUTHENTICATED = 1
     SUBSCRIBED = 2
@@ -50,7 +50,7 @@ class Ask(NamedTuple):
 class Page:
     """An answer, read. ok: the items are what the venue says; otherwise nothing may be concluded from them.
 
-    outcome: of the request. wait_s: how long the venue wants to be left alone, 0 = not said. passing: the venue was in trouble, which says nothing
+    outcome: of the request. wait_s: the pause that the venue asks for, 0 = not stated. passing: the venue was in trouble, which says nothing
     about our pace.
     """
 

@@ -1,4 +1,4 @@
-"""What a request wanted and what became of it, in words that no venue owns."""
+"""The purpose and the outcome of a request, in words independent of a venue."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ from liqcore.event import Action
 
 
 class Asked(IntEnum):
-    """What a request wanted. The first three have the numbers of liqcore's Action."""
+    """The purpose of a request. The first three have the numbers of liqcore's Action."""
 
     CREATE = int(Action.ACTION_CREATE)
     AMEND = int(Action.ACTION_AMEND)
@@ -18,7 +18,7 @@ class Asked(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What to believe of a request, and what to do."""
+    """The state of a request, and the action that follows."""
 
     ACCEPTED = 1  # taken; that it was booked is said by the private stream
     REJECTED = 2  # definitely not done, and the same request would be refused again

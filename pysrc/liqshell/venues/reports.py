@@ -1,4 +1,4 @@
-"""What a venue says about an account, in one vocabulary whatever the venue, the channel (stream or REST) and the spelling.
+"""A venue's reports about an account, in one vocabulary for all venues, channels (stream or REST) and spellings.
 
 Prices, quantities and fees are floats of the exact decimal texts; an empty text is 0. Times are the venue's, in ms UTC.
 """
@@ -81,7 +81,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What is held of one symbol; side 0 = flat. stop_loss, take_profit, trailing: of the position, 0 = none. liquidation: 0 = unknown or never.
+    """The position of one symbol; side 0 = flat. stop_loss, take_profit, trailing: of the position, 0 = none. liquidation: 0 = unknown or never.
     status: the venue's word ("Normal", "Liq", "Adl")."""
 
     symbol: str

@@ -243,7 +243,7 @@ def phases(signals) -> list[str]:
 
 
 def test_nothing_is_large_before_the_warm_up_is_over():
-    """C13: a threshold is learnt, never assumed; until enough is known there is none, and the detector is silent."""
+    """A threshold is learnt, never assumed; until enough is known there is none, and the detector is silent."""
     detector = Cascade(CascadeConfig(warmup=100))
     for n in range(100):
         assert math.isnan(detector.threshold)
@@ -253,7 +253,7 @@ def test_nothing_is_large_before_the_warm_up_is_over():
 
 
 def test_thresholds_scale_with_the_data_so_none_is_hard_coded():
-    """C13: the same stream in other units of money gives the same cascades, and thresholds in those units (powers of two: to the bit)."""
+    """The same stream in other units of money gives the same cascades, and thresholds in those units (powers of two: to the bit)."""
     ts, side, notional = generated("mixed", 5, 600)
 
     def run(factor):
@@ -280,7 +280,7 @@ def test_an_event_equal_to_the_threshold_is_large_and_one_just_below_is_not():
 
 
 def test_chain_and_anchored_differ_when_a_run_outlives_the_window():
-    """S2-04 against its own code (C14): the text opens one fixed 60 s window, the code chains any gap of at most 60 s."""
+    """The guide's text against its own code: the text opens one fixed 60 s window, the code chains any gap of at most 60 s."""
 
     def run(mode):
         detector = warm(CascadeConfig(mode=mode))
@@ -318,7 +318,7 @@ def test_a_cascade_slows_when_its_rolling_notional_has_fallen_and_ends_in_silenc
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_side_and_imbalance_follow_the_liquidated_side(side):
-    """C3, C4: the side is that of the position closed by force; imbalance = (short - long) / total."""
+    """The side is that of the position closed by force; imbalance = (short - long) / total."""
     detector = warm(CascadeConfig())
     detector.push(3600 * SECOND, side, 3e6)
     (signal,) = detector.push(3601 * SECOND, -side, 1e6)

@@ -32,7 +32,7 @@ def learnt(count: int = 20, side: int = LONG, **options):
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_a_segment_that_stands_out_is_said_at_its_end(side):
-    """S1-06, S1-07: judged once a segment, against the population deviation of the segments before it, itself not among them; both sides."""
+    """Judged once a segment, against the population deviation of the segments before it, itself not among them; both sides."""
     d, at = learnt()
     assert d.push(at, side, 60_000.0) == [] and d.push(at + SECOND, -side, 5_000.0) == []
     (active,) = d.advance(at + 300 * SECOND)
@@ -116,7 +116,7 @@ def calm(minutes: int = 40, **options):
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_a_rate_above_three_sigma_is_a_spike_until_it_is_normal(side):
-    """S4-13: mean 2 + 3 x 1 = 5 a minute; above it, at the sixth."""
+    """Mean 2 + 3 x 1 = 5 a minute; above it, at the sixth."""
     d, at = calm()
     at += MINUTE // 2  # an empty half minute between
     said = [s for n in range(10) for s in d.push(at + n * SECOND, side, 1000.0)]
@@ -168,7 +168,7 @@ def test_a_rate_is_heard_though_its_bound_is_beyond_the_window(room, side):
 
 
 def test_bars_end_at_multiples_of_the_period_and_carry_what_was_liquidated():
-    """S4-14a; and a policy that looks at bars is asked though nothing happened."""
+    """A signal at every bar; and a policy that looks at bars is asked though nothing happened."""
     d = alone("bars", {"period_s": 60.0})
     assert d.advance(BASE) == [] and d.next_deadline is None  # nothing was ever heard of it
     d.push(BASE + 10 * SECOND, LONG, 100.0, 5.0)

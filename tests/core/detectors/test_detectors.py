@@ -69,7 +69,7 @@ def test_every_capture_equals_the_oracle(kind, options):
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(2, 200), st.integers(1, 199))
 def test_what_is_said_of_a_beginning_never_depends_on_the_rest(kind, shape, seed, count, cut):
-    """L3; and waking up more often than needed changes nothing."""
+    """The prefix law; and waking up more often than needed changes nothing."""
     ts, side, notional = generated(shape, seed, count)
     rows = list(zip(ts, side, notional, strict=True))
     cut %= count
@@ -267,7 +267,7 @@ def row(s) -> tuple:
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_dollar_long_flush_and_short_squeeze_by_the_numbers_of_s3(side):
-    """S3-01, S3-02: prints of 50,000 or more count, above 5,000,000 of one side in 90 s it is ACTIVE; S3-11: 60 % down it decelerates; C23: it does
+    """Prints of 50,000 or more count, above 5,000,000 of one side in 90 s it is ACTIVE; 60 % down it decelerates; it does
     not fire again at every event, and both sides are seen."""
     d = alone("dollar", {})
     assert d.push(0, side, 49_999.99) == []
@@ -336,7 +336,7 @@ def test_dollar_small_prints_do_not_keep_an_episode_for_ever(side):
 
 
 def test_dollar_forgets_a_slow_start():
-    """ts_start, from which S3-08 counts its 5 to 15 s, is the first print that is still inside when the trigger is reached."""
+    """ts_start, from which momentum counts its 5 to 15 s, is the first print that is still inside when the trigger is reached."""
     d = alone("dollar", {})
     for n in range(5):
         d.push(n * 60 * SECOND, LONG, 60_000.0)
@@ -368,7 +368,7 @@ def test_imbalance_ends_when_the_window_is_empty_or_turns():
 
 @given(st.floats(-1.0, 1.0))
 def test_imbalance_and_long_share_convert_into_one_another(imbalance):
-    """C4: (short - long) / total against longRatio."""
+    """(short - long) / total against longRatio."""
     from liqcore.detectors.imbalance import imbalance_of, long_share_of
 
     assert long_share_of(-0.4) == pytest.approx(0.7) and long_share_of(0.5) == 0.25

@@ -1,4 +1,4 @@
-"""The zone detector (S4-12): equal to its oracle; in words what it says when the price comes back to where much was liquidated, from either side."""
+"""The zone detector: equal to its oracle; in words what it says when the price comes back to where much was liquidated, from either side."""
 
 import math
 
@@ -145,7 +145,7 @@ def test_the_price_goes_through(side):
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_a_cascade_through_the_zone_ends_it(side):
-    """S4-12: stop on a cascade through the zone: as much of the side as half of what the zone holds. Liquidations of the other side are no such thing."""
+    """Stop on a cascade through the zone: as much of the side as half of what the zone holds. Liquidations of the other side are no such thing."""
     lone, ts, far = flushed(side)
     assert tell(lone, "trade", ts + SECOND, -side, far)
     assert not tell(lone, "liquidation", ts + 2 * SECOND, -side, far, 1e6)

@@ -39,7 +39,7 @@ def at_one_moment(count, wishes, policies=1, risk=None):
 
 @both
 def test_seven_signals_of_one_moment_and_room_for_five(side):
-    """S1-14, S1-15b: the five with the highest confidence are entered, whatever their place; the two others are refused for want of room."""
+    """The five with the highest confidence are entered, whatever their place; the two others are refused for want of room."""
     confidence = [40, 90, 10, 70, 60, 20, 80]
     wishes = [{n: bracket(side, confidence=c) for n, c in enumerate(confidence)}]
     _, records, requests = at_one_moment(7, wishes, risk=limits(positions_max=5))

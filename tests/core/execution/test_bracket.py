@@ -22,7 +22,7 @@ pytestmark = pytest.mark.core
 GOLDEN = [
     ("ETHUSDT", LONG, 2500.0, "0.0015", "0.0015", ("2496.25", "2500.00", "2490.01")),
     ("SOLUSDT", SHORT, 180.0, "0.0015", "0.0015", ("180.27", "180.00", "180.72")),
-    # the other sides of S2-12, and the BTC override of S2-11, by hand
+    # the other sides of the guide's example, and its numbers for BTC, by hand
     ("ETHUSDT", SHORT, 2500.0, "0.0015", "0.0015", ("2503.75", "2500.00", "2510.00")),
     ("SOLUSDT", LONG, 180.0, "0.0015", "0.0015", ("179.73", "180.00", "179.29")),
     ("BTCUSDT", LONG, 64000.0, "0.001", "0.005", ("63936.0", "64255.6", "63776.2")),
@@ -69,7 +69,7 @@ def test_prices_are_fraction_arithmetic(side, reference, offset, stop, profit, t
 
 @pytest.mark.parametrize(("side", "peak"), [(LONG, 120.0), (SHORT, 80.0)])
 def test_c08_original_trail_loosens_the_stop(side, peak):
-    """Regression fixture of C8: with trail 2 %, fall 3 %, entry 100, the original keeps the stop at the last line however far the price ran."""
+    """The published formula: with trail 2 %, fall 3 %, entry 100, the original keeps the stop at the last line however far the price ran."""
     assert original_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(97.0 if side > 0 else 103.0)
     assert fixed_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(117.6 if side > 0 else 81.6)
     desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.03", take_profit=0, trail="0.02")
@@ -122,7 +122,7 @@ def test_a_least_profit_is_of_a_trail_of_profit():
     refuse=st.lists(st.booleans(), min_size=40, max_size=40),
 )
 def test_a_stop_never_loosens(side, basis, trail, walk, refuse):
-    """C8: whatever the price does and whichever amend is refused, a stop that was confirmed is never followed by a looser one, and what is asked for is
+    """Whatever the price does and whichever amend is refused, a stop that was confirmed is never followed by a looser one, and what is asked for is
     the oracle's price: max() of trail and fallback for a long, min() for a short."""
     share = Fraction(trail, 10_000)
     desk = Desk(
@@ -155,7 +155,7 @@ def test_a_stop_never_loosens(side, basis, trail, walk, refuse):
 
 @both
 def test_entry_target_stop_sizes(side):
-    """Partial fills: the stop is attached, the target is placed at the first and amended to the filled size at the second (C17)."""
+    """Partial fills: the stop is attached, the target is placed at the first and amended to the filled size at the second."""
     desk = Desk(side)
     (entry,) = desk.liquidate()
     assert entry.post_only and not entry.reduce_only and entry.side == side and entry.stop
@@ -177,7 +177,7 @@ def test_entry_target_stop_sizes(side):
 
 @both
 def test_the_target_of_a_market_entry_counts_from_the_average_of_its_fills(side):
-    """S3-10a: stop and take-profit from avg_price. A market order that eats into the book fills at several prices; the target is asked for at the
+    """Stop and take-profit from avg_price. A market order that eats into the book fills at several prices; the target is asked for at the
     first of them and follows the average, as the stop does; a stop's rule of never loosening is not its."""
     desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.008", take_profit="0.02")
     (entry,) = desk.liquidate()
@@ -197,7 +197,7 @@ def test_the_target_of_a_market_entry_counts_from_the_average_of_its_fills(side)
 @both
 @pytest.mark.parametrize(("heard_after_s", "closes_after_s"), [(50.0, 600.0), (400.0, 200.0), (3000.0, 0.0)])
 def test_max_hold_of_a_fill_that_was_heard_of_late_counts_from_the_fill(side, heard_after_s, closes_after_s):
-    """S2-10b after a restart or an outage: the position has been held since its fill, not since we heard of it."""
+    """Max hold after a restart or an outage: the position has been held since its fill, not since we heard of it."""
     desk = Desk(side, entry_ttl_s=86_400, max_hold_s=600)
     (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)
@@ -239,7 +239,7 @@ def test_missing_fill_alarms_and_counts_as_exposure(side):
     desk.order(entry.id, CANCELLED, filled=entry.qty)
     desk.wait(6.0)
     assert desk.alarms() == [ALARM.ALARM_UNKNOWN] and desk.state == STATE.BRACKET_ENTERING
-    desk.liquidate()  # a second signal is refused (S2-14c) and cannot enter
+    desk.liquidate()  # a second signal is refused and cannot enter
     assert len(desk.kinds(AuditKind.AUDIT_RISK)) == 2 and desk.kinds(AuditKind.AUDIT_RISK)[-1]["reason"] == lc.Reason.BRACKET_OPEN
 
 
@@ -302,7 +302,7 @@ def test_refused_cancel_is_repeated_ever_more_rarely(side):
 
 @both
 def test_refused_cancel_before_the_ack_is_not_a_rejected_entry(side):
-    """The cancel overtook the create: the entry is believed alive until the venue says otherwise (L8)."""
+    """The cancel overtook the create: the entry is believed alive until the venue says otherwise."""
     desk = Desk(side, entry_ttl_s=0.5)
     (entry,) = desk.liquidate()
     (cancel,) = desk.wait(0.5)

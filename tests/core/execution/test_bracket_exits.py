@@ -26,7 +26,7 @@ def test_stop_cancelled_by_the_venue_is_closed_within_two_seconds(side):
 
 @both
 def test_a_stop_that_nobody_confirms_is_no_stop(side):
-    """L7: the entry is filled and the venue is silent about its attached stop: closed at market a second after the fill, not later and not before."""
+    """The entry is filled and the venue is silent about its attached stop: closed at market a second after the fill, not later and not before."""
     desk = Desk(side)
     (entry,) = desk.liquidate()
     desk.order(entry.id, NEW)

@@ -228,7 +228,7 @@ class Market(RuleBasedStateMachine):
 
     @invariant()
     def protected_or_closing(self):
-        """L7: a position that is known of has a stop that is known of, or is being closed, within two seconds."""
+        """A position that is known of has a stop that is known of, or is being closed, within two seconds."""
         if not hasattr(self, "desk"):
             return
         desk = self.desk

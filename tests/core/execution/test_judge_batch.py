@@ -116,7 +116,7 @@ def test_a_snapshot_between_the_words_changes_nothing(drawn, words, cut):
 
 @both
 def test_the_last_place_goes_to_the_highest_confidence_not_to_the_first_word(side):
-    """S1-14: signals are sorted by confidence, high first. All want 3; the judge says low first, high last."""
+    """Signals are sorted by confidence, high first. All want 3; the judge says low first, high last."""
     batch = [Asked(n, 3, ASKED + 5 * S) for n in range(3)]
     records, engine = judged(
         side, batch, [(ASKED + 1 * S, 0, "CONFIRM", 1), (ASKED + 2 * S, 1, "CONFIRM", 2), (ASKED + 3 * S, 2, "CONFIRM", 3)], positions_max=1

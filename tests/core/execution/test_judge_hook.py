@@ -245,7 +245,7 @@ TestJudged = Judged.TestCase
 
 
 def test_recorded_verdicts_replay_to_the_byte():
-    """The judge answered in its own time; fed again as events, the run is the same to the last byte (L4)."""
+    """The judge answered in its own time; fed again as events, the run is the same to the last byte."""
     draw = np.random.default_rng(3)
 
     def make():

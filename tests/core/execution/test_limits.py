@@ -153,7 +153,7 @@ def test_a_loss_limit_takes_back_the_resting_entries_of_other_instruments(side):
 
 @SIDES
 def test_what_was_executed_but_not_yet_reported_counts_as_exposure(side):
-    """L8: the venue says that a cancelled entry had executed everything; until the fills come, the other instrument sees it as exposure."""
+    """The venue says that a cancelled entry had executed everything; until the fills come, the other instrument sees it as exposure."""
     s = Scene(None, Risk(exposure_max=1500.0))
     s.cascade(side)
     (entry,) = s.engine.drain()

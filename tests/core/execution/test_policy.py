@@ -118,7 +118,7 @@ def test_a_bracket_that_contradicts_itself_is_refused_where_it_is_made(bad):
     ],
 )
 def test_golden_prices_of_the_written_system(instrument, side, options, reference, prices):
-    """S2-12, exact to the tick."""
+    """The guide's example, exact to the tick."""
     from liqcore import Instrument
 
     bracket = Bracket(side, entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=1000.0, **options)

@@ -1,4 +1,4 @@
-"""S1-15a: a signal of higher confidence closes the open bracket first, then opens its own; the same for both sides."""
+"""A signal of higher confidence closes the open bracket first, then opens its own; the same for both sides."""
 
 from __future__ import annotations
 

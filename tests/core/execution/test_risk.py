@@ -65,7 +65,7 @@ def test_positions_and_rate(side):
     ("over", "reason"), [({"daily_loss_max": 0.0001}, lc.Reason.RISK_DAILY_LOSS), ({"weekly_loss_max": 0.0001}, lc.Reason.RISK_WEEKLY_LOSS)]
 )
 def test_loss_limit_latches_at_mark_and_ends_with_the_day_or_an_operator(side, over, reason):
-    """An open loss counts. The day's limit ends at 00:00 UTC; the week's asks for a person (S2-18)."""
+    """An open loss counts. The day's limit ends at 00:00 UTC; the week's asks for a person."""
     desk = Desk(side, cooldown_s=0, max_hold_s=10, risk=limits(**over))
     entry = desk.enter()
     desk.trade(entry.price * (1 - side * 0.02))

@@ -340,7 +340,7 @@ def test_histories_of_excitation_and_maps_equal_the_definition(seed):
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_liquidation_is_seen_where_the_market_was_not_at_its_bankruptcy_price(side):
-    """C6. A long is closed at 100 with 98 reported; at 99.5 that lies above, though its reported price lies below. Mirrored for a short."""
+    """A long is closed at 100 with 98 reported; at 99.5 that lies above, though its reported price lies below. Mirrored for a short."""
     names = [
         f"map.realised_{of}{where}@2pct"
         for of in ("", "long_" if side > 0 else "short_", "short_" if side > 0 else "long_")

@@ -188,7 +188,7 @@ def test_an_open_of_some_minutes_ago_is_that_candle_whenever_it_is_read():
 @needs_data
 @pytest.mark.parametrize("day", ["BTC_20260618", "BTC_20260621", "SOL_20260620", "AVAX_20260619", "DOGE_20260612"])
 def test_the_candles_of_trend_begin_with_its_segments(day):
-    """S1-09: the candles of the five minutes that a segment lasts, on real days: first price of its first minute, last price of its last."""
+    """The candles of the five minutes that a segment lasts, on real days: first price of its first minute, last price of its last."""
     with gzip.open(DATA / "market-hyperliquid-ticks-2026-06" / f"trades_{day}.jsonl.gz", "rt") as lines:
         told = sorted((row["ts"] * 10**6, row["px"], row["sz"], 1 if row["side"] == "B" else -1) for row in map(json.loads, lines))
     rows = np.zeros(len(told), lc.EVENT_DTYPE)

@@ -1,4 +1,4 @@
-"""The two liquidation maps: equal to their oracles, conserving what goes in, bounded, and not to be mistaken for each other (C19)."""
+"""The two liquidation maps: equal to their oracles, conserving what goes in, bounded, and not to be mistaken for each other."""
 
 import math
 import sys
@@ -223,7 +223,7 @@ def test_realised_density_of_a_capture():
 
 
 def test_the_two_maps_are_two_things():
-    """C19: a guess about the open positions, and a memory of closed ones. Neither takes what the other is made of."""
+    """A guess about the open positions, and a memory of closed ones. Neither takes what the other is made of."""
     assert EstimatedPending.label == "ESTIMATED" and RealisedDensity.label == "REALISED"
     assert not hasattr(EstimatedPending(), "push") and not hasattr(RealisedDensity(), "interest")
     with pytest.raises(ValueError, match="snapshot"):

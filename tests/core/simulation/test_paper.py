@@ -100,7 +100,7 @@ class Floor:
 )
 @pytest.mark.parametrize("exit_by", ["target", "stop"])
 def test_golden_prices_through_paper(side, reference, tick, expected, exit_by):
-    """S2-12 through the whole engine: what is asked for, and what the fills are."""
+    """The guide's example through the whole engine: what is asked for, and what the fills are."""
     instrument = lc.Instrument("ETHUSDT", tick_size=tick, lot_size="0.001")
     policy = Answer(stop_loss="0.0025", take_profit="0.0015", entry_offset="0.0015", notional=1000.0)
     desk = lc.Paper(lc.Engine([instrument], detector(), policy, lc.Risk(**BIG)), lc.SimVenue([instrument]))
@@ -223,7 +223,7 @@ def test_fired_stop_goes_before_the_target(side):
 
 @both
 def test_market_entry_keeps_its_stop_and_anchors_it_at_the_fill(side):
-    """S2-09b: the stop counts from the fill. The ask is 0.2 % above the last trade."""
+    """The stop counts from the fill. The ask is 0.2 % above the last trade."""
     floor = Floor(side, entry="market", entry_offset=0, take_profit=0)
     floor.quote(2504.99, 2505.0)
     floor.liquidate()
@@ -267,7 +267,7 @@ def test_ttl_max_hold_and_cooldown(side):
 
 
 def test_c10_fees_per_leg_and_role():
-    """Regression fixture of C10: the written result charges one maker leg of 2 bps. Both legs are charged here, each by the role it had."""
+    """The published result charges one maker leg of 2 bps. Both legs are charged here, each by the role it had."""
     one_leg = 2e-4
     for exit_price, exit_fee, name in ((2500.5, 2e-4, lc.Reason.END_TARGET), (2485.0, 5.5e-4, lc.Reason.END_STOP)):
         floor = Floor(LONG)

@@ -211,7 +211,7 @@ def test_the_columns_are_views_that_cannot_be_written():
 
 
 def test_memory_a_row():
-    """S7: 17 bytes a trade, 32 a quote and the pyramids above them."""
+    """17 bytes a trade, 32 a quote and the pyramids above them."""
     events = market(2, 40_000, 1)
     tape = Tape.of(instruments(1), events)
     trades, quotes, rare = len(tape.trades(0)["ts"]), len(tape.quotes(0)["ts"]), len(tape.rare)

@@ -355,7 +355,7 @@ def test_a_taker_walks_through_what_is_shown_and_traded(side):
 
 @both
 def test_a_stop_that_finds_nobody_for_a_second_is_helped_by_a_close(side):
-    """Law L7: a position whose stop has fired and does not get filled is closed at market; together they never sell more than is held."""
+    """A position whose stop has fired and does not get filled is closed at market; together they never sell more than is held."""
     floor = resting(side, fills="through", venue={"taker": "walk"}, take_profit=0)
     floor.trade(2496.0)
     floor.wait(1.0)

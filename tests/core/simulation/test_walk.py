@@ -319,7 +319,7 @@ def test_refusals():
 
 # ---- markets that are like real ones ----
 
-# the preset: S2-03 to S2-18
+# the preset
 PRESET = {
     "entry_offset": 0.0015,
     "take_profit": 0.0015,

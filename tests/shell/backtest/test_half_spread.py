@@ -92,7 +92,7 @@ def test_the_source_is_configured_then_quotes_then_trades_then_the_tick():
     [found] = of_history(loads("").paper, bare)
     assert found.source == "trades" and found.share == pytest.approx(8e-4, rel=0.2) and found.bps == pytest.approx(found.share * 1e4)
     assert found.share == round(found.share, 8), "the simulated venue takes units of 1e-8"
-    assert f"n = {found.n:,}" in found.told and "buyer and seller prints within 1 s" in found.told and "8." in found.told
+    assert f"n = {found.n:,}" in found.told and "trades of buyers and sellers within 1 s" in found.told and "8." in found.told
     [found] = of_history(loads("").paper, history_of({name: column[:25] for name, column in trades.items()}))
     assert (found.source, found.share) == ("tick", None) and "one tick" in found.warning and "[paper] half_spread" in found.warning
     assert found.bps == pytest.approx(TICK / 100 * 1e4, rel=0.05)
@@ -163,5 +163,5 @@ def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
     summary = write_sweep(swept)
     assert summary["settings"] == 2
     page = (swept.folder / "sweep.html").read_text()
-    assert "NO QUOTES." in page and "buyer and seller prints within" in page
+    assert "NO QUOTES." in page and "trades of buyers and sellers within" in page
     assert json.loads((swept.folder / "summary.json").read_text())["half_spread"][0]["source"] == "trades"

@@ -49,10 +49,10 @@ def test_empty_file_is_paper_with_limits_on():
 
 def test_presets_have_the_written_numbers():
     fade = loads(FADE).policy_for("ETHUSDT")
-    assert (fade.entry_offset, fade.take_profit, fade.stop_loss) == (150_000, 150_000, 250_000)  # S2-08, S2-09: 0.15, 0.15, 0.25 %
-    assert (fade.entry_ttl_s, fade.max_hold_s, fade.cooldown_s, fade.entry) == (1800.0, 1800.0, 300.0, "post_only")  # S2-10, S2-14b
+    assert (fade.entry_offset, fade.take_profit, fade.stop_loss) == (150_000, 150_000, 250_000)  # 0.15, 0.15, 0.25 %
+    assert (fade.entry_ttl_s, fade.max_hold_s, fade.cooldown_s, fade.entry) == (1800.0, 1800.0, 300.0, "post_only")
     btc = loads(FADE).policy_for("BTCUSDT")
-    assert (btc.entry_offset, btc.take_profit, btc.stop_loss) == (100_000, 500_000, 250_000)  # S2-11
+    assert (btc.entry_offset, btc.take_profit, btc.stop_loss) == (100_000, 500_000, 250_000)
     assert btc.notional == fade.notional == 3000.0
     detector = loads(FADE).detector_values()
     assert (detector.quantile, detector.window_events, detector.window_s, detector.min_events) == (95_000_000, 1000, 60.0, 2)
@@ -68,7 +68,7 @@ def test_presets_say_that_their_claims_were_contradicted():
 @pytest.mark.parametrize(
     ("symbol", "side", "price", "expected"),
     [
-        ("ETHUSDT", lc.LONG, 2500.0, {"entry": "2496.25", "take_profit": "2500.00", "stop_loss": "2490.01"}),  # S2-12
+        ("ETHUSDT", lc.LONG, 2500.0, {"entry": "2496.25", "take_profit": "2500.00", "stop_loss": "2490.01"}),
         ("SOLUSDT", lc.SHORT, 180.0, {"entry": "180.27", "take_profit": "180.00", "stop_loss": "180.72"}),
     ],
 )

@@ -1,6 +1,5 @@
-"""What the written systems get wrong or say against each other (C1 to C8, C14, C16, C19 to C24), one named test each; those not here have theirs where
-the thing itself is tested: C1, C23 test_policies_dollar, C3, C16 test_engine, C7, C8 test_policies_trend, test_bracket, C20 test_policies_bars, C21
-test_policies_hourly, C22 test_policies."""
+"""What the written systems get wrong or say against each other, one named test each; the others are tested with the
+thing itself: policies, detectors, brackets, the hourly binary."""
 
 import re
 from pathlib import Path
@@ -37,7 +36,7 @@ def flush(stage, side, count=4, usd=1_500_000.0):
 
 @BOTH
 def test_c02_rules_go_by_the_liquidated_side(side):
-    """S4 writes 'buy after sell liquidations' with Buy = long liquidated: that would follow. By liquidated side its strategies fade: longs -> buy."""
+    """The research plan writes 'buy after sell liquidations' with Buy = long liquidated: that would follow. By liquidated side its strategies fade: longs -> buy."""
     fade, imbalance = Stage("cascade-fade"), Stage("imbalance")
     for stage in (fade, imbalance):
         stage.wait(60)
@@ -64,7 +63,7 @@ def test_c03_c11b_flipping_the_sides_flips_the_policy(name):
 
 
 def test_c05_the_topic_is_the_one_that_is_alive():
-    """S2's topic `liquidation.` errors since its end; `allLiquidation.` has every event, and all rows of a frame count."""
+    """The guide's topic `liquidation.` errors since its end; `allLiquidation.` has every event, and all rows of a frame count."""
     from liqshell.venues.bybit import decoder as bybit
 
     ((_, asked),) = bybit.subscribe_frames(["ETHUSDT"])

@@ -1,4 +1,4 @@
-"""The watch on fills: where fewer than 40 % of a month's resting entries were filled, the next ones are smaller, and it is said (S2-25)."""
+"""The watch on fills: where fewer than 40 % of a month's resting entries were filled, the next ones are smaller, and it is said."""
 
 from __future__ import annotations
 

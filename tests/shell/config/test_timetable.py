@@ -178,7 +178,7 @@ def test_no_event_may_set_these_gates():
 
 def test_hours_and_days_as_people_write_them():
     hours = [str(n) for n in range(24)]
-    assert places("13-18", hours, closed=False) == (13, 14, 15, 16, 17)  # S2-16a: 13:00 to 18:00 UTC
+    assert places("13-18", hours, closed=False) == (13, 14, 15, 16, 17)  # 13:00 to 18:00 UTC
     assert places("22-2,8", hours, closed=False) == (0, 1, 8, 22, 23)
     assert places("0-24", hours, closed=False) == places("all", hours, closed=False) == ()
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

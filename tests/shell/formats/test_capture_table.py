@@ -143,8 +143,8 @@ TABLE = {
     "frames-crypto-msg-parser/bybit.jsonl": no("an object with the keys 'ret_code'"),  # API 2
     "frames-crypto-msg-parser/bitmex.jsonl": no("an object with the keys 'symbol', 'id', 'side'"),
     "frames-crypto-msg-parser/deribit.jsonl": no(JSON_RPC),
-    "frames-crypto-msg-parser/dydx.jsonl": no("2 x frame of no use: the exchange dydx, which has no decoder here"),
-    "frames-crypto-msg-parser/gate.jsonl": no(r"19 x frame of no use: the exchange gate\.io, which has no decoder here"),
+    "frames-crypto-msg-parser/dydx.jsonl": no("2 x frame not used: the exchange dydx, which has no decoder here"),
+    "frames-crypto-msg-parser/gate.jsonl": no(r"19 x frame not used: the exchange gate\.io, which has no decoder here"),
     "frames-crypto-msg-parser/kraken.jsonl": no(SUMS),
     "frames-crypto-msg-parser/*.jsonl": no(UNREAD),
     "frames-tardis-node/bybit.jsonl": Expected({L: 3, T: 4, Q: 3, C: 3}),

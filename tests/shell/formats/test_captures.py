@@ -61,7 +61,7 @@ def test_spot_and_linear_of_one_name_are_two_contracts_and_options_are_counted(t
     assert {name: len(rows) for name, rows in found.items()} == {("bybit", "ETHUSDT"): 23, ("bybit_spot", "ETHUSDT"): 9}
     assert set(found["bybit_spot", "ETHUSDT"]["price"]) == {2401.0}
     events(tmp_path / "x.jsonl", seen)
-    assert seen[0].counts["frame of no use: Bybit's options"] == 1
+    assert seen[0].counts["frame not used: Bybit's options"] == 1
     assert seen[0].rules["bybit", "ETHUSDT"]["completeness"] == "FULL" and seen[0].rules["bybit_spot", "ETHUSDT"]["completeness"] == "UNKNOWN"
 
 
@@ -157,7 +157,7 @@ def test_frames_of_an_exchange_without_a_decoder_are_refused_by_its_name(tmp_pat
     lines = [
         {"time": 1_631_824_310 - n, "channel": "futures.trades", "event": "update", "result": [{"size": -19, "price": "53560.5"}]} for n in range(9)
     ]
-    with pytest.raises(DataError, match=r"9 x frame of no use: the exchange gate\.io, which has no decoder here"):
+    with pytest.raises(DataError, match=r"9 x frame not used: the exchange gate\.io, which has no decoder here"):
         events(write(tmp_path / "gate.jsonl", *map(json.dumps, lines), '{"method": "trades.update"}'))
 
 

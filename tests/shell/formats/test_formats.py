@@ -322,7 +322,7 @@ def test_bybit_files_with_the_newest_trade_first_are_turned_round(tmp_path):
     )
     seen = []
     assert events(path, seen)["price"].tolist() == [100 + n for n in range(1, 31)]
-    assert any("turned round" in note for note in seen[0].notes)
+    assert any("reversed" in note for note in seen[0].notes)
 
 
 @settings(max_examples=50, deadline=None)
@@ -363,7 +363,7 @@ def test_hftbacktest_gives_trades_and_the_quotes_that_its_depth_makes(tmp_path):
         (BBO, T0 + 7, T0 + 40, 0, 99, 1, 101, 2),
     ]  # cleared down to 99.5: 99 is left
     assert seen[0].contracts == [("binance_um", "BTCUSDT")] and seen[0].received == "recorded"
-    assert seen[0].counts == {"rows of the exchange's side only": 1, "rows of no use: orders, fills, events of users": 1}
+    assert seen[0].counts == {"rows of the exchange's side only": 1, "rows not used: orders, fills, events of users": 1}
 
 
 def test_hftbacktest_agrees_with_the_module_itself(tmp_path):

@@ -235,7 +235,7 @@ def test_a_deeper_book_gives_the_quotes_where_no_shallow_one_was_recorded(tmp_pa
     seen = []
     got = [((t[1] - T0) // MS, (t[2] - T0) // MS, *t[4:]) for t in tuples(events(path, seen))]
     assert got == [(9, 15, 5, 1, 6, 3), (19, 25, 4, 2, 6, 3), (59, 65, 5, 1, 6, 1)]
-    assert seen[0].counts == {"frame of no use: change of a book of which one before is missing": 3, "frame malformed: deeper book": 1}
+    assert seen[0].counts == {"frame not used: change of a book of which one before is missing": 3, "frame malformed: deeper book": 1}
     quote = s4(
         ms + 1,
         "orderbook.1.X",
@@ -248,7 +248,7 @@ def test_a_deeper_book_gives_the_quotes_where_no_shallow_one_was_recorded(tmp_pa
 
 def test_frames_of_another_venue_are_refused(tmp_path):
     line = json.dumps({"ts": T0 // MS, "exchange": "ftx", "stream": "trades", "symbol": "X", "result": {"data": []}})
-    with pytest.raises(DataError, match="1 x frame of no use: the exchange ftx, which has no decoder here"):
+    with pytest.raises(DataError, match="1 x frame not used: the exchange ftx, which has no decoder here"):
         events(write(tmp_path / "x.jsonl", line))
 
 

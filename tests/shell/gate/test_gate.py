@@ -178,7 +178,7 @@ def test_each_go_live_requirement_decides_alone(changes, item, verdict):
 
 
 def test_the_own_record_decides_about_cascades():
-    """C12: what a day should have is what the user's own record had, not the 5 to 9 that the written system claims."""
+    """What a day should have is what the user's own record had, not the 5 to 9 that the written system claims."""
 
     def item(k: int, hours: float = 1000.0, of: int = 98, days: float = 14.0):
         record = Evidence(covered={"ETHUSDT": hours}, cascades={"ETHUSDT": k}) if hours else Evidence()
@@ -188,7 +188,7 @@ def test_the_own_record_decides_about_cascades():
     # 98 in 14 days is 7.0 a day
     assert item(292).verdict == PASS and "times your record (7.01 a day, 292 in 41.7 days)" in item(292).measured
     assert item(900).verdict == FAIL and item(100).verdict == FAIL  # much fewer, much more than was recorded
-    assert item(1375, of=462).verdict == PASS  # 33 a day, as C12 counts them: no fault where the record has them
+    assert item(1375, of=462).verdict == PASS  # 33 a day: no fault where the record has as many
     assert item(292, days=6.9).verdict == THIN and item(3, 10.0).verdict == THIN  # too short; too little to compare with
     assert item(0, 0.0).verdict == THIN and "--against" in item(0, 0.0).measured
 

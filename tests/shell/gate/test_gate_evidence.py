@@ -180,7 +180,7 @@ def test_a_target_that_stayed_at_the_first_fill_is_a_fault(folder, side):
 
 
 def test_a_bracket_that_takes_the_place_of_a_weaker_one_waits_for_no_cooldown(folder):
-    """S1-15a: the engine lets it in at the moment at which the other is flat; nobody else."""
+    """The engine lets it in at the moment at which the other is flat; nobody else."""
     run = open_run(folder, rehearsal=True).run
 
     def faults(end: lc.Reason, later: int) -> list[str]:

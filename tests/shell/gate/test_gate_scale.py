@@ -1,4 +1,4 @@
-"""The scale gate: a second contract after a profitable week, a third and fourth after two, more size after a month, none after a losing streak (S2-24)."""
+"""The scale gate: a second contract after a profitable week, a third and fourth after two, more size after a month, none after a losing streak."""
 
 import pytest
 

@@ -396,7 +396,7 @@ def test_sides_read_the_wrong_way_round_are_told_everywhere(tmp_path, caplog):
             return said, first, caplog.text
 
     (effect, text), first, second = run(main())
-    words = "sides are read the wrong way round"
+    words = "the sides are inverted"
     assert words in first and "ENTRIES HALTED: the side check" in lines[0]
     assert any(words in one for one in journal.load_manifest(tmp_path / "one")["account"]["alarms"])
     store = Store(tmp_path / "state" / "test")

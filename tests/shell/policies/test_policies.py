@@ -89,16 +89,13 @@ def test_a_preset_makes_its_policy_and_its_bracket_for_both_sides(name):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("reversal", {"max_hold_s": 3600.0, "cooldown_s": 3600.0, "entry": "market"}),  # S0-01a, C21
-        (
-            "trend",
-            {"entry": "market", "stop_loss": 0.03, "trail": 0.02, "trail_basis": "price", "replaces": True, "take_profit": 0.0},
-        ),  # S1-15 to S1-17
-        ("momentum", {"entry": "market", "stop_loss": 0.015, "take_profit": 0.02, "exit_phase": "decelerating", "replaces": False}),  # S3-08 to S3-12
-        ("cascade-fade", {"entry": "market", "max_hold_s": 900.0}),  # S4-10
-        ("imbalance", {"max_hold_s": 3600.0, "exit_phase": "exhausted"}),  # S4-11
-        ("zone", {"take_profit": 0.005}),  # S4-12
-        ("breakout", {"exit_phase": "exhausted"}),  # S4-13
+        ("reversal", {"max_hold_s": 3600.0, "cooldown_s": 3600.0, "entry": "market"}),
+        ("trend", {"entry": "market", "stop_loss": 0.03, "trail": 0.02, "trail_basis": "price", "replaces": True, "take_profit": 0.0}),
+        ("momentum", {"entry": "market", "stop_loss": 0.015, "take_profit": 0.02, "exit_phase": "decelerating", "replaces": False}),
+        ("cascade-fade", {"entry": "market", "max_hold_s": 900.0}),
+        ("imbalance", {"max_hold_s": 3600.0, "exit_phase": "exhausted"}),
+        ("zone", {"take_profit": 0.005}),
+        ("breakout", {"exit_phase": "exhausted"}),
     ],
 )
 def test_brackets_have_the_written_numbers(name, expected):
@@ -110,13 +107,13 @@ def test_brackets_have_the_written_numbers(name, expected):
 @pytest.mark.parametrize(
     ("name", "detector", "expected"),
     [
-        ("trend", "anomaly", {"kind": "anomaly", "purity": 0.75}),  # S1-07
-        ("momentum", "momentum", {"kind": "dollar", "min_usd": 50_000, "window_s": 90, "trigger_usd": 5_000_000, "fall": 0.6}),  # S3-01, S3-02, S3-11
-        ("cascade-fade", "cascade-fade", {"kind": "dollar", "trigger_usd": 5_000_000}),  # S4-10
-        ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7, "window_s": 300}),  # S4-11, S4-04
-        ("zone", "zone", {"kind": "zone", "leave_bps": 50, "sides": "matching"}),  # S4-12
-        ("breakout", "breakout", {"kind": "rate", "sigma": 3.0, "window_s": 60}),  # S4-13, S4-15a
-        ("reversal", "bars", {"kind": "bars", "period_s": 60}),  # S0-05, S0-07
+        ("trend", "anomaly", {"kind": "anomaly", "purity": 0.75}),
+        ("momentum", "momentum", {"kind": "dollar", "min_usd": 50_000, "window_s": 90, "trigger_usd": 5_000_000, "fall": 0.6}),
+        ("cascade-fade", "cascade-fade", {"kind": "dollar", "trigger_usd": 5_000_000}),
+        ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7, "window_s": 300}),
+        ("zone", "zone", {"kind": "zone", "leave_bps": 50, "sides": "matching"}),
+        ("breakout", "breakout", {"kind": "rate", "sigma": 3.0, "window_s": 60}),
+        ("reversal", "bars", {"kind": "bars", "period_s": 60}),
     ],
 )
 def test_detectors_have_the_written_numbers(name, detector, expected):
@@ -139,7 +136,7 @@ def test_detectors_have_the_written_numbers(name, detector, expected):
                 "feature_flow": "flow.ofi@5m:zscore",
                 "feature_funding": "funding.funding_avg@1h",
             },
-        ),  # S0-02 to S0-05
+        ),
         (
             "momentum",
             {
@@ -158,7 +155,7 @@ def test_detectors_have_the_written_numbers(name, detector, expected):
                 "quiet_s": 600,
                 "trades_per_day": 8,
             },
-        ),  # S3-02, S3-08 to S3-12
+        ),
         (
             "momentum",
             {
@@ -170,12 +167,9 @@ def test_detectors_have_the_written_numbers(name, detector, expected):
                 "feature_count": "liquidations.liq_count@90s",
                 "cluster_use": "obstacle",
             },
-        ),  # S3-04 to S3-06c: 60 to 120 s, next 3 %
-        (
-            "imbalance",
-            {"feature_long_volume": "liquidations.liq_long_volume@5m", "feature_short_volume": "liquidations.liq_short_volume@5m"},
-        ),  # S4-04
-        ("cascade-fade", {"hold_min_s": 300}),  # S4-10
+        ),  # 60 to 120 s, next 3 %
+        ("imbalance", {"feature_long_volume": "liquidations.liq_long_volume@5m", "feature_short_volume": "liquidations.liq_short_volume@5m"}),
+        ("cascade-fade", {"hold_min_s": 300}),
     ],
 )
 def test_parameters_have_the_written_numbers(name, expected):
@@ -247,7 +241,7 @@ def bars(numbers, *rows, every=MINUTE):
 def test_c22_armed_by_the_flush_fired_by_the_upward_cross_of_flow():
     flushed, turned = (-2.1, 0.0, -0.0001), (0.0, 1.1, -0.0001)
     assert bars(REVERSAL, flushed, turned) == [None, LONG]
-    assert bars(REVERSAL, (-2.0, 0.0, -0.0001), turned) == [None, None], "S0-05: below -2, not at it"
+    assert bars(REVERSAL, (-2.0, 0.0, -0.0001), turned) == [None, None], "below -2, not at it"
     assert bars(REVERSAL, flushed, (0.0, 1.0, -0.0001), turned) == [None, None, LONG], "above +1, not at it"
     assert bars(REVERSAL, flushed, (0.0, 1.1, 0.0)) == [None, None], "funding below zero, not at it"
     assert bars(REVERSAL, (0.0, 1.1, -0.0001), (-2.1, 1.2, -0.0001), (-2.1, 1.3, -0.0001)) == [None] * 3, "a level is not a cross"

@@ -1,4 +1,4 @@
-"""Reversal (S0) on real bars: what it does after a long and after a short flush; and what it must not do."""
+"""Reversal on real bars: what it does after a long and after a short flush; and what it must not do."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_reversal_buys_after_longs_were_flushed_and_flow_turned(side):
             assert s.asked == []
             continue
         ((at, way, terms),) = s.asked
-        assert way == side and at % 60 == 0.0 and turned_at < at <= turned_at + 600, "S0-05: on a bar, when flow has turned"
+        assert way == side and at % 60 == 0.0 and turned_at < at <= turned_at + 600, "on a bar, when flow has turned"
         assert (terms["max_hold_s"], terms["stop_loss"], terms["take_profit"], terms["notional"]) == (3600.0, 0.01, 0.0, 2000.0)
         assert s.risk == [Reason.OK]
         s.wait(3700, every=5)
@@ -67,7 +67,7 @@ def test_reversal_buys_after_longs_were_flushed_and_flow_turned(side):
 
 @BOTH
 def test_c20_a_crowd_on_the_other_side_is_no_reason(side):
-    """C20: funding must be below zero (above, for the mirror); S3 wants the opposite before its trades."""
+    """Funding must be below zero (above, for the mirror); Liquidation Hunting wants the opposite before its trades."""
     for funding in (0.0, 0.0001):
         s = learnt(side, MIRROR, funding=funding)
         flush(s, side)
@@ -99,7 +99,7 @@ def test_c20_base_rate_of_the_conjunction_can_be_counted(side):
     assert len(s.asked) == 1
     assert list(told[0]) == ["liq z < -2", "armed", "ofi z crosses +1", "funding < 0"]
     fired = [row for row in told if all(row.values())]
-    assert len(fired) == (1 if side == LONG else 0), "the conjunction as S0 writes it: buys only"
+    assert len(fired) == (1 if side == LONG else 0), "the conjunction as the playbook writes it: buys only"
 
 
 @BOTH
@@ -128,7 +128,7 @@ def test_reversal_waits_for_thirty_independent_windows():
 
 
 def test_reversal_trades_once_an_hour():
-    """C21: one trade an hour: a second flush within it is refused by the cooldown, or by the open bracket."""
+    """One trade an hour: a second flush within it is refused by the cooldown, or by the open bracket."""
     s = learnt()
     for _ in range(2):
         flush(s, LONG)

@@ -1,4 +1,4 @@
-"""Cascade-fade (S4-10) goes against more than $5M of one side: what it does after a long and after a short flush."""
+"""Cascade-fade goes against more than $5M of one side: what it does after a long and after a short flush."""
 
 import pytest
 from test_policies_dollar import MILLION, burst
@@ -9,7 +9,7 @@ from stage import BOTH, PRICE, Stage
 
 @BOTH
 def test_cascade_fade_goes_against(side):
-    """C2. After longs were flushed for more than $5M it BUYS, after shorts it SELLS: at market, once the cascade slows; out at 15 minutes at the latest."""
+    """After longs were flushed for more than $5M it BUYS, after shorts it SELLS: at market, once the cascade slows; out at 15 minutes at the latest."""
     s = Stage("cascade-fade")
     s.wait(60)
     burst(s, side)
@@ -21,7 +21,7 @@ def test_cascade_fade_goes_against(side):
     assert (terms["max_hold_s"], terms["stop_loss"], terms["take_profit"], terms["notional"]) == (900.0, 0.02, 0.0, 2000.0)
     s.wait(900, price=PRICE * (1 - 0.0001 * side))
     ((why, way, *_, held),) = s.trades
-    assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(900.0, abs=1.0), "S4-10: 15 minutes"
+    assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(900.0, abs=1.0), "15 minutes"
     assert s.left == []
 
 
@@ -56,7 +56,7 @@ def test_cascade_fade_takes_its_reversion_from_5_minutes_on(side):
 
 @BOTH
 def test_cascade_fade_is_stopped_by_more_liquidations_of_the_same_side(side):
-    """S4-10. More of the same side -> out; as many of the other side -> stays."""
+    """More of the same side -> out; as many of the other side -> stays."""
     for more, leaves in ((side, True), (-side, False)):
         s = Stage("cascade-fade")
         s.wait(60)

@@ -1,4 +1,4 @@
-"""Momentum (S3) follows more than $5M of one side: what it does after a long and after a short flush. Its opposite: test_policies_cascade_fade.py."""
+"""Momentum follows more than $5M of one side: what it does after a long and after a short flush. Its opposite: test_policies_cascade_fade.py."""
 
 import pytest
 
@@ -44,9 +44,9 @@ def test_momentum_follows(side):
     s.wait(7)
     ((at, way, terms),) = s.asked
     assert way == -side, "longs flushed -> sell; shorts flushed -> buy"
-    assert at == BEGIN + 5.0, "S3-08: 5 s after the first large event"
-    assert (terms["stop_loss"], terms["take_profit"]) == (0.008, 0.02), "S3-10a: 1 : 2.5 at the tightest stop"
-    assert terms["notional"] == pytest.approx(0.06 * PRICE), "S3-09: 0.1 x 10 / 10 x 6M / 10M"
+    assert at == BEGIN + 5.0, "5 s after the first large event"
+    assert (terms["stop_loss"], terms["take_profit"]) == (0.008, 0.02), "1 : 2.5 at the tightest stop"
+    assert terms["notional"] == pytest.approx(0.06 * PRICE), "0.1 x 10 / 10 x 6M / 10M"
     assert terms["confidence"] >= 9 and s.risk == [Reason.OK]
     assert s.held == pytest.approx(-side * 0.06)
     entry = s.entry
@@ -55,13 +55,13 @@ def test_momentum_follows(side):
     )
     s.wait(200)
     ((why, way, *_, held),) = s.trades
-    assert (why, way) == (Reason.END_PHASE, -side), "S3-11: out when the rolling volume has fallen by 60 % from its peak"
+    assert (why, way) == (Reason.END_PHASE, -side), "out when the rolling volume has fallen by 60 % from its peak"
     assert held == pytest.approx(87.0, abs=0.5), "the third of four prints leaves the 90 s window at 3992"
 
 
 @BOTH
 def test_c23_momentum_mirrors_exactly(side):
-    """C23: S3 handles longs only; here what it does after a short flush is the mirror, number by number."""
+    """The guide handles longs only; here what it does after a short flush is the mirror, number by number."""
     ours, other = momentum(side), momentum(-side)
     for stage, flushed in ((ours, side), (other, -side)):
         burst(stage, flushed)
@@ -86,7 +86,7 @@ def test_momentum_passes_over_prints_below_50_000(side):
     s = momentum(side)
     burst(s, side, count=150, usd=49_999.0, gap=0.05)  # 7.5M in small ones
     s.wait(20)
-    assert s.asked == [] and not [said for said in s.said if said[0] == "momentum"], "S3-01"
+    assert s.asked == [] and not [said for said in s.said if said[0] == "momentum"], "no trigger"
 
 
 @BOTH
@@ -94,7 +94,7 @@ def test_momentum_is_too_late_15_s_after_the_first_print(side):
     s = momentum(side)
     burst(s, side, count=4, gap=5.5)  # ACTIVE 16.5 s after the first
     s.wait(30)
-    assert ("momentum", "ACTIVE", side) in [said[:3] for said in s.said] and s.asked == [], "S3-08: 5 to 15 s"
+    assert ("momentum", "ACTIVE", side) in [said[:3] for said in s.said] and s.asked == [], "5 to 15 s"
     s = momentum(side)
     burst(s, side, count=4, gap=4.5)  # ACTIVE at 13.5 s: at once
     s.wait(30)
@@ -107,7 +107,7 @@ def test_momentum_is_too_late_15_s_after_the_first_print(side):
 
 @BOTH
 def test_momentum_waits_for_followers(side):
-    """S3-08: a single print of $6M is one liquidation, not a cascade; one that is followed within 15 s is."""
+    """A single print of $6M is one liquidation, not a cascade; one that is followed within 15 s is."""
     s = momentum(side)
     s.forced(side, 6 * MILLION)
     s.wait(30)
@@ -124,7 +124,7 @@ def test_momentum_waits_for_followers(side):
 
 @BOTH
 def test_momentum_filters(side):
-    """S3-06a: several liquidations; S3-06b: funding elevated on the crowd's side (C20); S3-04: the score must be 7."""
+    """Several liquidations; funding elevated on the crowd's side; the score must be 7."""
     few = momentum(side)
     few.wait(100)
     few.forced(side, 5.5 * MILLION)
@@ -146,7 +146,7 @@ def test_momentum_filters(side):
 
 @BOTH
 def test_momentum_leaves_after_10_minutes_without_a_significant_move(side):
-    """S3-12a. Liquidations go on so that volume does not fall; price stands still -> out at the first bar after 600 s; moved by 0.3 % -> stays."""
+    """Liquidations go on so that volume does not fall; price stands still -> out at the first bar after 600 s; moved by 0.3 % -> stays."""
     for move, leaves in ((1.0, True), (1.0 - 0.004 * side, False)):
         s = momentum(side)
         burst(s, side)
@@ -176,7 +176,7 @@ def test_momentum_is_stopped_and_takes_its_target(side):
 
 @BOTH
 def test_momentum_never_adds_and_counts_its_day(side):
-    """S3-12b: so many a day and market; S3-12c: while one is open, another signal adds nothing; after midnight UTC it counts anew."""
+    """So many a day and market; while one is open, another signal adds nothing; after midnight UTC it counts anew."""
     s = momentum(side, "trades_per_day = 2\nquiet_s = 86400\nscore_min = 0\n")
     for k in range(4):
         burst(s, side)
@@ -194,7 +194,7 @@ def test_momentum_never_adds_and_counts_its_day(side):
 
 
 def test_momentum_target_keeps_its_ratio_if_told_so():
-    """C23: 1 : 2.5 holds at a stop of 0.8 % only; target = 'ratio' keeps it."""
+    """1 : 2.5 holds at a stop of 0.8 % only; target = 'ratio' keeps it."""
     s = momentum(LONG, "target = 'ratio'\nstop_min = 0.01\n")
     burst(s, LONG)
     s.wait(7)
@@ -295,13 +295,13 @@ def test_momentum_sees_the_second_cascade_though_large_prints_never_cease(side):
         for _ in range(15):
             s.wait(60)
             s.forced(side, 60_000.0)
-        s.wait(91)  # S3-08 counts from the first large print: none within 90 s before the next cascade
+        s.wait(91)  # the 5 to 15 s count from the first large print: none within 90 s before the next cascade
     assert [way for _, way, _ in s.asked] == [-side, -side]
 
 
 @BOTH
 def test_momentum_counts_its_ten_minutes_from_the_trade_that_is_open(side):
-    """S3-12a, S3-12c: a cascade of the other side, whose entry would be refused, does not begin them anew, and is no trade of the day."""
+    """A cascade of the other side, whose entry would be refused, does not begin them anew, and is no trade of the day."""
     s = momentum(side, "funding_min = -1\nscore_min = 0\n")
     burst(s, side)
     s.wait(7)
@@ -373,7 +373,7 @@ def test_a_snapshot_in_the_middle_changes_nothing(preset):
 
 
 def test_c01_the_same_trigger_is_followed_and_faded():
-    """C1: momentum and cascade-fade see the same $5M; they want opposite sides, and a report can show both on the same events."""
+    """Momentum and cascade-fade see the same $5M; they want opposite sides, and a report can show both on the same events."""
     for side in (LONG, SHORT):
         follow, against = momentum(side), Stage("cascade-fade")
         against.wait(BEGIN, every=60)

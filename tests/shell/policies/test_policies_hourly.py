@@ -1,4 +1,4 @@
-"""C21: the hourly binary settles on the spot candle's close against its open, a tie is up; what beats the ask, not a bounce, is worth a bet."""
+"""The hourly binary settles on the spot candle's close against its open, a tie is up; what beats the ask, not a bounce, is worth a bet."""
 
 import math
 

@@ -35,13 +35,13 @@ def test_imbalance_goes_against(side):
         s.wait(1)
     s.wait(2)
     ((why, way, *_),) = s.trades
-    assert (why, way) == (Reason.END_PHASE, side), "S4-11: exit when the imbalance is normal"
+    assert (why, way) == (Reason.END_PHASE, side), "exit when the imbalance is normal"
 
 
 @BOTH
 @pytest.mark.parametrize(("share", "acts"), [(0.5, False), (0.6, False), (0.7, False), (0.8, True), (1.0, True)])
 def test_c04_seventy_percent_is_an_imbalance_of_0_4(side, share, acts):
-    """S4-11: more than 70 %; C4: (short - long) / total beyond -+0.4."""
+    """More than 70 %: (short - long) / total beyond -+0.4."""
     s = lopsided(side, share, "[detectors.imbalance]\nmin_events = 10\n")  # judged at the tenth
     s.wait(1)
     signals = [said for said in s.said if said[:2] == ("imbalance", "ACTIVE")]
@@ -57,7 +57,7 @@ def test_imbalance_ends_after_an_hour(side):
         s.wait(1)
     s.wait(HOUR + 60, every=5)
     ((why, way, *_, held),) = s.trades
-    assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(3600.0, abs=2.0), "S4-11: 1 h"
+    assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(3600.0, abs=2.0), "1 h"
 
 
 @BOTH
@@ -78,7 +78,7 @@ def test_imbalance_is_stopped_when_it_worsens(side):
 
 @BOTH
 def test_imbalance_that_turned_behind_a_gap_is_left(side):
-    """S4-11: out when normal. During a gap nobody sees that; when the other side is lopsided afterwards, it has been normal."""
+    """Out when normal. During a gap nobody sees that; when the other side is lopsided afterwards, it has been normal."""
     s = lopsided(side)
     s.wait(5)
     assert s.risk == [Reason.OK]
@@ -114,7 +114,7 @@ def test_breakout_follows_price(side):
     """A rate above 3 sigma while longs are flushed and price falls -> it SELLS; shorts, price rises -> it BUYS. Stop: back where the move began."""
     s = rate(-0.006 * side)
     (at, way, terms), *more = s.asked
-    assert way == -side and not more, "S4-13: follow price"
+    assert way == -side and not more, "follow price"
     assert terms["stop_loss"] == pytest.approx(0.006 / (1 - 0.006 * side), abs=2e-6), "from here back to where it began"
     assert terms["take_profit"] == 0.0
     assert s.risk == [Reason.OK]
@@ -239,7 +239,7 @@ def test_zone_bounces(side):
     assert s.asked == [], "on its way, not there"
     s.wait(2, price=round(PRICE * (1 - side * 0.02), 1))
     ((_, way, terms),) = s.asked
-    assert way == side, "S4-12: buy at support, sell at resistance"
+    assert way == side, "buy at support, sell at resistance"
     assert (terms["take_profit"], terms["stop_loss"], terms["max_hold_s"], terms["notional"]) == (0.005, 0.01, 3600.0, 2000.0)
     assert s.risk == [Reason.OK]
     s.wait(5, price=round(PRICE * (1 - side * 0.02) * (1 + side * 0.00502), 1))  # beyond the target, not yet 0.5 % beyond the zone

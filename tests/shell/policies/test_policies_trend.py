@@ -1,4 +1,4 @@
-"""Trend (S1): follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
+"""Trend: follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
 
 import base64
 import json
@@ -52,13 +52,15 @@ def test_trend_follows(side):
     segment(s, side, z=10.0, drift=-0.005 * side)
     s.wait(5)
     ((at, way, terms),) = s.asked
-    assert way == -side, "S1-08: longs liquidated -> short, shorts liquidated -> long"
-    assert at == HOUR + 2 * SEGMENT, "S1-06: at the end of the segment"
-    assert (terms["stop_loss"], terms["take_profit"], terms["notional"], terms["confidence"]) == (0.03, 0.0, 500.0, 2), "S1-12 S/yes/no: medium"
-    assert terms["reference"] == pytest.approx(s.price - 0.1 if way == SHORT else s.price + 0.1, abs=0.15), "S1-16a: refPrice from the depth"
+    assert way == -side, "longs liquidated -> short, shorts liquidated -> long"
+    assert at == HOUR + 2 * SEGMENT, "at the end of the segment"
+    assert (terms["stop_loss"], terms["take_profit"], terms["notional"], terms["confidence"]) == (0.03, 0.0, 500.0, 2), (
+        "strong, aligned, no news: medium"
+    )
+    assert terms["reference"] == pytest.approx(s.price - 0.1 if way == SHORT else s.price + 0.1, abs=0.15), "refPrice from the depth"
     assert s.risk == [Reason.OK]
     lots = int(500.0 / terms["reference"] * 1000) / 1000
-    assert s.held == pytest.approx(way * lots), "S1-16a: floored to the step"
+    assert s.held == pytest.approx(way * lots), "floored to the step"
 
 
 @BOTH
@@ -71,12 +73,12 @@ def test_trend_follows(side):
         (4.5, 1.0, 0.005, False),  # M/yes/no: medium needs news
         (10.0, 0.85, 0.005, False),  # not pure enough for strong: M/yes/no
         (10.0, 0.92, 0.005, True),
-        (10.0, 0.7, 0.005, False),  # S1-07: 75 % at least: no anomaly
+        (10.0, 0.7, 0.005, False),  # 75 % at least: no anomaly
         (2.5, 1.0, 0.005, False),  # below z_min: no anomaly
     ],
 )
 def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
-    """S1-11, S1-12 with the news column 'no': only strong and aligned is entered, with medium confidence."""
+    """With the news column 'no': only strong and aligned is entered, with medium confidence."""
     s = learnt()
     segment(s, side, z, purity, -side * drift)
     s.wait(5)
@@ -93,12 +95,12 @@ def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
 def test_c07_direction_purity_is_strict(side):
     s = learnt()
     segment(s, side, purity=0.75)
-    assert not [said for said in s.said if said[1] == "ACTIVE"], "S1-07: longRatio > 75 %"
+    assert not [said for said in s.said if said[1] == "ACTIVE"], "longRatio > 75 %"
 
 
 @BOTH
 def test_c08_both_stops_at_once_and_the_tighter_one_holds(side):
-    """C8: trailing 2 % from the best price and fallback 3 % from the entry; the stop in force is the tighter and never loosens."""
+    """Trailing 2 % from the best price and fallback 3 % from the entry; the stop in force is the tighter and never loosens."""
     way = -side
     s = learnt()
     segment(s, side, drift=-0.005 * side)
@@ -119,7 +121,7 @@ def test_c08_both_stops_at_once_and_the_tighter_one_holds(side):
 
 @BOTH
 def test_trend_trail_of_profit(side):
-    """C8: S1's text says 'pullback from peak PROFIT': with trail_basis = 'profit' and 0.5, half of the best profit is kept."""
+    """The article's text says 'pullback from peak PROFIT': with trail_basis = 'profit' and 0.5, half of the best profit is kept."""
     way = -side
     s = learnt("trail = 0.5\ntrail_basis = 'profit'\n")
     segment(s, side, drift=-0.005 * side)
@@ -130,7 +132,7 @@ def test_trend_trail_of_profit(side):
     assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + way * 0.05), rel=1e-3)
 
 
-#: S1's decision matrix, its five rows and what its third step says of news that contradict: intensity, candles aligned, news, decision, confidence
+#: The article's decision matrix, its five rows and what its third step says of news that contradict: intensity, candles aligned, news, decision, confidence
 MATRIX = [
     ("strong", True, "supports", "enter", "high"),
     ("strong", True, "none", "enter", "medium"),
@@ -168,7 +170,7 @@ def graded(question, news, action, confidence):
 @pytest.mark.parametrize("bold", [False, True], ids=["as the matrix", "always enter, high"])
 @pytest.mark.parametrize(("intensity", "aligned", "news", "action", "confidence"), MATRIX)
 def test_every_row_of_the_decision_matrix(side, intensity, aligned, news, action, confidence, bold):
-    """S1-10 to S1-13, from the anomaly to the position, with a judge that grades the news: whatever action it names, no more than the row comes of it."""
+    """From the anomaly to the position, with a judge that grades the news: whatever action it names, no more than the row comes of it."""
     s = learnt("judge_s = 30\n")
     segment(s, side, 10.0 if intensity == "strong" else 4.5, drift=-0.005 * side * (1 if aligned else -1))
     s.wait(1)
@@ -246,7 +248,7 @@ def test_what_may_only_be_held_is_entered_on_nobodys_word(side):
 
 @BOTH
 def test_entries_below_the_confidence_threshold_are_not_stated(side):
-    """S1-14: with confidence_min = high only strong, aligned, supported is entered."""
+    """With confidence_min = high only strong, aligned, supported is entered."""
     s = learnt("judge_s = 30\n[policy.parameters]\nconfidence_min = 'high'\n")
     segment(s, side, 10.0, drift=-0.005 * side)
     s.wait(1)
@@ -256,7 +258,7 @@ def test_entries_below_the_confidence_threshold_are_not_stated(side):
 
 @BOTH
 def test_trend_asks_its_judge(side):
-    """S1-10, S1-13 with judge_s: the 'news' column is 'yes' if the judge confirms: strong -> high, medium -> medium; no word, or a veto: no entry."""
+    """With judge_s: the 'news' column is 'yes' if the judge confirms: strong -> high, medium -> medium; no word, or a veto: no entry."""
     for z, confidence in ((10.0, 3), (4.5, 2)):
         for verdict in (Judgment.JUDGE_CONFIRM, Judgment.JUDGE_VETO, None):
             s = learnt("judge_s = 30\n")
@@ -272,7 +274,7 @@ def test_trend_asks_its_judge(side):
 
 @BOTH
 def test_trend_that_was_judged_is_sized_by_the_price_of_the_verdict(side):
-    """S1-16a: refPrice is the present one: 500 at 50,500 are 0.009, at 49,500 they are 0.010; at the price of the question it was the other way round."""
+    """RefPrice is the present one: 500 at 50,500 are 0.009, at 49,500 they are 0.010; at the price of the question it was the other way round."""
     s = learnt("judge_s = 30\n")
     segment(s, side, drift=-0.005 * side)
     s.wait(1)
@@ -285,7 +287,7 @@ def test_trend_that_was_judged_is_sized_by_the_price_of_the_verdict(side):
 
 @BOTH
 def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
-    """S1-15a: same token open: a higher confidence closes it first, then opens; otherwise it is skipped."""
+    """Same token open: a higher confidence closes it first, then opens; otherwise it is skipped."""
     s = learnt("judge_s = 30\n")
     for z, held in ((4.5, 1), (10.0, 2), (12.0, 2)):  # medium, then high, then high again
         s.wait(-(s.now // SECOND) % SEGMENT, every=5)
@@ -310,12 +312,12 @@ def test_what_a_person_agreed_to_is_the_ceiling(side):
 
 
 def test_trend_has_s1s_cap_of_five_positions():
-    assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5  # S1-15b
+    assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5
 
 
 @BOTH
 def test_trend_needs_its_baseline(side):
-    """S1-04: before the baseline is there, nothing is an anomaly."""
+    """Before the baseline is there, nothing is an anomaly."""
     s = Stage("trend")
     for _ in range(4):
         segment(s, side, drift=-0.005 * side)
@@ -325,7 +327,7 @@ def test_trend_needs_its_baseline(side):
 
 @BOTH
 def test_the_baseline_outlives_the_run(side):
-    """S1-04: the first run collects its baseline and says nothing before it is there; a later one begins with what was kept, and asks in its first
+    """The first run collects its baseline and says nothing before it is there; a later one begins with what was kept, and asks in its first
     segment what the first run asks in its fourteenth."""
     first = learnt("judge_s = 30\n")
     assert [said for said in first.said if said[1] == "ACTIVE"] == []

@@ -89,7 +89,7 @@ def test_raw_frames_by_themselves_are_told_apart(tmp_path, venue):
 
 
 def test_lines_of_somebody_else(tmp_path):
-    """{ts, exchange, result}, as S4's collector wrote: a frame in `result` is not rebuilt as one of Bybit's."""
+    """{ts, exchange, result}, as the research plan's collector wrote: a frame in `result` is not rebuilt as one of Bybit's."""
     lines = [
         {
             "ts": TS // 10**6,
@@ -117,7 +117,7 @@ def test_whole_markets_bring_contracts_that_nobody_named(tmp_path):
     rows, reading = read(recorded(tmp_path / "run", "okx", [orjson.dumps(frame), OKX["bought"], orjson.dumps(frame)]))
     assert {key: len(found) for key, found in rows.items()} == {("okx", "IOST-USDT-SWAP"): 2, ("okx", "BTC-USDT-SWAP"): 3, ("okx", "BTC-USD-SWAP"): 2}
     assert rows["okx", "BTC-USD-SWAP"][0][4] == pytest.approx(855.0)  # 8.55 contracts of 100 dollars
-    assert reading.counts["row of no use: other contract"] == 4
+    assert reading.counts["row not used: other contract"] == 4
     coin = BINANCE["long"].replace(b"BTCUSDT", b"BTCUSD_PERP").replace(b'"st":1', b'"st":2')
     rows, reading = read(recorded(tmp_path / "coin", "binance_um", [coin, BINANCE["short"]]))
     assert list(rows) == [("binance_um", "BTCUSDT")] and reading.counts["frame other: coin-margined"] == 1

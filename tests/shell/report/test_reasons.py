@@ -184,6 +184,7 @@ def test_each_kind_of_answer_says_what_it_saw(side):
     assert found[0] == "leave: price better by over" and found[1] == pytest.approx(0.001, abs=1e-5) and found[2] == 0.0
     assert sentence("phase is", 3.0, 2.0) == "phase is ACTIVE: it was DECELERATING"
     assert sentence("leave: liquidated side is", -1.0, 1.0) == "leave: liquidated side is LONG: it was SHORT"
+    assert sentence("leave: own wishes out, at least", 0.0, 1.0) == "leave: own open intents, at least 1: it was 0"
 
 
 # ---- momentum: 5 to 15 s ----

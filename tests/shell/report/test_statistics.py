@@ -143,7 +143,7 @@ def test_day_bootstrap_covers_the_truth_and_says_when_it_cannot():
 
 def test_break_even_of_the_published_fade():
     planned = statistics.break_even_planned(0.0015, 0.0025, 0.0002, 0.0002, 0.00055)
-    assert planned == pytest.approx(0.747, abs=5e-4), "C10: 74.7 % against 73 % claimed"
+    assert planned == pytest.approx(0.747, abs=5e-4), "74.7 % against 73 % claimed"
     assert statistics.break_even_planned(0.0015, 0.0025, 0.0, 0.0, 0.0) == pytest.approx(0.625)
     assert statistics.break_even_planned(0.0003, 0.0025, 0.0002, 0.0002, 0.00055) == 1.0
     assert statistics.break_even(0.0, 1.0) is None and statistics.break_even(3.0, 0.0) == 0.0

@@ -53,7 +53,7 @@ def test_opposite_wishes_of_one_moment_name_each_other():
     run = Run(None, {"settings": {"policies": [{"rule": "a"}, {"rule": "b"}]}}, records, tuple(engine.instruments), symbols=("ETHUSDT",))
     row = gave_way(run)[0]
     assert (row["side"], row["won"], row["won_rule"], row["won_side"], row["won_sequence"]) == ("short", "wish", "a", "long", int(long["seq"]))
-    assert winner(row) == f"the long wish {long['seq']} of a, confidence 3" and json.dumps(row)
+    assert winner(row) == f"the long intent {long['seq']} of a, confidence 3" and json.dumps(row)
 
 
 @both

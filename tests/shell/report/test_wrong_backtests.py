@@ -1,4 +1,4 @@
-"""C11: the bugs that made the published results, reproduced on markets without any edge. Each wrong backtest wins; liqcore on the same ticks does not."""
+"""The bugs that made the published results, reproduced on markets without any edge. Each wrong backtest wins; liqcore on the same ticks does not."""
 
 import numpy as np
 import pytest

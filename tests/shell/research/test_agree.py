@@ -211,7 +211,7 @@ def test_the_throttle_on_the_real_tape_keeps_what_was_measured():
 
 @needs_data
 def test_what_the_throttle_costs_the_detectors_is_reported():
-    """C14, venues.md 0.3: a detector tuned on a full feed loses most on a throttled one; one that only asks for presence loses less."""
+    """A detector tuned on a full feed loses most on a throttled one; one that only asks for presence loses less."""
     report = detection.throttle_report(agree.read_data([TAPE]), SMALL, 60.0)
     rows = {row["detector"]: row for row in report["detectors"]}
     assert rows["cascade"]["throttled"] < 0.6 * rows["cascade"]["full"]

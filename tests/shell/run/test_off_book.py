@@ -105,7 +105,7 @@ def test_recordings_leave_block_trades_out_and_count_them(recorded):
     reading = formats.read(recorded)
     prices = [float(price) for _, _, events in reading for price in events["price"]]
     assert len(prices) == 40 and max(prices) < 2600.0
-    assert reading.counts["row of no use: trade off the market"] == 21
+    assert reading.counts["row not used: trade off the market"] == 21
     found = read_events(recorded, ("ETHUSDT",))
     assert len(found.events) == 40 and found.events["price"].max() < 2600.0
 

@@ -1,4 +1,4 @@
-"""A feature of a run, of the store that is made of it and of the live engine is the same number (law L11): over seven hour files of a run whose
+"""A feature of a run, of the store that is made of it and of the live engine is the same number: over seven hour files of a run whose
 tickers say funding, index and open interest once, in the first hour."""
 
 import contextlib
@@ -151,7 +151,7 @@ def test_behind_a_lost_hour_or_a_damaged_place_values_are_unknown_until_they_are
 
 
 def test_hours_of_somebody_elses_recording_go_on_from_one_another(frames, tmp_path):
-    """S4's hourly files, named by what they hold, without the settings of a run."""
+    """The research plan's hourly files, named by what they hold, without the settings of a run."""
     folder = tmp_path / "s4"
     folder.mkdir()
     for hour in range(4):

@@ -151,7 +151,7 @@ def test_the_page_stands_alone_and_escapes_what_came_from_outside(tmp_path):
 
 
 def lines(hour: int, count: int = 400) -> bytes:
-    """An hourly file of S4's schema: {ts, exchange, source, stream, symbol, result{ts, data[{T, s, S, v, p}]}}."""
+    """An hourly file of the research plan's schema: {ts, exchange, source, stream, symbol, result{ts, data[{T, s, S, v, p}]}}."""
     out = []
     for n in range(count):
         ts = T0 // 10**6 + hour * 3_600_000 + n * 8000
@@ -289,7 +289,7 @@ def test_a_book_that_ends_at_noon_is_said_in_the_first_lines(tmp_path, capsys):
     assert said[0] == (
         "bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades continue to 2026-02-09 23:59:55: 10.5 h without a quote to trade against"
     )
-    assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h"
+    assert said[1] == "bybit:ETHUSDT: quotes are valid for 13.5 h, trades for 24.0 h"
     held = contract["stream_hours"]["2026-02-09"]
     assert held["trades"] == [1.0] * 24
     assert held["quotes"][:13] == [1.0] * 13 and held["quotes"][13] == pytest.approx((27 * 60 + 7) / 3600, abs=1e-3) and not any(held["quotes"][14:])

@@ -1,4 +1,4 @@
-"""S2-07 over real sockets at real speed: the venue is 200 ms away in each direction and loses 1 % of the packets, and the order is there in time."""
+"""The three seconds from event to order over real sockets at real speed: the venue is 200 ms away in each direction and loses 1 % of the packets, and the order is there in time."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from liqshell.venues.bybit.signing import Keys
 
 LATENCY_S, LOSS = 0.2, 0.01  # one way; of every connection
 SEED = 56  # of the losses: some hit frames with liquidations, some orders
-DETECT_S, ORDER_S, TOTAL_S = 2.0, 1.0, 3.0  # S2-07
+DETECT_S, ORDER_S, TOTAL_S = 2.0, 1.0, 3.0
 CALM_S, CASCADES_S, AFTER_S = 7.0, 30.0, 4.0
 CYCLE_S, WINDOW_S = 5.0, 2.0  # of one symbol: a cascade, its order, its silence
 SPAN_S = 3.5  # an entry within so much of a second liquidation is its own: the next one is further away

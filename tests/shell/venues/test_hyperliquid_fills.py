@@ -365,7 +365,7 @@ def test_a_time_that_is_wrong_costs_its_line(tmp_path, hour, at):
     times[at] = f"2026-07-15T{hour}.5"
     parts, reading = read(tmp_path, *(block((LIQ, fill("A", "Open Short", True, n)), number=n, received=t) for n, t in enumerate(times)))
     assert [int(e["id"]) for _, events in parts for e in events] == [n for n in range(5) if n != at]
-    assert reading.counts == {"a time far from those before and behind it": 1} and f"14:{at + 1}: a time far" in reading.shown[0]
+    assert reading.counts == {"a time far from those before and after it": 1} and f"14:{at + 1}: a time far" in reading.shown[0]
 
 
 # ---- damage

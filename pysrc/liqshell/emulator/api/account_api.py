@@ -99,7 +99,7 @@ class AccountApi:
         """A websocket connection to PRIVATE_PATH or TRADE_PATH; None where it is refused (reset it). ValueError for other paths."""
         made: dict[str, type[Session]] = {PRIVATE_PATH: PrivateSession, TRADE_PATH: TradeSession}
         if path not in made:
-            raise ValueError(f"the desk serves {PRIVATE_PATH} and {TRADE_PATH}, got {path!r}")
+            raise ValueError(f"this API serves {PRIVATE_PATH} and {TRADE_PATH}, got {path!r}")
         self.begin(now_ns)
         kind = made[path].kind
         if self.faults.active("refuse", now_ns, kind) or self.faults.active("maintenance", now_ns):
@@ -113,7 +113,7 @@ class AccountApi:
         return session
 
     def disconnect(self, session: Session) -> None:
-        """The client is gone. What it has asked for is done all the same."""
+        """The client is gone. Its requests are still executed."""
         session.alive = False
         self.sessions.discard(session)
 
@@ -137,7 +137,7 @@ class AccountApi:
         self.publish(now_ns)
 
     def arrived(self, now_ns: int, session: Session | None = None) -> bool:
-        """An order request is at the door: faults may begin with it (on_order). False where it is lost with the connection that it came by."""
+        """An order request has been received: faults may begin with it (on_order). False where it is lost with the connection that it came by."""
         self.faults.orders += 1
         self.begin(now_ns)
         return session is None or session.alive or self.faults.happens(self._torn_booked)
@@ -176,7 +176,7 @@ class AccountApi:
         heapq.heappush(self._due, (due_ns, self._count, act, arguments))
 
     def answer(self, to: Hashable, what: bytes | Response | Ending, now_ns: int, wait_s: float = 0.0) -> None:
-        """Send an answer after the delay of answers and wait_s."""
+        """Send an answer after the configured delay and wait_s."""
         self._send(to, what, now_ns, self._delay(self.ack_delay_s) + wait_s, True)
 
     def _delay(self, span: tuple[float, float]) -> float:
@@ -203,7 +203,7 @@ class AccountApi:
     # ---- the private stream ----
 
     def publish(self, now_ns: int) -> None:
-        """Pass on what the exchange has said to whoever has subscribed."""
+        """Send the exchange's messages to the subscribers."""
         for account, topic, ts_ns, rows in self.exchange.take():
             for message in self.interference.deliveries(topic, rows, now_ns):
                 self.pushed[message.topic] += 1
@@ -269,7 +269,7 @@ class AccountApi:
             self.publish(now_ns)
 
     def _harm(self, fault: Fault, account: Any, now_ns: int) -> None:
-        """What happens to an account by somebody else's hand."""
+        """Applies an event that another party causes in an account."""
         exchange = self.exchange
         if fault.kind == "liquidate":
             exchange.liquidate(account, now_ns)
@@ -299,7 +299,7 @@ class AccountApi:
             self.refused[why.code] += 1
 
     def _consequences(self, account: Any, topic: str, rows: Sequence[Mapping[str, Any]], now_ns: int) -> None:
-        """What the venue does because of what it has just said: cancel_rest."""
+        """The venue's actions after its own message: cancel_rest."""
         if topic != "order" or self.faults.quiet:
             return
         for row in rows:

@@ -1,6 +1,6 @@
 """Faults of requests and of the private stream, applied where both the socket server and a simulation pass through.
 
-Nothing here knows sockets or time of its own: it decides what becomes of a request (`plan`) and what a private frame becomes (`deliveries`).
+The module has no socket and no clock: it decides the faults of a request (`plan`) and of a private frame (`deliveries`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,8 +85,8 @@ def operation_of(method: str, path: str) -> str:
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of a request. act: the exchange gets it. answer: the client gets an answer. code: the answer's retCode instead of the exchange's.
-    status: of HTTP. late_s: wall seconds that the answer waits. forget: acknowledged, but nothing is done."""
+    """The faults planned for a request. act: the exchange gets it. answer: the client gets an answer. code: the answer's retCode instead of the
+    exchange's. status: of HTTP. late_s: wall seconds that the answer waits. forget: acknowledged, but nothing is done."""
 
     act: bool = True
     answer: bool = True
@@ -113,7 +113,7 @@ class Interference:
         return self._wait(slow) if slow else 0.0
 
     def plan(self, channel: str, operation: str, args: Sequence[Any], now_ns: int) -> Plan:
-        """What becomes of a request that is in order otherwise. args: what it asks for (JSON objects); an attached stop may be taken out of them."""
+        """The planned faults of a valid request. args: what it asks for (JSON objects); an attached stop may be taken out of them."""
         faults, plan = self.faults, Plan()
         if faults.quiet:
             return plan
@@ -138,7 +138,7 @@ class Interference:
         return fault.delay_s + (fault.jitter_s * self.faults.random.random() if fault.jitter_s else 0.0)
 
     def deliveries(self, topic: str, rows: list[dict[str, Any]], now_ns: int) -> "list[PrivateMessage]":
-        """What the private stream makes of one message: usually itself."""
+        """The messages that the private stream sends for one message: usually itself."""
         faults = self.faults
         if faults.quiet:
             return [PrivateMessage(topic, rows)]
@@ -184,7 +184,7 @@ class Interference:
 
 @dataclass(slots=True)
 class PrivateMessage:
-    """A private message on its way: rows of JSON objects, or damaged bytes. ordered: it may not overtake what was said before it."""
+    """A private message on its way: rows of JSON objects, or damaged bytes. ordered: it may not overtake earlier messages."""
 
     topic: str
     rows: list[dict[str, Any]] | bytes

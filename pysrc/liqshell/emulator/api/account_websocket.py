@@ -55,7 +55,7 @@ class Session:
         raise NotImplementedError
 
     def malformed(self, now_ns: int) -> None:
-        """What is said to a text that is not a JSON object."""
+        """The answer to a text that is not a JSON object."""
         raise NotImplementedError
 
     def authenticate(self, args: object, now_ns: int) -> tuple[int, str]:
@@ -68,7 +68,7 @@ class Session:
         return 0, ""
 
     def reply(self, body: dict[str, Any], now_ns: int, wait_s: float = 0.0) -> None:
-        """An answer, after the delay of answers."""
+        """Send an answer after the configured delay."""
         self.desk.answer(self, orjson.dumps(body), now_ns, wait_s)
 
 
@@ -176,7 +176,7 @@ class TradeSession(Session):
         self.desk.publish(now_ns)
 
     def _check(self, request: dict[str, Any], op: str, now_ns: int) -> None:
-        """What stands before the exchange; Refusal."""
+        """The checks before a request reaches the exchange; raises Refusal."""
         desk, req_id, args, header = self.desk, request.get("reqId"), request.get("args"), request.get("header")
         if not desk.limits.socket(self.ip, now_ns):
             raise Refusal(IP_TOO_FREQUENT, "Too many visits. Exceeded IP rate limit.")

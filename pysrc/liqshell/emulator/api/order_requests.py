@@ -85,7 +85,7 @@ class OrderRequests:
     # ---- REST ----
 
     def rest(self, ticket: Hashable, request: Request, now_ns: int) -> None:
-        """A request at the door."""
+        """A request that has been received."""
         desk, faults = self.desk, self.desk.faults
         if faults.active("maintenance", now_ns):
             desk.answer(ticket, Response(503, dict(JSON), b"<html>Service Unavailable</html>"), now_ns)

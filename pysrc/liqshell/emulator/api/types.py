@@ -61,7 +61,7 @@ class OrderAnswer(NamedTuple):
 
 
 class Venue(Protocol):
-    """What the account side needs of exchange.Exchange."""
+    """The part of exchange.Exchange that the account side uses."""
 
     stale_ns: int
     halted: set[str]
@@ -97,13 +97,13 @@ class AccountHost(Protocol):
     turned_away: int
 
     def arrived(self, now_ns: int, session: Any = None) -> bool:
-        """An order request is at the door: faults may begin with it. False where it is lost with the connection that it came by."""
+        """An order request has been received: faults may begin with it. False where it is lost with the connection that it came by."""
 
     def later(self, due_ns: int, act: Callable[..., None], *arguments: Any) -> None:
         """Call act(*arguments, now_ns) when it is due."""
 
     def answer(self, to: Hashable, what: bytes | Response | Ending, now_ns: int, wait_s: float = 0.0) -> None:
-        """Send an answer after the delay of answers and wait_s."""
+        """Send an answer after the configured delay and wait_s."""
 
     def publish(self, now_ns: int) -> None:
-        """Pass on what the exchange has said to whoever has subscribed."""
+        """Send the exchange's messages to the subscribers."""

@@ -20,7 +20,7 @@ class Spot(Protocol):
 
 
 class Walk:
-    """A driftless walk with one price a second, the same for the same seed whoever looks and when. volatility: of the log price in an hour."""
+    """A driftless walk with one price a second; it depends on the seed only. volatility: of the log price in an hour."""
 
     def __init__(self, seed: int, start: int, price: float = 64_000.0, volatility: float = 0.006, past_hours: int = 72):
         self.seed, self._first, self._step = seed, start // HOUR - past_hours, volatility / 60.0
@@ -46,7 +46,7 @@ class Walk:
 
 
 class OfContract:
-    """What the emulator's own contract trades at, so that a flush there is one here."""
+    """The price of the emulator's own contract, so that a flush there also occurs here."""
 
     def __init__(self, state: SymbolState):
         self._state = state

@@ -136,7 +136,7 @@ class Holding:
         }
 
     def _flat(self, mark: float) -> dict[str, Any]:
-        """The row of a position that is none: most of what is said, as every order says it."""
+        """The row of a flat position, the most frequent row, because every order sends it."""
         c, total = self.contract, self.realised_total
         return {
             "category": "linear",
@@ -200,7 +200,7 @@ def listed(row: dict[str, Any]) -> dict[str, Any]:
 class Account:
     """A unified account in cross margin. Created by Exchange.open_account.
 
-    key, secret: for whoever checks signatures. topics: what anybody listens to; the rest is not said. hedge: indices of the symbols in hedge mode.
+    key, secret: for the check of signatures. topics: the subscribed topics; others are not sent. hedge: indices of the symbols in hedge mode.
     balance: wallet, USDT. open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId. closings: (time,
     execution, its part that closed something). log: (time, execution, balance and signed position after it).
     """

@@ -1,7 +1,7 @@
-"""The model of a Bybit-V5 unified account on linear perpetuals: what the venue believes, and what it says about it. No sockets, clock or signatures.
+"""The model of a Bybit-V5 unified account on linear perpetuals: the venue's state and its messages. No sockets, clock or signatures.
 
-Time is what the caller says: `now_ns` of a call, ts_recv of market data (a driver with a network of its own hands in market data at the venue's
-time). Times must not run backwards. Two exchanges with the same seed that are told the same say the same, to the last id.
+The caller gives the time: `now_ns` of a call, ts_recv of market data (a driver with its own network gives market data at the venue's time). Times
+must not run backwards. Two exchanges with the same seed and the same input give the same output, ids included.
 
     exchange = Exchange(CONTRACTS, Settings(), seed=7)
     account = exchange.open_account("key", "secret", equity=10_000.0)
@@ -82,7 +82,7 @@ ORDERS = {f"/v5/order/{operation.removeprefix('order.')}": operation for operati
 
 
 def instrument_of(contract: Contract) -> Instrument:
-    """A contract as the core wants it."""
+    """A contract in the form of the core."""
     return Instrument(
         contract.symbol,
         venue="bybit",
@@ -93,7 +93,7 @@ def instrument_of(contract: Contract) -> Instrument:
 
 
 class Exchange:
-    """The venue. `account.topics`: what is said on its private stream; take a topic out where nobody listens, to save the time."""
+    """The venue. `account.topics`: the topics of its private stream; remove a topic without listeners to save time."""
 
     def __init__(self, contracts: Sequence[Contract], settings: Settings | None = None, seed: int = 0) -> None:
         self.settings = s = settings or Settings()
@@ -150,7 +150,7 @@ class Exchange:
         self.reads.stale_ns = age_ns
 
     def open_account(self, key: str, secret: str, equity: float = 10_000.0, *, name: str = "") -> Account:
-        """A funded account; the secret is kept for whoever checks signatures (account.secret), and shows in no repr."""
+        """A funded account; the secret is kept for the check of signatures (account.secret) and is in no repr."""
         if key in self.accounts:
             raise ValueError(f"the emulated venue already has an account with the key {key!r}")
         if not 0.0 < equity < 1e12:
@@ -163,7 +163,7 @@ class Exchange:
     # ---- the market and time ----
 
     def on_events(self, rows: NDArray[np.void]) -> None:
-        """Market data in order of ts_recv (TRADE, BBO, TICKER; other kinds pass by). What is due before a row is done before it."""
+        """Market data in order of ts_recv (TRADE, BBO, TICKER; other kinds pass by). Actions that are due before a row happen before it."""
         self.matcher.on_events(rows)
 
     def advance(self, now_ns: int) -> None:
@@ -245,7 +245,7 @@ class Exchange:
         return 0, "OK", {"list": done}, {"list": codes}
 
     def take(self) -> list[StreamMessage]:
-        """Everything said on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
+        """All messages on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
         The rows are the venue's JSON objects; they are shared with the model: encode or copy, never change them."""
         return self.stream.take()
 

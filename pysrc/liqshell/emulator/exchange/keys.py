@@ -1,7 +1,8 @@
 """Keys of the emulated venue: who signed a request, whether the signature and its time hold, and what the key may do.
 
 Written against the venue's documentation and not with the client's own signing code, so that the two check one another. Times are the clock of
-`Times`: a client that stamps UTC is judged by UTC, whatever the speed of the market; one on the market's clock (liqcore's own rehearsals) by that.
+`Times`: the time stamps of a client in UTC are checked against UTC at every speed of the market; those on the market's clock (liqcore's rehearsals)
+against that clock.
 """
 
 import hashlib

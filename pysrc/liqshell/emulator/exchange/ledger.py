@@ -1,4 +1,4 @@
-"""What an execution does to an account of the emulated venue: position, fees, money, and the row that says so."""
+"""The effect of an execution on an account of the emulated venue: position, fees, money, and the row that reports it."""
 
 from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import Closing, Holding

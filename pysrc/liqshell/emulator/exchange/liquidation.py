@@ -45,7 +45,7 @@ class Liquidation:
             return
         if at > 0:
             self.fund(at)
-        # nobody holds anything: the settlements until now have nothing to settle
+        # no positions: the settlements until now have nothing to settle
         self.matcher.wake = (at if at > 0 and self.positions.held_now else now_ns) // interval * interval + interval
 
     def fund(self, now_ns: int) -> None:
@@ -111,7 +111,7 @@ class Liquidation:
     # ---- liquidation ----
 
     def on_mark(self, n: int, now_ns: int) -> None:
-        """A mark has come near somebody's liquidation."""
+        """A mark has come near a liquidation price."""
         for account in self.positions.accounts.values():
             if account.liquidating or not any(h.size for h in account.holdings.values()):
                 continue

@@ -117,7 +117,7 @@ class Matching:
         return size
 
     def after_fill(self, order: Order, opened: int, now_ns: int) -> None:
-        """What follows from an execution: the order's state, the stops, the margin, the messages."""
+        """Applies the results of an execution: the order's state, the stops, the margin, the messages."""
         h = order.account.holdings[order.n, order.idx]
         if order.left == 0:
             self.stops.forget_stop(h, order)

@@ -1,4 +1,4 @@
-"""Order entry of the emulated venue: what a create request says, and what the venue has against it."""
+"""Order entry of the emulated venue: reading of a create request, and the reasons for a rejection."""
 
 from typing import Any
 
@@ -141,7 +141,7 @@ class OrderRules:
         order.slippage = kind, amount
 
     def cap(self, order: Order) -> int:
-        """The worst price a market order pays, ticks; 0 = nobody knows a price."""
+        """The worst price a market order pays, ticks; 0 = no price is known."""
         touch = self.matcher.touch(order.n, order.side)
         kind, amount = order.slippage
         away = int(float(amount)) if kind == "TickSize" else int(touch * (float(amount) / 100.0 if kind == "Percent" else self.settings.slippage))

@@ -66,7 +66,7 @@ class Ids:
         return {"serial": self.serial, "sequence": self.sequence}
 
     def recount(self, counters: Mapping[str, int], random: Random) -> None:
-        """Go on from counters(), with other ids to come than those that were given out."""
+        """Continue from counters(), with new ids."""
         self.serial, self.sequence, self._random = int(counters["serial"]), int(counters["sequence"]), random
 
 
@@ -159,7 +159,7 @@ class Order:
         return self.status == "Untriggered"
 
     def value(self) -> float:
-        """What the open part is worth at its price, in quote currency: the margin it asks for follows from that."""
+        """The value of the open part at its price, in quote currency; the basis of its margin."""
         c = self.contract
         return self.left / c.lot_power * (self.price or self.cap) / c.tick_power
 
@@ -167,7 +167,7 @@ class Order:
         """The order as it is now, in the venue's spelling."""
         c, left = self.contract, self.qty - self.done if self.status in OPEN else 0
         done = self.done / c.lot_power
-        # what only an amendment changes is taken over from the row before, which nobody changes any more
+        # fields that only an amendment changes come from the previous row, which no longer changes
         row = self.sent = self._fixed() if self.sent is None else self.sent.copy()
         row["orderStatus"] = self.status
         row["cancelType"] = self.cancel_type
@@ -253,5 +253,5 @@ class Order:
 
 
 def acknowledgement(order: Order) -> Mapping[str, str]:
-    """What the answer to a request says of the order."""
+    """The order's part of the answer to a request."""
     return {"orderId": order.id, "orderLinkId": order.link_id}

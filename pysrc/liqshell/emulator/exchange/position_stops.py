@@ -1,4 +1,4 @@
-"""What protects a position at the emulated venue: take-profit, stop-loss and trailing stop, as orders of its own that follow its size."""
+"""Protection of a position at the emulated venue: take-profit, stop-loss and trailing stop, as separate orders that follow its size."""
 
 from collections.abc import Callable
 from typing import Any

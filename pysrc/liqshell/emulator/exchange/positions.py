@@ -45,7 +45,7 @@ class Positions:
         return account.balance + unrealised, unrealised, held, orders, kept
 
     def available(self, account: Account) -> float:
-        """What may be used for new orders."""
+        """The balance available for new orders."""
         equity, _, held, orders, _ = self.totals(account)
         return equity - held - orders
 
@@ -68,7 +68,7 @@ class Positions:
         return mark - (equity - kept) / slope if slope * h.size > 0 else 0.0
 
     def watch_margin(self) -> None:
-        """Tell the matcher within which marks nobody can be liquidated: each position may lose its share of what the account has to spare."""
+        """Give the matcher the range of marks without a liquidation: each position may lose its share of the account's free margin."""
         low, high = [0.0] * len(self.listing.contracts), [float("inf")] * len(self.listing.contracts)
         for account in self.accounts.values() if self.settings.liquidation else ():
             held = [h for h in account.holdings.values() if h.size] if self.held_now else []

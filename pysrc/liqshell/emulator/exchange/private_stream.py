@@ -1,4 +1,4 @@
-"""What the emulated venue says on the private stream: orders at once; executions, positions and wallets once for each operation."""
+"""The private stream of the emulated venue: orders at once; executions, positions and wallets once for each operation."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class PrivateStream:
         self.paid: dict[Account, None] = {}  # wallets to be said
 
     def together(self, now_ns: int) -> "Together":
-        """While a request is handled nothing is pushed: what it does is said once, at its end."""
+        """During a request nothing is pushed: its effects are sent once, at its end."""
         return Together(self, now_ns)
 
     # ---- messages ----
@@ -66,7 +66,7 @@ class PrivateStream:
             self._messages.append((holding.account, "position", now_ns, [row]))
 
     def take(self) -> list[StreamMessage]:
-        """Everything said on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
+        """All messages on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
         The rows are the venue's JSON objects; they are shared with the model: encode or copy, never change them."""
         messages, self._messages = self._messages, []
         self.changes += len(messages)

@@ -34,7 +34,7 @@ OTHERS_PER_SECOND = 50
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is left of a limit after a request. granted: units of this request that were let through. reset_ns: when the next unit is free."""
+    """The rest of a limit after a request. granted: units of this request that were let through. reset_ns: when the next unit is free."""
 
     limit: int
     left: int

@@ -19,7 +19,7 @@ MISSING = "Missing some parameters that must be filled in, symbol or settleCoin 
 
 
 def _linear(fields: Fields) -> bool:
-    """False: another category, in which nobody has anything here."""
+    """False: another category, which is always empty here."""
     category = text(fields, "category")
     if category not in ("linear", "inverse", "spot", "option"):
         raise bad("Illegal category")
@@ -61,7 +61,7 @@ def _symbol(fields: Fields) -> str:
 
 
 def _closed(group: list[tuple[Row, Closing]]) -> Row:
-    """What the executions of one order have closed."""
+    """The quantity closed by the executions of one order."""
     first, last = group[0][0], group[-1][0]
     size, profit = sum(part.qty for _, part in group), sum(part.profit for _, part in group)
     opened, closed = sum(part.open_fee for _, part in group), sum(part.close_fee for _, part in group)
@@ -157,7 +157,7 @@ class RestReads:
         return account.orders.get(order_id) if order_id else account.links.get(link)
 
     def realtime(self, account: Account, fields: Fields, now_ns: int) -> Row:
-        """GET /v5/order/realtime: open orders, or the last 500 that have ended, or one by its id whatever has become of it."""
+        """GET /v5/order/realtime: open orders, or the last 500 that have ended, or one by its id in any state."""
         if not _linear(fields):
             return _page(fields, (), 20, 50)
         seen, matches = self._seen(now_ns), self._matches(fields)
@@ -352,7 +352,7 @@ class RestReads:
         return {"list": [row] if asked in ("", "USDT") else []}
 
     def greeks(self, account: Account, fields: Fields, now_ns: int) -> Row:
-        """GET /v5/asset/coin-greeks: of options, which nobody has here."""
+        """GET /v5/asset/coin-greeks: of options, always empty here."""
         asked = text(fields, "baseCoin")
         return {
             "list": [

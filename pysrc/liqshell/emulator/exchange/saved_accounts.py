@@ -1,4 +1,4 @@
-"""The accounts of the emulated venue in a file: money, positions, orders and what has become of them, and the prices at which the market stood.
+"""The accounts of the emulated venue in a file: money, positions, orders with their states, and the prices of the market.
 Written once a second when something has changed, and at the end, to a file beside it that takes its place: a kill at any moment leaves one or the
 other whole.
 
@@ -79,7 +79,7 @@ ORDER = (
 
 @dataclass
 class Saved:
-    """What a file holds; market_ns: when it was written. accounts: by API key. market: by symbol, {"ticker": ..., "bid": ..., "ask": ...}."""
+    """The content of a file; market_ns: when it was written. accounts: by API key. market: by symbol, {"ticker": ..., "bid": ..., "ask": ...}."""
 
     market_ns: int = 0
     seed: int = 0
@@ -94,7 +94,7 @@ class Saved:
 
 
 def load(path: Path, seed: int) -> Saved | None:
-    """What a file holds; None where there is none yet. DataError where it cannot be read or belongs to another market: nothing is begun
+    """The content of a file; None if there is none yet. DataError where it cannot be read or belongs to another market: nothing is begun
     anew silently."""
     try:
         raw = input_file.content(path)

@@ -28,7 +28,8 @@ START_NS = 1_772_629_200_000_000_000  # 2026-03-04 13:00 UTC: a busy hour
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What makes the market. Defaults are calibrated to the statistics named in test_market.py and test_generator.py of tests/shell/emulator."""
+    """The parameters of the market. Defaults are calibrated to the statistics named in test_market.py and test_generator.py of
+    tests/shell/emulator."""
 
     seed: int = 0
     symbols: tuple[str, ...] = tuple(contract.symbol for contract in CONTRACTS)
@@ -173,7 +174,7 @@ class Market:
         return out
 
     def begin(self) -> None:
-        """What all symbols share in the coming block."""
+        """Draws the parts of the coming block that all symbols share."""
         p, step_s = self.parameters, STEP_NS / NS
         rho = 0.4 ** (BLOCK_NS / NS / 3600.0)
         self._regime = rho * self._regime + (1.0 - rho * rho) ** 0.5 * p.regime_sigma * float(self._shared.normal(1)[0])

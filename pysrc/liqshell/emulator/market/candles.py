@@ -1,4 +1,4 @@
-"""Candles for clients that ask for them: topics kline.{interval}.{symbol}, made of what was traded."""
+"""Candles for clients that subscribe to them: topics kline.{interval}.{symbol}, made of trades."""
 
 from collections.abc import Iterable, Mapping
 
@@ -27,7 +27,7 @@ class Candles:
         return self._lines[topic].current(now_ms)
 
     def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
-        """What is due on the topics that somebody listens to."""
+        """The frames due on subscribed topics."""
         return [Frame(topic, payload) for topic in sorted(self.topics.intersection(wanted)) for payload in self._lines[topic].due(now_ms)]
 
 

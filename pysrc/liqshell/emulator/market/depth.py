@@ -29,7 +29,7 @@ class Depth:
         return None if book is None else book.snapshot(now_ms)
 
     def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
-        """What has changed since the last frames of the topics that somebody listens to."""
+        """The changes since the last frames of subscribed topics."""
         out = []
         for topic in sorted(self.topics.intersection(wanted)):
             if (payload := self._books[topic].delta(now_ms)) is not None:

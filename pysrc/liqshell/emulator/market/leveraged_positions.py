@@ -42,7 +42,7 @@ class Forced(NamedTuple):
 
 
 class Mechanics(NamedTuple):
-    """What this module needs of the market's parameters; see market.Parameters."""
+    """The part of market.Parameters that this module uses."""
 
     step_ns: int
     permanent_share: float

@@ -90,7 +90,7 @@ class SymbolState:
         return bybit.book1_frame(self.contract.symbol, ts, *self.bid, *self.ask, self.u, self.seq, self.book_ms)
 
     def full_ticker(self, now_ms: int | None = None) -> dict[str, str]:
-        """All ticker fields: as the stream has said them, or of a generated market as they are now."""
+        """All ticker fields: the last of the stream, or of a generated market the present ones."""
         c = self.contract
         out = {"symbol": c.symbol, **EMPTY, **self.ticker}
         if now_ms is not None and self.seed is not None and self.last_ticks:
@@ -103,7 +103,7 @@ class SymbolState:
         return out
 
     def first_frame(self, topic: str, ts: int) -> bytes | None:
-        """What a new subscriber gets at once."""
+        """The first frame of a new subscriber."""
         if topic.startswith("orderbook.1."):
             return self.book_frame(ts)
         if topic.startswith("tickers.") and self.ticker:

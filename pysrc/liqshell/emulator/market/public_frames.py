@@ -1,7 +1,7 @@
 """What a venue beside Bybit makes of the same market: rows of the generator (or of a recording) in, its own frames out.
 
-One market, several venues: every venue sees the same quotes, trades and forced orders, moved by a small basis of its own, and shows of them what its
-rules let through. A row is quotes.RECORD_DTYPE as a tuple (t, price, qty, aux_price, aux_qty, cascade, symbol, kind, side).
+One market, several venues: every venue has the same quotes, trades and forced orders, moved by its own small basis, and publishes those that its
+rules allow. A row is quotes.RECORD_DTYPE as a tuple (t, price, qty, aux_price, aux_qty, cascade, symbol, kind, side).
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ L = TypeVar("L", bound=Lane)
 
 
 class Board(Generic[L]):
-    """All contracts of one venue. `wanted`: the streams that somebody listens to; frames of others are not built."""
+    """All contracts of one venue. `wanted`: the subscribed streams; frames of others are not built."""
 
     def __init__(self, lanes: Sequence[L], wanted: set[str]) -> None:
         self.lanes, self.wanted = lanes, wanted

@@ -52,7 +52,7 @@ class Quotes:
         self._fade = on_grid(np.exp(-np.log(2.0) / STRESS_HALF_LIFE_S * step_ns / NS * steps))
 
     def begin_at(self, price: float, at: float) -> None:
-        """Be at this price where the return is `at`: a market that goes on after a restart."""
+        """Set this price for the return `at`: a market that continues after a restart."""
         self._ticks = price * self.contract.tick_power / (1.0 + at)
 
     def _stressed(self, start: int, n: int, forced: list[Forced]) -> tuple[Floats, Floats]:

@@ -58,7 +58,7 @@ def _levels(side: object) -> bool:
 
 
 def sound(frame: dict) -> bool:
-    """Whether what a frame says can be taken for a fact about its symbol. A recording holds what was received: damaged frames, too."""
+    """True if the frame's content is valid for its symbol. A recording holds what was received: damaged frames, too."""
     topic, data = frame["topic"], frame["data"]
     symbol = topic.rpartition(".")[2]
     if topic.startswith(("publicTrade.", "allLiquidation.")):
@@ -105,8 +105,8 @@ def guess_contract(symbol: str, price: str, price_decimals: int, lot_decimals: i
 
 
 def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[list[tuple[int, ...]]]:
-    """The rows of a frame for the emulated venues beside Bybit, at the moment it is due: liquidations one by one, prints of a frame together. What a
-    ticker does not say is taken from the state before it."""
+    """The rows of a frame for the emulated venues beside Bybit, at the moment it is due: liquidations one by one, prints of a frame together. Fields
+    missing in a ticker are taken from the state before it."""
     topic, data, c = frame["topic"], frame["data"], state.contract
 
     def ticks(text: str) -> int:
@@ -253,7 +253,7 @@ class TapeFeed:
         return _TIMES.sub(lambda found: b'"%b":%d' % (found[1], int(found[2]) + self._shift_ms), raw)
 
     def _know(self, frame: dict, due_ns: int) -> None:
-        """Keep the state behind REST and first frames. What a recording lacks is not made up."""
+        """Keep the state behind REST and first frames. Data missing in a recording is not invented."""
         topic, data = frame["topic"], frame["data"]
         state = self.states.get(topic.rpartition(".")[2])
         if state is None:

@@ -1,6 +1,6 @@
-"""What the venue says of its own safety: price limits of each contract, the insurance pool and how far deleveraging is.
+"""The venue's safety data: price limits of each contract, the insurance pool and the distance to deleveraging.
 
-The pool is a healthy one that all contracts share, so `insurance` is accepted and says nothing, as on the venue.
+All contracts share one healthy pool, so `insurance` is accepted and sends nothing, as on the venue.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ class Safety:
         self.topics = {*self._limits, ALERT, INSURANCE}
 
     def first_frame(self, topic: str, now_ms: int) -> bytes | None:
-        """What a new subscriber gets at once."""
+        """The first frame of a new subscriber."""
         if topic == ALERT:
             rows = [
                 {"c": COIN, "s": symbol, "b": POOL, "mb": "", "i_pr": -0.3, "pr": 0, "adl_tt": 10_000, "adl_sr": -0.25} for symbol in self._states

@@ -31,7 +31,7 @@ class Frame(NamedTuple):
 class SyntheticFeed:
     """Frames of a generated market, in order of time.
 
-    `wanted` is the set of topics somebody listens to: frames of others are not built, but the state behind them is kept.
+    `wanted` is the set of subscribed topics: frames of others are not built, but their state is kept.
     """
 
     synthetic = True
@@ -55,7 +55,7 @@ class SyntheticFeed:
         return self.market.parameters.start_ns
 
     def prepare(self) -> bool:
-        """Do a part of generating the next block, about a millisecond; False where it lies ready."""
+        """Generate a part of the next block, about a millisecond; False if it is ready."""
         if self._next is not None:
             return False
         if self.end_ns is not None and self.market.now_ns >= self.end_ns:
@@ -65,7 +65,7 @@ class SyntheticFeed:
         return True
 
     def _load(self) -> bool:
-        """Whether a record lies ready."""
+        """True if a record is ready."""
         if self._at >= len(self._rows):
             while self.prepare():
                 pass
@@ -93,7 +93,7 @@ class SyntheticFeed:
         return out
 
     def opening(self, now_ns: int) -> list[Frame]:
-        """The books as they stand before the market begins: a venue is never silent, and a client that hears nothing must take it for lost."""
+        """The books before the market begins: a venue is never silent, and a client takes a silent one for lost."""
         if not self._first and self._load():
             for row in self._rows:
                 if row[7] == KIND_BBO:
@@ -137,7 +137,7 @@ class SyntheticFeed:
         self._at = at
 
     def _flush(self, now_ms: int, out: list[Frame]) -> None:
-        """What is due without a record: batches of liquidations, and quotes that were held back."""
+        """Sends the frames due without a record: batches of liquidations, and delayed quotes."""
         for lane in sorted((lane for lane in self._lanes if lane.due and lane.due <= now_ms), key=lambda lane: lane.due):
             lane.flush(now_ms, out)
         self._earliest = min((lane.due for lane in self._lanes if lane.due), default=0)

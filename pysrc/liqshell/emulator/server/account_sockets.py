@@ -1,4 +1,4 @@
-"""The account's websockets over real connections: what comes in goes to the desk, what the desk says goes out."""
+"""The account's websockets over real connections: input goes to the desk, its output to the client."""
 
 import asyncio
 import re

@@ -38,7 +38,7 @@ def _number(query: Query, name: str, most: int = 1 << 62) -> int | None:
 
 
 def order(path: str, query: Query) -> Refused:
-    """Why an order is not taken: what the venue has against its parameters, and then that nobody has a key here. Conditional orders have a path of
+    """The reason why an order is refused: its parameters, or else the missing key, because there are no keys here. Conditional orders have a path of
     their own since 2025-12-09."""
     kind = query.get("type", "")
     for name in ("symbol", "side", "type"):

@@ -32,7 +32,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(eq=False)
 class Listener:
-    """One websocket. tokens: what a market stream wants; owner: API key of a user stream; streams: of spot."""
+    """One websocket. tokens: subscribed on a market stream; owner: API key of a user stream; streams: of spot."""
 
     socket: web.WebSocketResponse
     kind: str
@@ -149,7 +149,7 @@ class BinaryVenue:
         await self.close()
 
     async def _pump(self) -> None:
-        """Time passes; what happened is said."""
+        """Time passes; sends the events."""
         while True:
             now = self.now()
             self.exchange.advance(now)

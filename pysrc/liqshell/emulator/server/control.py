@@ -21,7 +21,7 @@ def _loopback(host: str) -> bool:
 
 
 def objection(host: str | None, origin: str | None) -> str:
-    """What speaks against a request with these headers; "" = nothing. A program sends no Origin; a page sends the one that it was served from."""
+    """The objection to a request with these headers; "" = none. A program sends no Origin; a page sends the one that it was served from."""
     try:
         if not host or not _loopback(host):
             return f"Host: got {host!r}, expected a loopback address or localhost; use the address of the ready line"

@@ -17,7 +17,7 @@ _ACCEPTED = (FrameKind.EVENTS, FrameKind.OTHER)
 
 
 class Feeder:
-    """Frames of these symbols to one desk. `unread`: frames that could not be decoded, which no feed of ours should have."""
+    """Frames of these symbols to one desk. `unread`: frames that could not be decoded; our feeds should have none."""
 
     def __init__(self, desk: AccountApi, symbols: Sequence[str]) -> None:
         self.desk = desk
@@ -44,7 +44,7 @@ class Feeder:
             self.desk.on_events(events[:n])
 
     def begin(self, states: Sequence[SymbolState], now_ns: int) -> None:
-        """The market so far, as a subscriber who comes late is told it."""
+        """The state of the market for a late subscriber."""
         now_ms = now_ns // 1_000_000
         frames = []
         for state in states:

@@ -1,7 +1,7 @@
 """The emulated OKX feed: the market's rows become its pushes.
 
 liquidation-orders comes for the whole market: rows of 100 ms in the `details` of one push, not always in order of time. Older copies of the venue's
-page say at most one row per contract and second; whether that holds is not known, so one_per_second chooses.
+page state at most one row per contract and second. It is not known whether that still holds; one_per_second selects it.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class OkxLane(Lane):
         self.begin(None)
 
     def arg(self, channel: str) -> dict[str, str]:
-        """What a push of that channel begins with."""
+        """The `arg` of a push of that channel."""
         return {"channel": channel, "instId": self.topics[channel].partition(":")[2]}
 
     def _later(self) -> None:
@@ -127,7 +127,7 @@ class OkxLane(Lane):
                 out.append(Frame(self.topics[channel], self.value_frame(channel, now_ms)))
 
     def value_frame(self, channel: str, now_ms: int) -> bytes:
-        """What that channel says now."""
+        """The frame with the channel's current value."""
         return okx.frame(self.arg(channel), [self.value_row(channel, now_ms)])
 
     def value_row(self, channel: str, now_ms: int) -> dict[str, object]:

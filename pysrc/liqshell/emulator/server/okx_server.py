@@ -1,6 +1,6 @@
 """The OKX V5 public side on loopback: one websocket with text pings, per-argument acknowledgements and errors, notices; REST.
 
-Whoever says nothing for 30 s is dropped; more than 480 subscriptions an hour on one connection are refused.
+A client that sends nothing for 30 s is disconnected; more than 480 subscriptions an hour on one connection are refused.
 """
 
 import asyncio

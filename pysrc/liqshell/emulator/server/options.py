@@ -38,7 +38,7 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What to emulate. Port 0 = any free one; start_ns None = the generator's default, or the recording's own first time.
+    """The options of an emulated venue. Port 0 = any free one; start_ns None = the generator's default, or the recording's own first time.
 
     equity: of each of the `accounts` that are opened; their keys depend on the seed only. venue: fields of exchange.Settings (fees, leverage,
     fill models). latency_s: one way, wall, on every connection, the public one included; loss: share of messages whose packet is lost.
@@ -60,7 +60,7 @@ class Config:
     ack_delay_s: tuple[float, float] = (0.001, 0.003)
     buffer_max: int = 8 << 20
     idle_s: float = 600.0
-    wait_for_client: bool = False  # market time stands still until somebody has subscribed
+    wait_for_client: bool = False  # market time stands still until the first subscription
     lead_s: float = 0.0  # wall seconds from being ready to the first frame: time to connect without missing any
     equity: float = 10_000.0
     accounts: int = 1
@@ -102,7 +102,7 @@ class Config:
 
 
 def feed_of(config: Config, saved: Saved | None = None) -> Feed:
-    """The market of a configuration: generated, or recordings. A generated one goes on where `saved` says that it stood."""
+    """The market of a configuration: generated, or recordings. A generated market continues at the state in `saved`."""
     if config.at_now:
         now = time.time_ns()
         start = (now // BLOCK_NS - 1) * BLOCK_NS  # every contract has traded when the first client asks; hours count from now

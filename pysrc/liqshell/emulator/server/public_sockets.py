@@ -53,7 +53,7 @@ class Connection:
 
 
 class Hub:
-    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens. Other venues' hubs build on
+    """All clients of /v5/public/... Only linear has topics. always: topics that are built without a client. Other venues' hubs build on
     it."""
 
     connection_type = Connection
@@ -163,7 +163,7 @@ class Hub:
         self.count_wanted()
 
     def count_wanted(self) -> None:
-        """Tell the feed which topics to make frames of."""
+        """Give the feed the topics to make frames of."""
         # the set object is shared with the feed: change it in place
         self.wanted.clear()
         self.wanted.update(self.always)
@@ -188,7 +188,7 @@ class Hub:
                 connection.write(b"".join(chosen))
 
     def shaped(self, connection: Connection, frame: Frame, data: bytes) -> bytes:
-        """A frame as this client wants it; data: its message."""
+        """A frame in this client's form; data: its message."""
         return data
 
     def stall(self, on: bool) -> None:

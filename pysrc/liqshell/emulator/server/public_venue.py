@@ -1,6 +1,6 @@
 """A venue beside Bybit as a server: its own port (and TLS port), websockets and REST of its public side, and the faults that apply to them.
 
-A subclass says which paths there are and what is answered; here are sockets, links and time.
+A subclass defines the paths and the answers; this module has sockets, links and time.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class PublicVenue(Generic[L]):
         raise NotImplementedError
 
     def farewell(self) -> None:
-        """What is said on the websockets before a maintenance closes them."""
+        """The message on the websockets before a maintenance closes them."""
 
     # ---- sockets ----
 

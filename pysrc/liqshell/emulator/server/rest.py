@@ -78,7 +78,7 @@ class Rest:
         return self._json(orjson.dumps(self.emulator.status()))
 
     async def account(self, request: web.Request) -> web.Response:
-        """What is really so of each account, without any staleness. Not part of the venue's API."""
+        """The true state of each account, without staleness. Not part of the venue's API."""
         desk = self.emulator.desk
         return self._json(orjson.dumps({key: _plain(desk.exchange.truth(one.account)) for key, one in desk.keys.items()}))
 

@@ -135,7 +135,7 @@ class Emulator:
         return f"ws://{self.config.host}:{self.port}"
 
     def ready(self) -> dict[str, object]:
-        """What a client needs to know, as the JSON line of `liqcore emulate` says it. The keys are those of emulated accounts: no secret is lost."""
+        """The data that a client needs, as in the JSON line of `liqcore emulate`. The keys are those of emulated accounts: no secret is lost."""
         clock = Clock(self.config.speed, self.feed.start_ns) if self.clock.speed == STANDSTILL else self.clock
         line: dict[str, object] = {
             "rest": self.rest,
@@ -361,7 +361,7 @@ class Emulator:
             one.move(now)
 
     def _before(self, now: int) -> list[Frame]:
-        """What is said while the market has not begun."""
+        """The answer while the market has not begun."""
         if now < self._opening_ns:
             return []
         self._opening_ns = now + BOOK_SILENCE_MS * 1_000_000
@@ -375,7 +375,7 @@ class Emulator:
             return
         public = fault.channel in ("", "public")
         if fault.kind == "maintenance" or (fault.kind == "refuse" and public):
-            self.hub.refusing = True  # at once: whoever is torn off comes back within microseconds
+            self.hub.refusing = True  # at once: a disconnected client comes back within microseconds
         if fault.kind == "maintenance" or (fault.kind == "drop" and public):
             self.hub.drop()
         elif fault.kind == "half_open" and public:

@@ -1,4 +1,4 @@
-"""A certificate for the emulator's TLS port, made on the spot and trusted by nobody but who is told of its authority's file."""
+"""A certificate for the emulator's TLS port, made at the start. Only clients that load the authority's file trust it."""
 
 import ssl
 import tempfile

@@ -1,4 +1,4 @@
-"""Fade and follow on identical events, who wants the same moments, and how often the conditions of a rule hold.
+"""Fade and follow on identical events, overlap of the rules' entries, and how often each condition of a rule is met.
 
 An event here is a moment, a contract and the side that was liquidated. Both signs are bought and sold at the same two moments, at the market, with
 the same fees: nothing but the sign differs, no bracket and no limit stands between. Each event counts, also where a position would still be open.
@@ -29,7 +29,7 @@ TOGETHER_NS = 60 * lc.SECOND
 
 def of_detectors(by_preset: Mapping[str, Listened], values: Mapping[str, dict[str, Any]]) -> dict[str, np.ndarray]:
     """The ACTIVE signals of each detector that any preset listens to, each moment once: {words: rows of HEARD_DTYPE}. A detector with the same
-    settings in two presets is one; two of one name with different settings are told apart by the preset."""
+    settings in two presets is one; two of one name with different settings are distinguished by the preset."""
     found: dict[str, tuple[str, str, list[np.ndarray]]] = {}
     for preset, listened in by_preset.items():
         for place, spec in enumerate(recorded_detectors(values[preset]), 1):
@@ -49,8 +49,8 @@ def of_detectors(by_preset: Mapping[str, Listened], values: Mapping[str, dict[st
 
 
 def named(detectors: Mapping[str, np.ndarray], by_preset: Mapping[str, Listened]) -> list[tuple[str, np.ndarray]]:
-    """The sets of events to look at: ACTIVE signals of each detector, and moments at which each preset wanted a trade. Equal sets are one, under all
-    of their names."""
+    """The sets of events to look at: ACTIVE signals of each detector, and the times at which each preset asked for a trade. Equal sets are one, under
+    all of their names."""
     sets: dict[bytes, tuple[list[str], np.ndarray]] = {}
     text = [(f"signals of {name}", rows) for name, rows in detectors.items()]
     text += [(f"moments of {name}", listened.wanted[listened.wanted["liquidated"] != 0]) for name, listened in by_preset.items()]
@@ -112,7 +112,7 @@ def _interval(found: list[tuple[float, int]], horizon_s: float) -> dict[str, Any
 
 
 def conclusion_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
-    """What an event's horizons come to, in a sentence."""
+    """The result over an event's horizons, as a sentence."""
     counted = [h for h in horizons if h["n"] and h["move_bps"]["mean"] is not None]
     if not counted:
         return f"{name}: no event with a price before and after."
@@ -200,8 +200,7 @@ def together(by_preset: Mapping[str, Listened]) -> list[dict[str, Any]]:
 
 
 def base_rates(by_preset: Mapping[str, Listened], hours: float) -> list[dict[str, Any]]:
-    """Of each rule that tells its conditions: how often each held when it was asked, how often all did, and how often all would if they knew nothing
-    of each other."""
+    """For each rule with named conditions: how often each was met, how often all were, and how often all would be if they were independent."""
     out = []
     for preset, listened in by_preset.items():
         for found in listened.conditions.values():

@@ -1,4 +1,4 @@
-"""The numbers of one preset beside the others: taken from the report of its run, so that both say the same."""
+"""The numbers of each preset, taken from the report of its run, so that both agree."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def state(row: dict[str, Any]) -> str:
 
 
 def known_spread(row: dict[str, Any]) -> bool:
-    """Whether quotes tell what its takers paid: they cover the traded time, and nearly every fill met one or rested."""
+    """True if quotes give the price of its takers: they cover the traded time, and nearly every fill met one or rested."""
     bare = row["fills"]["without_quote"]
     return row["quoted"] is not None and row["quoted"] >= ENOUGH and bare["k"] <= (1.0 - ENOUGH) * bare["n"]
 
@@ -153,7 +153,7 @@ def conclusion(
     liquidations: int | None = None,
     quoted: float | None = 1.0,
 ) -> str:
-    """What the comparison comes to, claiming no more than the numbers allow. blind: contracts without quotes; liquidations: how many the data has;
+    """The conclusion of a comparison, no more than the numbers allow. blind: contracts without quotes; liquidations: how many the data has;
     quoted: share of the traded time in which quotes held."""
     if not rows:
         return "No preset could be run on this data."
@@ -167,7 +167,7 @@ def conclusion(
     elif not traded and (wanted := sum(r["wanted"] for r in rows)):
         text += (
             f"No trades: {'an entry was' if wanted == 1 else f'{wanted:,} entries were'} wanted and {sum(r['entries'] for r in rows):,} placed, "
-            "but none became a closed trade. The report of each preset says what stood in the way."
+            "but none became a closed trade. The report of each preset has the reasons."
         )
     elif not traded:
         text += "No trades: the market never met the presets' conditions, or the data are too short for them."

@@ -92,7 +92,7 @@ def _csv(path: Path, columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> 
 
 
 def page(s: dict[str, Any]) -> str:
-    """One HTML file that asks nobody for anything."""
+    """One HTML file without external resources."""
     days = (s["ended_ns"] - s["started_ns"]) / 86_400e9
     about = (
         f"{when(s['started_ns'])} – {when(s['ended_ns'])} UTC · {number(days, 2)} days · {', '.join(s['symbols'][:8])}"
@@ -125,7 +125,8 @@ def _name(r: dict[str, Any]) -> Markup:
 
 
 def _mean(found: Measured, known: bool) -> Markup:
-    """In colour where it may be called a gain or a loss beyond chance. known: quotes tell what takers paid, without which nothing is a gain."""
+    """In colour where it may be called a gain or a loss beyond chance. known: quotes give the price of takers; without them nothing counts as a
+    gain."""
     return coloured(found, bps(found.value)) if not found.missing and (known or found.sign != GAIN) else muted(bps(found.value))
 
 

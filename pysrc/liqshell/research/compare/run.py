@@ -54,7 +54,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Work:
-    """What the processes share: each has it by being forked."""
+    """The data that the processes share by fork."""
 
     config: Config
     history: History
@@ -137,7 +137,7 @@ def _signs(config: Config, history: History, by_preset: dict[str, Listened], val
 
 
 def _claim(folder: Path) -> None:
-    """A folder of ours or an empty one."""
+    """A folder of an earlier comparison or an empty one."""
     if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_dir():
         raise ConfigError(
             str(folder), "this folder holds content other than a comparison", "a new folder, or one of a comparison", "Choose another --out"
@@ -199,7 +199,7 @@ def _report(name: str) -> dict[str, Any]:
 
 
 def _count_trials(config: Config, history: History, folder: Path, names: Iterable[str]) -> int:
-    """All presets are trials of one search: each run is told how many there were, itself and those after it included."""
+    """All presets are trials of one search: each run receives their number, itself and later ones included."""
     each = {name: identities(with_preset(config, name), history, [Setting()]) for name in names}
     if not each:
         return 0

@@ -1,4 +1,4 @@
-"""Sections of the comparison about live quotes: what must be said first, which rule filled each preset's orders, and the data of each contract."""
+"""Sections of the comparison about live quotes: the warnings, the rule that priced each preset's fills, and the data of each contract."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fills(s: dict[str, Any]) -> Markup:
 
 
 def contracts(s: dict[str, Any]) -> Markup:
-    """What the data of each contract covers, and what its takers pay where no quote holds."""
+    """The quote coverage of each contract, and what its takers pay without a live quote."""
     spreads = {one["symbol"]: one for one in s["half_spread"]}
     rows = []
     for c in s["contracts"]:

@@ -1,1 +1,1 @@
-"""How good the estimated liquidation map is: its levels against the liquidations that came afterwards, and against maps that know nothing."""
+"""Quality of the estimated liquidation map: its levels against the later liquidations, and against maps without information."""

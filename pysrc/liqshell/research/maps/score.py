@@ -1,9 +1,9 @@
-"""The score of the map, and whether maps that know nothing would have had it.
+"""The score of the map, and the scores of maps without information.
 
 Only bins that the price came to are judged: no map is praised or blamed for the path. In each window these bins are ranked by what the map
-predicted in them (0..1, ties in the middle); the score is the mean rank of what was liquidated, 0.5 for a map that knows nothing. Two nulls, both
-drawn from the same windows: `prices`, the predictions of a window shuffled among its bins; `moments`, the map of another moment (same contract and
-side) moved to the present price. The second is the harder one: it knows how far from the price levels usually lie.
+predicted in them (0..1, ties in the middle); the score is the mean rank of the liquidated notional, 0.5 for a map without information. Two nulls,
+both drawn from the same windows: `prices`, the predictions of a window shuffled among its bins; `moments`, the map of another moment (same contract
+and side) moved to the present price. The second is the harder one: it knows how far from the price levels usually lie.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One window of the scorer: what the map said at its start, by distance from the price, and what was liquidated until its end. Point in time."""
+"""One window of the scorer: the map at its start, by distance from the price, and the liquidations until its end. Point in time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Window:
 
 
 def windows_of(market: Market, config: PendingConfig, setting: Setting) -> list[Window]:
-    """Every window of a contract in which something of the side was liquidated and the map said something."""
+    """Every window of a contract with liquidations of the side and predictions of the map."""
     events, forced = market.events, market.of(lc.Kind.LIQUIDATION)
     if not len(forced):
         return []
@@ -100,7 +100,7 @@ def _window(
 
 
 def _places(forced: np.ndarray, prices: np.ndarray, at: str) -> Floats:
-    """Where each liquidation lies: the last price known when it came, where that is fresh; else its own."""
+    """The price of each liquidation: the last known price at its receipt if that is fresh, else its own."""
     own: Floats = forced["price"].astype(np.float64)
     if at == "reported" or not len(prices):
         return own

@@ -38,7 +38,7 @@ def _subscription(name: str) -> Subscription:
 
 
 def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...]:
-    """One name a subscription: where it is refused, nothing of it is left."""
+    """One name per subscription: if it is refused, nothing remains of it."""
     return ()
 
 

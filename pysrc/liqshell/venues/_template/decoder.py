@@ -1,7 +1,7 @@
 """Public frames of the venue to events: pure, no sockets.
 
 A frame is {"channel": ..., "symbol": ..., "ts": ms, ...}. The `side` of its liquidations is that of the FORCED ORDER: "sell" = a long was closed by
-force. Write here what the venue's own documentation says; a wrong side inverts every signal.
+force. Implement the venue's documentation here; a wrong side inverts every signal.
 """
 
 from collections.abc import Mapping, Sequence

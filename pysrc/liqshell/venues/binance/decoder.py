@@ -274,8 +274,8 @@ def subscriptions(streams: Sequence[str], first_id: int = 1) -> tuple[Subscripti
 
 
 def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool = False) -> tuple[Connection, ...]:
-    """Quotes on the route /public, all else on /market; as many connections as the streams need. Ids are unique over all of them. Of a whole market,
-    or where only liquidations are wanted, one connection has the liquidations and marks of all contracts."""
+    """Quotes on the route /public, all else on /market; as many connections as the streams need. Ids are unique over all of them. For a whole market,
+    or for liquidations only, one connection has the liquidations and marks of all contracts."""
     out: list[Connection] = []
     number = 1
     single = whole or not only & ~Stream.STREAM_LIQUIDATION

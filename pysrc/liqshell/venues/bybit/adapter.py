@@ -1,4 +1,4 @@
-"""Bybit V5 linear behind the shape of all venues (Adapter). What it says on the wire is in bybit."""
+"""Bybit V5 linear behind the shape of all venues (Adapter). Its wire format is in bybit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,7 +31,7 @@ def _subscriptions(symbols: Sequence[str], topics: Sequence[str]) -> tuple[Subsc
 
 
 def _beside(names: Iterable[str], topics: Sequence[str]) -> tuple[Subscription, ...]:
-    """What a contract can do without, a topic a request: one that is refused is left out, and nothing else with it. names: symbols, or coins."""
+    """The optional topics of a contract, one per request: only a refused topic is left out. names: symbols, or coins."""
     return tuple(
         Subscription(frame, (req_id,), (f"{topic}.{name}",), (name,) if topic in bybit.LIMITS else (), req_id)
         for topic in topics
@@ -53,7 +53,7 @@ def _connection(number: int, symbols: Sequence[str], coins: Iterable[str], ws: s
 
 
 def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool = False) -> tuple[Connection, ...]:
-    """As few connections as the number of characters that one may subscribe to allows. What is told by coin is on the first."""
+    """As few connections as the number of characters that one may subscribe to allows. Topics by coin are on the first."""
     topics = [topic for topic in bybit.TOPICS if only & STREAMS[topic]]
     limits = bybit.LIMITS if only & Stream.STREAM_VENUE else ()
     out: list[Connection] = []

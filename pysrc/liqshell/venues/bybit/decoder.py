@@ -320,7 +320,7 @@ class PublicDecoder(FrameDecoder):
         return self.rows(frame, self._ours(message, "s"), read)
 
     def _insurance(self, message: dict, ts_recv: int, frame: Frame) -> Frame:
-        """Balances that have changed; of pools that several contracts share the venue tells none, so `symbols` is one as a rule."""
+        """Balances that have changed; the venue states none of pools shared by several contracts, so `symbols` is usually one."""
         ts_frame = millis_of(message, "ts")
 
         def read(row: object) -> list[tuple]:
@@ -355,7 +355,7 @@ def adl_distance(balance: float | None, ratio: float | None, start: float | None
 
 
 def coin_of(symbol_text: str) -> str:
-    """The coin whose topics tell of a linear contract."""
+    """The coin whose topics concern a linear contract."""
     return "USDT" if "USDT" in symbol_text else "USDC"
 
 

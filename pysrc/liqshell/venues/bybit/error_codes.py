@@ -1,7 +1,7 @@
 """What Bybit's result codes and HTTP statuses mean for us: one table, and the two functions that read it.
 
-A code says what became of ONE request. The rule that holds whatever the table says: what is not listed is UNKNOWN, never a blind reject, because a
-request taken for refused is an order that nobody watches. A question (QUERY) changes nothing, so where an order would be UNKNOWN it is LATER.
+A code gives the outcome of ONE request. One rule stands above the table: an unlisted code is UNKNOWN, never a reject, because an order that was
+wrongly taken for refused would not be watched. A question (QUERY) changes nothing, so where an order would be UNKNOWN it is LATER.
 """
 
 from collections.abc import Mapping
@@ -85,8 +85,8 @@ CODES: Mapping[int, Code] = {
     # idempotent
     110017: Code("reduce-only: nothing left to reduce", _U, {Asked.CREATE: _D, Asked.AMEND: _G}),
     110034: Code("no net position: nothing to reduce", _U, {Asked.CREATE: _D}),
-    110072: Code("duplicate orderLinkId: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
-    110030: Code("duplicate order id: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
+    110072: Code("duplicate orderLinkId: the first attempt was received", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
+    110030: Code("duplicate order id: the first attempt was received", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
     110025: Code("position mode not modified", _D),
     110026: Code("margin mode not modified", _D),
     110027: Code("margin not modified", _D),
@@ -143,16 +143,16 @@ _UNLISTED = Code("not listed", _U)
 
 
 def outcome(code: int, asked: Asked) -> Outcome:
-    """What became of a request that the venue answered with this result code."""
+    """The outcome of a request that the venue answered with this result code."""
     return _of(CODES.get(code, _UNLISTED), asked)
 
 
 def meaning(code: int) -> str:
-    """What the venue means by a code, in a few words; "not listed" where we do not know."""
+    """The venue's meaning of a code, in a few words; "not listed" if unknown."""
     return CODES.get(code, _UNLISTED).meaning
 
 
 def http_outcome(status: int, asked: Asked) -> Outcome:
-    """What became of a request by its HTTP status alone: status 0 = no answer came. A 2xx says nothing here: its result code does, and where the
+    """The outcome of a request by its HTTP status alone; 0 = no answer. A 2xx says nothing here: its result code does, and where the
     body has none the outcome is not known."""
     return _of(HTTP.get(status, _UNLISTED), asked)

@@ -1,6 +1,6 @@
 """Bybit V5 websocket order entry: requests to messages, and the ids on the wire.
 
-Order frames are not signed (the connection is, once). Nothing here says that an order exists: the acknowledgement means accepted, not booked.
+Order frames are not signed (the connection is, once). An acknowledgement means accepted, not booked: it does not prove that the order exists.
 """
 
 import re
@@ -32,7 +32,7 @@ def order_link_id(run: str, order_id: int) -> str:
 
 
 def parse_order_link_id(link_id: str) -> tuple[str, int] | None:
-    """(run, order id), or None where it is not one of ours (a person's order, another program's)."""
+    """(run, order id), or None for other ids (orders placed by hand or by another program)."""
     match = _LINK_ID.fullmatch(link_id)
     return (match.group(1), int(match.group(2), 16)) if match else None
 

@@ -228,7 +228,7 @@ class BybitPort:
 
 
 def _wait(answer: Answer) -> float:
-    """How long the venue wants to be left alone, 0 = it does not say."""
+    """The pause that the venue asks for, 0 = not stated."""
     reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
     ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
     return ahead_s if 0.0 < ahead_s <= 60.0 else 1.0 if answer.status == 429 else 0.0  # (an overloaded venue may say nothing but its status)

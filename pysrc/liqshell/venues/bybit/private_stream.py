@@ -20,12 +20,12 @@ from liqshell.venues.reports import Execution, OrderReply, OrderState, Position,
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
 POST_ONLY_WOULD_TAKE = "EC_PostOnlyWillTakeLiquidity"
 _CATEGORY = "linear"
-# of our kind and not for us: execution.fast has no fee and, for maker fills, no id of ours
+# of a known kind and not used: execution.fast has no fee and, for maker fills, none of our ids
 _OTHER_TOPICS = frozenset(("execution.fast", "greeks", "dcp.future", "dcp", "order.spot", "order.inverse", "order.option"))
 
 
 class ReportKind(IntEnum):
-    """What a frame turned out to be."""
+    """The kind of a frame."""
 
     ORDERS = 1
     EXECUTIONS = 2
@@ -43,7 +43,7 @@ class ReportKind(IntEnum):
 class Report:
     """One frame. Of the tuples at most one is filled; `reply` for REPLY only.
 
-    refused: rows of the frame that could not be read and are NOT in the tuple: what they said has to be asked for. reason: of MALFORMED, OTHER and
+    refused: unreadable rows of the frame, which are NOT in the tuple: their content must be queried. reason: of MALFORMED, OTHER and
     refused rows, one of a small set of words, for counters; detail: for people. operation, req_id, code, message: of ACK and ACK_FAILED.
     ts_ms: the venue's time of the frame, 0 where it has none.
     """
@@ -121,7 +121,7 @@ _CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_
 
 def _answer(message: dict[str, Any]) -> Report:
     """A frame without a topic. Some rejections come without reqId, or even without op (absent or ""): they are a REPLY with request_id "", so that
-    somebody asks."""
+    the order is queried."""
     request = message.get("request")  # repeated by some refusals, which then have no op of their own
     operation = message.get("op", request.get("op") if type(request) is dict else None)
     if operation is not None and type(operation) is not str:
@@ -165,7 +165,7 @@ def _reply(message: dict[str, Any], operation: str) -> OrderReply:
 
 
 def subscribe_frame(topics: Sequence[str] = PRIVATE_TOPICS, req_id: str = "sub") -> bytes:
-    """Topics of /v5/private. All-in-one topics and those of one category may not stand in one request."""
+    """Topics of /v5/private. All-in-one topics and those of one category must be in separate requests."""
     return orjson.dumps({"req_id": req_id, "op": "subscribe", "args": list(topics)})
 
 

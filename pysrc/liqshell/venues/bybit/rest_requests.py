@@ -69,7 +69,7 @@ def amend(symbol: str, link_id: str, *, qty: str = "", price: str = "", trigger:
 
 
 def cancel(symbol: str, link_id: str = "", order_id: str = "") -> Request:
-    """By our id, or by the venue's (which wins; the way to an order without an id of ours)."""
+    """By our id, or by the venue's (which wins; for orders without one of our ids)."""
     return _post("/v5/order/cancel", "order", symbol=symbol, orderId=order_id, orderLinkId="" if order_id else link_id)
 
 
@@ -157,7 +157,7 @@ def fee_rates(symbol: str = "") -> Request:
 
 
 def key_info() -> Request:
-    """What the key may do."""
+    """Asks for the rights of the key."""
     return _get("/v5/user/query-api")
 
 

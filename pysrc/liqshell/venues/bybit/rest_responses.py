@@ -40,7 +40,7 @@ class Parsed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a request that was to change something."""
+    """The outcome of a request that changes something."""
 
     outcome: Outcome
     code: int
@@ -77,7 +77,7 @@ class FeeRate:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What a key may do; the key itself is not in here. ips: empty = bound to none. expires: the venue's text, "" = never."""
+    """The rights of a key, without the key itself. ips: empty = bound to none. expires: the venue's text, "" = never."""
 
     read_only: bool
     permissions: Mapping[str, tuple[str, ...]]
@@ -107,7 +107,7 @@ class KeyInfo:
 
 
 def envelope(body: bytes) -> Parsed[dict[str, Any]]:
-    """What every answer has around it. ok: retCode 0 and a result."""
+    """The envelope of every answer. ok: retCode 0 and a result."""
     if len(body) > BODY_BYTES_MAX:
         return Parsed(False, reason=f"an answer of {len(body)} bytes, at most {BODY_BYTES_MAX} is read")
     try:
@@ -260,7 +260,7 @@ def parse_last_price(body: bytes) -> Parsed[float]:
 
 
 def interpret_reply(status: int, body: bytes, asked: Asked) -> Verdict:
-    """What became of a REST request, by its HTTP status (0 = no answer) and its body. A body with a result code wins over the status; what cannot be
+    """The outcome of a REST request, by its HTTP status (0 = no answer) and its body. A body with a result code wins over the status; what cannot be
     read is UNKNOWN."""
     answer = envelope(body)
     if answer.code == NO_CODE:

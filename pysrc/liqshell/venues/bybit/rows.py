@@ -1,8 +1,7 @@
 """Rows of Bybit's account data, as the private stream and REST both spell them, to the types of venues/reports.py.
 
-A row that cannot be relied on raises Refused, which names the field; nothing else leaves these functions. Enumerations that we only hand on
-(execution type, reasons, position status) are kept as the venue's text, whatever it is; those on which a decision hangs (side, order status) must be
-known.
+A row that cannot be relied on raises Refused, which names the field; nothing else leaves these functions. Enumerations that are only passed on
+(execution type, reasons, position status) are kept as the venue's text; those that a decision depends on (side, order status) must be known.
 """
 
 import math
@@ -149,7 +148,7 @@ def order_state(row: dict) -> OrderState:
 
 
 def _average(row: dict) -> float:
-    """What an order was executed at; 0 where that cannot be read: nothing else hangs on it."""
+    """The average price of an order; 0 if it cannot be read, because nothing depends on it."""
     try:
         return number(row, "avgPrice")
     except Refused:
@@ -157,7 +156,7 @@ def _average(row: dict) -> float:
 
 
 def _fee(row: dict, kind: str) -> float:
-    """What was paid; where that is left out, by the rate of the same row; NaN where that is not there either."""
+    """The fee paid; if missing, by the rate of the same row; NaN if that is missing too."""
     if row.get("execFee") not in (None, ""):
         return number(row, "execFee", signed=True)
     if kind not in _TRADES or row.get("feeRate") in (None, ""):
@@ -201,7 +200,7 @@ def execution(row: dict) -> Execution:
 
 
 def position(row: dict) -> Position:
-    """A row of the position stream (entryPrice) or of position/list (avgPrice). Size 0 is flat, whatever the side says."""
+    """A row of the position stream (entryPrice) or of position/list (avgPrice). Size 0 is flat with any side."""
     qty = number(row, "size")
     if row.get("size") in (None, ""):  # an absent size is not a flat position
         raise Refused("bad number", "size: empty or absent")

@@ -1,4 +1,4 @@
-"""Orders through ccxt, at venues for which we have no account adapter: an optional extra, imported by nobody unless `[live] via = "ccxt"` says so.
+"""Orders through ccxt, at venues for which we have no account adapter: an optional extra, imported only with `[live] via = "ccxt"`.
 
     port                  its answers in the gateway's words
     mapping               rows, errors and states of ccxt in ours

@@ -40,8 +40,8 @@ _ERRORS: dict[str, Outcome] = {
 
 
 def outcome_of(error: BaseException, asked: Asked) -> Outcome:
-    """What an error says of what was asked. Whatever is not named is UNKNOWN where something was to be changed: a time-out, a refusal without a class
-    of its own, an answer that ccxt could not read. A question that failed is asked again LATER."""
+    """The outcome that an error gives a request. An error that is not listed is UNKNOWN for a request that changes something: a time-out, a refusal
+    without its own class, an answer that ccxt could not read. A question that failed is asked again LATER."""
     for kind in type(error).__mro__:
         found = _ERRORS.get(kind.__name__)
         if found is not None:

@@ -24,8 +24,8 @@ def _ask(operation: str, weight: str = "query", **arguments: Any) -> Ask:
 
 
 class CcxtPort:
-    """run: prefix of our client order ids. separator: between it and the number. instruments: as in the engine. The stop of an entry does not travel
-    with it: whoever makes this has the user's word that a watched one will do."""
+    """run: prefix of our client order ids. separator: between it and the number. instruments: as in the engine. The stop of an entry is not sent with
+    it: the caller has the user's consent to a watched stop."""
 
     has_order_socket = False
     attaches_stops = False
@@ -151,7 +151,7 @@ class CcxtPort:
         return self._page(answer, [Listing(*row) for row in _answer_of(answer).get("items", ())])
 
     def result_of(self, answer: Answer, asked: Asked) -> Page:
-        """Of a request that changes something. Without an answer, nobody knows."""
+        """Of a request that changes something. Without an answer it is unknown."""
         found = _answer_of(answer)
         outcome = Outcome(found.get("outcome", Outcome.UNKNOWN))
         return Page(outcome in (Outcome.ACCEPTED, Outcome.DONE), outcome, 0, found.get("text", answer.why), order_id=found.get("order_id", ""))

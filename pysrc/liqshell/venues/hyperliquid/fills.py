@@ -3,7 +3,7 @@ Pure functions and classes, no sockets.
 
 A trade is the leg with `crossed`. A liquidation is known by the leg of its user; where only the other leg is there, its `side` means the opposite.
 One liquidated position that fills against many makers in one block is one liquidation: its quantity is the sum, its price the average, its notional
-the sum of price x quantity. What crosses no book (a backstop, a trade that deleverages somebody) is neither a trade nor a liquidation.
+the sum of price x quantity. A fill outside the book (a backstop, a deleveraging) is neither a trade nor a liquidation.
 """
 
 import re
@@ -79,7 +79,7 @@ class _Leg:
 
 
 class _Forced:
-    """What is known of one trade with a forced closing. own: the leg of whose position it was; other: of its counterparty; winner: deleveraged."""
+    """The known data of one trade with a forced closing. own: the leg of whose position it was; other: of its counterparty; winner: deleveraged."""
 
     __slots__ = ("method", "named", "other", "own", "winner")
 

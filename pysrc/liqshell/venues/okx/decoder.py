@@ -235,7 +235,7 @@ class PublicDecoder(FrameDecoder):
         return self.ticker(index, read.digit_millis(row, "ts"), ts_recv, {"qty": read.decimal(row, "oi")})
 
     def _funding(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
-        """The rate of the running interval. Older frames have no time of their own (fundingTime lies ahead)."""
+        """The rate of the running interval. Older frames have no time (fundingTime is in the future)."""
         self._same(row, index)
         if row.get("fundingRate", "") == "":
             return []
@@ -266,7 +266,7 @@ class PublicDecoder(FrameDecoder):
 
 
 def adl_distance(row: dict) -> float:
-    """What is left of the way to deleveraging, 0..1: 1 in a normal state, 0 while it runs. In a warning the nearer of two: the pool's balance between
+    """The distance to deleveraging, 0..1: 1 in a normal state, 0 during it. In a warning the nearer of two: the pool's balance between
     its highest and the one that triggers, the rate of its decline on its way to where deleveraging starts or, if that is less, stops. A warning
     without those numbers is 0."""
     state = read.word(row, "state")
@@ -359,7 +359,7 @@ def _subscription(args: list[dict], number: int) -> Subscription:
 
 
 def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool = False) -> tuple[Connection, ...]:
-    """64 contracts a connection. What is told of whole markets (of those that our contracts are of) are on the first. Where only
+    """64 contracts a connection. Topics of whole markets (those of our contracts) are on the first. Where only
     liquidations are wanted, the mark of the first contract is the sign that the connection is alive."""
     out: list[Connection] = []
     markets = dict.fromkeys(map(market_of, symbols))

@@ -16,7 +16,7 @@ TICKS_LIMIT = 1 << 35  # instrument.pxd: TICKS_MAX
 
 
 def dollars(symbol: str) -> float:
-    """What one contract of an inverse swap or future is worth, USD, by its name; 0 for linear ones. Where the instrument is known, its ctVal
+    """The value of one contract of an inverse swap or future, USD, by its name; 0 for linear ones. Where the instrument is known, its ctVal
     counts."""
     return (100.0 if symbol.startswith("BTC-") else 10.0) if "-USD-" in symbol else 0.0
 

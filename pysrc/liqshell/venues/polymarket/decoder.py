@@ -111,7 +111,7 @@ class Other:
 
 @dataclass(frozen=True)
 class Malformed:
-    """What cannot be read. books: the tokens whose book it may have told of; None = nobody knows which."""
+    """A message that cannot be read. books: the tokens whose book it may concern; None = unknown."""
 
     reason: str
     books: frozenset[str] | None = frozenset()
@@ -142,7 +142,7 @@ def decode(frame: bytes) -> list[Message]:
 
 
 def _books_of(e: Any) -> frozenset[str] | None:
-    """The tokens whose books an event that cannot be read may have told of."""
+    """The tokens whose books an unreadable event may concern."""
     kind = e.get("event_type") if isinstance(e, dict) else None
     if not isinstance(kind, str):
         return None
@@ -295,7 +295,7 @@ def _share_price(value: Any) -> Decimal:
 
 
 def _best(value: Any) -> Decimal | None:
-    """None where it is not said; 0, or the other end of the range, where nobody is on that side."""
+    """None if not stated; 0, or the other end of the range, if that side is empty."""
     if value is None or value == "":
         return None
     found = _decimal(value, "best price")

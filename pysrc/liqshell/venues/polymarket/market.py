@@ -3,7 +3,7 @@
     markets, refused = parse_markets(answer)          # of GET /events or /markets
     markets[0].start_ns                               # what a market is known by: the slug has the wall clock of New York, which repeats in November
 
-A market whose rule is not one of `Rule`, word for word, is refused with the words of its own that are not known. Nothing here guesses.
+A market whose rule is not one of `Rule`, word for word, is refused, with its unknown words. Nothing here guesses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rule(StrEnum):
 
 class Refused(ValueError):
     """A market that is not ours to trade, in words that name what it says. condition, slug: what it is known by, "" = it does not say. winner: "up"
-    or "down" where it is closed and says so: who holds its shares is paid by it, whatever rule it states now."""
+    or "down" if it is closed and states it: holders of these shares are paid, independent of the rule that it states now."""
 
     def __init__(self, why: str, condition: str = "", slug: str = "", winner: str = ""):
         super().__init__(why)
@@ -78,8 +78,7 @@ class Market:
 
 
 def taker_fee(shares: Decimal, price: Decimal, rate: Decimal) -> Decimal:
-    """What the taker of so many shares pays: shares x rate x price x (1 - price), five decimals; less than the last of
-    them is nothing. Makers pay nothing."""
+    """The fee of a taker: shares x rate x price x (1 - price), five decimals; smaller amounts are 0. Makers pay nothing."""
     fee = shares * rate * price * (1 - price)
     return fee.quantize(FEE_PLACES, ROUND_HALF_UP) if fee >= FEE_PLACES else Decimal(0)
 
