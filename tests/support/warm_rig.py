@@ -56,7 +56,8 @@ class Memory(lc.Policy):
             return None
         self.seen += 1
         key = f"{signal.instrument} {int(signal.side)}"
-        self.sums[key] = self.sums.get(key, 0.0) * 0.9 + market.feature(self.features[0]) if self.seen > 50 else 0.0
+        rank = market.feature(self.features[0])
+        self.sums[key] = self.sums.get(key, 0.0) * 0.9 + rank if rank == rank else 0.0
         if signal.phase == lc.Phase.ACTIVE and self.seen % 3 == 0:
             return lc.Bracket(-signal.side, **self.default)
         return lc.Later(market.now + 1_800_000_000_000)

@@ -38,8 +38,7 @@ def import_(
     Reads own recordings and the research plan's hourly files (JSON lines, gzip or not), captures of cryptofeed and hftbacktest, fills of a
     Hyperliquid node, Tardis CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files
     already in the store are skipped, so after an interruption the same command continues; a file is in the store completely or not at all. An
-    unreadable file is named and
-    skipped.
+    unreadable file is named and skipped.
 
     Parameters
     ----------
