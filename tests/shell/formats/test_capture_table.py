@@ -66,8 +66,8 @@ TABLE = {
     "market-cryptofeed-rawws-2021/BINANCE_DELIVERY.ws.1.0.gz": takes("binance_cm:BTCUSD_211231", Q=2240, T=51),
     "market-cryptofeed-rawws-2021/OKX.ws.1.0.gz": takes("okx:UNI-USD-SWAP", T=5),  # 69 trades of its spot markets are left out
     "market-cryptofeed-rawws-2021/BYBIT.ws.26.0.gz": no("Bybit's API 2, which the venue has retired"),
-    "market-cryptofeed-rawws-2021/BITMEX.ws.1.0.gz": no("got 'www.bitmex.com'; expected frames of a venue that has a decoder"),
-    "market-cryptofeed-rawws-2021/DERIBIT.ws.1.0.gz": no("got 'www.deribit.com'; expected frames of a venue that has a decoder"),
+    "market-cryptofeed-rawws-2021/BITMEX.ws.1.0.gz": no(r"expected one of bybit, .*got 'www.bitmex.com'\. If it is a venue of yours"),
+    "market-cryptofeed-rawws-2021/DERIBIT.ws.1.0.gz": no(r"expected one of bybit, .*got 'www.deribit.com'\. If it is a venue of yours"),
     "market-bybit-v5-rawws-2026-08/*": takes("bybit:BTCUSDT", "bybit:SOLUSDT", "bybit_spot:BTCUSDT", T=232, Q=527, C=124),
     "market-hftbacktest-binance-2024-08/usdm_*": takes("binance_um:BTCUSDT", Q=66_089, T=21_313),
     "market-hftbacktest-binance-2024-08/cm_*": takes("binance_cm:BTCUSD_PERP", Q=29_219, T=2_949),
