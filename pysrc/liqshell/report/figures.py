@@ -291,7 +291,7 @@ def stamp(run: Run) -> dict[str, Any]:
         "audit_records": len(run.audit),
         "audit_lost": lost,
         "audit_sha256": _audit_sha256(run),
-        "replay": meta.get("replay"),
+        "replay": None if run.damage else meta.get("replay"),  # it was proved of other records
         "finished": meta.get("finished", True),
         "problem": meta.get("problem"),
     }

@@ -93,9 +93,12 @@ def test_show(damaged, capsys):
 
 
 def test_report(damaged, tmp_path):
+    found = json.loads((damaged / "paper" / "run.json").read_text())
+    (damaged / "paper" / "run.json").write_text(json.dumps(found | {"replay": {"identical": True, "records": 5}}))
     out = make_report(damaged / "paper", out=tmp_path / "report")
     page = out.html.read_text("utf-8")
     assert page.index("DAMAGED.") < page.index('class="verdict"') and "Every number below may be wrong" in page
+    assert "replay identical" not in page  # it was proved of other records
     figures = json.loads(out.json.read_text())
     assert list(figures)[:2] == ["report_version", "damage"] and "audit.bin" in figures["damage"]
     text = io.StringIO()
