@@ -97,14 +97,18 @@ cdef class DetectorSet:
         return -1 - count if raised else count
 
     cdef int fail(self) except -1:
-        """Raise what the first detector met in the call just made; of the others its notes tell."""
+        """Raise what the first detector met in the call just made; its notes name the others. An interrupt goes before errors: it must not become a
+        note."""
         failures = []
         for d in self.detectors:
             if (<Detector> d).failure is not None:
                 failures.append((<Detector> d).failure)
                 (<Detector> d).failure = None
+        failures.sort(key=lambda why: isinstance(why, Exception))
         for other in failures[1:]:
-            failures[0].add_note(f"{other.liqcore_owner} raised at the same event: {type(other).__name__}: {other}")
+            if other is not failures[0]:
+                owner = getattr(other, "liqcore_owner", "a detector")     # an exception with slots keeps no attribute
+                failures[0].add_note(f"{owner} raised at the same event: {type(other).__name__}: {other}")
         raise failures[0]
 
     cdef int64_t deadline(self, int32_t n) noexcept nogil:

@@ -185,6 +185,42 @@ def test_two_that_raise_at_one_event_are_heard_at_once_and_both_see_the_next_one
     assert seen == {"a": [T0, T0 + 1, T0 + 2], "b": [T0, T0 + 1, T0 + 2]}
 
 
+class Closed(Exception):
+    """It takes no attribute."""
+
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+
+SAME = ArithmeticError("same")
+
+
+@pytest.mark.parametrize(
+    "first, second, raised, notes",
+    [
+        (
+            ArithmeticError("a"),
+            KeyboardInterrupt("stop"),
+            KeyboardInterrupt,
+            ["detector a (A), on_event raised at the same event: ArithmeticError: a"],
+        ),
+        (ArithmeticError("a"), Closed("b"), ArithmeticError, ["a detector raised at the same event: Closed: b"]),
+        (SAME, SAME, ArithmeticError, []),
+    ],
+)
+def test_an_interrupt_is_never_a_note_and_no_exception_is_lost(first, second, raised, notes):
+    def make(name, why):
+        def on_event(self, event):
+            raise why
+
+        return lc.make_detector(type(name.upper(), (CustomDetector,), {"on_event": on_event}), name)
+
+    engine = lc.Engine(["X"], detectors=[make("a", first), make("b", second)])
+    with pytest.raises(raised) as why:
+        engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    assert getattr(why.value, "__notes__", []) == notes
+
+
 def test_a_gap_of_several_contracts_is_told_once_and_calls_no_timer():
     timers = []
     deaf = type("Deaf", (DeafToGaps,), {"on_timer": lambda self, now: timers.append(now)})
