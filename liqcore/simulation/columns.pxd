@@ -22,6 +22,7 @@ cdef enum:                        # what can be wrong with columns
     FLAW_SIDE = 8
     FLAW_BEFORE = 16        # trades_before falls or counts more trades than there are
     FLAW_PLACE = 32         # trades_before contradicts the times
+    QUOTE_FLAWS = 8         # bits by which the flaws of quotes stand to the left of those of trades
 
 ctypedef struct trades_t:
     int64_t n
@@ -128,19 +129,18 @@ cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* 
 
 
 cdef inline void rank_quotes(const strip_t* s, int32_t* out) noexcept nogil:
-    """Quotes that stand before each 64th trade row; behind them all quotes."""
-    cdef int64_t quote = 0, block
-    for block in range((s.trades.n >> 6) + 1):
-        while quote < s.quotes.n and s.quotes.trades_before[quote] < block << 6:
-            quote += 1
-        out[block] = <int32_t> quote
+    """Quotes that stand before each 64th trade row; behind them all quotes. out: zeroed."""
+    cdef int64_t quote, block
+    for quote in range(s.quotes.n):
+        out[(s.quotes.trades_before[quote] >> 6) + 1] = <int32_t> quote + 1
+    for block in range(1, (s.trades.n >> 6) + 1):
+        out[block] = max(out[block], out[block - 1])
     out[(s.trades.n >> 6) + 1] = <int32_t> s.quotes.n
 
 
 cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil
 cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil
-cdef int trades_flaw(const trades_t* t) noexcept nogil
-cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil
+cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nogil
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
                    event_t* out) noexcept nogil

@@ -18,44 +18,90 @@ QUOTE_COLUMNS = {"ts": np.dtype("<i8"), "bid": np.dtype("<i4"), "ask": np.dtype(
 
 # ---- what can be wrong with columns: branchless passes, one bit per kind of flaw ----
 
-cdef int time_flaw(const int64_t* ts, int64_t n) noexcept nogil:
+cdef enum:
+    BLOCK = 1 << 14                  # trades: their columns, and those of the quotes among them, stay in the cache from one pass to the next
+
+cdef int time_flaw(const int64_t* ts, int64_t first, int64_t last) noexcept nogil:
     """Within [0, TIME_MAX) all differences are exact, and a negative one has its sign bit set."""
-    cdef int64_t i, falls = 0, seen = ts[0] if n else 0
-    for i in range(1, n):
+    cdef int64_t i, falls = 0, seen = ts[first] if first < last else 0
+    for i in range(max(first, 1), last):
         seen |= ts[i]
         falls |= ts[i] - ts[i - 1]
     return FLAW_TIME if falls < 0 or (<uint64_t> seen) >> 62 else 0
 
 
-cdef int trades_flaw(const trades_t* t) noexcept nogil:
+cdef int trades_flaw(const trades_t* t, int64_t first, int64_t last) noexcept nogil:
     cdef int64_t i
     cdef int32_t lots = 0, price = 0
     cdef int8_t side = 0
-    for i in range(t.n):
+    for i in range(first, last):
         lots |= t.lots[i] - 1
         price |= t.price[i] - 1
-    for i in range(t.n):
+    for i in range(first, last):
         side |= (t.side[i] != 1) & (t.side[i] != -1)
-    return time_flaw(t.ts, t.n) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0) | (FLAW_SIDE if side else 0)
+    return time_flaw(t.ts, first, last) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0) | (FLAW_SIDE if side else 0)
 
 
-cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil:
-    cdef int64_t i, k, falls = 0
+cdef int quotes_flaw(const quotes_t* q, const trades_t* t, int64_t first, int64_t last) noexcept nogil:
+    cdef int64_t i, falls = 0
     cdef int32_t lots = 0, price = 0
     cdef int flaws
-    for i in range(q.n):
+    if first == last:
+        return 0
+    for i in range(first, last):
         lots |= q.bid_lots[i] | q.ask_lots[i]
         price |= (q.bid[i] - 1) | -<int32_t> (q.ask[i] <= q.bid[i])
-    flaws = time_flaw(q.ts, q.n) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0)
-    for i in range(1, q.n):
+    flaws = time_flaw(q.ts, first, last) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0)
+    for i in range(max(first, 1), last):
         falls |= q.trades_before[i] < q.trades_before[i - 1]
-    if q.n and (falls or q.trades_before[0] < 0 or q.trades_before[q.n - 1] > t.n):
+    if falls or q.trades_before[first] < 0 or q.trades_before[last - 1] > t.n:
         return flaws | FLAW_BEFORE
-    falls = 0
-    for i in range(q.n if t.n else 0):
+    return flaws | (FLAW_PLACE if out_of_place(q, t, first, last) else 0)
+
+
+cdef bint out_of_place(const quotes_t* q, const trades_t* t, int64_t first, int64_t last) noexcept nogil:
+    """Whether a quote stands behind a later trade, or before an earlier one. The places do not fall and are of trades that exist. Where the times have
+    no flaw of their own, all differences are exact, and a negative one has its sign bit set."""
+    cdef int64_t i, k
+    cdef uint64_t falls = 0
+    while t.n and first < last and q.trades_before[first] == 0:
+        falls |= <uint64_t> t.ts[0] - <uint64_t> q.ts[first]
+        first += 1
+    while t.n and first < last and q.trades_before[last - 1] == t.n:
+        last -= 1
+        falls |= <uint64_t> q.ts[last] - <uint64_t> t.ts[t.n - 1]
+    for i in range(first, last if t.n else first):
         k = q.trades_before[i]
-        falls |= (k > 0) & (t.ts[k - (k > 0)] > q.ts[i]) | (k < t.n) & (t.ts[k - (k == t.n)] < q.ts[i])
-    return flaws | (FLAW_PLACE if falls else 0)
+        falls |= (<uint64_t> q.ts[i] - <uint64_t> t.ts[k - 1]) | (<uint64_t> t.ts[k] - <uint64_t> q.ts[i])
+    return falls >> 63
+
+
+cdef int64_t quotes_until(const quotes_t* q, int64_t first, const trades_t* t, int64_t trade) noexcept nogil:
+    """The first quote behind row `trade` of the trades, from number `first` on. Where places fall it is any number from `first` on."""
+    cdef int64_t last = q.n, middle
+    while first < last and trade < t.n:
+        middle = first + (last - first) // 2
+        if q.trades_before[middle] > trade:
+            last = middle
+        else:
+            first = middle + 1
+    return last
+
+
+cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nogil:
+    """What is wrong with the trades of some rows, and << QUOTE_FLAWS with the quotes among them: behind `first` (at the very beginning before it, too)
+    and not behind `last`. Over parts of the trades that follow each other every quote is looked at."""
+    cdef int64_t trade = first, until, quote, end, stop
+    cdef int flaws = 0
+    quote, stop = quotes_until(&s.quotes, 0, &s.trades, first) if first else 0, quotes_until(&s.quotes, 0, &s.trades, last)
+    if quote > stop:
+        return FLAW_BEFORE << QUOTE_FLAWS
+    while trade < last or quote < stop:
+        until = min(trade + BLOCK, last)
+        end = min(quotes_until(&s.quotes, quote, &s.trades, until), stop) if until < last else stop
+        flaws |= trades_flaw(&s.trades, trade, until) | quotes_flaw(&s.quotes, &s.trades, quote, end) << QUOTE_FLAWS
+        trade, quote = until, end
+    return flaws
 
 
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil:

@@ -1,6 +1,7 @@
 """Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; its readers do not check again."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 import numpy as np
 
@@ -10,9 +11,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from liqcore.argument cimport describe, truth, whole32
-from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, pyramid_max, pyramid_min,
-                              quotes_flaw, rank_quotes, rare_before, rare_flaw, search_odd,
-                              trades_flaw)
+from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, QUOTE_FLAWS, in_band, merge, pyramid_max,
+                                         pyramid_min, rank_quotes, rare_before, rare_flaw, search_odd, strip_flaws)
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, instruments_of, price_of
@@ -124,12 +124,11 @@ cdef class Tape:
         if workers < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         for n in range(self.count):
-            self._point(n, parts["strips"][n], sound, workers)
+            self._point(n, parts["strips"][n])
         self._hold(as_events(parts["rare"]), np.ascontiguousarray(parts["place"]))
         if self._place.dtype != PLACE_DTYPE or self._place.shape != self._rare.shape:
             raise ValueError(f"tape: place: expected {len(self._rare)} rows of {PLACE_DTYPE}, one for each rare event")
-        if not sound:
-            self._check_rare(self._rare, self._place)
+        self._read([(strip["trades"].get("index"), strip["quotes"].get("index")) for strip in parts["strips"]], sound, workers)
         self._measure()
 
     def _hold(self, rare, place):
@@ -143,16 +142,8 @@ cdef class Tape:
         free(self.inst)
         free(self.still)
 
-    def _flaws(self, int n, bint quotes):
-        """What is wrong with the trades or the quotes of a strip."""
-        cdef const strip_t* s = &self.strips[n]
-        cdef int flaws
-        with nogil:
-            flaws = quotes_flaw(&s.quotes, &s.trades) if quotes else trades_flaw(&s.trades)
-        return flaws
-
-    def _point(self, int n, strip, bint trusted, int threads):
-        """Point one strip at its arrays, check them, and see to their pyramids."""
+    def _point(self, int n, strip):
+        """Point one strip at its arrays."""
         cdef strip_t* s = &self.strips[n]
         where = self.instruments[n].symbol
         t = _columns_of(strip["trades"], TRADE_COLUMNS, f"tape: {where}: trades")
@@ -170,18 +161,45 @@ cdef class Tape:
         s.quotes.bid_lots = <const int32_t*> _address(q["bid_lots"])
         s.quotes.ask_lots = <const int32_t*> _address(q["ask_lots"])
         s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
-        trades_index = partial(Passage, t["price"], None, strip["trades"].get("index"), trusted=trusted)
-        quotes_index = partial(Passage, q["ask"], q["bid"], strip["quotes"].get("index"), trusted=trusted)
-        checks = [] if trusted else [partial(self._flaws, n, True), partial(self._flaws, n, False)]
-        *flaws, by_trades, by_quotes = in_threads(lambda work: work(), [*checks, trades_index, quotes_index], threads)
-        for flaw, quotes in zip(flaws[::-1], (False, True)):
-            if flaw:
-                self._complain(f"tape: {where}: {'quotes' if quotes else 'trades'}", q if quotes else t, flaw, t["ts"] if quotes else None)
-        self._indexes.append([by_trades, by_quotes, None])
-        s.trades.index = (<Passage> self._indexes[n][0]).c
-        s.quotes.index = (<Passage> self._indexes[n][1]).c
 
-    def _complain(self, str where, dict c, int flaws, trades_ts=None):
+    def _read(self, list indexes, bint trusted, int threads):
+        """Check all columns and see to their pyramids, at once in several threads. indexes: the pyramids that were given, of trades and quotes."""
+        cdef int n, parts = 1 if threads == 1 else max(1, 4 * threads // self.count)
+        cdef int64_t rows
+        pyramids, checks = [], [] if trusted else [partial(self._rare_flaw, self._rare, self._place)]
+        for n, (of_trades, of_quotes) in enumerate(indexes):
+            t, q = self._columns[n]
+            pyramids += [partial(Passage, t["price"], None, of_trades, trusted=trusted),
+                         partial(Passage, q["ask"], q["bid"], of_quotes, trusted=trusted)]
+            rows = self.strips[n].trades.n
+            checks += [] if trusted else [partial(self._flaws, n, rows * k // parts, rows * (k + 1) // parts) for k in range(parts)]
+        done = in_threads(lambda work: work(), [*pyramids, *checks], threads)     # the longest first
+        if checks:
+            flaws = done[len(pyramids) + 1:]
+            for n in range(self.count):
+                self._complain(n, reduce(or_, flaws[n * parts:(n + 1) * parts]))
+            self._complain_rare(self._rare, self._place, done[len(pyramids)])
+        self._indexes = [[done[2 * n], done[2 * n + 1], None] for n in range(self.count)]
+        for n in range(self.count):
+            self.strips[n].trades.index = (<Passage> self._indexes[n][0]).c
+            self.strips[n].quotes.index = (<Passage> self._indexes[n][1]).c
+
+    def _flaws(self, int n, int64_t first, int64_t last):
+        """What is wrong with some trades of a strip and the quotes among them."""
+        cdef int flaws
+        with nogil:
+            flaws = strip_flaws(&self.strips[n], first, last)
+        return flaws
+
+    def _complain(self, int n, int flaws):
+        """Say what is wrong with a strip, if something is."""
+        t, q = self._columns[n]
+        if flaws & (1 << QUOTE_FLAWS) - 1:
+            self._complain_of(f"tape: {self.instruments[n].symbol}: trades", t, flaws & (1 << QUOTE_FLAWS) - 1)
+        if flaws:
+            self._complain_of(f"tape: {self.instruments[n].symbol}: quotes", q, flaws >> QUOTE_FLAWS, t["ts"])
+
+    def _complain_of(self, str where, dict c, int flaws, trades_ts=None):
         """Find the first flawed row and say what is wrong with it."""
         ts = c["ts"]
         if flaws & FLAW_TIME:
@@ -207,7 +225,8 @@ cdef class Tape:
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{where}, row {row}: {what}, got " + ", ".join(f"{name} {column[row]}" for name, column in c.items()))
 
-    def _check_rare(self, rare, place):
+    def _rare_flaw(self, rare, place):
+        """The first row of rare events that cannot be where it is, or -1."""
         cdef int64_t row, n = len(rare)
         last = np.zeros(self.count, PLACE_DTYPE)
         cdef rare_t* at = <rare_t*> _address(last)
@@ -215,6 +234,9 @@ cdef class Tape:
         cdef const rare_t* places = <const rare_t*> _address(place)
         with nogil:
             row = rare_flaw(events, places, n, self.strips, at, self.count)
+        return row
+
+    def _complain_rare(self, rare, place, int64_t row):
         if row >= 0:
             raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL, VERDICT, DELEVERAGE or "
                              "VENUE_STATE in order of ts_recv (at equal "
@@ -387,7 +409,7 @@ cdef class Tape:
         self._known(instrument)
         if self._indexes[instrument][2] is None:
             s = &self.strips[instrument]
-            rank = np.empty((s.trades.n >> 6) + 2, np.int32)
+            rank = np.zeros((s.trades.n >> 6) + 2, np.int32)
             out = <int32_t*> _address(rank)
             with nogil:
                 rank_quotes(s, out)
@@ -460,7 +482,7 @@ cdef class Tape:
         cdef int n
         cdef int64_t r
         self._join_moved()
-        self._check_rare(events, place)
+        self._complain_rare(events, place, self._rare_flaw(events, place))
         out._columns, out._indexes, out._keep = self._columns, self._indexes, []
         out._hold(self._rare, self._place)
         out._moved, out._moved_place, out.moved, out.moved_n = events, place, True, len(events)

@@ -376,9 +376,10 @@ NOWHERE = np.zeros(1, [("trades_before", "<i8"), ("quotes_before", "<i8")])
         ({"rare": table((3, Kind.DELEVERAGE, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
     ],
 )
-def test_columns_that_contradict_each_other_are_refused_by_name(over, message):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_that_contradict_each_other_are_refused_by_name(over, message, threads):
     with pytest.raises((ValueError, TypeError), match=message.replace("+", r"\+")):
-        Tape(ONE, parts_of(**over))
+        Tape(ONE, parts_of(**over), threads=threads)
 
 
 WILD = st.one_of(st.integers(-2, 6), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**62, 2**63 - 1, -(2**63), -(2**63) + 5, -1]))
@@ -388,10 +389,12 @@ WILD = st.one_of(st.integers(-2, 6), st.integers(-(2**63), 2**63 - 1), st.sample
     times=st.lists(st.integers(0, 20), min_size=0, max_size=6).map(sorted),
     before=st.lists(WILD, min_size=1, max_size=6),
     spread=st.lists(st.integers(0, 3), max_size=6),
+    threads=st.integers(1, 3),
 )
-@example(times=[], before=[0, 2**62, -(2**63) + 5, -1, 0], spread=[])
-@example(times=[3, 3, 4], before=[0, 2**62, 2**63 - 1, -(2**63), -1, 2], spread=[0, 3])
-def test_places_of_quotes_among_trades_are_checked_as_their_definition_says(times, before, spread):
+@example(times=[], before=[0, 2**62, -(2**63) + 5, -1, 0], spread=[], threads=1)
+@example(times=[3, 3, 4], before=[0, 2**62, 2**63 - 1, -(2**63), -1, 2], spread=[0, 3], threads=1)
+@example(times=[3, 3, 4], before=[0, 3, 1, 2, 0, 3], spread=[0, 3], threads=2)
+def test_places_of_quotes_among_trades_are_checked_as_their_definition_says(times, before, spread, threads):
     """A quote stands behind `before` trades: counts do not fall, none of the trades behind it is earlier, none of those before it is later."""
     ts = np.cumsum([*spread, *[1] * len(before)][: len(before)])
     parts = parts_of()
@@ -405,10 +408,55 @@ def test_places_of_quotes_among_trades_are_checked_as_their_definition_says(time
     sound = counts and all((k == 0 or times[k - 1] <= t) and (k == len(times) or times[k] >= t) for k, t in zip(before, ts.tolist(), strict=True))
     parts["rare"], parts["place"] = parts["rare"][:0], parts["place"][:0]
     if sound:
-        Tape(ONE, parts)
+        Tape(ONE, parts, threads=threads)
     else:
         with pytest.raises(ValueError, match="trades_before: the trades at that place" if counts else "trades_before: expected counts"):
-            Tape(ONE, parts)
+            Tape(ONE, parts, threads=threads)
+
+
+LONG = 3 * 16_384 + 100  # trades: columns are checked block by block
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("table", "column", "value", "message"),
+    [
+        ("trades", "ts", -1, "ts: expected ns"),
+        ("trades", "price", 0, "price: expected"),
+        ("trades", "lots", 0, "lots: expected"),
+        ("trades", "side", 3, "side: expected"),
+        ("quotes", "ts", -1, "ts: expected ns"),
+        ("quotes", "ask", 1, "expected a bid of at least one tick"),
+        ("quotes", "ask_lots", -1, "expected quantities"),
+        ("quotes", "trades_before", -1, "trades_before: expected counts"),
+        ("quotes", "trades_before", LONG + 1, "trades_before: expected counts"),
+        ("quotes", "trades_before", None, "trades_before: the trades at that place"),
+    ],
+)
+def test_one_flaw_in_many_rows_is_found(table, column, value, message, threads):
+    """At every border of a block or of a thread's part, and in between. None: the quote stands one trade too early."""
+    ts = np.arange(10, 10 + 2 * LONG, 2)
+    before = np.concatenate([[0, 0], np.arange(1, LONG + 1, 3), [LONG, LONG]])
+    trades = {"ts": ts, "price": np.full(LONG, 7, "i4"), "lots": np.full(LONG, 1, "i4"), "side": np.full(LONG, -1, "i1")}
+    at = np.concatenate([[8], ts])[before] + 1
+    quotes = {"ts": at, "trades_before": before} | {name: np.full(len(at), n, "i4") for name, n in (("bid", 6), ("ask", 8))}
+    quotes |= {"bid_lots": np.zeros(len(at), "i4"), "ask_lots": np.ones(len(at), "i4")}
+    empty = parts_of()
+    parts = {"strips": [{"trades": trades, "quotes": quotes}], "rare": empty["rare"][:0], "place": empty["place"][:0]}
+    assert len(Tape(ONE, parts, threads=threads)) == LONG + len(at)
+    rows = len(at) if table == "quotes" else LONG
+    edges = [edge for block in (16_384, LONG // 8, LONG // 12) for edge in range(0, LONG + block, block)]
+    if table == "quotes":
+        edges = np.searchsorted(before, edges).tolist()
+    changed = {"trades": trades, "quotes": quotes}[table][column]
+    for row in sorted({edge + near for edge in edges for near in (-1, 0, 1)} | {5, rows - 1}):
+        if not 0 <= row < rows or (value is None and (row == 0 or before[row] == before[row - 1])):
+            continue
+        kept = changed[row]
+        changed[row] = kept - 1 if value is None else value
+        with pytest.raises(ValueError, match=f"{table}, row {row}: .*{message}"):
+            Tape(ONE, parts, threads=threads)
+        changed[row] = kept
 
 
 def test_the_order_of_rare_events_is_checked():
