@@ -1,7 +1,7 @@
 """What is known of the market of one instrument, and for how long it holds.
 
-Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open
-interest hold until their connection is interrupted or they are too old. A quote ends
+Each stream has the time at which it was last received, and one rule says whether it still holds. A mark and an index hold until their connection is
+interrupted or they are too old, an open interest until its connection is interrupted. A funding rate is the one last stated. A quote ends
 
 - when it is older than the `quote_age_ns` of whoever keeps the market,
 - when its connection is down or has dropped something (FEED),
@@ -37,6 +37,10 @@ cdef inline bint quote_ended(const market_t* m, int64_t now) noexcept nogil:
 
 cdef inline bint mark_alive(const market_t* m, int64_t now) noexcept nogil:
     return m.ts_mark > 0 and not m.broken & STREAM_MARK and now - m.ts_mark <= <int64_t> STATE_AGE_NS
+
+
+cdef inline bint index_alive(const market_t* m, int64_t now) noexcept nogil:
+    return m.ts_index > 0 and not m.broken & STREAM_INDEX and now - m.ts_index <= <int64_t> STATE_AGE_NS
 
 
 cdef inline bint last_holds(const market_t* m) noexcept nogil:

@@ -4,7 +4,8 @@ from libc.math cimport NAN
 from libc.string cimport memcpy, memset, strlen
 
 from liqcore.argument cimport describe, real, whole, string
-from liqcore.market cimport mark_alive, quote_alive
+from liqcore.event cimport STREAM_OPEN_INTEREST
+from liqcore.market cimport index_alive, mark_alive, quote_alive
 
 
 cdef class Declined:
@@ -118,22 +119,22 @@ cdef class Market:
 
     @property
     def mark(self):
-        """Mark price, quote currency; 0 = no valid one."""
+        """Mark price, quote currency; 0 = none of the last minute, or its feed was interrupted since then."""
         return self.c.mark if self.c != NULL and mark_alive(self.c, self.now) else 0.0
 
     @property
     def index(self):
-        """Index price, quote currency; 0 = not stated."""
-        return self.c.index if self.c != NULL else 0.0
+        """Index price, quote currency; 0 = none of the last minute, or its feed was interrupted since then."""
+        return self.c.index if self.c != NULL and index_alive(self.c, self.now) else 0.0
 
     @property
     def open_interest(self):
-        """Open interest, base units; 0 = not stated."""
-        return self.c.open_interest if self.c != NULL else 0.0
+        """Open interest, the venue's quantity units (times Instrument.multiplier: base units); 0 = not stated, or its feed was interrupted since."""
+        return self.c.open_interest if self.c != NULL and not self.c.broken & STREAM_OPEN_INTEREST else 0.0
 
     @property
     def funding(self):
-        """Funding rate of the running interval, a share of notional; 0 also where none was stated."""
+        """Funding rate as last stated, a share of notional an interval; 0 also where none was stated."""
         return self.c.funding if self.c != NULL else 0.0
 
 

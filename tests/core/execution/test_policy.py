@@ -205,3 +205,35 @@ def test_what_is_put_off_and_what_leaves_say_their_condition(policy):
 def test_a_condition_that_does_not_fit_its_record_is_refused(name):
     with pytest.raises(ValueError, match="condition: expected a name of 1 to 32 printable bytes"):
         lc.Declined(name)
+
+
+def test_a_policy_sees_what_is_valid_and_no_more():
+    """Mark and index: 60 s, and until their connection is interrupted; open interest: until that; the funding rate is the one last stated."""
+    seen = []
+
+    class Watch(lc.Policy):
+        def on_signal(self, signal, market):
+            seen.append((market.mark, market.index, market.open_interest, market.funding))
+
+    class Every(lc.CustomDetector):
+        def on_event(self, event):
+            return lc.PhaseChange(lc.Phase.ACTIVE, event.side, z=event.notional)
+
+    ticker, start = {"mark": 101.0, "index": 100.5, "open_interest": 77.0, "funding": 0.0003}, 1_700_000_000 * lc.SECOND
+    stated = (101.0, 100.5, 77.0, 0.0003)
+    for after_s, gap, expected in (
+        (60, None, stated),
+        (61, None, (0.0, 0.0, 77.0, 0.0003)),
+        (2, 0, (0.0, 0.0, 0.0, 0.0003)),
+        (2, lc.Stream.STREAM_INDEX, (101.0, 0.0, 77.0, 0.0003)),
+        (2, lc.Stream.STREAM_OPEN_INTEREST, (101.0, 100.5, 0.0, 0.0003)),
+        (2, lc.Stream.STREAM_QUOTE, stated),
+    ):
+        engine = lc.Engine(["A"], detectors=[lc.make_detector(Every, "every")], policy=Watch())
+        engine.on_trade(start, start, "A", lc.LONG, 100.0, 5.0)
+        engine.on_ticker(start, start, "A", **ticker)
+        if gap is not None:
+            engine.on_feed(start, start, lc.FeedState.FEED_GAP, streams=gap)
+        at = start + after_s * lc.SECOND
+        engine.on_liquidation(at, at, "A", lc.LONG, 100.0, 50.0)
+        assert seen.pop() == expected and not seen, (after_s, gap)

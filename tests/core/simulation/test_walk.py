@@ -249,7 +249,20 @@ class Moody(Fade):
     def on_signal(self, signal, market):
         if signal.sequence % 7 == 3:
             raise RuntimeError(f"cascade {signal.sequence}")
-        self.seen.append((signal.ts, market.last, market.bid, market.ask, market.bid_qty, market.ask_qty, market.mark, market.funding))
+        self.seen.append(
+            (
+                signal.ts,
+                market.last,
+                market.bid,
+                market.ask,
+                market.bid_qty,
+                market.ask_qty,
+                market.mark,
+                market.index,
+                market.open_interest,
+                market.funding,
+            )
+        )
         return super().on_signal(signal, market)
 
 
