@@ -207,6 +207,7 @@ def load_history(config: Config, trades: bool = True) -> History:
 
 def _checked(found: History, config: Config, trades: bool) -> History:
     """Described, and, where they are needed, with trades to fill at."""
+    config.refuse_unknown_symbols([i.symbol for i in found.instruments])
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
     if trades and len(silent) == len(found.instruments):
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Fills need the prices of trades")

@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -184,6 +184,16 @@ class Config:
                 size = {"equity_share": 0.0, "notional": layer.notional}
         values.pop("parameters", None)
         return PolicyValues(**values | size | {"preset": self.preset_of(symbol).name})
+
+    def unknown_symbols(self, contracts: Iterable[str]) -> list[str]:
+        """Names of [policy.symbols] that are not among these contracts, those of the data. [feed] symbols may name others: it decides where it is
+        given."""
+        return [] if self.feed.symbols else sorted(self.policy.symbols.keys() - set(contracts))
+
+    def refuse_unknown_symbols(self, contracts: Sequence[str]) -> None:
+        """ConfigError where there are such names."""
+        if unknown := self.unknown_symbols(contracts):
+            raise ConfigError(f"[policy.symbols.{unknown[0]}]", "not one of the contracts of the data", ", ".join(contracts))
 
     def rule_for(self, symbol: str | None = None) -> str:
         """The rule that trades `symbol`: a name of policies.RULES, or file.py:Class."""
@@ -479,6 +489,8 @@ def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[
     for symbol in config.policy.symbols if sound("feed", "feeds") else ():
         if config.feed.symbols and not any(symbol in one.symbols or one.whole and symbol not in one.exclude for one in config.all_feeds()):
             wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols", "Add it to [feed] symbols or remove the table")
+    for symbol in config.unknown_symbols(config.data.symbols) if config.data.symbols and sound("feed", "data") else ():
+        wrong(f"policy.symbols.{symbol}", "not one of the contracts of [data] symbols", ", ".join(config.data.symbols))
     if sound("limits") and config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     out += judge_problems(config.judge, config.news, file) if sound("judge", "news") else []

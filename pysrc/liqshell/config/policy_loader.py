@@ -44,12 +44,19 @@ def make_policy(
     if wrong := method_problems(own, lc.Policy, CALLS, "on_signal", False):
         raise ConfigError(rule, "; ".join(wrong), "the methods of liqcore.Policy, with its arguments")
     made: Callable[..., lc.Policy] = remembering(own)
+    given: list[Any] = [default, brackets]
+    if any((parameters or {}).values()):
+        given.append(parameters)
+    wanted = f"({', '.join(('default', 'brackets', 'parameters')[: len(given)])})"
+    if len(given) > 2 and not _own_init(own):
+        raise ConfigError(
+            "policy.parameters", f"{rule} has no __init__ that receives them", f"__init__(self, {wanted[1:]}, or no [policy.parameters]"
+        )
     try:
-        numbers = [parameters] if any((parameters or {}).values()) else []
-        return made(default, brackets, *numbers) if _own_init(own) else made()
+        return made(*given) if _own_init(own) else made()
     except Exception as why:
         raise ConfigError(
-            rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}", "a class that is made as (default, brackets)"
+            rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}", f"a class that is made as {wanted}"
         ) from why
 
 

@@ -95,9 +95,12 @@ def _of_data(config: Config) -> Iterator[Made]:
             if not Path(file).exists():
                 raise DataError(file, "no such file or folder", "the folder of a run, a recording, or a file that can be imported")
             if (Path(file) / journal.MANIFEST).is_file():
-                contracts = contracts or [lc.Instrument(**fields) for fields in journal.load_manifest(file).get("instruments", ())]
+                listed = journal.load_manifest(file).get("instruments", ())
+                contracts = contracts or [lc.Instrument(**fields) for fields in listed if not wanted or fields["symbol"] in wanted]
         if data.files and not contracts:
             contracts = [_made_up(data.venue or config.feed.venue, symbol) for symbol in wanted]
+        if contracts:
+            config.refuse_unknown_symbols([one.symbol for one in contracts])
     except (ConfigError, DataError) as why:
         yield Made("backtest", "", why)
         return

@@ -30,14 +30,15 @@ def exposure(config: Config, equity: float, maker: float, taker: float) -> Expos
     """At an equity and at fee rates (shares of the notional)."""
     limits = config.limits
     each, risks = {}, {}
-    for symbol in ("every contract", *config.policy.symbols) if config.feed.whole else config.feed.symbols:
+    named = config.feed.named or (() if config.feed.whole else config.data.symbols)
+    for symbol in named or ("every contract", *config.policy.symbols):
         values = config.policy_for(symbol)
         size = values.equity_share * equity if values.equity_share else values.notional
         each[symbol] = min(size, limits.order_notional_max)
         entry = maker if values.entry == "post_only" else taker
         risks[symbol] = values.stop_loss / SCALE + entry + taker
     # one position a symbol; the largest of them together, within what the limits leave
-    alike = limits.positions_max if config.feed.whole else 1
+    alike = 1 if named else limits.positions_max
     sizes = sorted([(each[s], risks[s]) for s in each] * alike, reverse=True)[: limits.positions_max]
     room = min(limits.exposure_max, limits.leverage_max * equity)
     held = stopped = 0.0

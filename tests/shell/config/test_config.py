@@ -256,6 +256,10 @@ def test_live_has_to_be_said():
         ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT appears more than once"),
         ("[feed]\nsymbols = []", "a list of 1 to 1024"),
         ("[feed]\nsymbols = ['ETHUSDT']\n[policy.symbols.BTCUSDT]\nnotional = 1", "policy.symbols.BTCUSDT: this symbol is not subscribed"),
+        (
+            "[data]\nsymbols = ['ETHUSDT']\n[policy.symbols.ETHUSD]\nnotional = 1\n[policy.symbols.ETHUSDT]\nnotional = 1",
+            "policy.symbols.ETHUSD: not one of the contracts of [data] symbols; expected ETHUSDT",
+        ),
         ("[limits]\ndaily_loss_max = 0.05", "limits.weekly_loss_max: smaller than"),
         ("[detector]\nwarmup = 2000", "detector.warmup: found 2000; expected at most detector.window_events (1000)"),
         ("run = 3", "run: found 3; expected a table. Write it as [run]"),

@@ -16,6 +16,7 @@ import liqcore as lc
 from liqshell import plugins
 from liqshell.backtest import load_history
 from liqshell.config.load import load
+from liqshell.config.policy_loader import make_policy
 from liqshell.errors import ConfigError
 from liqshell.recording.journal import Journal
 from liqshell.recording.recorder import END, META, Recorder
@@ -333,6 +334,27 @@ def test_a_policy_that_cannot_be_called_is_refused_before_the_run(tmp_path, meth
     with pytest.raises(ConfigError) as why:
         make_paper(settings(load(tmp_path / "c.toml"), [lc.Instrument("X")]), trust=True)
     assert re.search(told, str(why.value)), str(why.value)
+
+
+INIT = "import liqcore as lc\n\n\nclass Mine(lc.Policy):\n    def __init__(self{}):\n        self.got = {}\n\n    def on_signal(self, signal, market):\n        return None\n"
+
+
+def test_a_policy_receives_its_parameters_by_symbol_or_is_refused(tmp_path):
+    """[policy.parameters] is the third argument; a class that has none would never see them."""
+    brackets, parameters = {"A": {"notional": 1.0}, "B": {"notional": 2.0}}, {"A": {"alpha": 3}, "B": {"alpha": 4}}
+
+    def made(text, **more):
+        (tmp_path / "mine.py").write_text(text)
+        return make_policy(f"{tmp_path / 'mine.py'}:Mine", brackets, **more)
+
+    three = INIT.format(", default, brackets, parameters", "(default, brackets, parameters)")
+    assert made(three, parameters=parameters).got == (brackets["A"], brackets, parameters)
+    two = INIT.format(", default, brackets", "(default, brackets)")
+    assert made(two).got == made(two, parameters={"A": {}, "B": {}}).got == (brackets["A"], brackets)
+    with pytest.raises(ConfigError, match=r"takes 3 positional arguments but 4 were given.*made as \(default, brackets, parameters\)"):
+        made(two, parameters=parameters)
+    with pytest.raises(ConfigError, match=r"policy.parameters: .*mine.py:Mine has no __init__ that receives them"):
+        made(INIT[: INIT.index("    def __init__")] + INIT[INIT.index("    def on_signal") :], parameters=parameters)
 
 
 # ---- the venue ----

@@ -335,6 +335,12 @@ def test_the_worst_case_by_hand():
     assert exposure(loads(CONFIG + "[limits]\npositions_max = 1\n"), 10_000.0, 0.0, 0.0).open == 2000.0
     assert exposure(loads(CONFIG + "[limits]\nexposure_max = 3000\n"), 10_000.0, 0.0, 0.0).open == 3000.0
     assert exposure(loads(CONFIG), 300.0, 0.0, 0.0).open == 3000.0  # ten times the equity
+    for text, sizes in (
+        ("[data]\nsymbols = ['A', 'B']\n", {"A": 2000.0, "B": 2000.0}),
+        ("[data]\nfiles = ['x']\n", {"every contract": 2000.0}),
+        ("[data]\nfiles = ['x']\n[policy.symbols.A]\nnotional = 50\n", {"every contract": 2000.0, "A": 50.0}),
+    ):
+        assert exposure(loads("[policy]\nnotional = 2000\n" + text), 10_000.0, 0.0, 0.0).sizes == sizes
     assert exposure(loads(CONFIG + "[policy]\nequity_share = 0.5\n"), 10_000.0, 0.0, 0.0).sizes == {"ETHUSDT": 5000.0, "SOLUSDT": 5000.0}
     assert exposure(loads(CONFIG + "[policy]\nentry = 'market'\n"), 1e4, 0.0002, 0.00055).trade == pytest.approx(2000 * (0.0025 + 2 * 0.00055))
 
