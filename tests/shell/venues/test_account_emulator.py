@@ -191,7 +191,7 @@ def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any, tls: bool) -> N
         )
         await last_price(Adapter(client))
         facts = await gather(config, Keys(client.key, client.secret), samples=5)
-        assert facts.unsafe is None and facts.emulator == "SYNTHETIC" and facts.speed == 20.0
+        assert facts.unsafe is None and facts.emulator == "SYNTHETIC" and facts.speed == client.emulator.config.speed
         checks = examine(config, facts)
         assert not [(check.id, check.text) for check in checks if check.verdict == "fail"], json.dumps(facts.missing)
         seen = {check.id for check in checks}
