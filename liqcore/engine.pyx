@@ -624,7 +624,7 @@ cdef class Engine:
                           real(bid_qty, "bid_qty"), real(ask, "ask"), real(ask_qty, "ask_qty"), 0, 0, 0)
 
     def on_ticker(self, ts_event, ts_recv, instrument, mark, index=0.0, open_interest=0.0, funding=None):
-        """Mark and index price, open interest (quantity units), funding rate per interval. 0 = not stated; of the rate, for which 0 is a value: None."""
+        """Mark and index price, open interest (quantity units), funding rate an interval. 0 = not stated; of the rate, where 0 is a value: None."""
         cdef uint8_t unstated = STREAM_FUNDING if funding is None else 0
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), TICKER, 0, real(mark, "mark"),
                           real(open_interest, "open_interest"), real(index, "index"), 0.0 if funding is None else real(funding, "funding"), 0,

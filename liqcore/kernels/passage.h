@@ -194,8 +194,8 @@ static void pyramid_level_avx2(const int32_t *low, const int32_t *high, int64_t 
 }
 #endif
 
-/* One level out of the one below it: minima and maxima of 64 entries each. x86-64 has no minimum of integers before SSE4.1: with AVX2 it takes a third
-of the time. */
+/* One level out of the one below it: minima and maxima of 64 entries each. Plain x86-64 has no minimum of integers: with AVX2 it takes a third of the
+time. */
 static void pyramid_level(const int32_t *low, const int32_t *high, int64_t count, int32_t *low_out, int32_t *high_out) {
 #if defined(__GNUC__) && defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {

@@ -60,8 +60,8 @@ cdef int quotes_flaw(const quotes_t* q, const trades_t* t, int64_t first, int64_
 
 
 cdef bint out_of_place(const quotes_t* q, const trades_t* t, int64_t first, int64_t last) noexcept nogil:
-    """Whether a quote stands behind a later trade, or before an earlier one. The places do not fall and are of trades that exist. Where the times have
-    no flaw of their own, all differences are exact, and a negative one has its sign bit set."""
+    """Whether a quote stands behind a later trade, or before an earlier one. The places do not fall and are of trades that exist. Where the times
+    have no flaw of their own, all differences are exact, and a negative one has its sign bit set."""
     cdef int64_t i, k
     cdef uint64_t falls = 0
     while t.n and first < last and q.trades_before[first] == 0:
@@ -89,8 +89,8 @@ cdef int64_t quotes_until(const quotes_t* q, int64_t first, const trades_t* t, i
 
 
 cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nogil:
-    """What is wrong with the trades of some rows, and << QUOTE_FLAWS with the quotes among them: behind `first` (at the very beginning before it, too)
-    and not behind `last`. Over parts of the trades that follow each other every quote is looked at."""
+    """What is wrong with the trades of some rows, and << QUOTE_FLAWS with the quotes among them: behind `first` (at the very beginning before it,
+    too) and not behind `last`. Over parts of the trades that follow each other every quote is looked at."""
     cdef int64_t trade = first, until, quote, end, stop
     cdef int flaws = 0
     quote, stop = quotes_until(&s.quotes, 0, &s.trades, first) if first else 0, quotes_until(&s.quotes, 0, &s.trades, last)
