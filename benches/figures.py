@@ -255,6 +255,7 @@ FIGURES = (
         "prices before each), 19 % Python (the policy's answers, and the construction of the engine), 15 % the detector, 7 % the "
         "engine, 7 % copying the audit",
     ),
+    Figure(17, "... the first run of a turn, behind the other programs", ratio(DAY, HFT, "ours, first run of a turn"), 50, "-"),
     Figure(17, "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
     Figure(18, "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
     Figure(18, "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
