@@ -7,7 +7,6 @@ from liqcore.event cimport *
 from liqcore.instrument cimport TICKS_MAX
 from liqcore.kernels.window cimport WINDOW_NOTIONAL_MAX
 
-cdef int SUSPECTS = 5              # so many implausible prices that agree with each other are the new truth (a relisting, a split)
 cdef double ORDERS_MAX = 100.0     # a forced order of more than so many of the venue's largest orders is a mistake
 
 

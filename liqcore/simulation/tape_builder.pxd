@@ -21,6 +21,8 @@ ctypedef struct growing_t:       # the columns of one instrument while they grow
     int32_t* quote_bid_lots
     int32_t* quote_ask_lots
     int64_t* quote_before
+    event_t suspect[4]           # SUSPECTS - 1 implausible prices in a row, which the next one may confirm
+    int64_t suspects
 
 cdef class TapeBuilder:
     cdef readonly tuple instruments
@@ -39,5 +41,7 @@ cdef class TapeBuilder:
     cdef object _rare
     cdef object _place
     cdef void admit(self, const event_t* e) noexcept nogil
+    cdef void suspect(self, const event_t* e) noexcept nogil
+    cdef void admit_suspects(self, int32_t n) noexcept nogil
     cdef int32_t lots_near(self, const instrument_t* i, double qty, int64_t* off) noexcept nogil
     cdef int64_t fill(self, const event_t* e, int64_t count) noexcept nogil

@@ -6,7 +6,7 @@ from libc.math cimport fabs
 from libc.stdlib cimport calloc, free
 
 from liqcore.argument cimport describe, real
-from liqcore.validate cimport validate_event
+from liqcore.validate cimport SUSPECTS, validate_event
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, instruments_of, lots_of, price_of, qty_of, ticks_of
 from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_trade, no_market, quotes_interrupted
@@ -30,7 +30,9 @@ cdef class TapeBuilder:
 
     push(events) any number of times, in order of ts_recv; take() returns the columns since the last take(). Each event is first rounded to the
     grid of its instrument. Then the engine's validation checks it (`band` as in Engine), so that an engine accepts every event of the tape.
-    Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time.
+    Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time. Implausible prices that the
+    next ones confirm (a relisting) are refused and counted, but stand on the tape: an engine must see them, and refuses them, to accept the new level
+    at the same event.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
@@ -93,8 +95,8 @@ cdef class TapeBuilder:
         for n in range(self.count):
             s = &self.strips[n]
             trades, quotes = self._tables[n]
-            _grow(trades, s.trades, s.trades + coming[0][n])
-            _grow(quotes, s.quotes, s.quotes + coming[1][n])
+            _grow(trades, s.trades, s.trades + s.suspects + coming[0][n])
+            _grow(quotes, s.quotes, s.quotes + s.suspects + coming[1][n])
             s.trade_ts = <int64_t*> _address(trades["ts"])
             s.trade_price = <int32_t*> _address(trades["price"])
             s.trade_lots = <int32_t*> _address(trades["lots"])
@@ -108,7 +110,8 @@ cdef class TapeBuilder:
         rare = {"rare": self._rare, "place": self._place}
         quotes = events[kind == BBO]        # one that is crossed, perhaps only on the grid, stands among the rare events
         narrow = ~(quotes["aux_price"] - quotes["price"] > 2.0 * max(float(i.tick_size) for i in self.instruments)) | ~(quotes["price"] > 0.0)
-        _grow(rare, self.rare_n, self.rare_n + len(events) - np.count_nonzero(kind == TRADE) - len(quotes) + np.count_nonzero(narrow))
+        waiting = sum(self.strips[n].suspects for n in range(self.count))
+        _grow(rare, self.rare_n, self.rare_n + waiting + len(events) - np.count_nonzero(kind == TRADE) - len(quotes) + np.count_nonzero(narrow))
         self._rare, self._place = rare["rare"], rare["place"]
         self.rare = <event_t*> _address(self._rare)
         self.place = <rare_t*> _address(self._place)
@@ -128,7 +131,9 @@ cdef class TapeBuilder:
 
     cdef int64_t fill(self, const event_t* e, int64_t count) noexcept nogil:
         """Rows of -> columns. The row of a price that does not fit, or -1."""
-        cdef int64_t row, ticks = 0, aux_ticks = 0, off = 0, aux_off = 0
+        cdef int64_t row, ticks = 0, aux_ticks = 0, off = 0, aux_off = 0, before = 0
+        cdef double doubted = 0.0
+        cdef bint known
         cdef uint8_t reason
         cdef event_t r
         cdef instrument_t* i = self.inst
@@ -147,11 +152,16 @@ cdef class TapeBuilder:
                     r.qty = qty_of(i, self.lots_near(i, r.qty, &off))
                 if r.kind == BBO and 0.0 <= r.aux_qty <= 1e300:
                     r.aux_qty = qty_of(i, self.lots_near(i, r.aux_qty, &aux_off))
+            known = 0 <= r.instrument < self.count
+            if known:
+                before, doubted = self.market[r.instrument].suspects, self.market[r.instrument].suspect
             reason = validate_event(&r, self.now, self.market, self.inst, self.count, self.band)
             if reason == OK or (r.ts_recv >= self.now and 0 <= r.ts_recv < TIME_MAX):
                 self.now = r.ts_recv
             if reason != OK:
                 self.refusals[reason] += 1
+                if reason == BAD_BAND and (before != self.market[r.instrument].suspects or doubted != self.market[r.instrument].suspect):
+                    self.suspect(&r)
                 if reason == BAD_TIME or reason == BAD_INSTRUMENT or not no_market(&r):
                     continue
                 quotes_interrupted(&r)
@@ -164,15 +174,41 @@ cdef class TapeBuilder:
                 self.rounded[0] += r.kind == BBO and fabs(e[row].aux_price / i.tick - <double> aux_ticks) > GRID
                 self.rounded[1] += (off == 1) + (aux_off == 1)
                 self.rounded[2] += (off == 2) + (aux_off == 2)
+            if known and before == SUSPECTS - 1 and self.market[r.instrument].suspects == 0:
+                self.admit_suspects(r.instrument)
             self.admit(&r)
         return -1
+
+    cdef void suspect(self, const event_t* e) noexcept nogil:
+        """An implausible price: it waits for others like it."""
+        cdef growing_t* s = &self.strips[e.instrument]
+        cdef instrument_t* i = &self.inst[e.instrument]
+        cdef int64_t waiting = self.market[e.instrument].suspects - 1
+        if waiting == 0:
+            s.suspects = 0
+        if s.suspects == waiting and max(ticks_of(i, e.price), ticks_of(i, e.aux_price)) <= INT32_MAX:
+            s.suspect[waiting] = e[0]
+            s.suspects += 1
+
+    cdef void admit_suspects(self, int32_t n) noexcept nogil:
+        """The level is the market's: those that were refused before it was known stand where they came, as nothing else was admitted since then."""
+        cdef growing_t* s = &self.strips[n]
+        cdef int64_t k
+        if s.suspects == SUSPECTS - 1:
+            for k in range(SUSPECTS - 1):
+                self.admit(&s.suspect[k])
 
     cdef void admit(self, const event_t* e) noexcept nogil:
         """An event that validation has accepted, on the grid: store it, and keep the values that validation compares with."""
         cdef growing_t* s
         cdef instrument_t* i
+        cdef int n
         if e.kind == TIMER:
             return
+        for n in range(self.count if e.instrument < 0 else 0):
+            self.strips[n].suspects = 0
+        if e.instrument >= 0:
+            self.strips[e.instrument].suspects = 0
         if e.kind == TRADE:
             s, i = &self.strips[e.instrument], &self.inst[e.instrument]
             s.trade_ts[s.trades] = e.ts_recv

@@ -254,8 +254,8 @@ def trade(seconds, price, qty=1.0, **fields):
     return seconds, Kind.TRADE, {"price": price, "qty": qty, "side": 1} | fields
 
 
-def quote(seconds, bid, ask, bid_qty=1.0, ask_qty=1.0):
-    return seconds, Kind.BBO, {"price": bid, "aux_price": ask, "qty": bid_qty, "aux_qty": ask_qty}
+def quote(seconds, bid, ask, bid_qty=1.0, ask_qty=1.0, **fields):
+    return seconds, Kind.BBO, {"price": bid, "aux_price": ask, "qty": bid_qty, "aux_qty": ask_qty} | fields
 
 
 def test_what_is_not_on_the_grid_is_rounded_and_counted():
@@ -315,7 +315,55 @@ def test_the_doors_memory_goes_on_over_take():
     builder.push(table(trade(1, 90_000.0)))
     assert builder.refused == {Reason.BAD_BAND: 1}
     builder.push(table(*(trade(2 + n, 90_000.0) for n in range(4))))  # five that agree are the new truth
-    assert builder.refused == {Reason.BAD_BAND: 4} and len(builder.take()["strips"][0]["trades"]["ts"]) == 1
+    assert builder.refused == {Reason.BAD_BAND: 4}
+    # the four are on the tape, because an engine must refuse them, too, to accept the fifth
+    assert Tape(ONE, builder.take()).trades(0)["ts"].tolist() == [START + n * SECOND for n in range(1, 6)]
+
+
+def accepted(instruments, events) -> list[int]:
+    """Times of what an engine accepts."""
+    engine, out = Engine(instruments, EAGER), []
+    for n in range(len(events)):
+        before = engine.events
+        engine.run(events[n : n + 1])
+        out += [int(events["ts_recv"][n])] * (engine.events - before)
+    return out
+
+
+LEVELS = st.sampled_from([2000.0, 2001.0, 40_000.0, 40_500.0, 130.0])
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(st.sampled_from(["trade", "quote", "liquidation", "ticker"]), st.integers(0, 1), LEVELS, st.integers(1, 6)), max_size=12),
+    st.integers(1, 9),
+)
+@example([("liquidation", 0, 2000.0, 6), ("liquidation", 0, 40_000.0, 6), ("trade", 0, 40_000.0, 2)], 3)
+@example([("trade", 0, 2000.0, 1), ("trade", 0, 40_000.0, 4), ("quote", 0, 130.0, 5)], 2)
+def test_an_engine_accepts_the_same_of_a_tape_as_of_the_events(runs, cut):
+    """Also where a contract is listed anew at another price, and wherever the events are cut into parts."""
+    rows = []
+    for kind, instrument, price, times in runs:
+        for _ in range(times):
+            at = len(rows)
+            rows.append(
+                {
+                    "trade": trade(at, price, instrument=instrument),
+                    "quote": quote(at, price, price + 0.5, instrument=instrument),
+                    "liquidation": (at, Kind.LIQUIDATION, {"price": price, "qty": 1.0, "side": 1, "instrument": instrument}),
+                    "ticker": (at, Kind.TICKER, {"price": price, "instrument": instrument}),
+                }[kind]
+            )
+    if not rows:
+        return
+    two, events = [*ONE, Instrument("B", tick_size="0.01", lot_size="0.001")], table(*rows)
+    builder, parts = TapeBuilder(two), []
+    for first in range(0, len(events), cut):
+        builder.push(events[first : first + cut])
+        parts.append(builder.take())
+    for tape in (Tape.of(two, events), Tape(two, parts)):
+        assert accepted(two, tape.events()) == accepted(two, events)
+        assert same(tape.signals(EAGER, end=tape.end), as_array(Engine(two, EAGER).run(events)))
 
 
 def test_reports_of_a_venue_do_not_belong_to_a_market():

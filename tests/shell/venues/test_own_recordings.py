@@ -223,11 +223,11 @@ def assert_scored(status, out, err):
 
 def test_an_installed_package_needs_no_option(recorded, tmp_path, monkeypatch):
     folder, _ = recorded
-    info = tmp_path / "site" / "mypack-1.0.dist-info"
+    info = tmp_path / "site" / "theirpack-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mypack\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[liqcore.venues]\ntheirs = mypack.adapter:ADAPTER\n")
-    shutil.copytree(folder / "myv", tmp_path / "site" / "mypack")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirpack\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[liqcore.venues]\ntheirs = theirpack.adapter:ADAPTER\n")
+    shutil.copytree(folder / "myv", tmp_path / "site" / "theirpack")
     monkeypatch.syspath_prepend(tmp_path / "site")
     settings = json.loads((folder / "run/run.json").read_text())["settings"]
     (feed,) = settings["feeds"]
