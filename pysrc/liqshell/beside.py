@@ -104,5 +104,3 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 _FINDER = _Finder()
-
-__all__ = ["Code", "hint", "read", "run"]

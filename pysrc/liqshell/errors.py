@@ -1,10 +1,9 @@
 """The errors of the program. The type of an error shows who can repair it. Its text names the place, the value found, the value expected, and the
 action.
 
-ConfigError     the person who wrote the configuration or the command line
-DataError       the file that was handed in
-VenueError      the venue, or the way to it
-InvariantError  us: something that cannot happen has happened; trading stops
+ConfigError  the person who wrote the configuration or the command line
+DataError    the file that was handed in
+VenueError   the venue, or the way to it
 """
 
 from collections.abc import Iterable, Iterator
@@ -90,9 +89,3 @@ class VenueError(LiqshellError):
         super().__init__(where, found, expected, action)
         self.code = code
         self.passing = passing
-
-
-class InvariantError(LiqshellError):
-    """A broken invariant: our fault. Trading stops; the recording of the run is the bug report."""
-
-    exit_code = 70  # EX_SOFTWARE

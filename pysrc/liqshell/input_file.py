@@ -176,6 +176,3 @@ def is_name(name: str) -> bool:
     except UnicodeEncodeError:  # half a character
         return False
     return 0 < len(raw) <= NAME_BYTES_MAX and name.isprintable() and '"' not in name and "\\" not in name
-
-
-__all__ = ["Meter", "content", "is_name", "lines", "metered", "opened", "regular", "text"]

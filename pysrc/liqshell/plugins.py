@@ -23,7 +23,6 @@ import liqcore as lc
 from liqshell import beside
 from liqshell.errors import ConfigError
 
-FILE_PATTERN = r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*"
 Fits = Callable[[Any], bool]
 _log = logging.getLogger("liqshell.plugins")
 _LOOKED: set[tuple[str, str]] = set()  # groups and names of which warn_hidden has said what there is to say
@@ -189,20 +188,3 @@ def _of_package(name: str, sort: Sort, key: str) -> Any:
     if not sort.fits(made):
         raise ConfigError(key, f"entry point {name!r} ({found[0].value}) is {_kind_of(made)}", sort.expected)
     return made
-
-
-__all__ = [
-    "DETECTOR",
-    "FEATURE",
-    "FILE_PATTERN",
-    "POLICY",
-    "VENUE",
-    "Sort",
-    "digest_of",
-    "hidden",
-    "is_file",
-    "load",
-    "names",
-    "place",
-    "warn_hidden",
-]

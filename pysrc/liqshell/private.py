@@ -51,6 +51,3 @@ def write(path: str | Path, text: str) -> None:
     """The whole text as UTF-8 in the place of what was there."""
     with opened(path, encoding="utf-8") as out:
         out.write(text)
-
-
-__all__ = ["descriptor", "folder", "opened", "write"]

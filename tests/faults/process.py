@@ -262,11 +262,11 @@ class Process:
     def read_only_since(self, symbol: str, then_ns: int) -> bool:
         """Whether nothing may enter on a contract, or entries have been halted for good at some moment since then."""
         gates = self.gateway.context.gates
-        return gates.is_closed(Gate.GATE_RECONCILE, self.gateway.context.index[symbol]) or self.halted_since(then_ns)
+        return gates.why(Gate.GATE_RECONCILE, self.gateway.context.index[symbol]) or self.halted_since(then_ns)
 
     def says_foreign(self, symbol: str) -> bool:
         """Whether it says itself that what the venue holds of a contract is not all ours, and lets nothing enter there."""
-        shut = self.gateway.context.gates.is_closed(Gate.GATE_RECONCILE, self.gateway.context.index[symbol])
+        shut = self.gateway.context.gates.why(Gate.GATE_RECONCILE, self.gateway.context.index[symbol])
         return shut and symbol in self.gateway.reconciler.foreign
 
     def halted_since(self, then_ns: int) -> bool:

@@ -21,8 +21,7 @@ import numpy as np
 from liqcore import AuditKind
 from liqshell.backtest import variants
 from liqshell.backtest.half_spread import settings_of
-from liqshell.backtest.history import History
-from liqshell.backtest.run import daily_returns
+from liqshell.backtest.history import HOUR_NS, History
 from liqshell.backtest.spread import spread
 from liqshell.config.load import Config, loads
 from liqshell.report.overfit import probabilistic_sharpe
@@ -139,6 +138,15 @@ def market(seed: int, planted: float, half_bps: int, quotes: str) -> History:
     return history(walked(seed, planted), half_bps, quotes)
 
 
+def daily_returns(found: dict[str, Any], where: History, equity: float) -> np.ndarray:
+    """Net result of the closed trades of each whole day of 24 h from the start, over the equity at its beginning."""
+    days = int((where.end_ns - where.start_ns) // (24 * HOUR_NS))
+    at = (np.array(found["closed_ns"], np.int64) - where.start_ns) // (24 * HOUR_NS)
+    nets = np.bincount(at[at < days], np.array(found["net"])[at < days], max(days, 1))[:days]
+    before = equity + np.concatenate([[0.0], np.cumsum(nets)[:-1]]) if days else np.zeros(0)
+    return nets / np.where(before > 0, before, np.nan)
+
+
 def judge(case: Case, policy: str) -> Verdict:
     """Run, then as many controls as the verdict needs."""
     config = configured(policy, case.cell.fees, case.cell.half_bps)
@@ -148,7 +156,7 @@ def judge(case: Case, policy: str) -> Verdict:
     found = trades_of(audit, where.multipliers)
     real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))  # as report.results.per_trade
     told, runs = verdict_of(real, values, where, config, bool(case.planted))
-    days = daily_returns(audit, where, config.paper.equity)
+    days = daily_returns(found, where, config.paper.equity)
     ratio = sharpe(days)
     return Verdict(
         case,
@@ -172,7 +180,8 @@ def verdict_of(real: dict[str, Any], values: dict[str, Any], where: History, con
     for kind in ORDER:
         draws: list[Any] = []
         done.append({"kind": kind, "seed": config.run.seed, "draws": draws})
-        for draw in variants.draws_of(kind, values, where, config.run.seed, DRAWS):
+        for k in range(variants.count_of(kind, DRAWS)):
+            draw = variants.draw_of(kind, values, where, config.run.seed, k)
             draws.append(variants.outcome(variants.trade(draw.values, draw.history, draw.wrap), where))
             runs += 1
             lost = draws[-1]["mean_bps"] is not None and draws[-1]["mean_bps"] >= real["mean"]

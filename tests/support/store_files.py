@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE, Kind
+from liqshell.recording.streams import Held
 
 T0 = 1_770_595_200_000_000_000  # 2026-02-09 00:00 UTC
 DAY = 86_400_000_000_000
@@ -102,3 +103,14 @@ def partitions(root: Path) -> dict[tuple[str, ...], str]:
     from liqshell import store
 
     return {(k.venue, k.symbol, k.kind, k.day): c.fingerprint for k, c in store.open(root).catalogue.partitions().items()}
+
+
+def by_hour(found: Held) -> list[float]:
+    """The share of each hour of UTC in which a stream held, from that of its start on; of the first and last the part inside."""
+    first, last = found.start // HOUR, -(-found.end // HOUR)
+    edges = np.clip(np.arange(first, last + 1) * HOUR, found.start, found.end)
+    until = np.concatenate([[0], np.cumsum(found.held[:, 1] - found.held[:, 0])])
+    at = np.searchsorted(found.held[:, 0], edges, "right")
+    cut = np.where(at > 0, np.maximum(0, found.held[np.maximum(at, 1) - 1, 1] - edges) if len(found.held) else 0, 0)
+    held, whole = np.diff(until[at] - cut), np.diff(edges)
+    return np.divide(held, whole, out=np.zeros(len(held)), where=whole > 0).tolist()

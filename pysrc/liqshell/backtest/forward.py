@@ -288,6 +288,3 @@ FRACTIONS = {"entry_offset", "take_profit", "stop_loss", "trail", "quantile", "f
 def plain(key: str, value: Any) -> float | str:
     """A value of a setting as the configuration writes it."""
     return value / SCALE if key.rpartition(".")[2] in FRACTIONS else value
-
-
-__all__ = ["Result", "Span", "choose", "embargo_of", "evaluate", "part_of", "plain", "spans_of", "walk_forward"]

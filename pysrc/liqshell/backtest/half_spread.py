@@ -99,6 +99,3 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
         begins + f"{found.n:,} pairs of trades of buyers and sellers within {seconds(found.window_s)} show no spread",
         f"{symbol} has no quotes and its trades show no spread, so takers pay one tick, which may be far too little. Set [paper] half_spread",
     )
-
-
-__all__ = ["HalfSpread", "of_history", "settings_of", "shares"]

@@ -27,7 +27,7 @@ from liqshell.grades import contracts_of, together
 from liqshell.judge.asked import FILE as JUDGE
 from liqshell.recording import journal
 from liqshell.recording.journal import Journal
-from liqshell.report.study import STUDY, VERSION, trades_of
+from liqshell.report.study import STUDY, VERSION
 from liqshell.run.pipeline import make_paper
 from liqshell.run.tape_driver import drive
 
@@ -308,13 +308,3 @@ def _forward(
         entries = ["+".join(sorted({config.with_setting(cell).policy_for(symbol).entry for symbol in symbols})) for cell in cells]
         more = {"matrix": RETURNS, "gross": GROSS, "groups": entries}
     return trials.log_trials(config, history, "forward", trials.identities(config, history, cells), trials.grid_of(config)), more
-
-
-def daily_returns(audit: np.ndarray, history: History, equity: float) -> np.ndarray:
-    """Net result of the closed trades of each whole day of 24 h from the start, over the equity at its beginning."""
-    days = int((history.end_ns - history.start_ns) // DAY_NS)
-    found = trades_of(audit, history.multipliers)
-    at = (np.array(found["closed_ns"], np.int64) - history.start_ns) // DAY_NS
-    nets = np.bincount(at[at < days], np.array(found["net"])[at < days], max(days, 1))[:days]
-    before = equity + np.concatenate([[0.0], np.cumsum(nets)[:-1]]) if days else np.zeros(0)
-    return nets / np.where(before > 0, before, np.nan)

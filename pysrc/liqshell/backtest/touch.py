@@ -95,6 +95,3 @@ def _half(last: np.ndarray, seen: np.ndarray, quotes: Mapping[str, Any], share: 
     total = np.concatenate([[0], np.cumsum(quotes["ask"].astype(np.int64) - quotes["bid"])])
     spread = total[seen] - total[seen - count]
     return np.where(count > 0, (spread + 2 * count - 1) // np.maximum(2 * count, 1), 1)
-
-
-__all__ = ["STALE_NS", "Touch", "held_of", "inside", "touch"]

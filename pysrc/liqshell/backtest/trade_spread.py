@@ -58,6 +58,3 @@ def measure(tape: lc.Tape) -> tuple[Measured, ...]:
     """Of every contract, whether it has quotes or not; rounded as lc.SimVenue takes it."""
     found = (from_trades(tape.trades(n)) for n in range(len(tape.instruments)))
     return tuple(one._replace(share=round(one.share, 8) or None) if one.share is not None else one for one in found)
-
-
-__all__ = ["MEASURED_MIN", "Measured", "from_trades", "measure"]

@@ -123,6 +123,3 @@ def summary(found: Tried, own: np.ndarray, folder: Path) -> dict[str, Any]:
     with private.opened(folder / DAILY, "wb") as file:
         np.save(file, found.daily)
     return out | {"daily": DAILY, "own": int(at[0])}
-
-
-__all__ = ["DAILY", "days_net", "grid_of", "identities", "log_trials", "market_of", "summary"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,11 +138,6 @@ def draw_of(kind: str, values: dict[str, Any], history: History, seed: int, k: i
     return Draw(by_the_clock(values), history.every_half_hour(k))
 
 
-def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, draws: int) -> Iterator[Draw]:
-    """The runs of one control."""
-    return (draw_of(kind, values, history, seed, k) for k in range(count_of(kind, draws)))
-
-
 def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
     """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the
     bracket alone earns."""
@@ -158,7 +153,7 @@ def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_of(kind: str, draws: int) -> int:
-    """How many runs draws_of makes."""
+    """How many runs a control has."""
     return {"inverted_side": 1, "every_30_min": 2}.get(kind, draws)
 
 

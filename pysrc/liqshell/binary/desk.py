@@ -236,10 +236,10 @@ class Desk:
         state = found.get("state", bet.state if bet else "")
         late = bet is not None and bet.state == KILLED and state in HELD  # shares at the venue count
         if bet is None or not (late or bet.state in (*OUT, *HELD)) or found.get("state") and state not in REPORTED:
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "a report of no open bet", "report": dict(found)})
+            self._alarm(ts, "a report of no open bet", report=dict(found))
             return
         if late:
-            self.lines.append({"kind": "alarm", "ts": ts, "what": "an order that was believed gone has traded", "report": dict(found)})
+            self._alarm(ts, "an order that was believed gone has traded", report=dict(found))
         if bet.state == CONFIRMED and state in (DELAYED, MATCHED, KILLED) or bet.state == MATCHED and state in (DELAYED, KILLED):
             return  # news of two ways that overtook one another
         taken = Taken(*(Decimal(str(found.get(name, getattr(bet, name)))) for name in ("filled", "cost", "fee")))
@@ -376,7 +376,7 @@ class Desk:
                 continue
             known = self.markets.get(market.start_ns)
             if known is not None and known.condition != market.condition:
-                self.lines.append({"kind": "alarm", "ts": ts, "what": "two markets of one hour", "slugs": [known.slug, market.slug]})
+                self._alarm(ts, "two markets of one hour", slugs=[known.slug, market.slug])
                 continue
             if known is not None and (known.up, known.down) != (market.up, market.down):
                 self._withdraw(known, "its tokens are others now", ts)
@@ -435,17 +435,7 @@ class Desk:
 
     def _alarm_withdrawn(self, hour: int, condition: str, slug: str, why: str, ts: int) -> None:
         held = [bet.number for bet in self.bets if bet.condition == condition and bet.state in (*OUT, *HELD)]
-        self.lines.append(
-            {
-                "kind": "alarm",
-                "ts": ts,
-                "what": "a market's rule is withdrawn: nothing is bet on it",
-                "hour": hour,
-                "slug": slug,
-                "why": why,
-                "bets": held,
-            }
-        )
+        self._alarm(ts, "a market's rule is withdrawn: nothing is bet on it", hour=hour, slug=slug, why=why, bets=held)
 
     def _candle(self, candle: wire.Candle, ts: int) -> None:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:
@@ -576,6 +566,9 @@ class Desk:
         self.bets[at] = bet
         self._line(bet, ts)
 
+    def _alarm(self, ts: int, what: str, **about: Any) -> None:
+        self.lines.append({"kind": "alarm", "ts": ts, "what": what, **about})
+
     def _line(self, bet: Bet, ts: int) -> None:
         values = {key: float(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()}
         profit = float(bet.profit) if bet.state == SETTLED else None
@@ -588,17 +581,8 @@ class Desk:
             self._venue_says(hour, side, ts)
         elif hour not in self.unclear:
             self.unclear.add(hour)
-            self.lines.append(
-                {
-                    "kind": "alarm",
-                    "ts": ts,
-                    "what": "the venue contradicts itself on who is paid: nothing is until it is clear",
-                    "hour": hour,
-                    "venue": side,
-                    "outcome": said.outcome,
-                    "token": said.winner,
-                }
-            )
+            what = "the venue contradicts itself on who is paid: nothing is until it is clear"
+            self._alarm(ts, what, hour=hour, venue=side, outcome=said.outcome, token=said.winner)
 
     def _venue_says(self, hour: int, winner: str, ts: int) -> None:
         again = self.said.get(hour) == winner and hour not in self.unclear
@@ -612,15 +596,7 @@ class Desk:
             del self.said[start]
             self.differs.pop(start, None)
         if ts < hour + HOUR:
-            self.lines.append(
-                {
-                    "kind": "alarm",
-                    "ts": ts,
-                    "what": "a winner was named before the hour was over: nothing is paid by it until then",
-                    "hour": hour,
-                    "venue": winner,
-                }
-            )
+            self._alarm(ts, "a winner was named before the hour was over: nothing is paid by it until then", hour=hour, venue=winner)
         self._settle_all(ts)
 
     def _settle_all(self, ts: int) -> None:
@@ -652,17 +628,7 @@ class Desk:
         elif self.differs.get(hour) != said:
             self.differs[hour] = said
             candle = self.candles[hour]
-            self.lines.append(
-                {
-                    "kind": "alarm",
-                    "ts": ts,
-                    "what": "the venue pays another side than the candle",
-                    "hour": hour,
-                    "open": candle.open,
-                    "close": candle.close,
-                    "venue": said,
-                }
-            )
+            self._alarm(ts, "the venue pays another side than the candle", hour=hour, open=candle.open, close=candle.close, venue=said)
 
     def _pay(self, hour: int, winner: str, ts: int) -> None:
         for at, bet in enumerate(self.bets):

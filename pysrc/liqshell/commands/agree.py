@@ -143,17 +143,10 @@ def _rates(console: Console, venue: Mapping[str, Any]) -> None:
         ("detector", "kind", "episodes", "per hour", "95 %", "active"),
     )
     for row in venue["detectors"]:
-        if row["per_hour"] is None:
-            table.add_row(row["detector"], row["kind"], str(row["n"]), "–", "–", "–")
-        else:
-            table.add_row(
-                row["detector"],
-                row["kind"],
-                str(row["n"]),
-                f"{row['per_hour']:.3g}",
-                f"{row['low']:.3g}-{row['high']:.3g}",
-                f"{row['active_share']:.1%}",
-            )
+        rates = ["–"] * 3
+        if row["per_hour"] is not None:
+            rates = [f"{row['per_hour']:.3g}", f"{row['low']:.3g}-{row['high']:.3g}", f"{row['active_share']:.1%}"]
+        table.add_row(row["detector"], row["kind"], str(row["n"]), *rates)
     _print(console, table, "per covered hour of an instrument, with the Poisson interval; active: share of that time")
 
 

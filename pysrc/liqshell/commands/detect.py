@@ -19,7 +19,7 @@ from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats import inverse
 from liqshell.formats.event_tables import Table, is_table, read_tables
-from liqshell.formats.reading import COMPLETENESS, UNKNOWN
+from liqshell.formats.reading import COMPLETENESS, UNKNOWN, tick_for
 from liqshell.formats.validate import Sizes
 from liqshell.input_file import existing, regular
 from liqshell.recording import reader as recording
@@ -156,7 +156,7 @@ def _tables(paths: list[Path], detectors: list[lc.Detector]) -> int:
     _, first = np.unique(table.events["instrument"], return_index=True)
     engine = lc.Engine(
         [
-            lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
+            lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=tick_for(float(price)))
             for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)
         ],
         detectors=detectors,
@@ -183,15 +183,6 @@ def _names(table: Table) -> list[str]:
 
 def _completeness(venue: str) -> lc.Completeness:
     return lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)]
-
-
-def _tick(price: float) -> str:
-    """A tick size for a contract of which only a price is known: 9 significant digits, with room for 100 times the price.
-
-    Detection needs no exact ticks, but validation refuses prices that are less than half a tick.
-    """
-    decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
-    return f"0.{'1':0>{decimals}}" if decimals else "1"
 
 
 def _recordings(paths: list[Path], detectors: list[lc.Detector], given: Mapping[tuple[str, str], Mapping[str, Any]]) -> int:
@@ -234,7 +225,7 @@ def _instrument(venue: str, symbol: str, price: float, fields: Mapping[str, Any]
     """As the run had it, where the settings of one say all of it."""
     if "tick_size" in fields:
         return lc.Instrument(**{**fields, "multiplier": multiplier})
-    return lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price), multiplier=multiplier)
+    return lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=tick_for(price), multiplier=multiplier)
 
 
 class _Sizes:

@@ -103,28 +103,12 @@ class VenueOptions:
         low, high = self.ack_ms
         if not 0.0 <= low <= high <= 60_000.0:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
-        return {
-            "faults": _specs("--faults", self.faults, Fault.of),
-            "judge": self.judge,
-            "news": self.news,
-            "binary": self.binary,
-            "binary_faults": _specs("--binary-faults", self.binary_faults, BinaryFault.of),
-            "binary_lag_s": self.binary_lag_s,
-            "outside_faults": _specs("--outside-faults", self.outside_faults, OutsideFault.of),
-            "equity": self.equity,
-            "accounts": self.accounts,
-            "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage},
-            "latency_s": self.latency_ms / 1e3,
-            "loss": self.loss,
-            "ack_delay_s": (low / 1e3, high / 1e3),
-            "limit_factor": self.limit_factor,
-            "orderbook_500": self.orderbook_500,
-            "state": str(self.state or ""),
-            "tls": self.tls,
-            "tls_port": self.tls_port,
-            "okx_one_per_second": self.okx_one_per_second,
-            "venues": self.venues,
-        }
+        out = dict(vars(self))
+        for option, kind in (("faults", Fault), ("outside_faults", OutsideFault), ("binary_faults", BinaryFault)):
+            out[option] = _specs(f"--{option.replace('_', '-')}", out[option], kind.of)
+        out["venue"] = {name: out.pop(name) for name in ("maker_fee", "taker_fee", "leverage")}
+        out["latency_s"], out["ack_delay_s"] = out.pop("latency_ms") / 1e3, tuple(ms / 1e3 for ms in out.pop("ack_ms"))
+        return out | {"state": str(self.state or "")}
 
 
 @Parameter(name="*")

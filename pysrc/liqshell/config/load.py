@@ -296,6 +296,18 @@ def _parse(raw: bytes, file: str) -> dict[str, Any]:
 
 
 CONFIG_BYTES_MAX = 1_048_576
+#: what is relative to the folder of the file, beside [data] store
+PATHS = {
+    "run": ("trials",),
+    "feed": ("ca",),
+    "policy": ("rule",),
+    "judge": ("ca", "recordings"),
+    "news": ("ca",),
+    "paper": ("latency_samples",),
+    "blackout": ("files",),
+    "warm": ("sources",),
+    "data": ("files",),
+}
 
 
 def load(path: str | Path, changes: Sequence[str] = (), *, files: bool = True) -> Config:
@@ -311,36 +323,12 @@ def load(path: str | Path, changes: Sequence[str] = (), *, files: bool = True) -
         raise ConfigError(str(path), f"cannot be read: {why.strerror or why}", "a TOML file") from None
     folder = path.resolve().parent
     config = loads(raw, str(path), changes, folder if files else None)
-    rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
-    data = dataclasses.replace(
-        config.data,
-        store=address_of(config.data.store) or _beside(folder, config.data.store),
-        files=tuple(str(folder / file) for file in config.data.files),
-    )
-    feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
-    samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
-    blackout = dataclasses.replace(config.blackout, files=tuple(str(folder / file) for file in config.blackout.files))
-    judge = dataclasses.replace(
-        config.judge,
-        ca=str(folder / config.judge.ca) if config.judge.ca else "",
-        recordings=tuple(str(folder / one) for one in config.judge.recordings),
-    )
-    news = dataclasses.replace(config.news, ca=str(folder / config.news.ca) if config.news.ca else "")
-    warm = dataclasses.replace(config.warm, sources=tuple(str(folder / one) for one in config.warm.sources))
-    run = dataclasses.replace(config.run, trials=str(folder / config.run.trials) if config.run.trials else "")
-    return dataclasses.replace(
-        config,
-        run=run,
-        policy=dataclasses.replace(config.policy, rule=rule),
-        data=data,
-        warm=warm,
-        blackout=blackout,
-        judge=judge,
-        news=news,
-        feed=feeds.pop(""),
-        feeds=MappingProxyType(feeds),
-        paper=dataclasses.replace(config.paper, latency_samples=samples),
-    )
+    placed = {name: _beside(folder, getattr(config, name), *paths) for name, paths in PATHS.items()}
+    if not (store := address_of(config.data.store)):
+        store = str(folder / config.data.store) if config.data.store else ""
+    placed["data"] = dataclasses.replace(placed["data"], store=store)
+    feeds = {name: _beside(folder, one, "ca") for name, one in config.feeds.items()}
+    return dataclasses.replace(config, **placed, feeds=MappingProxyType(feeds))
 
 
 def _changed(found: dict[str, Any], change: str) -> None:
@@ -423,8 +411,13 @@ def _ways(path: str) -> list[str]:
     return ways
 
 
-def _beside(folder: Path, path: str) -> str:
-    return str(folder / path) if path else ""
+def _beside(folder: Path, section: Any, *names: str) -> Any:
+    """The section with these paths of it counted from the folder."""
+
+    def placed(found: Any) -> Any:
+        return tuple(str(folder / one) for one in found) if isinstance(found, tuple) else str(folder / found) if found else found
+
+    return dataclasses.replace(section, **{name: placed(getattr(section, name)) for name in names})
 
 
 def _placed_plugins(config: Config, folder: Path) -> Config:
@@ -463,6 +456,9 @@ def _placed(problems: Sequence[ConfigError], raw: bytes | str, file: str, change
     return [why for _, why in sorted(out, key=lambda pair: pair[0])]
 
 
+Wrong = Callable[..., None]  # (key, found, expected, action = "")
+
+
 def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[ConfigError]:
     """Problems that concern several fields. faulty: sections with a field that could not be read: what depends on them is not judged."""
     out = []
@@ -494,13 +490,14 @@ def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[
     if sound("limits") and config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     out += judge_problems(config.judge, config.news, file) if sound("judge", "news") else []
-    out += _study_contradictions(config, file, sound)
+    _study_contradictions(config, wrong, sound)
     out += wiring.own_feature_problems(config.features.own or {}, file)
     out += wiring.feature_problems(
         [name for name in config.features.names if name.removeprefix("own.") not in (config.features.own or {})], file, "features.names"
     )
     if not unknown and sound("policy", "detector", "detectors"):
-        out += _detector_contradictions(config, file) + _rule_contradictions(config, file, sound("sweep"))
+        _detector_contradictions(config, wrong)
+        out += _rule_contradictions(config, file, sound("sweep"))
     return out
 
 
@@ -583,76 +580,51 @@ def _axis_contradictions(config: Config, file: str, faulty: bool) -> list[Config
     return out
 
 
-def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
-    out = []
+def _venue_contradictions(config: Config, wrong: Wrong) -> None:
     paper = config.paper
     if 0.0 < paper.funding_interval_s < 60.0:
-        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "60 seconds or more, or 0 for no funding"))
+        wrong("paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "60 seconds or more, or 0 for no funding")
     if 0.0 < paper.leverage < 1.0:
-        out.append(ConfigError(f"{file}: paper.leverage", f"found {paper.leverage:g}", "1 or more, or 0 for a position that is never liquidated"))
+        wrong("paper.leverage", f"found {paper.leverage:g}", "1 or more, or 0 for a position that is never liquidated")
     elif paper.leverage and paper.maintenance_margin / SCALE >= 1.0 / paper.leverage:
-        out.append(
-            ConfigError(
-                f"{file}: paper.maintenance_margin",
-                f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
-                f"less than 1 / leverage ({1.0 / paper.leverage:g})",
-                "Every position would be liquidated when it is opened",
-            )
+        wrong(
+            "paper.maintenance_margin",
+            f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
+            f"less than 1 / leverage ({1.0 / paper.leverage:g})",
+            "Every position would be liquidated when it is opened",
         )
     if (paper.latency == "empirical") != bool(paper.latency_samples):
-        out.append(
-            ConfigError(
-                f"{file}: paper.latency_samples",
-                "set, but latency is 'constant'" if paper.latency_samples else "not set",
-                "a file only with latency = 'empirical'",
-            )
-        )
-    return out
+        found = "set, but latency is 'constant'" if paper.latency_samples else "not set"
+        wrong("paper.latency_samples", found, "a file only with latency = 'empirical'")
 
 
-def _study_contradictions(config: Config, file: str, sound: Callable[..., bool]) -> list[ConfigError]:
-    out = _venue_contradictions(config, file) if sound("paper") else []
+def _study_contradictions(config: Config, wrong: Wrong, sound: Callable[..., bool]) -> None:
+    if sound("paper"):
+        _venue_contradictions(config, wrong)
     sizes: dict[str, PolicyOverride] = {"policy": config.policy} | {f"policy.symbols.{s}": o for s, o in config.policy.symbols.items()}
     for where, given in sizes.items():
         if given.notional is not None and given.equity_share is not None:
-            out.append(ConfigError(f"{file}: {where}.equity_share", "set together with notional", "one of the two", "Remove the other"))
+            wrong(f"{where}.equity_share", "set together with notional", "one of the two", "Remove the other")
     data = config.data
     if data.store and data.files:
-        out.append(
-            ConfigError(
-                f"{file}: data.files", "set together with data.store", "one of the two", "Import the files into the store, or name files only"
-            )
-        )
+        action = "Import the files into the store, or name files only"
+        wrong("data.files", "set together with data.store", "one of the two", action)
     if data.start and data.end and data.start >= data.end:
-        out.append(ConfigError(f"{file}: data.end", "not after data.start", "a later time: the span is [start, end)"))
+        wrong("data.end", "not after data.start", "a later time: the span is [start, end)")
     for name in config.backtest.controls:
         if name not in CONTROLS:
-            out.append(ConfigError(f"{file}: backtest.controls", f"found {name!r}", f"of {', '.join(CONTROLS)}"))
+            wrong("backtest.controls", f"found {name!r}", f"of {', '.join(CONTROLS)}")
     for name in config.sweep.heatmap if sound("sweep") else ():
         if name not in config.sweep.axes:
             known = ", ".join(config.sweep.axes) or "none is"
-            out.append(ConfigError(f"{file}: sweep.heatmap", f"{name} is not varied", f"parameters of the grid ({known})"))
+            wrong("sweep.heatmap", f"{name} is not varied", f"parameters of the grid ({known})")
     if config.sweep.size > config.sweep.settings_max and sound("sweep"):
-        out.append(
-            ConfigError(
-                f"{file}: sweep",
-                f"a grid of {config.sweep.size} settings",
-                f"at most sweep.settings_max ({config.sweep.settings_max})",
-                "Vary fewer values, or raise sweep.settings_max",
-            )
-        )
-    return out
+        most = f"at most sweep.settings_max ({config.sweep.settings_max})"
+        wrong("sweep", f"a grid of {config.sweep.size} settings", most, "Vary fewer values, or raise sweep.settings_max")
 
 
-def _detector_contradictions(config: Config, file: str) -> list[ConfigError]:
+def _detector_contradictions(config: Config, wrong: Wrong) -> None:
     detector = config.detector_values()
     if detector.warmup > detector.window_events:
-        return [
-            ConfigError(
-                f"{file}: detector.warmup",
-                f"found {detector.warmup}",
-                f"at most detector.window_events ({detector.window_events})",
-                "The threshold needs a window with at least warmup events",
-            )
-        ]
-    return []
+        most = f"at most detector.window_events ({detector.window_events})"
+        wrong("detector.warmup", f"found {detector.warmup}", most, "The threshold needs a window with at least warmup events")

@@ -63,6 +63,3 @@ def _text(value: Any) -> str | None:
         return text if ast.literal_eval(text) == value else None
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
-
-
-__all__ = ["remembering"]

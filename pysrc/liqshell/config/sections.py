@@ -147,45 +147,36 @@ class FeedConfig:
 def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
     """Problems of [feed] and [feeds.NAME] that concern several fields."""
     out = []
+
+    def wrong(key: str, found: str, expected: str, action: str = "") -> None:
+        out.append(ConfigError(f"{file}: {key}", found, expected, action))
+
     every = {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}
     for name, one in every.items():
         venue = name.removeprefix("feeds.") if name != "feed" else feed.venue
         if not is_known(venue):
-            out.append(ConfigError(f"{file}: {name}", f"found the name {venue!r}", VENUE_TEXT))
+            wrong(name, f"found the name {venue!r}", VENUE_TEXT)
             continue
         if bool(one.rest) != bool(one.ws):
-            missing = "ws" if one.rest else "rest"
-            out.append(
-                ConfigError(
-                    f"{file}: {name}.{missing}",
-                    "not set, though the other address is",
-                    f"both rest and ws, or neither (then [{name}] environment decides)",
-                )
-            )
+            both = f"both rest and ws, or neither (then [{name}] environment decides)"
+            wrong(f"{name}.{'ws' if one.rest else 'rest'}", "not set, though the other address is", both)
         if one.node and venue_named(venue) != "hyperliquid":
-            out.append(ConfigError(f"{file}: {name}.node", f"set for {venue}", "hyperliquid: only its nodes write fills", "Remove the key"))
+            wrong(f"{name}.node", f"set for {venue}", "hyperliquid: only its nodes write fills", "Remove the key")
         places = adapter_of(venue).environments
         if not one.rest and one.environment not in places:
-            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}", f"one of {', '.join(map(repr, places))} at {venue}"))
-        if not one.whole:
-            out += [
-                ConfigError(
-                    f"{file}: {name}.{key}",
-                    f"found {value!r} together with a list of symbols",
-                    f"it only with symbols = {ALL!r}",
-                    "Remove the key, or remove contracts from the list",
-                )
-                for key, value in (("exclude", list(one.exclude)), ("quote", one.quote), ("min_turnover_usd", one.min_turnover_usd))
-                if value
-            ]
+            wrong(f"{name}.environment", f"found {one.environment!r}", f"one of {', '.join(map(repr, places))} at {venue}")
+        for key, value in (("exclude", list(one.exclude)), ("quote", one.quote), ("min_turnover_usd", one.min_turnover_usd)):
+            if value and not one.whole:
+                action = "Remove the key, or remove contracts from the list"
+                wrong(f"{name}.{key}", f"found {value!r} together with a list of symbols", f"it only with symbols = {ALL!r}", action)
         if name == "feed":
             continue
         if venue_named(venue) == venue_named(feed.venue):
-            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] again", "another venue", "Put its symbols into [feed]"))
+            wrong(name, "the venue of [feed] again", "another venue", "Put its symbols into [feed]")
         if one.venue not in (venue, "bybit"):
-            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "no key: the table's name gives it", "Remove the key"))
+            wrong(f"{name}.venue", f"found {one.venue!r}", "no key: the table's name gives it", "Remove the key")
         if not one.symbols:
-            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
+            wrong(f"{name}.symbols", "empty", "at least one contract name of the venue")
     return out
 
 

@@ -28,19 +28,7 @@ _NAME = re.compile(rf"({SYMBOL}?)[_-]?\d{{4}}-\d\d")
 
 
 # a first line that is a row already: the columns that it has
-_FUTURES_NAMES = (
-    "timestamp",
-    "symbol",
-    "side",
-    "size",
-    "price",
-    "tickDirection",
-    "trdMatchID",
-    "grossValue",
-    "homeNotional",
-    "foreignNotional",
-    "RPI",
-)
+_FUTURES_NAMES = delimited.columns_of("timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional,RPI")
 _SPOT_NAMES = ("id", "timestamp", "price", "volume", "side", "rpi")
 _FUTURES_ROW = re.compile(r"\d{10}(?:\.\d+)?,[A-Z0-9-]{3,30},(?:Buy|Sell),[0-9.]+,[0-9.]+,[A-Za-z]+,[0-9a-fA-F-]{8,40}(?:,[^,]*){3,4}")
 _SPOT_ROW = re.compile(r"\d+,\d{13},[0-9.]+,[0-9.]+,(?:buy|sell)(?:,\d)?")

@@ -18,7 +18,7 @@ from liqshell.formats.reading import Reading, blank
 from liqshell.formats.table_rows import rows_of, timestamps_of
 from liqshell.formats.validate import TIME_MIN, Block
 from liqshell.iso import all_ns, written_ns
-from liqshell.recording.streams import BITS, FIELDS
+from liqshell.recording.streams import BITS, FIELDS, when
 
 TIME_LIKELY = 4_102_444_800_000_000_000  # 2100: nothing recorded is younger; a larger time is of a finer unit than said
 MIXED_SHARE = 0.05  # of rows whose times are in another unit: from there on the file has two
@@ -258,7 +258,7 @@ class Mapped(Reading):
         what = f"{entry.column}: {middle:.0f} in {entry.unit} is in {_year(middle * UNITS[entry.unit])}"
         hint = "It is not a time since 1970 in any unit"
         if likely:
-            hint = f'In {likely[0]} it is {_when(middle * UNITS[likely[0]])}: set unit = "{likely[0]}"'
+            hint = f'In {likely[0]} it is {when(int(middle * UNITS[likely[0]]))}: set unit = "{likely[0]}"'
         raise DataError(f"{self.path}:{columns.line + row}", what, "a time from 2009 to 2100", hint)
 
     def _mixed(self, columns: Columns, entry: Column, values: np.ndarray) -> None:
@@ -309,7 +309,3 @@ def _unit_of(value: float) -> str:
 
 def _year(ns: float) -> str:
     return f"the year {1970 + ns / 31_556_952e9:,.0f}"
-
-
-def _when(ns: float) -> str:
-    return str(np.datetime64(int(ns), "ns").astype("datetime64[s]")).replace("T", " ")

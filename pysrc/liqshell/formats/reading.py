@@ -8,6 +8,7 @@ reading.counts, reading.shown, reading.notes    # rows refused, with the first o
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -225,6 +226,15 @@ class Reading:
         if instrument >= 0:
             return self.contracts[instrument]
         return (self.contracts[0][0] if self.contracts else self.options.venue), ALL
+
+
+def tick_for(price: float) -> str:
+    """A tick size for a contract of which only a price is known: 9 significant digits, with room for 100 times the price.
+
+    Detection and features need no exact ticks, but validation refuses prices that are less than half a tick.
+    """
+    decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
+    return f"0.{'1':0>{decimals}}" if decimals else "1"
 
 
 def blank(rows: int, kind: int) -> EventColumns:

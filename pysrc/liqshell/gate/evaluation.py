@@ -9,7 +9,7 @@ from typing import Any
 
 from liqshell.gate.evidence import Evidence, Opened, gather, once
 from liqshell.gate.exits import PROTECT_S, Fault
-from liqshell.gate.items import FAIL, PASS, THIN, Item, counted, flawless, inside, share_inside
+from liqshell.gate.items import FAIL, PASS, THIN, Item, counted, flawless, inside, of_share, share_inside
 from liqshell.gate.scale import SCALE, scale_items
 from liqshell.report.coverage import rate
 from liqshell.report.statistics import mean_test, wilson
@@ -198,40 +198,26 @@ def _orders(paper: Evidence) -> Iterator[Item]:
 
 def _shares(where: str, whose: str, counts: Sequence[int]) -> Iterator[Item]:
     placed, filled, trips, won = counts
-    verdict, value, low, high = share_inside(filled, placed, *FILLS)
-    yield Item(
+    yield of_share(
         f"fills{where}",
         PAPER,
         f"Entries are filled{whose}",
         f"{percent(FILLS[0], 0)} to {percent(FILLS[1], 0)}",
-        _share(filled, placed),
-        verdict,
+        filled,
         placed,
-        value,
-        low,
-        high,
+        *FILLS,
         "On paper, by the fill model of the run. Compare with live fills before you rely on it.",
-        "share",
     )
-    verdict, value, low, high = share_inside(won, trips, WINS)
-    yield Item(
+    yield of_share(
         f"wins{where}",
         PAPER,
         f"Trades are won{whose}",
         f"{percent(WINS, 0)} at least (75 % is claimed), after fees",
-        _share(won, trips),
-        verdict,
+        won,
         trips,
-        value,
-        low,
-        high,
-        "The win rate alone does not show the result: a stop loses more than a target gains.",
-        "share",
+        WINS,
+        note="The win rate alone does not show the result: a stop loses more than a target gains.",
     )
-
-
-def _share(k: int, n: int) -> str:
-    return f"{percent(k / n)}, {k} of {n}" if n else ""
 
 
 def _faults(faults: Sequence[Fault]) -> str:
@@ -330,20 +316,7 @@ def _go_live(paper: Evidence, live: Evidence) -> Iterator[Item]:
         "As paid, by the venue's executions.",
         "bps",
     )
-    verdict, value, low, high = share_inside(live.targets_maker, live.targets, 0.9)
-    yield Item(
-        "live.targets",
-        LIVE,
-        "Take-profits are filled as maker",
-        "90 % at least",
-        _share(live.targets_maker, live.targets),
-        verdict,
-        live.targets,
-        value,
-        low,
-        high,
-        unit="share",
-    )
+    yield of_share("live.targets", LIVE, "Take-profits are filled as maker", "90 % at least", live.targets_maker, live.targets, 0.9)
     lost = live.stop_bps
     test = mean_test(lost) if lost else None
     low, high = (test["low"], test["high"]) if test else (None, None)

@@ -51,6 +51,12 @@ def share_inside(k: int, n: int, least: float, most: float = 1.0) -> tuple[str, 
     return inside(low, high, least, most), k / n, low, high
 
 
+def of_share(id: str, source: str, title: str, required: str, k: int, n: int, least: float, most: float = 1.0, note: str = "") -> Item:
+    """The requirement that the share of k in n is from least to most."""
+    verdict, value, low, high = share_inside(k, n, least, most)
+    return Item(id, source, title, required, f"{percent(value)}, {k} of {n}" if n else "", verdict, n, value, low, high, note, "share")
+
+
 def flawless(faults: int, n: int, least: int) -> str:
     """One fault fails, whatever n; none passes from `least` cases on."""
     return FAIL if faults else PASS if n >= least else THIN

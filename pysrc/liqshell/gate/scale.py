@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from liqshell.gate.evidence import Evidence
-from liqshell.gate.items import FAIL, PASS, THIN, Item, inside, share_inside
+from liqshell.gate.items import FAIL, PASS, THIN, Item, inside, of_share
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.statistics import spaced_mean
 from liqshell.report.text import number, percent, plural
@@ -26,21 +26,15 @@ def scale_items(live: Evidence) -> Iterator[Item]:
         yield _profit(id_, title, least, live, end, days)
     yield _streak(live, end)
     month = [filled for ts, filled in live.decided if ts > end - MONTH_DAYS * DAY_NS]
-    verdict, value, low, high = share_inside(sum(month), len(month), FILL_SHARE)
-    measured = f"{percent(value)}, {sum(month)} of {len(month)}" if month else ""
-    yield Item(
+    yield of_share(
         "scale.fills",
         SCALE,
         "Resting entries are filled as before",
         f"at least {percent(FILL_SHARE, 0)} of those of {MONTH_DAYS:g} days; below that, a smaller size",
-        measured,
-        verdict,
+        sum(month),
         len(month),
-        value,
-        low,
-        high,
-        "With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.",
-        "share",
+        FILL_SHARE,
+        note="With [limits] fill_rate_min a run reduces its entries by itself, from 20 entries on.",
     )
 
 

@@ -67,9 +67,6 @@ class Gates:
         """Whether the engine has the gate of a contract closed for the sake of all."""
         return instrument != ALL and (gate, ALL) in self._closed
 
-    def is_closed(self, gate: int, instrument: int = ALL) -> bool:
-        return (gate, instrument) in self._closed
-
     def why(self, gate: int, instrument: int = ALL) -> str:
         return self._closed.get((gate, instrument), (0, ""))[1]
 

@@ -150,7 +150,7 @@ class Guessed:
         c = self.c
         for ts_ns in (self._funded.get(n, LONG_AGO_NS) + 1, x.ts_ms * MS):
             before = c.engine.account.position(n)["funding"]
-            event = funding_event(c.stamp(), n, -x.side, Execution(x.id, "", "", x.symbol, 0, x.price, qty, paid, False, x.kind, "", "", 0, 0))
+            event = funding_event(c.stamp(), n, -x.side, unlisted(x.id, x.symbol, 0, x.price, qty, paid, x.kind, 0))
             c.report((ts_ns, *event[1:]))
             if not paid or c.engine.account.position(n)["funding"] != before:
                 self._funded[n] = ts_ns
@@ -220,6 +220,13 @@ def _by_stop(x: Execution) -> bool:
 def _content(x: Execution, number: int) -> str:
     """The content of a fill without its id."""
     return f"{number} {x.ts_ms} {x.side} {x.price!r} {x.qty!r}"
+
+
+def unlisted(
+    name: str, symbol: str, side: int, price: float, qty: float, fee: float, kind: str, ts_ms: int, link_id: str = "", fee_said: bool = True
+) -> Execution:
+    """One that is booked without a record of the venue."""
+    return Execution(name, "", link_id, symbol, side, price, qty, fee, False, kind, "", "", 0, ts_ms, fee_said)
 
 
 def with_fee(x: Execution, unit: Instrument, maker: float, taker: float) -> Execution:
@@ -510,23 +517,8 @@ class Executions:
         unit = c.engine.instruments[n]
         done, whole = c.lots(n, belief["filled"]), c.lots(n, executed or belief["executed"])
         side = int(c.bracket(n)["side"]) * (1 if role_of(order) == Role.ROLE_ENTRY else -1)
-        x = Execution(
-            f"reported-{c.symbols[n]}-{order}-{done}-{whole}",
-            "",
-            c.port.link_id(order),
-            c.symbols[n],
-            side,
-            price,
-            unit.qty(whole - done),
-            math.nan,
-            False,
-            REPORTED,
-            "",
-            "",
-            0,
-            c.venue_ns() // 1_000_000,
-            False,
-        )
+        name, ts_ms, link = f"reported-{c.symbols[n]}-{order}-{done}-{whole}", c.venue_ns() // 1_000_000, c.port.link_id(order)
+        x = unlisted(name, c.symbols[n], side, price, unit.qty(whole - done), math.nan, REPORTED, ts_ms, link, fee_said=False)
         x = with_fee(x, unit, c.settings.maker_fee, c.settings.taker_fee)
         c.counters["fills by report"] += 1
         c.notice(

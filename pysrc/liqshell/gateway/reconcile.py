@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from liqcore.event import Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.gateway.events import instrument_of, order_number, sequence_of
-from liqshell.gateway.executions import MISSING, Epochs, Executions
+from liqshell.gateway.executions import MISSING, Epochs, Executions, unlisted
 from liqshell.gateway.inflight import Stage
 from liqshell.gateway.inquiry import LEARN_S, Inquiries
 from liqshell.gateway.ownership import Ownership, ownership
@@ -25,7 +25,7 @@ from liqshell.gateway.requests import Requests
 from liqshell.gateway.stops import STOP_KINDS, Stops
 from liqshell.venues.effects import Answer, Level
 from liqshell.venues.outcome import Asked
-from liqshell.venues.reports import ENDED, Execution, OrderState, Position
+from liqshell.venues.reports import ENDED, OrderState, Position
 
 DAY_MS = 86_400_000
 EPOCH_SLACK_MS = 1_500  # our clock may be so far from the venue's
@@ -51,43 +51,33 @@ class Difference:
     alarmed: int = 0
 
 
+@dataclass(eq=False)
 class Reconciler:
     """private_ready(): whether the stream is up; without it readings are more frequent."""
 
-    def __init__(
-        self,
-        context: Context,
-        requests: Requests,
-        inquiries: Inquiries,
-        stops: Stops,
-        executions: Executions,
-        epochs: Epochs,
-        account: AccountCheck,
-        private_ready: Callable[[], bool],
-    ) -> None:
-        self.c = context
-        self.requests = requests
-        self.inquiries = inquiries
-        self.stops = stops
-        self.executions = executions
-        self.epochs = epochs
-        self.account = account
-        self.private_ready = private_ready
-        self.rounds = 0
-        self.failures = 0  # in a row
-        self.silent = 0  # those after which the venue is not pressed
-        self.last_failure = ""
-        self.reconciled_ms = 0  # the venue's time up to which everything is known to agree
-        self.reconciled = 0  # the same on our clock; 0 = never in this life
-        self.read_at: int | None = None  # when the latest whole reading began
-        self.held: dict[int, int] = {}  # what the venue held by it: signed lots, none of them 0
-        self.differences: dict[int, Difference] = {}
-        self._strays: dict[str, int] = {}  # orders that no bracket knows: in how many readings in a row
-        self._foreign: OrderedDict[str, int] = OrderedDict()
-        self._lost: set[int] = set()  # instruments with one of our positions whose bracket is lost
-        self._reading: Reading | None = None
-        self._due: int | None = None
-        self._begun = 0  # the latest reading
+    c: Context
+    requests: Requests
+    inquiries: Inquiries
+    stops: Stops
+    executions: Executions
+    epochs: Epochs
+    account: AccountCheck
+    private_ready: Callable[[], bool]
+    rounds: int = 0
+    failures: int = 0  # in a row
+    silent: int = 0  # those after which the venue is not pressed
+    last_failure: str = ""
+    reconciled_ms: int = 0  # the venue's time up to which everything is known to agree
+    reconciled: int = 0  # the same on our clock; 0 = never in this life
+    read_at: int | None = None  # when the latest whole reading began
+    held: dict[int, int] = field(default_factory=dict)  # what the venue held by it: signed lots, none of them 0
+    differences: dict[int, Difference] = field(default_factory=dict)
+    _strays: dict[str, int] = field(default_factory=dict)  # orders that no bracket knows: in how many readings in a row
+    _foreign: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _lost: set[int] = field(default_factory=set)  # instruments with one of our positions whose bracket is lost
+    _reading: Reading | None = None
+    _due: int | None = None
+    _begun: int = 0  # the latest reading
 
     def start(self) -> None:
         """Begin; nothing is traded before a first whole reading agrees."""
@@ -444,22 +434,9 @@ class Reconciler:
         price = price or self.stops.wanted_ticks(n) * float(c.engine.instruments[n].tick_size)
         lots = abs(found.belief) - abs(found.venue)
         sequence = c.bracket(n)["sequence"]
-        x = Execution(
-            f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}",
-            "",
-            "",
-            c.symbols[n],
-            -1 if found.belief > 0 else 1,
-            price,
-            c.engine.instruments[n].qty(lots),
-            0.0,
-            False,
-            MISSING,
-            "",
-            "",
-            0,
-            c.venue_ns() // 1_000_000,
-        )
+        side, qty, ts_ms = -1 if found.belief > 0 else 1, c.engine.instruments[n].qty(lots), c.venue_ns() // 1_000_000
+        name = f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}"
+        x = unlisted(name, c.symbols[n], side, price, qty, 0.0, MISSING, ts_ms)
         c.counters["reductions without execution"] += 1
         self.executions.guessed.book(n, x, max(self.epochs.first_ms(n), self.reconciled_ms - int(c.settings.overlap_s * 1000)))
         self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))

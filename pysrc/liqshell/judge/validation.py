@@ -110,6 +110,3 @@ def judged(found: Mapping[str, Any], question: Question, items: Sequence[Item]) 
     said = Outcome(cast(Action, answer["action"]), CONFIDENCE[answer["confidence"]])
     status = "vetoed_by_matrix" if STRENGTH[said.action] > STRENGTH[allowed.action] else "ok"
     return Verdict(status, weaker(said, allowed), grade, {name: answer[name] for name in NOTES})
-
-
-__all__ = ["Invalid", "Verdict", "checked", "judged", "key_of", "parsed", "stated", "weaker"]

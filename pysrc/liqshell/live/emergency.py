@@ -7,7 +7,6 @@ process, because a repetition of its actions does no harm.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +43,6 @@ FLATTENED_WAIT_S = 1.0  # that long it is asked whose a position was that has be
 EXECUTIONS_WAIT_S = 0.5  # the wait of a position without a stop for the report whether we have closed it before
 STOP_KINDS = ("StopLoss", "TrailingStop", "Stop")
 _GOOD = (Outcome.ACCEPTED, Outcome.DONE, Outcome.GONE)
-_log = logging.getLogger("liqshell.live.emergency")
 
 
 @dataclass
@@ -163,7 +161,7 @@ class Rescue:
         """An entry of the image, without asking first."""
         reply = self.client.ask(bybit_rest.cancel(symbol, link_id), Asked.CANCEL)
         self._cancelled(reply, symbol, link_id)
-        if not had and reply.outcome not in (Outcome.ACCEPTED, Outcome.DONE) and not self.venue_knows(symbol, link_id):
+        if not had and reply.outcome not in (Outcome.ACCEPTED, Outcome.DONE) and self.order(symbol, link_id) is None:
             self.late.add(link_id)
 
     def cancel(self, symbol: str, link_id: str, order_id: str) -> bool:
@@ -317,7 +315,7 @@ class Rescue:
                 pass
         return self._ticks.get(symbol, Decimal(0))
 
-    def close(self, position: Position, name: str, qty: float) -> bool:
+    def close(self, position: Position, name: str, qty: float) -> None:
         """At market, reduce-only, our part of it: repeated, it cannot do more than close that."""
         part = qty < position.qty
         self._closing.setdefault((position.symbol, position.index), (position.side * position.qty, qty))
@@ -327,7 +325,6 @@ class Rescue:
             self._done(self.result.closed, f"{text} at market")
         else:
             self.log_line(f"{text} not closed yet ({reply.text})")
-        return True
 
     def send_close(self, position: Position, qty: str) -> Reply:
         """qty "0": all of it. The id is not in our pattern: a live process, or the next one, sees that somebody else reduced its position. It says of
@@ -340,10 +337,6 @@ class Rescue:
         return reply
 
     # ---- questions ----
-
-    def venue_knows(self, symbol: str, link_id: str) -> bool:
-        """Whether the venue has, or had, an order of this id."""
-        return self.order(symbol, link_id) is not None
 
     def order(self, symbol: str, link_id: str) -> OrderState | None:
         """As the venue has it, open or ended."""

@@ -170,6 +170,3 @@ class BybitBooks:
                 return out
             cursor = page.cursor
         return None
-
-
-__all__ = ["Books", "BybitBooks", "cash", "take_up", "unheard"]

@@ -308,6 +308,3 @@ class Warmth:
         names = [f"{row['contract'].rpartition(':')[2]}{' ' + row['detector'] if several else ''} {row['seen']}/{row['wanted']}" for row in cold]
         more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
         return f"warm {len(rows) - len(cold)}/{len(rows)}{': ' + ', '.join(names[:NAMES_MAX]) + more if names else ''}" if rows else ""
-
-
-__all__ = ["Begun", "Keeper", "Material", "Warmth"]

@@ -132,6 +132,3 @@ class Silence:
     def health(self, venue: str) -> list[dict[str, Any]]:
         """Suspicions so far, the latest TOLD_MAX of the run: since when, found at, until when (None = still), ns."""
         return [dict(one) for one in self.suspicions if one["venue"] == venue]
-
-
-__all__ = ["Silence"]

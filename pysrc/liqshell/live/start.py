@@ -282,56 +282,24 @@ def _state(facts: AccountFacts) -> list[Finding]:
     if not state.exists:
         return [Finding("state", Effect.GO, f"{state.path}: does not exist; the first live start creates it")]
     out = []
+
+    def found(effect: Effect, text: str, action: str) -> None:
+        out.append(Finding("state", effect, f"{state.path}: {text}", action, warn=effect != Effect.END))
+
     if state.fault:
-        out.append(Finding("state", Effect.END, f"{state.path}: {state.fault}", "Look at the account at the venue, then move the file aside"))
+        found(Effect.END, state.fault, "Look at the account at the venue, then move the file aside")
     if state.killed:
-        out.append(
-            Finding(
-                "state",
-                Effect.END,
-                f"{state.path}: the kill switch is on ({state.killed})",
-                "Look at the account at the venue, then lift it: liqcore kill --lift",
-            )
-        )
+        found(Effect.END, f"the kill switch is on ({state.killed})", "Look at the account at the venue, then lift it: liqcore kill --lift")
     if state.running:
-        out.append(
-            Finding(
-                "state",
-                Effect.END,
-                f"{state.path}: a live process is running ({state.running}); a second one cannot start",
-                "Stop it first, or let it run",
-            )
-        )
+        found(Effect.END, f"a live process is running ({state.running}); a second one cannot start", "Stop it first, or let it run")
     if state.halted:
-        out.append(
-            Finding(
-                "state",
-                Effect.HALTED,
-                f"{state.path}: halted by {state.halted}, also after a restart: open trades continue, entries are blocked",
-                "Find the cause, then resume: liqcore live ... --resume",
-                warn=True,
-            )
-        )
+        text = f"halted by {state.halted}, also after a restart: open trades continue, entries are blocked"
+        found(Effect.HALTED, text, "Find the cause, then resume: liqcore live ... --resume")
     if state.damaged:
-        out.append(
-            Finding(
-                "state",
-                Effect.GO,
-                f"{state.path}: damaged parts of the kill switch: {'; '.join(state.damaged)}",
-                "Find the cause of the damage; the next start repairs the pages",
-                warn=True,
-            )
-        )
+        text = f"damaged parts of the kill switch: {'; '.join(state.damaged)}"
+        found(Effect.GO, text, "Find the cause of the damage; the next start repairs the pages")
     if not state.imaged:
-        out.append(
-            Finding(
-                "state",
-                Effect.GO,
-                f"{state.path}: no state image, so the open trades of earlier runs are not known",
-                "Look at the account at the venue",
-                warn=True,
-            )
-        )
+        found(Effect.GO, "no state image, so the open trades of earlier runs are not known", "Look at the account at the venue")
     return out or [Finding("state", Effect.GO, f"{state.path}: whole; {len(state.believed)} open positions known")]
 
 
@@ -342,35 +310,17 @@ def _trades(config: Config, facts: AccountFacts) -> list[Finding]:
     for trade in facts.state.trades if facts.state and not config.feed.whole else ():
         unit = facts.instruments.get(trade.symbol)
         if trade.symbol not in symbols:
-            out.append(
-                Finding(
-                    "state",
-                    Effect.END,
-                    "it has an open trade and is not configured",
-                    "Add it to [feed] symbols until the trade has ended, or close it at the venue and with `liqcore kill --flatten`",
-                    trade.symbol,
-                )
-            )
+            text = "it has an open trade and is not configured"
+            action = "Add it to [feed] symbols until the trade has ended, or close it at the venue and with `liqcore kill --flatten`"
         elif symbols.index(trade.symbol) != trade.number:
-            out.append(
-                Finding(
-                    "state",
-                    Effect.END,
-                    f"it has an open trade as number {trade.number} of [feed] symbols, and is now number {symbols.index(trade.symbol)}",
-                    "Order ids contain the number: add new symbols at the end until the trade has ended",
-                    trade.symbol,
-                )
-            )
+            text = f"it has an open trade as number {trade.number} of [feed] symbols, and is now number {symbols.index(trade.symbol)}"
+            action = "Order ids contain the number: add new symbols at the end until the trade has ended"
         elif unit is not None and (Decimal(trade.tick), Decimal(trade.lot)) != (Decimal(unit.tick_size), Decimal(unit.lot_size)):
-            out.append(
-                Finding(
-                    "state",
-                    Effect.END,
-                    "it has an open trade, and the venue has since changed its tick or lot",
-                    "Close the trade at the venue or with `liqcore kill --flatten`, then move the image out of the folder",
-                    trade.symbol,
-                )
-            )
+            text = "it has an open trade, and the venue has since changed its tick or lot"
+            action = "Close the trade at the venue or with `liqcore kill --flatten`, then move the image out of the folder"
+        else:
+            continue
+        out.append(Finding("state", Effect.END, text, action, trade.symbol))
     return out
 
 
@@ -387,31 +337,15 @@ def _key(facts: AccountFacts) -> list[Finding]:
                 "Is it complete, of this environment and not expired, and may this address use it?",
             )
         ]
-    out = []
+    may, trade = Finding("keys.withdraw", Effect.GO, "the key may not withdraw"), Finding("keys.trade", Effect.GO, "the key may trade contracts")
     if key.may_withdraw:
-        out.append(
-            Finding(
-                "keys.withdraw",
-                Effect.END,
-                "this key may withdraw money; a trading program does not need that",
-                "Create a key without that right, and delete this one",
-            )
-        )
-    else:
-        out.append(Finding("keys.withdraw", Effect.GO, "the key may not withdraw"))
+        text = "this key may withdraw money; a trading program does not need that"
+        may = Finding("keys.withdraw", Effect.END, text, "Create a key without that right, and delete this one")
     if not key.may_trade:
         why = "it is read-only" if key.read_only else "it has no right to orders and positions of contracts"
-        out.append(
-            Finding(
-                "keys.trade",
-                Effect.END,
-                f"this key may not trade: {why}",
-                "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else",
-            )
-        )
-    else:
-        out.append(Finding("keys.trade", Effect.GO, "the key may trade contracts"))
-    return out
+        action = "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else"
+        trade = Finding("keys.trade", Effect.END, f"this key may not trade: {why}", action)
+    return [may, trade]
 
 
 def _money(facts: AccountFacts) -> list[Finding]:

@@ -65,17 +65,23 @@ def _json(body: bytes) -> Any:
 class _Asked:
     """The shared part of sources: a cache, one request at a time."""
 
-    def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float):
-        self.name, self._web, self._now, self._cache_s = name, web, now, cache_s
+    def __init__(self, name: str, web: Web, names: Mapping[str, str], now: Now, interval_s: float, cache_s: float, timeout_s: float):
+        self.name, self._web, self._names, self._now, self._cache_s, self._timeout_s = name, web, names, now, cache_s, timeout_s
         self._pace = Pace(interval_s)
         self._kept: dict[str, tuple[float, list[Item]]] = {}
 
     async def close(self) -> None:
         await self._web.close()
 
-    async def _items(self, key: str, target: str, until_s: float, read: Callable[[Reply, int], list[Item]]) -> list[Item]:
-        """Items of the cache, or of a request. NewsError where neither has any answer by `until_s`."""
+    async def _listed(self, asset: str, target: str, read: Callable[[Reply, int], list[Item]]) -> list[Item]:
+        """Those of a list for all assets that mention this one."""
+        ticker, name = terms_of(asset, self._names)
+        return [item for item in await self._items("", target, read) if mentions(f"{item.title} {item.description}", ticker, name)]
+
+    async def _items(self, key: str, target: str, read: Callable[[Reply, int], list[Item]]) -> list[Item]:
+        """Items of the cache, or of a request. NewsError where neither has any answer in time."""
         loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._timeout_s
         if (kept := self._fresh(key)) is not None:
             return kept
         if self._pace.wait_s() > until_s - loop.time():
@@ -124,15 +130,13 @@ class Brave(_Asked):
             ca,
             secret=True,
         )
-        super().__init__(SEARCH, web, now, interval_s, cache_s)
-        self._names, self._timeout_s = names, timeout_s
+        super().__init__(SEARCH, web, names, now, interval_s, cache_s, timeout_s)
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
         ticker, name = terms_of(asset, self._names)
         words = f'"{name}" OR {ticker} crypto' if name else f"{ticker} crypto"
         query = urlencode({"q": words, "freshness": "pd", "count": 10, "spellcheck": "false", "search_lang": "en", "safesearch": "off"})
-        until = asyncio.get_running_loop().time() + self._timeout_s
-        return await self._items(ticker, f"/res/v1/news/search?{query}", until, self._read)
+        return await self._items(ticker, f"/res/v1/news/search?{query}", self._read)
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
@@ -154,14 +158,11 @@ class Announcements(_Asked):
     """Bybit's announcements of listings, delistings and maintenance. The list is read for all assets at once."""
 
     def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = ""):
-        super().__init__("bybit", Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca), now, 0.2, cache_s)
-        self._names, self._timeout_s = names, timeout_s
+        web = Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca)
+        super().__init__("bybit", web, names, now, 0.2, cache_s, timeout_s)
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
-        until = asyncio.get_running_loop().time() + self._timeout_s
-        found = await self._items("", "/v5/announcements/index?locale=en-US&limit=50", until, self._read)
-        ticker, name = terms_of(asset, self._names)
-        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
+        return await self._listed(asset, "/v5/announcements/index?locale=en-US&limit=50", self._read)
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
@@ -187,14 +188,10 @@ class Feeds(_Asked):
 
     def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = ""):
         web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
-        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s)
-        self._names, self._timeout_s = names, timeout_s
+        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, names, now, 1.0, cache_s, timeout_s)
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
-        until = asyncio.get_running_loop().time() + self._timeout_s
-        found = await self._items("", "", until, self._read)
-        ticker, name = terms_of(asset, self._names)
-        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
+        return await self._listed(asset, "", self._read)
 
     def _read(self, reply: Reply, received_ns: int) -> list[Item]:
         return [

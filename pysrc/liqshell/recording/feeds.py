@@ -106,6 +106,3 @@ def _without_consent(name: str, code: str, sha256: str, where: str | Path) -> No
         "your consent to run that code on this machine",
         f"Read the file; then add {option}, name it in [venues] of the configuration, or add --trust-policy to a replay",
     )
-
-
-__all__ = ["NoConsent", "recorded_feeds", "use_named", "use_recorded", "use_venues"]

@@ -105,6 +105,3 @@ def without(spans: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) 
         if start < end:
             out.append((start, end))
     return out
-
-
-__all__ = ["Concern", "Standing", "concerns_of", "outages", "parts_of", "union", "without"]

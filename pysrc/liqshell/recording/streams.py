@@ -78,16 +78,6 @@ class Held:
         edges = np.concatenate([[self.start], self.held.ravel(), [self.end]]).reshape(-1, 2)
         return [(a, b) for a, b in edges.tolist() if b - a >= max(least_ns, 1)]
 
-    def by_hour(self) -> list[float]:
-        """The share of each hour of UTC, from that of `start` on; of the first and last the part inside."""
-        first, last = self.start // HOUR_NS, -(-self.end // HOUR_NS)
-        edges = np.clip(np.arange(first, last + 1) * HOUR_NS, self.start, self.end)
-        until = np.concatenate([[0], np.cumsum(self.held[:, 1] - self.held[:, 0])])
-        at = np.searchsorted(self.held[:, 0], edges, "right")
-        cut = np.where(at > 0, np.maximum(0, self.held[np.maximum(at, 1) - 1, 1] - edges) if len(self.held) else 0, 0)
-        held, whole = np.diff(until[at] - cut), np.diff(edges)
-        return np.divide(held, whole, out=np.zeros(len(held)), where=whole > 0).tolist()
-
     def as_dict(self, least_ns: int = MINUTE_NS) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from liqcore import Tape
 from liqshell import private
 from liqshell.report import desk
 from liqshell.report.drawing import drawing
 from liqshell.report.figures import summarise
 from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
-from liqshell.report.prices import Tape, read_paths, tape_paths
+from liqshell.report.prices import read_paths, tape_paths
 from liqshell.report.run import Run, load_run
 from liqshell.report.study import load_study
 from liqshell.report.terminal import print_report

@@ -79,32 +79,13 @@ def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     aside = [row for row in reasons if unmet.aside(row["condition"]["condition"])]
     rows = sorted(rows + [row for row in reasons if row not in aside], key=lambda row: -row["n"]) + aside
     silent = int((np.bincount(ledger.verdict_rows["cascade"], minlength=len(ledger.cascade_rows))[ledger.seen_at] == 0).sum())
-    if silent:
-        rows.append(
-            {
-                "reason": "policy silent",
-                "meaning": "the cascade became ACTIVE and the policy wanted no trade",
-                "n": silent,
-                "asked": False,
-                "share": None,
-            }
-        )
-    if ledger.lapsed:
-        rows.append(
-            {
-                "reason": "not a cascade",
-                "meaning": "no second large liquidation followed within the window",
-                "n": ledger.lapsed,
-                "asked": False,
-                "share": None,
-            }
-        )
     cut = int((ledger.cascade_rows["interrupted"] & (ledger.cascade_rows["active"] == 0)).sum())
-    if cut:
-        rows.append(
-            {"reason": "feed gap", "meaning": "a possible cascade was dropped because the feed had a gap", "n": cut, "asked": False, "share": None}
-        )
-    return rows
+    unasked = (
+        ("policy silent", "the cascade became ACTIVE and the policy wanted no trade", silent),
+        ("not a cascade", "no second large liquidation followed within the window", ledger.lapsed),
+        ("feed gap", "a possible cascade was dropped because the feed had a gap", cut),
+    )
+    return rows + [{"reason": name, "meaning": meant, "n": n, "asked": False, "share": None} for name, meant, n in unasked if n]
 
 
 def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
@@ -280,13 +261,7 @@ def stamp(run: Run) -> dict[str, Any]:
     meta, sequence = run.meta, run.audit["seq"]
     lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
     return {
-        "version": meta.get("version"),
-        "abi": meta.get("abi"),
-        "config_hash": meta.get("config_hash"),
-        "code_hash": meta.get("code_hash"),
-        "data_hash": meta.get("data_hash"),
-        "seed": meta.get("seed"),
-        "market_seeds": meta.get("market_seeds"),
+        **{key: meta.get(key) for key in ("version", "abi", "config_hash", "code_hash", "data_hash", "seed", "market_seeds")},
         "speed": run.speed,
         "audit_records": len(run.audit),
         "audit_lost": lost,

@@ -32,6 +32,10 @@ SURE, SURELY = 10, 0.5  # ... and the other way: it is clear that it is not, whe
 DRAWN, ACROSS = 128, 256  # resamples and settings that are computed at once: what fits a cache
 SHAPES = 4096  # draws of the pooled shape at once
 KNOWN = 0.5  # of all settings that were tried: with the daily results of fewer no edge is called
+#: what assess() says where there are days enough
+_SAID = (
+    "best t edge p_superior p_shape autocorrelation_factor independent sharpe_daily skew kurtosis hurdle_daily deflated days_needed worst worst_all"
+)
 ALIKE = 0.5  # settings whose daily results correlate by so much count as one trial
 
 
@@ -170,22 +174,7 @@ def assess(daily: np.ndarray, tried: int = 0, *, of: int | None = None, seed: in
         "days": days,
         "settings": settings,
         "tried": max(tried, settings),
-        "best": None,
-        "t": None,
-        "edge": None,
-        "p_superior": None,
-        "p_shape": None,
-        "autocorrelation_factor": None,
-        "independent": None,
-        "sharpe_daily": None,
-        "skew": None,
-        "kurtosis": None,
-        "hurdle_daily": None,
-        "deflated": None,
-        "days_needed": None,
-        "worst": None,
-        "worst_all": None,
-    }
+    } | dict.fromkeys(_SAID.split())
     if days < DAYS_MIN or not settings:
         return out
     factor = errors_grow(daily)

@@ -5,11 +5,11 @@ Memory does not grow with the recording: which spans of time will be drawn is kn
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from liqcore import EVENT_DTYPE, AuditKind, Kind
+from liqcore import EVENT_DTYPE, AuditKind, Kind, Tape
 from liqshell.errors import LiqshellError
 from liqshell.recording.reader import read
 from liqshell.report.run import Run
@@ -200,15 +200,6 @@ class _Reduction:
                 notional = np.where(np.isfinite(notional) & (notional > 0), notional, 0.0)
                 for series in self.paths.series[n]:
                     series.add_liquidations(forced["ts_recv"], forced["side"], notional)
-
-
-class Tape(Protocol):
-    """The parts of liqcore.Tape used here: prices in ticks, times of receipt, and the rare events with the liquidations."""
-
-    def trades(self, instrument: int) -> dict[str, np.ndarray]: ...
-
-    @property
-    def rare(self) -> np.ndarray: ...
 
 
 def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:

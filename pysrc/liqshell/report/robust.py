@@ -75,16 +75,11 @@ def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str
     mean = real["mean"]
     rows = [_control(c, mean, tried) for c in found]
     drawn, fixed = [r for r in rows if r["p"] is not None], [r for r in rows if r["p"] is None and r["median_bps"] is not None]
+    out: dict[str, Any] = {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None}
     if mean is None:
-        return {"rows": rows, "tried": tried, "mean_bps": None, "edge": None, "verdict": "The run closed no trade, so there is nothing to compare."}
+        return out | {"verdict": "The run closed no trade, so there is nothing to compare."}
     if not drawn and not fixed:
-        return {
-            "rows": rows,
-            "tried": tried,
-            "mean_bps": mean,
-            "edge": None,
-            "verdict": "No control closed a trade, so there is nothing to compare with.",
-        }
+        return out | {"verdict": "No control closed a trade, so there is nothing to compare with."}
     low = real["low"]
     lost = [
         r["name"]
@@ -97,7 +92,7 @@ def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str
             if lost
             else f"the policy's {number(mean, 1, True)} bps a trade is above the controls."
         )
-        return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None, "verdict": text}
+        return out | {"verdict": text}
     if lost:
         text = f"No edge over the controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or the difference may be chance."
     elif low is None and mean > 0:
@@ -114,7 +109,7 @@ def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str
         )
     edge = None if not lost and low is None and mean > 0 else not lost and mean > 0
     few = f" It is the best of {tried:,.0f} independent settings, so the test is stricter than for a single one." if tried > 1.5 and lost else ""
-    return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": edge, "verdict": text + few}
+    return out | {"edge": edge, "verdict": text + few}
 
 
 def selected(mean: float, draws: Sequence[float], tried: float) -> float:

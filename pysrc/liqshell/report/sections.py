@@ -171,13 +171,11 @@ def exits(s: dict[str, Any]) -> Markup:
         fate.append(("post-only refusals", str(e["post_only_rejects"]), "orders, some of them at a changed price"))
     text = table(("", ">n", ""), [(a, b, muted(c)) for a, b, c in fate]) if e["placed"] else empty("No entry order was placed.")
     orders = part("What became of the entry orders", text)
-    return section("How trades ended", body + (two(_holds(s), orders) if s["trades"] else orders), anchor="exits")
-
-
-def _holds(s: dict[str, Any]) -> Markup:
-    if not s["trades"]:
-        return Markup()
-    return part("Time held (green: won)", figure(plots.holds(s["holds"])))
+    return section(
+        "How trades ended",
+        body + (two(part("Time held (green: won)", figure(plots.holds(s["holds"]))), orders) if s["trades"] else orders),
+        anchor="exits",
+    )
 
 
 def funnel(s: dict[str, Any]) -> Markup:

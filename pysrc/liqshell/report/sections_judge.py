@@ -223,6 +223,3 @@ def _latest(rows: list[dict[str, Any]]) -> Table:
             for r in rows[:10]
         ],
     )
-
-
-__all__ = ["html", "terminal"]

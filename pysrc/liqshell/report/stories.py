@@ -1,7 +1,7 @@
 """The stories that a run tells: cascades, brackets with their orders and fills, trades. The reader of the audit stream (ledger.py) fills them."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,117 +16,10 @@ ORDER_MARKET = 2
 #: one large liquidation: `price` is the reported one, on most venues the bankruptcy price
 LARGE_DTYPE = np.dtype([("ts", "i8"), ("ts_event", "i8"), ("side", "i1"), ("price", "f8"), ("notional", "f8")])
 
-#: the rows of a Ledger: the fields of Cascade, Bracket, Order, Fill and Trade, and which row of another table they belong to (-1 = none)
-#: first, last: its large liquidations; unmet, awaited: the record of the audit that says it
-CASCADE_DTYPE = np.dtype(
-    [
-        ("instrument", "i4"),
-        ("detector", "i4"),
-        ("start", "i8"),
-        ("side", "i1"),
-        ("long_notional", "f8"),
-        ("short_notional", "f8"),
-        ("count", "i4"),
-        ("threshold", "f8"),
-        ("score", "f8"),
-        ("z", "f8"),
-        ("price", "f8"),
-        ("active", "i8"),
-        ("ended", "i8"),
-        ("interrupted", "?"),
-        ("unmet", "i8"),
-        ("awaited", "i8"),
-        ("bracket", "i8"),
-        ("first", "i8"),
-        ("last", "i8"),
-    ]
-)
-#: fills, entries: how many fills, and of the entry; filled, entered: when it had the first of them (entered: else when it was opened)
-BRACKET_DTYPE = np.dtype(
-    [
-        ("instrument", "i4"),
-        ("sequence", "i8"),
-        ("side", "i1"),
-        ("opened", "i8"),
-        ("cascade", "i8"),
-        ("state", "u1"),
-        ("flat", "i8"),
-        ("end", "u1"),
-        ("position", "f8"),
-        ("qty", "f8"),
-        ("stop_price", "f8"),
-        ("target_price", "f8"),
-        ("take_profit", "f8"),
-        ("stop_loss", "f8"),
-        ("threshold", "f8"),
-        ("score", "f8"),
-        ("z", "f8"),
-        ("cascade_notional", "f8"),
-        ("cascade_side", "i1"),
-        ("funding", "f8"),
-        ("trade", "i8"),
-        ("fills", "i4"),
-        ("filled", "i8"),
-        ("entries", "i4"),
-        ("entered", "i8"),
-    ]
-)
-ORDER_DTYPE = np.dtype(
-    [
-        ("bracket", "i8"),
-        ("id", "i8"),
-        ("role", "i1"),
-        ("side", "i1"),
-        ("created", "i8"),
-        ("qty", "f8"),
-        ("type", "i4"),
-        ("last_price", "f8"),
-        ("acked", "i8"),
-        ("triggered", "i8"),
-        ("ended", "i8"),
-        ("reason", "u1"),
-        ("filled", "f8"),
-        ("rejected", "?"),
-        ("ack_ms", "f8"),
-    ]
-)
-FILL_DTYPE = np.dtype(
-    [
-        ("bracket", "i8"),
-        ("ts", "i8"),
-        ("order", "i8"),
-        ("role", "i4"),
-        ("side", "i1"),
-        ("price", "f8"),
-        ("qty", "f8"),
-        ("fee", "f8"),
-        ("flags", "i4"),
-        ("reason", "u1"),
-    ]
-)
-TRADE_DTYPE = np.dtype(
-    [
-        ("bracket", "i8"),
-        ("ts", "i8"),
-        ("reason", "u1"),
-        ("side", "i1"),
-        ("entry", "f8"),
-        ("exit", "f8"),
-        ("qty", "f8"),
-        ("gross", "f8"),
-        ("fees", "f8"),
-        ("hold_s", "f8"),
-        ("entry_maker", "?"),
-        ("entry_notional", "f8"),
-        ("funding", "f8"),
-        ("slippage", "f8"),
-        ("net", "f8"),
-        ("bps", "f8"),
-    ]
-)
 STEP_DTYPE = np.dtype([("order", "i8"), ("ts", "i8"), ("price", "f8")])
 PHASE_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("phase", "u1")])
 VERDICT_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("reason", "u1")])
+_FORMATS: dict[Any, str] = {int: "i8", float: "f8", bool: "?"}
 
 
 @dataclass(slots=True)
@@ -288,6 +181,22 @@ class Trade:
     def bps(self) -> float:
         """Net return on the entry's notional."""
         return self.net / self.entry_notional * 1e4 if self.entry_notional else 0.0
+
+
+def _rows_of(kind: type, before: str = "", behind: str = "") -> np.dtype[Any]:
+    """The plain fields of an object as the columns of a table; before, behind: further columns of whole numbers."""
+    plain = [(one.name, _FORMATS[one.type]) for one in fields(kind) if one.type in _FORMATS]
+    return np.dtype([*((name, "i8") for name in before.split()), *plain, *((name, "i8") for name in behind.split())])
+
+
+#: the rows of a Ledger: the fields of Cascade, Bracket, Order, Fill and Trade, and which row of another table they belong to (-1 = none)
+#: first, last: its large liquidations; unmet, awaited: the record of the audit that says it
+CASCADE_DTYPE = _rows_of(Cascade, behind="unmet awaited bracket first last")
+#: fills, entries: how many fills, and of the entry; filled, entered: when it had the first of them (entered: else when it was opened)
+BRACKET_DTYPE = _rows_of(Bracket, behind="cascade trade fills filled entries entered")
+ORDER_DTYPE = _rows_of(Order, before="bracket")
+FILL_DTYPE = _rows_of(Fill, before="bracket")
+TRADE_DTYPE = np.dtype([*_rows_of(Trade, before="bracket").descr, ("net", "f8"), ("bps", "f8")])
 
 
 @dataclass

@@ -21,7 +21,8 @@ of the entry's notional and net (after fees and funding), and spans are [start, 
 
 import json
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from types import UnionType
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 
@@ -270,49 +271,8 @@ def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outc
     }
 
 
-_OUTCOME = {
-    "entries": int,
-    "trades": int,
-    "wins": int,
-    "gross": float,
-    "fees": float,
-    "funding": float,
-    "net": float,
-    "notional": float,
-    "mean_bps": float | None,
-}
-_TRADES = {"closed_ns": [int], "net": [float], "return_bps": [float]}
-_EQUITY = {"ts": [int], "marked": [float]}
-_SHAPE: dict[str, Any] = {
-    "delays": [{"delay_s": float, "outcome": _OUTCOME, "trades": _TRADES}],
-    "controls": [{"kind": str, "seed": int | None, "draws": [_OUTCOME]}],
-    "forward": {
-        "objective": str,
-        "scheme": str,
-        "embargo_s": float,
-        "folds": [
-            {
-                "train": [int],
-                "test": [int],
-                "settings": int,
-                "chosen": dict,
-                "train_value": float | None,
-                "test_value": float | None,
-                "train_outcome": _OUTCOME,
-                "test_outcome": _OUTCOME,
-                "test_trades": _TRADES,
-            }
-        ],
-    },
-    "trials": {"n": int, "source": str},
-    "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
-    "data": {"fingerprint": str, "parts": [dict]},
-    "half_spread": [{"symbol": str, "source": str, "share": float | None, "bps": float | None, "n": int, "told": str, "warning": str}],
-    "equity": _EQUITY,
-    "models": dict,
-    "timing_s": dict,
-    "problems": [str],
-}
+#: the parts that are checked, each for the keys that it must have
+_CHECKED = ("delays", "controls", "forward", "trials", "expected", "data", "half_spread", "equity", "models", "timing_s", "problems")
 
 
 def load_study(folder: str | Path) -> Study | None:
@@ -328,29 +288,34 @@ def load_study(folder: str | Path) -> Study | None:
         raise DataError(str(path), f"found {type(found).__name__}", "an object")
     if found.get("version") != VERSION:
         raise DataError(f"{path}: version", repr(found.get("version")), f"{VERSION}", "Make the report with the version that made the backtest")
-    for key, shape in _SHAPE.items():
+    shapes = get_type_hints(Study)
+    for key in _CHECKED:
         if found.get(key) is not None:
-            _check(f"{path}: {key}", found[key], shape)
+            _check(f"{path}: {key}", found[key], shapes[key])
     return found  # type: ignore[return-value]
 
 
 def _check(where: str, value: Any, shape: Any) -> None:
-    """Raise DataError at the first place where a JSON value is not of the shape."""
-    if isinstance(shape, list):
+    """Raise DataError at the first place where a JSON value is not of the type; of an object its required keys are checked."""
+    kind, inner = get_origin(shape), get_args(shape)
+    if kind is UnionType and is_typeddict(inner[0]):  # what is null was not looked at
+        shape = inner[0]
+    if kind in (list, tuple):
         if not isinstance(value, list):
             raise DataError(where, f"found {type(value).__name__}", "a list")
         for n, item in enumerate(value):
-            _check(f"{where}[{n}]", item, shape[0])
-    elif isinstance(shape, dict):
+            _check(f"{where}[{n}]", item, inner[0])
+    elif is_typeddict(shape):
         if not isinstance(value, dict):
             raise DataError(where, f"found {type(value).__name__}", "an object")
-        for key, inner in shape.items():
+        required = {key: one for key, one in get_type_hints(shape).items() if key in shape.__required_keys__}
+        for key, one in required.items():
             if key not in value:
                 raise DataError(f"{where}.{key}", "missing", "see liqshell/report/study.py")
-            _check(f"{where}.{key}", value[key], inner)
-        if shape in (_TRADES, _EQUITY) and len({len(value[key]) for key in shape}) > 1:
-            raise DataError(where, "columns of " + ", ".join(f"{len(value[key])} ({key})" for key in shape), "columns of one length")
+            _check(f"{where}.{key}", value[key], one)
+        if shape in (Trades, Equity) and len({len(value[key]) for key in required}) > 1:
+            raise DataError(where, "columns of " + ", ".join(f"{len(value[key])} ({key})" for key in required), "columns of one length")
     else:
-        wanted = shape | int if shape in (float, float | None) else shape
+        wanted = dict if kind is dict else shape | int if shape in (float, float | None) else shape
         if not isinstance(value, wanted) or isinstance(value, bool) or (isinstance(value, float) and not np.isfinite(value)):
             raise DataError(where, f"found {value!r}", str(getattr(shape, "__name__", shape)))

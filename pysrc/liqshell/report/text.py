@@ -87,13 +87,6 @@ def between(start_ns: int, end_ns: int) -> str:
     return f"{first} to {last[11:] if last[:10] == first[:10] else last}"
 
 
-def iso(ns: int) -> str:
-    """UTC to the microsecond, for files; '' for never."""
-    if not ns:
-        return ""
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
-
-
 def plural(n: int, word: str, many: str = "") -> str:
     return f"{n:,} {word}" if n == 1 else f"{n:,} {many or word + 's'}"
 

@@ -19,7 +19,7 @@ from liqcore.detectors.registry import KINDS
 from liqshell.config.components import make_detector, parameters_of
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.event_tables import is_table, read_tables
-from liqshell.formats.reading import COMPLETENESS, UNKNOWN
+from liqshell.formats.reading import COMPLETENESS, UNKNOWN, tick_for
 from liqshell.plugins import DETECTOR, is_file
 from liqshell.plugins import names as plugin_names
 from liqshell.recording.marks import outages, union
@@ -118,7 +118,7 @@ def _of_tables(paths: Sequence[Path]) -> Data:
     _, first = np.unique(events["instrument"], return_index=True)
     classes = [lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)] for venue in table.venues]
     instruments = tuple(
-        lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness)
+        lc.Instrument(symbol, venue=venue, tick_size=tick_for(float(price)), completeness=completeness)
         for symbol, venue, price, completeness in zip(table.symbols, table.venues, events["price"][first], classes, strict=True)
     )
     notes = [f"skipped rows: {count} of {table.rows}: {reason}" for reason, count in table.skipped.most_common()]
@@ -127,12 +127,6 @@ def _of_tables(paths: Sequence[Path]) -> Data:
     notes += [f"refused events: {count}: {reason.name}" for reason, count in builder.refused.items()]
     history = with_gaps(History(lc.Tape(instruments, builder.take()), int(events["ts_recv"][0]), int(events["ts_recv"][-1]) + 1, "", ""))
     return Data(history.tape.events(), instruments, history.start_ns, history.end_ns, ", ".join(p.name for p in paths), notes=notes)
-
-
-def _tick(price: float) -> str:
-    """Detection needs no exact ticks, but validation refuses prices of less than half a tick: 9 significant digits."""
-    decimals = min(12, max(0, 8 - int(np.floor(np.log10(price))))) if price > 0 else 8
-    return f"0.{'1':0>{decimals}}" if decimals else "1"
 
 
 def parse(texts: Iterable[str]) -> list[DetectorSpec]:
@@ -359,6 +353,3 @@ def as_csv(found: Mapping[str, Any]) -> str:
             )
             lines.append(",".join([venue["venue"], "+".join(venue["completeness"]), p["a"], p["b"], str(p["n"]), str(p["k"]), *numbers]))
     return "\n".join(lines) + "\n"
-
-
-__all__ = ["Data", "Episode", "agreement", "as_csv", "episodes_of", "make_detectors", "matched", "parse", "read_data", "wants_dense", "warnings"]

@@ -193,6 +193,3 @@ def quality_report(hours: float, specs: Sequence[DetectorSpec], seed: int = 1, l
         "full": quality(market, market.data, specs, least_count),
         "throttled": quality(market, throttled(market.data), specs, least_count),
     }
-
-
-__all__ = ["Labelled", "in_bursts", "kept_by_throttle", "kept_shares", "labelled", "quality", "quality_report", "throttle_report", "throttled"]

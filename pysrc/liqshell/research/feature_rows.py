@@ -24,7 +24,7 @@ from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 from liqshell.event_columns import joined
-from liqshell.formats.reading import UNKNOWN
+from liqshell.formats.reading import UNKNOWN, tick_for
 from liqshell.input_file import address_of, regular
 from liqshell.iso import written_ns
 from liqshell.research.feature_walk import Data, Parts, Walk
@@ -236,13 +236,11 @@ def _recording(path: Path) -> bool:
 
 
 def _instrument(venue: str, symbol: str, rules: dict[str, Any], price: float) -> lc.Instrument:
-    """Features need no exact ticks, but validation refuses prices of less than half of one: 9 significant digits of the first price."""
-    decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
-    tick = f"0.{'1':0>{decimals}}" if decimals else "1"
+    """price: a first one."""
     return lc.Instrument(
         symbol,
         venue=venue,
-        tick_size=tick,
+        tick_size=tick_for(price),
         multiplier=float(rules.get("multiplier", 1.0)),
         completeness=lc.Completeness["COMPLETENESS_" + str(rules.get("completeness", "UNKNOWN")).upper()],
     )

@@ -101,14 +101,9 @@ class Watch:
 # ---- what the data have ----
 
 
-def fires_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
-    """(time, side) of the fires of the preset `reversal` in any contract of the asset, minute by minute, each with what was known then, as a run that
-    watches all of them fires. DataError without a contract of the asset."""
-    return sorted({fire for found in fires_by_contract(data, asset).values() for fire in found})
-
-
 def fires_by_contract(data: Data, asset: str = "BTC") -> dict[str, list[tuple[int, int]]]:
-    """The same, of each contract of the asset alone."""
+    """(time, side) of the fires of the preset `reversal` in each contract of the asset, minute by minute, each with what was known then, as a run
+    that watches all of them fires. DataError without a contract of the asset."""
     places = _places(data, asset)
     if not places:
         raise DataError("hourly", f"no contract of {asset}: {', '.join(one.key for one in data.instruments)}", f"data of {asset}")

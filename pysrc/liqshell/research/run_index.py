@@ -54,37 +54,21 @@ class Entry:
     folder: Path
     kind: str
     what: str
-    preset: str
-    symbols: tuple[str, ...]
-    started_ns: int
-    ended_ns: int
-    data: str
-    synthetic: bool
-    bytes: int
-    verdict: str
-    result: Measured
+    preset: str = ""
+    symbols: tuple[str, ...] = ()
+    started_ns: int = 0
+    ended_ns: int = 0
+    data: str = ""
+    synthetic: bool = False
+    bytes: int = 0
+    verdict: str = ""
+    result: Measured = Measured(None)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        r = self.result
-        return {
-            "name": self.name,
-            "folder": str(self.folder),
-            "kind": self.kind,
-            "what": self.what,
-            "preset": self.preset,
-            "symbols": list(self.symbols),
-            "started_ns": self.started_ns,
-            "ended_ns": self.ended_ns,
-            "data": self.data,
-            "synthetic": self.synthetic,
-            "bytes": self.bytes,
-            "verdict": self.verdict,
-            "net_bps": r.value,
-            "low_bps": r.low,
-            "high_bps": r.high,
-            "trades": r.n,
-        }
+        r, plain = self.result, {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name not in ("result", "settings")}
+        plain |= {"folder": str(self.folder), "symbols": list(self.symbols)}
+        return plain | {"net_bps": r.value, "low_bps": r.low, "high_bps": r.high, "trades": r.n}
 
 
 def index(root: str | Path) -> list[Entry]:
@@ -123,19 +107,8 @@ def _entry(root: Path, folder: Path, kind: str) -> Entry:
         values = {"verdict": f"cannot be read: {why!r}"}
     if kind == "run" and (damage := journal.damage_of(folder, about, whole=False)):  # every byte is looked at where results are compared
         values["verdict"] = f"DAMAGED: {damage}. {values['verdict']}"
-    base: dict[str, Any] = {
-        "what": kind,
-        "preset": "",
-        "symbols": (),
-        "started_ns": 0,
-        "ended_ns": 0,
-        "data": "",
-        "synthetic": False,
-        "verdict": "",
-        "result": Measured(None),
-    }
     held = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    return Entry(name=name, folder=folder, kind=kind, bytes=held, **(base | values))
+    return Entry(name=name, folder=folder, kind=kind, bytes=held, **({"what": kind} | values))
 
 
 def _run(run: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:

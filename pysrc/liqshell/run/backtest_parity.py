@@ -130,6 +130,3 @@ def first_difference(recorded: np.ndarray, made: np.ndarray, at: int, symbols: l
 
 def _line(texts: dict[str, str]) -> str:
     return "  ".join(f"{key}={value}" for key, value in texts.items())
-
-
-__all__ = ["Parity", "as_texts", "first_difference", "prove_as_backtest"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from liqshell.run.pipeline import SIMULATED, foretold
 from liqshell.run.replay import object_of
 from liqshell.run.sink import LateWatch
 from liqshell.run.venue_source import Source, source_named, sources_of
-from liqshell.venues.adapters import gap_s_of
 
 BLOCK = 1 << 16
 
@@ -127,10 +125,10 @@ class VenueReplay:
 
 
 class Decoding:
-    """The records of one recording, one after the other, into a Collector. where: for errors; symbols, trust: see read_events."""
+    """The records of one recording, one after the other, into a Collector. where: for errors; trust: see read_events."""
 
-    def __init__(self, where: str | Path, symbols: tuple[str, ...] = (), *, trust: bool = False):
-        self.where, self.symbols, self.trust = where, symbols, trust
+    def __init__(self, where: str | Path, *, trust: bool = False):
+        self.where, self.trust = where, trust
         self.values: dict[str, Any] | None = None
         self.collector = Collector()
         self.replays: dict[str, VenueReplay] = {}
@@ -138,12 +136,11 @@ class Decoding:
         self._owed = False  # marks: something is missing before the next record
 
     def enter(self, record: recording.Record, broken: bool = False) -> None:
-        """The next one. broken: something is missing before it (recording.Continuity). DataError where the recording is none of a run, and no
-        symbols say what it is of."""
+        """The next one. broken: something is missing before it (recording.Continuity). DataError where the recording is none of a run."""
         if record.stream == META:
             self._begin(record)
         elif not self.replays:
-            self._begin_raw(record)
+            raise DataError(str(self.where), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
         self._missing(record, broken)
         if record.stream == FEED:
             self._last = max(self._last, record.ts_recv)
@@ -179,30 +176,15 @@ class Decoding:
         sources = sources_of(self.values, None, self.where, trust=self.trust)
         self.replays = {venue: VenueReplay(source, self.collector) for venue, source in sources.items()}
 
-    def _begin_raw(self, record: recording.Record) -> None:
-        if not self.symbols:
-            raise DataError(str(self.where), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
-        venue = record.exchange or "bybit"
-        spec = {"venue": venue, "first": 0, "count": len(self.symbols), "gap_ns": int(gap_s_of(venue) * lc.SECOND), "watched": False}
-        self.replays = {venue: VenueReplay(Source(spec, self.symbols, None, True), self.collector)}
 
-
-def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *, trust: bool = False) -> Recorded:
-    """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
-
-    notify(ts_recv) is called now and then; trust: see recording.feeds.use_venues. DataError where it is neither.
-    """
+def read_events(path: str | Path, *, trust: bool = False) -> Recorded:
+    """Events of the recording of a run of ours. trust: see recording.feeds.use_venues. DataError where it is none."""
     reader = recording.read(path)
-    decoding, whole = Decoding(path, symbols, trust=trust), recording.Continuity(reader)
-    for number, record in enumerate(reader):
+    decoding, whole = Decoding(path, trust=trust), recording.Continuity(reader)
+    for record in reader:
         decoding.enter(record, whole.broken())
-        if number % 4096 == 0 and notify is not None:
-            notify(record.ts_recv)
     if not decoding.replays:
         raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
     unread: Counter[str] = sum((one.source.unread for one in decoding.replays.values()), Counter())
     into = decoding.collector
     return Recorded(decoding.values, into.rows[: into.count], decoding.ended_ns, reader.damage_text(), decoding.frames, unread)
-
-
-__all__ = ["Collector", "Decoding", "VenueReplay", "Recorded", "read_events"]

@@ -171,6 +171,3 @@ def refused_names(strange: Counter[str]) -> str:
         f"refused names: {len(strange)} in {strange.total()} frames, such as {shown}: at most 64 bytes of UTF-8, none of them a control "
         "character or a quote, and as the venue names its contracts"
     )
-
-
-__all__ = ["BLOCK_EVENTS", "Blocks", "contracts_of", "refused_names"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,7 @@ class Verdict:
     cut: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "identical": self.identical,
-            "records": self.records,
-            "replayed": self.replayed,
-            "first_difference": self.first_difference,
-            "damage": self.damage,
-            "cut": self.cut,
-        }
+        return asdict(self)
 
 
 def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, trust: bool = False) -> tuple[Pipeline, np.ndarray, str, bool]:

@@ -15,7 +15,7 @@ liquidations cluster, because each chance is that of a bin after a silence. Thre
 - a silence teaches only when it has ended, and one that was suspect only up to where it became so;
 - the model grades itself: the evidence of silences that did end has a tail, and all evidence counts less by its length, and by MARGIN at least.
 
-The state is a function of the bins in their order, and all of it stands in plain arrays (`STATE`).
+The state is a function of the bins in their order, and all of it stands in plain arrays.
 """
 
 from __future__ import annotations
@@ -46,39 +46,6 @@ CHANCE_MAX = 0.95  # of one bin, as moves of several contracts have one cause
 HEAVY = 2.0  # evidence from which on a silence belongs to the tail
 TAIL = (10.0, 12.5)  # silences in the tail, and their excesses together, that are assumed before there are any
 MARGIN = 1.1  # by which all evidence counts less at least: a busy stream has 10,000 silences a week, of which none may be suspect
-STATE = (
-    "high",
-    "low",
-    "high_block",
-    "low_block",
-    "at",
-    "reached",
-    "still",
-    "watched",
-    "last",
-    "heard",
-    "range",
-    "trades",
-    "before",
-    "weights",
-    "known",
-    "cover",
-    "pull",
-    "gain",
-    "now",
-    "seen",
-    "dispersion",
-    "tail",
-    "silent",
-    "longest",
-    "total",
-    "slope",
-    "parts",
-    "evidence",
-    "since",
-    "suspect",
-    "down",
-)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -334,6 +301,3 @@ class Alive:
 def _times(value: Floats, usual: Floats) -> Floats:
     """The logarithm of 1 + how many times the usual a value is."""
     return np.asarray(np.minimum(np.log1p(value / usual), MOST))
-
-
-__all__ = ["BIN_NS", "IMPROBABLE", "STATE", "Alive", "Change"]

@@ -176,6 +176,3 @@ def source_named(sources: Mapping[str, Named], venue: str, where: str) -> Named:
     if found is None:
         raise DataError(where, f"a frame of {venue or 'no venue'!r}", f"frames of {', '.join(sources)}")
     return found
-
-
-__all__ = ["Source", "feeds_of", "source_named", "sources_of"]

@@ -25,6 +25,7 @@ from liqshell.recording import journal
 from liqshell.recording import reader as recording
 from liqshell.recording.marks import Standing, concerns_of
 from liqshell.recording.recorder import FEED, GAP, HOUR_NS, IMAGE, META, REPORT
+from liqshell.recording.streams import when
 from liqshell.run import replay
 from liqshell.run.pipeline import GATEWAY, Pipeline
 from liqshell.run.venue_source import source_named
@@ -120,12 +121,12 @@ class Warmer:
         if learnt.head.get("ended"):
             return
         if not place:
-            self.notes.append(f"events after {_when(self.end_ns)} are not recorded")
+            self.notes.append(f"events after {when(self.end_ns)} UTC are not recorded")
             return
         try:
             reader = recording.read(folder / journal.FRAMES)
         except DataError as why:
-            self.notes.append(f"the recording after {_when(self.end_ns)} is missing: {why}")
+            self.notes.append(f"the recording after {when(self.end_ns)} UTC is missing: {why}")
             return
         first = learnt.until_ns // HOUR_NS
         reader.files = [file for file in reader.files if (hour := recording.hour_of(file)) is None or hour[1] >= first]
@@ -133,7 +134,7 @@ class Warmer:
         if any(record.stream == IMAGE and replay.object_of(record.frame, folder).get("n") == place for record in records):
             self._records(records, reader, folder)
         else:
-            self.notes.append(f"the recording after {_when(self.end_ns)} is missing: {folder} has no mark {place}")
+            self.notes.append(f"the recording after {when(self.end_ns)} UTC is missing: {folder} has no mark {place}")
 
     def run(self, folder: Path) -> None:
         """The whole recording of a run, or of `liqcore record`. DataError where it is none. It begins with what that run began with, where nothing
@@ -146,7 +147,7 @@ class Warmer:
         if first.ts_recv < self.end_ns:
             raise DataError(
                 str(folder),
-                f"it begins at {_when(first.ts_recv)}, before the end of the learnt state ({_when(self.end_ns)})",
+                f"it begins at {when(first.ts_recv)} UTC, before the end of the learnt state ({when(self.end_ns)} UTC)",
                 "runs in sequence, without overlap",
             )
         page = replay.object_of(first.frame, folder)
@@ -189,7 +190,7 @@ class Warmer:
                 if rows["ts_recv"][0] < self.end_ns:
                     raise DataError(
                         where,
-                        f"it begins at {_when(int(rows['ts_recv'][0]))}, before the end of the learnt state ({_when(self.end_ns)})",
+                        f"it begins at {when(int(rows['ts_recv'][0]))} UTC, before the end of the learnt state ({when(self.end_ns)} UTC)",
                         "data behind it",
                     )
                 self._begin(int(rows["ts_recv"][0]))
@@ -291,10 +292,3 @@ class Warmer:
             self._mark(lc.FeedState.FEED_DOWN, engine.now)
             self._lost = True
         self.end_ns = engine.now
-
-
-def _when(ns: int) -> str:
-    return f"{np.datetime64(ns, 'ns').astype('datetime64[s]')} UTC".replace("T", " ")
-
-
-__all__ = ["Stopped", "Warmer", "known_of", "policies_of", "venues_of"]

@@ -43,7 +43,6 @@ from liqshell.state.switch import (
     sealed,
 )
 
-__all__ = ["CONTROL", "KILL_FILE", "Control", "Kill", "Life", "boot_id", "process_start"]
 _log = logging.getLogger("liqshell.state")
 
 

@@ -215,6 +215,3 @@ def _difference(theirs: Any, ours: Any, path: str = "") -> str:
 def _shown(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-__all__ = ["Learnt", "Venues", "decode", "learnt_file", "load", "save", "take"]

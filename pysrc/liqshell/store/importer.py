@@ -17,12 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from liqshell import formats, private
 from liqshell.errors import ConfigError, DataError, LiqshellError, listed
-from liqshell.event_columns import Events
 from liqshell.formats.carried_state import Carried
 from liqshell.input_file import address_of, regular
 from liqshell.recording import reader as recording
@@ -38,38 +36,8 @@ READ_BYTES = 1 << 22  # of a file whose fingerprint is taken, at once: each time
 CHAIN = 8  # hourly files that follow each other which one process reads: the first of them has to look back
 
 
-class Reading(Protocol):
-    """The reading of one file: chunks of (venue, symbol, EVENT_DTYPE rows or EventColumns), then notes about the file.
-
-    A chunk of columns belongs to the importer from then on, one of rows until the next one is asked for. Any exception means that the file is broken.
-    """
-
-    @property
-    def format(self) -> str: ...
-
-    @property
-    def received(self) -> str:
-        """recorded | modelled"""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Rows refused or repaired, by reason."""
-
-    @property
-    def notes(self) -> Sequence[str]: ...
-
-    @property
-    def rules(self) -> Mapping[tuple[str, str], dict[str, Any]]:
-        """The file's data of contracts: tick_size, lot_size, multiplier, completeness."""
-
-    def __iter__(self) -> Iterator[tuple[str, str, Events]]: ...
-
-    def __enter__(self) -> Reading: ...
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /) -> None: ...
-
-
-Opener = Callable[[Path], Reading]
+# A chunk of columns belongs to the importer from then on, one of rows until the next one is asked for. Any exception means that the file is broken.
+Opener = Callable[[Path], formats.Reading]
 
 
 @dataclass(frozen=True)
@@ -78,15 +46,15 @@ class FormatOpener:
 
     options: formats.Options = field(default_factory=formats.Options)
 
-    def __call__(self, path: Path) -> Reading:
+    def __call__(self, path: Path) -> formats.Reading:
         return _by_columns(formats.read(path, self.options))
 
-    def following(self, path: Path, before: Carried) -> Reading:
+    def following(self, path: Path, before: Carried) -> formats.Reading:
         """The same of a file whose predecessor has just been read."""
         return _by_columns(formats.read(path, self.options, before=before))
 
 
-def _by_columns(reading: formats.Reading) -> Reading:
+def _by_columns(reading: formats.Reading) -> formats.Reading:
     reading.columnar = True
     return reading
 

@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from liqshell import private
 from liqshell.backstops import NAME
 from liqshell.formats.reading import SEED, SYNTHETIC
 from liqshell.pages import badges, bold, data_badge, document, figure, key, maps, muted, part, section, span, sub, table
+from liqshell.recording.streams import when
 from liqshell.store.rows import day_number, day_text
 
 CONTRACTS_MAX = 40  # drawn hour by hour: those with most rows
@@ -49,7 +49,7 @@ def html(report: dict[str, Any]) -> str:
         body += sub(f"Maps of the {len(shown)} contracts with most rows; report.json has all.")
     body += _gaps(contracts) + _refused(report) + _sources(report)
     spans = [(k["first"], k["last"]) for c in contracts for k in c["kinds"].values()]
-    span = f"{_when(min(a for a, _ in spans))} – {_when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
+    span = f"{when(min(a for a, _ in spans))} – {when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
     notes = [note for source in report["sources"] for note in source["notes"]]
     seeds = dict.fromkeys(note.removeprefix(SEED) for note in notes if note.startswith(SEED))
     return document(
@@ -146,8 +146,8 @@ def _contracts(contracts: list[dict[str, Any]]) -> Markup:
                 f"{len(c['days'])}",
                 *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
                 f"{c['covered_hours']:,.1f}",
-                _hours(c, "trades"),
-                _hours(c, "quotes"),
+                held_hours(c, "trades"),
+                held_hours(c, "quotes"),
                 f"{c['gap_count']}",
                 _rule(c, "tick_size"),
                 _rule(c, "lot_size"),
@@ -183,7 +183,7 @@ def _held(contracts: list[dict[str, Any]], stream: str) -> float:
     return sum(c["streams"][stream]["covered_hours"] for c in contracts if stream in c["streams"])
 
 
-def _hours(c: dict[str, Any], stream: str) -> str:
+def held_hours(c: dict[str, Any], stream: str) -> str:
     """For how long a stream held; – where there is none, or an earlier version did not measure it."""
     return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
 
@@ -240,11 +240,11 @@ def _streams(c: dict[str, Any]) -> Markup:
             (
                 name.replace("_", " "),
                 f"{found['rows']:,}",
-                _when(found["first"]),
-                _when(found["last"]),
+                when(found["first"]),
+                when(found["last"]),
                 f"{found['covered_hours']:,.1f}" if found["judged"] else "not judged",
                 str(found["gap_count"]) if found["judged"] else "–",
-                f"{_duration(longest[1] - longest[0])} from {_when(longest[0])}" if longest else "–",
+                f"{duration(longest[1] - longest[0])} from {when(longest[0])}" if longest else "–",
             )
         )
     columns = ("|stream", ">rows", "|first (UTC)", "|last", ">held h", ">silences", "|longest silence")
@@ -323,7 +323,7 @@ def _gaps(contracts: list[dict[str, Any]]) -> Markup:
     gaps = longest_gaps(contracts)
     if not gaps:
         return section("Gaps", muted("None."))
-    rows = [(name, _when(g["from"]), _when(g["to"]), _duration(length), g["what"]) for length, name, g in gaps[:GAPS_MAX]]
+    rows = [(name, when(g["from"]), when(g["to"]), duration(length), g["what"]) for length, name, g in gaps[:GAPS_MAX]]
     return section(
         "Gaps",
         table(("|contract", "|from (UTC)", "|to", ">length", "~what"), rows, tall=True),
@@ -347,7 +347,7 @@ def _sources(report: dict[str, Any]) -> Markup:
             s["format"],
             f"{s['rows']:,}",
             f"{s['duplicates']:,}",
-            *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")),
+            *(when(s[end]) if s["rows"] else "–" for end in ("first", "last")),
             s["received"],
             muted(s["fingerprint"][:12]),
             "; ".join(s["notes"]),
@@ -359,11 +359,7 @@ def _sources(report: dict[str, Any]) -> Markup:
     return section("Files", table(columns, rows, tall=True), more)
 
 
-def _when(ns: int) -> str:
-    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
-
-
-def _duration(ns: int) -> str:
+def duration(ns: int) -> str:
     seconds = ns / 1e9
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 

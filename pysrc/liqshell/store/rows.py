@@ -19,7 +19,7 @@ Format 1 had no `limit` and no `streams`, and 0 for a funding rate that was not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -167,36 +167,14 @@ LAYOUTS = (
     ),
 )
 # as partitions of format 1 have them
+_NOW = {layout.name: layout for layout in LAYOUTS}
 BEFORE = {
-    "feed": Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items())),
-    "tickers": Layout(
-        "tickers",
-        int(Kind.TICKER),
-        (Number("mark", "price", True), Number("index", "aux_price", True), Number("open_interest", "qty", True), Number("funding_rate", "aux_qty")),
-    ),
-    "liquidations": Layout(
-        "liquidations",
-        int(Kind.LIQUIDATION),
-        (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
-        "side",
-        "side",
-        tuple(_SIDES["liquidations"].items()),
-        ("price",),
-        ("qty",),
-    ),
+    "feed": replace(_NOW["feed"], bits="", format=1),
+    "tickers": replace(_NOW["tickers"], numbers=tuple(replace(one, bit=0) for one in _NOW["tickers"].numbers), format=1),
+    "liquidations": replace(_NOW["liquidations"], numbers=_NOW["deleveraged"].numbers, format=1),
 }
 # what no tape has, because it is no event of an engine; a store keeps it
-BACKSTOPS = Layout(
-    backstops.NAME,
-    backstops.BACKSTOP,
-    (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
-    "side",
-    "side",
-    tuple(_SIDES["liquidations"].items()),
-    ("price",),
-    ("qty",),
-    format=2,
-)
+BACKSTOPS = replace(_NOW["deleveraged"], name=backstops.NAME, kind=backstops.BACKSTOP)
 LAYOUT = {layout.name: layout for layout in (*LAYOUTS, BACKSTOPS)}
 OF_KIND = {layout.kind: layout for layout in LAYOUT.values()}
 KINDS = tuple(LAYOUT)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 from rich.text import Text
 
 from liqshell import fitted
 from liqshell.fitted import Table, table_of
-from liqshell.store.page import apart_text, first_warnings, longest_gaps
+from liqshell.recording.streams import when
+from liqshell.store.page import apart_text, duration, first_warnings, held_hours, longest_gaps
 
 CONTRACTS_SHOWN = 40
 _table = partial(table_of, whole="why".__ne__)
@@ -78,16 +78,12 @@ def _contracts(report: dict[str, Any]) -> Table:
             days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
             *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
             f"{c['covered_hours']:,.1f}",
-            _held(c, "quotes"),
+            held_hours(c, "quotes"),
             str(c["gap_count"]),
             *steps,
             Text(verdict, style="bold red" if side["verdict"].startswith("SWAPPED") else ""),
         )
     return table
-
-
-def _held(c: dict[str, Any], stream: str) -> str:
-    return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
 
 
 def _compact(rows: int) -> str:
@@ -109,12 +105,3 @@ def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
         for what, text in (("refused", "refused by validation: "), ("rounded", "rounded to the grid: ")):
             rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
     return rows
-
-
-def when(ns: int) -> str:
-    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
-
-
-def duration(ns: int) -> str:
-    seconds = ns / 1e9
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

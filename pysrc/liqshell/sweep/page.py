@@ -25,7 +25,7 @@ from liqshell.report.text import NONE, interval, money, number, percent, plural,
 from liqshell.report.verdicts import CONTAMINATED, WHY, Measured, coloured, warned
 from liqshell.sweep.rows import command, place
 from liqshell.sweep.run import KERNEL, Swept
-from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
+from liqshell.sweep.table import best, neighbours, shown
 
 PICTURES = 6  # pairs of parameters drawn
 LINES = 60  # values of one parameter that are shown
@@ -70,7 +70,7 @@ def summarise(swept: Swept) -> dict[str, Any]:
     objective = swept.config.sweep.objective
     rows = best(columns, objective, total)
     offset = int(np.flatnonzero(columns["symbol"] == total)[0])
-    value = columns[OBJECTIVES[objective]]
+    value = columns[objective]
     top = []
     for row in rows[: swept.config.sweep.top].tolist():
         around = [float(value[n]) for n in (offset + k for k in neighbours(swept.settings, axes, row - offset)) if math.isfinite(value[n])]
@@ -326,7 +326,7 @@ def _pictures(swept: Swept, objective: str) -> Markup:
 def _line(columns: dict[str, np.ndarray], name: str, objective: str) -> Markup:
     """One parameter: its values and what they make, evenly spaced ones where there are many."""
     at = np.unique(np.linspace(0, len(columns[name]) - 1, LINES).round().astype(int))
-    rows = [(columns[name][k], number(float(columns[OBJECTIVES[objective]][k])), f"{columns['trades'][k]:,}") for k in at.tolist()]
+    rows = [(columns[name][k], number(float(columns[objective][k])), f"{columns['trades'][k]:,}") for k in at.tolist()]
     note = f"{len(at)} of {len(columns[name]):,} values, evenly spaced." if len(at) < len(columns[name]) else ""
     return section(name, slim(table(("value", f">{objective}", ">trades"), rows, tall=True)), note)
 

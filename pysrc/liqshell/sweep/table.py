@@ -104,13 +104,10 @@ def _derived(t: Mapping[str, np.ndarray], daily: np.ndarray, whole: np.ndarray) 
         }
 
 
-OBJECTIVES = {"net": "net", "mean_bps": "mean_bps", "sharpe": "sharpe"}
-
-
 def best(table: Mapping[str, np.ndarray], objective: str, symbol: str) -> np.ndarray:
     """Rows of a symbol, best first; rows without a value last. Equal values keep the order of the grid."""
     rows = np.flatnonzero(table["symbol"] == symbol)
-    value = table[OBJECTIVES[objective]][rows]
+    value = table[objective][rows]
     return rows[np.argsort(np.where(np.isfinite(value), -value, np.inf), kind="stable")]
 
 

@@ -11,7 +11,7 @@ from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.recording.journal import Journal
 from liqshell.research.feature_walk import Data
-from liqshell.research.hourly import evaluate, exhaustions_of, fires_by_contract, fires_of, prices_at, report, traded_hours, with_probability
+from liqshell.research.hourly import evaluate, exhaustions_of, fires_by_contract, prices_at, report, traded_hours, with_probability
 from liqshell.run.pipeline import Pipeline, settings
 
 SECOND, MINUTE, HOUR = 10**9, 60 * 10**9, 3600 * 10**9
@@ -50,6 +50,11 @@ def market(side: int = 1) -> np.ndarray:
 
 def data_of(rows: np.ndarray) -> Data:
     return Data((BTC,), np.array_split(rows, 7), int(rows["ts_recv"][0]), int(rows["ts_recv"][-1]))
+
+
+def fires_of(data: Data) -> list[tuple[int, int]]:
+    """Of all contracts of the asset, as `liqcore hourly` counts them."""
+    return sorted({fire for found in fires_by_contract(data).values() for fire in found})
 
 
 def audit_of(rows: np.ndarray, extra: str = "", detector: str = "") -> tuple[np.ndarray, dict]:

@@ -11,7 +11,7 @@ import pytest
 from test_cli import frame, rows, table
 
 from liqshell import cli, ending
-from liqshell.errors import ConfigError, InvariantError, VenueError
+from liqshell.errors import ConfigError, VenueError
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])}
@@ -169,7 +169,6 @@ def test_our_fault_is_70_and_asks_for_a_report(monkeypatch, capsys):
     [
         (VenueError("a", "b"), 1),
         (ConfigError("a", "b"), 2),
-        (InvariantError("a", "b"), 70),
         (RuntimeError(), 70),
         (MemoryError(), 2),
         (ConnectionResetError(errno.ECONNRESET, "reset"), 1),

@@ -9,7 +9,7 @@ from liqcore.event import Stream
 from liqshell.backtest import history
 from liqshell.recording import streams
 from liqshell.report import quotes
-from store_files import HOUR, SECOND, T0
+from store_files import HOUR, SECOND, T0, by_hour
 
 TICK = 0.1
 INSTRUMENTS = [
@@ -147,7 +147,7 @@ def test_gaps_hours_and_the_covered_time_are_one_thing():
     for found in streams.of_tape(tape, start, end)[0].values():
         dark = sum(b - a for a, b in found.gaps(0))
         assert found.covered_ns + dark == end - start and found.share == pytest.approx(found.covered_ns / (end - start))
-        hours = found.by_hour()
+        hours = by_hour(found)
         assert len(hours) == 5 and all(0 <= share <= 1 for share in hours)
         widths = [HOUR * 2 // 3, HOUR, HOUR, HOUR, HOUR // 4]
         assert sum(share * width for share, width in zip(hours, widths, strict=True)) == pytest.approx(found.covered_ns, abs=1e4)
@@ -216,7 +216,7 @@ def test_age_over_blocks_of_a_day_is_the_same_as_over_the_whole(seed):
         out = found.as_dict()
         spans = streams.union(np.stack([ts, np.minimum(np.append(ts[1:], 1 << 62), ts + age * SECOND)], axis=1))
         whole = streams.Held(name, T0, T0 + 24 * HOUR, len(ts), int(ts[0]), int(ts[-1]), np.clip(spans, T0, T0 + 24 * HOUR))
-        assert np.array(out["held"]) / HOUR == pytest.approx(whole.by_hour(), abs=1e-9)
+        assert np.array(out["held"]) / HOUR == pytest.approx(by_hour(whole), abs=1e-9)
         assert out["rows"] == len(ts) and (out["first"], out["last"]) == (ts[0], ts[-1])
         between = [(a, b) for a, b in whole.gaps() if a > ts[0] and b <= ts[-1]]
         assert out["dark"] == between

@@ -15,7 +15,7 @@ from alive_bins import generated, judge, of_capture, silenced
 from captures import DATA, needs_data, rows_of, streams
 from liqcore.event import FeedState, Kind, Phase, SignalFlag
 from liqshell.run.sink import PULSE_DTYPE, PaperSink, VenueSink
-from liqshell.run.stream_silence import BIN_NS, EVENTS_MIN, IMPROBABLE, PAUSE, STATE, Alive, Change
+from liqshell.run.stream_silence import BIN_NS, EVENTS_MIN, IMPROBABLE, PAUSE, Alive, Change
 from markets import LIQUIDATION, market, paper
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
@@ -200,11 +200,12 @@ def test_a_pause_shorter_than_an_outage_changes_nothing():
 def test_the_state_is_its_arrays():
     """A judge that is given the arrays of another goes on as that one would, bit for bit."""
     alive, other = learnt(), Alive(CONTRACTS)
-    for name in STATE:
+    state = [name for name, value in vars(alive).items() if isinstance(value, np.ndarray)]
+    for name in state:
         getattr(other, name)[...] = getattr(alive, name)
     part = list(silenced(bins()[LEARN_H * HOUR :], range(5)))
     assert judge(alive, part) == judge(other, part) != []
-    assert all(getattr(alive, name).tobytes() == getattr(other, name).tobytes() for name in STATE)
+    assert all(getattr(alive, name).tobytes() == getattr(other, name).tobytes() for name in state)
 
 
 def test_bins_are_those_of_the_events():

@@ -8,13 +8,15 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqshell import formats
 from liqshell.emulator.market.recording_feed import TapeFeed
+from liqshell.recording import reader as recording
 from liqshell.recording.recorder import Recorder
-from liqshell.run.recorded_events import read_events
+from liqshell.run.recorded_events import Collector, VenueReplay
 from liqshell.run.sink import PaperSink
 from liqshell.run.venue_source import Source
 
 TS = 1_786_310_819_681_000_000
 REAL, BLOCK = False, True
+SPEC = {"venue": "bybit", "first": 0, "count": 1, "gap_ns": 60 * lc.SECOND, "watched": False}
 
 
 def frame(*trades, ts_ms: int = TS // 1_000_000, symbol: str = "ETHUSDT") -> bytes:
@@ -49,7 +51,7 @@ class Wired(Floor):
     def __init__(self, side, **more):
         super().__init__(side, **more)
         self.source = Source(
-            {"venue": "bybit", "first": 0, "count": 1, "gap_ns": 60 * lc.SECOND, "watched": False},
+            SPEC,
             ["ETHUSDT"],
             PaperSink(self.paper, 60 * lc.SECOND),
             True,
@@ -106,8 +108,11 @@ def test_recordings_leave_block_trades_out_and_count_them(recorded):
     prices = [float(price) for _, _, events in reading for price in events["price"]]
     assert len(prices) == 40 and max(prices) < 2600.0
     assert reading.counts["row not used: trade off the market"] == 21
-    found = read_events(recorded, ("ETHUSDT",))
-    assert len(found.events) == 40 and found.events["price"].max() < 2600.0
+    into = Collector()
+    replay = VenueReplay(Source(SPEC, ["ETHUSDT"], None, True), into)
+    for record in recording.read(recorded):
+        replay.take(record.frame, record.ts_recv, False)
+    assert into.count == 40 and into.rows["price"][:40].max() < 2600.0
 
 
 def test_the_emulator_matches_no_order_with_a_recorded_block_trade(recorded):

@@ -24,7 +24,7 @@ from liqshell.run.recorded_events import read_events
 from liqshell.store import importer, page, partition, quality
 from liqshell.store.rows import BEFORE, to_arrow
 from recorded_run import record_run
-from store_files import DAY, HOUR, SECOND, T0, market, opener, save
+from store_files import DAY, HOUR, SECOND, T0, by_hour, market, opener, save
 
 MINUTE = 60 * SECOND
 
@@ -327,8 +327,8 @@ def test_streams_of_a_store_are_those_of_its_tape_but_for_contradictions(tmp_pat
     for name in ("trades", "quotes"):
         shares = [share for day in sorted(found["stream_hours"]) for share in found["stream_hours"][day][name]]
         a_mark = streams.AGE_NS[name] / HOUR  # what a mark of the feed can be off by: the age of a row
-        assert shares == pytest.approx(exact[name].by_hour(), abs=a_mark), name
-        assert sum(a != pytest.approx(b, abs=1e-4) for a, b in zip(shares, exact[name].by_hour(), strict=True)) <= 3
+        assert shares == pytest.approx(by_hour(exact[name]), abs=a_mark), name
+        assert sum(a != pytest.approx(b, abs=1e-4) for a, b in zip(shares, by_hour(exact[name]), strict=True)) <= 3
         assert found["streams"][name]["covered_hours"] == pytest.approx(exact[name].covered_hours, abs=3 * a_mark)
         assert found["streams"][name]["rows"] == exact[name].rows
 

@@ -21,6 +21,7 @@ from liqshell.venues.bybit import orders as bybit_orders
 from liqshell.venues.bybit import private_stream as bybit_private
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit.decoder import ping_frame
 from liqshell.venues.bybit.error_codes import outcome
 from liqshell.venues.bybit.private_stream import Report, ReportKind, read_frame
 from liqshell.venues.bybit.rest_requests import Request
@@ -93,7 +94,7 @@ def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
             "/v5/private",
             private_auth_frame(adapter.keys, Endpoint(adapter.ws), wall_ms()),
             bybit_private.subscribe_frame(),
-            bybit_private.private_ping(1),
+            ping_frame(1),
         )
         assert (await until(private, lambda r: r.kind in (ReportKind.ACK, ReportKind.ACK_FAILED))).kind == ReportKind.ACK
         await until(private, lambda r: r.kind == ReportKind.ACK and r.operation == "subscribe")
@@ -168,7 +169,8 @@ def test_what_becomes_of_requests(side: int) -> None:
         assert (await adapter.do(bybit_rest.create("NOSUCHUSDT", "q-4", side, "1"), Asked.CREATE)).outcome in (Outcome.REJECTED, Outcome.HALT_SYMBOL)
         assert (await adapter.do(bybit_rest.set_leverage(SYMBOL, "7"), Asked.SETTING)).outcome == Outcome.DONE
         assert (await adapter.do(bybit_rest.set_leverage(SYMBOL, "7"), Asked.SETTING)).outcome == Outcome.DONE
-        assert (await adapter.do(bybit_rest.switch_mode(SYMBOL), Asked.SETTING)).outcome == Outcome.DONE
+        switch = Request("POST", "/v5/position/switch-mode", "", json.dumps({"category": "linear", "symbol": SYMBOL, "mode": 0}), "setting")
+        assert (await adapter.do(switch, Asked.SETTING)).outcome == Outcome.DONE
         assert (await adapter.do(Request("GET", "/v5/no/such/path"), Asked.QUERY)).outcome == Outcome.FATAL
         _, body, headers = await adapter.call(bybit_rest.open_orders())
         assert answers.rate_state(headers).limit == 50

@@ -379,5 +379,4 @@ def test_campaign():
 
 def test_what_is_sent():
     assert orjson.loads(private.subscribe_frame()) == {"req_id": "sub", "op": "subscribe", "args": ["order", "execution", "position", "wallet"]}
-    assert orjson.loads(private.private_ping(3)) == {"req_id": "ping-3", "op": "ping"}
     assert orjson.loads(private.trade_ping(3)) == {"reqId": "ping-3", "op": "ping"}

@@ -93,8 +93,6 @@ def test_what_changes_something():
     }
     assert body(bybit_rest.trading_stop("ETHUSDT", stop_loss="0", trailing="5.5", activation="2510"))["trailingStop"] == "5.5"
     assert body(bybit_rest.set_leverage("ETHUSDT", "5"))["buyLeverage"] == body(bybit_rest.set_leverage("ETHUSDT", "5"))["sellLeverage"] == "5"
-    assert body(bybit_rest.switch_mode("ETHUSDT")) == {"category": "linear", "symbol": "ETHUSDT", "mode": 0}
-    assert body(bybit_rest.switch_mode(hedge=True)) == {"category": "linear", "coin": "USDT", "mode": 3}
 
 
 @pytest.mark.parametrize(

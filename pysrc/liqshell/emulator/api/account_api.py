@@ -19,7 +19,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -27,7 +27,8 @@ from liqshell.emulator.api.account_faults import Interference, PrivateMessage
 from liqshell.emulator.api.account_websocket import PrivateSession, Session, TradeSession
 from liqshell.emulator.api.faults import Fault, Faults
 from liqshell.emulator.api.order_requests import OrderRequests
-from liqshell.emulator.api.types import PRIVATE_PATH, TRADE_PATH, Delivery, Ending, Request, Response, Venue
+from liqshell.emulator.api.types import PRIVATE_PATH, TRADE_PATH, Delivery, Ending, Request, Response
+from liqshell.emulator.exchange.exchange import Exchange
 from liqshell.emulator.exchange.keys import Key, Times
 from liqshell.emulator.exchange.rate_limits import Limits
 from liqshell.emulator.exchange.refusals import Refused
@@ -49,7 +50,7 @@ class AccountApi:
 
     def __init__(
         self,
-        exchange: Venue,
+        exchange: Exchange,
         faults: Faults | None = None,
         *,
         times: Times | None = None,
@@ -289,7 +290,7 @@ class AccountApi:
                     order_ref = {"category": "linear", "symbol": order["symbol"], "orderId": order["order_id"]}
                     exchange.order("order.cancel", [order_ref], account, now_ns)
 
-    def _by_hand(self, account: Any, symbol: str, side: str, qty: float, now_ns: int) -> None:
+    def _by_hand(self, account: Any, symbol: str, side: Literal["Buy", "Sell"], qty: float, now_ns: int) -> None:
         """A person trades about so much, in whole lots; where the venue refuses that, nothing happens."""
         contract = self.contracts[symbol]
         lots = max(1, round(qty * contract.lot_power))
@@ -337,6 +338,3 @@ def _fast(row: Mapping[str, Any]) -> dict[str, Any]:
     maker = bool(row.get("isMaker"))
     names = ("category", "symbol", "orderId", "execId", "execPrice", "execQty", "side", "execTime", "seq")
     return {name: row[name] for name in names if name in row} | {"isMaker": maker, "orderLinkId": "" if maker else row.get("orderLinkId", "")}
-
-
-__all__ = ["Delivery", "AccountApi", "Ending", "Key", "Request", "Response", "Session", "Times"]

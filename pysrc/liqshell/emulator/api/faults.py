@@ -202,35 +202,19 @@ class Faults:
         self._kinds = {fault.kind for _, fault, _ in self._active}
         self._end = min((end for end, _, _ in self._active), default=0)
 
+    def _acting(self, kind: str, now_ns: int, venue: str) -> Iterable[Fault]:
+        """The faults of that kind that act now on that venue."""
+        if kind not in self._kinds:
+            return ()
+        return (fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.venue in ("", venue))
+
     def active(self, kind: str, now_ns: int, channel: str = "", venue: str = "bybit") -> Fault | None:
         """The fault of that kind that acts now on that venue (and channel), if any."""
-        if kind not in self._kinds:
-            return None
-        return next(
-            (
-                fault
-                for end, fault, left in self._active
-                if fault.kind == kind
-                and now_ns < end
-                and left
-                and fault.venue in ("", venue)
-                and (not channel or not fault.channel or fault.channel == channel)
-            ),
-            None,
-        )
+        return next((fault for fault in self._acting(kind, now_ns, venue) if not channel or fault.channel in ("", channel)), None)
 
     def named(self, kind: str, now_ns: int, channel: str, venue: str = "bybit") -> Fault | None:
         """The fault of that kind that acts now and names that channel."""
-        if kind not in self._kinds:
-            return None
-        return next(
-            (
-                fault
-                for end, fault, left in self._active
-                if fault.kind == kind and now_ns < end and left and fault.channel == channel and fault.venue in ("", venue)
-            ),
-            None,
-        )
+        return next((fault for fault in self._acting(kind, now_ns, venue) if fault.channel == channel), None)
 
     def symbols(self, kind: str, now_ns: int) -> set[str]:
         """Symbols that faults of that kind name now."""
@@ -240,14 +224,8 @@ class Faults:
         """When the last active fault of that kind ends; now_ns where none acts."""
         if kind not in self._kinds:
             return now_ns
-        return max(
-            (
-                end
-                for end, fault, left in self._active
-                if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)
-            ),
-            default=now_ns,
-        )
+        ends = (end for end, fault, left in self._active if fault.kind == kind and left and (not channel or fault.channel in ("", channel)))
+        return max(ends, default=now_ns)
 
     def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "", venue: str = "bybit") -> Fault | None:
         """The fault of that kind that hits this request or frame, if any: counted, and used up where it may hit only so many times."""

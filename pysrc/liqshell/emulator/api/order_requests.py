@@ -13,7 +13,6 @@ from liqshell.emulator.exchange.exchange import BATCH_MAX
 from liqshell.emulator.exchange.keys import BAD_PARAMETER, PERMISSION, Key, Refusal, check_rest
 from liqshell.emulator.exchange.rate_limits import Room
 
-MS = 1_000_000
 UNKNOWN_ROUTE = 10017
 FORBIDDEN = "access too frequent"
 KEY_PATH = "/v5/user/query-api"

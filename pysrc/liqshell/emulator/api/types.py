@@ -1,13 +1,14 @@
 """What goes in and out of the account side of the emulated venue, and what its parts ask of the whole."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from liqshell.emulator.api.account_faults import Interference
 from liqshell.emulator.api.faults import Faults
+from liqshell.emulator.exchange.exchange import Exchange
 from liqshell.emulator.exchange.keys import Key, Times
 from liqshell.emulator.exchange.rate_limits import Limits
 
@@ -60,32 +61,10 @@ class OrderAnswer(NamedTuple):
     late_s: float = 0.0
 
 
-class Venue(Protocol):
-    """The part of exchange.Exchange that the account side uses."""
-
-    stale_ns: int
-    halted: set[str]
-
-    @property
-    def next_ns(self) -> int | None: ...
-    def open_account(self, key: str, secret: str, equity: float = ..., *, name: str = ...) -> Any: ...
-    def on_events(self, rows: Any) -> None: ...
-    def advance(self, now_ns: int) -> None: ...
-    def rest(self, method: str, path: str, query: str, body: bytes, account: Any, now_ns: int) -> tuple[int, str, dict[str, Any]]: ...
-    def order(
-        self, operation: str, args: Sequence[Mapping[str, Any]], account: Any, now_ns: int
-    ) -> tuple[int, str, dict[str, Any], dict[str, Any]]: ...
-    def take(self) -> list[tuple[Any, str, int, list[dict[str, Any]]]]: ...
-    def manual_trade(self, account: Any, symbol: str, side: Any, qty: str, now_ns: int) -> str: ...
-    def deleverage(self, account: Any, symbol: str, now_ns: int, *, share: float = ..., position_idx: int = ...) -> bool: ...
-    def liquidate(self, account: Any, now_ns: int) -> bool: ...
-    def truth(self, account: Any) -> dict[str, Any]: ...
-
-
 class AccountHost(Protocol):
     """The account side as its sessions and its order requests see it. refused, answered, turned_away: counters."""
 
-    exchange: Venue
+    exchange: Exchange
     faults: Faults
     interference: Interference
     times: Times

@@ -38,6 +38,7 @@ DESCRIPTION = (
     'begins on the time and date specified in the title. Otherwise, this market will resolve to "Down".'
 )
 News = dict[str, Any]
+NOTHING_YET = {"errorMsg": "", "makingAmount": "", "takingAmount": ""}
 
 
 @dataclass
@@ -366,8 +367,11 @@ class BinaryExchange:
         hour = self.hour_of_token(order.token)
         price = money / shares if shares else Decimal(0)
 
+        def answer(status: str) -> News:
+            return {"success": True, "orderID": order_id, "status": status} | NOTHING_YET | {"tradeIDs": [], "transactionsHashes": []}
+
         def refuse(text: str) -> News:
-            return {"success": False, "orderID": "", "status": "", "errorMsg": text, "makingAmount": "", "takingAmount": ""}
+            return {"success": False, "orderID": "", "status": ""} | NOTHING_YET | {"errorMsg": text}
 
         if self.strikes("reject"):
             return refuse(NOT_READY)
@@ -398,29 +402,11 @@ class BinaryExchange:
         if kind in ("FOK", "FAK") or marketable:
             one.due = self.now + TAKER_DELAY_NS
             self._at(one.due, lambda now: self._take(one))
-            return {
-                "success": True,
-                "orderID": order_id,
-                "status": "delayed",
-                "errorMsg": "",
-                "makingAmount": "",
-                "takingAmount": "",
-                "tradeIDs": [],
-                "transactionsHashes": [],
-            }
+            return answer("delayed")
         if one.expires:
             self._at(one.expires, lambda now: self._cancel(one))
         self._order_news(one, "PLACEMENT")
-        return {
-            "success": True,
-            "orderID": order_id,
-            "status": "live",
-            "errorMsg": "",
-            "makingAmount": "",
-            "takingAmount": "",
-            "tradeIDs": [],
-            "transactionsHashes": [],
-        }
+        return answer("live")
 
     def cancel(self, wallet: Wallet, order_id: str) -> str:
         """ "" or why it is not cancelled."""

@@ -1,6 +1,7 @@
 """One account of the emulated venue: its money, orders and positions, and how the venue writes them."""
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from liqshell.emulator.exchange.orders import Order, lots_text, number, ticks_text
@@ -22,6 +23,7 @@ class Closing(NamedTuple):
     leverage: float
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Holding:
     """The position of one symbol and index (0 = one-way; 1 long, 2 short in hedge mode).
 
@@ -29,41 +31,28 @@ class Holding:
     partial: the pairs attached to entries, in order of creation. fees: what opening the part that is still held has cost.
     """
 
-    __slots__ = (
-        "account",
-        "active",
-        "buys",
-        "contract",
-        "created_ms",
-        "entry",
-        "fees",
-        "idx",
-        "leverage",
-        "n",
-        "partial",
-        "realised",
-        "realised_total",
-        "sells",
-        "sequence",
-        "size",
-        "sl_by",
-        "status",
-        "stops",
-        "tp_by",
-        "updated_ms",
-        "versions",
-    )
-
-    def __init__(self, account: "Account", n: int, contract: Contract, idx: int, leverage: float) -> None:
-        self.account, self.n, self.contract, self.idx, self.leverage = account, n, contract, idx, leverage
-        self.size = self.active = self.created_ms = self.updated_ms = 0
-        self.sequence = -1
-        self.entry = self.buys = self.sells = self.fees = self.realised = self.realised_total = 0.0
-        self.status = "Normal"
-        self.stops: dict[str, Order] = {}
-        self.partial: list[Order] = []
-        self.sl_by = self.tp_by = ""
-        self.versions: list[tuple[int, dict[str, Any]]] = []
+    account: "Account"
+    n: int
+    contract: Contract
+    idx: int
+    leverage: float
+    size: int = 0
+    active: int = 0
+    created_ms: int = 0
+    updated_ms: int = 0
+    sequence: int = -1
+    entry: float = 0.0
+    fees: float = 0.0
+    realised: float = 0.0
+    realised_total: float = 0.0
+    status: str = "Normal"
+    sl_by: str = ""
+    tp_by: str = ""
+    buys: float = 0.0
+    sells: float = 0.0
+    stops: dict[str, Order] = field(default_factory=dict)
+    partial: list[Order] = field(default_factory=list)
+    versions: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def qty(self) -> float:

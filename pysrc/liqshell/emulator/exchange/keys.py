@@ -10,6 +10,8 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from liqshell.emulator.exchange.accounts import Account
+
 MS = 1_000_000
 RECV_WINDOW_MS = 5_000
 AHEAD_MS = 1_000  # a client's clock may be ahead by less than this, whatever its window
@@ -22,7 +24,7 @@ class Key:
 
     key: str
     secret: str = field(repr=False)
-    account: object = field(repr=False)  # what the exchange's open_account gave
+    account: Account = field(repr=False)  # what the exchange's open_account gave
     uid: int = 0
     trade: bool = True  # may place orders
     withdraw: bool = False

@@ -1,5 +1,7 @@
 """What the emulated venue does to positions by itself: funding, liquidation, auto-deleveraging."""
 
+from dataclasses import dataclass
+
 from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import Account, Holding
 from liqshell.emulator.exchange.ledger import Ledger
@@ -15,24 +17,20 @@ from liqshell.emulator.exchange.settings import Settings
 NEVER = 0x7FFFFFFFFFFFFFFF
 
 
+@dataclass(eq=False)
 class Liquidation:
     """Funding at its hours, and positions closed by force."""
 
-    def __init__(
-        self,
-        listing: Listing,
-        settings: Settings,
-        matcher: Matcher,
-        ids: Ids,
-        positions: Positions,
-        stream: PrivateStream,
-        books: Books,
-        ledger: Ledger,
-        matching: Matching,
-        changes: OrderChanges,
-    ) -> None:
-        self.listing, self.settings, self.matcher, self.ids, self.positions, self.stream = listing, settings, matcher, ids, positions, stream
-        self.books, self.ledger, self.matching, self.changes = books, ledger, matching, changes
+    listing: Listing
+    settings: Settings
+    matcher: Matcher
+    ids: Ids
+    positions: Positions
+    stream: PrivateStream
+    books: Books
+    ledger: Ledger
+    matching: Matching
+    changes: OrderChanges
 
     # ---- funding ----
 

@@ -1,6 +1,7 @@
 """One order of an account at the emulated venue, and how the venue writes it."""
 
 from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
 from random import Random
 from typing import Any
 
@@ -70,6 +71,7 @@ class Ids:
         self.serial, self.sequence, self._random = int(counters["serial"]), int(counters["sequence"]), random
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Order:
     """An order. Prices are ticks, quantities lots; `side` +1 buy. `slot`: its place in the matcher, -1 = none.
 
@@ -77,71 +79,56 @@ class Order:
     take-profit or stop-loss, the order that it was attached to; `twin`: the other one of the pair.
     """
 
-    __slots__ = (
-        "account",
-        "avg_value",
-        "cancel_type",
-        "cap",
-        "close_on_trigger",
-        "closed_pnl",
-        "contract",
-        "created_ms",
-        "creator",
-        "direction",
-        "done",
-        "fee",
-        "id",
-        "idx",
-        "kind",
-        "last_created",
-        "link_id",
-        "market",
-        "n",
-        "owner",
-        "parent",
-        "price",
-        "qty",
-        "reduce",
-        "reject",
-        "sent",
-        "serial",
-        "side",
-        "sl",
-        "sl_by",
-        "sl_limit",
-        "slippage",
-        "slot",
-        "status",
-        "tif",
-        "tp",
-        "tp_by",
-        "tp_limit",
-        "tpsl_mode",
-        "trail",
-        "trigger",
-        "trigger_by",
-        "twin",
-        "updated_ms",
-        "versions",
-    )
+    account: Any
+    id: str
+    n: int
+    contract: Contract
+    side: int
+    market: bool
+    qty: int
+    now_ns: InitVar[int]
+    link_id: str = ""
+    parent: str = ""
+    kind: str = ""
+    serial: int = 0
+    idx: int = 0
+    price: int = 0
+    done: int = 0
+    trigger: int = 0
+    direction: int = 0
+    cap: int = 0
+    trail: int = 0
+    last_created: int = 0
+    sl: int = 0
+    tp: int = 0
+    sl_limit: int = 0
+    tp_limit: int = 0
+    sl_by: str = ""
+    tp_by: str = ""
+    trigger_by: str = ""
+    tpsl_mode: str = ""
+    tif: str = ""
+    status: str = "New"
+    cancel_type: str = UNKNOWN
+    reject: str = NO_ERROR
+    creator: str = "CreateByUser"
+    reduce: bool = False
+    close_on_trigger: bool = False
+    avg_value: float = 0.0
+    fee: float = 0.0
+    closed_pnl: float = 0.0
+    created_ms: int = 0
+    updated_ms: int = 0
+    slot: int = -1
+    slippage: tuple[str, str] = (UNKNOWN, "")
+    owner: "Order | None" = None
+    twin: "Order | None" = None
+    versions: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    sent: dict[str, Any] | None = None
 
-    def __init__(self, account: Any, order_id: str, n: int, contract: Contract, side: int, market: bool, qty: int, now_ns: int) -> None:
-        self.account, self.id, self.n, self.contract, self.side, self.market, self.qty = account, order_id, n, contract, side, market, qty
-        self.link_id = self.parent = self.kind = ""
-        self.serial = self.idx = self.price = self.done = self.trigger = self.direction = self.cap = self.trail = self.last_created = 0
-        self.sl = self.tp = self.sl_limit = self.tp_limit = 0
-        self.sl_by = self.tp_by = self.trigger_by = self.tpsl_mode = ""
-        self.tif = "IOC" if market else "GTC"
-        self.status, self.cancel_type, self.reject, self.creator = "New", UNKNOWN, NO_ERROR, "CreateByUser"
-        self.reduce = self.close_on_trigger = False
-        self.slot = -1
-        self.avg_value = self.fee = self.closed_pnl = 0.0
-        self.slippage: tuple[str, str] = (UNKNOWN, "")
-        self.owner: Order | None = None
-        self.twin: Order | None = None
+    def __post_init__(self, now_ns: int) -> None:
+        self.tif = "IOC" if self.market else "GTC"
         self.created_ms = self.updated_ms = now_ns // 1_000_000
-        self.versions: list[tuple[int, dict[str, Any]]] = []
-        self.sent: dict[str, Any] | None = None
 
     @property
     def left(self) -> int:

@@ -1,6 +1,7 @@
 """Protection of a position at the emulated venue: take-profit, stop-loss and trailing stop, as separate orders that follow its size."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from liqcore.simulation.matcher import Matcher
@@ -17,23 +18,18 @@ CLEARED = "CancelByTpSlTsClear"
 PARTIAL_MAX = 20
 
 
+@dataclass(eq=False)
 class PositionStops:
     """The stops of positions. trigger: what happens to a conditional order whose moment has come: (order, now_ns)."""
 
-    def __init__(
-        self,
-        listing: Listing,
-        settings: Settings,
-        matcher: Matcher,
-        ids: Ids,
-        stream: PrivateStream,
-        books: Books,
-        rules: OrderRules,
-        trigger: Callable[[Order, int], None],
-    ) -> None:
-        self.listing, self.settings, self.matcher, self.ids, self.stream, self.books = listing, settings, matcher, ids, stream, books
-        self.rules = rules
-        self.trigger = trigger
+    listing: Listing
+    settings: Settings
+    matcher: Matcher
+    ids: Ids
+    stream: PrivateStream
+    books: Books
+    rules: OrderRules
+    trigger: Callable[[Order, int], None]
 
     # ---- making, moving, ending ----
 

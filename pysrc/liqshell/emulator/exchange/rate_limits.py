@@ -4,7 +4,6 @@ from collections import deque
 from dataclasses import dataclass
 
 NS = 1_000_000_000
-MS = 1_000_000
 # requests a second of an account without a VIP level; an order of a batch is one unit of the batch's own bucket
 PER_SECOND = {
     "/v5/order/create": 10,

@@ -203,20 +203,11 @@ class RestReads:
             return _page(fields, (), 50, 100)
         seen = self._seen(now_ns)
         start, end = _window(fields, now_ns // 1_000_000)
-        wanted = {
-            key: value
-            for key, value in (
-                ("symbol", _symbol(fields)),
-                ("orderId", text(fields, "orderId")),
-                ("orderLinkId", text(fields, "orderLinkId")),
-                ("execType", text(fields, "execType")),
-            )
-            if value
-        }
+        wanted = {"symbol": _symbol(fields)} | {key: text(fields, key) for key in ("orderId", "orderLinkId", "execType")}
         rows = (
             (row["seq"], row)
             for ts, row in reversed(account.executions)
-            if ts <= seen and start <= ts // 1_000_000 <= end and all(row[key] == value for key, value in wanted.items())
+            if ts <= seen and start <= ts // 1_000_000 <= end and all(value in ("", row[key]) for key, value in wanted.items())
         )
         return _page(fields, rows, 50, 100)
 

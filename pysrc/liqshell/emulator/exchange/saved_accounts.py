@@ -8,7 +8,7 @@ What is long over is kept short: the last orders, executions and bookings of an 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,55 +26,12 @@ from liqshell.errors import DataError
 VERSION = 1
 ROWS_KEPT = 500  # of what is over, for each account
 MONEY = ("balance", "start", "realised")
+PLAIN = (int, str, float, bool)
 POSITION = (
     "leverage",
-    "size",
-    "active",
-    "created_ms",
-    "updated_ms",
-    "sequence",
-    "entry",
-    "fees",
-    "realised",
-    "realised_total",
-    "status",
-    "sl_by",
-    "tp_by",
+    *(one.name for one in fields(Holding) if one.type in PLAIN and one.default is not MISSING and one.name not in ("buys", "sells")),
 )
-ORDER = (
-    "link_id",
-    "parent",
-    "kind",
-    "serial",
-    "idx",
-    "price",
-    "done",
-    "trigger",
-    "direction",
-    "cap",
-    "trail",
-    "last_created",
-    "sl",
-    "tp",
-    "sl_limit",
-    "tp_limit",
-    "sl_by",
-    "tp_by",
-    "trigger_by",
-    "tpsl_mode",
-    "tif",
-    "status",
-    "cancel_type",
-    "reject",
-    "creator",
-    "reduce",
-    "close_on_trigger",
-    "avg_value",
-    "fee",
-    "closed_pnl",
-    "created_ms",
-    "updated_ms",
-)
+ORDER = tuple(one.name for one in fields(Order) if one.type in PLAIN and one.default is not MISSING and one.name != "slot")
 
 
 @dataclass

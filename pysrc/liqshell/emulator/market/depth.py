@@ -25,8 +25,7 @@ class Depth:
 
     def first_frame(self, topic: str, now_ms: int) -> bytes | None:
         """The snapshot that a new subscriber gets."""
-        book = self._books.get(topic)
-        return None if book is None else book.snapshot(now_ms)
+        return self._books[topic].snapshot(now_ms)
 
     def frames(self, wanted: Iterable[str], now_ms: int) -> list[Frame]:
         """The changes since the last frames of subscribed topics."""

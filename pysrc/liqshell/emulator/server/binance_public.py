@@ -60,12 +60,8 @@ class BinanceLane(Lane):
         for side, ticks, lots in prints:
             self.trade_id += 1
             if single:
-                out.append(
-                    Frame(
-                        self.names["trade"],
-                        binance.trade(c.symbol, now_ms, self.trade_id, binance.price_text(c, ticks), binance.qty_text(c, lots), now_ms, side < 0),
-                    )
-                )
+                price, qty = binance.price_text(c, ticks), binance.qty_text(c, lots)
+                out.append(Frame(self.names["trade"], binance.trade(c.symbol, now_ms, self.trade_id, price, qty, now_ms, side < 0)))
             last = self.aggregate[-1] if self.aggregate else None
             if last is not None and last[0] == side and last[1] == ticks:
                 last[2], last[4], last[5] = last[2] + lots, self.trade_id, now_ms
@@ -132,26 +128,13 @@ class BinanceLane(Lane):
         self.aggregate, self.aggregate_ms = [], 0
 
     def _send_depth(self, out: list[Frame]) -> None:
-        bid, ask, update = self.depth_sent
+        c, (bid, ask, update) = self.contract, self.depth_sent
         now_bid, now_ask = self.texts()
-        bids = [] if bid == self.bid else [[binance.price_text(self.contract, bid), "0"]] if bid else []
-        asks = [] if ask == self.ask else [[binance.price_text(self.contract, ask), "0"]] if ask else []
-        for name in ("depth@100ms", "depth"):
-            if self.names[name] in self.wanted:
-                out.append(
-                    Frame(
-                        self.names[name],
-                        binance.depth_update(
-                            self.contract.symbol,
-                            self.depth_ms,
-                            (update or self.update_id - 1) + 1,
-                            self.update_id,
-                            update or self.update_id - 1,
-                            [*bids, list(now_bid)],
-                            [*asks, list(now_ask)],
-                        ),
-                    )
-                )
+        bids = [[binance.price_text(c, bid), "0"]] if bid and bid != self.bid else []
+        asks = [[binance.price_text(c, ask), "0"]] if ask and ask != self.ask else []
+        before = update or self.update_id - 1
+        payload = binance.depth_update(c.symbol, self.depth_ms, before + 1, self.update_id, before, [*bids, list(now_bid)], [*asks, list(now_ask)])
+        out += [Frame(topic, payload) for topic in (self.names["depth@100ms"], self.names["depth"]) if topic in self.wanted]
         self.depth_sent, self.depth_ms = (self.bid, self.ask, self.update_id), 0
 
     def _send_forced(self, out: list[Frame]) -> None:
@@ -166,23 +149,11 @@ class BinanceLane(Lane):
         if self.coin_m is not None and ALL_FORCED in self.wanted:
             value, ms, side, _, limit, fill = self.coin_m
             usd = value / c.lot_power / c.tick_power
-            contracts = max(1, round(0.5 * usd / binance.COIN_M_USD.get(c.base, 10)))
-            out.append(
-                Frame(
-                    ALL_FORCED,
-                    binance.force_order(
-                        f"{c.base}USD_PERP",
-                        f"{c.base}USD",
-                        2,
-                        at,
-                        side,
-                        str(contracts),
-                        binance.price_text(c, max(limit, 1)),
-                        binance.price_text(c, fill),
-                        ms,
-                    ),
-                )
+            contracts = str(max(1, round(0.5 * usd / binance.COIN_M_USD.get(c.base, 10))))
+            payload = binance.force_order(
+                f"{c.base}USD_PERP", f"{c.base}USD", 2, at, side, contracts, binance.price_text(c, max(limit, 1)), binance.price_text(c, fill), ms
             )
+            out.append(Frame(ALL_FORCED, payload))
         self.largest = self.coin_m = None
         self.forced_ms = 0
 

@@ -1,6 +1,7 @@
 """What the emulated Binance USD-M answers by REST about one contract. Field names: the venue's page of each path, 2026-07."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from liqshell.emulator.market import binance_frames as binance
 from liqshell.emulator.market.public_frames import decimal_text
@@ -174,7 +175,9 @@ def funding(lane: BinanceLane, now_ms: int, query: Query) -> object:
     return out
 
 
-def _candles(lane: BinanceLane, now_ms: int, query: Query, marks: bool) -> list[list[object]]:
+def candles(lane: BinanceLane, now_ms: int, query: Query, marks: bool) -> object:
+    """klines of the venue's own prices: how many trades, and who took, is not known of a minute: 1 trade, half of it bought. markPriceKlines: no
+    quantities."""
     interval = INTERVALS.get(query.get("interval", ""))
     if not query.get("interval"):
         raise missing("interval")
@@ -195,24 +198,14 @@ def _candles(lane: BinanceLane, now_ms: int, query: Query, marks: bool) -> list[
     return out
 
 
-def klines(lane: BinanceLane, now_ms: int, query: Query) -> object:
-    """klines of the venue's own prices. How many trades, and who took, is not known of a minute: 1 trade, half of it bought."""
-    return _candles(lane, now_ms, query, False)
-
-
-def mark_klines(lane: BinanceLane, now_ms: int, query: Query) -> object:
-    """markPriceKlines: no quantities."""
-    return _candles(lane, now_ms, query, True)
-
-
-MAKERS = {
+MAKERS: dict[str, Callable[[BinanceLane, int, Query], object]] = {
     "/fapi/v1/openInterest": interest,
     "/fapi/v1/premiumIndex": premium,
     "/fapi/v1/depth": depth,
     "/fapi/v1/ticker/bookTicker": book_ticker,
     "/fapi/v1/trades": trades,
-    "/fapi/v1/klines": klines,
-    "/fapi/v1/markPriceKlines": mark_klines,
+    "/fapi/v1/klines": partial(candles, marks=False),
+    "/fapi/v1/markPriceKlines": partial(candles, marks=True),
     "/fapi/v1/ticker/24hr": day,
     "/fapi/v1/ticker/price": price,
     "/fapi/v2/ticker/price": price,

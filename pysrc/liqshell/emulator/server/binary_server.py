@@ -89,14 +89,14 @@ class BinaryVenue:
             "/markets": self._markets,
             "/book": self._book,
             "/midpoint": self._mid,
-            "/tick-size": self._tick,
-            "/neg-risk": self._neg_risk,
-            "/fee-rate": self._fee_rate,
+            "/tick-size": self._of_token(lambda hour: {"minimum_tick_size": float(hour.tick)}),
+            "/neg-risk": self._of_token(lambda hour: {"neg_risk": False}),
+            "/fee-rate": self._of_token(lambda hour: {"base_fee": 1000}),
             "/clob-markets/{condition}": self._clob_market,
             "/markets-by-token/{token}": self._by_token,
             "/time": self._time,
-            "/ok": self._ok,
-            "/version": self._version,
+            "/ok": self._always("OK"),
+            "/version": self._always({"version": 2}),
             "/auth/derive-api-key": self._api_key,
             "/auth/api-keys": self._private(self._api_keys),
             "/data/orders": self._private(self._orders),
@@ -110,22 +110,16 @@ class BinaryVenue:
             "/stream": self._spot_ws,
             "/emulator/status": self._status,
         }
-        for path, handler in gets.items():
-            app.router.add_get(path, handler)
-        for path, handler in (
-            ("/auth/api-key", self._api_key),
-            ("/order", self._private(self._post)),
-            ("/heartbeats", self._private(self._beat)),
-            ("/v1/heartbeats", self._private(self._beat)),
-        ):
-            app.router.add_post(path, handler)
-        for path, handler in (
-            ("/order", self._private(self._cancel)),
-            ("/orders", self._private(self._cancel)),
-            ("/cancel-all", self._private(self._cancel)),
-            ("/cancel-market-orders", self._private(self._cancel)),
-        ):
-            app.router.add_delete(path, handler)
+        cancels = ("/order", "/orders", "/cancel-all", "/cancel-market-orders")
+        app.add_routes(
+            [
+                *(web.get(path, handler) for path, handler in gets.items()),
+                web.post("/auth/api-key", self._api_key),
+                web.post("/order", self._private(self._post)),
+                *(web.post(path, self._private(self._beat)) for path in ("/heartbeats", "/v1/heartbeats")),
+                *(web.delete(path, self._private(self._cancel)) for path in cancels),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
@@ -279,15 +273,20 @@ class BinaryVenue:
         bids, asks = hour.levels.get(request.query["token_id"], ({}, {})) if hour is not None else ({}, {})
         return self._json({"mid": str((max(bids) + min(asks)) / 2)}) if bids and asks else self._none()
 
-    async def _tick(self, request: web.Request) -> web.Response:
-        hour = self._hour(request)
-        return self._none() if hour is None else self._json({"minimum_tick_size": float(hour.tick)})
+    def _of_token(self, made: Callable[[Hour], Any]) -> Handler:
+        """What is asked of one token of an hour."""
 
-    async def _neg_risk(self, request: web.Request) -> web.Response:
-        return self._none() if self._hour(request) is None else self._json({"neg_risk": False})
+        async def handle(request: web.Request) -> web.Response:
+            hour = self._hour(request)
+            return self._none() if hour is None else self._json(made(hour))
 
-    async def _fee_rate(self, request: web.Request) -> web.Response:
-        return self._none() if self._hour(request) is None else self._json({"base_fee": 1000})
+        return handle
+
+    def _always(self, value: Any) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            return self._json(value)
+
+        return handle
 
     async def _clob_market(self, request: web.Request) -> web.Response:
         found = next((one for one in self._moved().hours.values() if one.condition == request.match_info["condition"]), None)
@@ -315,12 +314,6 @@ class BinaryVenue:
 
     async def _time(self, request: web.Request) -> web.Response:
         return self._json(int(time.time()))  # signatures are judged by the wall clock whatever the market's speed
-
-    async def _ok(self, request: web.Request) -> web.Response:
-        return self._json("OK")
-
-    async def _version(self, request: web.Request) -> web.Response:
-        return self._json({"version": 2})
 
     async def _klines(self, request: web.Request) -> web.Response:
         if request.query.get("symbol") != SYMBOL or request.query.get("interval") != "1h":

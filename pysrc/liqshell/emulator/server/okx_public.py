@@ -46,21 +46,13 @@ class OkxLane(Lane):
         self.due = min((ms for ms in (self.details_ms, self.book_due_ms, self.ticker_due_ms) if ms), default=0)
 
     def trades(self, now_ms: int, prints: list[tuple[int, int, int]], out: list[Frame]) -> None:
-        c, topic, single = self.contract, self.topics["trades"], self.topics["trades-all"]
+        topic, single = self.topics["trades"], self.topics["trades-all"]
         merged: list[list[int]] = []  # side, ticks, lots, count
         for side, ticks, lots in prints:
             self.last_lots = lots
             self.trade_id += 1
             if single in self.wanted:
-                out.append(
-                    Frame(
-                        single,
-                        okx.frame(
-                            self.arg("trades-all"),
-                            [okx.trade_row(self.inst, self.trade_id, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, 1)],
-                        ),
-                    )
-                )
+                out.append(self._trade("trades-all", now_ms, self.trade_id, side, ticks, lots, 1))
             if merged and merged[-1][:2] == [side, ticks]:
                 merged[-1][2] += lots
                 merged[-1][3] += 1
@@ -68,17 +60,13 @@ class OkxLane(Lane):
                 merged.append([side, ticks, lots, 1])
         if topic in self.wanted:
             for k, (side, ticks, lots, count) in enumerate(merged):
-                number = self.trade_id - len(merged) + 1 + k
-                out.append(
-                    Frame(
-                        topic,
-                        okx.frame(
-                            self.arg("trades"),
-                            [okx.trade_row(self.inst, number, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, count)],
-                        ),
-                    )
-                )
+                out.append(self._trade("trades", now_ms, self.trade_id - len(merged) + 1 + k, side, ticks, lots, count))
         self._ticker_soon(now_ms)
+
+    def _trade(self, channel: str, now_ms: int, number: int, side: int, ticks: int, lots: int, count: int) -> Frame:
+        c = self.contract
+        row = okx.trade_row(self.inst, number, okx.price_text(c, ticks), okx.size_text(c, lots), side, now_ms, count)
+        return Frame(self.topics[channel], okx.frame(self.arg(channel), [row]))
 
     def _ticker_soon(self, now_ms: int) -> None:
         if not self.ticker_due_ms and self.topics["tickers"] in self.wanted:

@@ -5,35 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
 
 from liqshell.clock import NS
 from liqshell.emulator.exchange.saved_accounts import Saved
 from liqshell.emulator.market.agents import BLOCK_NS, START_NS, Market, Parameters
 from liqshell.emulator.market.contracts import CONTRACTS
-from liqshell.emulator.market.market_state import SymbolState
 from liqshell.emulator.market.recording_feed import TapeFeed
-from liqshell.emulator.market.synthetic_feed import Frame, SyntheticFeed, Tap
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
 
 VENUES = ("bybit", "binance", "okx")
 SYMBOLS = tuple(contract.symbol for contract in CONTRACTS)
 
 
-class Feed(Protocol):
-    """Where frames come from."""
-
-    synthetic: bool
-    wanted: set[str]
-    states: dict[str, SymbolState]
-    taps: list[Tap]
-
-    @property
-    def start_ns(self) -> int: ...
-    @property
-    def next_ns(self) -> int | None: ...
-    def until(self, now_ns: int) -> list[Frame]: ...
-    def opening(self, now_ns: int) -> list[Frame]: ...
-    def prepare(self) -> bool: ...
+Feed = SyntheticFeed | TapeFeed  # where frames come from
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,11 @@ class Hub:
                     connection.write(message(frame))
         self.count_wanted()
 
+    def counters(self) -> dict[str, object]:
+        """Of its connections, for status answers."""
+        names = ("connected", "refused", "slow_consumers", "idle_cuts", "frames_sent")
+        return {"connections": len(self.connections)} | {name: getattr(self, name) for name in names}
+
     def count_wanted(self) -> None:
         """Give the feed the topics to make frames of."""
         # the set object is shared with the feed: change it in place

@@ -92,16 +92,7 @@ class PublicVenue(Generic[L]):
 
     def status(self) -> dict[str, object]:
         """Counters."""
-        hub = self.hub
-        return {
-            "connections": len(hub.connections),
-            "connected": hub.connected,
-            "refused": hub.refused,
-            "slow_consumers": hub.slow_consumers,
-            "idle_cuts": hub.idle_cuts,
-            "frames_sent": hub.frames_sent,
-            "requests": self.requests,
-        }
+        return self.hub.counters() | {"requests": self.requests}
 
     async def _rest(self, request: web.Request) -> web.Response:
         """Any path that is no websocket's, over the link and the faults."""

@@ -172,19 +172,13 @@ class Emulator:
 
     def status(self) -> dict[str, object]:
         """Counters."""
-        hub = self.hub
         return {
             "market": self.label,
             "seed": self.config.seed,
             "clock": self.clock.as_dict(),
             "now_ns": self.clock.now_ns(),
             "finished": self.finished.is_set(),
-            "connections": len(hub.connections),
-            "connected": hub.connected,
-            "refused": hub.refused,
-            "slow_consumers": hub.slow_consumers,
-            "idle_cuts": hub.idle_cuts,
-            "frames_sent": hub.frames_sent,
+            **self.hub.counters(),
             "lag_ns_max": self.lag_ns_max,
             "faults": self.faults.fired,
             "struck": dict(self.faults.struck),
@@ -246,7 +240,6 @@ class Emulator:
     def _go_on(self, saved: Saved) -> None:
         """Accounts as they were left; their stops are watched from the first moment on, whether anybody connects or not."""
         now, exchange = self.feed.start_ns, self.desk.exchange
-        assert isinstance(exchange, Exchange)
         restore(Path(self.config.state), saved, exchange, self.states, now)
         self._attend(now)
         exchange.positions.watch_margin()

@@ -76,6 +76,3 @@ def read(path: Path, changes: Sequence[str] = ()) -> Config:
             same = [f"{key} = {float(known[key])!r}" for key in keys if isinstance(known.get(key), int | float)]
             lines += [f"[{table}]", *same] if same else []
     return loads("\n".join(lines) + "\n", str(path), changes)
-
-
-__all__ = ["loads", "names_of", "read", "with_preset"]

@@ -19,7 +19,6 @@ import orjson
 from liqcore.codec.shape import Shape, decimal, false, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
 from liqcore.event import Kind, Side
 from liqshell.venues.frames import (
-    FRAME_BYTES_MAX,
     OFF_BOOK,
     Frame,
     FrameDecoder,
@@ -36,21 +35,6 @@ from liqshell.venues.frames import decimal as decimal_of
 from liqshell.venues.frames import integer as integer_of
 from liqshell.venues.frames import millis as millis_of
 from liqshell.venues.frames import side as side_of
-
-__all__ = [
-    "FRAME_BYTES_MAX",
-    "PING_INTERVAL_S",
-    "SHAPES",
-    "TOPICS",
-    "VENUE",
-    "Frame",
-    "FrameKind",
-    "PublicDecoder",
-    "control_frame",
-    "ping_frame",
-    "shown",
-    "subscribe_frames",
-]
 
 VENUE = "bybit"
 PING_INTERVAL_S = 20

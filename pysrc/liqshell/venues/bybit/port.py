@@ -13,6 +13,7 @@ from liqshell.venues.bybit import orders as bybit_orders
 from liqshell.venues.bybit import private_stream as bybit_private
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit import rest_responses as bybit_answers
+from liqshell.venues.bybit.decoder import ping_frame
 from liqshell.venues.bybit.error_codes import outcome
 from liqshell.venues.bybit.private_stream import ReportKind
 from liqshell.venues.bybit.signing import Keys, private_auth_frame, trade_auth_frame
@@ -68,7 +69,7 @@ class BybitPort:
 
     def ping(self, channel: Channel) -> bytes:
         self._pings += 1
-        return bybit_private.private_ping(self._pings) if channel == Channel.PRIVATE else bybit_private.trade_ping(self._pings)
+        return ping_frame(self._pings) if channel == Channel.PRIVATE else bybit_private.trade_ping(self._pings)
 
     def read(self, channel: Channel, raw: bytes) -> Sequence[Message]:
         """Every statement of a frame, in order."""

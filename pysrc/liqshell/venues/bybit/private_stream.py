@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from liqshell.venues.bybit import rows
-from liqshell.venues.bybit.decoder import FRAME_BYTES_MAX, FrameKind, control_frame, shown
+from liqshell.venues.bybit.decoder import control_frame
 from liqshell.venues.bybit.rows import Refused
+from liqshell.venues.frames import FRAME_BYTES_MAX, FrameKind, shown
 from liqshell.venues.reports import Execution, OrderReply, OrderState, Position, Wallet
 
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
@@ -167,11 +168,6 @@ def _reply(message: dict[str, Any], operation: str) -> OrderReply:
 def subscribe_frame(topics: Sequence[str] = PRIVATE_TOPICS, req_id: str = "sub") -> bytes:
     """Topics of /v5/private. All-in-one topics and those of one category must be in separate requests."""
     return orjson.dumps({"req_id": req_id, "op": "subscribe", "args": list(topics)})
-
-
-def private_ping(sequence: int) -> bytes:
-    """Due every bybit.PING_INTERVAL_S."""
-    return orjson.dumps({"req_id": f"ping-{sequence}", "op": "ping"})
 
 
 def trade_ping(sequence: int) -> bytes:

@@ -95,11 +95,6 @@ def set_leverage(symbol: str, leverage: str) -> Request:
     return _post("/v5/position/set-leverage", "setting", symbol=symbol, buyLeverage=leverage, sellLeverage=leverage)
 
 
-def switch_mode(symbol: str = "", coin: str = "", *, hedge: bool = False) -> Request:
-    """One-way (or hedge) positions for a symbol, or for all of a coin."""
-    return _post("/v5/position/switch-mode", "setting", symbol=symbol, coin="" if symbol else coin or SETTLE, mode=3 if hedge else 0)
-
-
 def _get(path: str, weight: str = "query", **values: object) -> Request:
     return Request("GET", path, _query(**values), "", weight)
 
