@@ -17,7 +17,7 @@ from format_files import BYBIT, LOCAL, MS, T0, events, hft, tuples, write
 from liqshell import formats, store
 from liqshell.cli import main
 from liqshell.errors import ConfigError, DataError
-from liqshell.formats import column_map
+from liqshell.formats import column_map, delimited, table_rows
 
 LONG, SHORT = int(lc.Side.LONG), int(lc.Side.SHORT)
 MAP = """
@@ -94,6 +94,42 @@ def test_an_id_is_kept_where_there_is_room_for_it_and_counted_where_there_is_non
         once = list(dict.fromkeys(ids))  # the same id again is the same row, however large it is
         assert mapped(path, TRADES, seen)["id"].tolist() == [number if number < 1 << 63 else 0 for number in once], path
         assert seen[0].counts["kept: an id of 2^63 or more, without it"] == large, path
+
+
+MIXED_IDS = ["1", "2", "abc", "3", "x-1", "0x1F", "007", "31", str((1 << 63) - 1), str(1 << 63), str((1 << 64) - 1), str(1 << 64), "0" * 30 + "8"]
+
+
+def number_of(text: str) -> int:
+    """The event's id, in plain Python: a whole number below 2^63, else 0."""
+    return int(text) if text.isdecimal() and text.isascii() and int(text) < 1 << 63 else 0
+
+
+@pytest.mark.parametrize("block", [1 << 16, 100])
+@pytest.mark.parametrize("last", ["3", "x-1", "31", "7", "8", str(1 << 64), "fresh", "longer than a word of eight"])
+def test_an_id_means_the_same_whatever_the_ids_of_other_rows_and_blocks(tmp_path, monkeypatch, last, block):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for reader in (delimited, table_rows):
+        monkeypatch.setattr(reader, "BLOCK_BYTES", block)
+    monkeypatch.setattr(table_rows, "BLOCK_ROWS", max(block // 60, 1))
+    ids = [*MIXED_IDS, *(f"a name of {'so ' * n}many" for n in range(4)), last]
+    rows = [dict(zip(NAMES, (T0 // MS + n, "SELL", 5.5, 2.0, 11.0, "BTC", "okx"), strict=True)) | {"number": text} for n, text in enumerate(ids)]
+    csv = ",".join(rows[0]) + "\n" + "\n".join(",".join(map(str, row.values())) for row in rows)
+    numbers = {text: int(text) for text in ids if text.isdecimal() and text[0] != "0" and int(text) < 1 << 64}
+    whole = [row | {"number": numbers.get(row["number"], row["number"])} for row in rows]
+    for name, text in (("a.csv", csv), ("b.jsonl", "\n".join(map(json.dumps, rows))), ("c.jsonl", "\n".join(map(json.dumps, whole)))):
+        (tmp_path / name).write_text(text)
+        (tmp_path / f"newline-{name}").write_text(text + "\n")
+    pq.write_table(pa.table({name: [row[name] for row in rows] for name in rows[0]}), tmp_path / "d.parquet")
+    known: dict[object, str] = {}  # of one identity: a number by its value, a text by itself
+    for text in ids:
+        known.setdefault(int(text) if text.isdecimal() else text, text)
+    for path in sorted(tmp_path.iterdir()):
+        seen: list = []
+        assert mapped(path, TRADES, seen)["id"].tolist() == [number_of(text) for text in known.values()], path
+        counts = {"the same id again": len(ids) - len(known), "kept: an id of 2^63 or more, without it": 3 + (last == str(1 << 64))}
+        assert {name: seen[0].counts[name] for name in counts} == counts, path
 
 
 @pytest.mark.parametrize("cell", [float("nan"), float("inf"), -float("inf")])
@@ -365,7 +401,7 @@ def test_what_is_proposed_for_the_tables_at_hand(file, kind, entries):
 def test_columns_of_names_that_nobody_foresaw(tmp_path, capsys):
     """Sides are seen in the values; where something is lacking the map as far as it goes is TOML, and the columns left over are shown."""
     from liqshell import cli
-    from liqshell.formats import column_map
+    from liqshell.formats import column_map, delimited, table_rows
 
     rows = [(1772409600.5 + n, "BTC-PERP", ("LONG", "SHORT")[n % 2], 50_000 + n, 1000 + n) for n in range(40)]
     whole, part = tmp_path / "mine.csv", tmp_path / "part.csv"
