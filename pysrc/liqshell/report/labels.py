@@ -98,6 +98,7 @@ CONTROLS: dict[int, str] = {
     Control.CONTROL_READY: "ready",
     Control.CONTROL_LOWER: "limit lowered",
 }
+LOWERED = CONTROLS[Control.CONTROL_LOWER]
 #: why entries are blocked, as it stands after "entries blocked:"
 GATES: dict[int, str] = {
     Gate.GATE_START: "the account is not reconciled yet",

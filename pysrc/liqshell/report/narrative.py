@@ -12,8 +12,9 @@ import numpy as np
 import liqcore as lc
 from liqcore import AuditKind, Control, FeedState, Gate, OrderStatus, Phase, Reason, Role
 from liqcore.audit import GAVE_WAY, declined, rows
-from liqcore.event import Action, Judgment, OrderType, RequestFlag, Stream
+from liqcore.event import Action, Judgment, Limit, OrderType, RequestFlag, Stream
 from liqcore.execution.order_state import BracketState
+from liqcore.execution.risk import LIMIT_NAMES
 from liqshell.report.intents import gave_way, winner
 from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, FILLS, ROLES, gate, liquidated, meaning, position, reason
 from liqshell.report.ledger import UNASKED, Row
@@ -224,6 +225,10 @@ class Narrator:
         if control in (Control.CONTROL_PAUSE, Control.CONTROL_READY):
             head = "Entries are blocked" if control == Control.CONTROL_PAUSE else "No longer blocking entries"
             return f"{head}: {gate(int(r.gate), control, r.seq > self.opened)}."
+        if control == Control.CONTROL_LOWER and r.which == Limit.LIMIT_SIZE:
+            return f"The size of entries is multiplied by {r.limit:g} from here on (before: by {r.value:g})."
+        if control == Control.CONTROL_LOWER:
+            return f"A limit is lowered: {LIMIT_NAMES[int(r.which)]} from {r.value:g} to {r.limit:g}."
         why = f": {reason(r.reason)}, {r.value:,.2f} of {r.limit:,.2f}" if r.reason and r.limit else ""
         return f"Trading is {CONTROLS.get(int(control), str(control))}{why}."
 

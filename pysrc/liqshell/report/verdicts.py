@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from liqshell.pages import signed
+from liqshell.report.labels import LOWERED
 from liqshell.report.luck import DAYS_MIN, KNOWN
 from liqshell.report.statistics import CLUSTERS_MIN, FEW, Z
 from liqshell.report.text import interval, number, percent, plural, seconds, when
@@ -284,7 +285,8 @@ def bars_only(s: Mapping[str, Any]) -> bool:
 
 def halted(s: Mapping[str, Any]) -> str:
     """Since when nothing may be entered, and why; '' where the run ended free to trade. Results of days on which nothing could happen are no calm."""
-    last = max(s["feed"]["limits"], key=lambda limit: limit["ts"], default=None)
+    bans = [limit for limit in s["feed"]["limits"] if limit["what"] != LOWERED]
+    last = max(bans, key=lambda limit: limit["ts"], default=None)
     if last is None or last["what"] == "resumed":
         return ""
     share = (s["ended_ns"] - last["ts"]) / max(1, s["ended_ns"] - s["started_ns"])

@@ -415,6 +415,8 @@ def test_wrong_folders_are_named(folder, tmp_path):
         ([], ""),
         ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}], "weekly loss limit"),
         ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
+        ([{"ts": 50, "what": "limit lowered", "reason": "none"}], ""),
+        ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}, {"ts": 50, "what": "limit lowered", "reason": "none"}], "70 % of the run"),
         ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run"),
     ],
 )

@@ -215,6 +215,24 @@ def test_numbers_that_nobody_asked_for_are_not_told_as_zero(tmp_path):
     assert told["risk"] == "No entry: cooldown, too soon after the last trade of the instrument." and "with a share of the account" in told["policy"]
 
 
+def test_a_lowered_limit_is_named_and_stops_no_entry(tmp_path):
+    folder = hand_made(tmp_path / "run", 1)
+    audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
+    engine = lc.Engine(["ETHUSDT"], risk=lc.Risk(leverage_max=3.0))
+    engine.on_limit(T0, lc.Limit.LIMIT_LEVERAGE, 2.0)
+    lowered = engine.audit.drain()
+    rows = np.concatenate([lowered, lowered, lowered])
+    rows["x"][1:, :2], rows["x"][1:, 5] = [(1.0, 0.5), (0.5, 1.0)], int(lc.Limit.LIMIT_SIZE)
+    merged = np.concatenate([rows, audit])
+    merged["seq"] = np.arange(1, len(merged) + 1)
+    (folder / "audit.bin").write_bytes(merged.tobytes())
+    assert [line.text for line in story(load_run(folder)) if line.what == "limit"] == [
+        "A limit is lowered: leverage_max from 3 to 2.",
+        "The size of entries is multiplied by 0.5 from here on (before: by 1).",
+        "The size of entries is multiplied by 1 from here on (before: by 0.5).",
+    ]
+
+
 def test_the_end_of_a_run_is_no_lack_of_reconciliation(tmp_path):
     """The gate of the start opens when the account is reconciled, and closes again when the run winds down."""
     folder = hand_made(tmp_path / "run", 1)
