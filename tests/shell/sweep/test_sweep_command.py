@@ -214,9 +214,11 @@ KEYS = (
 NEAR = ("notional", "drawdown_max")
 
 
-def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_path):
-    """Two ways, written apart: the same rows, counted and added up from the trades, whatever the way."""
-    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005, 0.0015]"]
+@pytest.mark.parametrize(("offsets", "more"), [("[0.0005, 0.0015]", []), ("[0.0, 0.0001]", ["policy.requotes=3"])])
+def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_path, offsets, more):
+    """Two ways, written apart: the same rows, counted and added up from the trades, whatever the way. Close entries are rejected as post-only and sent
+    again: a bracket is counted once."""
+    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", f"sweep.policy.entry_offset={offsets}", *more]
     walked = sweeps.run_sweep(load(configured, few), tmp_path / "walked")
     kernel = sweeps.run_sweep(load(configured, few[1:]), tmp_path / "kernel")
     assert (walked.by, kernel.by, swept.by) == ("backtest", "kernel", "kernel") and kernel.table["trades"].sum() > 100
