@@ -142,6 +142,21 @@ def reason(code: int) -> str:
     return REASONS[code][0] if code in REASONS else f"reason {code}"
 
 
+#: refusals by limits of the account, which the sweep's kernel does not have
+OF_ACCOUNT = tuple(
+    reason(code)
+    for code in (
+        Reason.HALTED,
+        Reason.RISK_EXPOSURE,
+        Reason.RISK_POSITIONS,
+        Reason.RISK_RATE,
+        Reason.RISK_DAILY_LOSS,
+        Reason.RISK_WEEKLY_LOSS,
+        Reason.RISK_LEVERAGE,
+    )
+)
+
+
 def gate(code: int, control: int, opened: bool) -> str:
     """Why entries are blocked. opened: whether the gate of the start was open before: what closes it then is the end of the run."""
     return ENDS if opened and code == Gate.GATE_START and control == Control.CONTROL_PAUSE else GATES.get(code, f"gate {code}")

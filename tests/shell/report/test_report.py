@@ -425,6 +425,27 @@ def test_a_run_that_stood_halted_says_so_first(limits, words):
     assert (words in told) if words else told == ""
 
 
+@pytest.mark.parametrize(
+    ("by", "what", "reason", "funding", "words"),
+    [
+        ("kernel", "limit lowered", "cooldown", 0.0, "Here acted: smaller entries after few fills ([limits] fill_rate_min)."),
+        ("kernel", "resumed", "daily loss limit", -2.5, "Here acted: daily loss limit (3 refusals), funding (−$2.50)."),
+        ("kernel", "resumed", "cooldown", 0.0, ""),
+        ("backtest", "limit lowered", "daily loss limit", -2.5, ""),
+    ],
+)
+def test_the_backtest_of_a_row_says_what_the_kernel_of_the_sweep_does_not_have(by, what, reason, funding, words):
+    told = verdicts.of_row(
+        {
+            "sweep": {"net": -7.0, "trades": 12, "by": by},
+            "feed": {"limits": [{"what": what}]},
+            "why_not": [{"reason": reason, "n": 3}],
+            "money": {"funding": funding},
+        }
+    )
+    assert told.startswith("which has it at −$7.00 in 12 trades.") and told.endswith(words) and ("acted" in told) == bool(words)
+
+
 def test_closed_gates_are_no_halt_and_their_time_is_summed():
     """Per gate the time in which it was closed for any instrument; what is still closed at the end counts to the end."""
     engine, Gate = lc.Engine(["ETHUSDT", "SOLUSDT"]), lc.Gate

@@ -398,6 +398,13 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     page = (tmp_path / "sweep" / "rows" / "1" / "report.html").read_text()
     assert 'Row 1 of a <a href="../../sweep.html">sweep</a>' in page
     assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
+    assert "The kernel of the sweep has no account" not in page and "limits (exposure" in (tmp_path / "sweep" / "sweep.html").read_text()
+    bounded = ["--set", "limits.leverage_max=0.001", "--out", str(tmp_path / "bounded")]
+    made = subprocess.run(
+        [*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, *bounded, "--quick"], capture_output=True, check=True, text=True
+    )
+    told = " ".join(made.stdout.replace("│", " ").split())
+    assert "Row 1 of a sweep, which has it at" in told and "The kernel of the sweep has no account. Here acted: leverage limit (" in told
     pages.write_sweep(found)
     assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
     for wrong, words in ((f"{tmp_path / 'sweep'}:7", "of the configuration 2"), (f"{tmp_path}:1", "not a row of a finished sweep")):
