@@ -313,10 +313,14 @@ def test_a_run_that_was_killed_between_a_trade_and_the_end_of_its_bracket(folder
     cut = copy(folder, tmp_path / "cut", finished=False, problem="")
     audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
     trade = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[2]
+    flat = int(audit["ts"][:trade][audit["kind"][:trade] == lc.AuditKind.AUDIT_FILL][-1])
+    audit["ts"][trade] += 2 * lc.SECOND  # the end of the bracket's other order is reported late: its position was flat before
     audit[: trade + 1].tofile(cut / "audit.bin")
     shutil.rmtree(cut / "frames")
     out = make_report(cut)
-    assert out.summary["portfolio"]["n"] == 3 and list(csv.DictReader(StringIO(out.csv.read_text())))[-1]["closed_ns"] == str(audit["ts"][trade])
+    last = list(csv.DictReader(StringIO(out.csv.read_text())))[-1]
+    assert out.summary["portfolio"]["n"] == 3 and int(last["closed_ns"]) == flat == int(last["opened_ns"]) + round(float(last["hold_s"]) * 1e9)
+    assert np.datetime64(last["closed"][:-1], "ns").astype(np.int64) == flat // 1000 * 1000
 
 
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.37, 0.5, 0.61, 0.93])
