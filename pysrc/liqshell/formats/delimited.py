@@ -124,12 +124,13 @@ def _hashes(data: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a file as text, '' where it is none. Of a long one, such as the settings of a run of 1,500 contracts, what `head` reads."""
-    line = head(path).split(b"\n", 1)[0]
+    """The first line of a file that is not blank, as text, '' where it is none. Of a long one, such as the settings of a run of 1,500 contracts, what
+    `head` reads."""
+    line = head(path).removeprefix(codecs.BOM_UTF8).lstrip().split(b"\n", 1)[0]
     if b"\0" in line:
         return ""
     try:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(line).strip()  # a character may be cut in two at the end
+        return codecs.getincrementaldecoder("utf-8")().decode(line).strip()  # a character may be cut in two at the end
     except UnicodeDecodeError:
         return ""
 
@@ -148,8 +149,9 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
     pa = arrow(str(path))
     line = 1
     if layout.header:
-        stream.readline(1 << 16)
-        line = 2
+        while (read := stream.readline(1 << 16)) and not read.removeprefix(codecs.BOM_UTF8).strip():
+            line += 1
+        line += 1
     for data, parsed in ahead(line_blocks(stream, path, size), _parser(pa, layout)):
         try:
             table, lines = parsed.result()

@@ -140,6 +140,25 @@ def test_what_is_no_number_costs_its_row_in_every_shape(tmp_path, cell):
         assert seen[0].findings.refused == 1, path
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n \t\n", "\ufeff\n\n"])
+def test_blank_lines_before_a_table_are_no_part_of_it(tmp_path, blank):
+    for path in list(tables(tmp_path))[:3]:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        path.write_bytes(blank.encode() + raw)
+        assert tuples(mapped(path)) == EXPECTED, path
+    path = write(tmp_path / "f.csv", blank + ",".join(NAMES), *(",".join(map(str, row)) for row in ROWS), ",".join(["x"] * 7))
+    with pytest.raises(DataError, match=rf"f\.csv:{blank.count(chr(10)) + 4}: when: 'x'"):
+        mapped(path)
+
+
+def test_a_nul_byte_is_named(tmp_path):
+    path = write(tmp_path / "a.csv", ",".join(NAMES), *(",".join(map(str, row)) for row in ROWS))
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + bytes(9))
+    with pytest.raises(DataError, match=rf"byte {size} is a NUL \(0x00\)"):
+        mapped(path)
+
+
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path, shape):
     path = list(tables(tmp_path))[shape]
