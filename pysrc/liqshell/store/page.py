@@ -126,7 +126,7 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         ("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
         ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
-        ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
+        ("Covered", f"{sum(c['covered_hours'] or 0.0 for c in contracts):,.0f} h", "contract hours with data"),
         ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
         ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
         ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
@@ -145,7 +145,7 @@ def _contracts(contracts: list[dict[str, Any]]) -> Markup:
                 ", ".join(c["received"]),
                 f"{len(c['days'])}",
                 *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                f"{c['covered_hours']:,.1f}",
+                covered(c),
                 _hours(c, "trades"),
                 _hours(c, "quotes"),
                 f"{c['gap_count']}",
@@ -174,9 +174,14 @@ def _contracts(contracts: list[dict[str, Any]]) -> Markup:
     return section(
         "Contracts",
         table(columns, rows, tall=len(rows) > 12),
-        "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
+        "Covered: hours in which something came at least every minute; – of contracts with liquidations only: they are rare. "
         "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.",
     )
+
+
+def covered(c: dict[str, Any]) -> str:
+    """Hours; – of a contract with liquidations only."""
+    return "–" if c["covered_hours"] is None else f"{c['covered_hours']:,.1f}"
 
 
 def _held(contracts: list[dict[str, Any]], stream: str) -> float:
@@ -218,7 +223,8 @@ def _contract(c: dict[str, Any]) -> Markup:
         for stream in ("trades", "quotes")
         if stream in c["streams"]
     ]
-    drawn = drawn or [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
+    if not drawn and c["covered_hours"] is not None:
+        drawn = [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
     if most:
         steps = [math.ceil(most ** (n / 5)) for n in range(6)]
         legend = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
@@ -252,10 +258,10 @@ def _streams(c: dict[str, Any]) -> Markup:
 
 
 def _coverage_class(hour: dict[str, Any]) -> str:
-    covered = hour["held"] if "held" in hour else hour["covered"]
-    if covered <= 0.0:
+    share = hour["held"] if "held" in hour else hour["covered"]
+    if share <= 0.0:
         return "none"
-    return "c1" if covered < 0.5 else "c2" if covered < 0.95 else "c3" if covered < 0.999 else "c4"
+    return "c1" if share < 0.5 else "c2" if share < 0.95 else "c3" if share < 0.999 else "c4"
 
 
 def _heat_class(count: int, most: int) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from liqshell import fitted
 from liqshell.fitted import Table, table_of
-from liqshell.store.page import apart_text, first_warnings, longest_gaps
+from liqshell.store.page import apart_text, covered, first_warnings, longest_gaps
 
 CONTRACTS_SHOWN = 40
 _table = partial(table_of, whole="why".__ne__)
@@ -77,7 +77,7 @@ def _contracts(report: dict[str, Any]) -> Table:
             Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
             days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
             *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
-            f"{c['covered_hours']:,.1f}",
+            covered(c),
             _held(c, "quotes"),
             str(c["gap_count"]),
             *steps,

@@ -76,6 +76,21 @@ def test_coverage_and_gaps_are_those_of_the_record(tmp_path):
     assert contract["covered_hours"] == pytest.approx(22.5 - 72 / 60, abs=0.05)
 
 
+def test_of_liquidations_alone_no_coverage_is_stated(tmp_path, capsys):
+    """docs/store.md: liquidations have no coverage. Two of them, a second apart, across a full hour."""
+    events = np.zeros(2, EVENT_DTYPE)
+    events["kind"], events["side"], events["price"], events["qty"] = Kind.LIQUIDATION, 1, 100.0, 1.0
+    events["ts_event"] = events["ts_recv"] = [T0 + HOUR - SECOND // 2, T0 + HOUR + SECOND // 2]
+    report = report_of(tmp_path / "s", ETHUSDT=events)
+    (contract,) = report["contracts"]
+    assert contract["covered_hours"] is None and {hour["covered"] for hour in contract["hours"]["2026-02-09"]} == {None}
+    assert [hour.get("liquidations", 0) for hour in contract["hours"]["2026-02-09"]][:3] == [1, 1, 0]
+    text = page.html(report)
+    assert "Coverage by hour" not in text and "Liquidations by hour" in text
+    assert cli.main(["data", str(tmp_path / "s")]) == 0
+    assert re.search(r"covered h +–", capsys.readouterr().out)
+
+
 def test_feed_marks_are_gaps(tmp_path):
     marks = np.zeros(3, EVENT_DTYPE)
     marks["kind"] = Kind.FEED
