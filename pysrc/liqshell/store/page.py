@@ -122,7 +122,7 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     contracts = report["contracts"]
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
     venues = len({c["venue"] for c in contracts})
-    refused = sum(report["refused_rows"].values()) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
+    refused = sum(n for reason, n in report["refused_rows"].items() if not reason.startswith(KEPT)) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
     return [
         ("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
         ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
@@ -337,13 +337,24 @@ def _gaps(contracts: list[dict[str, Any]]) -> Markup:
     )
 
 
-def _refused(report: dict[str, Any]) -> Markup:
+REMARKS = "Rows that were refused, changed, or kept with a remark"
+KEPT = ("kept", "sorted")  # so begins what a file says of rows that are in the store
+
+
+def remarks(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(where, rows, why) of files, when they were imported, and of contracts, whenever their rows are loaded: those stay in the store."""
     rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
+    if report["duplicates"]:
+        rows.append(("files", f"{report['duplicates']:,}", "duplicates of rows from another file"))
     for c in report["contracts"]:
-        rows += [(_name(c), f"{n:,}", "refused by validation: " + reason) for reason, n in c["loading"]["refused"].items()]
-        rows += [(_name(c), f"{n:,}", "rounded to the grid: " + reason) for reason, n in c["loading"]["rounded"].items()]
-    body = table(("|where", ">rows", "~why"), rows) if rows else muted("None.")
-    return section("Rows that were refused or changed", body)
+        for what, text in (("refused", "in the store, refused at loading: "), ("rounded", "in the store, rounded to the grid at loading: ")):
+            rows += [(_name(c), f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
+    return rows
+
+
+def _refused(report: dict[str, Any]) -> Markup:
+    rows = remarks(report)
+    return section(REMARKS, table(("|where", ">rows", "~why"), rows) if rows else muted("None."))
 
 
 def _sources(report: dict[str, Any]) -> Markup:

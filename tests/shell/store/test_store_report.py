@@ -88,7 +88,27 @@ def test_of_liquidations_alone_no_coverage_is_stated(tmp_path, capsys):
     text = page.html(report)
     assert "Coverage by hour" not in text and "Liquidations by hour" in text
     assert cli.main(["data", str(tmp_path / "s")]) == 0
-    assert re.search(r"covered h +–", capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert "covered h" in " ".join(told.split()) and not re.search(r"\b[12]\.0\b", told)
+
+
+def test_rows_that_are_refused_at_loading_are_in_the_store(tmp_path, capsys):
+    """42 rows are imported; the engine's door refuses the first four at ten times the price. A remark of the importer is no refusal."""
+    table = tmp_path / "r.csv"
+    prices = [100] * 30 + [1001] * 12
+    rows = [f"{T0 // 10**6 + 1000 * n},bybit,BTCUSDT,long,{price},1,100" for n, price in enumerate(prices)]
+    table.write_text("\n".join(["ts_ms,venue,symbol,position,price,qty_base,notional_usd", *rows, rows[-1]]) + "\n")
+    assert cli.main(["import", str(table), "--store", str(tmp_path / "s")]) == 0
+    told = capsys.readouterr().out
+    held = store.open(tmp_path / "s")
+    assert sum(pq.read_metadata(path).num_rows for path in (tmp_path / "s").rglob("*.parquet")) == 43 and "43 rows" in told
+    assert page.remarks(quality.data_report(held)) == [
+        ("files", "1", "kept: a row like another, without an id"),
+        ("bybit:BTCUSDT", "4", "in the store, refused at loading: BAD_BAND"),
+    ]
+    assert "Rows not imported" not in told and page.REMARKS in told and "refused at loading" in told
+    assert dict((title, value) for title, value, _ in page._tiles(quality.data_report(held)))["Refused"] == "4"
+    held.close()
 
 
 def test_feed_marks_are_gaps(tmp_path):
