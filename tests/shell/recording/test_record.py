@@ -212,8 +212,8 @@ def test_of_a_cut_frame_everything_up_to_its_last_complete_block_is_read(tmp_pat
     raw, text = own.read_bytes(), b"".join(packing.pieces(own))
     own.unlink()
     at = 5 + (0 if raw[4] >> 5 & 1 else 1) + ((1 if raw[4] >> 5 & 1 else 0), 2, 4, 8)[raw[4] >> 6]
-    ends = [at]
-    while not ends[1:] or not last:
+    ends, last = [at], 0
+    while not last:
         last, size = raw[at] & 1, int.from_bytes(raw[at : at + 3], "little") >> 3
         assert raw[at] >> 1 & 3 in (0, 2), "no run of one byte"
         ends.append(at := at + 3 + size)

@@ -107,7 +107,7 @@ def test_rows_that_are_refused_at_loading_are_in_the_store(tmp_path, capsys):
         ("bybit:BTCUSDT", "4", "in the store, refused at loading: BAD_BAND"),
     ]
     assert "Rows not imported" not in told and page.REMARKS in told and "refused at loading" in told
-    assert dict((title, value) for title, value, _ in page._tiles(quality.data_report(held)))["Refused"] == "4"
+    assert {title: value for title, value, _ in page._tiles(quality.data_report(held))}["Refused"] == "4"
     held.close()
 
 
