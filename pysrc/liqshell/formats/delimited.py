@@ -63,8 +63,8 @@ class Columns:
         return [text or "" for text in self._column(name).to_pylist()]
 
     def ids(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """(number, identity) of the id of each row as uint64, whatever the ids of other rows are. number: at most 2^64 - 1, 0 where the id is no whole
-        number. identity, to find duplicates: the number if it is below that, or a hash of the text; 0 for an empty one."""
+        """(number, identity) of the id of each row as uint64, whatever the ids of other rows are. number: at most 2^64 - 1, 0 where the id is no
+        whole number. identity, to find duplicates: the number if it is below that, or a hash of the text; 0 for an empty one."""
         pa = arrow("ids")
         column = self._column(name)
         try:

@@ -151,7 +151,8 @@ class Narrator:
         market = self.entry_types.get(r.seq, self.entry_stated.get(r.instrument)) == OrderType.ORDER_MARKET
         entry = f"at market, after {price(r.reference_price)}" if market else f"{bps(r.entry_offset)} from {price(r.reference_price)}"
         return (
-            f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {entry}, {ends}, up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position."
+            f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {entry}, {ends}, "
+            f"up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position."
         )
 
     def risk(self, r: Row) -> str:

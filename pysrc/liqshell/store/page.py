@@ -122,7 +122,9 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     contracts = report["contracts"]
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
     venues = len({c["venue"] for c in contracts})
-    refused = sum(n for reason, n in report["refused_rows"].items() if not reason.startswith(KEPT)) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
+    refused = sum(n for reason, n in report["refused_rows"].items() if not reason.startswith(KEPT)) + sum(
+        sum(c["loading"]["refused"].values()) for c in contracts
+    )
     return [
         ("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
         ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),

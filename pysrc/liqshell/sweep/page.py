@@ -276,8 +276,8 @@ def way(swept: Swept) -> str:
     if swept.by == KERNEL:
         return (
             "Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol is computed alone, without "
-            "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute, smaller entries after few fills). Where "
-            "one of them acts, the backtest of a row differs from the row; its report names what acted."
+            "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute, smaller entries after few fills). "
+            "Where one of them acts, the backtest of a row differs from the row; its report names what acted."
         )
     why = f" because the kernel does not support {swept.why}" if swept.why else " as asked ([sweep] by)"
     return f"Computed by one backtest for each setting,{why}: the symbols share an account with all its limits, and net is after funding."

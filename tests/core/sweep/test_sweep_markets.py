@@ -353,9 +353,7 @@ def test_the_shortest_wait_where_a_mark_and_the_trade_that_fires_the_stop_share_
         def on_signal(self, signal, market):
             return lc.Bracket(signal.side, **bracket) if signal.phase == Phase.ACTIVE else None
 
-    paper = Paper(
-        Engine(tape.instruments, config, Market(), Risk(data_age_max_s=5.0)), SimVenue(tape.instruments, funding_interval_s=0.0, **venue)
-    )
+    paper = Paper(Engine(tape.instruments, config, Market(), Risk(data_age_max_s=5.0)), SimVenue(tape.instruments, funding_interval_s=0.0, **venue))
     paper.run(events)
     paper.advance(int(tape.end))
     told = lc.audit.view(paper.engine.audit.drain(), lc.AuditKind.AUDIT_TRADE)

@@ -420,7 +420,7 @@ def test_what_is_proposed_for_the_tables_at_hand(file, kind, entries):
 def test_columns_of_names_that_nobody_foresaw(tmp_path, capsys):
     """Sides are seen in the values; where something is lacking the map as far as it goes is TOML, and the columns left over are shown."""
     from liqshell import cli
-    from liqshell.formats import column_map, delimited, table_rows
+    from liqshell.formats import column_map
 
     rows = [(1772409600.5 + n, "BTC-PERP", ("LONG", "SHORT")[n % 2], 50_000 + n, 1000 + n) for n in range(40)]
     whole, part = tmp_path / "mine.csv", tmp_path / "part.csv"

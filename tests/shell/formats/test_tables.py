@@ -74,7 +74,7 @@ def test_two_venues_of_one_symbol_stay_apart(tmp_path):
     path = write(
         tmp_path,
         f"{T0},bybit,BTCUSDT,long,1,1,1\n{T0 + 1},okx,BTCUSDT,long,1,1,1\n",
-        header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n"
+        header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n",
     )
     table = read_tables([path])
     assert table.symbols == ["BTCUSDT", "BTCUSDT"] and table.venues == ["bybit", "okx"] and list(table.events["instrument"]) == [0, 1]
@@ -107,7 +107,10 @@ def test_a_table_in_seconds_and_one_that_is_mostly_refused_are_errors_of_the_fil
     mostly = write(tmp_path, "".join([*rows[:10], *(row.replace(",", ";") for row in rows[10:])]), "m.csv")
     half = write(tmp_path, "".join([*rows[:15], *(row.replace("long", "?") for row in rows[15:])]), "h.csv")
     more = ["--store", str(tmp_path / "store")] if command == "import" else []
-    for path, found in ((seconds, "30 of 30 rows are invalid: 30 x time before 2009: another unit?"), (mostly, "20 of 30 rows are invalid: 20 x too few")):
+    for path, found in (
+        (seconds, "30 of 30 rows are invalid: 30 x time before 2009: another unit?"),
+        (mostly, "20 of 30 rows are invalid: 20 x too few"),
+    ):
         status = main([command, str(path), *more])
         told = capsys.readouterr()
         assert status == (1 if command == "import" else 2), path
@@ -149,7 +152,12 @@ NUMBER = st.floats(0.0001, 1e9).map(repr)
 @given(
     st.lists(
         st.tuples(
-            st.integers(10**12, 10**13).map(str), st.sampled_from(["A", "B-C", "1000PEPE"]), st.sampled_from(["long", "short"]), NUMBER, NUMBER, NUMBER
+            st.integers(10**12, 10**13).map(str),
+            st.sampled_from(["A", "B-C", "1000PEPE"]),
+            st.sampled_from(["long", "short"]),
+            NUMBER,
+            NUMBER,
+            NUMBER,
         ),
         min_size=1,
         max_size=30,

@@ -154,7 +154,9 @@ def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
 
 class AtMarket(lc.Policy):
     def on_signal(self, signal, market):
-        return lc.Bracket(signal.side, entry="market", entry_offset=0.0015, stop_loss=0.01, notional=1000) if signal.phase == lc.Phase.ACTIVE else None
+        return (
+            lc.Bracket(signal.side, entry="market", entry_offset=0.0015, stop_loss=0.01, notional=1000) if signal.phase == lc.Phase.ACTIVE else None
+        )
 
 
 def test_an_entry_at_market_is_told_as_such(tmp_path):

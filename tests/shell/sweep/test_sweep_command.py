@@ -401,7 +401,10 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     assert "The kernel of the sweep has no account" not in page and "limits (exposure" in (tmp_path / "sweep" / "sweep.html").read_text()
     bounded = ["--set", "limits.leverage_max=0.001", "--out", str(tmp_path / "bounded")]
     made = subprocess.run(
-        [*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, *bounded, "--quick"], capture_output=True, check=True, text=True
+        [*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, *bounded, "--quick"],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     told = " ".join(made.stdout.replace("│", " ").split())
     assert "Row 1 of a sweep, which has it at" in told and "The kernel of the sweep has no account. Here acted: leverage limit (" in told
