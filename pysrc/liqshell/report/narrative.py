@@ -231,7 +231,7 @@ class Narrator:
         if control == Control.CONTROL_LOWER and r.which == Limit.LIMIT_SIZE:
             return f"The size of entries is multiplied by {r.limit:g} from here on (before: by {r.value:g})."
         if control == Control.CONTROL_LOWER:
-            return f"A limit is lowered: {LIMIT_NAMES[int(r.which)]} from {r.value:g} to {r.limit:g}."
+            return f"A limit is lowered: {LIMIT_NAMES[Limit(int(r.which))]} from {r.value:g} to {r.limit:g}."
         why = f": {reason(r.reason)}, {r.value:,.2f} of {r.limit:,.2f}" if r.reason and r.limit else ""
         return f"Trading is {CONTROLS.get(int(control), str(control))}{why}."
 
