@@ -52,10 +52,10 @@ cdef class Matcher:
                                    ("hidden", hidden, ("none", "wait"))):
             if value not in known:
                 raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
-        if not 0.0 <= print_wait_s <= 3600.0 or not 0.001 <= quote_age_s <= 1e9:
-            raise ValueError(f"expected print_wait_s from 0 to 3600 and quote_age_s from 0.001 to 1e9, got {print_wait_s!r} and {quote_age_s!r}")
+        if not 0.0 < print_wait_s <= 3600.0 or not 0.001 <= quote_age_s <= 1e9:
+            raise ValueError(f"expected print_wait_s above 0 to 3600 and quote_age_s from 0.001 to 1e9, got {print_wait_s!r} and {quote_age_s!r}")
         self.half_spread = share_of(half_spread)
-        self.print_wait_ns = round(print_wait_s * 1e9)
+        self.print_wait_ns = max(round(print_wait_s * 1e9), 1)
         self.quote_age_ns = round(quote_age_s * 1e9)
         self.host = host
         self.fills = ("through", "touch", "queue").index(fills)

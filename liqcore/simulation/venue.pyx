@@ -77,11 +77,11 @@ cdef class SimVenue:
             raise ValueError(f"leverage: expected 1 to 1000, or 0 for a position that is never liquidated, got {leverage!r}")
         if not 0.0 <= maintenance_margin < 1.0 or leverage != 0.0 and maintenance_margin >= 1.0 / leverage:
             raise ValueError(f"maintenance_margin: expected a share from 0 to below 1 / leverage, got {maintenance_margin!r}")
-        if not 0.0 <= print_wait_s <= 3600.0:
-            raise ValueError(f"print_wait_s: expected seconds from 0 to 3600, got {print_wait_s!r}")
+        if not 0.0 < print_wait_s <= 3600.0:
+            raise ValueError(f"print_wait_s: expected seconds above 0 and at most 3600, got {print_wait_s!r}")
         for n, share in enumerate(shares_of(half_spread, self.count)):
             self.half_spread[n] = share
-        self.print_wait_ns = round(<double> print_wait_s * 1e9)
+        self.print_wait_ns = max(round(<double> print_wait_s * 1e9), 1)
         self.fills = FILLS.index(fills)
         self.walk = taker == "walk"
         self.hidden = hidden == "wait"

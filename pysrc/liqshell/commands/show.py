@@ -35,7 +35,7 @@ def show(
     to
         Likewise, not included; a minute after --from, or the end.
     symbol
-        One contract.
+        One contract, by its symbol or venue:symbol.
     why
         Also every moment at which a policy wanted no trade, and the liquidations that no detector counts as large.
     json_
@@ -47,8 +47,8 @@ def show(
     from liqshell.report.text import when
 
     found = load_run(run)
-    if symbol and symbol not in found.symbols:
-        raise ConfigError(f"--symbol {symbol}", "no contract of this run", f"one of {', '.join(found.symbols)}")
+    if symbol and not any(found.is_named(n, symbol) for n in range(len(found.symbols))):
+        raise ConfigError(f"--symbol {symbol}", "no contract of this run", f"one of {', '.join(i.key for i in found.instruments)}")
     start = _time("--from", from_, found.started_ns) if from_ else 0
     end = _time("--to", to, found.started_ns) if to else start + 60_000_000_000 if from_ else 1 << 62
     if end <= start:

@@ -105,7 +105,7 @@ class BybitTrades(Reading):
             venue = self.options.venue or "bybit"
             table = np.array([self.instrument(venue, self.options.symbol or word) if word else -1 for word in symbols], np.int32)
             events["instrument"] = table[index]
-            ids = columns.ids("trdMatchID")
+            _, ids = columns.ids("trdMatchID")
         else:
             ts = columns.integers("timestamp")
             events["ts_event"] = np.where((ts > 0) & (ts < 1 << 43), ts, 0) * 1_000_000

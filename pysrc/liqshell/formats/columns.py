@@ -158,10 +158,10 @@ class Mapped(Reading):
         self._numbers(columns, events)
         if "side" in self.map.columns:
             events["side"] = self._sides(columns, self.map.columns["side"])
-        numbers = columns.whole_ids(self.map.columns["id"].column) if "id" in self.map.columns else None
-        if numbers is not None:
+        ids = None
+        if "id" in self.map.columns:
+            numbers, ids = columns.ids(self.map.columns["id"].column)
             events["id"] = self.kept_ids(numbers)
-        ids = columns.ids(self.map.columns["id"].column) if numbers is None and "id" in self.map.columns else numbers
         self._first = False
         if "where" not in self.map.columns:
             return Block(events, columns.line, ids)

@@ -20,6 +20,7 @@ from liqshell.formats.compression import arrow, as_text, head, line_blocks, open
 BLOCK_BYTES = 16 << 20
 AHEAD = 2  # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
 NEWLINE = 10
+ID_LIMIT, ID_DIGITS = (1 << 64) - 1, 20
 INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"  # WORD: few different ones
 
 
@@ -61,53 +62,75 @@ class Columns:
     def texts(self, name: str) -> list[str]:
         return [text or "" for text in self._column(name).to_pylist()]
 
-    def ids(self, name: str) -> np.ndarray:
-        """uint64 that identifies an id: the number itself or a hash of the text; 0 for an empty one."""
-        numbers = self.whole_ids(name)
-        return _hashes(self._column(name)) if numbers is None else numbers
-
-    def whole_ids(self, name: str) -> np.ndarray | None:
-        """The ids as uint64 where all are whole numbers."""
+    def ids(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(number, identity) of the id of each row as uint64, whatever the ids of other rows are. number: at most 2^64 - 1, 0 where the id is no
+        whole number. identity, to find duplicates: the number if it is below that, or a hash of the text; 0 for an empty one."""
         pa = arrow("ids")
+        column = self._column(name)
         try:
-            return numpy_column(self._column(name).cast(pa.uint64(), safe=True))
+            numbers = numpy_column(column.cast(pa.uint64(), safe=True))
+            if numbers.max(initial=0) < ID_LIMIT and not any(sign in bytes(column.buffers()[2] or b"") for sign in (b"x", b"X")):  # 0x1F is a text
+                return numbers, numbers
         except pa.ArrowInvalid:
-            return None
+            pass
+        texts = _bytes_of(column)
+        whole, numbers = _whole_numbers(*texts)
+        return numbers, np.where(whole & (numbers < ID_LIMIT), numbers, _hashes(*texts))
 
     def _column(self, name: str) -> Any:
         return self.table.column(name).chunk(0)
 
 
-def _hashes(column: Any) -> np.ndarray:
-    """64-bit hash of texts of one length (UUIDs) by words of 8 bytes, of others by Python's way through a set of bytes."""
+def _bytes_of(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes of all texts one after the other, where each begins and the last one ends)."""
     texts = column.fill_null("")
-    lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1])
+    ends = np.frombuffer(texts.buffers()[1] or bytes(4), np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]], ends - ends[0]
+
+
+def _whole_numbers(data: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(where a text is a whole number, the number: at most 2^64 - 1)."""
+    likely = np.flatnonzero(np.diff(ends))
+    for part in (0, 1, 2):  # its first sign, its middle one and its last
+        likely = likely[data[ends[likely] + (np.diff(ends)[likely] - 1) * part // 2] - ord("0") <= 9]
+    rows, numbers, text = [], [], data.tobytes()
+    for row, begin, end in zip(likely.tolist(), ends[likely].tolist(), ends[likely + 1].tolist(), strict=True):
+        digits = text[begin:end]
+        if digits.isdigit():
+            digits = digits if len(digits) <= ID_DIGITS else digits.lstrip(b"0")
+            rows.append(row)
+            numbers.append(min(int(digits or 0), ID_LIMIT) if len(digits) <= ID_DIGITS else ID_LIMIT)
+    whole, all_numbers = np.zeros(len(ends) - 1, bool), np.zeros(len(ends) - 1, np.uint64)
+    whole[rows], all_numbers[rows] = True, numbers
+    return whole, all_numbers
+
+
+def _hashes(data: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """64-bit hash of texts by words of 8 bytes, each as if it stood alone: texts of one length (UUIDs) need no index of their bytes."""
+    lengths = np.diff(ends)
     width = int(lengths.max(initial=0))
-    chunks = -(-max(width, 1) // 8)
-    padded = np.zeros((len(texts), chunks * 8), np.uint8)
-    start = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset] if len(texts) else 0
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[start : start + int(lengths.sum())]
+    padded = np.zeros((len(lengths), -(-max(width, 1) // 8) * 8), np.uint8)
     if len(lengths) and lengths.min() == width:
         padded[:, :width] = data.reshape(-1, width)
     else:
-        rows = np.repeat(np.arange(len(texts)), lengths)
-        padded[rows, np.arange(len(data)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = data
-    mixed = np.zeros(len(texts), np.uint64)
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        padded[rows, np.arange(len(data)) - np.repeat(ends[:-1], lengths)] = data
+    mixed = np.zeros(len(lengths), np.uint64)
     prime = np.uint64(0x9E3779B97F4A7C15)
-    for column_of_chunks in padded.view(np.uint64).T:
-        mixed = (mixed ^ column_of_chunks) * prime
-        mixed ^= mixed >> np.uint64(32)
-    mixed[lengths == 0] = 0
+    for n, words in enumerate(padded.view(np.uint64).T):
+        more = (mixed ^ words) * prime
+        mixed = np.where(lengths > 8 * n, more ^ (more >> np.uint64(32)), mixed)
     return mixed
 
 
 def first_line(path: Path) -> str:
-    """The first line of a file as text, '' where it is none. Of a long one, such as the settings of a run of 1,500 contracts, what `head` reads."""
-    line = head(path).split(b"\n", 1)[0]
+    """The first line of a file that is not blank, as text, '' where it is none. Of a long one, such as the settings of a run of 1,500 contracts, what
+    `head` reads."""
+    line = head(path).removeprefix(codecs.BOM_UTF8).lstrip().split(b"\n", 1)[0]
     if b"\0" in line:
         return ""
     try:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(line).strip()  # a character may be cut in two at the end
+        return codecs.getincrementaldecoder("utf-8")().decode(line).strip()  # a character may be cut in two at the end
     except UnicodeDecodeError:
         return ""
 
@@ -126,8 +149,9 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
     pa = arrow(str(path))
     line = 1
     if layout.header:
-        stream.readline(1 << 16)
-        line = 2
+        while (read := stream.readline(1 << 16)) and not read.removeprefix(codecs.BOM_UTF8).strip():
+            line += 1
+        line += 1
     for data, parsed in ahead(line_blocks(stream, path, size), _parser(pa, layout)):
         try:
             table, lines = parsed.result()

@@ -14,6 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell import input_file
 from liqshell.errors import DataError
+from liqshell.formats.validate import EARLY, LATE, TIME_MAX, TIME_MIN, refuse_most
 
 COLUMNS = ("ts_ms", "symbol", "position", "price", "qty_base", "notional_usd")
 FEED_LATENCY_MS = 50.0  # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
 SHOWN_MAX = 5  # skipped rows that are named; all are counted
-TS_MS_MAX = 9_000_000_000_000  # year 2255: ns still fit in int64
+TS_MS_MAX = TIME_MAX // 1_000_000
 INSTRUMENTS_MAX = 100_000
 LENIENT = "surrogateescape"  # a byte that is not UTF-8 costs its row, if it stands in a column that is read
 NOT_UTF8 = "not UTF-8 text"
@@ -74,7 +76,7 @@ def is_table(path: str | Path) -> bool:
     """Whether the file starts like a CSV with a header, whatever its columns; False for JSON lines and for what is not text."""
     with input_file.text(path, errors=LENIENT) as stream:
         try:
-            first = stream.readline(65_536).strip()
+            first = next((line for line in iter(partial(stream.readline, 65_536), "") if line.strip()), "").strip()
         except (OSError, EOFError, zlib.error):
             return False
     return "," in first and _is_utf8(first) and not first.startswith(("{", "["))
@@ -84,19 +86,16 @@ def read_tables(paths: Sequence[str | Path], latency_ms: float = FEED_LATENCY_MS
     """All rows of all files, merged and sorted by time; rows of one time keep the order of the files and of the lines. latency_ms: from the
     time that a row states to its receipt, which no table states.
 
-    Raises DataError where a file cannot be read, its header lacks a column, or no row of any file can be used.
+    Raises DataError where a file cannot be read, its header lacks a column, most of its rows cannot be used, or no file has a row.
     """
     columns = _Columns()
     for path in paths:
+        rows, passed, skipped = columns.rows, len(columns.ts), columns.skipped.copy()
         _read(Path(path), columns)
+        refused = columns.skipped - skipped
+        refuse_most(str(path), columns.rows - rows, refused.total(), len(columns.ts) - passed, refused, columns.shown)
     if not columns.ts:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in columns.skipped.most_common()) or "the files have no rows"
-        raise DataError(
-            ", ".join(map(str, paths)),
-            f"no usable row: {reasons}",
-            "liquidations with position long or short",
-            "\n".join(["First rows:", *columns.shown]) if columns.shown else "",
-        )
+        raise DataError(", ".join(map(str, paths)), "no usable row: the files have no rows", "liquidations with position long or short")
     venues, symbols = zip(*columns.index, strict=True)
     return Table(_events(columns, round(latency_ms * 1e6)), list(symbols), list(venues), columns.rows, columns.skipped, columns.shown)
 
@@ -120,7 +119,7 @@ def _read(path: Path, columns: _Columns) -> None:
     with input_file.text(path, errors=LENIENT) as stream:
         reader = csv.reader(input_file.lines(stream, path))
         try:
-            header = next(reader, None)
+            header = next((row for row in reader if any(map(str.strip, row))), None)
             _rows(path, reader, _places(path, header), columns)
         except (EOFError, zlib.error, gzip.BadGzipFile) as why:
             raise DataError(f"{path}:{reader.line_num}", f"the gzip file is damaged or incomplete: {why}", "a whole file", "Fetch it again") from None
@@ -167,8 +166,11 @@ def _rows(path: Path, reader: Any, places: tuple[int, ...], columns: _Columns) -
         except ValueError:
             columns.skip(path, reader.line_num, "not a number", ",".join(row))
             continue
-        if not (price > 0.0 and qty > 0.0 and notional >= 0.0 and finite(price) and finite(qty) and finite(notional) and ts >= 0):
+        if not (price > 0.0 and qty > 0.0 and notional >= 0.0 and finite(price) and finite(qty) and finite(notional)):
             columns.skip(path, reader.line_num, "out of range", ",".join(row))
+            continue
+        if not TIME_MIN <= ts < TIME_MAX:
+            columns.skip(path, reader.line_num, EARLY if ts < TIME_MIN else LATE, ",".join(row))
             continue
         symbol = row[at_symbol].strip()
         key = (row[at_venue].strip() if at_venue >= 0 else "", symbol)
@@ -196,15 +198,16 @@ def _odd_name(venue: str, symbol: str) -> str:
 
 
 def _nanoseconds(text: str) -> int:
-    """Milliseconds with or without decimals -> ns, exactly (a double would lose the last digits); -1 where out of range."""
+    """Milliseconds with or without decimals -> ns, exactly (a double would lose the last digits). ValueError for what is no number."""
     try:
-        whole = int(text)
-        return whole * 1_000_000 if 0 <= whole <= TS_MS_MAX else -1
+        return int(text) * 1_000_000
     except ValueError:
         pass
     value = float(text)
+    if math.isnan(value):
+        raise ValueError(text)
     if not 0 <= value <= TS_MS_MAX:
-        return -1
+        return TIME_MAX if value > 0 else -1
     left, _, decimals = text.strip().partition(".")
     if left.isdigit() and (decimals.isdigit() or not decimals):
         return int(left) * 1_000_000 + int((decimals + "000000")[:6])

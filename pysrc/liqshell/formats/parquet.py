@@ -79,7 +79,7 @@ class Parquet(Reading):
             raise DataError(
                 str(self.path), f"not a Parquet file ({str(why)[:100]})", "a complete Parquet file", "Fetch it or create it again"
             ) from None
-        self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError)
+        self._errors = (pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, ValueError)  # a text that is no number
         names = set(self._file.schema_arrow.names)
         self._kind = _kind(names)
         if "ts_recv" not in names and "ts_event" not in names or self._kind is None and "kind" not in names:

@@ -35,7 +35,10 @@ def shape_of(path: Path) -> str:
         raise DataError(str(path), "an empty file", "rows of CSV, JSON lines or Parquet")
     if text[:1] in (b"{", b"["):
         return "json"
-    if b"\0" in data or not delimited.first_line(path):
+    if b"\0" in data:
+        hint = "A file that was cut while it was written may end in such bytes: fetch it again"
+        raise DataError(str(path), f"no text: byte {data.index(0)} is a NUL (0x00)", "rows of CSV, JSON lines or Parquet", hint)
+    if not delimited.first_line(path):
         raise DataError(str(path), "no text", "rows of CSV, JSON lines or Parquet")
     return "csv"
 

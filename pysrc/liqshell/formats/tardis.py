@@ -143,10 +143,9 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.LIQUIDATION if liquidations else Kind.TRADE))
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("amount")
         events["side"] = columns.mapped("side", FORCED_ORDER if liquidations else TAKER)
-        numbers = columns.whole_ids("id")
-        if numbers is not None:
-            events["id"] = self.kept_ids(numbers)
-        return Block(events, columns.line, columns.ids("id") if numbers is None else numbers)
+        numbers, ids = columns.ids("id")
+        events["id"] = self.kept_ids(numbers)
+        return Block(events, columns.line, ids)
 
     def _book(self, columns: Columns, instruments: np.ndarray, names: tuple[str, str, str, str]) -> EventColumns:
         events = self._common(columns, instruments, int(Kind.BBO))

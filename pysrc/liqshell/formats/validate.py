@@ -9,7 +9,7 @@ Noted only: silence per contract and kind (`gaps`), identical rows that carry no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ GAPS_MAX = 1000  # gaps that are kept; all are counted
 IDS_KEPT = 200_000  # of a contract, for finding an id again in the next block
 TIME_MIN = 1_230_940_800_000_000_000  # 2009: nothing that is traded here is older; a smaller time is of another unit
 TIME_MAX = 0x4000000000000000
+EARLY, LATE = "time before 2009: another unit?", "time after 2116: another unit?"
 DELAY_ODD_NS = 3_600_000_000_000  # receipt this far from the event is worth a word
 SPIKE_ROWS = 2  # neighbours on either side that a price is judged by
 SIZES_KEPT = 5  # prints of a size that make it one that there is
@@ -45,6 +46,13 @@ class Limits:
     size_band: float = 1000.0
     window_s: float = 10.0
     gap_s: dict[int, float] = field(default_factory=lambda: {int(Kind.TRADE): 300.0, int(Kind.BBO): 60.0, int(Kind.TICKER): 300.0})
+
+
+def refuse_most(file: str, rows: int, refused: int, passed: int, counts: Counter[str], shown: Sequence[str]) -> None:
+    """DataError where most rows of a file had to be refused."""
+    if refused > REFUSED_SHARE_MAX * rows and (rows >= REFUSED_ROWS_MIN or not passed):
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
+        raise DataError(file, f"{refused} of {rows} rows are invalid: {reasons}", "market data of this format", "\n".join(["First rows:", *shown]))
 
 
 class Block(NamedTuple):
@@ -185,14 +193,7 @@ class Validator:
         found = self.findings
         for n in sorted(self._waiting):
             yield self._handed(self._waiting.pop(n))
-        if found.refused > REFUSED_SHARE_MAX * found.rows and (found.rows >= REFUSED_ROWS_MIN or not found.passed):
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in found.counts.most_common(5))
-            raise DataError(
-                found.file,
-                f"{found.refused} of {found.rows} rows are invalid: {reasons}",
-                "market data of this format",
-                "\n".join(["First rows:", *found.shown]),
-            )
+        refuse_most(found.file, found.rows, found.refused, found.passed, found.counts, found.shown)
 
     # ---- values
 
@@ -220,8 +221,8 @@ class Validator:
         finite = np.isfinite(price) & np.isfinite(qty) & np.isfinite(aux_price) & np.isfinite(aux_qty)
         self._mark(block, good, ~finite, "not a number")
         times = [e["ts_event"], e["ts_recv"]]
-        self._mark(block, good, np.minimum(*times) < TIME_MIN, "time before 2009: another unit?")
-        self._mark(block, good, np.maximum(*times) >= TIME_MAX, "time after 2116: another unit?")
+        self._mark(block, good, np.minimum(*times) < TIME_MIN, EARLY)
+        self._mark(block, good, np.maximum(*times) >= TIME_MAX, LATE)
         print_ = _PRINTS[kind]
         book, ticker = kind == int(Kind.BBO), kind == int(Kind.TICKER)
         with np.errstate(invalid="ignore"):

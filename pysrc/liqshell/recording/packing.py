@@ -180,8 +180,16 @@ def _unpacked(stream: BinaryIO, start: int, stop: int, whole: bool = False) -> I
             yield pyarrow.Codec("zstd").decompress(stream.read(stop - start), size, asbytes=True)
             return
     with pyarrow.CompressedInputStream(pyarrow.PythonFile(_Slice(stream, start, stop), mode="r"), "zstd") as unpacking:
-        while block := unpacking.read(BLOCK >> 2):
-            yield block
+        while True:
+            block = bytearray(BLOCK >> 2)
+            try:
+                size = unpacking.readinto(block)
+            except OSError:
+                yield bytes(block).rstrip(b"\0")  # what it had unpacked before the cut; lines have no NUL
+                raise
+            if not size:
+                return
+            yield bytes(memoryview(block)[:size])
 
 
 def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:

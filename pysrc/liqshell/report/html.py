@@ -9,7 +9,7 @@ from markupsafe import Markup
 from liqshell.pages import data_badge, document, script, two
 from liqshell.report import intents, sections, sections_judge, sections_quotes, sections_run, sections_study, timetable, warmth
 from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, when
-from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, damaged, halted, stopped
+from liqshell.report.verdicts import CONTAMINATED, WHY, bars_only, contaminated, damaged, halted, of_row, stopped
 
 
 def _badges(s: dict[str, Any]) -> list[tuple[str, str]]:
@@ -155,7 +155,7 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
         marks=_badges(s),
         seeds=f" (seed {', '.join(map(str, seeds))})" if seeds else "",
         evidence=evidence(str(s["evidence"])),
-        sweep_net=money(s["sweep"]["net"], True) if s["sweep"] else "",
+        of_row=of_row(s),
         notices=_notices(s),
         verdict=s["verdict"],
         tiles=_tiles(s),

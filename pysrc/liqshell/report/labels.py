@@ -98,6 +98,7 @@ CONTROLS: dict[int, str] = {
     Control.CONTROL_READY: "ready",
     Control.CONTROL_LOWER: "limit lowered",
 }
+LOWERED = CONTROLS[Control.CONTROL_LOWER]
 #: why entries are blocked, as it stands after "entries blocked:"
 GATES: dict[int, str] = {
     Gate.GATE_START: "the account is not reconciled yet",
@@ -139,6 +140,21 @@ ROLES: dict[int, str] = {
 
 def reason(code: int) -> str:
     return REASONS[code][0] if code in REASONS else f"reason {code}"
+
+
+#: refusals by limits of the account, which the sweep's kernel does not have
+OF_ACCOUNT = tuple(
+    reason(code)
+    for code in (
+        Reason.HALTED,
+        Reason.RISK_EXPOSURE,
+        Reason.RISK_POSITIONS,
+        Reason.RISK_RATE,
+        Reason.RISK_DAILY_LOSS,
+        Reason.RISK_WEEKLY_LOSS,
+        Reason.RISK_LEVERAGE,
+    )
+)
 
 
 def gate(code: int, control: int, opened: bool) -> str:

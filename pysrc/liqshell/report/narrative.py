@@ -12,11 +12,12 @@ import numpy as np
 import liqcore as lc
 from liqcore import AuditKind, Control, FeedState, Gate, OrderStatus, Phase, Reason, Role
 from liqcore.audit import GAVE_WAY, declined, rows
-from liqcore.event import Action, Judgment, OrderType, RequestFlag, Stream
+from liqcore.event import Action, Judgment, Limit, OrderType, RequestFlag, Stream
 from liqcore.execution.order_state import BracketState
+from liqcore.execution.risk import LIMIT_NAMES
 from liqshell.report.intents import gave_way, winner
 from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, FILLS, ROLES, gate, liquidated, meaning, position, reason
-from liqshell.report.ledger import UNASKED, Row
+from liqshell.report.ledger import UNASKED, Row, latest
 from liqshell.report.origin import detectors, kind_of, levels, threshold, unit
 from liqshell.report.run import Run
 from liqshell.report.text import compact, money, number, plural, price, seconds
@@ -55,6 +56,7 @@ class Narrator:
         limits = run.of_kind(AuditKind.AUDIT_LIMIT)
         opened = limits["seq"][(limits["phase"] == Control.CONTROL_READY) & (limits["gate"] == Gate.GATE_START)]
         self.opened = int(opened[0]) if len(opened) else 1 << 62  # the record by which the gate of the start opened
+        self.entry_types, self.entry_stated = entry_types(run), entry_stated(run)
         self.tellers: dict[int, Callable[[Row], str]] = {
             AuditKind.AUDIT_REFUSED: self.refused,
             AuditKind.AUDIT_LARGE: self.large,
@@ -75,14 +77,14 @@ class Narrator:
         }
 
     def lines(self, start_ns: int, end_ns: int, symbol: str = "", why: bool = False) -> Iterator[Line]:
-        """Of [start_ns, end_ns) and a symbol ("" = all). why: also each time at which a policy makes no trade."""
+        """Of [start_ns, end_ns) and a symbol or venue:symbol ("" = all). why: also each time at which a policy makes no trade."""
         audit = self.run.audit
         found = audit[(audit["ts"] >= start_ns) & (audit["ts"] < end_ns)]
         if not why:
             found = found[~((found["kind"] == AuditKind.AUDIT_POLICY) & (found["phase"] != Phase.ACTIVE) & np.isin(found["reason"], UNASKED))]
         for r in rows(found):
             name = self.run.symbols[r.instrument] if r.instrument >= 0 else ""
-            if symbol in ("", name) or not name:
+            if r.instrument < 0 or self.run.is_named(r.instrument, symbol):
                 text = self.tellers[r.kind](r)
                 if text:
                     yield Line(r.ts, r.seq, name, AuditKind(r.kind).name.removeprefix("AUDIT_").lower(), text)
@@ -146,9 +148,11 @@ class Narrator:
 
         ends = f"target {bps(r.take_profit)}, stop {bps(r.stop_loss)}" if r.take_profit else f"no target, stop {bps(r.stop_loss)}"
         size = money(r.notional) if r.notional else "a share of the account"
+        market = self.entry_types.get(r.seq, self.entry_stated.get(r.instrument)) == OrderType.ORDER_MARKET
+        entry = f"at market, after {price(r.reference_price)}" if market else f"{bps(r.entry_offset)} from {price(r.reference_price)}"
         return (
-            f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {bps(r.entry_offset)} from "
-            f"{price(r.reference_price)}, {ends}, up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position."
+            f"The policy, asked at {phase}, wants to go {position(r.side)} with {size}: entry {entry}, {ends}, "
+            f"up to {seconds(r.entry_ttl_s)} for the fill, up to {seconds(r.max_hold_s)} in the position."
         )
 
     def risk(self, r: Row) -> str:
@@ -224,6 +228,10 @@ class Narrator:
         if control in (Control.CONTROL_PAUSE, Control.CONTROL_READY):
             head = "Entries are blocked" if control == Control.CONTROL_PAUSE else "No longer blocking entries"
             return f"{head}: {gate(int(r.gate), control, r.seq > self.opened)}."
+        if control == Control.CONTROL_LOWER and r.which == Limit.LIMIT_SIZE:
+            return f"The size of entries is multiplied by {r.limit:g} from here on (before: by {r.value:g})."
+        if control == Control.CONTROL_LOWER:
+            return f"A limit is lowered: {LIMIT_NAMES[Limit(int(r.which))]} from {r.value:g} to {r.limit:g}."
         why = f": {reason(r.reason)}, {r.value:,.2f} of {r.limit:,.2f}" if r.reason and r.limit else ""
         return f"Trading is {CONTROLS.get(int(control), str(control))}{why}."
 
@@ -252,6 +260,22 @@ def condition(r: Row) -> str:
     return "" if found is None else sentence(*found)
 
 
+def entry_types(run: Run) -> dict[int, int]:
+    """The OrderType of the entry that followed a wish of the policy, by the number of its record."""
+    wishes, asked = run.of_kind(AuditKind.AUDIT_POLICY), run.of_kind(AuditKind.AUDIT_REQUEST)
+    wishes = wishes[wishes["reason"] == Reason.OK]
+    entries = asked[(asked["role"] == Role.ROLE_ENTRY) & (asked["phase"] == Action.ACTION_CREATE)]
+    found = latest(entries["instrument"].astype(np.int64), entries["seq"], wishes["instrument"].astype(np.int64), wishes["seq"])
+    return dict(zip(wishes["seq"][found[found >= 0]].tolist(), entries["order_type"][found >= 0].astype(int).tolist(), strict=True))
+
+
+def entry_stated(run: Run) -> dict[int, int]:
+    """What the settings say of each instrument, for wishes that came to no entry."""
+    terms = run.table("settings").get("brackets") or {}
+    market = [(terms.get(i.key) or terms.get(i.symbol) or {}).get("entry") == "market" for i in run.instruments]
+    return {n: int(OrderType.ORDER_MARKET) for n, of in enumerate(market) if of}
+
+
 def small(run: Run, start_ns: int, end_ns: int, symbol: str = "") -> list[Line]:
     """Liquidations of the run's recording that no detector named large; [] where there is no recording."""
     from liqshell.run.recorded_events import read_events
@@ -265,7 +289,7 @@ def small(run: Run, start_ns: int, end_ns: int, symbol: str = "") -> list[Line]:
     out = []
     for e in found:
         n, name = int(e["instrument"]), run.symbols[e["instrument"]]
-        if symbol in ("", name) and (n, int(e["ts_recv"]), int(e["ts_event"]), float(e["qty"])) not in known:
+        if run.is_named(n, symbol) and (n, int(e["ts_recv"]), int(e["ts_event"]), float(e["qty"])) not in known:
             side = liquidated(e["side"]).removesuffix("s liquidated")
             value = e["price"] * e["qty"] * run.instruments[n].multiplier
             out.append(
@@ -291,7 +315,7 @@ def state_before(run: Run, ts: int, symbol: str = "") -> list[str]:
     audit, narrator = run.audit[run.audit["ts"] < ts], Narrator(run)
     out = []
     for n, symbol_ in enumerate(run.symbols):
-        if symbol not in ("", symbol_):
+        if not run.is_named(n, symbol):
             continue
         mine = audit[audit["instrument"] == n]
         brackets = mine[mine["kind"] == AuditKind.AUDIT_BRACKET]

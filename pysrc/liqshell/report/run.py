@@ -84,6 +84,10 @@ class Run:
         """The records of one kind, with its fields by name (liqcore.audit.view)."""
         return self.audit[self.kinds == kind].view(VIEWS[AuditKind(kind)])
 
+    def is_named(self, instrument: int, name: str) -> bool:
+        """Whether a name means an instrument: its symbol, venue:symbol, or "" for all."""
+        return name in ("", self.symbols[instrument], self.instruments[instrument].key)
+
     def table(self, name: str) -> dict[str, Any]:
         """A sub-table of run.json, {} where it is missing or null."""
         value = self.meta.get(name)

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from liqshell.pages import bold, code, empty, folded, lines, muted, part, section, slim, sub, table
 from liqshell.report import sections_quotes
+from liqshell.report.labels import LOWERED
 from liqshell.report.text import ASSUMPTIONS, NONE, count, interval, millis, number, percent, seconds, when
 
 
@@ -163,7 +164,7 @@ def feed(s: dict[str, Any]) -> Markup:
             when(i["ts"]),
             "all",
             f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"],
-            f"{i['value']:,.2f} of {i['limit']:,.2f}" if i["limit"] else "",
+            f"{i['value']:,.2f} {'to' if i['what'] == LOWERED else 'of'} {i['limit']:,.2f}" if i["limit"] else "",
         )
         for i in f["limits"]
     ]

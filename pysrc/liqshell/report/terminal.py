@@ -13,7 +13,7 @@ from liqshell.report import sections_judge, terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured
 from liqshell.report.text import NONE, compact, count, evidence, interval, millis, money, number, percent, plural, seconds, when
-from liqshell.report.verdicts import WHY, bars_only, bps, clustered, contaminated, damaged, halted, stopped
+from liqshell.report.verdicts import WHY, bars_only, bps, clustered, contaminated, damaged, halted, of_row, stopped
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -34,6 +34,8 @@ def _head(s: dict[str, Any]) -> Panel:
         lines.append(Text(WHY, style="bold red"))
     if label(s):
         lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No result below gets a ✓."]), style="bold red"))
+    if s["sweep"]:
+        lines.append(Text(f"Row {s['sweep']['row']:,} of a sweep, {of_row(s)}"))
     if halted(s):
         lines.append(Text(halted(s), style="red"))
     if warmth.sentence(s):

@@ -23,7 +23,7 @@ PIECE = 1 << 13  # rows that are text at one time
 
 
 class Trades(Sequence[dict[str, Any]]):
-    """One row a closed trade, in order of closing. columns: names in the order of the file, and values."""
+    """One row a closed trade, in the order in which their brackets ended. columns: names in the order of the file, and values."""
 
     def __init__(self, columns: dict[str, np.ndarray]):
         self.columns = columns
@@ -111,6 +111,7 @@ def trades_of(run: Run, ledger: Ledger) -> Trades:
     # one row more for those that have no exit
     leg = np.where(last >= 0, np.append(fills["role"], 0)[last], -1)
     role = np.where(last >= 0, np.append(is_maker(fills), False)[last], -1)
+    closed = np.where(last >= 0, np.append(fills["ts"], 0)[last], b["flat"])
     caused = b["cascade"] >= 0
     signal = np.where(caused, np.append(ledger.cascade_rows["active"], 0)[b["cascade"]], 0)
     made = {
@@ -121,11 +122,11 @@ def trades_of(run: Run, ledger: Ledger) -> Trades:
         "signal_ns": signal,
         "decided_ns": b["opened"],
         "opened_ns": b["entered"],
-        "closed_ns": b["flat"],
+        "closed_ns": closed,
         "signal": isos(signal),
         "decided": isos(b["opened"]),
         "opened": isos(b["entered"]),
-        "closed": isos(b["flat"]),
+        "closed": isos(closed),
         "qty": t["qty"],
         "entry": t["entry"],
         "exit": t["exit"],

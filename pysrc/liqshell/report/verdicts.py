@@ -14,9 +14,10 @@ from typing import Any
 from markupsafe import Markup
 
 from liqshell.pages import signed
+from liqshell.report.labels import LOWERED, OF_ACCOUNT
 from liqshell.report.luck import DAYS_MIN, KNOWN
 from liqshell.report.statistics import CLUSTERS_MIN, FEW, Z
-from liqshell.report.text import interval, number, percent, plural, seconds, when
+from liqshell.report.text import count, interval, money, number, percent, plural, seconds, when
 
 GAIN, LOSS, ZERO, THIN = "gain", "loss", "zero", "too few"
 UNKNOWN, BELOW, ABOVE, CLAIMED, OVERLAPS = "cannot tell", "below", "above", "as claimed", "not contradicted"
@@ -282,9 +283,22 @@ def bars_only(s: Mapping[str, Any]) -> bool:
     return {one["kind"] for one in s["detectors"]} == {"bars"}
 
 
+def of_row(s: Mapping[str, Any]) -> str:
+    """The row of a sweep that this backtest repeats, and what acted here that the sweep's kernel does not have; '' for a run of its own."""
+    row = s["sweep"]
+    if not row:
+        return ""
+    acted = ["smaller entries after few fills ([limits] fill_rate_min)"] if any(one["what"] == LOWERED for one in s["feed"]["limits"]) else []
+    acted += [f"{one['reason']} ({plural(one['n'], 'refusal')})" for one in s["why_not"] if one["reason"] in OF_ACCOUNT]
+    acted += [f"funding ({money(s['money']['funding'], True)})"] if s["money"]["funding"] else []
+    why = f" The kernel of the sweep has no account. Here acted: {', '.join(acted)}." if acted and row.get("by") == "kernel" else ""
+    return f"which has it at {money(row['net'], True)} in {count(row['trades'])} trades.{why}"
+
+
 def halted(s: Mapping[str, Any]) -> str:
     """Since when nothing may be entered, and why; '' where the run ended free to trade. Results of days on which nothing could happen are no calm."""
-    last = max(s["feed"]["limits"], key=lambda limit: limit["ts"], default=None)
+    bans = [limit for limit in s["feed"]["limits"] if limit["what"] != LOWERED]
+    last = max(bans, key=lambda limit: limit["ts"], default=None)
     if last is None or last["what"] == "resumed":
         return ""
     share = (s["ended_ns"] - last["ts"]) / max(1, s["ended_ns"] - s["started_ns"])

@@ -122,11 +122,13 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     contracts = report["contracts"]
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
     venues = len({c["venue"] for c in contracts})
-    refused = sum(report["refused_rows"].values()) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
+    refused = sum(n for reason, n in report["refused_rows"].items() if not reason.startswith(KEPT)) + sum(
+        sum(c["loading"]["refused"].values()) for c in contracts
+    )
     return [
         ("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
         ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
-        ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
+        ("Covered", f"{sum(c['covered_hours'] or 0.0 for c in contracts):,.0f} h", "contract hours with data"),
         ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
         ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
         ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
@@ -145,7 +147,7 @@ def _contracts(contracts: list[dict[str, Any]]) -> Markup:
                 ", ".join(c["received"]),
                 f"{len(c['days'])}",
                 *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                f"{c['covered_hours']:,.1f}",
+                covered(c),
                 held_hours(c, "trades"),
                 held_hours(c, "quotes"),
                 f"{c['gap_count']}",
@@ -174,9 +176,14 @@ def _contracts(contracts: list[dict[str, Any]]) -> Markup:
     return section(
         "Contracts",
         table(columns, rows, tall=len(rows) > 12),
-        "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
+        "Covered: hours in which something came at least every minute; – of contracts with liquidations only: they are rare. "
         "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.",
     )
+
+
+def covered(c: dict[str, Any]) -> str:
+    """Hours; – of a contract with liquidations only."""
+    return "–" if c["covered_hours"] is None else f"{c['covered_hours']:,.1f}"
 
 
 def _held(contracts: list[dict[str, Any]], stream: str) -> float:
@@ -218,7 +225,8 @@ def _contract(c: dict[str, Any]) -> Markup:
         for stream in ("trades", "quotes")
         if stream in c["streams"]
     ]
-    drawn = drawn or [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
+    if not drawn and c["covered_hours"] is not None:
+        drawn = [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
     if most:
         steps = [math.ceil(most ** (n / 5)) for n in range(6)]
         legend = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
@@ -252,10 +260,10 @@ def _streams(c: dict[str, Any]) -> Markup:
 
 
 def _coverage_class(hour: dict[str, Any]) -> str:
-    covered = hour["held"] if "held" in hour else hour["covered"]
-    if covered <= 0.0:
+    share = hour["held"] if "held" in hour else hour["covered"]
+    if share <= 0.0:
         return "none"
-    return "c1" if covered < 0.5 else "c2" if covered < 0.95 else "c3" if covered < 0.999 else "c4"
+    return "c1" if share < 0.5 else "c2" if share < 0.95 else "c3" if share < 0.999 else "c4"
 
 
 def _heat_class(count: int, most: int) -> str:
@@ -331,13 +339,24 @@ def _gaps(contracts: list[dict[str, Any]]) -> Markup:
     )
 
 
-def _refused(report: dict[str, Any]) -> Markup:
+REMARKS = "Rows that were refused, changed, or kept with a remark"
+KEPT = ("kept", "sorted")  # so begins what a file says of rows that are in the store
+
+
+def remarks(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(where, rows, why) of files, when they were imported, and of contracts, whenever their rows are loaded: those stay in the store."""
     rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
+    if report["duplicates"]:
+        rows.append(("files", f"{report['duplicates']:,}", "duplicates of rows from another file"))
     for c in report["contracts"]:
-        rows += [(_name(c), f"{n:,}", "refused by validation: " + reason) for reason, n in c["loading"]["refused"].items()]
-        rows += [(_name(c), f"{n:,}", "rounded to the grid: " + reason) for reason, n in c["loading"]["rounded"].items()]
-    body = table(("|where", ">rows", "~why"), rows) if rows else muted("None.")
-    return section("Rows that were refused or changed", body)
+        for what, text in (("refused", "in the store, refused at loading: "), ("rounded", "in the store, rounded to the grid at loading: ")):
+            rows += [(_name(c), f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
+    return rows
+
+
+def _refused(report: dict[str, Any]) -> Markup:
+    rows = remarks(report)
+    return section(REMARKS, table(("|where", ">rows", "~why"), rows) if rows else muted("None."))
 
 
 def _sources(report: dict[str, Any]) -> Markup:

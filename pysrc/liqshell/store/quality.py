@@ -95,7 +95,7 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
         "stream_hours": shares,
         "said_first": stream_warnings(f"{contract.venue}:{contract.symbol}", totals),
         "before": any(content.format < LAYOUT["tickers"].format for key, content in contract.contents.items() if key.kind == "tickers"),
-        "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
+        "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3) if dense else None,
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]),
         "gap_count": len(gaps),
         "gap_hours": round(sum(b - a for a, b in union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3),
@@ -104,10 +104,11 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
 
 
 def coverage(contract: Contract, dark: Sequence[Interval], dense: bool) -> dict[str, list[dict[str, Any]]]:
-    """day -> 24 hours of {covered: share of the hour, rows of each kind}. Of a contract with liquidations only, an hour with one is covered."""
+    """day -> 24 hours of {covered: share of the hour, rows of each kind}. Of a contract with liquidations only nothing is covered (None): they are
+    rare, and an hour without one may have been recorded."""
     out: dict[str, list[dict[str, Any]]] = {}
     for key, content in sorted(contract.contents.items()):
-        day = out.setdefault(key.day, [{"covered": 0.0} for _ in range(24)])
+        day = out.setdefault(key.day, [{"covered": None} for _ in range(24)])
         for hour, rows in enumerate(content.hours):
             if rows:
                 day[hour][key.kind] = rows
@@ -118,9 +119,8 @@ def coverage(contract: Contract, dark: Sequence[Interval], dense: bool) -> dict[
         for a, b in united:
             for hour in range(max(0, (a - start) // HOUR_NS), min(24, (b - start - 1) // HOUR_NS + 1)):
                 lost[hour] += min(b, start + (hour + 1) * HOUR_NS) - max(a, start + hour * HOUR_NS)
-        for hour, found in enumerate(day):
-            seen = len(found) > 1
-            found["covered"] = round(1.0 - lost[hour] / HOUR_NS, 4) if dense else float(seen)
+        for hour, found in enumerate(day if dense else ()):
+            found["covered"] = round(1.0 - lost[hour] / HOUR_NS, 4)
     return out
 
 

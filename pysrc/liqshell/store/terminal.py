@@ -10,7 +10,7 @@ from rich.text import Text
 from liqshell import fitted
 from liqshell.fitted import Table, table_of
 from liqshell.recording.streams import when
-from liqshell.store.page import apart_text, duration, first_warnings, held_hours, longest_gaps
+from liqshell.store.page import REMARKS, apart_text, covered, duration, first_warnings, held_hours, longest_gaps, remarks
 
 CONTRACTS_SHOWN = 40
 _table = partial(table_of, whole="why".__ne__)
@@ -42,9 +42,9 @@ def show(report: dict[str, Any]) -> None:
     gaps = longest_gaps(report["contracts"])
     if gaps:
         console.print(_gaps(gaps))
-    rows = _refused(report)
+    rows = remarks(report)
     if rows:
-        console.print(_table("Rows not imported", "where", ">rows", "why", rows=rows))
+        console.print(_table(REMARKS, "where", ">rows", "why", rows=rows))
 
 
 def _contracts(report: dict[str, Any]) -> Table:
@@ -77,7 +77,7 @@ def _contracts(report: dict[str, Any]) -> Table:
             Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
             days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
             *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
-            f"{c['covered_hours']:,.1f}",
+            covered(c),
             held_hours(c, "quotes"),
             str(c["gap_count"]),
             *steps,
@@ -95,13 +95,3 @@ def _gaps(gaps: list[tuple[int, str, dict[str, Any]]]) -> Table:
     for length, name, gap in gaps[:GAPS_SHOWN]:
         table.add_row(name, when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
     return table
-
-
-def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
-    if report["duplicates"]:
-        rows.append(("files", f"{report['duplicates']:,}", "duplicates of rows from another file"))
-    for c in report["contracts"]:
-        for what, text in (("refused", "refused by validation: "), ("rounded", "rounded to the grid: ")):
-            rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
-    return rows

@@ -51,7 +51,9 @@ def _asked(row: np.void, mine: np.ndarray) -> None:
     """Counts signals, entries and refusals of the row."""
     asked = mine[mine["kind"] == AuditKind.AUDIT_POLICY]
     row["signals"] = int((~np.isin(asked["reason"], NO_ENTRY)).sum())
-    verdicts = np.bincount(mine["reason"][mine["kind"] == AuditKind.AUDIT_RISK], minlength=256)
+    risk = mine[mine["kind"] == AuditKind.AUDIT_RISK]
+    again = np.isin(risk["id"], mine["id"][mine["kind"] == AuditKind.AUDIT_REQUEST])  # a requote names the entry that was rejected: no new bracket
+    verdicts = np.bincount(risk["reason"][~again], minlength=256)
     row["entries"], row["refused_open"], row["refused_cooldown"] = verdicts[0], verdicts[Reason.BRACKET_OPEN], verdicts[Reason.COOLDOWN]
     row["refused_data"] = sum(verdicts[r] for r in DATA)
     row["refused_risk"] = verdicts.sum() - row["entries"] - row["refused_open"] - row["refused_cooldown"] - row["refused_data"]

@@ -276,7 +276,8 @@ def way(swept: Swept) -> str:
     if swept.by == KERNEL:
         return (
             "Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol is computed alone, without "
-            "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute)."
+            "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute, smaller entries after few fills). "
+            "Where one of them acts, the backtest of a row differs from the row; its report names what acted."
         )
     why = f" because the kernel does not support {swept.why}" if swept.why else " as asked ([sweep] by)"
     return f"Computed by one backtest for each setting,{why}: the symbols share an account with all its limits, and net is after funding."
@@ -364,6 +365,7 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     if weak := unquoted(swept):
         console.print(" ".join(weak), style="bold red")
     console.print(spreads(swept), style="dim", highlight=False)
+    console.print(way(swept), style="dim", highlight=False)
     for line in lacking(swept):
         console.print(line, style="yellow", highlight=False)
     if swept.synthetic:

@@ -73,6 +73,7 @@ def setting_of(config: Config, sweep: Path, row: int) -> tuple[Config, dict[str,
         raise ConfigError(f"--row {sweep}:{row}", "a setting that differs from the configuration's grid", "the configuration of that sweep")
     at = len(symbols) - len(cells) + row
     source = {"folder": str(sweep.resolve()), "row": row, "net": found["net"][at].as_py(), "trades": found["trades"][at].as_py()}
+    source["by"] = found.schema.metadata[b"liqcore.by"].decode()
     return config.with_setting(cells[row]), source
 
 

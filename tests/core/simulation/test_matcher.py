@@ -152,6 +152,8 @@ def test_room_and_names():
             call()
     with pytest.raises(ValueError, match="fills"):
         Matcher(instruments(), host, fills="always")
+    with pytest.raises(ValueError, match="print_wait_s"):
+        Matcher(instruments(), host, print_wait_s=0.0)
     with pytest.raises(ValueError, match="capacity"):
         Matcher(instruments(), host, capacity=0)
 

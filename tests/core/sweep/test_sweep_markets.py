@@ -9,6 +9,7 @@ import pytest
 from test_sweep import FREE, step_trades, sweep_trades
 from test_walk import recorded, synthetic  # noqa: F401
 
+import liqcore as lc
 from liqcore import (
     SECOND,
     SIGNAL_DTYPE,
@@ -327,6 +328,42 @@ def test_grids_that_make_no_sense(options, message):
         Grid.product(**{"notional": 100} | options)
 
 
+@pytest.mark.parametrize("mark", [0, int(FeedState.FEED_GAP), int(FeedState.FEED_DOWN)])
+@pytest.mark.parametrize("wait", [1e-12, 1e-9, 2e-9, 0.4])
+def test_the_shortest_wait_where_a_mark_and_the_trade_that_fires_the_stop_share_a_nanosecond(wait, mark):
+    """A wait of 0 is refused: the columns do not say what stood before a mark of its own nanosecond. From 1 ns on all of it has been."""
+    rows = [(0, Kind.TRADE, 100.0, 1, 0, 0.0), *((1 + n, Kind.LIQUIDATION, 100.0, 1, 0, 0.0) for n in range(3))]
+    rows += [(ms, Kind.TRADE, 100.0, 1, 0, 0.0) for ms in (100, 200)] + [(2900, Kind.BBO, 98.0, 0, 0, 98.2)]
+    rows += [(3000, Kind.FEED, 0.0, 0, mark, 0.0)] * (mark > 0) + [(ms, Kind.TRADE, price, -1, 0, 0.0) for ms, price in ((3000, 98.0), (3400, 97.0))]
+    events = np.zeros(len(rows), EVENT_DTYPE)
+    for event, (ms, kind, price, side, code, ask) in zip(events, rows, strict=True):
+        event["ts_event"] = event["ts_recv"] = T0 + ms * 10**6
+        event["kind"], event["price"], event["side"], event["code"], event["aux_price"] = kind, price, side, code, ask
+        event["qty"], event["aux_qty"] = float(kind != Kind.FEED) * 5.0, 5.0 * (ask > 0)
+    tape = Tape.of(instruments(1), events)
+    bracket = {"entry": "market", "stop_loss": 0.01, "notional": 1000}
+    config = CascadeConfig(warmup=1, min_events=1, quantile=0.5, window_events=10)
+    venue = {"order_latency_s": 0.05, "ack_latency_s": 0.05, "print_wait_s": wait, "half_spread": 0.0005}
+    signals, places = signals_of(tape, 0, config)
+    grid = Grid.of([bracket])
+    found = trades_of(tape, 0, signals, fade(signals), grid, 0, places=places, data_age_max_s=5.0, **venue)
+    row = sweep(tape, 0, signals, fade(signals), grid, places=places, data_age_max_s=5.0, **venue)[0]
+
+    class Market(lc.Policy):
+        def on_signal(self, signal, market):
+            return lc.Bracket(signal.side, **bracket) if signal.phase == Phase.ACTIVE else None
+
+    paper = Paper(Engine(tape.instruments, config, Market(), Risk(data_age_max_s=5.0)), SimVenue(tape.instruments, funding_interval_s=0.0, **venue))
+    paper.run(events)
+    paper.advance(int(tape.end))
+    told = lc.audit.view(paper.engine.audit.drain(), lc.AuditKind.AUDIT_TRADE)
+    assert [(t["exit_price"], t["net"]) for t in told] == [(t["exit_price"], t["net"]) for t in found if not t["open"]]
+    assert len(told) == (mark > 0 and wait < 0.1), "the others are heard of after the end"
+    assert (row["trades"], row["net"]) == (len(told), sum(told["net"].tolist()))
+    with pytest.raises(ValueError, match="print_wait_s"):
+        SimVenue(tape.instruments, print_wait_s=0.0)
+
+
 def test_errors_name_what_is_wrong(small):
     tape, signals, places, grid = small
     sides = fade(signals)
@@ -335,6 +372,7 @@ def test_errors_name_what_is_wrong(small):
         ({"maker_fee": 0.5}, "maker_fee: expected"),
         ({"order_latency_s": [0.1]}, "constant"),
         ({"collar": 0.0}, "collar"),
+        ({"print_wait_s": 0.0}, "print_wait_s: expected"),
         ({"threads": 0}, "threads"),
         ({"chunk": 0}, "chunk"),
         ({"places": places[1:]}, "places: expected shape"),

@@ -17,7 +17,7 @@ from format_files import BYBIT, LOCAL, MS, T0, events, hft, tuples, write
 from liqshell import formats, store
 from liqshell.cli import main
 from liqshell.errors import ConfigError, DataError
-from liqshell.formats import column_map
+from liqshell.formats import column_map, delimited, table_rows
 
 LONG, SHORT = int(lc.Side.LONG), int(lc.Side.SHORT)
 MAP = """
@@ -96,12 +96,67 @@ def test_an_id_is_kept_where_there_is_room_for_it_and_counted_where_there_is_non
         assert seen[0].counts["kept: an id of 2^63 or more, without it"] == large, path
 
 
+MIXED_IDS = ["1", "2", "abc", "3", "x-1", "0x1F", "007", "31", str((1 << 63) - 1), str(1 << 63), str((1 << 64) - 1), str(1 << 64), "0" * 30 + "8"]
+
+
+def number_of(text: str) -> int:
+    """The event's id, in plain Python: a whole number below 2^63, else 0."""
+    return int(text) if text.isdecimal() and text.isascii() and int(text) < 1 << 63 else 0
+
+
+@pytest.mark.parametrize("block", [1 << 16, 100])
+@pytest.mark.parametrize("last", ["3", "x-1", "31", "7", "8", str(1 << 64), "fresh", "longer than a word of eight"])
+def test_an_id_means_the_same_whatever_the_ids_of_other_rows_and_blocks(tmp_path, monkeypatch, last, block):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for reader in (delimited, table_rows):
+        monkeypatch.setattr(reader, "BLOCK_BYTES", block)
+    monkeypatch.setattr(table_rows, "BLOCK_ROWS", max(block // 60, 1))
+    ids = [*MIXED_IDS, *(f"a name of {'so ' * n}many" for n in range(4)), last]
+    rows = [dict(zip(NAMES, (T0 // MS + n, "SELL", 5.5, 2.0, 11.0, "BTC", "okx"), strict=True)) | {"number": text} for n, text in enumerate(ids)]
+    csv = ",".join(rows[0]) + "\n" + "\n".join(",".join(map(str, row.values())) for row in rows)
+    numbers = {text: int(text) for text in ids if text.isdecimal() and text[0] != "0" and int(text) < 1 << 64}
+    whole = [row | {"number": numbers.get(row["number"], row["number"])} for row in rows]
+    for name, text in (("a.csv", csv), ("b.jsonl", "\n".join(map(json.dumps, rows))), ("c.jsonl", "\n".join(map(json.dumps, whole)))):
+        (tmp_path / name).write_text(text)
+        (tmp_path / f"newline-{name}").write_text(text + "\n")
+    pq.write_table(pa.table({name: [row[name] for row in rows] for name in rows[0]}), tmp_path / "d.parquet")
+    known: dict[object, str] = {}  # of one identity: a number by its value, a text by itself
+    for text in ids:
+        known.setdefault(int(text) if text.isdecimal() else text, text)
+    for path in sorted(tmp_path.iterdir()):
+        seen: list = []
+        assert mapped(path, TRADES, seen)["id"].tolist() == [number_of(text) for text in known.values()], path
+        counts = {"the same id again": len(ids) - len(known), "kept: an id of 2^63 or more, without it": 3 + (last == str(1 << 64))}
+        assert {name: seen[0].counts[name] for name in counts} == counts, path
+
+
 @pytest.mark.parametrize("cell", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_costs_its_row_in_every_shape(tmp_path, cell):
     for path in numbered(tmp_path, [1, 2, 3, 4], fill=cell):
         seen: list = []
         assert mapped(path, TRADES, seen)["id"].tolist() == [1, 2, 3], path
         assert seen[0].findings.refused == 1, path
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n \t\n", "\ufeff\n\n"])
+def test_blank_lines_before_a_table_are_no_part_of_it(tmp_path, blank):
+    for path in list(tables(tmp_path))[:3]:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        path.write_bytes(blank.encode() + raw)
+        assert tuples(mapped(path)) == EXPECTED, path
+    path = write(tmp_path / "f.csv", blank + ",".join(NAMES), *(",".join(map(str, row)) for row in ROWS), ",".join(["x"] * 7))
+    with pytest.raises(DataError, match=rf"f\.csv:{blank.count(chr(10)) + 4}: when: 'x'"):
+        mapped(path)
+
+
+def test_a_nul_byte_is_named(tmp_path):
+    path = write(tmp_path / "a.csv", ",".join(NAMES), *(",".join(map(str, row)) for row in ROWS))
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + bytes(9))
+    with pytest.raises(DataError, match=rf"byte {size} is a NUL \(0x00\)"):
+        mapped(path)
 
 
 @pytest.mark.parametrize("shape", [0, 1, 2])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
+from liqshell import formats
 from liqshell.cli import main
 from liqshell.errors import DataError
 from liqshell.formats.event_tables import COLUMNS, is_table, read_tables
@@ -37,8 +38,8 @@ def test_columns_in_any_order_with_others_between(tmp_path):
 
 
 def test_rows_are_sorted_and_ties_keep_their_order(tmp_path):
-    first = write(tmp_path, "3,A,long,1,1,1\n1,A,short,2,1,1\n2,A,long,3,1,1\n", "1.csv")
-    second = write(tmp_path, "2,B,short,4,1,1\n1,B,long,5,1,1\n", "2.csv")
+    first = write(tmp_path, f"{T0 + 3},A,long,1,1,1\n{T0 + 1},A,short,2,1,1\n{T0 + 2},A,long,3,1,1\n", "1.csv")
+    second = write(tmp_path, f"{T0 + 2},B,short,4,1,1\n{T0 + 1},B,long,5,1,1\n", "2.csv")
     assert list(read_tables([first, second]).events["price"]) == [2.0, 5.0, 3.0, 4.0, 1.0]
 
 
@@ -48,17 +49,22 @@ def test_decimals_of_a_millisecond_are_exact(tmp_path):
     assert table.events["aux_price"][0] == 0.0
 
 
+#: not from 2009 to 2116: seconds, microseconds, and what is near to none
+TIMES = ("1772452800", "1772452800.5", "1230940799999", "1772452800000000", "1772452800000000.5", "9" * 30, "inf", "nan")
+
+
 def test_bad_rows_are_skipped_counted_and_named(tmp_path):
-    good = "5,A,LONG ,1,1,1\n"
+    good = f"{T0},A,LONG ,1,1,1\n"
     path = write(
         tmp_path,
-        good + "6,A,unknown,1,1,1\n7,A,long,nan,1,1\n8,A,long,0,1,1\n9,A,long,1,-1,1\nx,A,long,1,1,1\n-4,A,long,1,1,1\n"
-        "\n9,A,long\n10,,long,1,1,1\n11,A,long,1,1,inf\n",
+        good + f"{T0},A,unknown,1,1,1\n{T0},A,long,nan,1,1\n{T0},A,long,0,1,1\n{T0},A,long,1,-1,1\nx,A,long,1,1,1\n-4,A,long,1,1,1\n"
+        f"\n9,A,long\n{T0},,long,1,1,1\n{T0},A,long,1,1,inf\n" + "".join(f"{time},A,long,1,1,1\n" for time in TIMES),
     )
     table = read_tables([path])
-    assert len(table.events) == 1 and table.rows == 10
+    assert len(table.events) == 1 and table.rows == 18
     assert table.skipped == Counter(
-        {"out of range": 5, "position is neither long nor short": 1, "not a number": 1, "too few columns": 1, "no symbol": 1}
+        {"time before 2009: another unit?": 4, "time after 2116: another unit?": 4, "not a number": 2}
+        | {"out of range": 4, "position is neither long nor short": 1, "too few columns": 1, "no symbol": 1}
     )
     assert table.shown[0] == f"{path}:3: position is neither long nor short: 'unknown'"
     assert len(table.shown) == 5
@@ -66,7 +72,9 @@ def test_bad_rows_are_skipped_counted_and_named(tmp_path):
 
 def test_two_venues_of_one_symbol_stay_apart(tmp_path):
     path = write(
-        tmp_path, "1,bybit,BTCUSDT,long,1,1,1\n2,okx,BTCUSDT,long,1,1,1\n", header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n"
+        tmp_path,
+        f"{T0},bybit,BTCUSDT,long,1,1,1\n{T0 + 1},okx,BTCUSDT,long,1,1,1\n",
+        header="ts_ms,venue,symbol,position,price,qty_base,notional_usd\n",
     )
     table = read_tables([path])
     assert table.symbols == ["BTCUSDT", "BTCUSDT"] and table.venues == ["bybit", "okx"] and list(table.events["instrument"]) == [0, 1]
@@ -89,6 +97,34 @@ def test_wrong_headers_say_what_is_missing(tmp_path, header, part):
 def test_no_usable_row_is_an_error_that_says_why(tmp_path):
     with pytest.raises(DataError, match="1 x position is neither long nor short"):
         read_tables([write(tmp_path, "1,A,unknown,1,1,1\n")])
+
+
+@pytest.mark.parametrize("command", ["detect", "agree", "import"])
+def test_a_table_in_seconds_and_one_that_is_mostly_refused_are_errors_of_the_file(tmp_path, capsys, command):
+    """docs/formats.md, Validation: a time before 2009 is refused, and so is a file of which more than half is."""
+    rows = [f"{T0 + 1000 * n},BTCUSDT,long,100,1,100\n" for n in range(30)]
+    seconds = write(tmp_path, "".join(f"{T0 // 1000 + n},BTCUSDT,long,100,1,100\n" for n in range(30)), "s.csv")
+    mostly = write(tmp_path, "".join([*rows[:10], *(row.replace(",", ";") for row in rows[10:])]), "m.csv")
+    half = write(tmp_path, "".join([*rows[:15], *(row.replace("long", "?") for row in rows[15:])]), "h.csv")
+    more = ["--store", str(tmp_path / "store")] if command == "import" else []
+    for path, found in (
+        (seconds, "30 of 30 rows are invalid: 30 x time before 2009: another unit?"),
+        (mostly, "20 of 30 rows are invalid: 20 x too few"),
+    ):
+        status = main([command, str(path), *more])
+        told = capsys.readouterr()
+        assert status == (1 if command == "import" else 2), path
+        assert found in " ".join((told.out + told.err).split()), told
+    assert main([command, str(half), *more]) == 0
+    with pytest.raises(DataError, match="20 of 30"):  # each file for itself
+        read_tables([half, half, mostly])
+
+
+def test_blank_lines_before_the_header_are_no_rows(tmp_path):
+    path = write(tmp_path, f"{T0},A,long,1,1,1\n", header="\n  \r\n" + HEADER)
+    assert is_table(path) and read_tables([path]).rows == 1 and formats.sniff(path) == "event_table"
+    with formats.read(path) as reading:
+        assert [len(found) for _, _, found in reading] == [1]
 
 
 def test_cut_gzip_and_binary_are_errors(tmp_path):
@@ -116,7 +152,12 @@ NUMBER = st.floats(0.0001, 1e9).map(repr)
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 10**13).map(str), st.sampled_from(["A", "B-C", "1000PEPE"]), st.sampled_from(["long", "short"]), NUMBER, NUMBER, NUMBER
+            st.integers(10**12, 10**13).map(str),
+            st.sampled_from(["A", "B-C", "1000PEPE"]),
+            st.sampled_from(["long", "short"]),
+            NUMBER,
+            NUMBER,
+            NUMBER,
         ),
         min_size=1,
         max_size=30,
@@ -126,8 +167,10 @@ def test_whatever_is_written_comes_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("t") / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([COLUMNS, *rows])
-    usable = [row for row in rows if int(row[0]) <= 9_000_000_000_000]
-    if not usable:
+    usable = [row for row in rows if 1_230_940_800_000 <= int(row[0]) <= 0x4000000000000000 // 10**6]  # 2009 to 2116
+    if not usable or 2 * len(usable) < len(rows) and len(rows) >= 20:  # docs/formats.md, Validation: more than half refused
+        with pytest.raises(DataError, match=f"{len(rows) - len(usable)} of {len(rows)} rows are invalid"):
+            read_tables([path])
         return
     table = read_tables([path])
     ordered = sorted(usable, key=lambda row: int(row[0]))

@@ -202,6 +202,29 @@ def test_a_tail_cut_at_any_byte_costs_only_the_last_member(tmp_path):
             assert "is cut" in reader.damage_text()
 
 
+def test_of_a_cut_frame_everything_up_to_its_last_complete_block_is_read(tmp_path):
+    """RFC 8878: a block has three bytes of head (bit 0 = the last one, 2 bits of type, 21 of size) and at most 128 KB of content."""
+    path, block = tmp_path / "a.jsonl.zst", 1 << 17
+    with Recorder(tmp_path, flush_s=3600) as recorder:
+        for n in range(4000):
+            recorder.append(T0 + n, b'{"x":"%s"}' % random.randbytes(60).hex().encode())
+    (own,) = tmp_path.glob("2026*.zst")
+    raw, text = own.read_bytes(), b"".join(packing.pieces(own))
+    own.unlink()
+    at = 5 + (0 if raw[4] >> 5 & 1 else 1) + ((1 if raw[4] >> 5 & 1 else 0), 2, 4, 8)[raw[4] >> 6]
+    ends, last = [at], 0
+    while not last:
+        last, size = raw[at] & 1, int.from_bytes(raw[at : at + 3], "little") >> 3
+        assert raw[at] >> 1 & 3 in (0, 2), "no run of one byte"
+        ends.append(at := at + 3 + size)
+    assert len(ends) > 3 and len(raw) == ends[-1] + 4 and (len(ends) - 2) * block < len(text) <= (len(ends) - 1) * block
+    for cut in sorted({*(end + n for end in ends[1:] for n in (-1, 0, 1)), len(raw) - 1, len(raw) - 2, ends[1] + 2000} - {len(raw)}):
+        path.write_bytes(raw[:cut])
+        found = list(packing.pieces(path))
+        whole = sum(end <= cut for end in ends[1:])
+        assert b"".join(found[:-1]) == text[: whole * block] and found[-1].reason == "the zstandard frame is cut", cut
+
+
 def test_members_after_a_torn_one_are_still_read(tmp_path):
     path, frames, ends = three_members(tmp_path)
     raw = path.read_bytes()

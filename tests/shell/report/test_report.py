@@ -313,10 +313,14 @@ def test_a_run_that_was_killed_between_a_trade_and_the_end_of_its_bracket(folder
     cut = copy(folder, tmp_path / "cut", finished=False, problem="")
     audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
     trade = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_TRADE)[2]
+    flat = int(audit["ts"][:trade][audit["kind"][:trade] == lc.AuditKind.AUDIT_FILL][-1])
+    audit["ts"][trade] += 2 * lc.SECOND  # the end of the bracket's other order is reported late: its position was flat before
     audit[: trade + 1].tofile(cut / "audit.bin")
     shutil.rmtree(cut / "frames")
     out = make_report(cut)
-    assert out.summary["portfolio"]["n"] == 3 and list(csv.DictReader(StringIO(out.csv.read_text())))[-1]["closed_ns"] == str(audit["ts"][trade])
+    last = list(csv.DictReader(StringIO(out.csv.read_text())))[-1]
+    assert out.summary["portfolio"]["n"] == 3 and int(last["closed_ns"]) == flat == int(last["opened_ns"]) + round(float(last["hold_s"]) * 1e9)
+    assert np.datetime64(last["closed"][:-1], "ns").astype(np.int64) == flat // 1000 * 1000
 
 
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.37, 0.5, 0.61, 0.93])
@@ -415,12 +419,35 @@ def test_wrong_folders_are_named(folder, tmp_path):
         ([], ""),
         ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}], "weekly loss limit"),
         ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
+        ([{"ts": 50, "what": "limit lowered", "reason": "none"}], ""),
+        ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}, {"ts": 50, "what": "limit lowered", "reason": "none"}], "70 % of the run"),
         ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run"),
     ],
 )
 def test_a_run_that_stood_halted_says_so_first(limits, words):
     told = verdicts.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
     assert (words in told) if words else told == ""
+
+
+@pytest.mark.parametrize(
+    ("by", "what", "reason", "funding", "words"),
+    [
+        ("kernel", "limit lowered", "cooldown", 0.0, "Here acted: smaller entries after few fills ([limits] fill_rate_min)."),
+        ("kernel", "resumed", "daily loss limit", -2.5, "Here acted: daily loss limit (3 refusals), funding (−$2.50)."),
+        ("kernel", "resumed", "cooldown", 0.0, ""),
+        ("backtest", "limit lowered", "daily loss limit", -2.5, ""),
+    ],
+)
+def test_the_backtest_of_a_row_says_what_the_kernel_of_the_sweep_does_not_have(by, what, reason, funding, words):
+    told = verdicts.of_row(
+        {
+            "sweep": {"net": -7.0, "trades": 12, "by": by},
+            "feed": {"limits": [{"what": what}]},
+            "why_not": [{"reason": reason, "n": 3}],
+            "money": {"funding": funding},
+        }
+    )
+    assert told.startswith("which has it at −$7.00 in 12 trades.") and told.endswith(words) and ("acted" in told) == bool(words)
 
 
 def test_closed_gates_are_no_halt_and_their_time_is_summed():

@@ -137,6 +137,10 @@ def test_trades_csv_has_every_column(report):
         assert float(r["threshold"]) > 0 and 0 < float(r["score"]) <= 10 and float(r["cascade_notional"]) > 0
         assert (r["side"], r["cascade"]) in (("long", "longs liquidated"), ("short", "shorts liquidated"))
         assert r["exit_leg"] in ("target", "stop", "close") and r["entry_role"] == "maker"
+    audit = np.fromfile(report.csv.parent / "audit.bin", lc.AUDIT_DTYPE)
+    exits = audit[(audit["kind"] == lc.AuditKind.AUDIT_FILL) & (audit["x"][:, 7] != lc.Role.ROLE_ENTRY)]
+    assert {int(r["closed_ns"]) for r in rows} == set(exits["ts"].tolist()), "no exit of this run is filled in parts"
+    assert all(int(r["closed_ns"]) - int(r["opened_ns"]) == round(float(r["hold_s"]) * 1e9) for r in rows)
 
 
 def with_funding(folder, to, paid):

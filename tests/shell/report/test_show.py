@@ -141,6 +141,8 @@ def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
     assert any("The feed is down" in line for line in state_before(found, middle + 30 * lc.SECOND))
     status, out, _ = run(capsys, "show", tmp_path / "run", "--symbol", "SOLUSDT")
     assert status == 0 and "SOLUSDT" in out and "DOGEUSDT" not in out
+    key = next(i.key for i in found.instruments if i.symbol == "SOLUSDT")
+    assert key.partition(":")[2] == "SOLUSDT" and run(capsys, "show", tmp_path / "run", "--symbol", key) == (0, out, "")
     for wrong, words in (
         (("--symbol", "BTCUSDT"), "no contract of this run"),
         (("--from", "noon"), "not a time"),
@@ -148,6 +150,29 @@ def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
     ):
         status, _, err = run(capsys, "show", tmp_path / "run", *wrong)
         assert status == 2 and words in err
+
+
+class AtMarket(lc.Policy):
+    def on_signal(self, signal, market):
+        return (
+            lc.Bracket(signal.side, entry="market", entry_offset=0.0015, stop_loss=0.01, notional=1000) if signal.phase == lc.Phase.ACTIVE else None
+        )
+
+
+def test_an_entry_at_market_is_told_as_such(tmp_path):
+    folder = hand_made(tmp_path / "run", 1, AtMarket())
+    (told,) = [line.text for line in story(load_run(folder)) if line.what == "policy"]
+    assert told.startswith("The policy, asked at ACTIVE, wants to go long with $1,000.00: entry at market, after 100, ")
+    (sent, *_) = [line.text for line in story(load_run(folder)) if line.what == "request"]
+    assert "market" in sent and "send the entry" in sent
+    # refused: nothing was sent, and the settings say what was meant
+    audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
+    audit[audit["kind"] != lc.AuditKind.AUDIT_REQUEST].tofile(folder / "audit.bin")
+    meta = json.loads((folder / "run.json").read_text())
+    for entry, words in (("market", "entry at market"), ("post_only", "entry 15 bps from 100")):
+        meta["settings"] = meta.get("settings", {}) | {"brackets": {"ETHUSDT": {"entry": entry}}}
+        (folder / "run.json").write_text(json.dumps(meta))
+        assert words in next(line.text for line in story(load_run(folder)) if line.what == "policy")
 
 
 KINDS = """
@@ -213,6 +238,24 @@ def test_numbers_that_nobody_asked_for_are_not_told_as_zero(tmp_path):
     (folder / "audit.bin").write_bytes(audit.tobytes())
     told = {line.what: line.text for line in story(load_run(folder))}
     assert told["risk"] == "No entry: cooldown, too soon after the last trade of the instrument." and "with a share of the account" in told["policy"]
+
+
+def test_a_lowered_limit_is_named_and_stops_no_entry(tmp_path):
+    folder = hand_made(tmp_path / "run", 1)
+    audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
+    engine = lc.Engine(["ETHUSDT"], risk=lc.Risk(leverage_max=3.0))
+    engine.on_limit(T0, lc.Limit.LIMIT_LEVERAGE, 2.0)
+    lowered = engine.audit.drain()
+    rows = np.concatenate([lowered, lowered, lowered])
+    rows["x"][1:, :2], rows["x"][1:, 5] = [(1.0, 0.5), (0.5, 1.0)], int(lc.Limit.LIMIT_SIZE)
+    merged = np.concatenate([rows, audit])
+    merged["seq"] = np.arange(1, len(merged) + 1)
+    (folder / "audit.bin").write_bytes(merged.tobytes())
+    assert [line.text for line in story(load_run(folder)) if line.what == "limit"] == [
+        "A limit is lowered: leverage_max from 3 to 2.",
+        "The size of entries is multiplied by 0.5 from here on (before: by 1).",
+        "The size of entries is multiplied by 1 from here on (before: by 0.5).",
+    ]
 
 
 def test_the_end_of_a_run_is_no_lack_of_reconciliation(tmp_path):

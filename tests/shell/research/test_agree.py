@@ -277,7 +277,10 @@ def table(tmp_path):
     rows = flush(1000) + flush(3000, 1, -1)
     path.write_text(
         "ts_ms,venue,symbol,position,price,qty_base,notional_usd\n"
-        + "".join(f"{round(at * 1000)},binance_um,{'AB'[n]}USDT,{'long' if side > 0 else 'short'},100,{x / 100},{x}\n" for at, n, side, x in rows)
+        + "".join(
+            f"{1_772_409_600_000 + round(at * 1000)},binance_um,{'AB'[n]}USDT,{'long' if side > 0 else 'short'},100,{x / 100},{x}\n"
+            for at, n, side, x in rows
+        )
     )
     return path
 

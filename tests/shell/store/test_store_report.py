@@ -76,6 +76,41 @@ def test_coverage_and_gaps_are_those_of_the_record(tmp_path):
     assert contract["covered_hours"] == pytest.approx(22.5 - 72 / 60, abs=0.05)
 
 
+def test_of_liquidations_alone_no_coverage_is_stated(tmp_path, capsys):
+    """docs/store.md: liquidations have no coverage. Two of them, a second apart, across a full hour."""
+    events = np.zeros(2, EVENT_DTYPE)
+    events["kind"], events["side"], events["price"], events["qty"] = Kind.LIQUIDATION, 1, 100.0, 1.0
+    events["ts_event"] = events["ts_recv"] = [T0 + HOUR - SECOND // 2, T0 + HOUR + SECOND // 2]
+    report = report_of(tmp_path / "s", ETHUSDT=events)
+    (contract,) = report["contracts"]
+    assert contract["covered_hours"] is None and {hour["covered"] for hour in contract["hours"]["2026-02-09"]} == {None}
+    assert [hour.get("liquidations", 0) for hour in contract["hours"]["2026-02-09"]][:3] == [1, 1, 0]
+    text = page.html(report)
+    assert "Coverage by hour" not in text and "Liquidations by hour" in text
+    assert cli.main(["data", str(tmp_path / "s")]) == 0
+    told = capsys.readouterr().out
+    assert "covered h" in " ".join(told.split()) and not re.search(r"\b[12]\.0\b", told)
+
+
+def test_rows_that_are_refused_at_loading_are_in_the_store(tmp_path, capsys):
+    """42 rows are imported; the engine's door refuses the first four at ten times the price. A remark of the importer is no refusal."""
+    table = tmp_path / "r.csv"
+    prices = [100] * 30 + [1001] * 12
+    rows = [f"{T0 // 10**6 + 1000 * n},bybit,BTCUSDT,long,{price},1,100" for n, price in enumerate(prices)]
+    table.write_text("\n".join(["ts_ms,venue,symbol,position,price,qty_base,notional_usd", *rows, rows[-1]]) + "\n")
+    assert cli.main(["import", str(table), "--store", str(tmp_path / "s")]) == 0
+    told = capsys.readouterr().out
+    held = store.open(tmp_path / "s")
+    assert sum(pq.read_metadata(path).num_rows for path in (tmp_path / "s").rglob("*.parquet")) == 43 and "43 rows" in told
+    assert page.remarks(quality.data_report(held)) == [
+        ("files", "1", "kept: a row like another, without an id"),
+        ("bybit:BTCUSDT", "4", "in the store, refused at loading: BAD_BAND"),
+    ]
+    assert "Rows not imported" not in told and page.REMARKS in told and "refused at loading" in told
+    assert {title: value for title, value, _ in page._tiles(quality.data_report(held))}["Refused"] == "4"
+    held.close()
+
+
 def test_feed_marks_are_gaps(tmp_path):
     marks = np.zeros(3, EVENT_DTYPE)
     marks["kind"] = Kind.FEED

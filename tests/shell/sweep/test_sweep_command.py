@@ -214,9 +214,11 @@ KEYS = (
 NEAR = ("notional", "drawdown_max")
 
 
-def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_path):
-    """Two ways, written apart: the same rows, counted and added up from the trades, whatever the way."""
-    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005, 0.0015]"]
+@pytest.mark.parametrize(("offsets", "more"), [("[0.0005, 0.0015]", []), ("[0.0, 0.0001]", ["policy.requotes=3"])])
+def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_path, offsets, more):
+    """Two ways, written apart: the same rows, counted and added up from the trades, whatever the way. Close entries are rejected as post-only and sent
+    again: a bracket is counted once."""
+    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", f"sweep.policy.entry_offset={offsets}", *more]
     walked = sweeps.run_sweep(load(configured, few), tmp_path / "walked")
     kernel = sweeps.run_sweep(load(configured, few[1:]), tmp_path / "kernel")
     assert (walked.by, kernel.by, swept.by) == ("backtest", "kernel", "kernel") and kernel.table["trades"].sum() > 100
@@ -396,6 +398,16 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     page = (tmp_path / "sweep" / "rows" / "1" / "report.html").read_text()
     assert 'Row 1 of a <a href="../../sweep.html">sweep</a>' in page
     assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
+    assert "The kernel of the sweep has no account" not in page and "limits (exposure" in (tmp_path / "sweep" / "sweep.html").read_text()
+    bounded = ["--set", "limits.leverage_max=0.001", "--out", str(tmp_path / "bounded")]
+    made = subprocess.run(
+        [*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, *bounded, "--quick"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    told = " ".join(made.stdout.replace("│", " ").split())
+    assert "Row 1 of a sweep, which has it at" in told and "The kernel of the sweep has no account. Here acted: leverage limit (" in told
     pages.write_sweep(found)
     assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
     for wrong, words in ((f"{tmp_path / 'sweep'}:7", "of the configuration 2"), (f"{tmp_path}:1", "not a row of a finished sweep")):
