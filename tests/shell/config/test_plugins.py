@@ -91,6 +91,71 @@ def test_a_snapshot_in_the_middle_of_a_row_goes_on_as_if_nothing_had_happened():
         other.restore(first.snapshot())
 
 
+class Counts(lc.CustomDetector):
+    """Every third liquidation is ACTIVE. What it counts is in attributes; those of a class with __slots__ are there."""
+
+    PARAMETERS = (lc.Parameter("every", 3, 1, 9, "liquidations", "so many"),)
+
+    def start(self):
+        self.seen, self.__hidden = 0, 0
+
+    def on_event(self, event):
+        self.seen += 1
+        self.__hidden += self.seen
+        return lc.PhaseChange(lc.Phase.ACTIVE, 1, z=float(self.__hidden)) if self.seen % self.parameters["every"] == 0 else None
+
+
+@pytest.mark.parametrize(
+    "bases",
+    [
+        (type("Slots", (), {"__slots__": ("seen", "_Counts__hidden")}),),
+        (type("More", (type("Fewer", (), {"__slots__": ("_Counts__hidden",)}),), {"__slots__": "seen"}),),
+    ],
+)
+def test_state_in_slots_is_kept_like_other_attributes(bases):
+    slotted = type("Slotted", (Counts, *bases), {"__slots__": ("never_set",)})
+    assert "seen" not in vars(slotted({"every": 3}, lc.Instrument("X")))
+    plain, first, second = (lc.Standalone(lc.make_detector(kind, "counts")) for kind in (Counts, slotted, slotted))
+    expected = push(plain, *((n, lc.LONG, 1.0) for n in range(12)))
+    said = push(first, *((n, lc.LONG, 1.0) for n in range(5)))
+    second.restore(first.snapshot())
+    assert said + push(second, *((n, lc.LONG, 1.0) for n in range(5, 12))) == expected and [one.z for one in expected] == [6.0, 21.0, 45.0, 78.0]
+
+
+def test_slots_are_checked_like_other_attributes_and_settings_do_not_change():
+    keeps = type("Keeps", (Counts,), {"__slots__": ("recent",), "start": lambda self: setattr(self, "recent", {1})})
+    with pytest.raises(TypeError, match=r"Keeps\.recent: a set with this content cannot be kept"):
+        lc.Engine(["X"], detectors=[lc.make_detector(keeps, "keeps")])
+
+    class Changes(Counts):
+        def on_event(self, event):
+            self.parameters["every"] += 1
+
+    with pytest.raises(TypeError, match="does not support item assignment") as why:
+        lc.Standalone(lc.make_detector(Changes, "changes")).push(T0, lc.LONG, 1.0, 10.0)
+    assert why.value.liqcore_source == f"{__file__}:{Changes.on_event.__code__.co_firstlineno + 1}, on_event"
+
+    class Others(Counts):
+        """Settings under another name are no state; settings of its own are."""
+
+        def start(self):
+            super().start()
+            self.same, self.parameters = self.parameters, dict(self.parameters)
+
+        def on_event(self, event):
+            self.parameters["every"] += 1
+            return lc.PhaseChange(lc.Phase.ACTIVE, 1, z=float(self.parameters["every"]))
+
+    with pytest.raises(TypeError, match=r"Others\.same: a mappingproxy"):
+        lc.Engine(["X"], detectors=[lc.make_detector(Others, "others")])
+    del Others.start
+    Others.start = lambda self: setattr(self, "parameters", dict(self.parameters))
+    first, second = (lc.Standalone(lc.make_detector(Others, "others")) for _ in range(2))
+    assert [one.z for one in push(first, (0, lc.LONG, 1.0), (1, lc.LONG, 1.0))] == [4.0, 5.0]
+    second.restore(first.snapshot())
+    assert [one.z for one in push(second, (2, lc.LONG, 1.0))] == [6.0]
+
+
 def test_parameters_are_checked_like_those_of_any_detector():
     with pytest.raises(ValueError, match="no parameter is called 'lenght'"):
         streak(lenght=3)
