@@ -150,7 +150,9 @@ class CustomDetector:
     def snapshot(self) -> bytes:
         """Its whole state. By default all attributes, those of __slots__ too, which then must be plain: numbers (not nan or inf), text, bytes, True,
         False, None, and lists, tuples and dicts of them (a dict keeps its order, which a set does not). TypeError names one that is not."""
-        given = [one for one in (getattr(self, "parameters", None), getattr(self, "instrument", None)) if isinstance(one, MappingProxyType | Instrument)]
+        given = [
+            one for one in (getattr(self, "parameters", None), getattr(self, "instrument", None)) if isinstance(one, MappingProxyType | Instrument)
+        ]
         kept = {name: value for name, value in attributes(self).items() if not any(value is one for one in given)}
         for name, value in kept.items():
             if not _plain(value):

@@ -1,6 +1,7 @@
 """Detectors, features and venues of the user's: named in a configuration, hashed into a run, the same live, in replay and in a backtest."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import liqcore as lc
 from liqshell import plugins
 from liqshell.backtest import load_history
 from liqshell.config.load import load
+from liqshell.ending import outcome_of
 from liqshell.errors import ConfigError
 from liqshell.recording.journal import Journal
 from liqshell.recording.recorder import END, META, Recorder
@@ -250,6 +252,18 @@ def test_a_feature_that_raises_or_is_none():
         lc.Engine(["X"], features=["own.share"])
 
 
+@pytest.mark.parametrize("answer", [math.inf, -math.inf, np.float64("inf"), "1.5", b"2"])
+def test_an_answer_of_a_feature_that_is_no_finite_number_is_refused_by_name(answer):
+    @lc.needs("liquidations.liq_count@1m")
+    def odd(count):
+        return answer
+
+    engine = lc.Engine(["X"], features=[lc.CustomFeature("own.odd", odd)])
+    engine.on_liquidation(T0, T0, 0, lc.LONG, 10.0, 1.0)
+    with pytest.raises(ValueError, match=r"feature own\.odd: expected a finite number, nan or None, got "):
+        engine.feature("own.odd", 0)
+
+
 def test_two_features_of_one_name_are_refused_by_name():
     @lc.needs("liquidations.liq_count@1m")
     def first(count):
@@ -389,6 +403,7 @@ def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
         ("def on_signal(self, signal): return None", r"mine\.py:Mine: on_signal is defined .*\(self, signal\), expected \(self, signal, market\)"),
         ("def on_signals(self, signal, market): return None", r"on_signal\(signal, market\) is missing; on_signals is never called"),
         ("async def on_signal(self, signal, market): return None", "on_signal is an async function"),
+        ("detectors = ()", r"mine\.py:Mine: on_signal\(signal, market\) is missing;"),
         ("def on_signal(self, signal, market): return None\n    def restore(self): pass", r"restore is defined .*expected \(self, data\)"),
     ],
 )
@@ -422,6 +437,19 @@ def test_a_venue_of_ones_own_reads_its_frames_live_and_in_replay(own):
             orjson.dumps({"channel": "liquidations", "symbol": "BTC-PERP", "ts": ms, "side": "sell", "price": "100", "qty": "1"}), T0 + n * S + 1
         )
     assert [(s.phase, s.side) for s in signals] == [(lc.Phase.ACTIVE, lc.LONG)]
+
+
+@pytest.mark.parametrize(
+    "raised, status, says", [("ValueError('mine')", 2, "ValueError: mine"), ("SystemExit(0)", 2, "SystemExit: it called for an")]
+)
+def test_a_venue_that_raises_is_named_by_file_and_line(own, raised, status, says):
+    with open(own / "mirror.py", "a") as file:
+        file.write("class Bad(TEMPLATE.decoder):\n    def message(self, *arguments):\n")
+        file.write(f"        raise {raised}\nADAPTER = replace(ADAPTER, decoder=Bad)\n")
+    values = settings(load(own / "own.toml"), [lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")])
+    with pytest.raises((ValueError, SystemExit)) as why:
+        Pipeline(values, trust=True).frame(b'{"channel": "liquidations"}', T0)
+    assert outcome_of(why.value)[0] == status and re.search(rf"mirror\.py:\d+, message: the venue raised {says}", outcome_of(why.value)[1])
 
 
 def record_mirror(folder, own):
