@@ -77,6 +77,9 @@ def test_a_row_of_one_side_is_active_and_ends_with_the_other_side_or_with_time()
     assert stream.next_deadline == T0 + 125 * S
     (ended,) = stream.advance(T0 + 200 * S)
     assert (ended.phase, ended.ts) == (lc.Phase.EXHAUSTED, T0 + 125 * S) and stream.next_deadline is None
+    assert [one.count for one in push(stream, *((n, lc.LONG, 1.0) for n in (300, 301, 302, 421)))] == [3]
+    (ended,) = push(stream, (541, lc.LONG, 1.0))  # a deadline at the time of an event comes first
+    assert (ended.phase, ended.ts, ended.count) == (lc.Phase.EXHAUSTED, T0 + 541 * S, 4)
 
 
 def test_a_snapshot_in_the_middle_of_a_row_goes_on_as_if_nothing_had_happened():
