@@ -362,7 +362,7 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = (),
     problems = credentials(found, file)
     if problems:  # nothing else is said of such a file: other messages quote what they found
         raise ConfigError(file, problems=_placed(problems, raw, file, changes))
-    problems += twice
+    problems += twice + _misplaced(found, file)
     problems += own_venue_problems(found.get("venues"), file, folder) if folder is not None else []
     config: Config = decode(Config, found, file, "", problems)
     if folder is not None:
@@ -394,14 +394,22 @@ def _joined(found: dict[str, Any], file: str, problems: list[ConfigError]) -> di
             problems += [_twice(file, f"{path}detectors.{wiring.CASCADE}.{key}", f"[{path}detector]") for key in moved.keys() & at["detector"].keys()]
             at["detector"] |= moved
         row = at.get("detector")
-        for name in [name for name, inner in row.items() if isinstance(inner, dict)] if isinstance(row, dict) else ():
-            problems.append(ConfigError(f"{file}: {path}detector.{name}", "a table", "", f"Did you mean [{path}detectors.{name}]?"))
-            del row[name]
         if isinstance(row, dict) and "decay_window_s" in row:
             if "decay_s" in row:
                 problems.append(_twice(file, f"{path}detector.decay_window_s", "decay_s"))
             row["decay_s"] = row.pop("decay_window_s")
     return found
+
+
+def _misplaced(found: dict[str, Any], file: str) -> list[ConfigError]:
+    """Tables below [detector], which are taken out: detectors by name are below [detectors]."""
+    out = []
+    for at, path in ((found, ""), (found.get("sweep"), "sweep.")):
+        row = at.get("detector") if isinstance(at, dict) else None
+        for name in [name for name, inner in row.items() if isinstance(inner, dict)] if isinstance(row, dict) else ():
+            out.append(ConfigError(f"{file}: {path}detector.{name}", "a table", "", f"Did you mean [{path}detectors.{name}]?"))
+            del row[name]
+    return out
 
 
 def _twice(file: str, key: str, other: str) -> ConfigError:

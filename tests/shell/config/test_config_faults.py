@@ -79,6 +79,11 @@ def test_each_fault_of_a_users_code_is_said_once_by_its_key(tmp_path, text, faul
     assert found.startswith(fault) and ("Did you mean" in found) == ("Did you mean" in fault)
 
 
+def test_a_table_of_the_command_line_below_detector_is_said_too(tmp_path):
+    (found,) = faults(tmp_path, "[run]\nseed = 1\n", ["detector.mine.kind=rate"])
+    assert found.strip() == "detector.mine: a table. Did you mean [detectors.mine]?"
+
+
 def test_a_mark_of_the_byte_order_before_the_text_is_no_fault(tmp_path):
     text = "\ufeff[policy]\nnotional = 7\n"
     (tmp_path / "c.toml").write_text(text)
