@@ -33,6 +33,8 @@ cdef double slow_real(object value, str name) except? -1.0:
             return value
         except TypeError:
             pass
+        except OverflowError as why:
+            raise OverflowError(f"{name}: {why}") from None
     raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__})") from None
 
 

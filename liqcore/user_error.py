@@ -5,24 +5,59 @@ from contextlib import suppress
 from typing import Any
 
 
-def user_error(why: BaseException, owner: str, module: str = "", function: object = None) -> BaseException:
-    """The exception, with `owner` as its attribute `liqcore_owner`: what raised ("detector streak, on_event"). The first one stays. An exit becomes a
-    RuntimeError: a detector does not end the process. module: of the code; liqcore's own is nobody else's. function: what was called; where it stands
-    is the attribute `liqcore_source`, for an error that liqcore found in its answer."""
-    if isinstance(why, SystemExit):
-        exit_, why = why, RuntimeError(f"it called for an exit ({why.code!r})")
-        why.__cause__ = exit_
-    if isinstance(why, Exception) and not hasattr(why, "liqcore_owner") and module.partition(".")[0] not in ("liqcore", "liqshell"):
-        with suppress(AttributeError, TypeError):
-            why.liqcore_owner = owner  # type: ignore[attr-defined]
-            why.liqcore_source = source_of(function)  # type: ignore[attr-defined]
+def user_error(why: BaseException, owner: str, module: str = "", *functions: object) -> BaseException:
+    """The exception, with `owner` as its attribute `liqcore_owner`: what raised ("detector streak, on_event"). The first one stays. What is no
+    Exception (an exit) becomes a RuntimeError: user code does not end the process; an interrupt does. module: of the code; liqcore's own is nobody
+    else's. functions: what was called, then what else of the user's has a place: that is named where liqcore found the error in an answer. The
+    attribute `liqcore_source` says where it was raised, or else where that function stands."""
+    if not isinstance(why, Exception | KeyboardInterrupt):
+        ended, why = why, RuntimeError(_text(why) if isinstance(why, SystemExit) else f"it raised {told(why)} (no Exception)")
+        why.__cause__, why.__traceback__ = ended, ended.__traceback__
+    if isinstance(why, Exception) and not _is_ours(module):
+        with suppress(Exception):  # its class may refuse attributes
+            if not hasattr(why, "liqcore_owner"):
+                place = next((place for function in functions if (place := source_of(function))), "")
+                source = raised_at(why) or (f"{place}, {owner}" if place else owner)
+                why.liqcore_source, why.liqcore_owner = source, owner  # type: ignore[attr-defined]
     return why
 
 
+def told(why: BaseException) -> str:
+    """The class of an exception and its text; of one whose text cannot be read, that."""
+    text = _text(why)
+    return f"{type(why).__name__}: {text}" if text else type(why).__name__
+
+
+def _text(why: BaseException) -> str:
+    if isinstance(why, SystemExit):
+        return f"it called for an exit ({why.code!r})"
+    try:
+        return str(why)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return "(its text cannot be read: __str__ raised)"
+
+
+def raised_at(why: BaseException) -> str:
+    """ "file.py:12, function" of the first code on its way that is not liqcore's; "" where liqcore alone raised it."""
+    trace = why.__traceback__
+    while trace is not None:
+        if not _is_ours(str(trace.tb_frame.f_globals.get("__name__", ""))):
+            code = trace.tb_frame.f_code
+            return f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
+        trace = trace.tb_next
+    return ""
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in ("liqcore", "liqshell")
+
+
 def source_of(function: object) -> str:
-    """ "file.py:12" of a function or method written in Python; "" of another one."""
+    """ "file.py:12" of a function or method of the user's that is written in Python; "" of another one."""
     code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None and not _is_ours(getattr(function, "__module__", "") or "") else ""
 
 
 def call_problem(function: Callable[..., Any], *names: str) -> str:

@@ -1,4 +1,4 @@
-"""A detector of one's own: so many liquidations of one side in a row, each within `window_s` of the one before. See own.toml for its name."""
+"""A detector of one's own: so many liquidations of one side in a row, each less than `window_s` after the one before. See own.toml for its name."""
 
 import liqcore as lc
 
@@ -6,7 +6,7 @@ import liqcore as lc
 class Streak(lc.CustomDetector):
     PARAMETERS = (
         lc.Parameter("length", 6, 2, 1000, "liquidations", "so many of one side in a row make it ACTIVE"),
-        lc.Parameter("window_s", 120.0, 1e-3, 1e5, "s", "longest pause within a row; after it the row is EXHAUSTED"),
+        lc.Parameter("window_s", 120.0, 1e-3, 1e5, "s", "a pause of so long ends the row: EXHAUSTED"),
     )
 
     def start(self):

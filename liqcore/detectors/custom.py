@@ -16,12 +16,15 @@ engine = lc.Engine(["BTCUSDT"], detectors=[lc.make_detector(Streak, "streak", le
 """
 
 from ast import literal_eval
+from collections.abc import Mapping
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from liqcore.detectors.parameters import Table
 from liqcore.event import Kind
 from liqcore.instrument import Instrument
+from liqcore.user_state import attributes, set_attributes
 
 
 class MarketEvent(NamedTuple):
@@ -118,8 +121,8 @@ class CustomDetector:
     KINDS: tuple[int, ...] = (Kind.LIQUIDATION,)
     window_s: float = 60.0
 
-    def __init__(self, parameters: dict[str, Any], instrument: Instrument):
-        self.parameters = parameters
+    def __init__(self, parameters: Mapping[str, Any], instrument: Instrument):
+        self.parameters = MappingProxyType(dict(parameters))  # read-only: a change of a setting is no state
         self.instrument = instrument
         self.start()
 
@@ -145,9 +148,12 @@ class CustomDetector:
         self.start()
 
     def snapshot(self) -> bytes:
-        """Its whole state. By default all attributes, which then must be plain: numbers (not nan or inf), text, bytes, True, False, None, and lists,
-        tuples and dicts of them (a dict keeps its order, which a set does not). TypeError names one that is not."""
-        kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
+        """Its whole state. By default all attributes, those of __slots__ too, which then must be plain: numbers (not nan or inf), text, bytes, True,
+        False, None, and lists, tuples and dicts of them (a dict keeps its order, which a set does not). TypeError names one that is not."""
+        given = [
+            one for one in (getattr(self, "parameters", None), getattr(self, "instrument", None)) if isinstance(one, MappingProxyType | Instrument)
+        ]
+        kept = {name: value for name, value in attributes(self).items() if not any(value is one for one in given)}
         for name, value in kept.items():
             if not _plain(value):
                 raise TypeError(
@@ -163,7 +169,7 @@ class CustomDetector:
             named = {str(name): value for name, value in found.items()}
         except (ValueError, SyntaxError, AttributeError, MemoryError, RecursionError) as why:
             raise ValueError(f"{type(self).__name__}: this is no snapshot of it: {why}") from None
-        vars(self).update(named)
+        set_attributes(self, named)
 
 
 def _plain(value: Any) -> bool:

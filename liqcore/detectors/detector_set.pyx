@@ -7,6 +7,8 @@ from liqcore.detectors.detector cimport NOTIONAL_GIVEN, SIGNALS_MAX, Detector
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 
+from liqcore.user_error import told
+
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 DETECTORS_MAX = 255              # signal_t.detector is a byte
 
@@ -108,7 +110,7 @@ cdef class DetectorSet:
         for other in failures[1:]:
             if other is not failures[0]:
                 owner = getattr(other, "liqcore_owner", "a detector")     # an exception with slots keeps no attribute
-                failures[0].add_note(f"{owner} raised at the same event: {type(other).__name__}: {other}")
+                failures[0].add_note(f"{owner} raised at the same event: {told(other)}")
         raise failures[0]
 
     cdef int64_t deadline(self, int32_t n) noexcept nogil:

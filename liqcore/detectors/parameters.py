@@ -1,5 +1,6 @@
 """The settings of detectors: one table for each kind, from which its constructor's checks, its errors and docs/detectors.md are made."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
@@ -56,6 +57,18 @@ def resolve_parameters(kind: str, table: Table, given: dict[str, Any]) -> dict[s
             raise ValueError(f"detector {kind}, {p.name}: expected {p.accepts}, got {value!r}")
         out[p.name] = value if p.choices else type(p.default)(value)
     return out
+
+
+def own_table(kind: str, rows: Any) -> Table:
+    """PARAMETERS of a class of the user's. ValueError that names the row that is none, or whose name cannot be set."""
+    table, taken = tuple(rows) if isinstance(rows, Iterable) else (rows,), {"kind", "name", "sha256"}
+    for row in table:
+        if not isinstance(row, Parameter):
+            raise ValueError(f"detector {kind}, PARAMETERS: expected rows of liqcore.Parameter, got {row!r}")
+        if row.name in taken:
+            raise ValueError(f"detector {kind}, PARAMETERS: expected each name once, and not kind, name or sha256, got {row.name!r}")
+        taken.add(row.name)
+    return table
 
 
 def power_of_two(kind: str, name: str, values: dict[str, Any]) -> None:

@@ -3,11 +3,12 @@
 from libc.math cimport isfinite
 from libc.string cimport memset
 
-from liqcore.argument cimport describe
+from liqcore.argument cimport describe, real, whole
 from liqcore.detectors.detector cimport PART_PLAIN, SIGNALS_MAX
 from liqcore.event cimport *
 
 from liqcore.detectors.custom import CALLS, PHASES_AT_ONCE_MAX, TIMERS_MAX, CustomDetector, MarketEvent, PhaseChange
+from liqcore.detectors.parameters import own_table
 from liqcore.user_error import method_problems, user_error
 from liqcore import event as schema
 
@@ -34,8 +35,11 @@ cdef class PythonDetector(Detector):
         wrong = method_problems(rule, CustomDetector, CALLS, "on_event", True)
         if wrong:
             raise TypeError(f"detector {called}: {'; '.join(wrong)}")
-        p = self.set_parameters(called, name, tuple(rule.PARAMETERS), parameters)
-        known = [int(k) for k in rule.KINDS]
+        p = self.set_parameters(called, name, own_table(called, rule.PARAMETERS), parameters)
+        try:
+            known = [int(k) for k in rule.KINDS]
+        except (TypeError, ValueError):
+            known = []
         if not known or any(k < LIQUIDATION or k > TICKER for k in known):
             raise ValueError(f"detector {called}, KINDS: expected some of LIQUIDATION, TRADE, BBO and TICKER, got {rule.KINDS!r}")
         window_s = p.get("window_s", rule.window_s)
@@ -72,8 +76,10 @@ cdef class PythonDetector(Detector):
         (<python_state_t*> self.states + n).deadline = NEVER
         if due is None:
             return 0
-        if isinstance(due, bool) or not isinstance(due, int) or not now < due < LATEST:
-            raise ValueError(f"detector {self.name}, deadline(): expected None or a time after {now} ns UTC, got {due!r}")
+        if type(due) is not int:
+            due = whole(due, f"detector {self.name}, deadline()")
+        if not now < due < LATEST:
+            raise ValueError(f"detector {self.name}, deadline(): expected None or a time after {now} and before {LATEST} ns UTC, got {due!r}")
         (<python_state_t*> self.states + n).deadline = due
         return 0
 
@@ -91,6 +97,7 @@ cdef class PythonDetector(Detector):
         cdef python_state_t* d = <python_state_t*> self.states + n
         cdef signal_t* s
         cdef int count = 0
+        cdef int64_t of_episode
         if answer is None:
             return 0
         changes = (answer,) if isinstance(answer, PhaseChange) else answer
@@ -99,13 +106,15 @@ cdef class PythonDetector(Detector):
         for one in changes:
             if one.phase not in (BUILDING, ACTIVE, DECELERATING, EXHAUSTED) or one.side not in (-1, 0, 1):
                 raise ValueError(f"detector {self.name}: expected a phase but IDLE and a side of -1, 0 or 1, got {one!r}")
-            if isinstance(one.count, bool) or not isinstance(one.count, int) or not 0 <= one.count < 2 ** 31 or not 0.0 <= one.score <= 10.0:
-                raise ValueError(f"detector {self.name}: expected a count from 0 to 2147483647 and a score from 0 to 10, got {one!r}")
             s = out + count
             memset(s, 0, sizeof(signal_t))
-            s.count = one.count
-            s.long_notional, s.short_notional, s.threshold = one.long_notional, one.short_notional, one.threshold
-            s.z, s.score, s.rolling = one.z, one.score, one.rolling
+            s.long_notional, s.short_notional = real(one.long_notional, "long_notional"), real(one.short_notional, "short_notional")
+            s.threshold, s.z = real(one.threshold, "threshold"), real(one.z, "z")
+            s.score, s.rolling = real(one.score, "score"), real(one.rolling, "rolling")
+            of_episode = whole(one.count, "count")
+            if not 0 <= of_episode < 2 ** 31 or not 0.0 <= s.score <= 10.0:
+                raise ValueError(f"detector {self.name}: expected a count from 0 to 2147483647 and a score from 0 to 10, got {one!r}")
+            s.count = <int32_t> of_episode
             if not (isfinite(s.long_notional) and isfinite(s.short_notional) and isfinite(s.threshold) and isfinite(s.z) and isfinite(s.score)
                     and isfinite(s.rolling)):
                 raise ValueError(f"detector {self.name}: expected finite numbers, got {one!r}")
@@ -163,7 +172,7 @@ cdef class PythonDetector(Detector):
 
     cdef object owned(self, object why, str method):
         """The exception of one of its methods, with whose it is."""
-        return user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}", function=getattr(self.rule, method))
+        return user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}", "", getattr(self.rule, method), self.rule.on_event)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
         return (<python_state_t*> self.states + n).deadline

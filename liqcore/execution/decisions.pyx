@@ -90,6 +90,7 @@ cdef class Decisions:
         cdef audit_t* a
         cdef Policy policy = self.policies[p]
         cdef market_t* m = &self.market[s.instrument]
+        cdef str method = "on_signal"
         try:
             if self.market_refresh is not None:
                 self.market_refresh.on_signal_c(s, m, self.instruments[s.instrument], b)
@@ -97,6 +98,7 @@ cdef class Decisions:
             policy.declined.name[0] = 0
             what = policy.on_signal_c(s, m, self.instruments[s.instrument], b)
             if what == ANSWER_BRACKET and b.judge_ns > 0:
+                method = "question"
                 self.content = policy.question_c(s, m, self.instruments[s.instrument])
             if what == ANSWER_LATER and not now < policy.later_ns < TIME_MAX:
                 raise ValueError(f"{type(policy).__name__}: Later: expected a time after market.now ({now}), got {policy.later_ns}")
@@ -105,7 +107,7 @@ cdef class Decisions:
             a = self.audit.put(now, AUDIT_ALARM, OK, ALARM_POLICY, s.instrument, s.side, s.ts_start)
             a.of.alarm.value = s.count
             self.risk.control(CONTROL_HALT, self.account, now, self.audit)
-            raise user_error(why, f"policy {type(policy).__name__}, on_signal", type(policy).__module__)
+            raise user_error(why, f"policy {type(policy).__name__}, {method}", type(policy).__module__, getattr(type(policy), method))
 
     cdef int ask(self, int p, const signal_t* s, int asks, int64_t now) except -1:
         """Ask one policy, and note what it wants; resolve_intents() comes at the end of the moment."""

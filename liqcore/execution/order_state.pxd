@@ -42,7 +42,7 @@ cpdef enum Alarm:
     ALARM_FOREIGN = 5           # a report for an order that is not ours
     ALARM_SIDE = 6              # reported liquidation prices lie on the wrong side of mark: is the side map wrong?
     ALARM_EXECUTIONS = 7        # more executions than can be remembered
-    ALARM_POLICY = 9            # the policy raised: entries are halted
+    ALARM_POLICY = 9            # a policy or a detector of yours raised: entries are halted
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
     ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
     ALARM_OUTSIDE = 11          # somebody else reduced the position

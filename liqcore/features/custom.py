@@ -33,7 +33,7 @@ class CustomFeature(str):
 
     name: own.NAME, small letters, digits and '_'. function: a function marked with @liqcore.needs; or a class with `needs` and `__call__`, which is
     made once without arguments. It is called with one float for each name in `needs` (nan = not known) whenever the feature is read, and returns a
-    number, or None for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
+    finite number, or None (or nan) for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
     ValueError or TypeError names the fault of the name or of the function.
     """
 

@@ -1,6 +1,6 @@
 """What features read: see value.pxd. A row is an instrument's kernels as of now, or those of a follower, which are as of some time ago."""
 
-from libc.math cimport NAN, fabs
+from libc.math cimport INFINITY, NAN, fabs, isinf
 
 from liqcore.kernels.realised_map cimport density_push
 from liqcore.event cimport STREAM_TRADE
@@ -399,12 +399,18 @@ cdef class FeatureValues(FeatureState):
 
     cdef double computed(self, int feature, int32_t instrument, int64_t now) noexcept:
         """A feature of the user's; nan where its function raised: known_c then raises the same."""
+        cdef double value
         try:
             function, needs = self.own[feature]
             found = function(*[self.read_c(need, instrument, now) for need in needs])
-            return NAN if found is None else float(found)
+            if found is None:
+                return NAN
+            value = INFINITY if isinstance(found, (str, bytes)) else float(found)
+            if isinf(value):
+                raise ValueError(f"feature {self.names[feature]}: expected a finite number, nan or None, got {found!r}")
+            return value
         except BaseException as why:
-            self.failure = user_error(why, f"feature {self.names[feature]}, its function", function=self.own[feature][0])
+            self.failure = user_error(why, f"feature {self.names[feature]}, its function", "", self.own[feature][0])
             return NAN
 
     cdef double known_c(self, int feature, int32_t instrument, int64_t now) except? -1.0:

@@ -66,11 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         ending.print_error("liqcore: interrupted")
         return ending.INTERRUPTED
-    except SystemExit as why:
-        if not isinstance(why.__context__, BrokenPipeError):  # else rich has met a reader that has gone
-            raise
-        return ending.DONE
-    except Exception as why:
+    except BaseException as why:
+        if isinstance(why, SystemExit) and ending.of_user(why) is None:
+            if not isinstance(why.__context__, BrokenPipeError):  # else rich has met a reader that has gone
+                raise
+            return ending.DONE
         gone = isinstance(why, BrokenPipeError) and ending.reader_gone()
         status = ending.DONE if gone else ending.end(why, arguments, debug)
         if isinstance(why, OSError):

@@ -3,7 +3,7 @@
 0    done
 1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached
 2    wrong use: the command line, the configuration, the files, the folder or the disk that were handed in, or a policy, detector or feature of
-     the user's that raises
+     the user's that raises (or a venue's adapter)
 70   a fault of liqcore
 130  interrupted
 """
@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from liqcore._version import __version__
+from liqcore.user_error import told
 from liqshell.errors import LiqshellError
 
 DONE, NO, WRONG_USE, OUR_FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 LOGS_MAX = 100
-POLICY_MODULE = "liqshell_policy_"  # prefix of the modules that hold policies of the user's
+_OF_USER = re.compile(r"liqshell_([a-z]+)_")  # modules that hold policies, detectors, features and venues of the user's (plugins.py)
 _PLACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -64,10 +65,9 @@ def outcome_of(why: BaseException) -> tuple[int, str]:
         why = why.exceptions[0]
     if isinstance(why, LiqshellError):
         return why.exit_code, str(why)
-    owner = getattr(why, "liqcore_owner", "policy")
-    if (place := _in_policy(why) if owner == "policy" else _behind(why) or _answer_of(why, owner)) is not None:
-        kind, others = owner.partition(" ")[0], "".join(f". {note}" for note in getattr(why, "__notes__", ()))
-        return WRONG_USE, f"{place}: the {kind} raised {_named(why)}{others}. The {kind} is yours: repair it there"
+    if (user := of_user(why)) is not None:
+        others = "".join(f". {note}" for note in getattr(why, "__notes__", ()))
+        return WRONG_USE, f"{user[0]}: the {user[1]} raised {_named(why)}{others}. The {user[1]} is yours: repair it there"
     if isinstance(why, MemoryError):
         return WRONG_USE, "not enough memory for this. Take fewer days, contracts or settings"
     if (code := getattr(why, "sqlite_errorcode", 0) & 0xFF) in _SQLITE:
@@ -85,8 +85,7 @@ def outcome_of(why: BaseException) -> tuple[int, str]:
 
 
 def _named(why: BaseException) -> str:
-    text = " ".join(str(why).split())
-    return type(why).__name__ + (f": {text}" if text else "")
+    return " ".join(told(why).split())
 
 
 def _number_in(text: str) -> int:
@@ -95,32 +94,15 @@ def _number_in(text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _in_policy(why: BaseException) -> str | None:
-    """file:line of a user's policy through which the error went; None where it went through none."""
+def of_user(why: BaseException) -> tuple[str, str] | None:
+    """Of an error in the user's code: where (file:line), and what this is (policy, detector, feature, venue). None of another one."""
+    if owner := getattr(why, "liqcore_owner", ""):
+        return getattr(why, "liqcore_source", owner), owner.partition(" ")[0]
     trace, found = why.__traceback__, None
     while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(POLICY_MODULE):
+        if name := _OF_USER.match(str(trace.tb_frame.f_globals.get("__name__", ""))):
             code = trace.tb_frame.f_code
-            found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
-        trace = trace.tb_next
-    return found
-
-
-def _answer_of(why: BaseException, owner: str) -> str:
-    """Where the function stands whose answer liqcore refused, and whose it is."""
-    source = getattr(why, "liqcore_source", "")
-    return f"{source}, {owner}" if source else owner
-
-
-def _behind(why: BaseException) -> str | None:
-    """file:line of the first code that is not liqcore's, behind the last that is; None where liqcore itself raised it."""
-    trace, found = why.__traceback__, None
-    while trace is not None:
-        code, package = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package in ("liqcore", "liqshell"):
-            found = None
-        elif found is None:
-            found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}"
+            found = f"{code.co_filename}:{trace.tb_lineno}, {code.co_name}", name[1]
         trace = trace.tb_next
     return found
 

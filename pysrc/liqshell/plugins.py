@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import liqcore as lc
+from liqcore.user_error import told
 from liqshell import beside
 from liqshell.errors import ConfigError
 
@@ -127,12 +128,18 @@ def _read(name: str, sort: Sort, key: str) -> beside.Code:
             key,
             f"{path} cannot be read: {why.strerror or why}",
             f"a Python file with a {sort.noun}",
-            "A relative path counts from the folder of the configuration file",
+            "A relative path counts from the folder of the configuration file; on the command line from the working folder",
         ) from None
 
 
-def place(why: BaseException, path: str | Path) -> str:
-    """Line of the user's file at which it went wrong, for the end of a message."""
+def fault(why: BaseException, path: str | Path = "") -> str:
+    """What code of the user's raised, with its line in that file, for a message: also an exit and what else is no Exception. An interrupt goes on."""
+    if isinstance(why, KeyboardInterrupt):
+        raise why
+    return (f"{type(why).__name__}: {why.msg}" if isinstance(why, SyntaxError) else told(why)) + _place(why, path)
+
+
+def _place(why: BaseException, path: str | Path) -> str:
     if isinstance(why, SyntaxError) and why.lineno is not None:
         other = f"{Path(why.filename).name}, " if why.filename and why.filename != str(path) else ""
         return f" ({other}line {why.lineno})"
@@ -144,9 +151,10 @@ def _run(code: beside.Code, sort: Sort) -> types.ModuleType:
     """Run the file, each time anew: what it keeps outside of its classes is not shared."""
     try:
         return beside.run(code, f"liqshell_{sort.noun}_{code.sha256[:16]}")
-    except Exception as why:
-        where = f"{type(why).__name__}: {why.msg if isinstance(why, SyntaxError) else why}{place(why, code.path)}"
-        raise ConfigError(str(code.path), f"cannot be run: {where}", f"a Python file with a {sort.noun}", beside.hint(why, code.path)) from why
+    except BaseException as why:
+        raise ConfigError(
+            str(code.path), f"cannot be run: {fault(why, code.path)}", f"a Python file with a {sort.noun}", beside.hint(why, code.path)
+        ) from why
 
 
 def _taken(module: types.ModuleType, path: Path, name: str, sort: Sort) -> Any:
@@ -183,8 +191,8 @@ def _of_package(name: str, sort: Sort, key: str) -> Any:
         raise ConfigError(key, f"several installed packages offer {name!r}: {', '.join(offers)}", "one of this name", "Uninstall the others")
     try:
         made = found[0].load()
-    except Exception as why:
-        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) cannot be loaded: {type(why).__name__}: {why}", sort.expected) from why
+    except BaseException as why:
+        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) cannot be loaded: {fault(why)}", sort.expected) from why
     if not sort.fits(made):
         raise ConfigError(key, f"entry point {name!r} ({found[0].value}) is {_kind_of(made)}", sort.expected)
     return made

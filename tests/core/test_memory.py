@@ -24,7 +24,10 @@ PLAIN = (
 
 
 def write_policy(folder, body):
-    (folder / "mine.py").write_text("import liqcore as lc\nfrom collections import deque\n\n\nclass Mine(lc.Policy):\n" + body)
+    (folder / "mine.py").write_text(
+        "import liqcore as lc\nfrom collections import deque\n\n\nclass Mine(lc.Policy):\n"
+        "    def on_signal(self, signal, market):\n        return None\n" + body
+    )
     return f"{folder / 'mine.py'}:Mine"
 
 
@@ -67,6 +70,14 @@ def test_plain_values_come_back_as_they_were(tmp_path, value):
     two.restore(one.snapshot())
     assert two.what == one.what and type(two.what) is type(one.what) and two.snapshot() == one.snapshot()
     two.restore(b"")
+
+
+def test_slots_of_a_policy_come_back_too(tmp_path):
+    rule = write_policy(tmp_path, "    __slots__ = ('what', '__own')\n    def remember(self):\n        self.what, self.__own, self.other = 7, 8, 9\n")
+    one, two = made(rule), made(rule)
+    one.remember()
+    two.restore(one.snapshot())
+    assert (two.what, two._Mine__own, two.other) == (7, 8, 9)
 
 
 def test_what_is_not_plain_is_said_once_by_name(tmp_path, caplog):

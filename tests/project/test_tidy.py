@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
-    "_version argument event fees parallel user_error snapshot old_paths",
+    "_version argument event fees parallel user_error user_state snapshot old_paths",
     "instrument audit timetable refused kernels",
     "codec market request validate bracket_spec",
     "features detectors",

@@ -24,7 +24,7 @@ ALARMS = {
     "ALARM_SIDE": "liquidation prices lie on the wrong side of the mark, or of the fill: the sides may be inverted",
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
     "ALARM_LATE": "a fill of a bracket that had ended: the position that it opened is closed",
-    "ALARM_POLICY": "the policy raised: entries are halted",
+    "ALARM_POLICY": "a policy or a detector of yours raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; the rest is closed at market",
     "ALARM_OUTSIDE": "another party reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
     "ALARM_WAITING": "a policy postpones a signal without end, or more postponed signals and intents wait than there is room for: the newest is given up",

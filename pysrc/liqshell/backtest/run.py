@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqcore.user_error import told
 from liqshell import private
 from liqshell.backtest import shadows, trials, variants
 from liqshell.backtest.half_spread import of_history, settings_of
@@ -118,7 +119,7 @@ def run_backtest(
         study["trials"] = trials.summary(found, own, made) | more
         private.write(made / STUDY, json.dumps(study) + "\n")
     except BaseException as why:  # the folder says that it is not finished, and why
-        book.close(problem=f"{type(why).__name__}: {why}")
+        book.close(problem=told(why))
         raise
     finally:
         if judge is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import liqcore as lc
 from liqcore.detectors import registry
-from liqcore.detectors.parameters import Table, resolve_parameters
+from liqcore.detectors.parameters import Table, own_table, resolve_parameters
 from liqcore.detectors.python_detector import PythonDetector
 from liqcore.detectors.registry import KINDS
 from liqcore.features.features import Features
@@ -89,7 +89,7 @@ def recorded_detectors(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def parameters_of(kind: str, key: str = "kind") -> Table:
     """The parameters of a kind of detector: one of liqcore's kinds, or a user's class. ConfigError where there is no such class."""
-    return registry.parameters(kind) if _ships(kind) else tuple(plugins.load(kind, DETECTOR, key).PARAMETERS)
+    return registry.parameters(kind) if _ships(kind) else own_table(kind, plugins.load(kind, DETECTOR, key).PARAMETERS)
 
 
 def _ships(kind: str) -> bool:
@@ -107,8 +107,8 @@ def make_detector(kind: str, name: str, sha256: str | None = None, **params: Any
     own = plugins.load(kind, DETECTOR, f"{key}.kind", sha256)
     try:
         return PythonDetector(own, name, params, kind)
-    except Exception as why:
-        raise ConfigError(f"[{key}] {kind}", f"cannot be made: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}") from why
+    except BaseException as why:
+        raise ConfigError(f"[{key}] {kind}", f"cannot be made: {plugins.fault(why, kind.rpartition(':')[0])}") from why
 
 
 def own_detectors(specs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -133,8 +133,8 @@ def _own_problems(here: str, name: str, spec: Mapping[str, Any]) -> list[ConfigE
     except ConfigError as why:
         file = "" if why.where.startswith(("detectors.", "kind")) else f"{why.where}: "
         return [ConfigError(f"{here}.kind", f"{file}{why.found}", why.expected, why.action)]
-    except Exception as why:  # of the user's code: its start(), or what it says of its deadline
-        return [ConfigError(here, f"{kind} cannot be started: {type(why).__name__}: {why}{plugins.place(why, kind.rpartition(':')[0])}")]
+    except BaseException as why:  # of the user's code: its start(), or what it says of its deadline
+        return [ConfigError(here, f"{kind} cannot be started: {plugins.fault(why, kind.rpartition(':')[0])}")]
     return wrong
 
 
@@ -153,13 +153,15 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
                 )
             )
             continue
-        if plugins.is_file(str(spec.get("kind"))) and not Path(spec["kind"]).is_absolute():
+        kind = spec.get("kind")
+        in_file = isinstance(kind, str) and plugins.is_file(kind)
+        if in_file and not Path(kind).is_absolute():
             continue  # where its path counts from is not known here
-        if plugins.is_file(str(spec.get("kind"))) or spec.get("kind") in plugins.names(DETECTOR):
+        if in_file or kind in plugins.names(DETECTOR):
             out += _own_problems(here, name, spec)
             continue
-        if spec.get("kind") not in KINDS:
-            near = difflib.get_close_matches(str(spec.get("kind")), KINDS, 1)
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind, KINDS, 1) if isinstance(kind, str) else []
             wrong = f"found {shown(spec['kind'])}" if "kind" in spec else "not set, and no preset of this run has a detector of this name"
             out.append(
                 ConfigError(
@@ -167,7 +169,7 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
                 )
             )
             continue
-        wrong_keys = _detector_keys(here, spec["kind"], {key: value for key, value in spec.items() if key != "kind"})
+        wrong_keys = _detector_keys(here, kind, {key: value for key, value in spec.items() if key != "kind"})
         try:
             if not wrong_keys:
                 make_detector(name=name, **spec)
@@ -183,7 +185,11 @@ def _detector_keys(here: str, kind: str, spec: Mapping[str, Any]) -> list[Config
     for key, value in spec.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.5)
-            out.append(ConfigError(f"{here}.{key}", "unknown key", "", f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(known)}"))
+            out.append(
+                ConfigError(
+                    f"{here}.{key}", "unknown key", "", f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(known) or 'none'}"
+                )
+            )
             continue
         try:
             resolve_parameters(kind, (known[key],), {key: value})
@@ -212,8 +218,8 @@ def make_feature(name: str, code: str, sha256: str | None = None) -> lc.CustomFe
     found = plugins.load(code, FEATURE, key, sha256)
     try:
         return lc.CustomFeature(f"own.{name}", found)
-    except Exception as why:
-        raise ConfigError(f"{key} = {code!r}", f"{why}{plugins.place(why, code.rpartition(':')[0])}") from why
+    except BaseException as why:
+        raise ConfigError(f"{key} = {code!r}", plugins.fault(why, code.rpartition(":")[0])) from why
 
 
 def own_features(own: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -286,7 +286,7 @@ def presets() -> Mapping[str, Preset]:
 
 def _parse(raw: bytes, file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(raw.decode("utf-8"), parse_float=Decimal)
+        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=Decimal)
     except UnicodeDecodeError as why:
         raise ConfigError(file, f"byte {why.start} is not UTF-8", "a TOML file in UTF-8", "Save it as UTF-8") from None
     except tomllib.TOMLDecodeError as why:
@@ -360,7 +360,7 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = (),
     problems = credentials(found, file)
     if problems:  # nothing else is said of such a file: other messages quote what they found
         raise ConfigError(file, problems=_placed(problems, raw, file, changes))
-    problems += twice
+    problems += twice + _misplaced(found, file)
     problems += own_venue_problems(found.get("venues"), file, folder) if folder is not None else []
     config: Config = decode(Config, found, file, "", problems)
     if folder is not None:
@@ -397,6 +397,17 @@ def _joined(found: dict[str, Any], file: str, problems: list[ConfigError]) -> di
                 problems.append(_twice(file, f"{path}detector.decay_window_s", "decay_s"))
             row["decay_s"] = row.pop("decay_window_s")
     return found
+
+
+def _misplaced(found: dict[str, Any], file: str) -> list[ConfigError]:
+    """Tables below [detector], which are taken out: detectors by name are below [detectors]."""
+    out = []
+    for at, path in ((found, ""), (found.get("sweep"), "sweep.")):
+        row = at.get("detector") if isinstance(at, dict) else None
+        for name in [name for name, inner in row.items() if isinstance(inner, dict)] if isinstance(row, dict) else ():
+            out.append(ConfigError(f"{file}: {path}detector.{name}", "a table", "", f"Did you mean [{path}detectors.{name}]?"))
+            del row[name]
+    return out
 
 
 def _twice(file: str, key: str, other: str) -> ConfigError:
@@ -442,7 +453,7 @@ def _path(why: LiqshellError, file: str) -> str:
 
 def _placed(problems: Sequence[ConfigError], raw: bytes | str, file: str, changes: Sequence[str]) -> list[ConfigError]:
     """The same problems, in order of their lines, each with the line of its key; what the command line has changed, with that."""
-    lines = lines_of(raw.decode() if isinstance(raw, bytes) else raw)
+    lines = lines_of(raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw)
     changed = {change.partition("=")[0].strip(): change for change in changes}
     out = []
     for why in problems:
@@ -563,7 +574,6 @@ def _axis_contradictions(config: Config, file: str, faulty: bool) -> list[Config
         for value in values
         for why in wiring.parameter_problems(config.rule_for(), {name: value}, file, "sweep.parameters")
     ]
-    out = list({str(why): why for why in out}.values())  # an unknown name is wrong with every value
     for key, values in config.sweep.axes.items() if not faulty and not out else ():
         if not key.startswith(("parameters.", "detectors.")):
             continue
@@ -577,7 +587,7 @@ def _axis_contradictions(config: Config, file: str, faulty: bool) -> list[Config
             else:
                 wrong = [*(wiring.detector_problems(found, file) if found else [])]
             out += [ConfigError(here, why.found, why.expected, why.action) for why in wrong]
-    return out
+    return list({str(why): why for why in out}.values())  # what is wrong with every value is said once
 
 
 def _venue_contradictions(config: Config, wrong: Wrong) -> None:

@@ -17,7 +17,7 @@ import liqcore as lc
 from liqcore.user_error import method_problems
 from liqshell.config.policy_memory import remembering
 from liqshell.errors import ConfigError
-from liqshell.plugins import POLICY, is_file, load, place
+from liqshell.plugins import POLICY, fault, is_file, load
 from liqshell.policies import RULES
 
 #: what the engine calls, with the arguments behind self
@@ -41,24 +41,21 @@ def make_policy(
         shipped.symbols = tuple(only)
         return shipped
     own = load(rule, POLICY, "policy.rule", digest)
-    if wrong := method_problems(own, lc.Policy, CALLS, "on_signal", False):
+    below = own.__mro__[: own.__mro__.index(lc.Policy)]
+    compiled = any("__pyx_vtable__" in vars(base) for base in below)  # one in Cython answers by on_signal_c
+    if wrong := method_problems(own, lc.Policy, CALLS, "on_signal", not compiled):
         raise ConfigError(rule, "; ".join(wrong), "the methods of liqcore.Policy, with its arguments")
     made: Callable[..., lc.Policy] = remembering(own)
     given: list[Any] = [default, brackets]
     if any((parameters or {}).values()):
         given.append(parameters)
     wanted = f"({', '.join(('default', 'brackets', 'parameters')[: len(given)])})"
-    if len(given) > 2 and not _own_init(own):
+    initialised = any("__init__" in vars(base) for base in below)
+    if len(given) > 2 and not initialised:
         raise ConfigError(
             "policy.parameters", f"{rule} has no __init__ that receives them", f"__init__(self, {wanted[1:]}, or no [policy.parameters]"
         )
     try:
-        return made(*given) if _own_init(own) else made()
-    except Exception as why:
-        raise ConfigError(
-            rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}", f"a class that is made as {wanted}"
-        ) from why
-
-
-def _own_init(made: Any) -> bool:
-    return any("__init__" in vars(base) for base in made.__mro__[: made.__mro__.index(lc.Policy)])
+        return made(*given) if initialised else made()
+    except BaseException as why:
+        raise ConfigError(rule, f"cannot be made: {fault(why, rule.rpartition(':')[0])}", f"a class that is made as {wanted}") from why

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import liqcore as lc
+from liqcore.user_state import attributes, set_attributes
 
 _log = logging.getLogger("liqshell.policy")
 
@@ -20,12 +21,12 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
     class Remembering(kind):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: Any, **named: Any):
             super().__init__(*arguments, **named)
-            self.__made = {name: _text(value) for name, value in vars(self).items()}
+            self.__made = {name: _text(value) for name, value in attributes(self).items()}
             self.__warned: set[str] = set()
 
         def snapshot(self) -> bytes:
             kept: dict[str, Any] = {}
-            for name, value in sorted(vars(self).items()):
+            for name, value in sorted(attributes(self).items()):
                 text = _text(value)
                 if name in (_MADE, _WARNED) or name in self.__made and self.__made[name] == text is not None:
                     continue
@@ -47,8 +48,7 @@ def remembering(kind: type[lc.Policy]) -> type[lc.Policy]:
                 named = {str(name): value for name, value in found.items()}
             except (ValueError, SyntaxError, AttributeError, UnicodeDecodeError, MemoryError, RecursionError) as why:
                 raise ValueError(f"{kind.__name__}: not its own snapshot: {why}") from None
-            for name, value in named.items():
-                setattr(self, name, value)
+            set_attributes(self, named)
 
     _MADE, _WARNED = "_Remembering__made", "_Remembering__warned"
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):

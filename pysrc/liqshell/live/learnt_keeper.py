@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from liqcore.user_error import told
 from liqshell.config.sections import WarmConfig
+from liqshell.ending import of_user
 from liqshell.errors import DataError
 from liqshell.recording import journal
 from liqshell.recording.recorder import IMAGE, Recorder
@@ -139,7 +141,7 @@ class Keeper:
             except DataError as why:
                 self._refuse(str(why), image)
             except Exception as why:  # a policy of the user's own may raise anything
-                self._refuse(f"{material.name}: {type(why).__name__} while learning from it: {why}", image)
+                self._refuse(f"{material.name}: {told(why)} while learning from it", image)
                 return None
             else:
                 origin.append(material.name)
@@ -231,8 +233,10 @@ class Keeper:
             return
         try:
             learnt = self.take(pipeline, self._mark + 1 if recorder is not None else 0)
-        except RuntimeError:  # requests wait to be taken: at the next turn
-            return
+        except RuntimeError as why:
+            if of_user(why) is not None:  # of a detector or policy of the user's
+                raise
+            return  # requests wait to be taken: at the next turn
         if recorder is not None:
             self._mark += 1
             recorder.mark(now_ns, IMAGE, {"n": self._mark})

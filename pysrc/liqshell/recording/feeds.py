@@ -48,7 +48,11 @@ def use_named(text: str) -> OwnVenue:
     """The same for NAME=FILE.py:ADAPTER of the command line; a relative path counts from the working folder."""
     name, equals, code = text.partition("=")
     if not equals or not re.fullmatch(VENUE_NAME, name) or not code:
-        raise ConfigError(f"{OPTION} {text}", "not NAME=FILE.py:ADAPTER", f"such as {OPTION} mine=venues/mine.py:ADAPTER")
+        raise ConfigError(
+            f"{OPTION} {text}",
+            "not NAME=FILE.py:ADAPTER",
+            f"such as {OPTION} mine=venues/mine.py:ADAPTER; a name has 2 to 30 small letters, digits and '_', the first a letter",
+        )
     return use_venue(name, str(Path(code).absolute()) if plugins.is_file(code) else code)
 
 

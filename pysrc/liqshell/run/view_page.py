@@ -29,6 +29,7 @@ import orjson
 
 import liqcore as lc
 from liqcore.engine import VIEW_DTYPE
+from liqcore.user_error import told
 from liqshell import private
 from liqshell.errors import DataError
 from liqshell.state.control import boot_id, process_start
@@ -100,7 +101,7 @@ class ViewWriter:
         try:
             return self._engine.features.table(ts).tobytes()
         except Exception as why:  # a feature of the user's own: its error is raised where the engine reads it
-            _log.debug("features of the view page: %s", why)
+            _log.debug("features of the view page: %s", told(why))
             return np.full((len(self._rows), len(self._engine.features.names)), math.nan).tobytes()
 
     def close(self) -> None:

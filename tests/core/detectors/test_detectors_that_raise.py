@@ -98,6 +98,15 @@ def test_an_exit_is_an_error():
     with_exit = type("Leaves", (Faulty,), {"what": SystemExit(3)})
     raised, _ = run(paper([lc.make_detector(with_exit, "leaves")], 1))
     assert [type(why) for why in raised] == [RuntimeError] and "exit (3)" in str(raised[0])
+    assert raised[0].liqcore_source == f"{__file__}:{Faulty.on_event.__code__.co_firstlineno + 3}, on_event"
+
+
+def test_so_is_what_is_no_exception_but_for_an_interrupt():
+    odd = type("Odd", (BaseException,), {})("words")
+    raised, _ = run(paper([lc.make_detector(type("Ends", (Faulty,), {"what": odd}), "ends")], 1))
+    assert [str(why) for why in raised] == ["it raised Odd: words (no Exception)"] and raised[0].__cause__ is odd
+    with pytest.raises(KeyboardInterrupt):
+        run(paper([lc.make_detector(type("Stops", (Faulty,), {"what": KeyboardInterrupt()}), "stops")], 1))
 
 
 def test_a_gap_that_raises_is_heard_at_once():
@@ -125,6 +134,68 @@ def test_what_is_no_answer_names_the_detector(answer):
     with pytest.raises((ValueError, TypeError), match="detector odd: expected") as why:
         engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
     assert why.value.liqcore_owner.startswith("detector odd")
+
+
+@pytest.mark.parametrize("value, told", [("'5'", "'5' (str)"), ("None", "None (NoneType)"), ("True", "True (bool)"), ("[1.0]", "[1.0] (list)")])
+@pytest.mark.parametrize("field", ["count", "long_notional", "short_notional", "threshold", "z", "score", "rolling"])
+def test_a_field_of_a_wrong_type_is_named(field, value, told):
+    made = type("Odd", (Healthy,), {"on_event": lambda self, event: PhaseChange(lc.Phase.ACTIVE, 1, **{field: eval(value)})})
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(made, "odd")])
+    with pytest.raises(TypeError) as why:
+        engine.on_liquidation(T0, T0, "X", 1, 100.0, 1.0)
+    assert str(why.value) == f"{field}: expected a {'whole ' if field == 'count' else ''}number, got {told}"
+
+
+def test_numbers_of_numpy_are_taken_and_others_are_told_the_rule():
+    class Timed(Healthy):
+        def start(self):
+            self.at, self.as_ = None, np.int64
+
+        def on_event(self, event):
+            self.at = event.ts + 10
+
+        def on_timer(self, now):
+            self.at = None
+            return PhaseChange(np.int8(lc.Phase.ACTIVE), np.int8(-1), count=np.int32(3), z=np.float32(1.5), score=2)
+
+        def deadline(self):
+            return self.at and self.of(self.at)
+
+        def snapshot(self):
+            return b""
+
+        def restore(self, data):
+            pass
+
+    stream = lc.Standalone(lc.make_detector(type("Whole", (Timed,), {"of": np.int64}), "timed"))
+    stream.push(T0, 1, 100.0, 1.0)
+    (signal,) = stream.advance(T0 + 10)
+    assert (signal.ts, signal.side, signal.count, signal.z, signal.score) == (T0 + 10, -1, 3, 1.5, 2.0)
+    for of, wrong in (
+        (float, r"detector timed, deadline\(\): expected a whole number, got 1.75e\+18 \(float\)"),
+        (lambda at: True, r"detector timed, deadline\(\): expected a whole number, got True"),
+        (lambda at: 2**63 - 1, rf"deadline\(\): expected None or a time after {T0} and before {2**62} ns UTC, got {2**63 - 1}"),
+        (lambda at: np.int64(T0), rf"deadline\(\): expected None or a time after {T0} and before"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=wrong):
+            lc.Standalone(lc.make_detector(type("Odd", (Timed,), {"of": staticmethod(of)}), "timed")).push(T0, 1, 100.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "attributes, wrong",
+    [
+        ({"KINDS": ("LIQUIDATION",)}, r"Table, KINDS: expected some of LIQUIDATION, TRADE, BBO and TICKER, got \('LIQUIDATION',\)"),
+        ({"KINDS": lc.Kind.TRADE}, "Table, KINDS: expected some of LIQUIDATION, TRADE, BBO and TICKER, got <Kind.TRADE"),
+        ({"PARAMETERS": (lc.Parameter("a", 1.0, 0.0, 9.0, "", ""),) * 2}, "Table, PARAMETERS: expected each name once.*got 'a'"),
+        ({"PARAMETERS": (lc.Parameter("kind", 1.0, 0.0, 9.0, "", ""),)}, "Table, PARAMETERS: expected each name once, and not kind.*got 'kind'"),
+        ({"PARAMETERS": (("a", 1.0),)}, r"Table, PARAMETERS: expected rows of liqcore.Parameter, got \('a', 1.0\)"),
+        ({"PARAMETERS": lc.Parameter("a", 1.0, 0.0, 9.0, "", "")}, "Table, PARAMETERS: expected rows of liqcore.Parameter, got 'a'"),
+        ({"PARAMETERS": 5}, "Table, PARAMETERS: expected rows of liqcore.Parameter, got 5"),
+    ],
+)
+def test_tables_of_a_class_that_cannot_be_are_refused_by_name(attributes, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        lc.make_detector(type("Table", (Healthy,), attributes), "table")
 
 
 def test_a_feature_that_raises_is_not_the_policys():
@@ -163,6 +234,7 @@ def test_a_state_that_cannot_be_kept_any_more_names_the_detector():
     with pytest.raises(TypeError, match="recent: a set with this content cannot be kept") as why:
         engine.snapshot()
     assert why.value.liqcore_owner == "detector later (Later), snapshot"
+    assert why.value.liqcore_source == f"{__file__}:{made.on_event.__code__.co_firstlineno}, detector later (Later), snapshot"
 
 
 def test_two_that_raise_at_one_event_are_heard_at_once_and_both_see_the_next_one():

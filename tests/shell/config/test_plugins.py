@@ -1,6 +1,7 @@
 """Detectors, features and venues of the user's: named in a configuration, hashed into a run, the same live, in replay and in a backtest."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from liqshell import plugins
 from liqshell.backtest import load_history
 from liqshell.config.load import load
 from liqshell.config.policy_loader import make_policy
+from liqshell.ending import outcome_of
 from liqshell.errors import ConfigError
 from liqshell.recording.journal import Journal
 from liqshell.recording.recorder import END, META, Recorder
@@ -76,6 +78,9 @@ def test_a_row_of_one_side_is_active_and_ends_with_the_other_side_or_with_time()
     assert stream.next_deadline == T0 + 125 * S
     (ended,) = stream.advance(T0 + 200 * S)
     assert (ended.phase, ended.ts) == (lc.Phase.EXHAUSTED, T0 + 125 * S) and stream.next_deadline is None
+    assert [one.count for one in push(stream, *((n, lc.LONG, 1.0) for n in (300, 301, 302, 421)))] == [3]
+    (ended,) = push(stream, (541, lc.LONG, 1.0))  # a deadline at the time of an event comes first
+    assert (ended.phase, ended.ts, ended.count) == (lc.Phase.EXHAUSTED, T0 + 541 * S, 4)
 
 
 def test_a_snapshot_in_the_middle_of_a_row_goes_on_as_if_nothing_had_happened():
@@ -90,6 +95,71 @@ def test_a_snapshot_in_the_middle_of_a_row_goes_on_as_if_nothing_had_happened():
     other = lc.Standalone(streak(length=4))
     with pytest.raises(ValueError, match="of other settings"):
         other.restore(first.snapshot())
+
+
+class Counts(lc.CustomDetector):
+    """Every third liquidation is ACTIVE. What it counts is in attributes; those of a class with __slots__ are there."""
+
+    PARAMETERS = (lc.Parameter("every", 3, 1, 9, "liquidations", "so many"),)
+
+    def start(self):
+        self.seen, self.__hidden = 0, 0
+
+    def on_event(self, event):
+        self.seen += 1
+        self.__hidden += self.seen
+        return lc.PhaseChange(lc.Phase.ACTIVE, 1, z=float(self.__hidden)) if self.seen % self.parameters["every"] == 0 else None
+
+
+@pytest.mark.parametrize(
+    "bases",
+    [
+        (type("Slots", (), {"__slots__": ("seen", "_Counts__hidden")}),),
+        (type("More", (type("Fewer", (), {"__slots__": ("_Counts__hidden",)}),), {"__slots__": "seen"}),),
+    ],
+)
+def test_state_in_slots_is_kept_like_other_attributes(bases):
+    slotted = type("Slotted", (Counts, *bases), {"__slots__": ("never_set",)})
+    assert "seen" not in vars(slotted({"every": 3}, lc.Instrument("X")))
+    plain, first, second = (lc.Standalone(lc.make_detector(kind, "counts")) for kind in (Counts, slotted, slotted))
+    expected = push(plain, *((n, lc.LONG, 1.0) for n in range(12)))
+    said = push(first, *((n, lc.LONG, 1.0) for n in range(5)))
+    second.restore(first.snapshot())
+    assert said + push(second, *((n, lc.LONG, 1.0) for n in range(5, 12))) == expected and [one.z for one in expected] == [6.0, 21.0, 45.0, 78.0]
+
+
+def test_slots_are_checked_like_other_attributes_and_settings_do_not_change():
+    keeps = type("Keeps", (Counts,), {"__slots__": ("recent",), "start": lambda self: setattr(self, "recent", {1})})
+    with pytest.raises(TypeError, match=r"Keeps\.recent: a set with this content cannot be kept"):
+        lc.Engine(["X"], detectors=[lc.make_detector(keeps, "keeps")])
+
+    class Changes(Counts):
+        def on_event(self, event):
+            self.parameters["every"] += 1
+
+    with pytest.raises(TypeError, match="does not support item assignment") as why:
+        lc.Standalone(lc.make_detector(Changes, "changes")).push(T0, lc.LONG, 1.0, 10.0)
+    assert why.value.liqcore_source == f"{__file__}:{Changes.on_event.__code__.co_firstlineno + 1}, on_event"
+
+    class Others(Counts):
+        """Settings under another name are no state; settings of its own are."""
+
+        def start(self):
+            super().start()
+            self.same, self.parameters = self.parameters, dict(self.parameters)
+
+        def on_event(self, event):
+            self.parameters["every"] += 1
+            return lc.PhaseChange(lc.Phase.ACTIVE, 1, z=float(self.parameters["every"]))
+
+    with pytest.raises(TypeError, match=r"Others\.same: a mappingproxy"):
+        lc.Engine(["X"], detectors=[lc.make_detector(Others, "others")])
+    del Others.start
+    Others.start = lambda self: setattr(self, "parameters", dict(self.parameters))
+    first, second = (lc.Standalone(lc.make_detector(Others, "others")) for _ in range(2))
+    assert [one.z for one in push(first, (0, lc.LONG, 1.0), (1, lc.LONG, 1.0))] == [4.0, 5.0]
+    second.restore(first.snapshot())
+    assert [one.z for one in push(second, (2, lc.LONG, 1.0))] == [6.0]
 
 
 def test_parameters_are_checked_like_those_of_any_detector():
@@ -184,6 +254,18 @@ def test_a_feature_that_raises_or_is_none():
             lc.CustomFeature(name, function)
     with pytest.raises(ValueError, match="declared first"):
         lc.Engine(["X"], features=["own.share"])
+
+
+@pytest.mark.parametrize("answer", [math.inf, -math.inf, np.float64("inf"), "1.5", b"2"])
+def test_an_answer_of_a_feature_that_is_no_finite_number_is_refused_by_name(answer):
+    @lc.needs("liquidations.liq_count@1m")
+    def odd(count):
+        return answer
+
+    engine = lc.Engine(["X"], features=[lc.CustomFeature("own.odd", odd)])
+    engine.on_liquidation(T0, T0, 0, lc.LONG, 10.0, 1.0)
+    with pytest.raises(ValueError, match=r"feature own\.odd: expected a finite number, nan or None, got "):
+        engine.feature("own.odd", 0)
 
 
 def test_two_features_of_one_name_are_refused_by_name():
@@ -325,6 +407,7 @@ def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
         ("def on_signal(self, signal): return None", r"mine\.py:Mine: on_signal is defined .*\(self, signal\), expected \(self, signal, market\)"),
         ("def on_signals(self, signal, market): return None", r"on_signal\(signal, market\) is missing; on_signals is never called"),
         ("async def on_signal(self, signal, market): return None", "on_signal is an async function"),
+        ("detectors = ()", r"mine\.py:Mine: on_signal\(signal, market\) is missing;"),
         ("def on_signal(self, signal, market): return None\n    def restore(self): pass", r"restore is defined .*expected \(self, data\)"),
     ],
 )
@@ -379,6 +462,19 @@ def test_a_venue_of_ones_own_reads_its_frames_live_and_in_replay(own):
             orjson.dumps({"channel": "liquidations", "symbol": "BTC-PERP", "ts": ms, "side": "sell", "price": "100", "qty": "1"}), T0 + n * S + 1
         )
     assert [(s.phase, s.side) for s in signals] == [(lc.Phase.ACTIVE, lc.LONG)]
+
+
+@pytest.mark.parametrize(
+    "raised, status, says", [("ValueError('mine')", 2, "ValueError: mine"), ("SystemExit(0)", 2, "SystemExit: it called for an")]
+)
+def test_a_venue_that_raises_is_named_by_file_and_line(own, raised, status, says):
+    with open(own / "mirror.py", "a") as file:
+        file.write("class Bad(TEMPLATE.decoder):\n    def message(self, *arguments):\n")
+        file.write(f"        raise {raised}\nADAPTER = replace(ADAPTER, decoder=Bad)\n")
+    values = settings(load(own / "own.toml"), [lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")])
+    with pytest.raises((ValueError, SystemExit)) as why:
+        Pipeline(values, trust=True).frame(b'{"channel": "liquidations"}', T0)
+    assert outcome_of(why.value)[0] == status and re.search(rf"mirror\.py:\d+, message: the venue raised {says}", outcome_of(why.value)[1])
 
 
 def record_mirror(folder, own):

@@ -61,6 +61,9 @@ def market(path: Path) -> None:
         ("liqcore nosuch", 2, 'Unknown command "nosuch"'),
         ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),
         ("liqcore data absent", 2, "absent: no such folder; expected a store"),
+        ("liqcore data absent --adapter x=f.py:A", 2, "a name has 2 to 30 small letters, digits and '_', the first a letter"),
+        ("liqcore data absent --adapter mine=f.py:A", 2, "f.py cannot be read: No such file or directory; expected a Python file with a venue"),
+        ("liqcore detect a.csv -d s=f.py:X", 2, "on the command line from the working folder"),
         ("liqcore import a.csv --store /proc/liqcore", 2, "/proc/liqcore: no such file or folder"),
         ("liqcore import a.csv --store a.csv", 2, "a.csv: the file exists"),
         ("liqcore import a.csv --store /sys/liqcore", 2, "/sys/liqcore: "),
@@ -100,6 +103,64 @@ def test_a_policy_that_raises_is_named_by_file_and_line(tmp_path):
     assert 'raise ValueError("my own\\nmistake")' in log_of(done.stderr)
 
 
+@pytest.mark.parametrize(
+    "answer, place, says",
+    [
+        ("'x'", "bad.py:5, policy Bad, on_signal", "the policy raised TypeError: Bad.on_signal: expected a liqcore.Bracket"),
+        ("lc.Later(market.now)", "bad.py:5, policy Bad, on_signal", "the policy raised ValueError: Bad: Later: expected a time after market.now"),
+        ("lc.Bracket(0, stop_loss=0.1, notional=1000)", "bad.py:6, on_signal", "the policy raised ValueError: side: expected LONG"),
+        ("self.decline('x' * 40)", "bad.py:6, on_signal", "the policy raised ValueError: condition: expected a name of 1 to 32"),
+        ("market.feature('flow.volume@1m')", "bad.py:6, on_signal", "the policy raised KeyError: \"feature 'flow.volume@1m'"),
+    ],
+)
+def test_an_answer_that_liqcore_refuses_is_named_by_file_and_line(tmp_path, answer, place, says):
+    market(tmp_path / "a.jsonl")
+    (tmp_path / "bad.py").write_text(POLICY.replace('raise ValueError("my own\\nmistake")', f"return {answer}"))
+    (tmp_path / "c.toml").write_text('[data]\nfiles = ["a.jsonl"]\n[policy]\nrule = "bad.py:Bad"\n[backtest]\nstudy = false\n')
+    done = spawn("liqcore backtest c.toml", tmp_path)
+    assert done.returncode == 2 and f"{tmp_path}/{place}: {says}" in done.stderr, done.stderr
+
+
+USED = {
+    "policy": ("liqcore backtest c.toml", '[policy]\nrule = "bad.py:Bad"\n'),
+    "detector": ("liqcore backtest c.toml", '[detectors.mine]\nkind = "bad.py:Bad"\n'),
+    "feature": ("liqcore doctor c.toml --offline", '[features.own]\nmine = "bad.py:Bad"\n'),
+    "venue": ("liqcore backtest c.toml", '[venues]\nmine = "bad.py:Bad"\n'),
+    "of the command line": ("liqcore detect a.jsonl -d mine=bad.py:Bad", ""),
+    "adapter": ("liqcore data a.jsonl --adapter mine=bad.py:Bad", ""),
+}
+
+
+@pytest.mark.parametrize("used", USED)
+def test_a_file_that_exits_when_it_is_read_is_an_error_of_the_file(tmp_path, used):
+    market(tmp_path / "a.jsonl")
+    line, section = USED[used]
+    (tmp_path / "bad.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "c.toml").write_text(f'[data]\nfiles = ["a.jsonl"]\n{section}')
+    done = spawn(line, tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "bad.py: cannot be run: SystemExit: it called for an exit (0) (line 2); expected a Python file with a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "raised, status, says",
+    [
+        ("KeyboardInterrupt", 130, "liqcore: interrupted\n"),
+        ("type('Odd', (BaseException,), {})('words')", 2, "bad.py: cannot be run: Odd: words (line 1); expected a Python file with a detector"),
+        (
+            "type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})()",
+            2,
+            "cannot be run: Mute: (its text cannot be read: __str__ raised) (line 1)",
+        ),
+    ],
+)
+def test_so_is_whatever_it_raises_but_for_an_interrupt(tmp_path, raised, status, says):
+    (tmp_path / "bad.py").write_text(f"raise {raised}\n")
+    (tmp_path / "c.toml").write_text('[detectors.mine]\nkind = "bad.py:Bad"\n')
+    done = spawn("liqcore doctor c.toml --offline", tmp_path)
+    assert done.returncode == status and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 DETECTOR = """import sys
 
 import liqcore as lc
@@ -120,7 +181,18 @@ class Bad(lc.CustomDetector):
             "{folder}/bad.py:7, detector mine (Bad), on_event",
             "the detector raised TypeError: detector mine: expected None, a PhaseChange",
         ),
-        ("sys.exit(3)", "{folder}/bad.py:7, detector mine (Bad), on_event", "the detector raised RuntimeError: it called for an exit (3)"),
+        ("sys.exit(3)", "{folder}/bad.py:8, on_event", "the detector raised RuntimeError: it called for an exit (3)"),
+        (
+            "raise type('Odd', (BaseException,), {})('words')",
+            "{folder}/bad.py:8, on_event",
+            "the detector raised RuntimeError: it raised Odd: words (no Exception)",
+        ),
+        (
+            "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})()",
+            "{folder}/bad.py:8, on_event",
+            "the detector raised Mute: (its text cannot be read: __str__ raised)",
+        ),
+        ("lc.Later('x')", "{folder}/bad.py:8, on_event", "the detector raised TypeError: at_ns: expected a whole number"),
     ],
 )
 def test_so_is_a_detector(tmp_path, line, place, says):

@@ -318,6 +318,25 @@ def test_since_when_a_threshold_is_known(hour, run):
     assert known == {f"bybit:{symbol}": own[59] if len(own) > 59 else None for symbol, own in times.items()}
 
 
+@pytest.mark.parametrize("raised", ["RuntimeError('mine')", "TypeError('mine')", "SystemExit(0)"])
+def test_a_detector_whose_state_cannot_be_taken_ends_the_run_at_the_next_image(hour, tmp_path, raised):
+    """A RuntimeError of the engine means that an image has to wait: one of the user's is none of those."""
+    instruments, frames = hour
+    config, rule = write_config(tmp_path), tmp_path / "sums.py"
+    text = f"{warm_rig.DETECTOR}\n    def snapshot(self):\n        if any(self.sums.values()):\n"
+    rule.write_text(f"{text}            raise {raised}\n        return super().snapshot()\n")
+    keeper, pipeline = Keeper(WarmConfig(), tmp_path / "image.bin", cold=True), Pipeline(values := settings(load(config), instruments), trust=True)
+    keeper.bind(values, tmp_path, frames[0][0])
+    for ts, raw in frames:
+        pipeline.frame(raw, ts)
+    with pytest.raises((RuntimeError, TypeError)) as why:
+        keeper.turn(pipeline, None, frames[-1][0])
+    keeper.end(None)
+    assert (
+        why.value.liqcore_source == f"{rule}:{len(text.splitlines()) + 1}, snapshot" and why.value.liqcore_owner == "detector sums (Sums), snapshot"
+    )
+
+
 def test_how_warm_a_run_is(hour, run):
     config, folder, half = run
     instruments, frames = hour

@@ -1,0 +1,32 @@
+"""The state of an object of a user's class: its attributes, those of __slots__ too."""
+
+from contextlib import suppress
+from types import MemberDescriptorType
+from typing import Any
+
+
+def attributes(of: object) -> dict[str, Any]:
+    """All that are set, by name."""
+    found = dict(vars(of))
+    for name, slot in _slots(type(of)).items():
+        with suppress(AttributeError):  # it is not set
+            found[name] = slot.__get__(of)
+    return found
+
+
+def set_attributes(of: object, named: dict[str, Any]) -> None:
+    """Set them as they were found: not by a __setattr__ or a property of the class."""
+    slots = _slots(type(of))
+    for name, value in named.items():
+        if name in slots:
+            slots[name].__set__(of, value)
+        else:
+            vars(of)[name] = value
+
+
+def _slots(kind: type) -> dict[str, MemberDescriptorType]:
+    """Of all its bases; those of a class before those of its own bases."""
+    return {name: one for base in reversed(kind.__mro__) for name, one in vars(base).items() if isinstance(one, MemberDescriptorType)}
+
+
+__all__ = ["attributes", "set_attributes"]
