@@ -11,7 +11,7 @@ def user_error(why: BaseException, owner: str, module: str = "", *functions: obj
     else's. functions: what was called, then what else of the user's has a place: that is named where liqcore found the error in an answer. The
     attribute `liqcore_source` says where it was raised, or else where that function stands."""
     if not isinstance(why, Exception | KeyboardInterrupt):
-        ended, why = why, RuntimeError(_text(why) if isinstance(why, SystemExit) else f"it raised {told(why)} (no Exception)")
+        ended, why = why, RuntimeError(text_of(why) if isinstance(why, SystemExit) else f"it raised {told(why)} (no Exception)")
         why.__cause__, why.__traceback__ = ended, ended.__traceback__
     if isinstance(why, Exception) and not _is_ours(module):
         with suppress(Exception):  # its class may refuse attributes
@@ -24,11 +24,12 @@ def user_error(why: BaseException, owner: str, module: str = "", *functions: obj
 
 def told(why: BaseException) -> str:
     """The class of an exception and its text; of one whose text cannot be read, that."""
-    text = _text(why)
+    text = text_of(why)
     return f"{type(why).__name__}: {text}" if text else type(why).__name__
 
 
-def _text(why: BaseException) -> str:
+def text_of(why: BaseException) -> str:
+    """The text of an exception; of one whose text cannot be read, that. Of an exit, what it is."""
     if isinstance(why, SystemExit):
         return f"it called for an exit ({why.code!r})"
     try:

@@ -405,7 +405,10 @@ cdef class FeatureValues(FeatureState):
             found = function(*[self.read_c(need, instrument, now) for need in needs])
             if found is None:
                 return NAN
-            value = INFINITY if isinstance(found, (str, bytes)) else float(found)
+            try:
+                value = found
+            except (TypeError, OverflowError):
+                value = INFINITY
             if isinf(value):
                 raise ValueError(f"feature {self.names[feature]}: expected a finite number, nan or None, got {found!r}")
             return value

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liqcore.user_error import told
+from liqcore.user_error import text_of
 from liqshell.config.sections import WarmConfig
 from liqshell.ending import of_user
 from liqshell.errors import DataError
@@ -141,7 +141,7 @@ class Keeper:
             except DataError as why:
                 self._refuse(str(why), image)
             except Exception as why:  # a policy of the user's own may raise anything
-                self._refuse(f"{material.name}: {told(why)} while learning from it", image)
+                self._refuse(f"{material.name}: {type(why).__name__} while learning from it: {text_of(why)}", image)
                 return None
             else:
                 origin.append(material.name)

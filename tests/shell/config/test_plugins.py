@@ -256,7 +256,7 @@ def test_a_feature_that_raises_or_is_none():
         lc.Engine(["X"], features=["own.share"])
 
 
-@pytest.mark.parametrize("answer", [math.inf, -math.inf, np.float64("inf"), "1.5", b"2"])
+@pytest.mark.parametrize("answer", [math.inf, -math.inf, np.float64("inf"), "1.5", b"2", 1j, 10**400, [1.0], iter(())])
 def test_an_answer_of_a_feature_that_is_no_finite_number_is_refused_by_name(answer):
     @lc.needs("liquidations.liq_count@1m")
     def odd(count):
