@@ -154,10 +154,11 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
             )
             continue
         kind = spec.get("kind")
-        in_file = isinstance(kind, str) and plugins.is_file(kind)
-        if in_file and not Path(kind).is_absolute():
-            continue  # where its path counts from is not known here
-        if in_file or kind in plugins.names(DETECTOR):
+        if isinstance(kind, str) and plugins.is_file(kind):
+            if Path(kind).is_absolute():  # else it is not known here where its path counts from
+                out += _own_problems(here, name, spec)
+            continue
+        if kind in plugins.names(DETECTOR):
             out += _own_problems(here, name, spec)
             continue
         if kind not in KINDS:

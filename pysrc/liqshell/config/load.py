@@ -404,7 +404,9 @@ def _misplaced(found: dict[str, Any], file: str) -> list[ConfigError]:
     out = []
     for at, path in ((found, ""), (found.get("sweep"), "sweep.")):
         row = at.get("detector") if isinstance(at, dict) else None
-        for name in [name for name, inner in row.items() if isinstance(inner, dict)] if isinstance(row, dict) else ():
+        if not isinstance(row, dict):
+            continue
+        for name in [name for name, inner in row.items() if isinstance(inner, dict)]:
             out.append(ConfigError(f"{file}: {path}detector.{name}", "a table", "", f"Did you mean [{path}detectors.{name}]?"))
             del row[name]
     return out
