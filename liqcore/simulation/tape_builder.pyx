@@ -191,12 +191,15 @@ cdef class TapeBuilder:
             s.suspects += 1
 
     cdef void admit_suspects(self, int32_t n) noexcept nogil:
-        """The level is the market's: those that were refused before it was known stand where they came, as nothing else was admitted since then."""
+        """The level is the market's: those that were refused before it was known stand where they came, as nothing else was admitted since then. They
+        stay refused: validation knows nothing of them."""
         cdef growing_t* s = &self.strips[n]
+        cdef market_t known = self.market[n]
         cdef int64_t k
         if s.suspects == SUSPECTS - 1:
             for k in range(SUSPECTS - 1):
                 self.admit(&s.suspect[k])
+            self.market[n] = known
 
     cdef void admit(self, const event_t* e) noexcept nogil:
         """An event that validation has accepted, on the grid: store it, and keep the values that validation compares with."""

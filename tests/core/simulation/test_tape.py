@@ -338,6 +338,7 @@ LEVELS = st.sampled_from([2000.0, 2001.0, 40_000.0, 40_500.0, 130.0])
     st.lists(st.tuples(st.sampled_from(["trade", "quote", "liquidation", "ticker"]), st.integers(0, 1), LEVELS, st.integers(1, 6)), max_size=12),
     st.integers(1, 9),
 )
+@example([("trade", 0, 2000.0, 1), ("trade", 0, 40_000.0, 3), ("ticker", 0, 40_000.0, 2), ("trade", 0, 2000.0, 1)], 1)
 @example([("liquidation", 0, 2000.0, 6), ("liquidation", 0, 40_000.0, 6), ("trade", 0, 40_000.0, 2)], 3)
 @example([("trade", 0, 2000.0, 1), ("trade", 0, 40_000.0, 4), ("quote", 0, 130.0, 5)], 2)
 def test_an_engine_accepts_the_same_of_a_tape_as_of_the_events(runs, cut):

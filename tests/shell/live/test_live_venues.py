@@ -174,7 +174,7 @@ def mute(emulator, venue, route="", deaf=False):
 
 def muted(folder, venue, route="", after_s=0.5, venues=None, deaf=False, minutes=0.75):
     """(venues, audit, pace) of a run in which a second of the wall is `pace` seconds of the market, 10 on a quiet machine: another connection's word is
-    waited for 1 s, any word for 2.5 s."""
+    waited for 1 s, any word for 25 s of the market."""
     lost, pace = [], 10.0
 
     async def later(session, emulator):
@@ -196,15 +196,15 @@ def test_a_route_that_says_nothing_while_another_speaks_is_a_gap(tmp_path):
     """Binance's marks come every second on the route of the liquidations: without them, prints may be missing though quotes and pongs come."""
     health, audit, pace = muted(tmp_path / "run", "binance", "market", venues=("bybit", "binance"))
     found = health["binance_um"]
-    assert [why for why in found["drops"] if f"market-1: silent for more than {pace:.1f} s" in why and "other connections send data" in why], found[
-        "drops"
-    ]
+    (why,) = [why for why in found["drops"] if "market-1: silent for more than" in why and "other connections send data" in why]
+    limit = float(why.split("silent for more than ")[1].split(" s")[0])  # a second of the wall, or longer where the market is slow
+    assert limit >= pace - 0.05
     assert found["connections"]["market-1"]["reconnects"] == 1 and found["connections"]["public-1"]["reconnects"] == 0
     assert not health["bybit"]["drops"] and health["bybit"]["reconnects"] == 0
     of = states(audit, 2, MARKET)
     assert [state for state, _ in of] == [UP, DOWN, UP, DOWN], of  # up, the silence, back, the end of the run
     assert [state for state, _ in states(audit, 2, QUOTES)] == [UP, DOWN]  # its quotes went on
-    assert pace < of[1][1] < 3.0 * pace, of  # it is uncertain from the last word on, not from the last pong
+    assert limit - 0.05 < of[1][1] < 3.0 * limit, of  # it is uncertain from the last word on, not from the last pong
     assert marks(audit).count((0, DOWN)) == 1
 
 
@@ -227,11 +227,9 @@ def test_silence_where_nothing_is_certain_is_no_gap(tmp_path):
 @pytest.mark.parametrize("venue", ["bybit", pytest.param("okx", marks=pytest.mark.slow)])
 def test_a_venue_of_one_connection_that_answers_pings_only(tmp_path, venue):
     """Nobody else speaks by which one could tell: after stale_after_s it is opened anew, pongs or not."""
-    health, audit, pace = muted(tmp_path / "run", venue, minutes=1.2)
+    health, audit, _ = muted(tmp_path / "run", venue, minutes=1.2)
     (found,) = health.values()
-    assert found["reconnects"] == 1 and any(f"silent for more than {2.5 * pace:.1f} s" in why and "pong" not in why for why in found["drops"]), found[
-        "drops"
-    ]
+    assert found["reconnects"] == 1 and any("silent for more than 25.0 s" in why and "pong" not in why for why in found["drops"]), found["drops"]
     assert [state for _, state in marks(audit)] == [UP, DOWN, UP, DOWN]
 
 
