@@ -32,7 +32,7 @@ cdef class TapeBuilder:
     grid of its instrument. Then the engine's validation checks it (`band` as in Engine), so that an engine accepts every event of the tape.
     Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time. Implausible prices that the
     next ones confirm (a relisting) are refused and counted, but stand on the tape: an engine must see them, and refuses them, to accept the new level
-    at the same event.
+    at the same event. They are dropped if something else of the instrument came between them (an interruption); then an engine refuses four more.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
