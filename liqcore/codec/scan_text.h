@@ -190,24 +190,40 @@ static inline uint32_t scan_decimal(const char* p, double* value) {
     return stop;
 }
 
-/* Bytes among the 16 at p that end plain text: the quote, or what plain text cannot hold (escape, control byte, anything not ASCII). */
-static inline uint32_t scan_stops(const char* p) {
+/* Bytes among the 16 at p that end plain text: the quote, `other`, or what plain text cannot hold (control byte, anything not ASCII). */
+static inline uint32_t scan_stops_at(const char* p, char other) {
 #ifdef SCAN_SSE2
     __m128i x = _mm_loadu_si128((const __m128i*) p);
-    __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')));
+    __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8(other)));
     return (uint32_t) _mm_movemask_epi8(_mm_or_si128(stop, _mm_cmplt_epi8(x, _mm_set1_epi8(0x20))));
 #else
     uint32_t out = 0;
     for (int i = 0; i < 16; i++)
-        out |= (uint32_t) (p[i] == '"' || p[i] == '\\' || (signed char) p[i] < 0x20) << i;
+        out |= (uint32_t) (p[i] == '"' || p[i] == other || (signed char) p[i] < 0x20) << i;
     return out;
 #endif
+}
+
+/* The same of JSON, where a backslash is no plain text. */
+static inline uint32_t scan_stops(const char* p) {
+    return scan_stops_at(p, '\\');
+}
+
+/* Bytes among the 16 at p before the end of a cell of a delimited row; a cell that is not plain ends there, too. */
+static inline uint32_t scan_cell(const char* p, char delimiter) {
+    return (uint32_t) __builtin_ctz(scan_stops_at(p, delimiter) | 0x10000u);
 }
 
 typedef struct { uint64_t word[4]; } scan_name_t;
 
 static const unsigned char SCAN_ONES[64] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+/* The first `size` bytes at p (at most 31), zero-padded. */
+static inline void scan_take(const char* p, uint32_t size, scan_name_t* name) {
+    for (int i = 0; i < 4; i++)
+        name->word[i] = scan_load8(p + 8 * i) & scan_load8((const char*) SCAN_ONES + 32 - size + 8 * i);
+}
 
 /* The plain text before the next quote, zero-padded. Returns its length (1..31), or 0 where it is not plain, empty or too long. */
 static inline uint32_t scan_name(const char* p, scan_name_t* name) {
@@ -219,8 +235,7 @@ static inline uint32_t scan_name(const char* p, scan_name_t* name) {
     k = (uint32_t) __builtin_ctz(stops);
     if (p[k] != '"')
         return 0;
-    for (int i = 0; i < 4; i++)
-        name->word[i] = scan_load8(p + 8 * i) & scan_load8((const char*) SCAN_ONES + 32 - k + 8 * i);
+    scan_take(p, k, name);
     return k;
 }
 

@@ -1,4 +1,4 @@
-"""CSV, block by block: columns of numbers at the speed of pyarrow, and for what it cannot parse the line and what was expected there."""
+"""CSV, block by block: plain blocks by liqcore.codec.plain_rows, all others by pyarrow. An error names the line and what was expected there."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from liqshell.arrow_column import numpy_column
+from liqcore.codec.plain_rows import plain_rows
+from liqshell.arrow_column import arrow_column, numpy_column
 from liqshell.errors import DataError
 from liqshell.formats.compression import arrow, as_text, head, line_blocks, opened
 
 BLOCK_BYTES = 16 << 20
 AHEAD = 2  # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
-NEWLINE = 10
 ID_LIMIT, ID_DIGITS = (1 << 64) - 1, 20
-INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"  # WORD: few different ones
+INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"  # LABEL: few different ones
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,35 @@ def ahead(blocks: Iterable[bytes], parse: Callable[[bytes], Any]) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-def _parser(pa: Any, layout: Layout) -> Any:
+def _parser(pa: Any, layout: Layout) -> Callable[[bytes], tuple[Any, int]]:
+    kinds = "".join(layout.types.get(name, "-")[0] for name in layout.columns)
+    read = sorted(layout.types, key=layout.columns.index)
+
+    def parse_block(data: bytes) -> tuple[Any, int]:
+        columns, lines = plain_rows(data, kinds, layout.delimiter)
+        if columns is not None:
+            made = [_arrow_array(pa, layout.types[name], column) for name, column in zip(read, columns, strict=True)]
+            return pa.Table.from_arrays(made, read), lines
+        if data[:1].isspace() and data.isspace():
+            return None, lines
+        return _by_arrow(data, layout), lines
+
+    return parse_block
+
+
+def _arrow_array(pa: Any, kind: str, column: Any) -> Any:
+    """A column of plain_rows as pyarrow reads it."""
+    if kind == TEXT:
+        offsets, texts = column
+        return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
+    if kind == LABEL:
+        indices, words = column
+        return pa.DictionaryArray.from_arrays(arrow_column(indices), arrow_column(np.array(words, object)))
+    return arrow_column(column)
+
+
+def _by_arrow(data: bytes, layout: Layout) -> Any:
+    import pyarrow as pa
     from pyarrow import csv as reader
 
     types = {INTEGER: pa.int64(), NUMBER: pa.float64(), LABEL: pa.dictionary(pa.int32(), pa.string()), TEXT: pa.string()}
@@ -189,16 +217,8 @@ def _parser(pa: Any, layout: Layout) -> Any:
         true_values=[],
         false_values=[],
     )
-    parse = reader.ParseOptions(delimiter=layout.delimiter)
-
-    def parse_block(data: bytes) -> tuple[Any, int]:
-        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
-        if data[:1].isspace() and data.isspace():
-            return None, lines
-        options = reader.ReadOptions(column_names=list(layout.columns), use_threads=False, block_size=len(data) + 1)
-        return reader.read_csv(pa.BufferReader(data), options, parse, convert).combine_chunks(), lines
-
-    return parse_block
+    options = reader.ReadOptions(column_names=list(layout.columns), use_threads=False, block_size=len(data) + 1)
+    return reader.read_csv(pa.BufferReader(data), options, reader.ParseOptions(delimiter=layout.delimiter), convert).combine_chunks()
 
 
 def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> DataError:

@@ -1,0 +1,3 @@
+from typing import Any
+
+def plain_rows(data: bytes, kinds: str, delimiter: str) -> tuple[list[Any] | None, int]: ...
