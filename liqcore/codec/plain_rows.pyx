@@ -1,8 +1,4 @@
-"""Rows of delimited text to columns of numbers, words and texts, without the interpreter.
-
-It reads what exchanges write: ASCII without quotes, whole numbers of at most 16 digits, decimal numbers of at most 53 bits, no empty cell in the
-columns that are read. Anything else is for a general reader, which takes several times as long.
-"""
+"""Plain rows: see plain_rows.pxd."""
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
@@ -12,8 +8,6 @@ import numpy as np
 cdef extern from "codec/scan_text.h" nogil:
     ctypedef struct scan_window_t:
         uintptr_t origin
-    ctypedef struct scan_name_t:
-        pass
     const char* scan_near(scan_window_t* w, const char* p)
     const char* scan_open(scan_window_t* w, const char* src, size_t n)
     uint32_t scan_integer(const char* p, int64_t* value)
@@ -27,24 +21,10 @@ cdef enum:
     COLUMNS_MAX = 64
     PIECE = 16            # bytes that scan_cell looks at
     WORD_BYTES = 31       # of a scan_name_t
-    WORDS_MAX = 512       # different ones in a column
-    SLOTS = 1024          # of the hash table of these
-
-cdef struct column_t:
-    char kind
-    void* values          # of each row: its number, the index of its word, or where its text begins
-    char* text            # room for the texts, one after the other
-    int32_t filled, words
-    int32_t slots[SLOTS]  # index of a word + 1; 0: free
-    scan_name_t names[WORDS_MAX]
-    int64_t begins[WORDS_MAX]
-    uint32_t sizes[WORDS_MAX]
 
 
 cdef class _Column:
     """One column that is read; `array` and `texts` own what `c` points to."""
-    cdef column_t c
-    cdef object array, texts
 
     def __cinit__(self, str kind, Py_ssize_t rows, Py_ssize_t size):
         self.c.kind = ord(kind)
@@ -54,12 +34,14 @@ cdef class _Column:
             self.texts = np.empty(size, np.uint8)
             self.c.text = <char*> <uintptr_t> self.texts.ctypes.data
 
-    cdef object result(self, bytes data, Py_ssize_t rows):
-        if self.c.kind == c"t":
-            return self.array, self.texts[: self.c.filled]
-        if self.c.kind == c"w":
-            return self.array[:rows], [data[self.c.begins[i] : self.c.begins[i] + self.c.sizes[i]].decode() for i in range(self.c.words)]
-        return self.array[:rows]
+
+cdef object _result(_Column column, bytes data, Py_ssize_t rows):
+    cdef column_t* c = &column.c
+    if c.kind == c"t":
+        return column.array, column.texts[: c.filled]
+    if c.kind == c"w":
+        return column.array[:rows], [data[c.begins[i] : c.begins[i] + c.sizes[i]].decode() for i in range(c.words)]
+    return column.array[:rows]
 
 
 def plain_rows(bytes data not None, str kinds not None, str delimiter not None):
@@ -91,7 +73,7 @@ def plain_rows(bytes data not None, str kinds not None, str delimiter not None):
         read = _read(raw, size, rows, columns, count, end)
     if read < rows:
         return None, rows
-    return [(<_Column> column).result(data, rows) for column in made if column is not None], rows
+    return [_result(column, data, rows) for column in made if column is not None], rows
 
 
 cdef Py_ssize_t _read(const char* data, Py_ssize_t size, Py_ssize_t rows, column_t** columns, int count, char delimiter) noexcept nogil:
