@@ -210,12 +210,11 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
     calls["reference"] = calls["last"] if reference is None else np.where(reference[at] > 0, reference[at], calls["last"])
     fresh = np.where(trade > 0, m.ts[np.maximum(trade - 1, 0)] if len(m.ts) else 0, 0)
     calls["stale"] = calls["ts"] - fresh > terms["data_age_max"][0]
-    first: dict[tuple[int, int, int], int] = {}  # the first interruption of a moment and place
-    for n, key in enumerate(zip(m.gap_ts.tolist(), m.gap_trades.tolist(), m.gap_quotes.tolist(), strict=True)):
-        first.setdefault(key, n)
-    keys = zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)
-    later = [first.get(key, -1) >= gaps for key, gaps in zip(keys, places[at, 2].tolist(), strict=True)]
-    calls["ended"] = market.ended_at(terms, trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(later, np.int64)))
+    later = np.zeros(len(at), np.int64)  # 1: an interruption of the signal's own moment and place stands before it
+    for n in np.flatnonzero(np.isin(ts[at], m.gap_ts)) if len(m.gap_ts) else ():
+        same = (m.gap_ts == ts[at[n]]) & (m.gap_trades == trade[n]) & (m.gap_quotes == quote[n])
+        later[n] = same.any() and np.argmax(same) >= places[at[n], 2]
+    calls["ended"] = market.ended_at(terms, trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - later))
     calls["closed"] = np.searchsorted(m.closed, ts[at], side="right") & 1
     flags = signals["flags"][at]
     calls["reason"] = np.where(flags & UNCERTAIN_FLAG, REASON_UNCERTAIN, np.where(flags & STALE_FLAG, REASON_STALE_EVENT, 0))
@@ -229,7 +228,7 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
     signals, sides = np.asarray(signals), np.asarray(sides)
     if signals.dtype != SIGNAL_DTYPE or signals.ndim != 1 or (signals["instrument"] != instrument).any() or (np.diff(signals["ts"]) < 0).any():
         raise ValueError(f"signals: expected a one-dimensional array of SIGNAL_DTYPE of instrument {instrument}, in order of time")
-    if sides.shape != signals.shape or not np.isin(sides, (-1, 0, 1)).all():
+    if sides.shape != signals.shape or not ((sides == 0) | (sides == 1) | (sides == -1)).all():
         raise ValueError(f"sides: expected {len(signals)} values of +1, -1 or 0 (nothing wanted), one a signal")
     places = locate(tape, instrument, signals) if places is None else np.asarray(places)
     if places.shape != (len(signals), 3):

@@ -34,7 +34,8 @@ class Columns(NamedTuple):
 def interruptions(tape: Tape, instrument: int) -> np.ndarray:
     """Rows of the rare events that interrupt a stream of the instrument."""
     marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)  # few of many: the rest is not looked at again
-    return marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
+    which = tape.rare["instrument"][marks]
+    return marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & ((which == instrument) | (which == -1))]
 
 
 def of_stream(tape: Tape, marks: np.ndarray, stream: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"  # what it installs is tested by test_packaging.py
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/"  # what it installs is tested by test_packaging.py
 
 
 def lines() -> list[str]:
