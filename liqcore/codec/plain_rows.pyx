@@ -12,6 +12,7 @@ cdef extern from "codec/scan_text.h" nogil:
     const char* scan_open(scan_window_t* w, const char* src, size_t n)
     uint32_t scan_integer(const char* p, int64_t* value)
     uint32_t scan_decimal(const char* p, double* value)
+    size_t scan_lines(const char* p, size_t n)
     uint32_t scan_cell(const char* p, char delimiter)
     void scan_take(const char* p, uint32_t size, scan_name_t* name)
     uint32_t scan_hash(const scan_name_t* a)
@@ -60,8 +61,7 @@ def plain_rows(bytes data not None, str kinds not None, str delimiter not None):
     cdef int count = <int> len(kinds)
     cdef char end = <char> (ord(delimiter) & 0x7F)
     with nogil:
-        for i in range(size):
-            rows += raw[i] == c"\n"
+        rows = <Py_ssize_t> scan_lines(raw, <size_t> size)
     if not delimiter.isascii() or delimiter.isalnum() or delimiter in '.-"\r\n':
         return None, rows
     if count > COLUMNS_MAX or size > INT32_MAX or not data.endswith(b"\n"):

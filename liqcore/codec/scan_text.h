@@ -214,6 +214,20 @@ static inline uint32_t scan_cell(const char* p, char delimiter) {
     return (uint32_t) __builtin_ctz(scan_stops_at(p, delimiter) | 0x10000u);
 }
 
+/* Newlines among n bytes. */
+static inline size_t scan_lines(const char* p, size_t n) {
+    size_t lines = 0, i = 0;
+    for (; i + 128 <= n; i += 128) {
+        unsigned char some = 0;   /* a sum of bytes is summed in vectors */
+        for (int k = 0; k < 128; k++)
+            some = (unsigned char) (some + (p[i + k] == '\n'));
+        lines += some;
+    }
+    for (; i < n; i++)
+        lines += p[i] == '\n';
+    return lines;
+}
+
 typedef struct { uint64_t word[4]; } scan_name_t;
 
 static const unsigned char SCAN_ONES[64] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,

@@ -42,6 +42,13 @@ async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003
     return session, manifest
 
 
+async def until_held(session):
+    """Ends a run once the engine holds a position. How many minutes of the market that takes depends on how busy the machine is."""
+    while session.pipeline is None or not any(session.pipeline.engine.bracket(n)["held"] for n in range(len(session.pipeline.engine.instruments))):
+        await asyncio.sleep(0.01)
+    session.stop()
+
+
 def live(folder, minutes, *, seed=1, speed=SPEED, faults=(), venue=None, **options):
     """(session, manifest, audit, replay's verdict, the venue's truth) of one run against a venue of its own. venue: more of the emulator's Config."""
 

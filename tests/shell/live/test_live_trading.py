@@ -23,7 +23,7 @@ from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE
 from liqshell.state.image_file import inspect
 from liqshell.state.store import Store
-from live_rig import NS, configuration, live, trade
+from live_rig import NS, configuration, live, trade, until_held
 
 
 def requests(audit, role):
@@ -101,7 +101,8 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
                     emulator,
                     tmp_path / f"run{n}",
                     tmp_path,
-                    6,
+                    4000 if n == 0 else 6,
+                    during=until_held if n == 0 else None,
                     policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n",
                 )
                 out.append((session, manifest, emulator.desk.exchange.truth(emulator.keys[0].account)))
@@ -137,10 +138,7 @@ def test_drops_of_every_channel_end_in_agreement(tmp_path):
 
 def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
     policy = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n"
-    for speed in (120.0, 30.0):  # at two minutes a second, what a busy machine hears is too old for an entry
-        session, manifest, audit, verdict, truth = live(tmp_path / f"{speed:g}", 6, speed=speed, seed=6, policy=policy, flatten=True)
-        if len(requests(audit, Role.ROLE_CLOSE)):
-            break
+    session, manifest, audit, verdict, truth = live(tmp_path / "run", 4000, speed=60.0, seed=6, policy=policy, flatten=True, during=until_held)
     assert len(requests(audit, Role.ROLE_CLOSE)) >= 1, "nothing was held at the end: choose another seed"
     assert manifest["ended"] == "flat" and not real(truth) and not truth["orders"] and verdict.identical
     assert session.pipeline.engine.account.equity == pytest.approx(truth["balance"], abs=1e-6)
