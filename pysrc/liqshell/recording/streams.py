@@ -218,29 +218,24 @@ class Age:
         """Rows in order of time."""
         if not len(ts):
             return
-        before = self.last if self.rows else int(ts[0])
-        since = np.concatenate([[before], ts[:-1]])
-        self._hold(since, np.minimum(ts, since + self.age))
+        begin = last = self.last if self.rows else int(ts[0])
         if self.age:
-            dark = ts - since - self.age
-            self.dark += [(int(ts[n] - dark[n]), int(ts[n])) for n in np.flatnonzero(dark >= MINUTE_NS)]
+            for n in np.flatnonzero(np.diff(ts, prepend=last) > self.age).tolist():  # few: each takes longer than the age
+                last = int(ts[n - 1]) if n else last
+                self._add(begin, last + self.age)
+                begin = int(ts[n])
+                if begin - last - self.age >= MINUTE_NS:
+                    self.dark.append((last + self.age, begin))
+            self._add(begin, int(ts[-1]))
         self.first = self.first if self.rows else int(ts[0])
         self.rows, self.last = self.rows + len(ts), int(ts[-1])
 
-    def _hold(self, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-        hour = (begins - self.start) // HOUR_NS
-        inside = np.minimum(ends, self.start + (hour + 1) * HOUR_NS) - begins
-        for n, ns in enumerate(np.bincount(hour, inside.astype(np.float64), 24)[:24].tolist()):
-            self.held[n] += round(ns)
-        for n in np.flatnonzero(ends - begins > inside).tolist():  # over the end of an hour
-            self._add(begins[n] + inside[n], ends[n])
-
     def _add(self, begin: int, end: int) -> None:
-        for hour in range(int(begin - self.start) // HOUR_NS, 24):
+        for hour in range((begin - self.start) // HOUR_NS, 24):
             low, high = self.start + hour * HOUR_NS, self.start + (hour + 1) * HOUR_NS
             if low >= end:
                 return
-            self.held[hour] += max(0, int(min(end, high)) - max(int(begin), low))
+            self.held[hour] += max(0, min(end, high) - max(begin, low))
 
     def as_dict(self) -> dict[str, Any]:
         """After the last row, which holds for its age, too."""

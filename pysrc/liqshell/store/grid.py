@@ -18,6 +18,7 @@ UNFIT = DECIMALS_MAX + 1  # key of values that fit no grid: averages, floats wit
 OUTLIERS = 0.001  # share of values that a grid may leave out; they are rounded at loading, and counted
 STEPS_MIN = 200  # least number of values for a common divisor; fewer may all be multiples of 5 by chance
 UNITS_MAX = 1 << 31  # prices and quantities are loaded as int32
+PIECE = 1 << 15  # values whose intermediate results stay in the processor's cache
 _POWERS = np.array([10.0**d for d in range(DECIMALS_MAX + 1)])
 
 
@@ -31,6 +32,10 @@ class Grid:
 
     @staticmethod
     def of(values: np.ndarray) -> Grid:
+        return Grid.sum(Grid._of(values[n : n + PIECE]) for n in range(0, len(values), PIECE))
+
+    @staticmethod
+    def _of(values: np.ndarray) -> Grid:
         counts: dict[int, int] = {}
         divisors: dict[int, int] = {}
         left = values[(values > 0.0) & (values < np.inf)]
@@ -42,7 +47,7 @@ class Grid:
             fits = (scaled / _POWERS[decimals] == left) & (scaled < 2.0**53)
             if count := int(np.count_nonzero(fits)):
                 counts[decimals] = count
-                divisors[decimals] = int(np.gcd.reduce(scaled[fits].astype(np.int64)))
+                divisors[decimals] = _divisor(scaled[fits])
                 left = left[~fits]
         if len(left):
             counts[UNFIT] = len(left)
@@ -103,6 +108,12 @@ class Grid:
     def load(found: dict[str, dict[str, int]]) -> Grid:
         counts, divisors = ({int(d): n for d, n in found[name].items()} for name in ("counts", "divisors"))
         return Grid(counts, divisors, float(found["largest"]))  # type: ignore[arg-type]
+
+
+def _divisor(values: np.ndarray) -> int:
+    """The greatest common divisor of whole numbers. That of the first ones is a multiple of it, and mostly 1: then the others need not be divided."""
+    first = int(np.gcd.reduce(values[:256].astype(np.int64)))
+    return first if first == 1 else int(np.gcd.reduce(values.astype(np.int64)))
 
 
 def _round_down(divisor: int) -> int:
