@@ -7,6 +7,7 @@ engine wants. A real bot would send them (`submit`) and report back what the ven
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 
@@ -70,7 +71,16 @@ class Bot:
         print("  would send", request)
 
     async def run(self, url):
-        async with aiohttp.ClientSession() as session, session.ws_connect(url + "/v5/public/linear", heartbeat=10) as ws:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    await self.listen(session, url)
+                now = self.now_ns()  # the connection is lost: the engine must not trade on what it heard before
+                self.note(self.engine.on_feed(now, now, lc.FeedState.FEED_GAP))
+                await asyncio.sleep(1.0)
+
+    async def listen(self, session, url):
+        async with session.ws_connect(url + "/v5/public/linear", heartbeat=10) as ws:
             for symbol in self.symbols:
                 await ws.send_json({"op": "subscribe", "args": [f"allLiquidation.{symbol}", f"publicTrade.{symbol}"]})
             async for message in ws:

@@ -15,13 +15,16 @@ from liqcore.instrument cimport instrument_t, price_of, qty_of, ticks_of
 from liqcore.market cimport QUOTE_DOUBT_NS, usual_spread
 from liqcore.kernels.first_passage cimport first_outside, pyramid_t
 
-cdef enum:                        # what can be wrong with columns
-    FLAW_TIME = 1
-    FLAW_PRICE = 2
-    FLAW_LOTS = 4
-    FLAW_SIDE = 8
-    FLAW_BEFORE = 16        # trades_before falls or counts more trades than there are
-    FLAW_PLACE = 32         # trades_before contradicts the times
+cdef extern from "simulation/flaws.h" nogil:
+    enum:                   # what can be wrong with columns
+        FLAW_TIME
+        FLAW_PRICE
+        FLAW_LOTS
+        FLAW_SIDE
+        FLAW_BEFORE         # trades_before falls or counts more trades than there are
+        FLAW_PLACE          # trades_before contradicts the times
+
+cdef enum:
     QUOTE_FLAWS = 8         # bits by which the flaws of quotes stand to the left of those of trades
 
 ctypedef struct trades_t:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int8_t, uint64_t
 
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, DELEVERAGE, FEED, LIQUIDATION, OK, TICKER, TIME_MAX, VENUE_STATE, VERDICT
@@ -16,45 +16,23 @@ QUOTE_COLUMNS = {"ts": np.dtype("<i8"), "bid": np.dtype("<i4"), "ask": np.dtype(
                  "ask_lots": np.dtype("<i4"), "trades_before": np.dtype("<i8")}
 
 
-# ---- what can be wrong with columns: branchless passes, one bit per kind of flaw ----
+# ---- what can be wrong with columns: the passes are in flaws.h ----
+
+cdef extern from "simulation/flaws.h" nogil:
+    int trades_flaw(const int64_t* ts, const int32_t* price, const int32_t* lots, const int8_t* side, int64_t first, int64_t last)
+    int quote_columns_flaw(const int64_t* ts, const int32_t* bid, const int32_t* ask, const int32_t* bid_lots, const int32_t* ask_lots,
+                           const int64_t* before, int64_t first, int64_t last)
 
 cdef enum:
     BLOCK = 1 << 14                  # trades: their columns, and those of the quotes among them, stay in the cache from one pass to the next
 
-cdef int time_flaw(const int64_t* ts, int64_t first, int64_t last) noexcept nogil:
-    """Within [0, TIME_MAX) all differences are exact, and a negative one has its sign bit set."""
-    cdef int64_t i, falls = 0, seen = ts[first] if first < last else 0
-    for i in range(max(first, 1), last):
-        seen |= ts[i]
-        falls |= ts[i] - ts[i - 1]
-    return FLAW_TIME if falls < 0 or (<uint64_t> seen) >> 62 else 0
-
-
-cdef int trades_flaw(const trades_t* t, int64_t first, int64_t last) noexcept nogil:
-    cdef int64_t i
-    cdef int32_t lots = 0, price = 0
-    cdef int8_t side = 0
-    for i in range(first, last):
-        lots |= t.lots[i] - 1
-        price |= t.price[i] - 1
-    for i in range(first, last):
-        side |= (t.side[i] != 1) & (t.side[i] != -1)
-    return time_flaw(t.ts, first, last) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0) | (FLAW_SIDE if side else 0)
-
 
 cdef int quotes_flaw(const quotes_t* q, const trades_t* t, int64_t first, int64_t last) noexcept nogil:
-    cdef int64_t i, falls = 0
-    cdef int32_t lots = 0, price = 0
     cdef int flaws
     if first == last:
         return 0
-    for i in range(first, last):
-        lots |= q.bid_lots[i] | q.ask_lots[i]
-        price |= (q.bid[i] - 1) | -<int32_t> (q.ask[i] <= q.bid[i])
-    flaws = time_flaw(q.ts, first, last) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0)
-    for i in range(max(first, 1), last):
-        falls |= q.trades_before[i] < q.trades_before[i - 1]
-    if falls or q.trades_before[first] < 0 or q.trades_before[last - 1] > t.n:
+    flaws = quote_columns_flaw(q.ts, q.bid, q.ask, q.bid_lots, q.ask_lots, q.trades_before, first, last)
+    if flaws & FLAW_BEFORE or q.trades_before[first] < 0 or q.trades_before[last - 1] > t.n:
         return flaws | FLAW_BEFORE
     return flaws | (FLAW_PLACE if out_of_place(q, t, first, last) else 0)
 
@@ -91,6 +69,7 @@ cdef int64_t quotes_until(const quotes_t* q, int64_t first, const trades_t* t, i
 cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nogil:
     """What is wrong with the trades of some rows, and << QUOTE_FLAWS with the quotes among them: behind `first` (at the very beginning before it,
     too) and not behind `last`. Over parts of the trades that follow each other every quote is looked at."""
+    cdef const trades_t* t = &s.trades
     cdef int64_t trade = first, until, quote, end, stop
     cdef int flaws = 0
     quote, stop = quotes_until(&s.quotes, 0, &s.trades, first) if first else 0, quotes_until(&s.quotes, 0, &s.trades, last)
@@ -99,7 +78,7 @@ cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nog
     while trade < last or quote < stop:
         until = min(trade + BLOCK, last)
         end = min(quotes_until(&s.quotes, quote, &s.trades, until), stop) if until < last else stop
-        flaws |= trades_flaw(&s.trades, trade, until) | quotes_flaw(&s.quotes, &s.trades, quote, end) << QUOTE_FLAWS
+        flaws |= trades_flaw(t.ts, t.price, t.lots, t.side, trade, until) | quotes_flaw(&s.quotes, &s.trades, quote, end) << QUOTE_FLAWS
         trade, quote = until, end
     return flaws
 
