@@ -173,7 +173,7 @@ def test_what_becomes_of_requests(side: int) -> None:
         assert (await adapter.do(switch, Asked.SETTING)).outcome == Outcome.DONE
         assert (await adapter.do(Request("GET", "/v5/no/such/path"), Asked.QUERY)).outcome == Outcome.FATAL
         _, body, headers = await adapter.call(bybit_rest.open_orders())
-        assert answers.rate_state(headers).limit == 50
+        assert {name.lower(): value for name, value in headers.items()}["x-bapi-limit"] == "50"
         adapter.keys = Keys(client.key, "notTheSecret00")
         verdict = await adapter.do(bybit_rest.wallet(), Asked.QUERY)
         assert verdict.outcome == Outcome.FATAL and client.key not in repr(verdict)
