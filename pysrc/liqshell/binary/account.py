@@ -66,8 +66,8 @@ def _orders_of(trade: Mapping[str, Any]) -> set[str]:
 
 
 class Account:
-    """clob: the address that takes orders. private_key: of the wallet, whose own address holds the money (signature type 0). bets(): those of the desk. report: into the desk and its
-    recording."""
+    """clob: the address that takes orders. private_key: of the wallet, whose own address holds the money (signature type 0).
+    bets(): those of the desk. report: into the desk and its recording."""
 
     def __init__(self, clob: str, private_key: str, bets: Callable[[], Iterable[Bet]], report: Callable[[dict[str, Any]], None]):
         self._web = Web(clob, AGENT, secret=True)
