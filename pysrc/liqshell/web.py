@@ -20,6 +20,7 @@ from liqshell.transport import Endpoint, tls_context
 CONNECT_S = 1.0
 AGAIN_S = 2.0  # a second attempt, after a connection that was not made, needs at least so much time
 BYTES_MAX = 1 << 20
+AGENT = {"User-Agent": "liqcore"}  # some refuse that of Python's own client
 
 
 class Reply(NamedTuple):

@@ -62,7 +62,6 @@ LEAVES = {
 }
 SMALL = 500_000  # events, below which processes cost more than they save
 Notify = Callable[[str, float], None]
-_study: variants.Study | None = None  # what the processes share: each has it by being forked
 
 
 def run_backtest(
@@ -220,18 +219,14 @@ def _sample_times(start_ns: int, end_ns: int) -> list[int]:
 
 def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], notify: Notify) -> dict[str, Any]:
     """Delays and controls, side by side on all cores, and the run without its timetable."""
-    global _study
     wanted = config.backtest
     items = variants.items_of(wanted.delays_s, wanted.controls_wanted, wanted.random_draws)
     began = time.perf_counter()
-    _study = variants.Study(values, history, config.run.seed, wanted.delay_of)
+    study = variants.Study(values, history, config.run.seed, wanted.delay_of)
     made: dict[tuple[str, float], Any] = {}
-    try:
-        for item, result in spread(_one, items, 1 if len(history.tape) < SMALL else 0):
-            made[item] = result
-            notify(f"reaction {item[1]:g} s later" if item[0] == variants.DELAY else f"control {item[0]}", len(made) / len(items))
-    finally:
-        _study = None
+    for item, result in spread(variants.one, study, items, 1 if len(history.tape) < SMALL else 0):
+        made[item] = result
+        notify(f"reaction {item[1]:g} s later" if item[0] == variants.DELAY else f"control {item[0]}", len(made) / len(items))
     timing["variants"] = time.perf_counter() - began
     controls = [
         {"kind": kind, "seed": variants.seed_of(kind, config.run.seed), "draws": [made[item] for item in items if item[0] == kind]}
@@ -242,11 +237,6 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
         open_ = {key: value for key, value in values.items() if key != "timetable"}
         found["without_timetable"] = variants.outcome(variants.trade(open_, history), history)
     return found
-
-
-def _one(item: tuple[str, float]) -> Any:
-    assert _study is not None
-    return variants.one(_study, item)
 
 
 def models(config: Config, history: History) -> dict[str, str]:

@@ -21,11 +21,10 @@ import orjson
 
 from liqshell.binary.book import ZERO
 from liqshell.binary.desk import CONFIRMED, DELAYED, FAILED, KILLED, MATCHED, OUT, Bet, Request
-from liqshell.binary.run import AGENT, Places
 from liqshell.errors import VenueError
 from liqshell.venues.polymarket import signing
 from liqshell.venues.polymarket.market import taker_fee
-from liqshell.web import Reply, Web
+from liqshell.web import AGENT, Reply, Web
 
 ASK_S, BEAT_S, LOOK_S = 5.0, 5.0, 0.5  # wall seconds
 GONE_LOOKS, GONE_S = 5, 60.0  # a FAK that is not open and has no trade counts as absent after this many answers over this long
@@ -62,19 +61,16 @@ def fate(bet: Bet, trades: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None
 
 def _orders_of(trade: Mapping[str, Any]) -> set[str]:
     makers = trade.get("maker_orders")
-    return (
-        {str(trade.get("taker_order_id", "")), *(str(one.get("order_id", "")) for one in makers if isinstance(one, Mapping))}
-        if isinstance(makers, list)
-        else {str(trade.get("taker_order_id", ""))}
-    )
+    rows = [one for one in makers if isinstance(one, Mapping)] if isinstance(makers, list) else []
+    return {str(trade.get("taker_order_id", "")), *(str(one.get("order_id", "")) for one in rows)}
 
 
 class Account:
-    """private_key: of the wallet, whose own address holds the money (signature type 0). bets(): those of the desk. report: into the desk and its
-    recording."""
+    """clob: the address that takes orders. private_key: of the wallet, whose own address holds the money (signature type 0).
+    bets(): those of the desk. report: into the desk and its recording."""
 
-    def __init__(self, places: Places, private_key: str, bets: Callable[[], Iterable[Bet]], report: Callable[[dict[str, Any]], None]):
-        self._web = Web(places.clob, AGENT, secret=True)
+    def __init__(self, clob: str, private_key: str, bets: Callable[[], Iterable[Bet]], report: Callable[[dict[str, Any]], None]):
+        self._web = Web(clob, AGENT, secret=True)
         self._private = private_key
         self.address = signing.address_of(private_key)
         self._bets, self._report = bets, report

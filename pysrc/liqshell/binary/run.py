@@ -18,21 +18,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
 import liqcore as lc
 from liqshell import private
-from liqshell.binary.desk import HELD, OUT, RULES, SPOT, VENUE, Desk, Request, Settings
+from liqshell.binary.account import Account
+from liqshell.binary.desk import HELD, OUT, RULES, SPOT, VENUE, Desk, Settings
 from liqshell.binary.fires import Follower
 from liqshell.clock import NS, Clock, MarketTime
 from liqshell.errors import ConfigError, DataError, VenueError
 from liqshell.policies.hourly import HOUR
 from liqshell.recording.recorder import END, META, REST, WS, Recorder
 from liqshell.state.lock import Lock
-from liqshell.web import Web
+from liqshell.web import AGENT, Web
 
 BINARY = "liqcore.binary"  # a line of ours: {"fire": ..}, {"down": ..} or {"report": ..}
 LINES, FRAMES = "bets.log", "frames"  # JSON lines; a name that is no recording's
@@ -40,7 +41,6 @@ SERIES = {"BTCUSDT": "10114"}  # Gamma's ids of the hourly series
 AHEAD_NS, BEHIND_NS = 600 * NS, 600 * NS
 LIST_S, KLINES_S, CLOSED_S, PING_S, FIRST_BOOK_S, SILENT_S = 60.0, 30.0, 60.0, 10.0, 8.0, 30.0  # market seconds
 REST_S, TURN_S, RECONNECT_S = 5.0, 0.01, (0.2, 20.0)  # wall seconds
-AGENT = {"User-Agent": "liqcore"}  # the venue's front refuses that of Python's own client
 _log = logging.getLogger("liqshell.binary")
 
 
@@ -73,14 +73,6 @@ class RealTime:
         return time.time_ns()
 
 
-class Orders(Protocol):
-    """An account: sends orders and reports their outcome by BinaryRun.report."""
-
-    async def send(self, request: Request) -> None: ...
-    async def run(self) -> None: ...
-    async def close(self) -> None: ...
-
-
 class BinaryRun:
     """folder: new, of the run. state: file that keeps bets over restarts. follow: a run whose fires are bet on, None = nothing is bet. clock: of an
     emulated venue. account: where orders go, where the settings say that they do; it is opened already."""
@@ -94,7 +86,7 @@ class BinaryRun:
         state: Path | None = None,
         follow: Follower | None = None,
         clock: Clock | None = None,
-        account: Orders | None = None,
+        account: Account | None = None,
     ):
         if not settings.paper and account is None:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
@@ -113,7 +105,7 @@ class BinaryRun:
         self._renewed: Counter[str] = Counter()
         self._asked: Counter[int] = Counter()  # hour -> how often who is paid was asked
         self._last = 0
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._failed: BaseException | None = None
         self.reconnects = 0
         private.folder(self.folder)
@@ -196,9 +188,7 @@ class BinaryRun:
 
     def report(self, found: dict[str, Any]) -> None:
         """Takes the account's report of a bet; it is recorded and stored before this returns."""
-        now = self._now()
-        self._recorder.mark(now, BINARY, {"report": found})
-        self.desk.report(now, found)
+        self._tell("report", found)
         self._write()
 
     # ---- inside ----
@@ -223,15 +213,11 @@ class BinaryRun:
         self._recorder.append(now, raw, exchange, source)
         self.desk.frame(now, exchange, source, raw)
 
-    def _down(self, what: str) -> None:
+    def _tell(self, what: str, about: Any) -> None:
+        """what: the desk's "report", "down" or "fire"."""
         now = self._now()
-        self._recorder.mark(now, BINARY, {"down": what})
-        self.desk.down(now, what)
-
-    def _fire(self, facts: dict[str, Any]) -> None:
-        now = self._now()
-        self._recorder.mark(now, BINARY, {"fire": facts})
-        self.desk.fire(now, facts)
+        self._recorder.mark(now, BINARY, {what: about})
+        getattr(self.desk, what)(now, about)
 
     def _write(self) -> None:
         """Lines to the file, and the state where something that it has may have changed."""
@@ -253,10 +239,11 @@ class BinaryRun:
         """Serve deadlines, fires, orders; end everything."""
         while not self._stop.is_set() and (until_ns is None or self._now() < until_ns):
             for event in self.follow.news() if self.follow is not None else ():
-                self._fire(
+                self._tell(
+                    "fire",
                     {"side": event.side, "ts": event.ts, "contract": event.contract}
                     if event.kind == "fire"
-                    else {"exhausted": event.side, "ts": event.ts, "contract": event.contract, "side": 0}
+                    else {"exhausted": event.side, "ts": event.ts, "contract": event.contract, "side": 0},
                 )
             self.desk.advance(self._now())
             self._write()  # the state knows of an order before the venue does
@@ -274,12 +261,12 @@ class BinaryRun:
             await asyncio.sleep(TURN_S)
         self.stop()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[object]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Future[None]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (why := task.exception()) is not None:
             _log.error("the run ends: %s: %s", type(why).__name__, why)
@@ -348,7 +335,7 @@ class BinaryRun:
                     why = f"{type(error).__name__}: {error}"
                 if self._stop.is_set():
                     return
-                self._down(name)
+                self._tell("down", name)
                 self.reconnects += 1
                 attempt += 1
                 pause = random.uniform(0.0, min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 10)))
@@ -356,11 +343,11 @@ class BinaryRun:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), pause)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse, exchange: str, turn: Callable[[], Awaitable[bool]]) -> None:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse, exchange: str, turn: Callable[[], Awaitable[bool]] | None) -> None:
         """Frames until the socket ends, is silent, or turn() says no. turn is asked after each frame and at least every 20 ms."""
         heard = self._now()
         silent_ns = max(SILENT_S, 2.0 * self.clock.speed) * NS
-        while not self._stop.is_set() and await turn():
+        while not self._stop.is_set() and (turn is None or await turn()):
             try:
                 message = await socket.receive(timeout=0.02)
             except TimeoutError:
@@ -411,7 +398,7 @@ class BinaryRun:
             since = self._book_due.setdefault(token, now)
             if since > 0 and now - since > patience / 4:
                 self._book_due[token] = -since
-                self._spawn(self._rest_book(token))
+                self._spawn(self._ask(self._clob, "/book?" + urlencode({"token_id": token}), VENUE))
             elif since < 0 and now + since > patience:
                 self._book_due.pop(token)
                 begun = any(token in (one.up, one.down) and one.start_ns <= now < one.end_ns for one in self.desk.markets.values())
@@ -421,16 +408,7 @@ class BinaryRun:
                     return False
         return True
 
-    async def _rest_book(self, token: str) -> None:
-        await self._ask(self._clob, "/book?" + urlencode({"token_id": token}), VENUE)
-
     async def _spot_stream(self) -> None:
         name = self.settings.symbol.lower()
-
-        async def alive() -> bool:
-            return True
-
-        async def work(socket: aiohttp.ClientWebSocketResponse) -> None:
-            await self._read(socket, SPOT, alive)
-
-        await self._stay(SPOT, f"{self.places.spot_ws}?streams={name}@kline_1h/{name}@aggTrade", work)
+        url = f"{self.places.spot_ws}?streams={name}@kline_1h/{name}@aggTrade"
+        await self._stay(SPOT, url, lambda socket: self._read(socket, SPOT, None))

@@ -118,7 +118,7 @@ def run_bets(
         account: Account | None = None
         try:
             if private_key:
-                account = Account(places, private_key, lambda: run.desk.bets, lambda found: run.report(found))
+                account = Account(places.clob, private_key, lambda: run.desk.bets, lambda found: run.report(found))
                 await account.open()
                 print(f"{account.address}: {account.balance:.2f} pUSD at the venue")
             run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)

@@ -107,7 +107,7 @@ class Link:
         return True
 
     def _send(self, frame: bytes) -> None:
-        if not self.c.send(self.channel, frame):
+        if not self.c.effects.send(self.channel, frame):
             self._again()
 
     def _again(self) -> None:
@@ -140,7 +140,7 @@ class Link:
             # one that was not answered is repeated soon: two misses must not take longer than 25 s
             self._missed += 1
             self._ping_due = c.now + c.settings.ns(REPEAT_S)
-            if not c.send(self.channel, c.port.ping(self.channel)):
+            if not c.effects.send(self.channel, c.port.ping(self.channel)):
                 self._again()
                 return True
         return False

@@ -8,12 +8,12 @@ from typing import Any
 
 from liqcore.event import Control, Gate, Role
 from liqshell.gateway.budget import Budget, Handler, Urgency
-from liqshell.gateway.events import Event, control_event, order_number
+from liqshell.gateway.events import Event, control_event, instrument_of, order_number
 from liqshell.gateway.settings import NS, Settings
 from liqshell.state.prefix import is_ours
-from liqshell.venues.effects import Answer, Channel, Effects, Level, Notice
+from liqshell.venues.effects import Answer, Effects, Level, Notice
 from liqshell.venues.order_port import Ask, Page, Port
-from liqshell.venues.outcome import Outcome
+from liqshell.venues.outcome import Asked, Outcome
 
 # The gates that the gateway closes and opens: each change is told once, to the engine and in words.
 ALL = -1
@@ -130,6 +130,11 @@ class Context:
         """The present by the venue's clock, as far as we know it."""
         return self.now + self.offset_ns
 
+    def expiry(self, ts: int) -> int:
+        """When, by our clock, a request stamped at ts can no longer be taken by the venue, however late it looks at it."""
+        window = self.settings.recv_window_ms / 1e3 + self.settings.margin_s
+        return ts + self.settings.ns(window) + max(0, -self.offset_ns)
+
     # ---- the engine ----
 
     def report(self, event: Event) -> None:
@@ -201,8 +206,20 @@ class Context:
     def ask(self, ask: Ask, handler: Handler, urgency: Urgency = Urgency.ASK, about: str = "", **more: Any) -> None:
         self.budget.submit(ask, handler, self.now, urgency, about, **more)
 
-    def send(self, channel: Channel, frame: bytes) -> bool:
-        return self.effects.send(channel, frame)
+    def cancel_entry(self, order: int, link_id: str, about: str) -> None:
+        """Cancel an entry of ours that rests, while the engine has not seen its end."""
+
+        def wanted() -> bool:
+            belief = self.belief(order)
+            return belief is not None and belief["status"] != "ended"
+
+        self.ask(
+            self.port.cancel(self.symbols[instrument_of(order)], link_id),
+            lambda answer: self.note_answer(self.port.result_of(answer, Asked.CANCEL), "order"),
+            Urgency.SAVE,
+            about,
+            wanted=wanted,
+        )
 
     @property
     def talks(self) -> bool:

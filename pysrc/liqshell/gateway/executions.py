@@ -303,7 +303,7 @@ class Executions:
             )
             self.inquiries.doubt_position(n)
         else:
-            self._report(n, x, number)
+            self.report(n, x, number)
 
     def _remember(self, x: Execution) -> None:
         self._seen.put(f"{x.symbol} {x.id}")
@@ -382,7 +382,7 @@ class Executions:
         for x in [x for x in self._deliveries.values() if c.index[x.symbol] == n]:
             del self._deliveries[x.id]
             if c.held(n) * x.side < 0 and x.ts_ms >= self.epochs.first_ms(n):
-                self._report(n, x, order_number(n, c.bracket(n)["sequence"], Role.ROLE_OUTSIDE))
+                self.report(n, x, order_number(n, c.bracket(n)["sequence"], Role.ROLE_OUTSIDE))
         return c.held(n) == 0
 
     def _fund(self, n: int, x: Execution) -> None:
@@ -439,7 +439,8 @@ class Executions:
         taken = x.kind in LIQUIDATION or x.creator in BY_LIQUIDATION
         return order_number(n, current, Role.ROLE_LIQUIDATION if taken else Role.ROLE_OUTSIDE)
 
-    def _report(self, n: int, x: Execution, number: int) -> None:
+    def report(self, n: int, x: Execution, number: int) -> None:
+        """Book an execution of this order, also one that the venue does not list, though its position says that it took place."""
         c = self.c
         role = role_of(number)
         bracket = c.bracket(n)
@@ -499,11 +500,7 @@ class Executions:
             number = self._whose(n, x) if x.id in self.strays else None  # what one explains may explain others, too
             if number is not None and sequence_of(number) == self.c.bracket(n)["sequence"] & 0xFFFFFFF:
                 self.strays.pop(x.id, None)
-                self._report(n, x, number)
-
-    def force(self, n: int, x: Execution, number: int) -> None:
-        """An execution that the venue does not list, though its position says that it took place."""
-        self._report(n, x, number)
+                self.report(n, x, number)
 
     def by_order(self, order: int, price: float, executed: float = 0.0) -> bool:
         """More of one of our orders was executed than could be learnt: the rest is booked by the order's report, at its price (0 = not stated) and an
@@ -530,7 +527,7 @@ class Executions:
             x.symbol,
         )
         self.guessed.book(n, x, self.epochs.first_ms(n), order)
-        self._report(n, x, order)
+        self.report(n, x, order)
         return True
 
     def forget_strays(self, n: int) -> None:

@@ -55,14 +55,12 @@ class Flights:
 
     def __init__(self) -> None:
         self._by_key: dict[tuple[int, int], Flight] = {}
-        self.overruns = 0
 
     def add(self, flight: Flight) -> Flight | None:
         """The flight that it takes the place of, if any. At its bound the table gives up the oldest, which the engine's own belief still knows of."""
         before = self._by_key.pop((flight.id, flight.action), None)
         if len(self._by_key) >= FLIGHTS_MAX:
             del self._by_key[next(iter(self._by_key))]
-            self.overruns += 1
         self._by_key[flight.id, flight.action] = flight
         return before
 

@@ -439,7 +439,7 @@ class Reconciler:
         x = unlisted(name, c.symbols[n], side, price, qty, 0.0, MISSING, ts_ms)
         c.counters["reductions without execution"] += 1
         self.executions.guessed.book(n, x, max(self.epochs.first_ms(n), self.reconciled_ms - int(c.settings.overlap_s * 1000)))
-        self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
+        self.executions.report(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
 
     @staticmethod
     def _names(symbol: str, reading: Reading) -> list[str]:

@@ -18,13 +18,12 @@ from liqshell.venues.effects import Answer, Level
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
-SENT, REFUSED, LATER = 1, 2, 3  # liqshell.run.dispatch.Fate
-BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4  # liqshell.run.dispatch.Why
+SENT, REFUSED = 1, 2  # liqshell.run.dispatch.Fate
+BUDGET, DOUBT = 1, 4  # liqshell.run.dispatch.Why
 OLD_REJECT_S = 2.0  # a post-only reject older than that is no reason for another try: as of events, see Risk
 STUCK_S = 10.0  # an exit that cannot be sent for so long is an alarm
 AGAIN_S = 1.0  # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5  # of one request that the venue definitely did not take
-_WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 _ACTIONS = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 
 
@@ -94,14 +93,9 @@ class Requests:
         )
 
     def _fly(self, sent: Any, stage: Stage, *, by_socket: bool) -> Flight:
-        flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.expiry(sent.ts), stage, by_socket)
+        flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.c.expiry(sent.ts), stage, by_socket)
         self.flights.add(flight)
         return flight
-
-    def expiry(self, ts: int) -> int:
-        """When, by our clock, a request stamped at ts can no longer be taken by the venue, however late it looks at it."""
-        window = self.c.settings.recv_window_ms / 1e3 + self.c.settings.margin_s
-        return ts + self.c.settings.ns(window) + max(0, -self.c.offset_ns)
 
     def retry_held_back(self) -> None:
         """Sends the requests again that the last hop had no room for, through the same checks."""
@@ -130,7 +124,7 @@ class Requests:
             return False
         if action == Action.ACTION_CREATE:
             return bool(belief["status"] == "sent")
-        return belief["status"] in ("sent", "live") and belief["asked"] == _WANT[action]
+        return belief["status"] in ("sent", "live") and belief["asked"] == _ACTIONS[action]
 
     # ---- the second way ----
 
@@ -146,7 +140,7 @@ class Requests:
         flight.tries = tries
 
         def on_sent(now: int) -> None:
-            flight.stage, flight.ts, flight.expires = Stage.WAITING, now, self.expiry(now)
+            flight.stage, flight.ts, flight.expires = Stage.WAITING, now, self.c.expiry(now)
 
         def current() -> bool:  # else it has gone another way
             return self.flights.get(flight.id, flight.action) is flight and self.wanted(flight.id, flight.action)
@@ -330,8 +324,8 @@ class Requests:
                 action = 3
             if action and self.flights.get(order, action) is None and c.now >= belief["ts_asked"] + s.ns(s.answer_s):
                 # of an earlier process, or its reply came and the engine does not know it: no one waits for it
-                self.flights.add(Flight(order, action, 0, None, belief["ts_asked"], self.expiry(belief["ts_asked"]), Stage.UNKNOWN))
-                self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent by an earlier process, or forgotten", hard=True)
+                self.flights.add(Flight(order, action, 0, None, belief["ts_asked"], self.c.expiry(belief["ts_asked"]), Stage.UNKNOWN))
+                self.inquiries.begin(order, self.c.expiry(belief["ts_asked"]), "sent by an earlier process, or forgotten", hard=True)
             elif belief["unknown"] and not action:
                 self.inquiries.begin(order, c.now, "the engine does not know the outcome")
             elif (
@@ -404,9 +398,9 @@ class Requests:
     def doubtable(self, order: int, belief: dict[str, Any]) -> int:
         """From when on an answer that does not have the order may say something. Answers are late in a storm; what was alive a moment ago is."""
         if belief["status"] == "sent":
-            return self.expiry(belief["ts_asked"])
+            return self.c.expiry(belief["ts_asked"])
         alive = max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
-        return max(alive, self.expiry(belief["ts_asked"])) if belief["asked"] else alive
+        return max(alive, self.c.expiry(belief["ts_asked"])) if belief["asked"] else alive
 
     def decidable(self, flight: Flight) -> int:
         """The same of a request under way. What the venue took, or showed a moment ago, is rather missing from an answer that is late than not

@@ -137,18 +137,7 @@ class Stops:
             c.counters["entries without their stop"] += 1
             c.notice(Level.ALARM, "entry without stop", f"entry {state.link_id} rests without its stop: cancelled", state.symbol)
         self._bare[n] = order, c.now
-
-        def wanted() -> bool:
-            belief = c.belief(order)
-            return belief is not None and belief["status"] != "ended"
-
-        c.ask(
-            c.port.cancel(state.symbol, state.link_id),
-            lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
-            Urgency.SAVE,
-            f"cancel entry {state.link_id}",
-            wanted=wanted,
-        )
+        c.cancel_entry(order, state.link_id, f"cancel entry {state.link_id}")
 
     def on_position(self, position: Position) -> None:
         """A position as the stream or an answer has it. Only what is not older than what we know."""
@@ -203,12 +192,8 @@ class Stops:
     def move(self, sent: Any) -> None:
         """The engine moves the stop: the venue's only message for it is trading-stop."""
         n = sent.instrument
-        self._moves[n] = move = Move(sent.id, sent.price, self._expiry())
+        self._moves[n] = move = Move(sent.id, sent.price, self.c.expiry(self.c.now))
         self._send_move(n, move)
-
-    def _expiry(self) -> int:
-        s = self.c.settings
-        return self.c.now + s.ns(s.recv_window_ms / 1e3 + s.margin_s) + max(0, -self.c.offset_ns)
 
     def _send_move(self, n: int, move: Move) -> None:
         c = self.c
@@ -234,7 +219,7 @@ class Stops:
                 c.report(order_event(c.stamp(), c.venue_ns(), move.order, OrderStatus.ORDER_REFUSED, Reason.END_VENUE))
 
         def on_sent(now: int) -> None:
-            move.expires = self._expiry()
+            move.expires = c.expiry(c.now)
 
         c.counters["stop moves"] += 1
         c.ask(c.port.set_stop(c.symbols[n], text), answered, Urgency.SAVE, f"move stop of {c.symbols[n]}", wanted=current, on_sent=on_sent)

@@ -8,8 +8,8 @@ from liqcore.event import Gate, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.venues.effects import Answer, Level
+from liqshell.venues.frames import plain
 from liqshell.venues.order_port import Listing
-from liqshell.venues.outcome import Asked
 
 MS = 1_000_000
 SAMPLES = 3  # of one measurement; the smallest round trip says most
@@ -184,7 +184,7 @@ class ContractWatch:
             fault = ""
             if listing is None:
                 fault = "the venue does not trade it at present"
-            elif (_plain(listing.tick_size), _plain(listing.lot_size)) != (_plain(instrument.tick_size), _plain(instrument.lot_size)):
+            elif (plain(listing.tick_size), plain(listing.lot_size)) != (plain(instrument.tick_size), plain(instrument.lot_size)):
                 fault = (
                     f"its tick and lot changed to {listing.tick_size} and {listing.lot_size} from {instrument.tick_size} and "
                     f"{instrument.lot_size}; restart to trade it again"
@@ -203,23 +203,6 @@ class ContractWatch:
         """An entry that rests was made for another contract than this has become. Exits stay: they only reduce."""
         c = self.c
         entry = next((b for b in c.beliefs().values() if b["instrument"] == n and b["role"] == Role.ROLE_ENTRY and b["status"] != "ended"), None)
-        if entry is None:
-            return
-
-        def wanted() -> bool:
-            belief = c.belief(entry["id"])
-            return belief is not None and belief["status"] != "ended"
-
-        c.counters["entries withdrawn"] += 1
-        c.ask(
-            c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])),
-            lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
-            Urgency.SAVE,
-            f"cancel entry of {c.symbols[n]}",
-            wanted=wanted,
-        )
-
-
-def _plain(number: str) -> str:
-    """A decimal text without what makes equal numbers look different."""
-    return number.rstrip("0").rstrip(".") if "." in number else number
+        if entry is not None:
+            c.counters["entries withdrawn"] += 1
+            c.cancel_entry(entry["id"], c.port.link_id(entry["id"]), f"cancel entry of {c.symbols[n]}")

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -169,7 +169,7 @@ class Asking:
             told.response,
             told.usage,
             cost,
-            tuple(item.as_dict() for item in items),
+            tuple(asdict(item) for item in items),
         )
 
     def cost(self, usage: Mapping[str, int]) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 from liqshell.clock import NS
@@ -14,7 +16,7 @@ from liqshell.news.sources import RecordedNews
 
 
 class NoJudge:
-    """Answers nothing."""
+    """Answers nothing; a live question is answered as one of the past."""
 
     def answer_past(self, question: Question) -> Answer:
         return Answer(question.number, None, 0, "none", "", question.asked_ns)
@@ -26,7 +28,7 @@ class NoJudge:
         pass
 
 
-class RecordedJudge:
+class RecordedJudge(NoJudge):
     """Answers of recorded streams by content key, of any judge in them. `rows`: of the stream: key, status, action, confidence,
     news_grade, request (with "judge"), asked_ns, answered_ns, heard_ns (when the engine heard of it). counts: answers by status; "unknown_key" = no
     judge was asked that.
@@ -42,13 +44,13 @@ class RecordedJudge:
             if row.get("key") and isinstance(judge, Mapping):
                 self._rows.setdefault(str(row["key"]), row)
                 self._judges.setdefault(repr(sorted(judge.items())), judge)
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
 
     def answer_past(self, question: Question) -> Answer:
         keys = [key_of(question, judge) for judge in self._judges.values()]
         key = next((key for key in keys if key in self._rows), "")
         if not key:
-            self._count("unknown_key")
+            self.counts["unknown_key"] += 1
             return Answer(question.number, None, 0, "unknown_key", keys[0] if keys else "", question.asked_ns)
         row = self._rows[key]
         action, status, grade = row.get("action"), str(row.get("status", "invalid")), row.get("news_grade")
@@ -62,7 +64,7 @@ class RecordedJudge:
         answered = question.asked_ns + waited
         if status == "ok" and answered > question.deadline_ns:
             status = "timeout"
-        self._count(status)
+        self.counts[status] += 1
         return Answer(
             question.number,
             outcome.action if status == "ok" else None,
@@ -77,15 +79,6 @@ class RecordedJudge:
             float(row.get("cost", 0.0)),
             tuple(row.get("news") or ()),
         )
-
-    def _count(self, status: str) -> None:
-        self.counts[status] = self.counts.get(status, 0) + 1
-
-    async def answer(self, question: Question) -> Answer:
-        return self.answer_past(question)
-
-    async def close(self) -> None:
-        pass
 
 
 class RulesPast:
@@ -115,5 +108,5 @@ class RulesPast:
             text,
             {},
             0.0,
-            tuple(item.as_dict() for item in items),
+            tuple(asdict(item) for item in items),
         )

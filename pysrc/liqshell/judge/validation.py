@@ -29,7 +29,6 @@ class Verdict(NamedTuple):
     status: str
     outcome: Outcome
     grade: News
-    notes: Mapping[str, str]
 
 
 def key_of(question: Question, judge: Mapping[str, Any]) -> str:
@@ -109,4 +108,4 @@ def judged(found: Mapping[str, Any], question: Question, items: Sequence[Item]) 
         grade, allowed = "none", weaker(allowed, stated(question, "none"))
     said = Outcome(cast(Action, answer["action"]), CONFIDENCE[answer["confidence"]])
     status = "vetoed_by_matrix" if STRENGTH[said.action] > STRENGTH[allowed.action] else "ok"
-    return Verdict(status, weaker(said, allowed), grade, {name: answer[name] for name in NOTES})
+    return Verdict(status, weaker(said, allowed), grade)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from liqshell.rest import Signer, bytes_max, failure, too_long
 from liqshell.transport import tls_context
 from liqshell.venues.bybit.rest_requests import Request, server_time
-from liqshell.venues.bybit.rest_responses import interpret_reply, parse_server_time, rate_state
+from liqshell.venues.bybit.rest_responses import interpret_reply, parse_server_time, reset_ms
 from liqshell.venues.bybit.signing import Keys
 from liqshell.venues.outcome import Asked, Outcome
 
@@ -97,8 +97,8 @@ class RestClient:
             if verdict.outcome == Outcome.CLOCK and attempt == 0:
                 self._measure()
             elif verdict.outcome == Outcome.LATER:
-                reset_ms = rate_state(headers).reset_ms
-                ahead_s = (reset_ms - (time.time() * 1000.0 + self._offset_ms)) / 1000.0 if reset_ms else 0.0
+                begins_ms = reset_ms(headers)
+                ahead_s = (begins_ms - (time.time() * 1000.0 + self._offset_ms)) / 1000.0 if begins_ms else 0.0
                 time.sleep(min(max(ahead_s, pause), RATE_PAUSE_MAX_S))
             elif verdict.outcome == Outcome.UNKNOWN:
                 time.sleep(pause)

@@ -17,11 +17,10 @@ from liqshell.news.feed_xml import entries
 from liqshell.news.items import SEARCH, Item, NewsError, NewsSource, host_of
 from liqshell.news.pace import Pace
 from liqshell.venues.adapters import adapter_of
-from liqshell.web import Reply, Web
+from liqshell.web import AGENT, Reply, Web
 
 Now = Callable[[], int]
 BRAVE = "https://api.search.brave.com"
-AGENT = "liqcore"
 EVENTS = {"delistings": "delisting", "new_crypto": "listing", "maintenance_updates": "outage"}
 ENTRIES_MAX = 200
 
@@ -126,7 +125,7 @@ class Brave(_Asked):
     ):
         web = Web(
             base or BRAVE,
-            {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT},
+            {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache"} | AGENT,
             ca,
             secret=True,
         )
@@ -158,7 +157,7 @@ class Announcements(_Asked):
     """Bybit's announcements of listings, delistings and maintenance. The list is read for all assets at once."""
 
     def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = ""):
-        web = Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca)
+        web = Web(base or adapter_of("bybit").environments["mainnet"].rest, AGENT, ca)
         super().__init__("bybit", web, names, now, 0.2, cache_s, timeout_s)
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
@@ -187,7 +186,7 @@ class Feeds(_Asked):
     """One RSS or Atom feed, read for all assets at once. address: of the feed."""
 
     def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = ""):
-        web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
+        web = Web(address, {"Accept": "application/rss+xml, application/xml"} | AGENT, ca)
         super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, names, now, 1.0, cache_s, timeout_s)
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
@@ -234,8 +233,6 @@ class Several:
 class RecordedNews:
     """Items of a recording, each from its time of receipt on. `rows`: (asset, item), asset '' = of a list that names no asset."""
 
-    name = "recorded"
-
     def __init__(self, rows: Iterable[tuple[str, Item]], names: Mapping[str, str], keep_s: float = 86_400.0):
         self._rows = sorted(rows, key=lambda row: row[1].received_ns)
         self._times = [item.received_ns for _, item in self._rows]
@@ -250,9 +247,3 @@ class RecordedNews:
             for whose, item in self._rows[first:last]
             if whose == ticker or not whose and mentions(f"{item.title} {item.description}", ticker, name)
         ]
-
-    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
-        return self.known(asset, as_of_ns)
-
-    async def close(self) -> None:
-        pass

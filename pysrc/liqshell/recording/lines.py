@@ -220,11 +220,9 @@ class Lines:
     def _cryptofeed(self, found: dict[str, Any], number: int) -> Record:
         """A line of cryptofeed 3: t = recv has the frame as text in data and the time of receipt in seconds; the others are not ours."""
         ts, conn = found.get("ts", 0), str(found.get("conn", ""))
-        if type(ts) not in (int, float):
+        if type(ts) not in (int, float) or not 0 <= ts < TIME_MAX / 1e9:
             raise DataError(f"{self.file}:{number}", f"ts: found {ts!r}", "the time of receipt in seconds")
-        at = round(ts * 1e9) if 0 <= ts < TIME_MAX / 1e9 else -1
-        if at < 0:
-            raise DataError(f"{self.file}:{number}", f"ts: found {ts!r}", "the time of receipt in seconds")
+        at = round(ts * 1e9)
         if found["t"] == "connect" and type(found.get("addr")) is str:
             self._addresses[conn] = found["addr"]
         if found["t"] != "recv" or type(found.get("data")) is not str:

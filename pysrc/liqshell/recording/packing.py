@@ -119,26 +119,29 @@ def _is_skippable(magic: bytes) -> bool:
     return magic[1:4] == b"\x2a\x4d\x18" and magic[0] >> 4 == 5
 
 
-def _zstd_end(stream: BinaryIO, offset: int) -> int | None:
-    """Where the frame ends that begins at `offset`, by the sizes that its blocks state; None where they lead nowhere."""
+def _zstd_end(stream: BinaryIO, offset: int) -> tuple[int | None, int]:
+    """Where the frame ends that begins at `offset`, by the sizes that its blocks state, None where they lead nowhere; and the size of its content,
+    0 = not stated."""
     stream.seek(offset)
     head = stream.read(_HEAD_MAX)
     if _is_skippable(head) and len(head) >= 8:
-        return offset + 8 + int.from_bytes(head[4:8], "little")
+        return offset + 8 + int.from_bytes(head[4:8], "little"), 0
     if head[:4] != ZSTD_MAGIC or len(head) < 6:
-        return None
+        return None, 0
     said = head[4]
     single = said >> 5 & 1
-    at = offset + 5 + (1 - single) + (0, 1, 2, 4)[said & 3] + (single, 2, 4, 8)[said >> 6]
+    at, width = 5 + (1 - single) + (0, 1, 2, 4)[said & 3], (single, 2, 4, 8)[said >> 6]
+    content = int.from_bytes(head[at : at + width], "little") + (256 if width == 2 else 0) if len(head) == _HEAD_MAX else 0
+    at += offset + width
     while True:
         stream.seek(at)
         raw = stream.read(3)
         block = int.from_bytes(raw, "little")
         if len(raw) < 3 or block >> 1 & 3 == 3:
-            return None
+            return None, 0
         at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
         if block & 1:
-            return at + (4 if said & 4 else 0)
+            return at + (4 if said & 4 else 0), content
 
 
 class _Slice(io.RawIOBase):
@@ -158,27 +161,14 @@ class _Slice(io.RawIOBase):
         return len(data)
 
 
-def _size_said(head: bytes) -> int:
-    """The content size that the zstandard frame beginning with `head` states; 0 if it states none or is no frame."""
-    if head[:4] != ZSTD_MAGIC or len(head) < _HEAD_MAX:
-        return 0
-    said = head[4]
-    single, width = said >> 5 & 1, (said >> 5 & 1, 2, 4, 8)[said >> 6]
-    at = 5 + (1 - single) + (0, 1, 2, 4)[said & 3]
-    return int.from_bytes(head[at : at + width], "little") + (256 if width == 2 else 0)
-
-
-def _unpacked(stream: BinaryIO, start: int, stop: int, whole: bool = False) -> Iterator[bytes]:
-    """Piece by piece; a frame that is `whole` and says that it is small, at once."""
+def _unpacked(stream: BinaryIO, start: int, stop: int, content: int = 0) -> Iterator[bytes]:
+    """Piece by piece; a whole frame that says that its content is small, at once."""
     import pyarrow
 
-    if whole:
+    if 0 < content <= HELD_BYTES:
         stream.seek(start)
-        size = _size_said(stream.read(_HEAD_MAX))
-        if 0 < size <= HELD_BYTES:
-            stream.seek(start)
-            yield pyarrow.Codec("zstd").decompress(stream.read(stop - start), size, asbytes=True)
-            return
+        yield pyarrow.Codec("zstd").decompress(stream.read(stop - start), content, asbytes=True)
+        return
     with pyarrow.CompressedInputStream(pyarrow.PythonFile(_Slice(stream, start, stop), mode="r"), "zstd") as unpacking:
         while True:
             block = bytearray(BLOCK >> 2)
@@ -197,12 +187,12 @@ def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
     with file.open("rb") as stream:
         size = file.stat().st_size
         while (offset := place.offset) < size:
-            end = _zstd_end(stream, offset)
+            end, content = _zstd_end(stream, offset)
             whole = end is not None and end <= size
             stop = end if end is not None and whole else _next_frame(stream, offset + 1, size)
             if not whole and stop == size and not place.ended:
                 return
-            given, reason = yield from _held_back(stream, offset, stop, meter, whole)
+            given, reason = yield from _held_back(stream, offset, stop, meter, whole, content if whole else 0)
             if reason and whole:  # its blocks may lead into what follows the place where it was cut
                 stop = _next_frame(stream, offset + 1, size)
                 if not given:
@@ -212,14 +202,14 @@ def _unzstd(file: Path, meter: Meter, place: Place) -> Iterator[bytes | Tear]:
             place.offset = stop
 
 
-def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: bool) -> Generator[bytes, None, tuple[int, str]]:
+def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: bool, content: int = 0) -> Generator[bytes, None, tuple[int, str]]:
     """The content of a frame after its end was reached; of a cut frame (not `whole`), the content before the cut. Returns how many bytes were
     handed on, and why not all were."""
     import pyarrow
 
     held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
     try:
-        for piece in _unpacked(stream, start, stop, whole):
+        for piece in _unpacked(stream, start, stop, content):
             meter.add(len(piece))
             held.append(piece)
             bytes_held += len(piece)

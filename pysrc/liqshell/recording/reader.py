@@ -125,7 +125,7 @@ class Reader:
         for piece in packing.pieces(file, place):
             if isinstance(piece, packing.Tear):  # the line across it is gone
                 self.lose(Damage(str(file), piece.bytes_dropped, 0, piece.reason))
-                self._tear(file, b"".join(self._begun))
+                self.damage[-1].lines_dropped += any(self._begun)
                 self._begun, size = [], 0
                 continue
             if (end := piece.rfind(b"\n") + 1) > 0:
@@ -146,13 +146,9 @@ class Reader:
             except orjson.JSONDecodeError:
                 if not self.damage or self.damage[-1].file != str(file):
                     self.lose(Damage(str(file), len(tail), 0, "the last line is cut"))
-                self._tear(file, tail)
+                self.damage[-1].lines_dropped += 1
             else:
                 yield tail
-
-    def _tear(self, file: Path, tail: bytes) -> None:
-        if tail:
-            self.damage[-1].lines_dropped += 1
 
     def lose(self, damage: Damage) -> None:
         """Note a place at which something was lost."""

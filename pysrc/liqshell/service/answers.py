@@ -8,7 +8,6 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import IO, Any, NamedTuple
 
@@ -55,11 +54,6 @@ def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
     out = hashlib.blake2b(repr((data_hash_of(dataset, q), known, q.names, q.asked, q.label, kind, head(dataset))).encode(), digest_size=16)
     out.update(np.ascontiguousarray(q.rows).data)
     return out.hexdigest()
-
-
-def check(dataset: Dataset, question: Question, saved: Checkpoints) -> None:
-    """Problem for a name that looks at an asset which is not there: before anything is answered."""
-    series_of(dataset, question.names, saved)
 
 
 def data_hash_of(dataset: Dataset, question: Question) -> str:
@@ -195,14 +189,11 @@ def write(
     count = len(question.rows)
     rising = count <= PIECE_ROWS or bool((np.diff(question.rows[:, 0]) >= 0).all())
     starts = range(0, max(count, 1), PIECE_ROWS if rising else count)
-    tables = (
-        table_of(dataset, question, saved, kind == JSON, partial(_further, notify, first), slice(first, first + starts.step)) for first in starts
-    )
-    {JSON: _json, NDJSON: _ndjson, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[kind](dataset, question, tables, out)
 
+    def part(first: int) -> Table:
+        return table_of(dataset, question, saved, kind == JSON, lambda done: notify(first + done), slice(first, first + starts.step))
 
-def _further(notify: Callable[[int], None], first: int, done: int) -> None:
-    notify(first + done)
+    {JSON: _json, NDJSON: _ndjson, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[kind](dataset, question, map(part, starts), out)
 
 
 def _columns(question: Question) -> list[str]:

@@ -22,6 +22,7 @@ from liqshell.service import answers, openapi, signals, watching
 from liqshell.service.jobs import Jobs
 from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import canonical, history_of, instrument_of, names_of, step_of, time_of
+from liqshell.service.series import series_of
 from liqshell.service.sources import Dataset, Library
 from liqshell.service.stream import stream
 from liqshell.service.web import Request, Response, Route, Site, accepted, only, same
@@ -160,7 +161,7 @@ class Api:
         question = history_of(dataset, body)
         if cost := len(question.rows) * len(question.names) // CELLS:
             self.site.charge(request, "history", cost)
-        answers.check(dataset, question, self.library.saved)
+        series_of(dataset, question.names, self.library.saved)  # before anything is answered
         tag = answers.etag_of(dataset, question, kind)
         headers = [(b"etag", f'"{tag}"'.encode()), (b"cache-control", b"private, no-cache"), (b"vary", b"accept")]
         if same(tag, request.headers.get("if-none-match", "")):

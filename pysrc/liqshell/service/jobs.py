@@ -17,6 +17,7 @@ from liqshell.errors import LiqshellError
 from liqshell.service import answers
 from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import JOB_ROWS_MAX, Question, history_of
+from liqshell.service.series import series_of
 from liqshell.service.sources import Dataset, Library
 
 JOBS_MAX = 100  # that wait or whose results are kept; the oldest results go first
@@ -50,7 +51,7 @@ class Jobs:
     def begin(self, dataset: Dataset, body: Any, kind: str, owner: str) -> str:
         """Problem where the question is wrong, or too many wait."""
         question = history_of(dataset, body, JOB_ROWS_MAX)
-        answers.check(dataset, question, self._library.saved)
+        series_of(dataset, question.names, self._library.saved)  # before anything is answered
         ident = secrets.token_hex(8)
         job = Job(owner, len(question.rows), kind, self._folder / ident)
         with self._lock:

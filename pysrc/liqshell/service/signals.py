@@ -43,7 +43,10 @@ def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
 
 def _signal(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
     i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
-    numbers = {name: _known(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
+    numbers = {
+        name: float(row[name]) if np.isfinite(row[name]) else None
+        for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")
+    }
     return {
         "ts": ts,
         "time": iso(ts),
@@ -55,7 +58,3 @@ def _signal(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
         "count": int(row["count"]),
         **numbers,
     }
-
-
-def _known(x: np.float64) -> float | None:
-    return float(x) if np.isfinite(x) else None

@@ -195,7 +195,7 @@ class RunSource:
     def _begin(self, values: Mapping[str, Any]) -> None:
         instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
         prefix = hashlib.sha256(f"{self.folder} {self._manifest.get('started_ns')} {values}".encode()).hexdigest()[:32]
-        data = Data(instruments, Parts(self._bounds, partial(_nth, self._arrays), keep_bytes=None), 0, -1)
+        data = Data(instruments, Parts(self._bounds, self._arrays.__getitem__, keep_bytes=None), 0, -1)
         self.dataset = Dataset(self.folder.name, data, Ledger(data), [prefix], bool(self._manifest.get("synthetic")), "recorded", self.folder)
 
     def _take(self, into: Any) -> None:
@@ -231,10 +231,6 @@ class RunSource:
             os.chmod(path, private.FILE)
             self._arrays[-1] = np.load(path, mmap_mode="r")
         self._room, self._count = np.zeros(1 << 12, lc.EVENT_DTYPE), 0
-
-
-def _nth(arrays: list[np.ndarray], k: int) -> np.ndarray:
-    return arrays[k]
 
 
 class Library:

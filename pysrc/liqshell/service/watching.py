@@ -15,6 +15,7 @@ from liqshell.run.view_page import View
 
 TIMES = ("ts_trade", "ts_quote", "ts_mark", "quote_until", "deadline")
 WORDS = {"phase": lc.Phase, "state": lc.BracketState}
+NOT_TOLD = ("row", "contracts", "assets", "features", "boot", "pid_started")  # of the head of a page
 BITS = {"gates": lc.Gate, "interrupted": lc.Stream}
 
 
@@ -33,15 +34,11 @@ def answer(run: str, view: View, one: int = -1) -> bytes:
             "as_of": iso(view.ts),
             "as_of_ns": view.ts,
             "process": process(view),
-            "about": _about(view),
+            "about": {key: value for key, value in view.head.items() if key not in NOT_TOLD},
             "contracts": [_contract(view, n) for n in places],
             "status": view.status,
         }
     )
-
-
-def _about(view: View) -> dict[str, Any]:
-    return {key: value for key, value in view.head.items() if key not in ("row", "contracts", "assets", "features", "boot", "pid_started")}
 
 
 def _word(member: IntEnum) -> str:

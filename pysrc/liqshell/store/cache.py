@@ -72,7 +72,7 @@ class Contract:
         return self._digest("day", [[key.kind, self.contents[key].fingerprint] for which in (before, day) for key in self.of_day(which)])
 
     def day_file(self, day: str) -> Path:
-        return self._folder() / f"{day}.strip"
+        return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol) / f"{day}.strip"
 
     def day_strip(self, day: str) -> Strip:
         """The mapped strip of a day; made where there is none that is good."""
@@ -117,12 +117,6 @@ class Contract:
     def _days_in(self, start: int, end: int) -> list[str]:
         return [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
 
-    def _folder(self) -> Path:
-        return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
-
-    def _cursor(self, key: Key, start: int) -> Cursor:
-        return Cursor(read(self.file(key), key, start))
-
     def _make_day(self, day: str, path: Path, key: str) -> None:
         """Events of the day -> columns. Refused and rounded rows are counted in the header."""
         builder = lc.TapeBuilder([self.rules.instrument], band=BAND)
@@ -156,7 +150,7 @@ class Contract:
 
     def _events(self, day: str, start: int, end: int) -> Iterator[np.ndarray]:
         """All kinds of a day in the order of the engine, slice by slice."""
-        cursors = [self._cursor(key, start) for key in self.of_day(day)]
+        cursors = [Cursor(read(self.file(key), key, start)) for key in self.of_day(day)]
         while (stop := reach(cursors)) is not None:
             pieces = [piece for cursor in cursors if len(piece := cursor.take(min(stop, end)))]
             if not pieces:

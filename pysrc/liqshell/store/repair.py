@@ -33,10 +33,10 @@ def verify(store: Store) -> list[str]:
         for day in contract.days():
             path = contract.day_file(day)
             try:
-                open_strip(path, contract.day_key(day))
+                strip = open_strip(path, contract.day_key(day))
             except Stale:
                 continue  # it will be made when it is needed
-            column = verify_strip(path)
+            column = verify_strip(strip)
             if column:
                 path.unlink()
                 faults.append(f"{path}: column {column} was damaged and is deleted; the next use creates it again")

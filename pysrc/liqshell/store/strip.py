@@ -203,13 +203,10 @@ def open_strip(path: Path, key: str) -> Strip:
     return Strip(path, about, found["trades"], found["quotes"], found["rare"]["event"], found["rare"]["place"])
 
 
-def verify(path: Path) -> str:
+def verify(strip: Strip) -> str:
     """Read a strip through; '' or the name of the first column that is not what was written."""
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-        about = json.loads(head[24 : 24 + int.from_bytes(head[16:20], "little")])
-    buffer = np.memmap(path, np.uint8, "r")
-    for name, (dtype, offset, rows, crc) in about["columns"].items():
+    buffer = np.memmap(strip.path, np.uint8, "r")
+    for name, (dtype, offset, rows, crc) in strip.about["columns"].items():
         size = rows * np.dtype([tuple(field) for field in dtype] if isinstance(dtype, list) else dtype).itemsize
         if zlib.crc32(buffer[offset : offset + size].data) != crc:
             return str(name)

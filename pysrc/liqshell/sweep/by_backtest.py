@@ -5,7 +5,7 @@ Each setting is one walk of the engine over the tape, all symbols and the accoun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import liqcore as lc
 from liqcore import AuditKind, Reason
 from liqcore.audit import view
 from liqshell.backtest.past_judge import asker
-from liqshell.backtest.spread import spread
 from liqshell.backtest.sweep_kernel import days_of
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.study import funding_of
@@ -111,22 +110,3 @@ class Walks:
             audit = drive(lc.Walk(make_paper(cell, trust=True), self.tape, asker(cell, self.tape.instruments)), self.span[1])
             parts.append(rows_of(audit, self.tape.instruments, dtype, *self.span))
         return np.concatenate(parts)
-
-
-_walks: Walks | None = None
-
-
-def _compute(unit: Any) -> np.ndarray:
-    assert _walks is not None
-    return _walks.compute(unit)
-
-
-def run(work: Walks, units: Sequence[Any], keep: Callable[[Any, np.ndarray], None], workers: int) -> None:
-    """Compute the units on the cores of this machine; keep(unit, rows) is called here, in whatever order they end."""
-    global _walks
-    _walks = work
-    try:
-        for unit, rows in spread(_compute, units, workers):
-            keep(unit, rows)
-    finally:
-        _walks = None

@@ -18,6 +18,7 @@ from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
 from liqshell.backtest.origin import Origin
 from liqshell.backtest.past_judge import asks_anew, contaminated, refuse_model
+from liqshell.backtest.spread import spread
 from liqshell.backtest.sweep_kernel import answers_for, days_of, grids_of, parts_of, venue_of, why_not
 from liqshell.config.load import Config
 from liqshell.config.study_sections import Setting
@@ -26,7 +27,6 @@ from liqshell.report.coverage import DAY_NS, calendar, whole
 from liqshell.report.quotes import by_contract, coverage
 from liqshell.sweep import cluster
 from liqshell.sweep.by_backtest import Walks
-from liqshell.sweep.by_backtest import run as run_walks
 from liqshell.sweep.parts import Parts
 from liqshell.sweep.table import ALL, columns, write_parquet
 from liqshell.sweep.work import Unit, Work, kept_dtype, units_of
@@ -248,7 +248,8 @@ def compute(config: Config, history: History, work: Work | Walks, units: list[Un
         return
     if isinstance(work, Walks):
         notify("the first setting", 0.0)
-        run_walks(work, units, keep, config.sweep.workers)
+        for unit, rows in spread(Walks.compute, work, units, config.sweep.workers):
+            keep(unit, rows)
         return
     notify("the first unit", 0.0)
     for unit in units:

@@ -155,7 +155,7 @@ class Adapter:
     none. plan(symbols, ws root, only=ALL_STREAMS, whole=False) -> connections; ValueError where the venue does not take so many. only: the bits of
     the Streams that are wanted, and where that leaves nothing that is sure to come, something that is. whole: the symbols are a whole market: one
     stream for all of them where the venue has it. decoder(symbols, first=0, faces={}) ->
-    FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused ([] =
+    FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused (() =
     nothing is left). instruments(cursor) -> Request, parse_instruments(answer, cursor) -> page: from cursor "" on until the page's cursor is "".
     turnovers: what to ask for the turnover of all contracts, parse_turnover(answer) -> symbol -> quote currency of 24 h (ValueError).
     polls(symbols) -> what to ask by REST, each at its own pace. streams(arg, symbols) -> what comes by one of a subscription's args: of which of the
@@ -172,11 +172,11 @@ class Adapter:
     environments: Mapping[str, Addresses]
     plan: Callable[..., tuple[Connection, ...]]
     decoder: Callable[..., FrameDecoder]
-    retry: Callable[[Subscription, Frame], tuple[Subscription, ...]]
     instruments: Callable[[str], Request]
     parse_instruments: Callable[[bytes, str], InstrumentPage]
     turnovers: tuple[Request, ...]
     parse_turnover: Callable[[bytes], dict[str, float]]
+    retry: Callable[[Subscription, Frame], tuple[Subscription, ...]] = lambda subscription, refused: ()
     ping: Ping | None = None
     limits: Limits = Limits()
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()

@@ -84,6 +84,11 @@ def shown(value: object) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
+def plain(number: str) -> str:
+    """'0.10000000' -> '0.1': a decimal text without what makes equal numbers look different."""
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
 def decimal(row: dict, key: str) -> float:
     """A plain decimal number as text, from 0 on."""
     value = row.get(key)

@@ -60,7 +60,6 @@ class Page:
     text: str = ""
     items: Sequence[Any] = ()
     cursor: str = ""
-    time_ms: int = 0
     wait_s: float = 0.0
     order_id: str = ""
     passing: bool = False

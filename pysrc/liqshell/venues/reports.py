@@ -114,7 +114,7 @@ class Wallet:
 class OrderReply:
     """The answer to one order request on the order-entry socket. It says that the venue took the request, not that the order exists.
 
-    request_id: ours, "" where the venue left it out. code, message: the venue's. limit, left, reset_ms: of the rate limit, 0 where not said.
+    request_id: ours, "" where the venue left it out. code, message: the venue's. reset_ms: of the rate limit, 0 where not said.
     """
 
     request_id: str
@@ -123,6 +123,4 @@ class OrderReply:
     message: str
     order_id: str
     link_id: str
-    limit: int
-    left: int
     reset_ms: int

@@ -44,7 +44,7 @@ class Fires:
 
 def live_run(tmp_path: Path, name: str, venue: BinaryVenue) -> BinaryRun:
     places = Places.at(venue.url)
-    account = Account(places, KEY, lambda: run.desk.bets, lambda found: run.report(found))
+    account = Account(places.clob, KEY, lambda: run.desk.bets, lambda found: run.report(found))
     # a probability shifted far up: every fire is worth a bet
     run = BinaryRun(
         Settings(paper=False, deviations=0.7, hours=1000, value_min=0.0),
@@ -138,7 +138,7 @@ def test_trades_are_read_to_their_last_page(tmp_path, count):
 def paged(pages: dict[str, tuple[list, object]]) -> tuple[Account, list[dict]]:
     """An account whose venue answers with these pages, by the cursor that asks for them."""
     told: list[dict] = []
-    account = Account(Places.at("http://127.0.0.1:9"), KEY, list, told.append)
+    account = Account(Places.at("http://127.0.0.1:9").clob, KEY, list, told.append)
 
     async def call(method, path, body="", query=""):
         rows, cursor = pages[dict(parse_qsl(query)).get("next_cursor", "")]
@@ -225,7 +225,7 @@ def test_a_bet_without_an_order_was_never_sent(tmp_path):
 
 def test_a_wallet_that_the_venue_does_not_know_cannot_begin():
     async def main() -> None:
-        account = Account(Places.at("http://127.0.0.1:9"), KEY, list, lambda found: None)
+        account = Account(Places.at("http://127.0.0.1:9").clob, KEY, list, lambda found: None)
         with pytest.raises(VenueError, match="no time"):
             await account.open()
         await account.close()
@@ -233,7 +233,7 @@ def test_a_wallet_that_the_venue_does_not_know_cannot_begin():
 
     asyncio.run(main())
     with pytest.raises(ConfigError):
-        Account(Places.at("http://example.com"), KEY, list, lambda found: None)  # nothing signed leaves without TLS
+        Account(Places.at("http://example.com").clob, KEY, list, lambda found: None)  # nothing signed leaves without TLS
 
 
 def reply(code: int, **body) -> Reply:
@@ -291,7 +291,7 @@ def test_the_same_bet_is_the_same_order():
     from liqshell.venues.polymarket.market import parse_markets
 
     (one,), _ = parse_markets(events(market()))
-    account = Account(Places.at("http://127.0.0.1:9"), KEY, list, lambda found: None)
+    account = Account(Places.at("http://127.0.0.1:9").clob, KEY, list, lambda found: None)
     request = Request(7, one, UP, D("20.55"), D("0.46"), D("0.01"))
     first, again = (signing.order_hash(account.order_of(request, NOON)) for _ in range(2))
     other = signing.order_hash(account.order_of(Request(8, one, UP, D("20.55"), D("0.46"), D("0.01")), NOON))

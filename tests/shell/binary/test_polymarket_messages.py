@@ -22,9 +22,9 @@ def test_a_market_is_known_by_its_utc_start_and_its_lists_are_texts():
     (found,), refused = only()
     assert not refused and (found.start_ns, found.end_ns, found.rule, found.symbol) == (NOON, NOON + HOUR, Rule.BINANCE_SPOT_1H, "BTCUSDT")
     assert (found.up, found.down, found.tick, found.size_min, found.fee_rate, found.open) == (UP, DOWN, D("0.01"), 5, D("0.07"), True)
-    assert found.side_of(DOWN) == "down" and found.token("up") == UP
+    assert found.token("down") == DOWN and found.token("up") == UP
     with pytest.raises(KeyError):
-        found.side_of("1")
+        found.token("left")
 
 
 def test_the_double_hour_of_november_is_two_markets():

@@ -148,7 +148,7 @@ def test_the_table_of_requests_is_bounded():
     f = Flights()
     for n in range(FLIGHTS_MAX + 10):
         f.add(Flight(n, 1, 0, None, 0, 0))
-    assert len(f) == FLIGHTS_MAX and f.overruns == 10 and f.get(0, 1) is None and f.get(FLIGHTS_MAX, 1) is not None
+    assert len(f) == FLIGHTS_MAX and f.get(9, 1) is None and f.get(10, 1) is not None and f.get(FLIGHTS_MAX, 1) is not None
     again = Flight(FLIGHTS_MAX, 1, 5, None, 0, 0)
     assert f.add(again) is not None and len(f) == FLIGHTS_MAX
     f.drop(Flight(FLIGHTS_MAX, 1, 0, None, 0, 0))  # an older one of the same name

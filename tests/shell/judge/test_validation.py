@@ -11,7 +11,7 @@ from liqshell.clock import Clock
 from liqshell.judge.past import NoJudge, RecordedJudge, RulesPast
 from liqshell.judge.prompt import SCHEMA, marked, user_text
 from liqshell.judge.types import Outcome, Question
-from liqshell.judge.validation import NOTE_MAX, Invalid, judged, key_of, parsed
+from liqshell.judge.validation import NOTE_MAX, Invalid, checked, judged, key_of, parsed
 from liqshell.news.items import Item
 from liqshell.news.sources import RecordedNews
 
@@ -103,7 +103,7 @@ def test_a_field_that_is_missing_is_no_answer(name):
 @given(st.text(max_size=300))
 def test_notes_are_plain_and_short(text):
     try:
-        notes = judged(answer(news_note=text), question({}), ITEMS).notes
+        notes = checked(answer(news_note=text), question({}), ITEMS)
     except Invalid:
         assert len(unicodedata.normalize("NFC", text)) > NOTE_MAX
         return

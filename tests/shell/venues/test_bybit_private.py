@@ -220,7 +220,7 @@ def test_other_markets_of_the_account_are_left_out():
 
 def test_a_reply():
     report = read(af.REPLY)
-    assert report.reply == OrderReply("c1f-1a2", "order.create", 0, "OK", af.ORDER["orderId"], "fade_k2x9-1a2", 10, 9, 1700000000300)
+    assert report.reply == OrderReply("c1f-1a2", "order.create", 0, "OK", af.ORDER["orderId"], "fade_k2x9-1a2", 1700000000300)
 
 
 @pytest.mark.parametrize("left_out", [("reqId",), ("header",), ("data",), ("reqId", "op", "header", "data")])

@@ -252,11 +252,16 @@ def test_the_small_facts():
     assert (info.margin, info.unified) == ("REGULAR_MARGIN", 6)
 
 
-def test_rate_state():
+def test_when_the_rate_limit_begins_anew():
     headers = {"X-Bapi-Limit": "10", "x-bapi-limit-status": "9", "X-BAPI-LIMIT-RESET-TIMESTAMP": "1700000000300"}
-    assert answers.rate_state(headers) == answers.RateState(10, 9, 1700000000300)
+    assert answers.reset_ms(headers) == 1700000000300
     # the venue leaves them out, sometimes exactly where they are wanted
-    assert answers.rate_state({}) == answers.rate_state({"X-Bapi-Limit": "soon", "X-Bapi-Limit-Status": "-1"}) == answers.RateState(0, 0, 0)
+    assert (
+        answers.reset_ms({})
+        == answers.reset_ms({"X-Bapi-Limit-Reset-Timestamp": "soon"})
+        == answers.reset_ms({"X-Bapi-Limit-Reset-Timestamp": "-1"})
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

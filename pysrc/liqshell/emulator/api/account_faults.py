@@ -94,7 +94,6 @@ class Plan:
     status: int | None = None
     late_s: float = 0.0
     reset_header: bool = True
-    echo: bool = True
     forget: bool = False
 
 

@@ -37,7 +37,6 @@ class Forced(NamedTuple):
     bankruptcy: float
     before: float  # price before and after the forced order
     after: float
-    tripped: int  # ns
     caused: bool  # without the forced orders of the running cascade the price would not have crossed
 
 
@@ -149,7 +148,7 @@ class Positions:
                     caused = -without < position.trigger
                     heappush(self.pending, (now + self._delay(), position.serial, side, position, caused))
 
-    def _execute(self, exogenous: float, forced: list[Forced], now: int) -> None:
+    def _execute(self, exogenous: float, forced: list[Forced]) -> None:
         ts, _, side, position, caused = heappop(self.pending)
         before = exogenous + self.permanent + self.temporary
         move = self._impact * (position.lots * self._lot_usd * 1e-3) ** 0.5
@@ -159,7 +158,7 @@ class Positions:
         self.cascade[side] += move
         self.open_lots -= position.lots
         after = exogenous + self.permanent + self.temporary
-        forced.append(Forced(ts, side, position.lots, position.bankruptcy, before, after, now, caused))
+        forced.append(Forced(ts, side, position.lots, position.bankruptcy, before, after, caused))
         self._trip(after, ts)
 
     def advance(self, exogenous: Floats, start: int) -> tuple[Floats, list[Forced]]:
@@ -183,7 +182,7 @@ class Positions:
             price[i] = outside + self.permanent + self.temporary
             self._trip(float(price[i]), now)
             while self.pending and self.pending[0][0] < now + step:
-                self._execute(outside, forced, now)
+                self._execute(outside, forced)
             self._relax(calm[0])
             i += 1
         return price, forced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Work:
-    """The data that the processes share by fork."""
+    """The data that the processes share."""
 
     config: Config
     history: History
     folder: Path
-
-
-_work: _Work | None = None
 
 
 def run_compare(
@@ -82,9 +79,10 @@ def run_compare(
     history = history or load_history(config)
     folder = Path(out) if out is not None else Path(config.run.out) / (f"{config.run.name}-compare" if config.run.name else "compare")
     _claim(folder)
+    work = _Work(config, history, folder)
     by_preset: dict[str, Listened] = {}
     failed: dict[str, str] = {}
-    for done, (name, found) in enumerate(_spread(_Work(config, history, folder), _run, names, workers), 1):
+    for done, (name, found) in enumerate(spread(_run, work, names, workers), 1):
         if isinstance(found, Listened):
             by_preset[name] = found
         else:
@@ -93,7 +91,7 @@ def run_compare(
     by_preset = {name: by_preset[name] for name in names if name in by_preset}
     tried = _count_trials(config, history, folder, list(by_preset))
     summaries = {}
-    for done, (name, found) in enumerate(_spread(_Work(config, history, folder), _report, list(by_preset), workers), 1):
+    for done, (name, found) in enumerate(spread(_report, work, list(by_preset), workers), 1):
         summaries[name] = found
         notify(f"report {done} of {len(by_preset)}", 0.9 + 0.1 * done / len(by_preset))
     hours = sum(part["covered_hours"] for part in history.parts)
@@ -145,32 +143,21 @@ def _claim(folder: Path) -> None:
     private.folder(folder / RUNS)
 
 
-def _spread(work: _Work, task: Callable[[str], Any], names: Sequence[str], workers: int) -> Iterator[tuple[str, Any]]:
-    """The task for every name, each result as it comes."""
-    global _work
-    _work = work
-    try:
-        yield from spread(task, names, workers)
-    finally:
-        _work = None
-
-
-def _run(name: str) -> Listened | str:
+def _run(work: _Work, name: str) -> Listened | str:
     """One preset: its backtest into its folder, and what it was asked; or why it could not be run on this data."""
-    assert _work is not None
-    config = with_preset(_work.config, name)
-    folder = _work.folder / RUNS / name
+    config = with_preset(work.config, name)
+    folder = work.folder / RUNS / name
     try:
-        values = settings_of(config, _work.history)
+        values = settings_of(config, work.history)
         try:
             make_engine(values, trust=True)
         except (ValueError, KeyError) as why:  # a detector or a feature that these contracts do not have
             return str(why)
-        found = listen(values, _work.history)
+        found = listen(values, work.history)
         listened = Listened(found.rows, found.conditions)
-        if not _right(folder, config, _work.history, values):
+        if not _right(folder, config, work.history, values):
             claim(folder, replace_finished=True)
-            run_backtest(config, folder, history=_work.history)
+            run_backtest(config, folder, history=work.history)
         return listened
     except LiqshellError as why:
         return str(why)
@@ -193,9 +180,8 @@ def _right(folder: Path, config: Config, history: History, values: dict[str, Any
     )
 
 
-def _report(name: str) -> dict[str, Any]:
-    assert _work is not None
-    return make_report(_work.folder / RUNS / name, tape=_work.history.tape).summary
+def _report(work: _Work, name: str) -> dict[str, Any]:
+    return make_report(work.folder / RUNS / name, tape=work.history.tape).summary
 
 
 def _count_trials(config: Config, history: History, folder: Path, names: Iterable[str]) -> int:

@@ -6,7 +6,6 @@ import orjson
 
 from liqcore.event import Stream
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Subscription
-from liqshell.venues.frames import Frame
 
 from .decoder import PublicDecoder
 from .instruments import COMPLETENESS, TURNOVERS, VENUE, instruments_request, parse_instruments, parse_turnover
@@ -37,11 +36,6 @@ def _subscription(name: str) -> Subscription:
     return Subscription(orjson.dumps({"op": "subscribe", "name": name}), (name,), (name,), (name.partition(".")[2],))
 
 
-def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...]:
-    """One name per subscription: if it is refused, nothing remains of it."""
-    return ()
-
-
 def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
     """Whose streams, and which, come by one of a subscription's args."""
     channel, _, name = arg.partition(".")
@@ -54,7 +48,6 @@ ADAPTER = Adapter(
     environments={"mainnet": Addresses("https://api.template.invalid", "wss://stream.template.invalid")},
     plan=plan,
     decoder=PublicDecoder,
-    retry=retry,
     streams=streams,
     instruments=instruments_request,
     parse_instruments=parse_instruments,

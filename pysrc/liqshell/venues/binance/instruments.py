@@ -5,7 +5,7 @@ import orjson
 from liqcore.event import Completeness
 from liqcore.instrument import Instrument
 from liqshell.venues.adapter import InstrumentPage, Request, asset_and_factor, turnover_rows
-from liqshell.venues.frames import shown
+from liqshell.venues.frames import plain, shown
 
 VENUE = "binance_um"
 TURNOVERS = (Request("/fapi/v1/ticker/24hr"),)
@@ -57,8 +57,8 @@ def _instrument(entry: dict) -> Instrument:
     return Instrument(
         entry["symbol"],
         venue=VENUE,
-        tick_size=_plain(price["tickSize"]),
-        lot_size=_plain(lot["stepSize"]),
+        tick_size=plain(price["tickSize"]),
+        lot_size=plain(lot["stepSize"]),
         multiplier=1.0,
         min_qty=lot["minQty"],
         max_qty=most,
@@ -66,8 +66,3 @@ def _instrument(entry: dict) -> Instrument:
         completeness=Completeness.COMPLETENESS_CENSORED,
         asset=asset_and_factor(entry["baseAsset"])[0],
     )
-
-
-def _plain(step: str) -> str:
-    """'0.10000000' -> '0.1': a step's zeros at the end say nothing."""
-    return step.rstrip("0").rstrip(".") if "." in step else step

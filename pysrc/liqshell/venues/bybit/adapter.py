@@ -1,6 +1,6 @@
 """Bybit V5 linear behind the shape of all venues (Adapter). Its wire format is in bybit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from liqcore.event import Completeness, Stream
 from liqshell.venues.adapter import ALL_STREAMS, Adapter, Addresses, Connection, Limits, Ping, Request, Subscription
@@ -17,10 +17,6 @@ STREAMS = {
     "tickers": Stream.STREAM_MARK | Stream.STREAM_INDEX | Stream.STREAM_FUNDING | Stream.STREAM_OPEN_INTEREST,
     **dict.fromkeys((*bybit.LIMITS, *bybit.COIN_TOPICS), Stream.STREAM_VENUE),
 }
-
-
-def decoder(symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None) -> bybit.PublicDecoder:
-    return bybit.PublicDecoder(symbols, first)
 
 
 def _subscriptions(symbols: Sequence[str], topics: Sequence[str]) -> tuple[Subscription, ...]:
@@ -89,7 +85,7 @@ def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
 ADAPTER = Adapter(
     venue=bybit.VENUE,
     completeness=Completeness.COMPLETENESS_FULL,
-    decoder=decoder,
+    decoder=bybit.PublicDecoder,
     plan=plan,
     retry=retry,
     environments={

@@ -11,7 +11,7 @@ its formula does not allow: what that means is not known, so the distance counts
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -144,7 +144,7 @@ SHAPES = (
 class PublicDecoder(FrameDecoder):
     """Frames of the public stream to events. Venue: an absent key of a ticker has not changed."""
 
-    def __init__(self, symbols: Sequence[str], first: int = 0):
+    def __init__(self, symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None):
         super().__init__(symbols, first, SHAPES)
         self._readers = {
             "allLiquidation": self._liquidations,

@@ -230,14 +230,13 @@ class BybitPort:
 
 def _wait(answer: Answer) -> float:
     """The pause that the venue asks for, 0 = not stated."""
-    reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
-    ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
+    ahead_s = bybit_answers.reset_ms(answer.headers) / 1e3 - answer.received_ns / 1e9
     return ahead_s if 0.0 < ahead_s <= 60.0 else 1.0 if answer.status == 429 else 0.0  # (an overloaded venue may say nothing but its status)
 
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
-        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
+        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor)
     verdict = bybit_answers.interpret_reply(answer.status, answer.body, Asked.QUERY)
     failed = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome  # a body that could not be used
     passing = verdict.code > 0 and outcome(verdict.code, Asked.CREATE) == Outcome.UNKNOWN  # an error of its own: it does not ask for a pause

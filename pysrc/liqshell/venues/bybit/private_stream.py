@@ -159,8 +159,6 @@ def _reply(message: dict[str, Any], operation: str) -> OrderReply:
         message=rows.message_text(message.get("retMsg")),
         order_id=rows.text(data, "orderId"),
         link_id=rows.text(data, "orderLinkId"),
-        limit=rows.digits(limits.get("x-bapi-limit")),
-        left=rows.digits(limits.get("x-bapi-limit-status")),
         reset_ms=rows.digits(limits.get("x-bapi-limit-reset-timestamp")),
     )
 

@@ -50,15 +50,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class RateState:
-    """Of one endpoint, by the answer's headers; 0 where not said."""
-
-    limit: int
-    left: int
-    reset_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class AccountInfo:
     """margin: the venue's word (REGULAR_MARGIN = cross, ISOLATED_MARGIN, PORTFOLIO_MARGIN). unified: its account status, 1 = classic."""
 
@@ -273,8 +264,6 @@ def interpret_reply(status: int, body: bytes, asked: Asked) -> Verdict:
     return Verdict(verdict, answer.code, answer.message or meaning(answer.code), str(ids[0]), str(ids[1]))
 
 
-def rate_state(headers: Mapping[str, str]) -> RateState:
-    """Of an answer's headers, whatever their case. Any of them may be missing."""
-    low = {name.lower(): value for name, value in headers.items() if name.lower().startswith("x-bapi-limit")}
-    found = [rows.digits(low.get(name)) for name in ("x-bapi-limit", "x-bapi-limit-status", "x-bapi-limit-reset-timestamp")]
-    return RateState(*found)
+def reset_ms(headers: Mapping[str, str]) -> int:
+    """When the rate limit of an endpoint begins anew, by an answer's headers, whatever their case; 0 = not said."""
+    return rows.digits({name.lower(): value for name, value in headers.items()}.get("x-bapi-limit-reset-timestamp"))

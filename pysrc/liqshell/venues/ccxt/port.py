@@ -165,7 +165,6 @@ class CcxtPort:
             0,
             found.get("text", answer.why),
             items=tuple(items),
-            time_ms=answer.sent_ns // 1_000_000,
         )
 
 

@@ -208,7 +208,8 @@ def _name(subscription: Any) -> str:
 
 
 def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool = False) -> tuple[Connection, ...]:
-    """One subscription a frame, because a frame takes one. ValueError for more contracts than one address may subscribe to."""
+    """One subscription a frame, because a frame takes one (of a refused one nothing is left to ask for). ValueError for more contracts than one
+    address may subscribe to."""
     types = [kind for kind in TYPES if only & STREAMS[kind]]
     if len(symbols) * len(types) > SUBSCRIPTIONS_MAX:
         raise ValueError(
@@ -228,15 +229,6 @@ def plan(symbols: Sequence[str], ws: str, only: int = ALL_STREAMS, whole: bool =
     return tuple(out)
 
 
-def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...]:
-    """A frame asks for one thing: there is no rest of it."""
-    return ()
-
-
-def ping_frame(sequence: int) -> bytes:
-    return b'{"method":"ping"}'
-
-
 def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
     kind, _, name = arg.partition(":")
     return (name,), int(STREAMS[kind])
@@ -248,7 +240,6 @@ ADAPTER = Adapter(
     liquidations=False,
     decoder=PublicDecoder,
     plan=plan,
-    retry=retry,
     streams=streams,
     environments={
         "mainnet": Addresses("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
@@ -262,7 +253,7 @@ ADAPTER = Adapter(
     channels=TYPES,
     instruments=instruments_request,
     parse_instruments=parse_instruments,
-    ping=Ping(PING_INTERVAL_S, ping_frame),
+    ping=Ping(PING_INTERVAL_S, lambda sequence: b'{"method":"ping"}'),
     limits=Limits(send_interval_s=0.05, connect_interval_s=2.0, connections_max=10, subscriptions_max=SUBSCRIPTIONS_MAX),
     symbol=r"([a-z][a-z0-9]{0,15}:)?k?[A-Z0-9]{1,20}",
 )

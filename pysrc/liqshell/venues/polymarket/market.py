@@ -69,10 +69,6 @@ class Market:
     neg_risk: bool = False
     withdrawn: str = ""
 
-    def side_of(self, token: str) -> str:
-        """ "up" or "down"; KeyError where the token is of another market."""
-        return {self.up: "up", self.down: "down"}[token]
-
     def token(self, side: str) -> str:
         return {"up": self.up, "down": self.down}[side]
 
