@@ -22,7 +22,7 @@ ctypedef struct rate_t:
     window_t w
     segments_t s
     episode_t e
-    double normal                # count inside at which the running episode ends: what was normal when it began
+    double normal                # count inside at which the running episode ends; fixed when it began
 
 cdef class Rate(Detector):
     cdef rate_config_t g
