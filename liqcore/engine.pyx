@@ -299,7 +299,7 @@ cdef class Engine:
         return self.timetable.window_at(n, self.clock.now)
 
     cdef void set_gate(self, int gate, int32_t n, int32_t window) noexcept nogil:
-        """Open or close a gate in the way of an event."""
+        """Open or close a gate as an event would."""
         cdef event_t e
         cdef audit_t* a
         memset(&e, 0, sizeof(event_t))
