@@ -323,7 +323,7 @@ cdef class Engine:
                 if self.due[n] == due:
                     self.on_signals(self.detector_set.timer(n, self.clock.now))
                     self.answers.timer(n, self.clock.now)
-        finally:                        # a policy may raise: what was done until then stands, and time must go on
+        finally:                        # a policy may raise: what was done so far is kept, and time must continue
             self.answers.resolve_intents(self.clock.now)
             for n in range(self.count):
                 if self.due[n] == due:
@@ -977,7 +977,7 @@ cdef int after_signals(Engine self, int32_t n, int count) except -1:
     """Process the signals that an event of instrument n caused."""
     try:
         self.on_signals(count)
-    finally:                        # a policy may raise: what was done until then stands, and time must go on
+    finally:                        # a policy may raise: what was done so far is kept, and time must continue
         self.answers.resolve_intents(self.clock.now)
         self.reschedule_touched()
         self.reschedule(n)

@@ -191,7 +191,7 @@ def rolling_threshold(ts: ArrayLike, values: ArrayLike, quantile: float = 0.95, 
     """The threshold in force when each value arrives, NaN during the first `warmup` values.
 
     refresh_ns = 0: the quantile of the last `window` values before it. Otherwise that quantile is taken when warm-up ends and again at the first
-    value at least `refresh_ns` after it was last taken, and stands in between.
+    value at least `refresh_ns` after it was last taken, and is constant in between.
     """
     from liqcore.kernels.quantile import RollingQuantile
 

@@ -110,7 +110,7 @@ class CustomDetector:
 
     Override `start`, `on_event` and, if needed, `on_timer`, `deadline`, `on_gap`, `snapshot` and `restore`. What a method decides may
     depend on its arguments, on `parameters`, `instrument` and on attributes of the object alone: no clock, no random number, no file. Then live,
-    paper, replay and backtest agree. An exception halts entries and reaches whoever called the engine.
+    paper, replay and backtest agree. An exception halts entries and is raised to the caller of the engine.
 
     PARAMETERS: its settings, as rows of liqcore.Parameter. KINDS: the kinds of events that it receives: LIQUIDATION, TRADE, BBO or TICKER. window_s:
     length of the time that its values depend on, in seconds; a parameter of this name takes precedence. Its signals are uncertain for this time after

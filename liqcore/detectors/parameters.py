@@ -40,7 +40,7 @@ Table = tuple[Parameter, ...]
 
 
 def resolve_parameters(kind: str, table: Table, given: dict[str, Any]) -> dict[str, Any]:
-    """The values of all parameters, defaults where none is given. ValueError that names the parameter, what it accepts and what was given."""
+    """The values of all parameters, or their defaults. ValueError names the parameter, its accepted values and the given one."""
     known = {p.name: p for p in table}
     for name in given:
         if name not in known:

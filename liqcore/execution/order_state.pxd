@@ -149,7 +149,7 @@ cdef inline int64_t unheard(const order_t* o, int64_t now, RequestQueue out) noe
     return o.executed - o.filled if o.executed > o.filled and now < o.ts_asked + out.protect_ns else 0
 
 cdef inline int64_t bracket_position(const bracket_state_t* s) noexcept nogil:
-    """Lots held, positive whatever the side."""
+    """Lots of the position, positive for both sides."""
     return s.entered - s.exited
 
 cdef void bracket_restart(bracket_state_t* s, int64_t grace_ns, int64_t now, RequestQueue out) noexcept nogil

@@ -113,11 +113,11 @@ cdef extern from * nogil:
     double sums_slot(const sums_t* w, int64_t slot) noexcept               # both sides of one slot of the window
 
 ctypedef struct track_cell_t:    # one slot of a value over time
-    double high                  # of what stood in it, what it began with included
+    double high                  # highest value in the slot, including that at its beginning
     double low
     double last
 
-ctypedef struct track_t:         # a value that stands until it changes: a price, open interest, a funding rate
+ctypedef struct track_t:         # a value that is valid until it changes: a price, open interest, a funding rate
     track_cell_t* cells
     int64_t step_ns
     int64_t slot

@@ -93,7 +93,7 @@ cdef class FeatureState:
     cdef int states
     cdef int bar_count
     cdef int venues
-    cdef int last_state              # place of price.last and oi.oi among what stands; -1 = not there
+    cdef int last_state              # place of price.last and oi.oi among the present values; -1 = not there
     cdef int oi_state
     cdef int spread_state
     cdef list pending_rows           # rows that have a map

@@ -34,7 +34,7 @@ static inline int64_t approximate_range(const double* x, int64_t n, double* rang
 }
 
 /* y[i]: the middle of the bucket that holds the order statistic floor((n - 1) * q) of the n = min(i + 1, window) values up to x[i]. All of x are
- * positive and finite, from least to most. 0, or -1 where there is no memory. */
+ * positive and finite, from least to most. Returns 0, or -1 without memory. */
 static inline int quantile_approximate(const double* x, double* y, int64_t n, double q, int64_t window, double least, double most) {
     const int64_t base = approximate_bucket(least), size = approximate_bucket(most) - base + 1;
     uint32_t* counts = (uint32_t*) calloc((size_t) size, sizeof(uint32_t));

@@ -42,7 +42,7 @@ ctypedef struct book_t:      # one instrument; plain data
     int64_t liquidation      # ticks: where the venue closes the position by force; 0 = never
     int32_t live             # number of live orders, so that an event without orders costs one comparison
     int32_t liquidating      # the venue is closing the position: no order is accepted
-    double cost              # ticks * lots of what is held
+    double cost              # ticks * lots of the position
     int64_t opened           # id of the order that opened the position
     int64_t funding_at       # next settlement of this position; NEVER = nothing held
     int64_t wait_next        # the earliest end of a wait, or before it; NEVER = none waits
@@ -54,7 +54,7 @@ cdef inline int64_t quantity(const instrument_t* i, double qty) noexcept nogil:
     return lots if lots >= 0 else <int64_t> TICKS_MAX
 
 cdef inline int64_t book_held(const book_t* b) noexcept nogil:
-    """Lots held, positive whatever the side."""
+    """Lots of the position, positive for both sides."""
     return b.position if b.position > 0 else -b.position
 
 cdef inline bint book_crosses(int64_t touch, int64_t price, int side) noexcept nogil:

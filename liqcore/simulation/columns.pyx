@@ -198,7 +198,7 @@ cdef void merge_runs(run_t** heap, int64_t count, event_t* out, rare_t* place) n
 def merge_rare(runs, rare, place):
     """Several tables of rare events, each in the order of a tape, as one: by time, at one time by instrument, else in the order of the list.
 
-    runs: (events, places, instrument of all of them or None = each its own, trades_before, quotes_before: what is added to the places). rare, place:
+    runs: (events, places, instrument of all of them or None = each its own, trades_before, quotes_before: added to the places). rare, place:
     room for the result.
     """
     cdef int64_t k, count, total = 0

@@ -23,7 +23,7 @@ cpdef enum Watch:            # which price triggers a conditional order
 
 ctypedef struct resting_t:
     sim_order_t o            # id: unique, never used again. A conditional order that waits has type ORDER_STOP_MARKET, price = its trigger
-    int64_t trail            # ticks between the best price since it was placed and the trigger; 0 = the trigger stands
+    int64_t trail            # ticks between the best price since it was placed and the trigger; 0 = the trigger is fixed
     int64_t best             # ticks
     int64_t cap              # ticks: the worst price to take at; 0 = any
     int32_t instrument

@@ -40,7 +40,7 @@ ctypedef struct entry_t:
     int64_t reference
     int64_t price
     int64_t rejected             # number of post-only rejections, including the last attempt
-    int64_t heard[4]             # when
+    int64_t heard[4]             # times of their reports
     bint last                    # the last attempt was rejected too
     bint odd                     # left to life.pxd
     bint by_quote                # a quote filled it

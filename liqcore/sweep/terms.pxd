@@ -24,7 +24,7 @@ cdef inline int64_t scaled(int64_t ticks, int64_t fraction, bint up) noexcept no
 
 
 cdef inline int64_t entry_price(const setting_t* p, int64_t side, int64_t reference) noexcept nogil:
-    """A resting entry gives no more than it must."""
+    """A resting entry is rounded away from the market."""
     if p.entry_type == MARKET_ENTRY:
         return reference
     return scaled(reference, -p.entry_offset, False) if side > 0 else scaled(reference, p.entry_offset, True)

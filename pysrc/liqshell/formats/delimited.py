@@ -1,4 +1,4 @@
-"""CSV, block by block: columns of numbers at the speed of pyarrow, and for what it cannot parse the line and what was expected there."""
+"""CSV, block by block: columns of numbers at the speed of pyarrow; for a value that it cannot parse, the line and the expected value."""
 
 from __future__ import annotations
 
