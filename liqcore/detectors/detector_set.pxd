@@ -9,8 +9,8 @@ from liqcore.event cimport event_t, market_t, signal_t
 
 cdef class DetectorSet:
     cdef readonly tuple detectors
-    cdef readonly CascadeDetector cascade    # the first cascade among them, or None; if it is the only detector, the engine calls cascade_push
-    directly cdef readonly uint32_t wants             # union of the detectors' `wants`
+    cdef readonly CascadeDetector cascade    # the first cascade among them, or None
+    cdef readonly uint32_t wants             # union of the detectors' `wants`
     cdef readonly int64_t window_ns          # the longest of the detectors
     cdef uint8_t basis                       # NotionalBasis of the notional passed to all: that of the first detector with one
     cdef bint based                          # some detector has a basis
