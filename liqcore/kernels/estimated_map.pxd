@@ -28,7 +28,7 @@ ctypedef struct pending_config_t:
 
 ctypedef struct pending_side_t:
     ladder_t ladder                  # quantities by liquidation price
-    double edge                      # the next level to be consumed; LONG: the highest level, SHORT: the lowest
+    double edge                      # no level is beyond this price; LONG: the highest level, SHORT: the lowest
     double volume                    # taker volume since the last open interest, base units
     double value                     # its price x quantity
     double added                     # totals since the start, base units
