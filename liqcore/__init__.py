@@ -69,7 +69,7 @@ LONG = Side.LONG
 SHORT = Side.SHORT
 SECOND = 1_000_000_000
 
-# what a live engine does not need: imported when it is asked for
+# what a live engine does not need: imported at its first use
 _LATER = {
     "Guard": "guard",
     "Latency": "simulation.latency",

@@ -1,4 +1,4 @@
-"""Arguments from Python as C numbers: what is of a wrong type is a TypeError that names the argument."""
+"""Arguments from Python as C numbers. A wrong type is a TypeError that names the argument."""
 
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact

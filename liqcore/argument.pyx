@@ -12,7 +12,7 @@ cdef list KEPT = []              # texts that descriptors point to
 
 
 cdef int64_t slow_whole(object value, str name) except? -1:
-    """A whole number that is not a plain int (an enum, NumPy's), or the error that names the argument."""
+    """The value of a whole number that is not a plain int (an enum, a NumPy integer). Anything else is an error that names the argument."""
     cdef int overflow = 0
     cdef long n
     hint = ": nanoseconds UTC, as time.time_ns() gives them" if name.startswith("ts") else ""
@@ -76,7 +76,7 @@ cdef int32_t whole32(object value, str name) except? -1:
 
 
 cdef int describe(type owner, dict texts) except -1:
-    """Docstrings of attributes that Cython makes by itself (`cdef readonly`), for which it has no place for one."""
+    """Set docstrings of attributes that Cython generates (`cdef readonly`); Cython has no syntax for them."""
     cdef object found
     cdef bytes text
     for name, doc_text in texts.items():

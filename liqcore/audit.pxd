@@ -6,12 +6,12 @@ from liqcore.event cimport audit_t, event_t, signal_t
 
 cpdef enum AuditKind:        # what a record of each kind holds is in event.pxd: audit_refused_t and so on
     """The kind of an audit record. AUDIT_FIELDS has, for each kind, the meaning of `phase` and the names of its fields."""
-    AUDIT_REFUSED = 1        # the door refused an event
+    AUDIT_REFUSED = 1        # validation refused an event
     AUDIT_SIGNAL = 2
-    AUDIT_POLICY = 3         # what the policy answered to a signal: a bracket, or nothing and why
+    AUDIT_POLICY = 3         # a policy's answer to a signal: a bracket, or nothing and the reason
     AUDIT_RISK = 4           # the verdict of risk on a bracket
-    AUDIT_REQUEST = 5        # what was asked of the venue
-    AUDIT_ORDER = 6          # what the venue reported of an order
+    AUDIT_REQUEST = 5        # a request to the venue
+    AUDIT_ORDER = 6          # the venue's report on an order
     AUDIT_FILL = 7
     AUDIT_BRACKET = 8        # a bracket changed state
     AUDIT_TRADE = 9          # a round trip was closed: the result
@@ -19,7 +19,7 @@ cpdef enum AuditKind:        # what a record of each kind holds is in event.pxd:
     AUDIT_LIMIT = 11         # a limit latched, was lifted, control events
     AUDIT_LAPSED = 12        # a cascade that never became ACTIVE was given up
     AUDIT_LARGE = 13         # one large liquidation counted by the detector
-    AUDIT_ALARM = 14         # something that a person must look at (side check, missing stop)
+    AUDIT_ALARM = 14         # a person must look at this (side check, missing stop)
     AUDIT_FUNDING = 15       # funding was paid or received on a position
     AUDIT_JUDGE = 16         # a question was put to the outside judge, or answered
 

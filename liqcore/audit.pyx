@@ -14,7 +14,7 @@ from liqcore.event import AUDIT_DTYPE
 
 
 def _form(body):
-    """The dtype of a record whose numbers are those of a C struct, given as a view of one."""
+    """The dtype of a record that holds the fields of a C struct. The argument is a view of one such struct."""
     found = np.asarray(body).dtype
     header = [(name, AUDIT_DTYPE.fields[name]) for name in AUDIT_DTYPE.names if name != "x"]
     first = AUDIT_DTYPE.fields["x"][1]
@@ -24,7 +24,7 @@ def _form(body):
 
 
 def _plain(dtype):
-    """A char[n] of C is one text of n bytes."""
+    """A C array char[n] becomes one text of n bytes."""
     return np.dtype(("S", dtype.itemsize)) if dtype.subdtype else dtype
 
 
@@ -43,26 +43,26 @@ def _forms() -> dict:
 
 _FORMS = _forms()
 
-#: the Reasons of an AUDIT_POLICY that is no bracket but says its condition, and of an AUDIT_RISK that says what stands against the wish
+#: Reasons of an AUDIT_POLICY that states a condition instead of a bracket; Reasons of an AUDIT_RISK that names the intent that won
 DECLINED = frozenset((NO_TRADE, ASK_LATER, POLICY_LEAVE))
 GAVE_WAY = frozenset((NETTED, WEAKER, BRACKET_OPEN, REPLACING))
 
 #: the dtypes of an AUDIT_POLICY and of an AUDIT_RISK with such a Reason
 DECLINED_DTYPE, GAVE_WAY_DTYPE = _FORMS["declined"], _FORMS["gave_way"]
 
-#: per AuditKind the dtype by which its records are read: the fields of AUDIT_DTYPE but for x, and in the place of x those of the kind
+#: per AuditKind the dtype of its records: the fields of AUDIT_DTYPE, with the fields of the kind in place of x
 VIEWS = {kind: _FORMS[kind.name.removeprefix("AUDIT_").lower()] for kind in AuditKind}
 
 _PHASES = ("Kind", "Phase", "Phase", "Phase", "Action", "OrderStatus", "FillReason", "BracketState", "Side", "FeedState", "Control", "Phase", "Phase",
            "Alarm", "Side", "Judgment")
 
-#: per AuditKind: (what `phase` holds, names of its own fields, in their order); units and meanings are in event.pxd
+#: per AuditKind: (meaning of `phase`, names of its own fields in order); event.pxd has units and meanings
 FIELDS = {kind: (phase, VIEWS[kind].names[len(AUDIT_DTYPE.names) - 1:]) for kind, phase in zip(AuditKind, _PHASES, strict=True)}
 
 
 @cache
 def _row(dtype):
-    """The named tuple of records of this dtype. Made at its first use: 18 of them take as long as the rest of an import."""
+    """The named tuple of records of this dtype. It is made at its first use, because all 18 take as long as the rest of an import."""
     return namedtuple(next(name for name, form in _FORMS.items() if form is dtype), dtype.names)
 
 
@@ -85,7 +85,7 @@ def named(record):
 
 
 def rows(records) -> list:
-    """Each record as a named tuple of its kind, in their order: for walks over many."""
+    """Each record as a named tuple of its kind, in order: for loops over many records."""
     out = [None] * len(records)
     what = records["kind"].astype(np.uint16) << 8 | records["reason"] * np.isin(records["kind"], (AUDIT_POLICY, AUDIT_RISK))
     for code in np.unique(what).tolist():
@@ -97,7 +97,7 @@ def rows(records) -> list:
 
 
 def converted(records):
-    """Records of abi_version() 6 as they are written now. There the number of a detector or a policy was the fraction of a double: see whose()."""
+    """Records of abi_version() 6 in the present format. In version 6 the number of a detector or policy was the fraction of a double: see whose()."""
     out = records.copy()
     kind, x, gave_way = out["kind"], out["x"], np.isin(out["reason"], list(GAVE_WAY))
     for of, place, which in ((AUDIT_SIGNAL, 6, True), (AUDIT_LARGE, 2, True), (AUDIT_LAPSED, 3, True), (AUDIT_POLICY, 7, True),
@@ -109,8 +109,8 @@ def converted(records):
 
 
 def whose(numbered) -> tuple:
-    """(the number, the place from 1 of the detector or policy that it is of) of a `count` or a `confidence` as records of abi_version() 6 hold it:
-    number + (place - 1) / 256. Records of today have a field for each."""
+    """Split a `count` or `confidence` of a record of abi_version() 6 into (the number, the place of its detector or policy, from 1). Such records
+    hold number + (place - 1) / 256. Present records have a field for each."""
     number = np.floor(numbered)
     place = np.rint((numbered - number) * 256).astype(np.int64) + 1
     return (number.astype(np.int64), place) if np.ndim(numbered) else (int(number), int(place))
@@ -118,8 +118,8 @@ def whose(numbered) -> tuple:
 
 def declined(record) -> tuple | None:
     """The condition of a policy's answer that is no bracket: (its name, the value found, the threshold). record: an AUDIT_POLICY record whose reason
-    is NO_TRADE or ASK_LATER (the condition was not met, or not yet) or POLICY_LEAVE (for it the policy leaves), as AUDIT_DTYPE, named() or rows()
-    give it, or its x alone; None where the policy said no condition. A value of nan was not known, a threshold of nan is none."""
+    is NO_TRADE or ASK_LATER (the condition was not met, or not yet) or POLICY_LEAVE (the policy closes because of it), in the form of AUDIT_DTYPE,
+    named() or rows(), or its x alone. None if the policy named no condition. A value of nan was not known; a threshold of nan means there is none."""
     if isinstance(record, np.ndarray):
         x, record = record, np.zeros(1, AUDIT_DTYPE)[0]
         record["x"] = x
@@ -129,7 +129,8 @@ def declined(record) -> tuple | None:
 
 
 cdef class AuditRing:
-    """A ring of the last `capacity` audit records (a power of two). The reader drains it; what it did not drain in time is counted in `lost`."""
+    """A ring of the last `capacity` audit records (a power of two). The reader drains it. `lost` counts the records that were overwritten before they
+    were drained."""
 
     def __cinit__(self, int64_t capacity=65536, *args, **kwargs):
         if capacity < 16 or capacity & (capacity - 1):
@@ -147,7 +148,7 @@ cdef class AuditRing:
 
     cdef audit_t* put(self, int64_t ts, uint8_t kind, uint8_t reason, uint8_t phase, int32_t instrument, int8_t side,
                       int64_t id) noexcept nogil:
-        """A zeroed record with these fields set; the caller fills what is of its kind. The oldest record is overwritten when the ring is full."""
+        """A zeroed record with these fields set; the caller fills the fields of its kind. In a full ring it overwrites the oldest record."""
         cdef audit_t* a = &self.ring[self.next_seq & self.mask]
         if self.next_seq - self.read_seq > self.mask:
             self.read_seq += 1

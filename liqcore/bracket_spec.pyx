@@ -1,4 +1,4 @@
-"""The terms of a trade: see terms.pxd. Both sides run through the same lines; only the price rules and the sign of `side` know which it is."""
+"""The terms of a trade: see bracket_spec.pxd. Both sides use the same lines; only the price rules and the sign of `side` depend on the side."""
 
 from numbers import Real
 
@@ -17,7 +17,7 @@ cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept no
 
 
 cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil:
-    """Rounded towards the reference: the fade's target is the price before the cascade, and a tick on that side of it is the one meant."""
+    """Rounded towards the reference, because the fade's target is the price before the cascade."""
     cdef int64_t product = fill * (<int64_t> SCALE + (fraction if side > 0 else -fraction))
     return scale_ticks(fill, fraction if side > 0 else -fraction, 1 if product < reference * <int64_t> SCALE else 0)
 
@@ -34,15 +34,14 @@ cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, 
 
 
 cdef bint trail_stop(const bracket_t* b, int64_t entry, int64_t best, int64_t stop, int64_t* price) noexcept nogil:
-    """Where the trail wants the stop, given the average entry and the best price since, in ticks; and whether that is worth an amend: a tenth of the
-    trail's distance at least, for a request is rationed. So the stop at the venue lags this rule by less than a tenth of that distance, and by the
-    way of the amend. A trail of profit begins when the best profit has reached `trail_from`. Never looser than it is: max() for a long, min() for a
-    short."""
+    """The stop that the trail wants, in ticks, from the average entry and the best price since. It is worth an amend only from a tenth of the trail's
+    distance on, because requests are limited. So the stop at the venue lags this rule by less than a tenth of that distance, plus the latency of the
+    amend. A trail of profit begins when the best profit has reached `trail_from`. The stop never loosens: max() for a long, min() for a short."""
     cdef int64_t gain = (best - entry) * b.side, kept
     if b.trail_basis == TRAIL_PRICE:
         price[0] = stop_price(b.side, best, b.trail)
         return (price[0] - stop) * b.side * 10 >= scale_ticks(best, b.trail, 1) - best
-    # of the profit a share is given back; rounded down, so that the stop lies on this side of the best price
+    # a share of the profit is given back; rounded down, so that the stop is on the entry's side of the best price
     kept = scale_ticks(gain, -b.trail, 0) if gain > 0 else 0
     price[0] = entry + kept * b.side
     if gain <= 0 or gain < scale_ticks(entry, b.trail_from, 1) - entry:
@@ -51,7 +50,7 @@ cdef bint trail_stop(const bracket_t* b, int64_t entry, int64_t best, int64_t st
 
 
 cdef int judge_cap(const bracket_t* b) noexcept nogil:
-    """The highest confidence that any answer of the judge gives the bracket: 0 = none is an entry."""
+    """The highest confidence that any answer of the judge can give the bracket; 0 = no answer gives an entry."""
     return max(_cap(b.with_news), _cap(b.without_news))
 
 
@@ -60,7 +59,7 @@ cdef int _cap(uint8_t gives) noexcept nogil:
 
 
 cdef int check_bracket(const bracket_t* b) noexcept nogil:
-    """0 when the bracket makes sense, else the number of the rule that it breaks."""
+    """0 if the bracket is valid, else the number of the rule that it breaks."""
     cdef int64_t half = SCALE // 2
     if b.side != LONG and b.side != SHORT:
         return 1
@@ -84,7 +83,7 @@ cdef int check_bracket(const bracket_t* b) noexcept nogil:
 
 cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int policy, int64_t now,
                        AuditRing audit) noexcept nogil:
-    """What the policy (by its place, from 1) answered to a signal; reference: price that the entry offset counts from."""
+    """Write the answer of a policy (its place, from 1) to a signal; reference: price that the entry offset counts from."""
     cdef audit_t* a = audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
     a.of.policy.reference_price = reference
     a.of.policy.entry_offset = b.entry_offset / <double> SCALE
@@ -120,7 +119,7 @@ cdef int64_t _seconds(str name, object value) except? -1:
 
 
 cdef uint8_t _gives(str name, object value) except? 255:
-    """What a grade of the news gives, as the number that bracket_t holds."""
+    """The action for a grade of the news, as the number that bracket_t holds."""
     if isinstance(value, str) and value in _GIVES:
         return _GIVES[value]
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:

@@ -1,5 +1,5 @@
-"""The engine: the only path of an event through validation, clocks, kernels, detectors, policies, risk and brackets, and what a caller from Python
-sees of it. No clock, no I/O, no allocation per event."""
+"""The engine: the only path of an event through validation, clocks, kernels, detectors, policies, risk and brackets, and its Python interface. No
+clock, no I/O, no allocation per event."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
@@ -20,16 +20,16 @@ ctypedef struct clock_t:         # the engine's plain part
     int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
     int64_t events
     int64_t refused[32]          # by Reason
-    int64_t halt_applied          # the halt (Reason) that resting entries have been withdrawn for
+    int64_t halt_applied          # the halt (Reason) for which resting entries have been withdrawn
 
-# For those who keep a copy of the trades outside the process (a state image), written in C before each send. Plain data, no pointers:
+# For programs that keep a copy of the trades outside the process (a state image), written in C before each send. Plain data, no pointers:
 #   engine.slot[n]              bracket_state_t (order_state.pxd), one per instrument; changed by reports, deadlines and signals of instrument n only
 #   engine.account.ledger       ledger_t; engine.account.positions[n]: position_t (account.pxd)
 #   engine.risk.latch           latch_t (risk.pxd)
-#   engine.clock.now, .halt_heeded
-# Engine.trade_restore() takes them back, packed by execution/trade_snapshot.pyx.
+# engine.clock.now, .halt_applied
+# Engine.trade_restore() restores them, packed by execution/trade_snapshot.pyx.
 cdef class Engine:
-    cdef dict index              # of each instrument's name
+    cdef dict index              # instrument by name
     cdef readonly tuple instruments
     cdef readonly CascadeConfig config       # of the first cascade among the detectors, or None
     cdef readonly Features features
@@ -44,26 +44,26 @@ cdef class Engine:
     cdef RequestQueue out
     cdef clock_t clock
     cdef int count
-    cdef bytes identity          # of a snapshot; None before the first
+    cdef bytes identity          # part of each snapshot; None before the first
     cdef double band
-    cdef int64_t quote_age_ns    # a quote holds for so long
+    cdef int64_t quote_age_ns    # largest age of a valid quote
     cdef readonly double patience
     cdef instrument_t* inst
     cdef market_t* market
     cdef bracket_state_t* slot
     cdef int64_t* due            # next deadline per instrument
-    cdef int64_t due_next        # and of them all
-    cdef int64_t hours_next      # when the timetable is to be asked again
-    cdef int64_t turn            # the earlier of that and the end of the day; 0 = no event seen yet
+    cdef int64_t due_next        # the earliest of them
+    cdef int64_t hours_next      # when the timetable is asked again
+    cdef int64_t turn            # the earlier of hours_next and the end of the day; 0 = no event yet
     cdef side_check_t* side_checks
     cdef int32_t* venue_of
     cdef int venues
-    cdef signal_t* emitted          # signals of the present call, for those who ask from Python
+    cdef signal_t* emitted          # signals of the present call, for the return value in Python
     cdef int emitted_count
     cdef int emitted_capacity
     cdef int64_t emitted_lost
-    cdef readonly bint strict    # what the door refuses raises at the call
-    cdef uint8_t refusal         # why the door refused last (Reason)
+    cdef readonly bint strict    # an event that validation refuses raises at the call
+    cdef uint8_t refusal         # Reason of the last refusal by validation
     cdef int step_c(self, const event_t* e) except -1
     cdef int advance_c(self, int64_t now) except -1
     cdef request_t* next_request(self) noexcept nogil

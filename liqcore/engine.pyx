@@ -38,14 +38,14 @@ from liqcore.features.custom import CustomFeature, refuse_two
 from liqcore.refused import Refused, times_text
 
 SNAPSHOT_NAME = b"liqcore-engine-5\n"
-WHOLE_NAME = b"liqcore-engine-4\n"         # of earlier builds, which wrote empty brackets out
+WHOLE_NAME = b"liqcore-engine-4\n"         # of earlier builds, which wrote empty brackets in full
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t EARLY = 10_000_000_000_000_000          # ns: 1970-04-26. No market data is older; a number below it may be of another unit
 cdef int64_t TEN_EARLY = 10 * EARLY
 cdef int64_t SINCE_2015 = 1_420_070_400, UNTIL_2040 = 2_208_988_800         # s
-cdef int64_t SECONDS_UNTIL = 2_000_000_000           # s: 2033-05-18. From here on a count of seconds may be the 2nd second of a market of one's own
+cdef int64_t SECONDS_UNTIL = 2_000_000_000           # s: 2033-05-18. A larger number may be the 2nd second of a synthetic market, in ns
 cdef int64_t MARK_FRESH_NS = 5000000000
-cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
+cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more are a defect
 
 
 cdef inline int side_of(object value) except? -1000:
@@ -63,9 +63,9 @@ cdef uint8_t code_of(object value, str name) except? 255:
 
 
 cdef bint not_nanoseconds(int64_t ts_event, int64_t ts_recv, int64_t now, uint8_t kind) noexcept nogil:
-    """Whether these times cannot all be ns: one of today and one of the first days of 1970, or a first time that is one of these years in another
-    unit. A market of one's own may begin at 0, and stays there."""
-    if ts_event < 0 or ts_recv < 0:                  # no time at all: the door says so
+    """Whether these times cannot all be ns: one is of today and another of early 1970, or the first time is of these years in another unit. A
+    synthetic market may begin at 0; its times then stay near 0."""
+    if ts_event < 0 or ts_recv < 0:                  # no valid time: validation refuses it
         return False
     if ts_recv >= TEN_EARLY:
         return -NEVER < now < EARLY or (ts_event < EARLY and not (ts_event == 0 and (kind == FEED or kind == ORDER or kind == FILL)))
@@ -79,15 +79,15 @@ cdef bint not_nanoseconds(int64_t ts_event, int64_t ts_recv, int64_t now, uint8_
 
 
 cdef view_t _row
-VIEW_DTYPE = np.asarray(<view_t[:1]> &_row).dtype       # of the rows of Engine.view(), made from the C struct
+VIEW_DTYPE = np.asarray(<view_t[:1]> &_row).dtype       # rows of Engine.view(), from the C struct
 
 
 cdef class Engine:
-    """Detects cascades in a stream of events and answers them with brackets.
+    """Detects cascades in a stream of events and trades them with brackets.
 
     instruments: names or liqcore.Instrument; the index of each is what events carry; a symbol may occur once for each venue. config: CascadeConfig,
     short for detectors=[CascadeDetector(config)], which is the default. detectors: Detector objects with different names. policy: a liqcore.Policy,
-    several of them, or None for detection only. features: names that may be read with feature(), beside those that the policies declare. risk:
+    several of them, or None for detection only. features: names for feature(), in addition to those that the policies declare. risk:
     liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two). band: a price more than this factor away from
     the last good one is refused. patience (1 to 1000): factor on the time limits of machine and network (a stop's confirmation, an answer,
     back-offs), not on those of the market; for rehearsals faster than real time. With 1 a position is without a stop for at most 2 s. quote_age_s:
@@ -159,13 +159,13 @@ cdef class Engine:
         self.want()
 
     cdef void want(self) noexcept nogil:
-        """Kinds of events that detectors or features look at; all of the market while features do not know yet from when on it is listened to."""
+        """Kinds of events that detectors or features use. All market events until features know the start of each feed."""
         self.wants = self.detector_set.wants | self.features.wants
         if self.features.without_data:
             self.wants |= 1 << LIQUIDATION | 1 << TRADE | 1 << BBO | 1 << TICKER
 
     def _declare(self, features, policies):
-        """One Features for all that is declared; known_features: name -> (its place, whether everybody may read it)."""
+        """One Features for all declared names; known_features: name -> (its place, whether every policy may read it)."""
         asked = {}
         refuse_two([name for names in [features, *[p.features for p in policies]] for name in several(names, "features")])
         for names, shared in [(features, True), *[(p.features, False) for p in policies]]:
@@ -194,7 +194,7 @@ cdef class Engine:
     # ---- time ----
 
     cdef void reschedule(self, int32_t n) noexcept nogil:
-        """Instrument n's deadlines have changed."""
+        """Update the schedule after instrument n's deadlines have changed."""
         cdef int64_t before = self.due[n]
         cdef int64_t due = self.deadline(n)
         if due == before:
@@ -220,7 +220,7 @@ cdef class Engine:
             self.due_next = min(self.due_next, self.due[n])
 
     cdef void reschedule_touched(self) noexcept nogil:
-        """The instruments that answers have changed."""
+        """Reschedule the instruments that `answers` has changed."""
         cdef int k
         for k in range(self.answers.touched_n):
             self.reschedule(self.answers.touched[k])
@@ -231,7 +231,7 @@ cdef class Engine:
         return min(self.due_next, self.turn) if self.turn else self.due_next
 
     cdef int advance_c(self, int64_t now) except -1:
-        """Serve every deadline up to `now`, each at its own moment and in order of time: what the engine does never depends on when it was woken."""
+        """Serve every deadline up to `now`, each at its own moment and in order of time. So decisions do not depend on the times of the calls."""
         cdef int64_t since
         if self.account.ledger.day_ends == 0:
             self.account.roll(now)
@@ -245,7 +245,7 @@ cdef class Engine:
                 self.clock.now = max(self.clock.now, self.turn)
                 since = self.out.head
                 self.turn_over()
-                self.after_requests(since)          # what a gate withdraws may be what others waited for
+                self.after_requests(since)          # others may have waited for what a gate withdraws
                 continue
             self.clock.now = max(self.clock.now, self.due_next)
             since = self.out.head
@@ -260,7 +260,7 @@ cdef class Engine:
         self.turn = min(self.account.ledger.day_ends, self.hours_next) if self.account.ledger.day_ends else 0
 
     cdef void return_to(self) noexcept nogil:
-        """The state of an earlier engine has been taken up: its timetable may have been another one."""
+        """Called after a restore: the timetable of the earlier engine may have been another one."""
         cdef int n, gate
         self.hours_next = NEVER
         if self.account.ledger.day_ends and self.clock.now >= 0:
@@ -273,7 +273,7 @@ cdef class Engine:
         self.turned()
 
     cdef void turn_over(self) noexcept nogil:
-        """The day ends, or the timetable has something to say."""
+        """The day ends, or the timetable has a change."""
         if self.account.ledger.day_ends <= self.clock.now:
             self.risk.new_day(self.account.roll(self.clock.now), self.account, self.clock.now, self.audit)
         if self.hours_next <= self.clock.now:
@@ -299,7 +299,7 @@ cdef class Engine:
         return self.timetable.window_at(n, self.clock.now)
 
     cdef void set_gate(self, int gate, int32_t n, int32_t window) noexcept nogil:
-        """As if it had come as an event."""
+        """Open or close a gate as an event would."""
         cdef event_t e
         cdef audit_t* a
         memset(&e, 0, sizeof(event_t))
@@ -316,14 +316,14 @@ cdef class Engine:
             self.reschedule_touched()
 
     cdef int run_deadlines(self, int64_t due) except -1:
-        """All deadlines of one moment: first the detectors of every instrument, then what is made of their signals, then the brackets."""
+        """All deadlines of one moment: first the detectors of every instrument, then the intents from their signals, then the brackets."""
         cdef int n
         try:
             for n in range(self.count):
                 if self.due[n] == due:
                     self.on_signals(self.detector_set.timer(n, self.clock.now))
                     self.answers.timer(n, self.clock.now)
-        finally:                        # a policy may raise: what was done until then stands, and time must go on
+        finally:                        # a policy may raise: what was done so far is kept, and time must continue
             self.answers.resolve_intents(self.clock.now)
             for n in range(self.count):
                 if self.due[n] == due:
@@ -333,7 +333,7 @@ cdef class Engine:
         return 0
 
     cdef void time_out(self, int n) noexcept nogil:
-        """The bracket's deadline, if that is what has come; and when the next one will."""
+        """Serve the bracket's deadline if it is due, and schedule the next one."""
         if bracket_deadline(&self.slot[n], self.out) <= self.clock.now:
             if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
                 self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
@@ -342,16 +342,16 @@ cdef class Engine:
         self.due[n] = self.deadline(n)
 
     cdef void over(self, int32_t n) noexcept nogil:
-        """The instrument's bracket is over, or was."""
+        """Called when the instrument's bracket is over; further calls change nothing."""
         self.account.clear_owner(n)
         self.risk.count_entry(&self.slot[n], self.clock.now)
         self.answers.promote_replacement(n, self.clock.now)
 
-    # ---- the door ----
+    # ---- validation ----
 
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil:
-        """Count it, say it, change nothing, but for a quote that shows no market: the quote before it ends. Its time has passed all the same (it is
-        ours, not the event's): so where the record stands in the audit stream does not depend on whether advance() was called before."""
+        """Count and audit it. Nothing else changes, but a quote without a market (crossed, one-sided) ends the quote before it. The time of receipt
+        has passed all the same, so the place of the record in the audit stream does not depend on calls of advance()."""
         self.clock.refused[reason] += 1
         self.refusal = reason
         if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
@@ -419,7 +419,7 @@ cdef class Engine:
         return 0
 
     cdef void finish(self, int64_t since) noexcept nogil:
-        """Behind an event, or behind deadlines. since: out.head before it."""
+        """Called after each event and after deadlines. since: out.head before it."""
         if self.risk.latch.halted != self.clock.halt_applied:
             self.apply_halt()
         self.after_requests(since)
@@ -440,14 +440,14 @@ cdef class Engine:
         count = push_lone(self.detector_set.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0,
                           self.detector_set.emitted)
         if count == 0:
-            if self.detector_set.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
+            if self.detector_set.cascade.c[e.instrument].p.phase != IDLE:       # an IDLE cascade has no deadline, before and after
                 self.reschedule(e.instrument)
             return 0
         self.detector_set.finish(0, 0, count, e.ts_recv)
         return after_signals(self, e.instrument, count)
 
     cdef int observe(self, const event_t* e, double notional) except -1:
-        """An accepted market event, its market updated: to features, then to detectors, and what they say to policies."""
+        """An accepted market event, after its market was updated: to features, then to detectors, and their signals to policies."""
         cdef market_t* m = &self.market[e.instrument]
         cdef int count
         if self.features.without_data:
@@ -484,8 +484,8 @@ cdef class Engine:
         return 0
 
     cdef void approve_requote(self, bracket_state_t* s, const instrument_t* i) noexcept nogil:
-        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it. The feed must have
-        been whole since the try before: while the connection is down nothing is entered, also on a signal that was certain."""
+        """A post-only entry was rejected. Its next try is an entry like any other, at a new price and time, so risk may refuse it. The feed must have
+        been whole since the last try: during an interruption no entry is made, also on a signal that was certain."""
         cdef ask_t ask
         size_requote(&ask, s, i)
         if self.detector_set.whole_since[s.instrument] >= s.entry.ts_asked:      # NEVER = it is down
@@ -495,8 +495,8 @@ cdef class Engine:
             s.requotes = s.spec.requotes_max
 
     cdef void on_feed_c(self, const event_t* e) noexcept nogil:
-        """Down or gap: what its streams said no longer holds. Where liquidations are among them, running episodes are forgotten and nothing is
-        entered until the feed has been whole for a detector window."""
+        """After DOWN or GAP the values of its streams are no longer valid. If liquidations are among them, running episodes are forgotten and there
+        are no entries until the feed has been whole for a detector window."""
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
@@ -516,7 +516,7 @@ cdef class Engine:
                 self.reschedule(n)
 
     cdef void control_c(self, const event_t* e) noexcept nogil:
-        """An operator's word; or a gate: what rests may stay, what is held is never touched by one."""
+        """A command of an operator, or a gate. A gate cancels no resting order and closes no position."""
         cdef int n
         if e.code == CONTROL_PAUSE or e.code == CONTROL_READY:
             n = max(e.instrument, 0)
@@ -550,7 +550,7 @@ cdef class Engine:
     cdef int on_signals(self, int count) except -1:
         """The new signals of the detectors; below 0: see DetectorSet.push."""
         cdef int k
-        if count < 0:                   # as with a policy: entries halt, exits go on, the caller gets the exception
+        if count < 0:                   # as after a policy's exception: entries halt, exits continue, the caller gets the exception
             self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, ALL_INSTRUMENTS, 0, 0)
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         for k in range(count if count >= 0 else -1 - count):
@@ -572,7 +572,7 @@ cdef class Engine:
         return self.answers.on_signal(s, self.clock.now)
 
     cdef void after_requests(self, int64_t since) noexcept nogil:
-        """Count what was sent; a bracket that asks without end latches the halt."""
+        """Count the new requests. A bracket with too many requests latches the halt."""
         cdef int64_t k
         cdef request_t* r
         for k in range(since, self.out.head):
@@ -591,13 +591,13 @@ cdef class Engine:
         self.out.tail += 1
         return r
 
-    # ---- what comes in from Python: the names and units that a bot author sees. TypeError names the argument ----
+    # ---- input from Python, with the names and units of a bot author. TypeError names the argument ----
 
     cdef int _index(self, object instrument) except? -1:
         """Index of a name or an index; an unknown one becomes an index that validation refuses and counts."""
         cdef int overflow = 0
         cdef long n
-        if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
+        if PyLong_CheckExact(instrument):   # the usual case, without comparing Python objects
             n = PyLong_AsLongAndOverflow(instrument, &overflow)
             return <int> n if overflow == 0 and -1 <= n < 0x7FFFFFFF else 0x7FFFFFFF
         if isinstance(instrument, str):
@@ -624,7 +624,7 @@ cdef class Engine:
                           real(bid_qty, "bid_qty"), real(ask, "ask"), real(ask_qty, "ask_qty"), 0, 0, 0)
 
     def on_ticker(self, ts_event, ts_recv, instrument, mark, index=0.0, open_interest=0.0, funding=None):
-        """Mark and index price, open interest (quantity units), funding rate an interval. 0 = not stated; of the rate, where 0 is a value: None."""
+        """Mark and index price, open interest (quantity units), funding rate an interval. 0 = not stated. A rate that is not stated: None."""
         cdef uint8_t unstated = STREAM_FUNDING if funding is None else 0
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), TICKER, 0, real(mark, "mark"),
                           real(open_interest, "open_interest"), real(index, "index"), 0.0 if funding is None else real(funding, "funding"), 0,
@@ -651,7 +651,7 @@ cdef class Engine:
 
     def on_order(self, ts_event, ts_recv, order, status, reason=0, qty=0.0, price=0.0, filled=0.0):
         """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: quantity executed so far, if the
-        venue reports it: an order that has ended waits for the reports of all of it, in any order."""
+        venue reports it. An order that has ended waits for the fills of this quantity, in any order."""
         cdef int64_t number = whole(order, "order")
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), ORDER, 0, real(price, "price"),
                           real(qty, "qty"), 0.0, real(filled, "filled"), number, code_of(reason, "reason"), code_of(status, "status"))
@@ -713,8 +713,8 @@ cdef class Engine:
         return self.take() if self.clock.events != accepted else self.refused_call(&e)
 
     cdef int check_times(self, const event_t* e, str where) except -1:
-        """ValueError for times that cannot be ns, where there is no call that could return a Refused. A recording need not say ts_event: 0, and one
-        that begins with a row of rubbish at 0 goes on today."""
+        """ValueError for times that cannot be ns, for calls that return no Refused. ts_event of a recording may be 0 (not stated), and times may be
+        of today after an invalid first row at 0."""
         if not -NEVER < self.clock.now < EARLY and not_nanoseconds(e.ts_event, e.ts_recv, self.clock.now, FEED):
             raise ValueError(where + times_text(e.ts_event, e.ts_recv, self.now))
         return 0
@@ -727,7 +727,7 @@ cdef class Engine:
         return answer
 
     cdef tuple strictly(self, const event_t* e, Py_ssize_t n):
-        """One row of an array, of which none may be refused."""
+        """Process one row of an array; a refusal raises."""
         cdef int64_t accepted = self.clock.events
         self.step_c(e)
         if self.clock.events == accepted:
@@ -744,7 +744,7 @@ cdef class Engine:
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)
-        if count and e.ts_recv >= self.clock.now:          # what goes back is for the door to count
+        if count and e.ts_recv >= self.clock.now:          # validation counts a time that goes back
             self.check_times(e, "row 0: ")
         out = []
         if self.strict:
@@ -877,7 +877,7 @@ cdef class Engine:
     # ---- snapshot ----
 
     cdef bytes _identity(self):
-        """What a snapshot must have been taken with. None of it changes."""
+        """The settings that a snapshot must have been taken with. They never change."""
         import json                     # not at import: the core starts in milliseconds
 
         if self.identity is None:
@@ -908,7 +908,7 @@ cdef class Engine:
             parts[4:5] = [unchanged(part, sizes[3], False) or b"" for part in parts[4:5]]
         if len(parts) < 10 or [len(part) for part in parts[1:6]] != sizes:
             raise ValueError("engine snapshot: not one of this version of liqcore")
-        # settings and checksum fit: what can still fail is a policy's own memory, which comes first
+        # settings and checksum fit; only a policy's own memory can still fail, so it is restored first
         self.answers.load(parts[9])
         self.detector_set.load(parts[10:])
         self.features.load_c(parts[8])
@@ -959,12 +959,12 @@ cdef class Engine:
 
 
 cdef inline bint lone_cascade(Engine self) noexcept nogil:
-    """One cascade and nothing else looks at the market: the usual engine, whose path is short."""
+    """True if one cascade is the only user of market events: the usual engine, with a short path."""
     return self.detector_set.size == 1 and self.detector_set.cascade is not None and self.features.wants == 0
 
 
 cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-    """CascadeDetector.push_c, without its call."""
+    """CascadeDetector.push_c as an inline function."""
     cdef cascade_t* c = &d.c[e.instrument]
     cdef double notional = notional_at(e, d.inst[e.instrument].multiplier, basis_price(d.config.c.basis, m, e.ts_recv))
     cdef int answer = cascade_push(c, &d.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
@@ -974,10 +974,10 @@ cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m
 
 
 cdef int after_signals(Engine self, int32_t n, int count) except -1:
-    """What an event of instrument n made the detectors say."""
+    """Process the signals that an event of instrument n caused."""
     try:
         self.on_signals(count)
-    finally:                        # a policy may raise: what was done until then stands, and time must go on
+    finally:                        # a policy may raise: what was done so far is kept, and time must continue
         self.answers.resolve_intents(self.clock.now)
         self.reschedule_touched()
         self.reschedule(n)
@@ -985,7 +985,7 @@ cdef int after_signals(Engine self, int32_t n, int count) except -1:
 
 
 cdef dict _index_of(tuple instruments):
-    """Every name that means one instrument: 'venue:symbol', and the symbol where it is there once."""
+    """Every name of one instrument: 'venue:symbol', and the symbol if it is unique."""
     symbols = [i.symbol for i in instruments]
     index = {i.key: n for n, i in enumerate(instruments)}
     index.update({i.symbol: n for n, i in enumerate(instruments) if symbols.count(i.symbol) == 1})

@@ -1,11 +1,11 @@
-"""The one schema: what enters the engine (event_t), what is known of a market (market_t), what it says (signal_t), what it asks of a venue
-(request_t), and what it leaves behind (audit_t). All are flat, pointer-free and have a NumPy twin that is proven equal at import (event.pyx)."""
+"""The one schema: input of the engine (event_t), state of a market (market_t), signals (signal_t), requests to a venue (request_t), and the audit
+(audit_t). All are flat and without pointers. Each has a NumPy dtype that is compared with it at import (event.pyx)."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     LIQCORE_ABI = 8          # raised whenever a struct or an enum below changes
-    STATE_ABI = 6            # its value when a struct that a recording, a snapshot or a state image holds last changed: those since then are read
+    STATE_ABI = 6            # its value at the last change of a struct in recordings, snapshots or state images: those since then are read
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
@@ -35,9 +35,9 @@ cpdef enum Kind:
     VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment; aux_qty = confidence,
                              #   1 to 3: entered with those of its batch; 0 = not stated: it alone, at once
     DELEVERAGE = 12          # a winner's position that the venue closed by auto-deleveraging: fields as of a LIQUIDATION; no detector sees it
-    VENUE_STATE = 13         # what a venue says of its own safety; code = Statement, which says what the fields mean
+    VENUE_STATE = 13         # a venue's own safety data; code = Statement, which determines the meaning of the fields
 
-cpdef enum Stream:           # bits: what is received of an instrument; each has its own time of receipt and its own validity (market.pxd)
+cpdef enum Stream:           # bits: the streams of an instrument; each has its own time of receipt and its own validity (market.pxd)
     """Bits: the data streams of an instrument. Each stream has its own time of receipt and its own validity."""
     STREAM_LIQUIDATION = 1
     STREAM_TRADE = 2
@@ -63,12 +63,12 @@ cpdef enum PoolFlag:
     POOL_NO_DRAWDOWN = 2
     POOL_NO_DISTANCE = 4
 
-cpdef enum Judgment:         # a judge confirms or not what a policy wants; it never chooses side, size or price
+cpdef enum Judgment:         # a judge confirms an intent of a policy, or not; it never chooses side, size or price
     """The answer of an outside judge to a question. A judge never chooses side, size or price."""
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
-    JUDGE_HOLD = 3           # look on: no entry, though nothing speaks against it
-    JUDGE_FAILED = 4         # it was asked, and there is no answer that counts: unjudged, and nobody waits for it
+    JUDGE_HOLD = 3           # wait: no entry, though nothing is against it
+    JUDGE_FAILED = 4         # it was asked and gave no valid answer: unjudged, without further waiting
 
 cpdef enum Phase:
     """The phase of a cascade. A detector reports each change of phase as a Signal."""
@@ -87,12 +87,12 @@ cpdef enum Completeness:
 cpdef enum FeedState:
     """The state of a market-data feed: connected, disconnected, or connected with data known to be missing."""
     FEED_UP = 1
-    FEED_DOWN = 2            # connection lost: what happened meanwhile is unknown
-    FEED_GAP = 3             # data is known to be missing though the connection stands
+    FEED_DOWN = 2            # connection lost: events meanwhile are unknown
+    FEED_GAP = 3             # data is known to be missing though the connection is up
 
 cpdef enum Control:
     """A command to the engine (Engine.on_control) from an operator, or from the driver that closes and opens gates."""
-    CONTROL_HALT = 1         # no new entries until RESUME; exits go on
+    CONTROL_HALT = 1         # no new entries until RESUME; exits continue
     CONTROL_RESUME = 2
     CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
     CONTROL_PAUSE = 4        # flags = Gate that closes, for one instrument or for all: no entries while any gate is closed; what rests may stay
@@ -112,23 +112,23 @@ cpdef enum Limit:            # the limits of Risk, each in the unit of its argum
     LIMIT_DATA_AGE = 9
     LIMIT_EVENT_AGE = 10
     LIMIT_COLLAR = 11
-    LIMIT_SIZE = 12          # factor on the size of entries: follows from the share that is filled, no event may set it
+    LIMIT_SIZE = 12          # factor on the size of entries; the fill watch sets it, no event may
 
-cpdef enum Gate:             # why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself
+cpdef enum Gate:             # why an entry at the venue is not safe at present; unlike a halt it opens by itself
     """A reason why the venue cannot be trusted with an entry at present. Unlike a halt, a gate opens without an operator."""
     GATE_START = 1           # not reconciled since the start
-    GATE_PRIVATE = 2         # no private stream: fills would not be heard of
+    GATE_PRIVATE = 2         # no private stream: fills would not be received
     GATE_ORDERS = 3          # no way to send orders
-    GATE_RECONCILE = 4       # what the venue says differs from what is believed, or it cannot be asked
+    GATE_RECONCILE = 4       # the venue's state differs from ours, or it cannot be read
     GATE_UNKNOWN = 5         # an order whose outcome is unknown
     GATE_CLOCK = 6           # our clock is too far from the venue's
-    GATE_RATE = 7            # the venue refuses for now: rate limit, ban, overload, maintenance
+    GATE_RATE = 7            # the venue refuses temporarily: rate limit, ban, overload, maintenance
     GATE_DISK = 8            # too little room for state and recording
     GATE_STALL = 9           # the event loop stood still
     GATE_SYMBOL = 10         # the venue does not trade this instrument at the moment, or its filters are unknown
     GATE_MARKET = 11         # crossed or stale market, mark far from last
-    GATE_LATE = 12           # trades reach us later than usual, by the venue's own times: prices are old though they have just come
-    GATE_HOURS = 13          # not an hour or a day of the timetable. This one and the next follow from the time alone; no event may set them
+    GATE_LATE = 12           # trades arrive later than usual, by the venue's own times: prices are old when they arrive
+    GATE_HOURS = 13          # outside the hours or days of the timetable. This gate and the next follow from the time alone; no event may set them
     GATE_BLACKOUT = 14       # a window of the timetable: news, maintenance
 
 cpdef enum OrderStatus:
@@ -138,7 +138,7 @@ cpdef enum OrderStatus:
     ORDER_CANCELLED = 3
     ORDER_TRIGGERED = 4      # a stop has been triggered and is now a market order
     ORDER_DONE = 5           # nothing more will come: completely filled
-    ORDER_UNKNOWN = 6        # outcome of the request is unknown: counts as exposure until the venue has been asked
+    ORDER_UNKNOWN = 6        # outcome of the request is unknown: counts as exposure until the venue has been queried
     ORDER_REFUSED = 7        # an amend or cancel was refused: the order is as it was (REJECTED = it was never created)
 
 cpdef enum FillReason:
@@ -191,11 +191,11 @@ cpdef enum SignalFlag:
     SIGNAL_CENSORED = 4      # the feed shows only a sample of the liquidations
     SIGNAL_MARK_NOTIONAL = 8 # notional at mark (or last trade) instead of the reported price
 
-cpdef enum Reason:           # why something was refused, rejected, cancelled or not done; one vocabulary for door, risk, bracket and venue
+cpdef enum Reason:           # why something was refused, rejected, cancelled or not done; shared by validation, risk, bracket and venue
     """The reason why something was refused, rejected, cancelled or not done. Validation, policy, risk, bracket and venue share these numbers.
     0 = OK."""
     OK = 0
-    # the door
+    # validation
     BAD_INSTRUMENT = 1
     BAD_KIND = 2
     BAD_SIDE = 3
@@ -206,7 +206,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     BAD_BOOK = 8             # crossed book
     BAD_CODE = 9
     # the policy and the bracket
-    NO_TRADE = 20            # the policy saw the signal and wants nothing
+    NO_TRADE = 20            # the policy saw the signal and wants no trade
     PHASE = 21               # the policy does not act in this phase
     BRACKET_OPEN = 22        # one open bracket per instrument
     COOLDOWN = 23
@@ -214,11 +214,11 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     STALE_EVENT = 25         # the event behind the signal is too old
     NO_PRICE = 26            # no last trade to place an order at
     BAD_BRACKET = 27         # the policy's bracket contradicts itself
-    NETTED = 28              # opposite wishes of one moment on one instrument cancelled each other
+    NETTED = 28              # opposite intents of one moment on one instrument cancelled each other
     ASK_LATER = 29           # the policy wants to be asked again
     POLICY_LEAVE = 30        # the policy wants its position closed
     WEAKER = 31              # not more confident than the bracket that is open
-    JUDGING = 32             # waits for an outside verdict
+    JUDGING = 32             # it waits for an outside verdict
     VETOED = 33
     UNJUDGED = 34            # no verdict came in time: no entry
     REPLACING = 35           # waits until the weaker bracket that is open has been closed
@@ -236,15 +236,15 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     RISK_COLLAR = 50         # order price too far from the market
     RISK_LEVERAGE = 51
     NOT_READY = 52           # a gate is closed (Gate): see CONTROL_PAUSE
-    RISK_GUARD = 53          # refused in the last hop, after risk had approved
-    QUOTE_ENDED = 54         # there were quotes, and the last one no longer holds
-    STOP_PASSED = 55         # the last hop: the market stands beyond the stop of the entry already
+    RISK_GUARD = 53          # refused by the guard before the send, after risk had approved
+    QUOTE_ENDED = 54         # there were quotes, and the last one is no longer valid
+    STOP_PASSED = 55         # the guard: the market is already beyond the stop of the entry
     # why an order or position ended
-    END_TTL = 60             # entry lived its time and was cancelled
+    END_TTL = 60             # the entry's time to live ended, and it was cancelled
     END_TARGET = 61
     END_STOP = 62
     END_MAX_HOLD = 63
-    END_PHASE = 64           # the signal's phase told to leave
+    END_PHASE = 64           # the cascade reached the phase of exit_phase
     END_POST_ONLY = 65       # post-only order would have crossed
     END_CONTROL = 66         # kill switch or operator
     END_UNPROTECTED = 67     # the stop was rejected or missing: closed at market
@@ -253,11 +253,11 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     END_REDUCE_ONLY = 70     # nothing left to reduce
     END_LIQUIDATED = 71      # the venue liquidated the position
     END_OUTSIDE = 72         # somebody else closed it
-    END_POLICY = 73          # the policy said so
+    END_POLICY = 73          # the policy closed it
 
 ctypedef struct event_t:     # 64 bytes
     int64_t ts_event         # the venue's time, ns UTC
-    int64_t ts_recv          # our time of receipt, ns UTC; decides
+    int64_t ts_recv          # our time of receipt, ns UTC; the engine's time
     double price
     double qty               # base units (contracts for contract venues; the instrument knows the multiplier)
     double aux_price
@@ -274,7 +274,7 @@ ctypedef struct signal_t:    # 88 bytes
     int64_t ts_start         # first large event of the cascade, ns
     double long_notional     # of the large events of this cascade
     double short_notional
-    double threshold         # what made the latest large event large (quantile, or the floor if higher)
+    double threshold         # threshold of the latest large event (quantile, or the floor if higher)
     double z                 # z-score of the current segment's notional against the baseline
     double score             # 0..10, uncalibrated
     double price             # last trade price, or the event's own where none is known
@@ -302,7 +302,7 @@ ctypedef struct request_t:   # 64 bytes
     int64_t reserved         # a close: Reason of the exit, which a simulated venue repeats in its fill; an entry: the price in ticks that it was
                              #   sized by; else 0
 
-# What an audit record says, by its kind: one struct each, of which audit.pyx makes the NumPy dtype of the same names. Prices and money in quote
+# The content of an audit record, one struct for each kind. audit.pyx makes a NumPy dtype of the same names from it. Prices and money in quote
 # currency, quantities in base units, unless the name says otherwise. A policy or a detector is named by its place in the engine, from 1; 0 = none.
 
 ctypedef struct audit_refused_t:     # phase = Kind
@@ -327,7 +327,7 @@ ctypedef struct audit_signal_t:      # phase = Phase, id = first large event of 
     double rolling
 
 ctypedef struct audit_policy_t:      # a bracket that a policy wants; phase = Phase
-    double reference_price   # what the entry offset counts from
+    double reference_price   # price that the entry offset counts from
     double entry_offset
     double take_profit
     double stop_loss
@@ -355,11 +355,11 @@ ctypedef struct audit_risk_t:        # phase = Phase
     double day_loss
     double week_loss
 
-ctypedef struct audit_gave_way_t:     # a wish that another one stands against: Reason NETTED, WEAKER, BRACKET_OPEN or REPLACING; phase = Phase
+ctypedef struct audit_gave_way_t:     # an intent that another one stops: Reason NETTED, WEAKER, BRACKET_OPEN or REPLACING; phase = Phase
     double notional
-    int32_t other_confidence # of what it gave way to, or (REPLACING) takes the place of
+    int32_t other_confidence # of the intent or bracket that won, or (REPLACING) that it replaces
     int32_t other_policy
-    double other_wish        # sequence of that wish's AUDIT_POLICY record; 0 = it is the open bracket
+    double other_wish        # sequence of that intent's AUDIT_POLICY record; 0 = it is the open bracket
     double other_bracket     # that bracket's sequence on the instrument, as in its AUDIT_BRACKET records
 
 ctypedef struct audit_request_t:     # phase = Action
@@ -496,7 +496,7 @@ ctypedef struct audit_t:     # 96 bytes
 cdef enum:
     SPREADS = 16             # quotes whose spread is remembered
 
-ctypedef struct market_t:    # what is known of the market of one instrument, in quote currency; 0 = never stated. market.pxd keeps and reads it
+ctypedef struct market_t:    # the known market of one instrument, in quote currency; 0 = never stated. market.pxd updates and reads it
     double last
     double bid
     double bid_qty
@@ -513,14 +513,14 @@ ctypedef struct market_t:    # what is known of the market of one instrument, in
     int64_t ts_funding
     int64_t ts_open_interest
     int64_t ts_liquidation
-    int64_t quote_until      # ns: bid and ask hold through this moment, unless ended before; 0 = never quoted, or ended
-    int64_t quote_doubt      # ns: contradicted by a trade, which a quote may yet follow until this moment; 0 = it is not
+    int64_t quote_until      # ns: bid and ask are valid up to and including this moment, unless ended before; 0 = never quoted, or ended
+    int64_t quote_doubt      # ns: a trade contradicts the quote, and a new quote may follow until this moment; 0 = no contradiction
     int64_t quotes           # so far
-    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
+    int32_t broken           # bits of Stream: interrupted, and without an event since
     int32_t last_side        # aggressor of the last trade
-    double spreads[16]       # of the latest quotes, in the place of their number
-    double good              # the door: last accepted price of any kind
-    double suspect           # the door: an implausible price that waits for company
+    double spreads[16]       # of the latest quotes, at their number modulo SPREADS
+    double good              # validation: last accepted price of any kind
+    double suspect           # validation: an implausible price that may be confirmed by the next ones
     int32_t suspects
     int32_t gates            # one bit (1 << Gate) a closed gate: no entries while any is closed
 

@@ -21,14 +21,14 @@ AUDIT_DTYPE = np.dtype([
 
 
 def as_events(events):
-    """The array itself if its rows lie one behind the other, else a copy where they do; TypeError unless it is one-dimensional of EVENT_DTYPE."""
+    """The array itself if it is contiguous, else a contiguous copy; TypeError unless it is one-dimensional of EVENT_DTYPE."""
     if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
         raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
     return np.ascontiguousarray(events)
 
 
 def abi_version() -> int:
-    """The number that a binary built against the .pxd files must compare with its own LIQCORE_ABI before it passes a struct."""
+    """The ABI number. A binary built against the .pxd files must compare it with its own LIQCORE_ABI before it passes a struct."""
     return LIQCORE_ABI
 
 
@@ -116,7 +116,7 @@ cdef class Signal:
 
     @property
     def side(self):
-        """Dominant liquidated side (Side): LONG = longs were closed by force; 0 where there is none."""
+        """Dominant liquidated side (Side): LONG = longs were closed by force; 0 if there is none."""
         return LONG_SIDE if self.c.side > 0 else SHORT_SIDE if self.c.side < 0 else NO_SIDE
 
     @property
@@ -202,7 +202,7 @@ PHASES = tuple(Phase)
 
 
 class NoSide(int):
-    """The side, 0, of a signal that has none: a bar."""
+    """Side 0, of a signal without a side: a bar."""
     name = "NONE"
 
 

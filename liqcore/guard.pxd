@@ -1,12 +1,12 @@
-"""The guard: the last question in the last hop, asked of every request that is about to leave, with limits, counters and a kill word of its own.
+"""The guard: the last check of every request before it is sent, with its own limits, counters and kill word.
 
-It trusts nothing that risk has said. An entry passes only if it is young, sane, small, protected by a stop, near the market and within every limit;
-what reduces or cancels passes always, unless it is not what it says it is or the venue's rate budget is used up. What an engine in good health can
-ask for and must not get is refused, and no more comes of it: an entry that waited too long, a market that has moved past its stop or away from its
-price, a used-up budget. What no such engine asks for is a Breach, and latches: no entry passes until a person lifts it.
+It does not rely on risk. An entry passes only if it is recent, well-formed, small, protected by a stop, near the market and within every limit. A
+request that reduces or cancels always passes, unless its form contradicts its role or the venue's rate budget is used up. Some requests of a healthy
+engine are refused without further effect: an entry that waited too long, a market that has moved past its stop or away from its price, a used-up
+budget. A request that no healthy engine makes is a Breach, and latches: no entry passes until a person lifts it.
 
     budget      of requests to the venue: a sliding window; `rate_reserve` of `rate_max` are kept for what reduces, amends an exit or cancels
-    as sent     notional of entries counts from the moment of sending until the bracket is over, whatever has been heard of it
+    as sent notional of entries counts from the moment of sending until the bracket is over, independent of reports
 
 Cost: about 25 ns an entry, 10 ns anything else, and no memory. Every counter is plain data.
 """
@@ -18,16 +18,16 @@ from liqcore.event cimport request_t
 from liqcore.instrument cimport instrument_t
 
 cdef enum:
-    GUARD_LATER = 255        # check_c: not now, the budget is used up; it may be asked again
+    GUARD_LATER = 255        # check_c: not now, the budget is used up; check again later
     GUARD_RING = 256         # requests a second, and entries a minute, can be limited to at most this
 
-cpdef enum Breach:           # found and allowed are given behind each
-    """What a Guard has latched for; found and allowed are given with it."""
+cpdef enum Breach:           # each comment ends with the values `found` and `allowed`
+    """The reason of a Guard's latch. `found` and `allowed` belong to it."""
     BREACH_NONE = 0
-    BREACH_ADDRESS = 1       # an instrument, id or action that no request has; instrument, number of instruments
-    BREACH_QTY = 2           # quantity, price or side is none; quantity in lots, 1
+    BREACH_ADDRESS = 1       # an instrument, id or action that no valid request has; instrument, number of instruments
+    BREACH_QTY = 2           # quantity, price or side is invalid; quantity in lots, 1
     BREACH_EXIT = 3          # marked as reducing, and no stop, target or close; role, 0
-    BREACH_ENTRY = 4         # it can open a position, and is no new entry order with a price of its kind; role, that of an entry
+    BREACH_ENTRY = 4         # it can open a position, and is not a new entry order with a valid price for its type; role, that of an entry
     BREACH_NO_STOP = 5       # an entry without a stop; stop in ticks, 1
     BREACH_STOP_SIDE = 6     # a stop on the wrong side of the price by which the entry was sized; the stop, that price
     BREACH_NOTIONAL = 7      # one order, at the price by which it was sized; its notional, order_notional_max
@@ -48,12 +48,12 @@ ctypedef struct guard_limits_t:
     int64_t rate_window_ns
     int64_t entry_age_ns         # from an entry's decision to its sending
     int32_t rate_max             # requests in a window
-    int32_t rate_reserve         # of them not for entries
+    int32_t rate_reserve         # of them, not for entries
     int32_t orders_per_minute_max
     int32_t orders_per_signal_max
     int32_t requests_per_bracket_max
 
-ctypedef struct guard_state_t:   # what must survive the process, apart from the tracks
+ctypedef struct guard_state_t:   # state that must survive the process, apart from the tracks
     int64_t latched_ns           # when
     int64_t entries_head         # of the ring below
     int64_t entry_times[256]
@@ -65,8 +65,8 @@ ctypedef struct guard_state_t:   # what must survive the process, apart from the
     double allowed
 
 ctypedef struct guard_track_t:   # one instrument
-    int64_t sequence             # of the bracket that was seen last; 0 = none
-    int64_t last_entry           # id of the entry that passed last: sending it again is no second order
+    int64_t sequence             # of the latest bracket; 0 = none
+    int64_t last_entry           # id of the latest entry that passed; sending it again is not a second order
     double notional              # of the bracket's entries as sent
     int32_t entries
     int32_t requests

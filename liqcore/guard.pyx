@@ -19,24 +19,24 @@ SNAPSHOTS = {SNAPSHOT_NAME: (sizeof(guard_state_t), sizeof(guard_track_t)), b"li
 cdef int64_t MINUTE_NS = 60000000000
 cdef int64_t SEQUENCES = 0x10000000        # sequences of brackets count modulo this
 
-# name -> (smallest, largest, integer); lowering one makes it stricter, but for the reserve, which is stricter when it is larger
+# name -> (smallest, largest, integer); a lower value is stricter, except for the reserve, of which a larger one is
 LIMITS = {"order_notional_max": (0.0, 1e12, False), "total_notional_max": (0.0, 1e12, False), "collar": (0.0, 1.0, False),
           "rate_max": (1, GUARD_RING, True), "rate_reserve": (0, GUARD_RING - 1, True), "orders_per_minute_max": (1, GUARD_RING, True),
           "orders_per_signal_max": (1, 16, True), "requests_per_bracket_max": (1, 1_000_000, True)}
 
 
 cdef inline bint opens(const request_t* r) noexcept nogil:
-    """True if it can enlarge a position: every request that is no cancel and is not marked as reducing."""
+    """True if it can enlarge a position: every request that is not a cancel and not marked as reducing."""
     return r.action != ACTION_CANCEL and not r.flags & REDUCE_ONLY
 
 
 cdef inline double decided_at(const request_t* r, const instrument_t* i, double last_price) noexcept nogil:
-    """The price by which an entry was sized; of one that does not say it, the last trade."""
+    """The price by which an entry was sized; if not stated, the last trade."""
     return price_of(i, r.price) if r.price > 0 else price_of(i, r.reserved) if r.reserved > 0 else last_price
 
 
 def _valid(name: str, value: object) -> float | int:
-    """The value of a limit; ValueError where it is none."""
+    """The checked value of a limit; ValueError if it is not valid."""
     low, high, whole = LIMITS[name]
     kind = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not (low <= value <= high if whole else low < value <= high):
@@ -94,7 +94,7 @@ cdef class Guard:
     # ---- the check ----
 
     cdef uint8_t check_c(self, const request_t* r, int64_t now, double last_price) noexcept nogil:
-        """OK: send it, it is counted. GUARD_LATER: the budget is used up. Else the Reason why it must never be sent. now: ns, not going back."""
+        """OK: send it; it is counted. GUARD_LATER: the budget is used up. Else the Reason: it must never be sent. now: ns, never decreasing."""
         cdef guard_track_t* t
         cdef uint8_t reason
         cdef int64_t room = self.limits.rate_max
@@ -121,8 +121,8 @@ cdef class Guard:
         return OK
 
     cdef uint8_t limit_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil:
-        """The first thing that forbids it, or OK. Where nothing may be entered, nothing else is asked of an entry; its age comes before its form,
-        because what was right when it was decided need not be right now."""
+        """The first reason against it, or OK. If no entry is allowed, no other rule for entries is checked. The age is checked before the form,
+        because a form that was valid at the decision may be invalid now."""
         if t.sequence == id_sequence(r.id) and t.requests >= self.limits.requests_per_bracket_max:
             self.breach_c(r, BREACH_REQUESTS, RISK_PER_SIGNAL, t.requests + 1, self.limits.requests_per_bracket_max, now)
         if not opens(r):
@@ -138,7 +138,8 @@ cdef class Guard:
         return self.entry_c(r, t, now, last_price) if self.form_c(r, now) == OK else <uint8_t> RISK_GUARD
 
     cdef uint8_t entry_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil:
-        """A well-formed young entry against the market and the limits. A limit that became stricter after it was decided refuses it, and no more."""
+        """Check a well-formed, recent entry against the market and the limits. A limit that became stricter after its decision refuses it without a
+        latch."""
         cdef const guard_limits_t* l = &self.limits
         cdef const instrument_t* i = &self.inst[r.instrument]
         cdef bint same = t.sequence == id_sequence(r.id), known = r.ts > self.lowered_ns and (r.price > 0 or r.reserved > 0)
@@ -157,7 +158,7 @@ cdef class Guard:
         if r.id == t.last_entry:
             return OK
         if t.sequence != 0 and ((id_sequence(r.id) - t.sequence) & (SEQUENCES - 1)) > SEQUENCES // 2:
-            if r.ts <= t.entered_ns:            # it waited while the next one entered
+            if r.ts <= t.entered_ns:            # it waited while the next bracket's entry passed
                 return STALE_EVENT
             return self.breach_c(r, BREACH_OLD_BRACKET, RISK_GUARD, id_sequence(r.id), t.sequence, now)
         if same and t.entries >= l.orders_per_signal_max:
@@ -172,7 +173,7 @@ cdef class Guard:
         return OK
 
     cdef uint8_t form_c(self, const request_t* r, int64_t now) noexcept nogil:
-        """True if it agrees with its id: an entry with a stop on the right side of it, an exit that reduces. The market is not used."""
+        """OK if it agrees with its id: an entry with a stop on the correct side, an exit that reduces. The market is not used."""
         cdef int role = id_role(r.id)
         cdef int64_t price = r.price if r.price > 0 else r.reserved
         if r.action == ACTION_CANCEL:
@@ -191,7 +192,7 @@ cdef class Guard:
         return OK
 
     cdef uint8_t breach_c(self, const request_t* r, uint8_t breach, uint8_t reason, double found, double allowed, int64_t now) noexcept nogil:
-        """No engine in good health asks for this. The first one is kept until a person lifts it."""
+        """Latch: no healthy engine makes this request. The first breach is kept until a person lifts it."""
         if not self.state.latched:
             self.state.latched = reason
             self.state.latched_ns = now
@@ -202,7 +203,7 @@ cdef class Guard:
         return reason
 
     cdef double others_c(self, int32_t instrument) noexcept nogil:
-        """Notional as sent of the other instruments' brackets; those that are over are dropped."""
+        """Notional as sent of the other instruments' brackets. Brackets that are over are dropped."""
         cdef double total = 0.0
         cdef int n = 0
         cdef int32_t k
@@ -220,7 +221,7 @@ cdef class Guard:
         return total
 
     cdef void enter_c(self, const request_t* r, guard_track_t* t, int64_t now, double notional) noexcept nogil:
-        """Count an entry that passes. The same one once more (it could not be sent) is no second order."""
+        """Count an entry that passes. A repetition of it (because it could not be sent) is not a second order."""
         if r.id == t.last_entry:
             return
         if t.sequence != id_sequence(r.id):
@@ -240,7 +241,7 @@ cdef class Guard:
         self.state.entries_head += 1
 
     cdef void listed_c(self, int32_t instrument) noexcept nogil:
-        """Into the list of those with notional, once."""
+        """Add an instrument to the list of those with notional, once."""
         cdef int n
         for n in range(self.active_count):
             if self.active[n] == instrument:
@@ -330,7 +331,7 @@ cdef class Guard:
 
     @property
     def breach(self):
-        """(Breach, instrument, found, allowed) of the first breach since the last lift(), the two numbers as Breach says of each; None where there
+        """(Breach, instrument, found, allowed) of the first breach since the last lift(); Breach has the meaning of the two numbers. None if there
         was none. instrument: index."""
         if not self.state.latched:
             return None
@@ -450,7 +451,7 @@ cdef class Guard:
                 self.active_count += 1
 
     def _names(self) -> list:
-        """As snapshots call the instruments; no two alike (a symbol may be traded at several venues)."""
+        """Names of the instruments in snapshots, all different (a symbol may be traded at several venues)."""
         return [i.key for i in self.instruments]
 
 

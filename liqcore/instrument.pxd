@@ -1,4 +1,4 @@
-"""What a contract is: tick, lot, multiplier, limits. Inside the program prices of orders are integer ticks and quantities integer lots."""
+"""A contract: tick, lot, multiplier, limits. Internally prices of orders are integer ticks and quantities integer lots."""
 
 from libc.math cimport fabs, floor, rint
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -30,17 +30,17 @@ cdef inline double qty_of(const instrument_t* i, int64_t lots) noexcept nogil:
     return <double> (lots * i.lot_mantissa) / i.lot_power
 
 cdef inline int64_t ticks_of(const instrument_t* i, double price) noexcept nogil:
-    """Nearest tick; -1 where the price is not finite, not positive or beyond TICKS_MAX ticks."""
+    """Nearest tick; -1 if the price is not finite, not positive or beyond TICKS_MAX ticks."""
     cdef double t = price / i.tick
     return <int64_t> rint(t) if 0.0 < t < <double> TICKS_MAX else -1
 
 cdef inline int64_t lots_of(const instrument_t* i, double qty) noexcept nogil:
-    """Nearest lot, for quantities that the venue reports; -1 as in ticks_of."""
+    """Nearest lot, for quantities in reports of the venue; -1 as in ticks_of."""
     cdef double l = qty / i.lot
     return <int64_t> rint(l) if 0.0 <= l < <double> TICKS_MAX else -1
 
 cdef inline int64_t lots_floor(const instrument_t* i, double qty) noexcept nogil:
-    """Largest lot count not above qty (with one part in 1e12 forgiven to binary fractions), for quantities that we compute."""
+    """Largest lot count not above qty (tolerance 1e-12, for binary fractions), for quantities that we compute."""
     cdef double l = qty / i.lot
     return <int64_t> floor(l * (1.0 + 1e-12)) if 0.0 <= l < <double> TICKS_MAX else -1
 

@@ -34,7 +34,7 @@ cdef double _amount(str name, object value) except? -1.0:
 
 
 cdef str _text(int64_t count, int64_t mantissa, int decimals):
-    """count * mantissa / 10**decimals as exact text with all decimals of the step, which is what venues accept."""
+    """count * mantissa / 10**decimals as exact text with all decimals of the step, the form that venues accept."""
     cdef object value = int(count) * int(mantissa)
     if decimals == 0:
         return str(value)
@@ -47,13 +47,13 @@ cdef object _ASSET = re.compile(r"(?:10{3,6}(?=[A-Z])|k(?=[A-Z]{3}))?([A-Z0-9]+?
 
 
 def asset_of(str symbol) -> str:
-    """Base asset of a contract by its name: BTC of BTCUSDT, BTC-USDT-SWAP and BTCUSD_PERP; PEPE of 1000PEPEUSDT and kPEPE."""
+    """Base asset from a contract's name: BTC of BTCUSDT, BTC-USDT-SWAP and BTCUSD_PERP; PEPE of 1000PEPEUSDT and kPEPE."""
     found = _ASSET.match(symbol)
     return found[1] if found else symbol
 
 
 cdef tuple instruments_of(object given, bint named):
-    """The Instruments of an argument `instruments`; named: names count, too, each as an Instrument of that symbol, and one may stand alone."""
+    """The Instruments of an argument `instruments`. named: names are accepted, too, each as an Instrument of that symbol, and one without a list."""
     if named and isinstance(given, (str, Instrument)):
         given = (given,)
     out = several(given, "instruments")
@@ -105,7 +105,7 @@ cdef class Instrument:
 
     @property
     def key(self):
-        """'venue:symbol', or the symbol alone where no venue is given: the name that is unique in an engine."""
+        """'venue:symbol', or the symbol alone if no venue is given: the unique name in an engine."""
         return f"{self.venue}:{self.symbol}" if self.venue else self.symbol
 
     @property
@@ -134,7 +134,7 @@ cdef class Instrument:
         return Completeness(self.c.completeness)
 
     def ticks(self, double price) -> int:
-        """Nearest tick count of a price; ValueError where it is not a price."""
+        """Nearest tick count of a price; ValueError if it is not a valid price."""
         cdef int64_t t = ticks_of(&self.c, price)
         if t < 0:
             raise ValueError(f"{self.symbol}: not a price: {price!r}")

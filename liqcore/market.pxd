@@ -1,15 +1,15 @@
-"""What is known of the market of one instrument, and for how long it holds.
+"""The known market of one instrument, and how long its values are valid.
 
-Each stream has the time at which it was last received, and one rule says whether it still holds. A mark and an index hold until their connection is
-interrupted or they are too old, an open interest until its connection is interrupted. A funding rate is the one last stated. A quote ends
+Each stream has the time of its last receipt and one rule of validity. A mark and an index are valid until their connection is interrupted or they are
+too old, an open interest until its connection is interrupted. A funding rate is the one last stated. A quote ends
 
-- when it is older than the `quote_age_ns` of whoever keeps the market,
-- when its connection is down or has dropped something (FEED),
+- when it is older than the `quote_age_ns` of the market's owner,
+- when its connection is down or has dropped data (FEED),
 - when the next one is crossed, locked or has one side only,
-- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes. For a second this is only a
-  doubt, as in a flush trades are often heard of before the quote that follows them: nothing is filled or judged by it, but entries are not refused.
+- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes. For a second this is only a doubt,
+because in a flush trades often arrive before the quote that follows them: the quote is not used, but entries are not refused.
 
-The next quote holds again. Who trades, sizes or judges by a price asks here: engine, risk, guard, simulated and emulated venue, walk and sweep.
+The next quote is valid again. All users of a price use these functions: engine, risk, guard, simulated and emulated venue, tape runner and sweep.
 """
 
 from libc.math cimport rint
@@ -20,18 +20,18 @@ from liqcore.event cimport (BBO, FEED, FEED_GAP, SPREADS, STREAM_FUNDING, STREAM
 from liqcore.instrument cimport SCALE, instrument_t, ticks_of
 
 cdef enum:
-    QUOTE_AGE_NS = 10000000000       # unless configured: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
-    QUOTE_DOUBT_NS = 1000000000      # so long a quote may follow a trade that contradicts the one before
+    QUOTE_AGE_NS = 10000000000       # default: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
+    QUOTE_DOUBT_NS = 1000000000      # time in which a quote may follow a trade that contradicts the last one
     STATE_AGE_NS = 60000000000       # of a mark or an index: venues state it every second, at the latest every ten
 
 
 cdef inline bint quote_alive(const market_t* m, int64_t now) noexcept nogil:
-    """Bid and ask may be traded against, sized by and judged by."""
+    """Whether bid and ask are valid, for fills, sizes and checks."""
     return now <= m.quote_until
 
 
 cdef inline bint quote_ended(const market_t* m, int64_t now) noexcept nogil:
-    """There have been quotes, and the last one no longer holds. Where there has never been one, trades are all that is known."""
+    """There have been quotes, and the last one is no longer valid. False if there has never been one: then trades are the only known prices."""
     return m.quotes > 0 and now > m.quote_until and now > m.quote_doubt
 
 
@@ -44,12 +44,12 @@ cdef inline bint index_alive(const market_t* m, int64_t now) noexcept nogil:
 
 
 cdef inline bint last_holds(const market_t* m) noexcept nogil:
-    """The last trade is the latest there was, as far as its connection can say. How old it may be its reader knows: quiet contracts trade seldom."""
+    """Whether the stream of trades was not interrupted since the last trade. The caller limits its age, because quiet contracts trade seldom."""
     return m.last > 0.0 and not m.broken & STREAM_TRADE
 
 
 cdef inline double known_price(const market_t* m, int64_t now) noexcept nogil:
-    """What orders are measured by: the last trade, where its connection was interrupted since then the mark; 0 = neither holds."""
+    """The reference price for orders: the last trade, or the mark if the stream of trades was interrupted since; 0 = neither is valid."""
     return m.last if last_holds(m) else m.mark if mark_alive(m, now) else 0.0
 
 
@@ -60,7 +60,7 @@ cdef inline int32_t ticker_states(const event_t* e) noexcept nogil:
 
 
 cdef inline int64_t usual_spread(const market_t* m, double tick, int64_t* count) noexcept nogil:
-    """Sum of the spreads (ticks) of the latest quotes, and how many they are: their mean is the usual spread."""
+    """Sum of the spreads (ticks) of the latest quotes, and their number. The mean is the usual spread."""
     cdef int64_t total = 0
     cdef int k
     count[0] = m.quotes if m.quotes < SPREADS else <int64_t> SPREADS
@@ -70,7 +70,7 @@ cdef inline int64_t usual_spread(const market_t* m, double tick, int64_t* count)
 
 
 cdef inline bint contradicts(const market_t* m, double price, double tick) noexcept nogil:
-    """A trade at this price, outside of bid and ask, says that the quote is not the market's any more."""
+    """Whether a trade at this price, outside of bid and ask, contradicts the quote."""
     cdef int64_t count, total = usual_spread(m, tick, &count)
     return <int64_t> rint((price - m.ask if price > m.ask else m.bid - price) / tick) * count > total
 
@@ -88,12 +88,12 @@ cdef inline int64_t touch(const market_t* m, const instrument_t* i, int side, in
 
 
 cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int side, int64_t share) noexcept nogil:
-    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none.
+    """Price for a buyer or seller without a valid quote: the last trade, moved against the order; 0 = there was none.
 
-    The last trade lies half a spread from the middle, on the side of its aggressor; a taker of the other side meets the market half a spread beyond
-    the middle. So it is moved by the whole spread where its aggressor was of the other side. Where he was of the order's own side it is moved by
-    one tick: it shows the price, and has passed. share: the half-spread in parts of SCALE of the price; -1 = half of the usual spread of the latest
-    quotes, and where there never was one, a tick."""
+    The last trade is half a spread from the middle, on the side of its aggressor. A taker of the other side pays half a spread beyond the middle, so
+    for him the trade is moved by the whole spread. If the aggressor was of the order's own side, it is moved by one tick, because its price has
+    passed. share: the half-spread in parts of SCALE of the price; -1 = half of the usual spread of the latest quotes, or a tick if there never was
+    one."""
     cdef int64_t last = last_ticks(m, i), count, half = 1
     if last <= 0:
         return 0
@@ -108,8 +108,8 @@ cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int sid
 
 
 cdef inline double funding_price(const market_t* m, int side, int64_t now) noexcept nogil:
-    """What funding of a position of this side is settled at: the mark if it holds or is no older than the last trade, else that trade; where neither
-    was ever seen, the quote that would close the position."""
+    """Settlement price of funding for a position of this side: the mark if it is valid or not older than the last trade, else that trade. If there
+    was neither, the quote that would close the position."""
     cdef double price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
     return price if price > 0.0 else m.bid if side > 0 else m.ask
 
@@ -138,7 +138,7 @@ cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noe
 
 
 cdef inline void market_ticker(market_t* m, const event_t* e) noexcept nogil:
-    """What a ticker does not state stays as it was, and as old."""
+    """Values that a ticker does not state keep their value and age."""
     cdef int32_t states = ticker_states(e)
     if states & STREAM_MARK:
         m.mark = e.price
@@ -162,18 +162,18 @@ cdef inline void market_liquidation(market_t* m, const event_t* e) noexcept nogi
 
 
 cdef inline bint no_market(const event_t* e) noexcept nogil:
-    """A quote that nobody can trade against: crossed, locked, or a side is missing. Validation refuses it, and the quote before it expires."""
+    """Whether a quote is crossed, locked or without a side. Validation refuses it, and the quote before it ends."""
     return e.kind == BBO and not 0.0 < e.price < e.aux_price
 
 
 cdef inline void quotes_interrupted(event_t* e) noexcept nogil:
-    """Such a quote as a tape keeps it: a FEED event that ends the quote before it."""
+    """Such a quote in the form of a tape: a FEED event that ends the quote before it."""
     e.kind, e.code, e.flags, e.side, e.id = FEED, FEED_GAP, STREAM_QUOTE, 0, 0
     e.price = e.qty = e.aux_price = e.aux_qty = 0.0
 
 
 cdef inline void market_broken(market_t* m, uint8_t streams) noexcept nogil:
-    """A connection was lost, or dropped something: these Streams (0 = all) say nothing until they speak again."""
+    """A connection was lost, or dropped data: the values of these Streams (0 = all) are not valid until their next event."""
     m.broken |= streams if streams else 0xFF
     if streams == 0 or streams & STREAM_QUOTE:
         m.quote_until = m.quote_doubt = 0

@@ -1,4 +1,4 @@
-"""Modules under the names that they had before they were sorted into folders.
+"""Modules under their old names, from before they were moved into folders.
 
 `import liqcore.detect` finds liqcore.detectors.cascade, with a DeprecationWarning. The release after the first drops the old names. A cimport needs
 the new one.
@@ -71,7 +71,7 @@ PATHS = {
     "zone": "detectors.price_zone",
     "zscore": "kernels.zscore",
 }
-# modules that are gone, and what does their work, faster
+# removed modules, and their faster replacements
 GONE = {
     "batch_cascade": "liqcore.Engine.run, liqcore.Tape.signals, or liqcore.detectors.single.Standalone.run_all for many instruments in threads",
     "batch_excitation": "liqcore.kernels.hawkes.Hawkes.run",
@@ -82,7 +82,7 @@ GONE = {
 
 
 def moved(name: str, stacklevel: int) -> ModuleType:
-    """The module that was `liqcore.NAME`, with the warning. AttributeError where there was none."""
+    """The module with the old name `liqcore.NAME`, with the warning. AttributeError if there was none."""
     if name not in PATHS:
         raise AttributeError(f"module 'liqcore' has no attribute {name!r}" + (f"; use {GONE[name]}" if name in GONE else ""))
     new = f"liqcore.{PATHS[name]}"
@@ -110,7 +110,7 @@ class OldPaths:
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """It has run under its own name; the machinery of the import has only replaced what it says of itself."""
+        """Restore the module's __spec__, which the import has replaced. Its code has already run under its own name."""
         module.__spec__ = module.__spec__.loader_state
 
 

@@ -1,4 +1,4 @@
-"""Work in threads, for functions that let go of the GIL."""
+"""Work in threads, for functions that release the GIL."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,8 +11,8 @@ def cores() -> int:
 
 
 def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: int) -> list[Any]:
-    """work(argument) of each, by so many threads at once; results in the order of the arguments. After an exception no more work is begun; it is
-    raised when all threads have ended.
+    """Call work(argument) for each argument in several threads; results in the order of the arguments. After an exception no more work is begun, and
+    it is raised when all threads have ended.
 
     The caller is one of the threads. Two new threads may begin on the same processor; short work then takes as long as in one thread.
     """
@@ -40,10 +40,10 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
         threading.Thread(target=beside, args=(ended,)).start()
     run()
     for ended in ends:
-        while not ended.is_set():  # not Thread.join: an interrupt in it takes the thread for ended
+        while not ended.is_set():  # not Thread.join: after an interrupt in it the thread counts as ended
             try:
                 ended.wait()
-            except BaseException as why:  # Ctrl-C: nobody works on behind the caller's back
+            except BaseException as why:  # Ctrl-C: no thread continues after the call
                 failures.append(why)
     if failures:
         raise failures[0]

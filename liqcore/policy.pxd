@@ -1,4 +1,4 @@
-"""What a policy sees and answers. Policies see market data only, never fills: signals and brackets of a data set are computed once."""
+"""Input and answers of a policy. Policies see market data only, never fills, so the signals and brackets of a data set are computed once."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -7,8 +7,8 @@ from liqcore.features.features cimport Features
 from liqcore.instrument cimport Instrument, instrument_t
 from liqcore.bracket_spec cimport Bracket, bracket_t
 
-cdef enum:                   # what on_signal_c returns
-    ANSWER_NOTHING = 0       # wants nothing; a condition that was not met: decline_c() before it
+cdef enum:                   # return values of on_signal_c
+    ANSWER_NOTHING = 0       # no trade; call decline_c() before it to name the condition
     ANSWER_BRACKET = 1       # `out` is filled
     ANSWER_LEAVE = 2
     ANSWER_LATER = 3         # Policy.later_ns is set
@@ -19,7 +19,7 @@ cdef enum:
 ctypedef struct declined_t:  # the condition that was not met
     double value             # nan = not known
     double threshold         # nan = there is none
-    char name[32]            # zero-padded; empty = nothing was said
+    char name[32]            # zero-padded; empty = no condition was named
 
 cdef class Declined:
     cdef declined_t c
@@ -44,7 +44,7 @@ cdef class Market:
 cdef class Policy:
     cdef Market view
     cdef int64_t later_ns    # when to ask again, if the answer is ANSWER_LATER
-    cdef declined_t declined # why, if the answer is no bracket; the engine empties it before it asks
+    cdef declined_t declined # the condition, if the answer is no bracket; the engine empties it before the call
     cdef int decline_c(self, const char* name, double value, double threshold) noexcept nogil
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1
     cdef str question_c(self, const signal_t* s, const market_t* m, Instrument instrument)

@@ -31,12 +31,12 @@ cdef class Declined:
 
     @property
     def value(self):
-        """What was found; nan = not known."""
+        """The value found; nan = not known."""
         return self.c.value
 
     @property
     def threshold(self):
-        """What was expected; nan = there is none."""
+        """The value expected; nan = there is none."""
         return self.c.threshold
 
     def __repr__(self):
@@ -134,7 +134,7 @@ cdef class Market:
 
     @property
     def funding(self):
-        """Funding rate as last stated, a share of notional an interval; 0 also where none was stated."""
+        """Funding rate as last stated, a share of notional an interval; 0 also if none was stated."""
         return self.c.funding if self.c != NULL else 0.0
 
 
@@ -146,8 +146,8 @@ cdef class Policy:
     without a reason. Leave(why) and Later(at_ns, why) name a condition, too: why = self.decline(...).
     The answer must depend on the arguments and on earlier signals and features only: no clock (market.now is the time), no randomness, no memory of
     fills. Then live trading and backtest make the same decisions. snapshot() and restore() keep such memory.
-    A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0 (after self.decline_c(...), where there is a reason); -1
-    with an exception set stops the engine.
+    A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0 (after self.decline_c(...) to name a reason); -1 with an
+    exception set stops the engine.
 
     detectors: names of its detectors; () = all. features: names for market.feature(name). symbols: symbols or 'venue:symbol' keys
     that it trades; () = all. Class attributes, or set in __init__ before the engine is made.

@@ -29,7 +29,7 @@ class Refused(tuple[Signal, ...]):
 
 
 def unit_of(ts: int) -> str:
-    """The unit in which a number is a time of these years, "" where it is none, or is in ns."""
+    """The unit in which a number is a time from 2015 to 2040; "" if there is none, or it is in ns."""
     return next((name for name, factor in UNITS.items() if NS_2015 <= ts * factor < NS_2040), "")
 
 

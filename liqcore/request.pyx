@@ -1,4 +1,4 @@
-"""What the engine asks of a venue, as a Python value."""
+"""A request of the engine to a venue, as a Python value."""
 
 from liqcore.argument cimport describe
 from liqcore.event cimport POST_ONLY, REDUCE_ONLY, request_t
@@ -7,8 +7,8 @@ from liqcore.event import Action, OrderType, Role, Side
 
 
 cdef class Request:
-    """One order request: create, amend or cancel. `id` is ours and deterministic; quantities and prices as exact text are in qty_text, price_text
-    and stop_text (None where there is none). An entry's stop must be attached to the order, or placed at once when the entry fills."""
+    """One order request: create, amend or cancel. `id` is ours and deterministic; quantities and prices as exact text are in qty_text, price_text and
+    stop_text (None if there is none). An entry's stop must be attached to the order, or placed at once when the entry fills."""
 
     @staticmethod
     cdef Request of(const request_t* r, Instrument instrument):
@@ -59,7 +59,7 @@ cdef class Request:
 
     @property
     def post_only(self):
-        """Whether the venue must reject the order where it would take."""
+        """Whether the venue must reject the order if it would take liquidity."""
         return bool(self.c.flags & POST_ONLY)
 
     @property
@@ -79,7 +79,7 @@ cdef class Request:
 
     @property
     def stop(self):
-        """Trigger of the stop-loss that goes with an entry, quote currency; None where there is none."""
+        """Trigger of the stop-loss attached to an entry, quote currency; None if there is none."""
         return self.instrument.price(self.c.stop) if self.c.stop else None
 
     @property
@@ -94,7 +94,7 @@ cdef class Request:
 
     @property
     def stop_text(self):
-        """The attached stop's trigger as exact decimal text; None where there is none."""
+        """The attached stop's trigger as exact decimal text; None if there is none."""
         return self.instrument.price_text(self.c.stop) if self.c.stop else None
 
     def __repr__(self):

@@ -1,4 +1,4 @@
-"""How every snapshot is wrapped: a name with its version, parts with their lengths, and a checksum over all of it."""
+"""The format of every snapshot: a name with its version, parts with their lengths, and a checksum over all of it."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -44,7 +44,7 @@ cpdef bytes pack(bytes name, list parts):
 
 
 cpdef list unpack(bytes name, bytes data, str what):
-    """The parts of a snapshot made by pack() under the same name; ValueError, saying what it was for, where anything is missing or damaged."""
+    """The parts of a snapshot made by pack() under the same name; ValueError, naming its purpose, if anything is missing or damaged."""
     cdef Py_ssize_t size, end = len(data) - WORD, at = len(name)
     cdef list parts = []
     if not data.startswith(name):
@@ -72,8 +72,8 @@ cdef bint differs(const char* block, Py_ssize_t size) noexcept nogil:
 
 
 cdef bytes changes(const char* of, Py_ssize_t size):
-    """A bit for each block, set where it differs from the one before it (the first: from zeros), and those blocks. Most cells of a ring were never
-    used, or hold a value that stands."""
+    """A bit for each block, set if it differs from the one before it (the first: from zeros), and those blocks. Most cells of a ring were never used,
+    or have the value of the cell before."""
     cdef Py_ssize_t k, n, used = 0, blocks = (size + CHANGE_BLOCK - 1) // CHANGE_BLOCK, head = (blocks + 7) // 8
     cdef char[CHANGE_BLOCK] zero
     cdef bytes bits = bytes(head), out
@@ -98,8 +98,8 @@ cdef bytes changes(const char* of, Py_ssize_t size):
 
 
 cdef bytes unchanged(bytes data, Py_ssize_t size, bint of_zeros):
-    """What changes() was given; None where that was not `size` bytes. of_zeros: of an earlier build, which left out blocks of ZERO_BLOCK bytes
-    that were zero, and no others."""
+    """The argument of changes(); None if that was not `size` bytes. of_zeros: data of an earlier build, which left out only blocks of ZERO_BLOCK zero
+    bytes."""
     cdef Py_ssize_t k, n, block = ZERO_BLOCK if of_zeros else CHANGE_BLOCK
     cdef Py_ssize_t blocks = (size + block - 1) // block, at = (blocks + 7) // 8, left = len(data) - at
     cdef bytes out
@@ -123,8 +123,8 @@ cdef bytes unchanged(bytes data, Py_ssize_t size, bint of_zeros):
 
 
 def fitting(name: bytes, data: bytes, what: str, settings: object, sizes: Sequence[int | None]) -> list[bytes]:
-    """The parts behind the first one, which is the repr of the settings that it was made with. sizes: bytes of each, None = it checks itself.
-    ValueError for other settings or other parts, and for whatever unpack() refuses."""
+    """The parts after the first one, which is the repr of the settings of the snapshot. sizes: bytes of each part, None = the caller checks it.
+    ValueError for other settings or other parts, and for all that unpack() refuses."""
     first, *parts = unpack(name, data, what) or [b""]
     if first != repr(settings).encode():
         raise ValueError(f"{what} snapshot: of other settings ({first.decode(errors='replace')}); these are {settings!r}")
@@ -134,8 +134,8 @@ def fitting(name: bytes, data: bytes, what: str, settings: object, sizes: Sequen
 
 
 def same_first(ours: list[dict[str, object]], theirs: list[dict[str, object]]) -> int:
-    """How many instruments a record of trades was made with; ValueError unless they are our first ones, on the same grid of ticks and lots. What the
-    venue allows (smallest and largest quantity) may have changed; what a tick is worth may not, because the record counts in ticks."""
+    """Number of instruments of a record of trades; ValueError unless they are our first ones, with the same ticks and lots. The venue's smallest and
+    largest quantity may have changed. The value of a tick must be the same, because the record counts in ticks."""
     for n, old in enumerate(theirs):
         found = ours[n] if n < len(ours) else {}
         for key in ("venue", "symbol", "tick_size", "lot_size", "multiplier"):

@@ -1,7 +1,7 @@
-"""When entries are allowed by the clock: hours of the UTC day, days of the week, and single windows in which nothing is entered.
+"""When entries are allowed by the clock: hours of the UTC day, days of the week, and single windows without entries.
 
-The engine asks at each moment at which the answer may change, and closes or opens GATE_HOURS and GATE_BLACKOUT; so what is refused, and since when,
-stands in the audit stream, and is the same live, on paper, in replay and in a backtest.
+The engine asks at each moment at which the answer may change, and closes or opens GATE_HOURS and GATE_BLACKOUT. So the audit stream has each refusal
+and its time, the same live, on paper, in replay and in a backtest.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -15,7 +15,7 @@ ctypedef struct window_t:        # no entries in [start, end)
 cdef class Timetable:
     cdef uint8_t week[168]       # 1 = entries are allowed in this hour of the week, which begins on Monday 00:00 UTC
     cdef bint every_hour
-    cdef bint own                # some window is of one instrument only
+    cdef bint own                # some window is for one instrument only
     cdef window_t* windows       # by start
     cdef int count
     cdef bint ever_closed(self) noexcept nogil

@@ -57,7 +57,7 @@ cdef class Timetable:
         return self.week[(now // HOUR_NS + EPOCH_HOUR) % WEEK_HOURS]
 
     cdef int32_t window_at(self, int32_t instrument, int64_t now) noexcept nogil:
-        """Number of the first window that holds the instrument back, 0 = none. ALL_INSTRUMENTS: of those that hold back all."""
+        """Number of the first window that blocks the instrument, 0 = none. ALL_INSTRUMENTS: of the windows that block all."""
         cdef int k
         cdef const window_t* w
         for k in range(self.count):
@@ -69,7 +69,7 @@ cdef class Timetable:
         return 0
 
     cdef int64_t next_after(self, int64_t now) noexcept nogil:
-        """The next moment at which an answer may change."""
+        """The next time at which an answer may change."""
         cdef int64_t due = NEVER, hour = now // HOUR_NS
         cdef int k
         if not self.every_hour:
@@ -89,7 +89,7 @@ cdef class Timetable:
 
     @property
     def closes(self) -> bool:
-        """Whether anything is ever closed."""
+        """Whether entries are ever blocked."""
         return bool(self.ever_closed())
 
     def allows(self, int64_t now, int instrument=ALL_INSTRUMENTS) -> bool:

@@ -1,4 +1,4 @@
-"""Classes and functions that a user handed in: whether liqcore can call them, and whose an exception of theirs is."""
+"""Classes and functions of a user: whether liqcore can call them, and the owner of an exception they raise."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def user_error(why: BaseException, owner: str, module: str = "", *functions: object) -> BaseException:
-    """The exception, with `owner` as its attribute `liqcore_owner`: what raised ("detector streak, on_event"). The first one stays. What is no
-    Exception (an exit) becomes a RuntimeError: user code does not end the process; an interrupt does. module: of the code; liqcore's own is nobody
-    else's. functions: what was called, then what else of the user's has a place: that is named where liqcore found the error in an answer. The
-    attribute `liqcore_source` says where it was raised, or else where that function stands."""
+    """The exception, with its source as attribute `liqcore_owner` ("detector streak, on_event"). The first owner stays. A BaseException that is no
+    Exception (an exit) becomes a RuntimeError, so that user code does not end the process; an interrupt does. module: of the code; liqcore's own code
+    has no owner. functions: the called function, then other functions of the user. The attribute `liqcore_source` has the file and line that raised,
+    or of the first of these functions if liqcore found the error in a return value."""
     if not isinstance(why, Exception | KeyboardInterrupt):
         ended, why = why, RuntimeError(text_of(why) if isinstance(why, SystemExit) else f"it raised {told(why)} (no Exception)")
         why.__cause__, why.__traceback__ = ended, ended.__traceback__
@@ -23,13 +23,13 @@ def user_error(why: BaseException, owner: str, module: str = "", *functions: obj
 
 
 def told(why: BaseException) -> str:
-    """The class of an exception and its text; of one whose text cannot be read, that."""
+    """The class of an exception and its text, or a note that the text cannot be read."""
     text = text_of(why)
     return f"{type(why).__name__}: {text}" if text else type(why).__name__
 
 
 def text_of(why: BaseException) -> str:
-    """The text of an exception; of one whose text cannot be read, that. Of an exit, what it is."""
+    """The text of an exception, or a note that it cannot be read. An exit is described."""
     if isinstance(why, SystemExit):
         return f"it called for an exit ({why.code!r})"
     try:
@@ -41,7 +41,7 @@ def text_of(why: BaseException) -> str:
 
 
 def raised_at(why: BaseException) -> str:
-    """ "file.py:12, function" of the first code on its way that is not liqcore's; "" where liqcore alone raised it."""
+    """ "file.py:12, function" of the first frame of the traceback outside of liqcore; "" if there is none."""
     trace = why.__traceback__
     while trace is not None:
         if not _is_ours(str(trace.tb_frame.f_globals.get("__name__", ""))):
@@ -56,14 +56,14 @@ def _is_ours(module: str) -> bool:
 
 
 def source_of(function: object) -> str:
-    """ "file.py:12" of a function or method of the user's that is written in Python; "" of another one."""
+    """ "file.py:12" of a user's function or method written in Python; "" for any other."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None and not _is_ours(getattr(function, "__module__", "") or "") else ""
 
 
 def call_problem(function: Callable[..., Any], *names: str) -> str:
-    """Why `function` cannot be called with one positional argument for each of these names; "" where it can, or where it does not tell."""
-    import inspect  # nobody needs it who hands in no code
+    """Why `function` cannot be called with one positional argument for each of these names; "" if it can, or its signature is not known."""
+    import inspect  # only needed for code of a user
 
     if not callable(function):
         return f"is a value of type {type(function).__name__}, expected a function"
@@ -81,8 +81,8 @@ def call_problem(function: Callable[..., Any], *names: str) -> str:
 
 
 def method_problems(own: type, base: type, calls: Mapping[str, str], main: str, required: bool) -> list[str]:
-    """What is wrong with the methods that a class of the user's overrides. calls: the arguments of each method that liqcore calls, as text.
-    main: the method that it is made for. Where it is not overridden, that is wrong if it is required, or if another method has nearly its name."""
+    """The faults of the methods that a user's class overrides. calls: the arguments of each method that liqcore calls, as text. main: its main
+    method. It is a fault not to override it if it is required, or if another method has nearly its name."""
     import difflib
     import inspect
 

@@ -1,4 +1,4 @@
-"""The state of an object of a user's class: its attributes, those of __slots__ too."""
+"""The state of an object of a user's class: its attributes, also those of __slots__."""
 
 from contextlib import suppress
 from types import MemberDescriptorType
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def attributes(of: object) -> dict[str, Any]:
-    """All that are set, by name."""
+    """All attributes that are set, by name."""
     found = dict(vars(of))
     for name, slot in _slots(type(of)).items():
         with suppress(AttributeError):  # it is not set
@@ -15,7 +15,7 @@ def attributes(of: object) -> dict[str, Any]:
 
 
 def set_attributes(of: object, named: dict[str, Any]) -> None:
-    """Set them as they were found: not by a __setattr__ or a property of the class."""
+    """Set attributes directly, without a __setattr__ or property of the class."""
     slots = _slots(type(of))
     for name, value in named.items():
         if name in slots:

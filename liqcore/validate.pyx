@@ -1,4 +1,4 @@
-"""Validation: see validate.pxd. Its only state is the implausible prices that wait for further ones like them.
+"""Validation: see validate.pxd. Its only state is the implausible prices that later ones may confirm.
 
 Kernels and accounts never see what it refuses.
 """
@@ -7,11 +7,11 @@ from liqcore.event cimport *
 from liqcore.instrument cimport TICKS_MAX
 from liqcore.kernels.window cimport WINDOW_NOTIONAL_MAX
 
-cdef double ORDERS_MAX = 100.0     # a forced order of more than so many of the venue's largest orders is a mistake
+cdef double ORDERS_MAX = 100.0     # a forced order above this number of the venue's largest orders is a mistake
 
 
 cdef uint8_t plausible(market_t* m, double price, double band) noexcept nogil:
-    """Within the band of the last good price, or one of enough others that agree with it."""
+    """Whether a price is within the band of the last good price, or confirmed by enough implausible prices that agree with it."""
     if m.good == 0.0 or (price <= m.good * band and price * band >= m.good):
         m.suspects = 0
         return OK
@@ -32,7 +32,7 @@ cdef inline bint on_grid(const instrument_t* i, double price) noexcept nogil:
 
 
 cdef inline bint beyond_orders(double qty, const instrument_t* i) noexcept nogil:
-    """A quantity that no orders of this contract can have had, where the venue declares its largest."""
+    """Whether a quantity is impossible for orders of this contract, if the venue states its largest order."""
     return i.lots_max < <int64_t> TICKS_MAX - 1 and qty > ORDERS_MAX * i.lot * <double> i.lots_max
 
 
@@ -52,9 +52,9 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
     if e.kind == BBO:
         if e.aux_price <= e.price:
             return BAD_BOOK
-        if not on_grid(i, e.aux_price):      # it lies above the bid, which is
+        if not on_grid(i, e.aux_price):      # it is above the bid, which is on the grid
             return BAD_PRICE
-        # an empty side of the book: no one sells at ten times the bid
+        # an empty side of the book: there is no offer at ten times the bid
         if e.aux_price > e.price * band:
             return BAD_BAND
         if e.qty < 0.0 or e.aux_qty < 0.0:
@@ -62,9 +62,9 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
         return plausible(m, e.price, band)
     if e.qty <= 0.0 or e.qty > 1e15:
         return BAD_QTY
-    if e.kind == FUNDING:     # about our position, too: what was paid is what was paid
+    if e.kind == FUNDING:     # about our position, too: every amount paid counts
         return OK if e.side == LONG or e.side == SHORT else BAD_SIDE
-    if e.kind == FILL:        # however odd, a fill is about our position: the bracket machine deals with it
+    if e.kind == FILL:        # an unusual fill is still about our position: the bracket machine handles it
         return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
     if e.side != LONG and e.side != SHORT:
         return BAD_SIDE
@@ -78,7 +78,7 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
 
 
 cdef uint8_t validate_venue_event(const event_t* e, const instrument_t* instruments, int count) noexcept nogil:
-    """The rules of what tells of the venue and not of the market: nothing here moves what later prices are compared with."""
+    """The rules of events about the venue, not the market. They do not change the price that later ones are compared with."""
     if not 0 <= e.instrument < count:
         return BAD_INSTRUMENT
     if not (e.price * 0.0 + e.qty * 0.0 + e.aux_price * 0.0 + e.aux_qty * 0.0 == 0.0):
@@ -95,12 +95,12 @@ cdef uint8_t validate_venue_event(const event_t* e, const instrument_t* instrume
             return BAD_PRICE
         return OK if e.price == 0.0 or e.aux_price <= e.price else BAD_BOOK
     if e.code != STATES_POOL or e.flags >= POOL_NO_BALANCE + POOL_NO_DRAWDOWN + POOL_NO_DISTANCE:
-        return BAD_CODE                     # unknown bits, or nothing is stated
+        return BAD_CODE                     # unknown bits, or no value is stated
     return OK if 0.0 <= e.aux_price <= 1.0 and e.aux_qty >= 0.0 else BAD_QTY
 
 
 cdef uint8_t validate_event(const event_t* e, int64_t now, market_t* markets, const instrument_t* instruments, int count, double band) noexcept nogil:
-    """The first thing that is wrong with an event, or OK."""
+    """The first fault of an event, or OK."""
     if e.ts_recv < now or not 0 <= e.ts_recv < TIME_MAX or not 0 <= e.ts_event < TIME_MAX:
         return BAD_TIME
     if e.kind == TIMER:

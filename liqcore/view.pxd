@@ -1,4 +1,4 @@
-"""What is true of one instrument now, in one flat row: for those who watch a run and must not disturb it. Reading changes nothing."""
+"""The present state of one instrument in one flat row, for observers of a run. Reading changes nothing."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -14,13 +14,13 @@ ctypedef struct view_t:
     int64_t ts_trade             # of receipt, ns; 0 = never
     int64_t ts_quote
     int64_t ts_mark
-    int64_t quote_until          # ns: bid and ask hold through this moment; 0 = they do not
-    int64_t deadline             # ns: when the entry is given up, or the position is closed for its age; 0 = no bracket
+    int64_t quote_until          # ns: bid and ask are valid up to and including this moment; 0 = they are not
+    int64_t deadline             # ns: when the entry is cancelled, or the position is closed for its age; 0 = no bracket
     double last                  # quote currency; 0 = never stated
     double bid
     double ask
     double mark
-    double threshold             # of the first cascade detector; nan during its warm-up, and where there is none
+    double threshold             # of the first cascade detector; nan during its warm-up, and without one
     double long_notional         # liquidated in its running cascade, quote currency
     double short_notional
     double z                     # of its running segment, as of the last liquidation or wake-up
@@ -33,7 +33,7 @@ ctypedef struct view_t:
     double target                # limit price; 0 = no target
     int32_t count                # large liquidations in the running cascade
     int32_t gates                # one bit (1 << Gate) a closed gate
-    int32_t interrupted          # bits of Stream: it was interrupted and has not spoken since
+    int32_t interrupted          # bits of Stream: interrupted, and without an event since
     uint8_t phase                # Phase of the first cascade detector
     uint8_t state                # BracketState
     uint8_t stop_confirmed       # the venue has confirmed the stop
@@ -44,7 +44,7 @@ cdef inline double _price(int64_t ticks, const instrument_t* i) noexcept nogil:
 
 cdef inline void view_row(view_t* v, const instrument_t* i, const market_t* m, const bracket_state_t* s, Account account,
                           CascadeDetector d, int n) noexcept:
-    """Of instrument n. d: the first cascade detector, or None."""
+    """Fill the row of instrument n. d: the first cascade detector, or None."""
     cdef const position_t* p = &account.positions[n]
     cdef cascade_t* c
     cdef int64_t held = bracket_position(s)

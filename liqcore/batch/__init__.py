@@ -1,8 +1,8 @@
 """The kernels over whole arrays, for research and sweeps (Numba; importing this module imports numba, importing liqcore does not).
 
-`rolling_quantile`, `rolling_threshold` and `window_sums` call the very functions that the live engine runs: Numba finds them by the symbols
-that the compiled modules export, 1-2 ns a call and cacheable, so replay and live cannot differ. `segment_z` is written out in Numba with the
-same arithmetic in the same order. Compiled code is cached on disk (cache=True); every function releases the GIL.
+`rolling_quantile`, `rolling_threshold` and `window_sums` call the functions that the live engine runs, so replay and live cannot differ. Numba finds
+them by the symbols that the compiled modules export, at 1-2 ns a call, and can cache the result. `segment_z` has the same arithmetic in the same
+order, in Numba. Compiled code is cached on disk (cache=True); every function releases the GIL.
 
 Arrays are one-dimensional: ts int64 ns, not decreasing; side int8, +1 or -1; values float64, positive and finite (finite for segment_z).
 Anything else is a ValueError that names the first bad element.
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 def _symbol(module: str, function: str, signature: object) -> types.ExternalFunction:
-    """A compiled function as one that Numba can call by name; a name, unlike a pointer, can be cached."""
+    """A compiled function that Numba can call by name. Numba can cache a name, but not a pointer."""
     name = f"liqcore_{function}"
     llvmlite.binding.add_symbol(name, get_cython_function_address(f"liqcore.{module}", function))
     return types.ExternalFunction(name, signature)
@@ -180,10 +180,10 @@ def _times(ts: ArrayLike) -> NDArray[np.int64]:
 
 
 def rolling_quantile(values: ArrayLike, quantile: float = 0.95, window: int = 1000) -> tuple[Floats, Floats]:
-    """(before, after): the exact quantile of the last `window` values before each value enters (NaN for the first) and after it has."""
+    """(before, after): the exact quantile of the last `window` values, before each value enters (NaN for the first) and after it entered."""
     from liqcore.kernels.quantile import RollingQuantile
 
-    RollingQuantile(quantile, 2 if 2 <= window <= 1_000_000 else window)  # the constructor says what is wrong with the configuration
+    RollingQuantile(quantile, 2 if 2 <= window <= 1_000_000 else window)  # the constructor raises the error for a wrong configuration
     return _rolling_quantile(_positive("values", values), quantile, window)
 
 
@@ -191,7 +191,7 @@ def rolling_threshold(ts: ArrayLike, values: ArrayLike, quantile: float = 0.95, 
     """The threshold in force when each value arrives, NaN during the first `warmup` values.
 
     refresh_ns = 0: the quantile of the last `window` values before it. Otherwise that quantile is taken when warm-up ends and again at the first
-    value at least `refresh_ns` after it was last taken, and stands in between.
+    value at least `refresh_ns` after it was last taken, and is constant in between.
     """
     from liqcore.kernels.quantile import RollingQuantile
 
@@ -203,7 +203,7 @@ def rolling_threshold(ts: ArrayLike, values: ArrayLike, quantile: float = 0.95, 
 
 
 def window_sums(ts: ArrayLike, side: ArrayLike, notional: ArrayLike, horizon_ns: int, capacity: int = 4096) -> Floats:
-    """Shape (n, 8), columns WINDOW_COLUMNS: what a Window holds after each entry. `dropped` above 0 asks for a larger capacity."""
+    """Shape (n, 8), columns WINDOW_COLUMNS: the content of a Window after each entry. If `dropped` is above 0, use a larger capacity."""
     Window(horizon_ns, capacity)
     t = _times(ts)
     s = _column("side", side, np.int8, t.size)

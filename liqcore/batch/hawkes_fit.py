@@ -1,7 +1,7 @@
 """Hawkes processes over whole arrays, offline: maximum likelihood by expectation-maximisation, and residuals (Numba). The intensity of a whole
 stream is liqcore.kernels.hawkes.Hawkes.run.
 
-fit() is for complete feeds: a throttled one shows the gaps of its throttle, not those of the market (docs/detectors.md says what it fits there).
+fit() is for complete feeds. In a throttled feed the gaps are those of the throttle, not of the market (docs/detectors.md has the results there).
 Each EM step is O(n) for exponential kernels, and never lowers the likelihood: Veen, Schoenberg (2008), with Ozaki's recursion (1979).
 """
 
@@ -26,7 +26,7 @@ class Fit:
     log_likelihood_poisson: float  # of a constant rate
     events: int
     seconds: float
-    steps: int  # of EM until it stood still
+    steps: int  # of EM until convergence
 
 
 @njit("float64(float64[::1], float64[::1], float64[::1], float64, float64, float64[::1], float64[::1], float64[:, ::1])", cache=True, nogil=True)

@@ -6,7 +6,7 @@ from liqcore.event cimport event_t
 from liqcore.codec.layout cimport layout_t, tables_t, text_t
 
 cdef enum:
-    NOT_MINE = -1            # not a described frame, or anything odd in one: ask the general parser
+    NOT_MINE = -1            # no shape matches, or the frame has something unusual: use the general parser
     OUT_TOO_SMALL = -2       # the frame has more events than `capacity`
 
 cdef class Decoder:
@@ -14,14 +14,14 @@ cdef class Decoder:
     cdef layout_t* layouts
     cdef uint64_t spread     # multiplier that sends the shapes' openings to different layouts
     cdef int shape_count
-    cdef int at              # where in a frame the eight bytes stand that tell the shapes apart
-    cdef text_t envelope     # how a frame begins that is wrapped in {"stream":"...","data": }; size 0: none is
+    cdef int at              # offset of the eight bytes that tell the shapes apart
+    cdef text_t envelope     # the beginning of a frame wrapped in {"stream":"...","data": }; size 0: frames are not wrapped
     cdef readonly tuple symbols
     cdef readonly object carried
-    cdef readonly int64_t predicted, scanned   # frames by the predicted and by the general way
-    cdef readonly int64_t unknown              # keys that were read over, in frames that were looked at key by key
+    cdef readonly int64_t predicted, scanned   # frames read by a predicted layout, and by the general scanner
+    cdef readonly int64_t unknown              # keys that were skipped, in frames that were read key by key
     cdef char unknown_name[32]                 # the last of them
-    cdef object _out         # the array handed to the last decode(), and where its rows are
+    cdef object _out         # the array of the last decode(), and the address of its rows
     cdef event_t* _rows
     cdef int _row_count
     cdef int _compile(self, list shapes) except -1

@@ -1,14 +1,14 @@
 # cython: nonecheck=False
-"""JSON frames to events, and order requests to JSON bytes, at the cost of reading them once.
+"""JSON frames to events, each frame read once.
 
 A venue describes its frames by shape (`Shape`, with typed holes: `topic`, `symbol`, `side`, `decimal`, `millis`, ...). `Decoder` compiles the
 description into flat tables. A frame that has the layout of an earlier one (same keys in the same order) is read by comparing its fixed text and
 parsing only the holes; any other order of keys goes through a general scanner that knows the same shape. An unknown key is skipped with its value and
-counted: venues add fields without notice. Whatever is odd (an escape, a missing or repeated key, a sign, an exponent, white space, an unknown symbol,
-too many digits, a byte after the end) is handed back with `NOT_MINE`: the venue's general parser decides what it is. So scan never has to be
-generous, only right.
+counted: venues add fields without notice. A frame with anything unusual (an escape, a missing or repeated key, a sign, an exponent, white space, an
+unknown symbol, too many digits, a byte after the end) is returned with `NOT_MINE`, and the venue's general parser reads it. So this scanner may be
+strict.
 
-Numbers are correctly rounded: mantissa <= 2**53 over a power of ten <= 10**22 is one exact division; longer numbers are handed back.
+Numbers are correctly rounded: mantissa <= 2**53 over a power of ten <= 10**22 is one exact division; longer numbers are left to the general parser.
 """
 
 cimport cython
@@ -28,7 +28,7 @@ from liqcore.codec.shape import flatten, spread
 
 cdef enum:                   # key_t.flags
     SIGNED = 1
-    MAY_BE_EMPTY = 2         # "" leaves the value as it was
+    MAY_BE_EMPTY = 2         # "" does not change the value
     QUOTED = 4               # an integer as text
 
 cdef enum:
@@ -48,8 +48,8 @@ ctypedef struct scan_t:      # the state of reading one frame
     int32_t rows
     int32_t capacity
     int8_t side
-    int8_t claimed           # what a second word says of the side, 0: nothing
-    uint8_t fresh            # the mode says that carried values start anew
+    int8_t claimed           # the side by a second word, 0: not stated
+    uint8_t fresh            # the mode states that carried values start anew
     uint8_t marking
     uint8_t predictable
     uint8_t in_row
@@ -75,7 +75,8 @@ cdef inline void mark(scan_t* s, const char* p, int size, uint8_t hole, uint8_t 
 
 
 cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p) noexcept nogil:
-    """The symbol at p up to its closing quote; every symbol of a frame (of a row that has its own) is the same one. NULL: not so, or not ours."""
+    """Read the symbol at p up to its closing quote. All symbols of a frame (or of a row with its own symbol) must agree. NULL: they differ, or the
+    symbol is not ours."""
     cdef scan_name_t name
     cdef int size
     p = scan_near(&s.window, p)
@@ -88,7 +89,7 @@ cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p) noexcept nogil
             return NULL
         s.name = name
         if s.in_row and not s.shape.own:
-            s.predictable = 0   # a row names it before the frame does: a layout could not check that all rows agree
+            s.predictable = 0   # a row has the symbol before the frame has it: a layout could not check that all rows agree
         mark(s, p, size, LOOKUP, NOWHERE)
     else:
         if not scan_name_same(&name, &s.name):
@@ -98,7 +99,7 @@ cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p) noexcept nogil
 
 
 cdef const char* scan_quoted_decimal(scan_t* s, const char* p, uint8_t slot, uint8_t flags) noexcept nogil:
-    """A quoted decimal number; p stands behind the opening quote."""
+    """A quoted decimal number; p points behind the opening quote."""
     cdef double value = 0.0
     cdef int size, negative = 0
     if flags & MAY_BE_EMPTY and p[0] == 34:
@@ -145,7 +146,8 @@ cdef const char* scan_text(scan_t* s, const char* p) noexcept nogil:
 
 
 cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
-    """An array of objects: one event each, written as they are read; a frame refused later leaves them as scratch behind the caller's count."""
+    """An array of objects, each written as one event when it is read. If the frame is refused later, the rows behind the caller's count are
+    scratch."""
     cdef uint8_t marking = s.marking
     if p[0] != 91:
         return NULL
@@ -188,7 +190,7 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
 
 
 cdef const char* scan_level(scan_t* s, const key_t* key, const char* p) noexcept nogil:
-    """One book level: price and size, and as many texts as the venue writes behind them."""
+    """One book level: price and size, then any number of texts."""
     cdef int i
     if p[0] != 91 or p[1] != 91 or p[2] != 34:
         return NULL
@@ -213,7 +215,7 @@ cdef const char* scan_level(scan_t* s, const key_t* key, const char* p) noexcept
 
 
 cdef const char* scan_array(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
-    """An array that is no rows: texts that are skipped, or exactly this many objects."""
+    """An array without rows: texts that are skipped, or a fixed number of objects."""
     cdef int i = 0
     if p[0] != 91:
         return NULL
@@ -237,7 +239,7 @@ cdef const char* scan_array(Decoder d, scan_t* s, const key_t* key, const char* 
 
 
 cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
-    """The value at p as `key` wants it. Returns the position behind it; NULL refuses the frame."""
+    """Read the value at p as `key` describes it. Returns the position behind it; NULL refuses the frame."""
     cdef const text_t* t
     cdef int i, size
     cdef int64_t value = 0
@@ -293,7 +295,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
 
 
 cdef inline const char* skip_digits(const char* p, int most) noexcept nogil:
-    """Behind 1 to `most` digits; NULL where there are none, or more."""
+    """The position behind 1 to `most` digits; NULL if there are none, or more."""
     cdef int n = 0
     while 48 <= p[n] <= 57 and n <= most:
         n += 1
@@ -301,7 +303,7 @@ cdef inline const char* skip_digits(const char* p, int most) noexcept nogil:
 
 
 cdef const char* skip_number(const char* p) noexcept nogil:
-    """Behind the JSON number at p; NULL where there is none, or one of more digits than numbers have."""
+    """The position behind the JSON number at p; NULL if there is none, or it has too many digits."""
     cdef const char* digits = p + (p[0] == 45)
     p = skip_digits(digits, 20)
     if p == NULL or (digits[0] == 48 and p - digits > 1):
@@ -314,7 +316,7 @@ cdef const char* skip_number(const char* p) noexcept nogil:
 
 
 cdef const char* skip_value(scan_t* s, const char* p, int depth) noexcept nogil:
-    """The place after the value at p, which is skipped; NULL if it is no plain JSON or nested too deeply."""
+    """Skip the value at p. Returns the position behind it; NULL if it is not plain JSON or nested too deeply."""
     cdef char closing
     p = scan_near(&s.window, p)
     if p[0] == 34:
@@ -350,7 +352,7 @@ cdef const char* skip_value(scan_t* s, const char* p, int depth) noexcept nogil:
 
 
 cdef const char* skip_key(Decoder d, scan_t* s, const char* p) noexcept nogil:
-    """Behind the unknown key at p and its value."""
+    """The position behind the unknown key at p and its value."""
     cdef char name[32]
     cdef int size = 0
     memset(name, 0, 32)
@@ -371,7 +373,7 @@ cdef const char* skip_key(Decoder d, scan_t* s, const char* p) noexcept nogil:
 
 
 cdef const char* scan_object(Decoder d, scan_t* s, const node_t* node, const char* p) noexcept nogil:
-    """The object at p: known keys in any order, each at most once, all required ones there; unknown ones are skipped. NULL refuses the frame."""
+    """Read the object at p: known keys in any order, each at most once, with all required ones. Unknown keys are skipped. NULL refuses the frame."""
     cdef const key_t* keys = &d.t.keys[node.key_first]
     cdef uint64_t seen = 0
     cdef int k = 0, tries
@@ -425,8 +427,8 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
 
 
 cdef int finish_ticker(Decoder d, scan_t* s) noexcept nogil:
-    """A ticker states what it says, and of a stream of changes also what it has said before. Carried values change only here, when the whole frame
-    has been accepted; a change that is older than what is known is handed back, to be counted."""
+    """The event of a ticker has the values of the frame. In a stream of changes it also has the values of earlier frames. These carried values change
+    only here, when the whole frame has been accepted. A change older than the known values is left to the general parser, which counts it."""
     cdef event_t* last = &d.t.carry[s.instrument]
     cdef bint says = s.present & (1 << PRICE | 1 << QTY | 1 << AUX_PRICE | 1 << AUX_QTY) != 0
     cdef bint funding = s.present >> AUX_QTY & 1
@@ -450,7 +452,8 @@ cdef int finish_ticker(Decoder d, scan_t* s) noexcept nogil:
 
 
 cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
-    """Read a frame as one shape, keys in any order. Of a frame that is none of the shape no key counts as unknown: an acknowledgement has others."""
+    """Read a frame as one shape, keys in any order. If the frame is not of this shape, none of its keys counts as unknown: an acknowledgement has
+    other keys."""
     cdef int64_t unknown = d.unknown
     cdef char name[32]
     cdef int rows
@@ -492,7 +495,7 @@ cdef int scan_shape(Decoder d, int32_t shape, layout_t* layout, const char* src,
     elif not s.shape.own:
         if s.instrument < 0:
             return NOT_MINE
-        for i in range(s.rows):         # it may have named its contract behind its rows
+        for i in range(s.rows):         # the frame may have its symbol behind its rows
             out[i].instrument = d.t.first + s.instrument
     if s.rows > 0 and s.predictable:
         learn(layout, s.marks, s.mark_count, s.resume, shape, src, n)
@@ -515,9 +518,9 @@ cdef class Decoder:
     """Frames of some shapes to events.
 
     shapes: list of Shape. symbols: the instruments' symbols; an event's `instrument` is the position here plus `first`. carried: array of EVENT_DTYPE
-    with one row per symbol that holds the last event of shapes with carry; made here where None. The venue's general parser shares it, so that
-    frames of either way go on from the same values. envelope: key of the text before "data" in frames {"stream":"...","data":{...}}, which are then
-    read like what they wrap; "" = the venue wraps none.
+    with one row per symbol that holds the last event of shapes with carry; None = made here. The venue's general parser shares it, so that both
+    readers continue from the same values. envelope: key of the text before "data" in frames {"stream":"...","data":{...}}, whose content is then read
+    like a plain frame; "" = the venue wraps no frames.
     """
 
     def __init__(self, shapes, symbols, carried=None, *, int first=0, str envelope=""):
@@ -629,7 +632,7 @@ cdef class Decoder:
         return NOT_MINE
 
     cdef Py_ssize_t unwrap(self, const char* p, Py_ssize_t n) noexcept nogil:
-        """Where the object begins that a frame of at least 32 bytes wraps; 0: none, -1: something odd."""
+        """Offset of the object that a frame of at least 32 bytes wraps; 0: the frame is not wrapped, -1: something unusual."""
         cdef Py_ssize_t i = self.envelope.size
         cdef uint32_t stops
         if not scan_same(p, self.envelope.text, self.envelope.mask):
@@ -656,7 +659,7 @@ cdef class Decoder:
     def decode(self, frame, int64_t ts_recv, out) -> int:
         """Events of a frame (bytes, or any buffer) into out, an array of EVENT_DTYPE. ts_recv: when we received it, ns UTC.
 
-        Returns the number of events (0: recognised, but nothing changed), NOT_MINE (-1) where the general parser must look, or
+        Returns the number of events (0: recognised, but nothing changed), NOT_MINE (-1) if the general parser must read it, or
         OUT_TOO_SMALL (-2). Rows of out behind that number are scratch; nothing beyond out is ever written.
         """
         cdef Py_buffer view
@@ -672,7 +675,7 @@ cdef class Decoder:
 
     @property
     def unknown_key(self) -> str:
-        """The last key that was read over; '' where there was none."""
+        """The last key that was skipped; '' if there was none."""
         return (<bytes> self.unknown_name[:32]).partition(b"\0")[0].decode(errors="replace")
 
     def forget(self):

@@ -1,4 +1,4 @@
-"""Order requests to the bytes of a venue's message, by a template that the venue gives once."""
+"""Order requests to the bytes of a venue's message. The venue's adapter gives the template once."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -35,7 +35,7 @@ cdef enum:
 
 
 class Hole:
-    """What an order template leaves open. PRICE, QTY, STOP: exact decimal text; ID, CAUSE: hexadecimal; NOW_MS: milliseconds UTC."""
+    """The values that an order template leaves open. PRICE, QTY, STOP: exact decimal text; ID, CAUSE: hexadecimal; NOW_MS: milliseconds UTC."""
 
     SYMBOL, PRICE, QTY, STOP, ID, CAUSE, NOW_MS = range(1, 8)
 
@@ -57,7 +57,7 @@ cdef inline int variant_of(const request_t* r) noexcept nogil:
 cdef class OrderEncoder:
     """Requests to a venue's bytes.
 
-    template: function of a Variant that returns the message as a list of text and Hole numbers, or None where the venue has no such request; it
+    template: function of a Variant that returns the message as a list of text and Hole numbers, or None if the venue has no such request; it
     is called once for each variant, here. instruments: list of Instrument, by index; their exact tick and lot steps print the numbers.
     """
 
@@ -102,8 +102,8 @@ cdef class OrderEncoder:
         free(self.scratch)
 
     cdef int encode_c(self, const request_t* request, int64_t now_ms, char* out, int cap) noexcept nogil:
-        """The message for a request into out; cap must be at least size_max. Returns its length, or NO_MESSAGE where there is no template for it,
-        the instrument is unknown or a number is out of range, or NO_ROOM."""
+        """The message for a request into out; cap must be at least size_max. Returns its length, NO_ROOM, or NO_MESSAGE: no template for it, an
+        unknown instrument, or a number out of range."""
         cdef const piece_t* piece
         cdef const instrument_t* i
         cdef char* p = out
@@ -143,7 +143,7 @@ cdef class OrderEncoder:
             piece += 1
 
     def encode(self, request, int64_t ts_ms) -> bytes:
-        """The message for one request (a row of REQUEST_DTYPE, or its 64 bytes), stamped ts_ms. ValueError where the venue has none for it."""
+        """The message for one request (a row of REQUEST_DTYPE, or its 64 bytes), stamped ts_ms. ValueError if the venue has none for it."""
         cdef Py_buffer view
         cdef request_t row
         cdef int size

@@ -50,14 +50,14 @@ cdef enum:                   # what a value must be
     LEVEL = 13               # [["price","qty"]], perhaps with texts behind them
     TEXTS = 14               # an array of plain texts, skipped
     LIST = 15                # an array of exactly `flags` objects, each with its own keys
-    CLAIM = 16               # a second word on the side: one of two texts that must agree with it, or a third that says nothing
+    CLAIM = 16               # a second word on the side: one of two texts that must agree with it, or a third that has no side
     # only in layouts
     LOOKUP = 20              # a symbol: find its instrument
     NOTHING = 21
     ROW_BEGIN = 22
     ROW_END = 23
     FINISH = 24
-    COUNTED = 25             # an integer that nobody wants
+    COUNTED = 25             # an integer that is not used
 
 cdef enum:                   # where a number goes
     TS = 0
@@ -95,14 +95,14 @@ ctypedef struct node_t:      # an object: its keys
     uint64_t required
 
 ctypedef struct shape_t:
-    text_t opening           # how a frame of this shape begins when its topic comes first, as it does
+    text_t opening           # the beginning of a frame of this shape, whose topic comes first
     int32_t node
     uint8_t kind             # event Kind
     int8_t side              # of events whose frames have none
     uint8_t carry
     uint8_t rows
     uint8_t own              # every row names its own symbol
-    uint8_t untimed          # the venue gives no time: the event's is that of receipt
+    uint8_t untimed          # the venue gives no time: the event has that of receipt
 
 ctypedef struct step_t:      # predicted layout: this text, then this hole
     text_t text

@@ -1,7 +1,7 @@
 """Predicted layouts: a frame laid out like an earlier one is read by comparing its fixed text and parsing only its holes.
 
-A layout is learnt from the holes (marks) that the general scanner of liqcore.codec.decode saw, and accepts a subset of what that accepts. Its row is
-written twice: the first row is entered from the text before the array, the others from the comma.
+A layout is learnt from the holes (marks) that the general scanner of liqcore.codec.decode found, and accepts a subset of its frames. The layout
+contains the row twice: once behind the text before the array, and once behind a comma.
 """
 
 from libc.string cimport memcpy, memset
@@ -18,12 +18,12 @@ cdef inline int32_t find(const tables_t* t, const scan_name_t* name) noexcept no
 
 
 cdef int32_t lookup(const tables_t* t, const uint64_t* name) noexcept nogil:
-    """Number of the symbol whose 32 zero-padded bytes are `name`, -1 where it is not ours."""
+    """Number of the symbol whose 32 zero-padded bytes are `name`, -1 if it is not ours."""
     return find(t, <const scan_name_t*> name)
 
 
 cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_t hole, uint8_t slot, int hole_size) noexcept nogil:
-    """Fixed text src[first:stop] and then a hole; long text takes several steps. Returns 0 where the layout is full."""
+    """Fixed text src[first:stop] and then a hole; long text takes several steps. Returns 0 if the layout is full."""
     cdef step_t* step
     cdef int size
     while True:
@@ -48,7 +48,7 @@ cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_
 
 
 cdef int add_rows(layout_t* layout, const mark_t* marks, int first, int stop, int entry, const char* src) noexcept nogil:
-    """The steps of one row: the holes marks[first:stop], and then ROW_END. Its text begins at offset `entry`. Returns 0 where there is no room."""
+    """The steps of one row: the holes marks[first:stop], and then ROW_END. Its text begins at offset `entry`. Returns 0 if there is no room."""
     cdef int i, at = entry
     for i in range(first, stop):
         if not add_step(layout, src, at, marks[i].offset, marks[i].hole, marks[i].slot, marks[i].size):
@@ -94,7 +94,7 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
 
 
 cdef inline const char* read_value(const step_t* step, const char* p, slot_t* slots) noexcept nogil:
-    """A number into its slot, times in ns, or a skipped number; the place after it, NULL if it is none."""
+    """Read a number into its slot (times in ns), or skip it. Returns the position behind it, NULL if it is no number."""
     cdef uint32_t size
     if step.hole == DECIMAL:
         size = scan_decimal(p, &slots[step.slot].d)
@@ -111,14 +111,14 @@ cdef inline const char* read_value(const step_t* step, const char* p, slot_t* sl
 
 
 cdef inline const text_t* read_side(const text_t* t, const char* p) noexcept nogil:
-    """Which of the two neighbouring texts stands here, or NULL. No branch between them: sides alternate at random."""
+    """Which of the two neighbouring texts is here, or NULL. There is no branch between them, because sides alternate at random."""
     cdef uint64_t word = scan_load8(p)
     t += (word ^ scan_load8(t[0].text)) << (64 - 8 * t[0].size) != 0
     return t if (word ^ scan_load8(t.text)) << (64 - 8 * t.size) == 0 else NULL
 
 
 cdef inline const text_t* read_word(const text_t* t, const char* p, uint8_t hole, int8_t* value) noexcept nogil:
-    """Which of the neighbouring texts (two of a side, three of a claim) stands here, and what it means; NULL: none."""
+    """Which of the neighbouring texts (two of a side, three of a claim) is here, and its meaning; NULL: none."""
     cdef const text_t* found = read_side(t, p)
     if found == NULL and hole == CLAIM and scan_same(p, t[2].text, t[2].mask):
         found = &t[2]
@@ -128,7 +128,7 @@ cdef inline const text_t* read_word(const text_t* t, const char* p, uint8_t hole
 
 
 cdef inline const char* skip_text(scan_window_t* window, const char* p) noexcept nogil:
-    """Behind plain text: at its closing quote."""
+    """The position behind plain text, at its closing quote."""
     cdef uint32_t stops
     while True:
         p = scan_near(window, p)
@@ -148,7 +148,7 @@ cdef inline int named(event_t* out, int rows, const shape_t* shape, int32_t inst
 
 
 cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
-    """Read a frame that has the layout of an earlier one: compare its fixed text, parse the holes."""
+    """Read a frame with the layout of an earlier one: compare its fixed text, parse the holes."""
     cdef scan_window_t window
     cdef slot_t slots[8]
     cdef scan_name_t name

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The eight digits of a value below 10**8 in the order in which they are read: halves, pairs and digits are split side by side. */
+/* The eight digits of a value below 10**8 in reading order: halves, pairs and digits are split in parallel. */
 static inline uint64_t scan_eight_digits(uint32_t value) {
     uint64_t x = (uint64_t) (value / 10000) | (uint64_t) (value % 10000) << 32;
     uint64_t pairs = (x * 10486 >> 20) & 0x0000007F0000007FULL;
@@ -14,7 +14,7 @@ static inline uint64_t scan_eight_digits(uint32_t value) {
     return (tens | (x - 10 * tens) << 8) + 0x3030303030303030ULL;
 }
 
-/* Digits of value, right-aligned so that they end at `end`, behind zeros: 24 bytes are written at most. Returns how many digits there are. */
+/* Write the digits of value so that they end at `end`, with zeros before them, at most 24 bytes. Returns the number of digits. */
 static inline int scan_digits_before(char* end, uint64_t value) {
     char* p = end - 8;
     uint64_t x;
@@ -24,7 +24,7 @@ static inline int scan_digits_before(char* end, uint64_t value) {
     }
     x = scan_eight_digits((uint32_t) value);
     memcpy(p, &x, 8);
-    int zeros = __builtin_ctzll((x & 0x0F0F0F0F0F0F0F0FULL) | 1ULL << 56) / 8;        /* the last digit stands, also where it is one */
+    int zeros = __builtin_ctzll((x & 0x0F0F0F0F0F0F0F0FULL) | 1ULL << 56) / 8;        /* the last digit stays, also if it is 0 */
     return (int) (end - p) - zeros;
 }
 
@@ -35,7 +35,7 @@ static inline int scan_print_integer(char* out, uint64_t value) {
     return n;
 }
 
-/* count * mantissa / 10**decimals with all decimals of the step. Returns the length (at most 34), or -1 where the product overflows. */
+/* count * mantissa / 10**decimals with all decimals of the step. Returns the length (at most 34), or -1 if the product overflows. */
 static inline int scan_print_decimal(char* out, int64_t count, int64_t mantissa, int decimals) {
     char digits[64];
     int64_t value;

@@ -1,8 +1,8 @@
 /* Text at the speed of words: compare a piece of a frame, read its numbers, find the end of its strings.
 
    Little-endian x86-64 (SSE2 is part of the base instruction set) and arm64; -DLIQCORE_SCAN_PORTABLE selects the word-at-a-time code everywhere.
-   Every function may read up to SCAN_AHEAD bytes from its pointer: the caller guarantees that they exist (scan_window_t) and that what lies
-   behind the frame is zero, which no comparison and no digit accepts. */
+   Every function may read up to SCAN_AHEAD bytes from its pointer: the caller guarantees that they exist (scan_window_t) and that the bytes behind
+   the frame are zero. Zero matches no comparison and no digit. */
 #ifndef LIQCORE_SCAN_TEXT_H
 #define LIQCORE_SCAN_TEXT_H
 
@@ -24,7 +24,7 @@
 /* A view of a frame that can be read SCAN_AHEAD bytes beyond any position in it. The frame itself is read in place; only its last bytes are
    copied (`tail`, followed by zeros), and a position that comes too near the end continues there (scan_near). */
 typedef struct {
-    const char* limit;   /* beyond this position one must continue in the tail */
+    const char* limit;   /* beyond this position reading continues in the tail */
     const char* end;     /* valid once in the tail */
     uintptr_t shift;     /* tail position minus source position */
     uintptr_t origin;    /* position minus origin = offset in the frame */
@@ -105,7 +105,7 @@ static inline uint64_t scan_digits8(const char* p, uint32_t n) {
     return scan_value8(scan_load8(p) ^ 0x3030303030303030u, n);
 }
 
-/* n, but where it equals the guess the result does not wait for n: reading goes on while n is still being found. */
+/* n. If n equals the guess, the processor can continue with the guess before n is computed. */
 static inline uint32_t scan_guess(uint32_t n, uint32_t guess) {
     if (__builtin_expect(n == guess, 1)) {
         __asm__("" : "+r"(guess));
@@ -190,7 +190,7 @@ static inline uint32_t scan_decimal(const char* p, double* value) {
     return stop;
 }
 
-/* Bytes among the 16 at p that end plain text: the quote, `other`, or what plain text cannot hold (control byte, anything not ASCII). */
+/* Bytes among the 16 at p that end plain text: the quote, `other`, or a byte that plain text cannot contain (control byte, not ASCII). */
 static inline uint32_t scan_stops_at(const char* p, char other) {
 #ifdef SCAN_SSE2
     __m128i x = _mm_loadu_si128((const __m128i*) p);
@@ -239,7 +239,7 @@ static inline void scan_take(const char* p, uint32_t size, scan_name_t* name) {
         name->word[i] = scan_load8(p + 8 * i) & scan_load8((const char*) SCAN_ONES + 32 - size + 8 * i);
 }
 
-/* The plain text before the next quote, zero-padded. Returns its length (1..31), or 0 where it is not plain, empty or too long. */
+/* The plain text before the next quote, zero-padded. Returns its length (1..31), or 0 if it is not plain, empty or too long. */
 static inline uint32_t scan_name(const char* p, scan_name_t* name) {
     uint32_t stops = scan_stops(p), k;
     if (__builtin_expect(stops == 0, 0))

@@ -5,8 +5,8 @@
         "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side({"Buy": 1, "Sell": -1}), "v": decimal("qty"), "p": decimal("price"),
                       "i": text(), "seq": optional(integer("id"))})})
 
-Slots are the number fields of an event: ts_event, price, qty, aux_price, aux_qty, id. A venue without topics says by a literal at the beginning
-what a frame is, and names the contract where it does:
+Slots are the number fields of an event: ts_event, price, qty, aux_price, aux_qty, id. A venue without topics has a literal at the beginning that
+states the kind of frame. The symbol may have any position:
 
     Shape(Kind.TRADE, {"e": literal("aggTrade"), "E": integer(), "a": integer("id"), "s": symbol(), "p": decimal("price")})
 """
@@ -47,7 +47,7 @@ def topic(prefix: str) -> Field:
 
 
 def symbol() -> Field:
-    """Text: the symbol; every one of a frame is the same. Where a frame names none outside of its rows, each row may have another."""
+    """Text: the symbol. All symbols of a frame must agree. If a frame has none outside of its rows, each row may have another."""
     return Field(SYMBOL)
 
 
@@ -78,7 +78,7 @@ def side(texts: dict) -> Field:
 
 
 def claim(texts: dict) -> Field:
-    """One of three texts: a second word on the side of the row, which must not contradict its side; the third says nothing (0)."""
+    """One of three texts: a second word on the side of the row, which must not contradict its side. The third has no side (0)."""
     values = list(texts.values())
     if len(texts) != 3 or 0 in values[:2] or values[2] or any(len(t) > 6 for t in texts):
         raise ValueError(f"claim: expected two texts for sides and then one for none, of at most 6 characters, got {texts!r}")
@@ -96,7 +96,8 @@ def decimal(slot: str | None = None, *, signed: bool = False, may_be_empty: bool
 
 
 def millis(slot: str, *, quoted: bool = False) -> Field:
-    """A JSON integer (quoted: the same as text): milliseconds since 1970 UTC. Slots: ts_event, or ts_fallback for when ts_event is absent."""
+    """A JSON integer (quoted: the same as text): milliseconds since 1970 UTC. Slots: ts_event, or ts_fallback, which is used if ts_event is
+    absent."""
     return Field(MILLIS, slot, flags=QUOTED if quoted else 0)
 
 
@@ -129,7 +130,7 @@ def texts() -> Field:
 
 
 def only(keys: dict) -> Field:
-    """An array of exactly one object, which is no row: its keys are the frame's."""
+    """An array of exactly one object, which is not a row: its keys belong to the frame."""
     return Field(LIST, inner=(dict(keys),), flags=1)
 
 
@@ -139,7 +140,7 @@ def pair(first: dict, second: dict) -> Field:
 
 
 def level(price: str, qty: str, *, more: int = 0) -> Field:
-    """One book level: [["price","qty"]], with so many texts more behind them."""
+    """One book level: [["price","qty"]], with this number of texts behind them."""
     return Field(LEVEL, (price, qty), flags=more)
 
 
@@ -152,8 +153,8 @@ class Shape:
     """One kind of frame. kind: the event Kind it becomes. keys: {key: Field} of the frame's object, usual order first.
 
     fixed_side: side of the events of a frame without side. Tickers: the event's flags are the Streams that are not stated, and a frame that states
-    nothing gives no event. carry: the stream tells changes: absent keys keep the last value of the same instrument, which is then stated, too; a
-    frame with a smaller id than one before is handed back. untimed: the venue gives no time, the event's is that of receipt.
+    nothing gives no event. carry: the stream has changes only. Absent keys keep the last value of the same instrument, which then counts as stated; a
+    frame with a smaller id than an earlier one goes to the general parser. untimed: the venue gives no time; the event has that of receipt.
     """
 
     def __init__(self, kind: int, keys: dict, *, fixed_side: int = 0, carry: bool = False, untimed: bool = False):
@@ -167,12 +168,12 @@ class Shape:
 
     @property
     def rows_name_symbols(self) -> bool:
-        """Whether the contract stands nowhere but in the rows."""
+        """Whether only the rows have the symbol."""
         return self.has_rows and not any(map(_names_symbol, self.keys.values()))
 
     @property
     def opening(self) -> str:
-        """How a frame with this shape begins when its keys come in their usual order."""
+        """The beginning of a frame of this shape with its keys in their usual order."""
         text, keys = "{", list(self.keys.items())
         while keys:
             name, field = keys.pop(0)
@@ -205,7 +206,7 @@ def _names_symbol(field: Field) -> bool:
 
 
 def flatten(shapes):
-    """Shapes as lists (keys, nodes, texts, roots): what the C tables hold, breadth first so that the keys of one object are neighbours."""
+    """Shapes as lists (keys, nodes, texts, roots) for the C tables, breadth first so that the keys of one object are neighbours."""
     keys: list[tuple] = []
     nodes: list[tuple[int, int, int]] = []
     texts: list[tuple] = []
@@ -242,7 +243,8 @@ def flatten(shapes):
 
 
 def spread(openings):
-    """The place of the eight bytes in the beginnings of frames that distinguish them, and an odd multiplier whose top five bits differ for them."""
+    """Offset of eight bytes that differ between the beginnings of the frames, and an odd multiplier whose product has different top five bits for
+    each."""
     for at in range(8, 25):
         words = {opening[at : at + 8] for opening in openings}
         if len(words) == len(openings) and all(len(w) == 8 for w in words):

@@ -1,7 +1,7 @@
 """Bars: a signal of each instrument at every multiple of `period_s` since 1970, so that a policy is asked on every new bar.
 
-Only liquidations and tickers are looked at: the first of them starts an instrument's bars, so instruments nothing is ever heard of have none, and a
-backtest need not stop at every trade. The signal carries what was liquidated within the bar that ended.
+Only liquidations and tickers are used, so a backtest need not stop at every trade. The first of them starts an instrument's bars; an instrument
+without events has none. The signal has the liquidated notional of the bar that ended.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -12,7 +12,7 @@ from liqcore.event cimport event_t, market_t, signal_t
 
 ctypedef struct bars_t:
     episode_t e
-    int64_t ends                 # ns: the running bar; 0 before the first event
+    int64_t ends                 # ns: end of the running bar; 0 before the first event
 
 cdef class Bars(Detector):
     cdef int64_t period_ns

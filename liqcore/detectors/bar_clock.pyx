@@ -14,8 +14,8 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef class Bars(Detector):
     """A signal at the end of every bar. Bars(name="bars", period_s=60).
 
-    Signal: phase ACTIVE, side 0; ts = the bar's end, ts_start = its start; count, long and short notional, rolling = what was liquidated within it;
-    price = the last known at the latest liquidation or ticker; z = the imbalance (short - long) / total; threshold = 0.
+    Signal: phase ACTIVE, side 0; ts = the bar's end, ts_start = its start; count, long and short notional, rolling = liquidations within it; price =
+    the last price at the latest liquidation or ticker; z = the imbalance (short - long) / total; threshold = 0.
     """
 
     def __init__(self, str name="bars", **parameters):
@@ -60,7 +60,7 @@ cdef class Bars(Detector):
         return ends if ends != 0 else NEVER
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        """Bars go on: time is no feed. What they have counted may be half of the truth."""
+        """Bars continue over a gap in the feed, but their counts may be incomplete."""
         (<bars_t*> self.states + n).e.uncertain_until = until
 
     cdef int load_more(self, int32_t n, list parts) except -1:

@@ -17,7 +17,7 @@ from liqcore.kernels.zscore cimport segz_t
 
 cdef enum:
     DETECTOR_CASCADE = 1
-    SIGNALS_PER_CALL = 4     # room that a caller of cascade_push and cascade_timer must give
+    SIGNALS_PER_CALL = 4     # size of the array that a caller of cascade_push and cascade_timer must pass
 
 cpdef enum NotionalBasis:
     NOTIONAL_REPORTED = 0
@@ -58,7 +58,7 @@ ctypedef struct phase_t:     # the plain part: a snapshot is a copy
     int8_t last_side
     uint8_t flags            # SignalFlag that every signal carries (censored feed, mark notional)
     uint8_t large            # the last push was large
-    uint8_t lapsed           # the last call gave up a cascade that never became ACTIVE
+    uint8_t lapsed           # in the last call a cascade ended that never became ACTIVE
 
 ctypedef struct cascade_t:
     phase_t p
@@ -76,20 +76,20 @@ cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept 
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil
 
 cdef inline double basis_price(uint8_t basis, const market_t* m, int64_t now) noexcept nogil:
-    """The price that a liquidation's notional is to be taken at; 0 = the reported one."""
+    """The price for a liquidation's notional; 0 = the reported one."""
     if basis == NOTIONAL_MARK:
         return m.mark if mark_alive(m, now) else 0.0
     return m.last if basis == NOTIONAL_LAST else 0.0
 
 cdef inline double notional_at(const event_t* e, double multiplier, double price) noexcept nogil:
-    """Notional of a liquidation at a price; price 0: at the reported one, or as the source states it."""
+    """Notional of a liquidation at a price. Price 0: the notional of the source if stated, else at the reported price."""
     if price > 0.0:
         return e.qty * multiplier * price
     return e.aux_price if e.aux_price > 0.0 else e.qty * multiplier * e.price
 
 cdef class CascadeConfig:
     cdef cascade_config_t c
-    cdef dict values             # by name, as PARAMETERS has them
+    cdef dict values             # by name, as in PARAMETERS
 
 cdef bytes cascade_save(cascade_t* c)
 cdef int cascade_load(cascade_t* c, bytes data) except -1

@@ -39,7 +39,7 @@ PARAMETERS = (
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int SEGMENTS_MIN = 30          # completed segments before a z-score means anything
-cdef int DECAY_CAPACITY = 2048      # liquidations of one instrument inside the decay window; the oldest give way
+cdef int DECAY_CAPACITY = 2048      # liquidations of one instrument inside the decay window; in a full window the oldest is dropped
 
 
 cdef int cascade_init(cascade_t* c, const cascade_config_t* config, int32_t instrument, uint8_t flags) except -1:
@@ -60,7 +60,7 @@ cdef void cascade_free(cascade_t* c) noexcept nogil:
 
 
 cdef int emit_signal(cascade_t* c, int64_t now, uint8_t phase, uint8_t flags, signal_t* s) noexcept nogil:
-    """Enter a phase and say so."""
+    """Enter a phase and write its signal."""
     cdef double total = c.p.long_notional + c.p.short_notional
     c.p.phase = phase
     memset(s, 0, sizeof(signal_t))
@@ -70,7 +70,7 @@ cdef int emit_signal(cascade_t* c, int64_t now, uint8_t phase, uint8_t flags, si
     s.short_notional = c.p.short_notional
     s.threshold = c.p.large_threshold
     s.z = segz_value(&c.z)
-    # how much of the large notional goes beyond one threshold; a transparent number, not a probability: uncalibrated
+    # 10 x the share of the large notional beyond one threshold: uncalibrated, not a probability
     s.score = 10.0 * (1.0 - c.p.large_threshold / total) if total > c.p.large_threshold else 0.0
     s.price = c.p.price
     s.rolling = window_total(&c.w)
@@ -87,7 +87,7 @@ cdef int emit_signal(cascade_t* c, int64_t now, uint8_t phase, uint8_t flags, si
 
 
 cdef bint is_large(cascade_t* c, const cascade_config_t* g, int64_t now, double notional) noexcept nogil:
-    """Against what was known before this event. In refresh mode the threshold is a number of the past; else it is the quantile right now."""
+    """Compare with the values before this event. In refresh mode the threshold is the last learnt one; else it is the present quantile."""
     if c.p.seen < g.warmup or quantile_count(&c.q) == 0:
         return False
     if g.refresh_ns == 0:
@@ -106,7 +106,7 @@ cdef bint is_large(cascade_t* c, const cascade_config_t* g, int64_t now, double 
 
 cdef int count_large(cascade_t* c, const cascade_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags,
                      signal_t* out) noexcept nogil:
-    """One large event: begin a cascade or continue it (cascade_timer has already ended one whose window has passed)."""
+    """One large event: begin a cascade or continue it. cascade_timer has already ended a cascade whose window has passed."""
     cdef int emitted = 0
     if c.p.phase == IDLE:
         c.p.sequence += 1
@@ -153,7 +153,7 @@ cdef inline int64_t silence(const cascade_t* c, const cascade_config_t* g) noexc
 
 
 cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: the rolling notional decays, the cascade ends from silence."""
+    """Let time pass: the rolling notional decays, and a cascade without new large events ends."""
     c.p.lapsed = 0
     window_advance(&c.w, now)
     if c.p.phase == IDLE:
@@ -190,7 +190,7 @@ cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept 
 
 
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil:
-    """The feed had a gap: what was counted may be half of the truth. Forget the running cascade, keep the learnt distribution."""
+    """The feed had a gap, so counts may be incomplete. Forget the running cascade, keep the learnt distribution."""
     c.p.phase = IDLE
     c.p.count = 0
     c.p.long_notional = c.p.short_notional = 0.0
@@ -227,7 +227,7 @@ cdef class CascadeConfig:
 
     def __init__(self, **settings):
         for p in PARAMETERS:
-            if p.name in settings and not p.choices:        # what NumPy gives is taken, another type is a TypeError
+            if p.name in settings and not p.choices:        # numbers of NumPy are accepted, another type is a TypeError
                 settings[p.name] = whole(settings[p.name], p.name) if isinstance(p.default, int) else real(settings[p.name], p.name)
         self.values = p = resolve_parameters("cascade", PARAMETERS, settings)
         self.c = cascade_config_t(quantile=p["quantile"], floor=p["floor"], fall=p["fall"], window_ns=round(p["window_s"] * 1e9),
@@ -288,7 +288,7 @@ cdef class CascadeDetector(Detector):
             raise MemoryError(f"no memory for {len(instruments)} cascades")
         for n in range(len(instruments)):
             self.inst[n] = (<Instrument?> instruments[n]).c
-            # what is true of all signals of the instrument; the engine adds it, too
+            # a flag of all signals of the instrument; the engine adds it, too
             cascade_init(&self.c[n], &self.config.c, n, SIGNAL_MARK_NOTIONAL if self.config.c.basis else 0)
             self.count = n + 1
         return 0
@@ -321,7 +321,7 @@ cdef class CascadeDetector(Detector):
         return cascade_load(&self.c[n], data)
 
     cdef void audit_large(self, const cascade_t* c, const event_t* e, double notional) noexcept nogil:
-        """The push of this liquidation was large."""
+        """Audit a liquidation that was large."""
         cdef audit_t* a = self.audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
         a.of.large.notional = notional
         a.of.large.threshold = c.p.large_threshold
@@ -334,7 +334,7 @@ cdef class CascadeDetector(Detector):
         a.of.large.rolling = window_total(&c.w)
 
     cdef void audit_lapsed(self, const cascade_t* c, int64_t now) noexcept nogil:
-        """A cascade that never became ACTIVE was given up."""
+        """Audit the end of a cascade that never became ACTIVE."""
         cdef audit_t* a = self.audit.put(now, AUDIT_LAPSED, OK, BUILDING, c.p.instrument, c.p.last_side, 0)
         a.of.lapsed.long_notional = c.p.long_notional
         a.of.lapsed.short_notional = c.p.short_notional

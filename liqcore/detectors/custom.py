@@ -108,9 +108,9 @@ TIMERS_MAX = 100_000  # calls of on_timer of one instrument between two events, 
 class CustomDetector:
     """Base class of detectors written in Python. The engine makes one object for each instrument and calls it in order of receipt.
 
-    Override `start`, `on_event` and, where they are needed, `on_timer`, `deadline`, `on_gap`, `snapshot` and `restore`. What a method decides may
+    Override `start`, `on_event` and, if needed, `on_timer`, `deadline`, `on_gap`, `snapshot` and `restore`. What a method decides may
     depend on its arguments, on `parameters`, `instrument` and on attributes of the object alone: no clock, no random number, no file. Then live,
-    paper, replay and backtest agree. An exception halts entries and reaches whoever called the engine.
+    paper, replay and backtest agree. An exception halts entries and is raised to the caller of the engine.
 
     PARAMETERS: its settings, as rows of liqcore.Parameter. KINDS: the kinds of events that it receives: LIQUIDATION, TRADE, BBO or TICKER. window_s:
     length of the time that its values depend on, in seconds; a parameter of this name takes precedence. Its signals are uncertain for this time after
@@ -122,7 +122,7 @@ class CustomDetector:
     window_s: float = 60.0
 
     def __init__(self, parameters: Mapping[str, Any], instrument: Instrument):
-        self.parameters = MappingProxyType(dict(parameters))  # read-only: a change of a setting is no state
+        self.parameters = MappingProxyType(dict(parameters))  # read-only: settings are not part of the state
         self.instrument = instrument
         self.start()
 
@@ -135,7 +135,7 @@ class CustomDetector:
 
     def on_timer(self, now: int) -> Said:
         """The time of `deadline` has come (ns UTC). Returns what on_event returns. Afterwards `deadline` must lie in the future. Between two events
-        it is called at most 100,000 times and once more for each millisecond between them; what asks for more is an error."""
+        it is called at most 100,000 times, plus once for each millisecond between them; more calls are an error."""
         return None
 
     def deadline(self) -> int | None:
@@ -148,8 +148,8 @@ class CustomDetector:
         self.start()
 
     def snapshot(self) -> bytes:
-        """Its whole state. By default all attributes, those of __slots__ too, which then must be plain: numbers (not nan or inf), text, bytes, True,
-        False, None, and lists, tuples and dicts of them (a dict keeps its order, which a set does not). TypeError names one that is not."""
+        """Its whole state. By default all attributes, also those of __slots__. They must be plain: numbers (not nan or inf), text, bytes, True,
+        False, None, and lists, tuples and dicts of them (not a set, whose order is not kept). TypeError names an attribute that is not plain."""
         given = [
             one for one in (getattr(self, "parameters", None), getattr(self, "instrument", None)) if isinstance(one, MappingProxyType | Instrument)
         ]
@@ -173,7 +173,7 @@ class CustomDetector:
 
 
 def _plain(value: Any) -> bool:
-    """Whether the text of the value gives the same value again. No set: it comes back in another order, and in another process it has another one."""
+    """Whether the text of the value gives the same value again. A set does not: its order changes, also between processes."""
     try:
         return _of_plain_types(value) and bool(literal_eval(repr(value)) == value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -188,7 +188,7 @@ def _of_plain_types(value: Any) -> bool:
     return value is None or type(value) in (bool, int, str, bytes) or type(value) is float and isfinite(value)
 
 
-#: what the engine calls, with the arguments behind self
+#: methods that the engine calls, with their arguments after self
 CALLS = {
     "start": "",
     "on_event": "event",

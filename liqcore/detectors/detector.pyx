@@ -21,7 +21,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef class Detector:
     """One detector with one setting, for all instruments of one Engine. Subclasses are compiled; `wants` has the kinds of events that they use.
 
-    name: how presets, policies and reports call it. A Detector serves one engine: open_c raises RuntimeError the second time.
+    name: its name in presets, policies and reports. A Detector serves one engine: open_c raises RuntimeError the second time.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -31,7 +31,7 @@ cdef class Detector:
         self.basis = NOTIONAL_GIVEN
 
     cdef dict set_parameters(self, str kind, str name, tuple table, dict given):
-        """For __init__: take the name and the parameters, which are returned; ValueError that names the one that is wrong."""
+        """For __init__: check and keep the name and the parameters. Returns the parameters; ValueError names the wrong one."""
         if self.claimed:
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         self.parameters = resolve_parameters(kind, table, given)
@@ -39,12 +39,12 @@ cdef class Detector:
         return self.parameters
 
     cdef int set_state(self, bytes snapshot_name, size_t stride, int more=0) except -1:
-        """For __init__: a state of `stride` bytes for each instrument; add_part names what a snapshot of it holds, and `more` parts come behind."""
+        """For __init__: a state of `stride` bytes for each instrument. add_part declares the parts of its snapshot; `more` parts follow them."""
         self.snapshot_name, self.stride, self.more, self.part_count = snapshot_name, stride, more, 0
         return 0
 
     cdef int add_part(self, int what, const void* state, const void* part, size_t size=0) except -1:
-        """For __init__: the next part of a snapshot, by its place in any state. What is no part begins anew after a restore."""
+        """For __init__: declare the next part of a snapshot, by its offset in any state. Fields outside of all parts begin anew after a restore."""
         if self.part_count == PARTS_MAX:
             raise RuntimeError(f"detector {self.kind}: more than {PARTS_MAX} parts")
         self.parts[self.part_count] = part_t(what=what, at=<const char*> part - <const char*> state,
@@ -72,7 +72,7 @@ cdef class Detector:
         return 0
 
     cdef int fail(self) except -1:
-        """Raise what a call that returned -1 has met."""
+        """Raise the exception of a call that returned -1."""
         failure, self.failure = self.failure, None
         raise failure
 
@@ -84,20 +84,21 @@ cdef class Detector:
         if self.states == NULL:
             raise MemoryError(f"no memory for a detector of {len(instruments)} instruments")
         for n in range(len(instruments)):
-            self.count = n + 1           # what begin_c has allocated when it fails is freed
+            self.count = n + 1           # if begin_c fails, __dealloc__ frees what it has allocated
             self.begin_c(n, instruments[n], SIGNAL_CENSORED if (<Instrument?> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
         return 0
 
     cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
-        """Initialise the zeroed state of a liqcore.Instrument, the engine's number n. flags: SignalFlag that all its signals carry."""
+        """Initialise the zeroed state of a liqcore.Instrument, the engine's number n. flags: SignalFlag of all its signals."""
         raise NotImplementedError(f"{type(self).__name__}: a detector overrides begin_c")
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        """One event of a kind in `wants`; notional: of a liquidation, by the price the engine is told to use, else 0; m: its market, updated."""
+        """One event of a kind in `wants`. notional: of a liquidation, at the price that the engine is configured to use, else 0. m: the updated
+        market."""
         return 0
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        """deadline_c(n) <= now has come."""
+        """The time of deadline_c(n) has come."""
         return 0
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
@@ -105,8 +106,9 @@ cdef class Detector:
         return NEVER
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        """What was counted may be half of the truth: end the episode silently, keep what was learnt. until: when the data will have been whole for
-        window_ns, NEVER while the feed is down. Here: what the parts count begins anew, the baselines of whole segments stay."""
+        """The feed had a gap, so counts may be incomplete: end the episode without a signal, keep what was learnt. until: the time at which the data
+        will have been complete for window_ns, NEVER while the feed is down. This default resets windows and episodes and keeps the baselines of
+        complete segments."""
         cdef int i
         cdef char* at
         for i in range(self.part_count):
@@ -133,7 +135,7 @@ cdef class Detector:
         return total
 
     cdef list save_parts(self, int32_t n):
-        """The parts of instrument n's state, as they are in its snapshot."""
+        """The parts of instrument n's state, in the form of its snapshot."""
         cdef int i
         cdef char* at
         out = []
@@ -159,7 +161,7 @@ cdef class Detector:
         return pack(self.snapshot_name, [self.settings, *self.save_parts(n)])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
-        """ValueError, and no change, unless the bytes are save_c of the same detector with the same setting."""
+        """Load the bytes of save_c; ValueError, and no change, unless they are of the same detector with the same setting."""
         cdef Py_ssize_t i, k
         sizes = [self.parts[i].size or None for i in range(self.part_count)] + [None] * self.more
         new, before = fitting(self.snapshot_name, data, self.kind, self.parameters, sizes), self.save_parts(n)
@@ -176,7 +178,7 @@ cdef class Detector:
         return 0
 
     cdef int load_more(self, int32_t n, list parts) except -1:
-        """What save_parts has added behind the parts, all of it or ValueError; the parts are loaded."""
+        """Load the further parts that save_parts added, all of them or ValueError. The declared parts are loaded already."""
         return 0
 
     def threshold(self, int n) -> float:
@@ -185,7 +187,7 @@ cdef class Detector:
 
     @property
     def dropped(self) -> int:
-        """Number of liquidations, of all instruments, that were dropped early because a window was full; sums and counts were then lower bounds. If
+        """Number of liquidations, of all instruments, that were dropped early because a window was full. Sums and counts were then lower bounds. If
         it is not 0, raise `window_events`. Always 0 for kinds without a window of liquidations."""
         cdef int32_t n
         cdef int64_t total = 0

@@ -70,8 +70,8 @@ cdef class DetectorSet:
         free(self.emitted)
 
     cdef int push(self, const event_t* e, double notional, const market_t* m, uint8_t flags) noexcept nogil:
-        """One event, its market updated: how many signals stand in `emitted`. -1 - that number: detectors in Python raised, which fail() raises; the
-        others have seen the event."""
+        """One event, after its market was updated. Returns the number of signals in `emitted`, or -1 - number if detectors in Python raised; then
+        fail() raises, and the other detectors have seen the event."""
         cdef int k, count = 0, found
         cdef bint raised = False
         for k in range(self.size):
@@ -85,7 +85,7 @@ cdef class DetectorSet:
         return -1 - count if raised else count
 
     cdef int timer(self, int32_t n, int64_t now) noexcept nogil:
-        """The deadlines of one instrument that have come; returns as push does."""
+        """Serve the deadlines of one instrument up to `now`. Returns as push does."""
         cdef int k, count = 0, found
         cdef bint raised = False
         for k in range(self.size):
@@ -99,7 +99,7 @@ cdef class DetectorSet:
         return -1 - count if raised else count
 
     cdef int fail(self) except -1:
-        """Raise what the first detector met in the call just made; its notes name the others. An interrupt goes before errors: it must not become a
+        """Raise the first exception of the last call; its notes name the others. An interrupt is raised before errors, so that it never becomes a
         note."""
         failures = []
         for d in self.detectors:
@@ -138,14 +138,14 @@ cdef class DetectorSet:
         return self.whole_since[n] == NEVER or now < self.whole_since[n] + self.window_ns
 
     cdef bint feed(self, int32_t n, uint8_t code, int64_t now) noexcept nogil:
-        """The feed of an instrument went down, had a gap, or is back: running episodes are forgotten, and nothing is certain until it has been whole
-        for a detector's window. False = it changes nothing: the feed was whole and still is."""
+        """The feed of an instrument went down, had a gap, or is up again. Running episodes are forgotten, and signals are uncertain until the feed
+        has been complete for a detector's window. False = no change: the feed was complete and still is."""
         cdef int k
         if code == FEED_UP and not self.uncertain(n, now):
             return False
         if code == FEED_DOWN:
             self.whole_since[n] = NEVER
-        elif code == FEED_UP or self.whole_since[n] != NEVER:       # a gap while the feed is down does not bring it up
+        elif code == FEED_UP or self.whole_since[n] != NEVER:       # a gap does not end the time in which the feed is down
             self.whole_since[n] = now
         for k in range(self.size):
             (<Detector> self.each[k]).uncertain_c(n, NEVER if self.whole_since[n] == NEVER else now + self.window[k])

@@ -1,4 +1,4 @@
-"""What the detectors beside the cascade share: the running episode of one instrument, and time segments that a gap in the feed does not spoil."""
+"""Shared parts of the detectors other than the cascade: the running episode of an instrument, and time segments that exclude gaps in the feed."""
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t
 from libc.string cimport memset
@@ -11,7 +11,7 @@ ctypedef struct episode_t:       # plain: a snapshot is a copy
     double long_notional
     double short_notional
     double threshold
-    double price                 # last trade's, or the last liquidation's own where no trade is known
+    double price                 # of the last trade, or of the last liquidation if no trade is known
     int64_t ts_first
     int64_t ts_last
     int64_t uncertain_until      # ns: signals before are UNCERTAIN
@@ -22,10 +22,10 @@ ctypedef struct episode_t:       # plain: a snapshot is a copy
     int8_t side
     uint8_t flags                # SignalFlag that every signal carries (censored feed, mark notional)
 
-ctypedef struct segments_t:      # the baseline of equal segments; only whole ones are learnt from
+ctypedef struct segments_t:      # the baseline of equal segments; only complete ones enter it
     segz_t z
-    int64_t whole_from           # ns: what comes before belongs to a segment that the start or a gap has cut
-    uint8_t cut                  # a start or a gap: whole_from follows from the next event
+    int64_t whole_from           # ns: events before belong to a segment that the start or a gap has cut
+    uint8_t cut                  # set by a start or a gap: the next event sets whole_from
 
 
 cdef inline void episode_reset(episode_t* e, int32_t instrument, uint8_t flags) noexcept nogil:
@@ -51,13 +51,13 @@ cdef inline void episode_add(episode_t* e, int8_t side, double notional) noexcep
 
 
 cdef inline void episode_see(episode_t* e, const event_t* event, const market_t* m, uint8_t flags) noexcept nogil:
-    """Price and basis of the latest liquidation: timers have neither."""
+    """Keep price and basis of the latest liquidation, because timers have neither."""
     e.price = m.last if m.last > 0.0 else event.price
     e.flags = (e.flags & SIGNAL_CENSORED) | (flags & (SIGNAL_CENSORED | SIGNAL_MARK_NOTIONAL))
 
 
 cdef inline int episode_emit(episode_t* e, int64_t now, uint8_t phase, uint8_t flags, double z, double rolling, signal_t* s) noexcept nogil:
-    """Enter a phase and say so; EXHAUSTED is said, then the episode is over."""
+    """Enter a phase and write its signal. After EXHAUSTED the caller ends the episode."""
     memset(s, 0, sizeof(signal_t))
     s.ts = now
     s.ts_start = e.ts_first
@@ -80,14 +80,14 @@ cdef inline int episode_emit(episode_t* e, int64_t now, uint8_t phase, uint8_t f
 
 
 cdef inline void window_anew(window_t* w) noexcept nogil:
-    """Forget what is inside, but not how many liquidations gave way before their time."""
+    """Empty the window, but keep the count of liquidations that were dropped early."""
     cdef int64_t dropped = w.dropped
     window_reset(w)
     w.dropped = dropped
 
 
 cdef inline void segments_cut(segments_t* s) noexcept nogil:
-    """We have just begun, or the feed had a gap: the running segment is not whole, and what was before is unknown, not zero."""
+    """A start, or a gap in the feed: the running segment is incomplete, and what was before is unknown, not zero."""
     s.z.ends = INT64_MIN
     s.z.current = 0.0
     s.z.count = 0
@@ -95,8 +95,8 @@ cdef inline void segments_cut(segments_t* s) noexcept nogil:
 
 
 cdef inline bint segments_open(segments_t* s, int64_t now) noexcept nogil:
-    """Whether what happens now belongs to a whole segment. The first one that begins after the first event is whole for certain: it is learnt, and
-    those behind it, though nothing happens in them."""
+    """Whether an event at `now` belongs to a complete segment. The first complete segment is the first that begins after the first event. It and all
+    later ones enter the baseline, also empty ones."""
     if s.cut:
         s.cut = 0
         s.whole_from = (now // s.z.segment_ns + 1) * s.z.segment_ns
@@ -111,6 +111,6 @@ cdef inline void segments_push(segments_t* s, int64_t now, double x) noexcept no
 
 
 cdef inline void segments_advance(segments_t* s, int64_t now) noexcept nogil:
-    """Let time pass, where a segment runs."""
+    """Let time pass if a segment runs."""
     if s.z.ends != INT64_MIN:
         segz_advance(&s.z, now)

@@ -1,7 +1,7 @@
 """Rate: liquidations of an instrument come faster than mean + sigma standard deviations of its own baseline.
 
-The rate is the count of the last window; the baseline are the counts of the completed segments of the same length, whichever the side. Both are said
-per minute.
+The rate is the count of the last window; the baseline is the counts of the completed segments of the same length, of both sides together. Both are
+given per minute.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -22,7 +22,7 @@ ctypedef struct rate_t:
     window_t w
     segments_t s
     episode_t e
-    double normal                # count inside at which the running episode ends: what was normal when it began
+    double normal                # count inside at which the running episode ends; fixed when it began
 
 cdef class Rate(Detector):
     cdef rate_config_t g

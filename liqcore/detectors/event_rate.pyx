@@ -29,7 +29,8 @@ cdef inline bint full(const rate_t* d) noexcept nogil:
 
 
 cdef inline double known(const rate_t* d) noexcept nogil:
-    """How many are inside: exactly, or at least while the window is full; the running segment, all of it inside, may have counted more."""
+    """Number of liquidations inside. In a full window it is a lower bound; then the count of the running segment, which is all inside, may be
+    larger."""
     cdef double count = window_count(&d.w)
     return d.s.z.current if full(d) and d.s.z.current > count else count
 
@@ -63,8 +64,8 @@ cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, 
 
 
 cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: old liquidations leave, the rate falls. When one leaves, all the others inside are known; in a full window none leaves, but
-    the count of a segment that ends is what is inside then."""
+    """Let time pass: old liquidations leave, and the rate falls. After one has left, the count inside is exact. In a full window none leaves; then
+    the count of a segment that ends is the count inside."""
     cdef double count
     window_advance(&d.w, now)
     if d.e.phase == IDLE or full(d) and now < d.s.z.ends:
@@ -90,9 +91,8 @@ cdef class Rate(Detector):
     """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of event_rate.PARAMETERS.
 
     ACTIVE at the liquidation that takes the rate above the bound, EXHAUSTED when the rate is normal again. Signal: ts_start = the oldest liquidation
-    inside the window then; count, long and short notional, rolling = what is inside now (of a full window: of the newest `window_events`, and count
-    is the least that it can be); side = the one with more of it; z = of the rate against the
-    baseline; threshold = the bound, liquidations a minute.
+    inside the window then; count, long and short notional, rolling = liquidations inside now (of a full window: of the newest `window_events`, and
+    count is a lower bound); side = the one with more notional; z = of the rate against the baseline; threshold = the bound, liquidations a minute.
     """
 
     def __init__(self, str name="rate", **parameters):

@@ -1,6 +1,6 @@
-"""Imbalance: more than `share` of what was liquidated within `window_s` is of one side.
+"""Imbalance: more than `share` of the notional liquidated within `window_s` is of one side.
 
-The canonical number is (short - long) / total; the published systems speak of the long share. long_share_of and imbalance_of convert: 70 % is +-0.4,
+The canonical number is (short - long) / total; the published systems use the long share. long_share_of and imbalance_of convert: 70 % is +-0.4,
 75 % is +-0.5.
 """
 

@@ -47,7 +47,7 @@ cdef int emit(imbalance_t* d, int64_t now, uint8_t phase, uint8_t flags, signal_
 
 
 cdef int end(imbalance_t* d, const imbalance_config_t* g, int64_t now, uint8_t flags, signal_t* out) noexcept nogil:
-    """EXHAUSTED where the running episode is over."""
+    """Write EXHAUSTED if the running episode is over."""
     if d.e.phase == IDLE or window_count(&d.w) > 0 and share_of(d, d.e.side) > g.normal:
         return 0
     emit(d, now, EXHAUSTED, flags, out)
@@ -76,7 +76,7 @@ cdef int imbalance_push(imbalance_t* d, const imbalance_config_t* g, int64_t now
 
 
 cdef int imbalance_timer(imbalance_t* d, const imbalance_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: old liquidations leave, the share goes back to normal. Nothing begins without a liquidation."""
+    """Let time pass: old liquidations leave, and the share returns to normal. An episode begins only at a liquidation."""
     window_advance(&d.w, now)
     return end(d, g, now, 0, out)
 
@@ -89,8 +89,8 @@ cdef class Imbalance(Detector):
     """One-sidedness of liquidations. Imbalance(name="imbalance", **parameters); the parameters are the rows of imbalance.PARAMETERS.
 
     ACTIVE at the liquidation that takes one side's share of the window above `share`, EXHAUSTED when that side has no more than `normal` or nothing
-    is inside. Signal: ts_start = the oldest liquidation inside when it became ACTIVE; count, long and short notional, rolling = what is inside now;
-    z = the share of the side; threshold = share.
+    is inside. Signal: ts_start = the oldest liquidation inside when it became ACTIVE; count, long and short notional, rolling = liquidations inside
+    now; z = the share of the side; threshold = share.
     """
 
     def __init__(self, str name="imbalance", **parameters):

@@ -1,4 +1,4 @@
-"""The settings of detectors: one table for each kind, from which its constructor's checks, its errors and docs/detectors.md are made."""
+"""The settings of detectors: one table for each kind, used for the constructor's checks, its errors and docs/detectors.md."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Parameter(NamedTuple):
 
     @property
     def accepts(self) -> str:
-        """What it accepts, in words."""
+        """The accepted values, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         low, high = (f"{x:g}" if float(f"{x:g}") == x else repr(x) for x in (self.low, self.high))
@@ -40,7 +40,7 @@ Table = tuple[Parameter, ...]
 
 
 def resolve_parameters(kind: str, table: Table, given: dict[str, Any]) -> dict[str, Any]:
-    """The values of all parameters, defaults where none is given. ValueError that names the parameter, what it accepts and what was given."""
+    """The values of all parameters, or their defaults. ValueError names the parameter, its accepted values and the given one."""
     known = {p.name: p for p in table}
     for name in given:
         if name not in known:
@@ -60,7 +60,7 @@ def resolve_parameters(kind: str, table: Table, given: dict[str, Any]) -> dict[s
 
 
 def own_table(kind: str, rows: Any) -> Table:
-    """PARAMETERS of a class of the user's. ValueError that names the row that is none, or whose name cannot be set."""
+    """PARAMETERS of a user's class. ValueError names the row that is no Parameter, or whose name cannot be used."""
     table, taken = tuple(rows) if isinstance(rows, Iterable) else (rows,), {"kind", "name", "sha256"}
     for row in table:
         if not isinstance(row, Parameter):
@@ -72,7 +72,7 @@ def own_table(kind: str, rows: Any) -> Table:
 
 
 def power_of_two(kind: str, name: str, values: dict[str, Any]) -> None:
-    """ValueError unless the settled value of `name` is one: rings are indexed by a mask."""
+    """ValueError unless the value of `name` is a power of two, because rings are indexed by a mask."""
     if values[name] & (values[name] - 1):
         above = 1 << values[name].bit_length()
         raise ValueError(f"detector {kind}, {name}: expected a power of two, such as {above // 2} or {above}, got {values[name]}")

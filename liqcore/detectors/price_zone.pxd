@@ -1,11 +1,11 @@
-"""Realised zones, kind `zone`: the price comes back to where much was liquidated.
+"""Realised zones, kind `zone`: the price returns to a level with many liquidations.
 
 A zone is a run of hot cells of the realised map (realised_map.pxd), dominated by one liquidated side. The price enters it from outside,
-`away_s` or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG where the price came down into a
-zone of liquidated longs (the sellers of then are gone, a bounce trade BUYS), SHORT where it came up into one of liquidated shorts (a bounce trade
-SELLS): trading along `side` is the bounce, as it is for the fade. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it
-came from (bounced), z = -1 when it left through the far side or liquidations of that side since ACTIVE reached `cascade_share` of what the zone
-holds (a cascade goes through it), z = 0 after `stay_s`.
+`away_s` or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG if the price came down into a zone of
+liquidated longs (their forced sales are over, a bounce trade BUYS), SHORT if it came up into one of liquidated shorts (a bounce trade SELLS). As with
+the fade, a trade along `side` is the bounce. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it came from (bounced), z
+= -1 when it left through the far side or liquidations of that side since ACTIVE reached `cascade_share` of the zone's notional (a cascade goes
+through it), z = 0 after `stay_s`.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -27,12 +27,12 @@ ctypedef struct standing_t:      # plain: a snapshot is a copy
     episode_t e
     double low               # of the zone of the running episode
     double high
-    double held              # notional it held when the episode began
+    double held              # notional of the zone when the episode began
     double through           # liquidated of its side since
-    double free_low          # while idle: between these prices nothing can begin or end
+    double free_low          # while idle: trades between these prices change nothing
     double free_high
     double previous          # price of the last trade; 0 = none
-    int64_t version          # of the density that free_low and free_high are of
+    int64_t version          # of the density from which free_low and free_high were computed
     int64_t ts_inside        # last time in any zone; ns
     int32_t inside           # the last trade was in a zone
 

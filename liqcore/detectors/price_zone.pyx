@@ -37,10 +37,10 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef class Zone(Detector):
     """Realised-liquidation zones. Zone(name="zone", **parameters); the parameters are the rows of price_zone.PARAMETERS.
 
-    Signal: side = see price_zone.pxd: trading along it is the bounce; long and short notional = liquidated in the zone; threshold = notional from
-    which a cell is hot; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither;
-    rolling = liquidated of the side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no
-    trade is known).
+    Signal: side = see price_zone.pxd: a trade along it is the bounce; long and short notional = liquidated in the zone; threshold = least notional of
+    a hot cell; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither; rolling =
+    liquidated of the side since ACTIVE; count = cells of the zone. A liquidation counts at the last trade price (at its own price if no trade is
+    known).
     """
 
     def __init__(self, str name="zone", **parameters):
@@ -70,16 +70,16 @@ cdef class Zone(Detector):
         return 0
 
     cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil:
-        """The episode is over."""
+        """End the episode."""
         cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         episode_emit(&s.e, now, EXHAUSTED, flags, verdict, s.through, out)
         s.e.phase = IDLE
-        s.version = 0                                # the zones around the price are looked up anew
+        s.version = 0                                # the next trade looks up the zones around the price
         s.ts_inside = now
         return 1
 
     cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil:
-        """A trade while idle, where it may matter: is the price in a zone, and did it come into it just now?"""
+        """A trade while idle that may matter: test whether the price is in a zone and has just entered it."""
         cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         cdef density_t* d = &(<zone_state_t*> self.states + n).density
         cdef zone_t z, near
@@ -94,7 +94,7 @@ cdef class Zone(Detector):
         s.free_low, s.free_high = z.low, z.high
         s.ts_inside = now
         if not away or not (s.previous >= z.high or 0.0 < s.previous < z.low):
-            return 0                                 # never outside, or not for long enough: the market is at it, it does not come to it
+            return 0                                 # the price was never outside, or not for long enough: it does not return to the zone
         side = LONG if s.previous >= z.high else SHORT
         if z.long_notional + z.short_notional < self.g.zone_usd or (
                 not self.g.any_side and (z.long_notional > z.short_notional if side < 0 else z.short_notional > z.long_notional)):
@@ -143,7 +143,7 @@ cdef class Zone(Detector):
         cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         s.e.phase = IDLE
         s.e.uncertain_until = until
-        s.previous = 0.0                             # where the price came from is not known
+        s.previous = 0.0                             # the side from which the price came is not known
         s.version = 0
 
     cdef list save_parts(self, int32_t n):

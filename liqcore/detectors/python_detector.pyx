@@ -58,7 +58,7 @@ cdef class PythonDetector(Detector):
         (<python_state_t*> self.states + n).uncertain_until = -NEVER
         try:
             made = self.rule(dict(self.parameters), instrument)
-            made.restore(made.snapshot())             # what cannot be kept is said before the run, not at its first restart
+            made.restore(made.snapshot())             # a state that cannot be kept is an error before the run, not at its first restart
         except BaseException as why:
             raise self.owned(why, "start")
         self.instruments.append(instrument)
@@ -71,7 +71,7 @@ cdef class PythonDetector(Detector):
             raise self.owned(why, "deadline")
 
     cdef int look_ahead(self, int32_t n, int64_t now) except -1:
-        """Ask for its next deadline, which is after `now`."""
+        """Ask for its next deadline, which must be after `now`."""
         due = self.each[n].deadline()
         (<python_state_t*> self.states + n).deadline = NEVER
         if due is None:
@@ -84,7 +84,7 @@ cdef class PythonDetector(Detector):
         return 0
 
     cdef int check_pace(self, int32_t n, int64_t now) except -1:
-        """ValueError where its deadlines follow each other so closely that the time of the market would stand still."""
+        """ValueError if its deadlines are so close together that market time would not advance."""
         cdef int64_t passed = now - <int64_t> self.since[n]
         self.timers[n] += 1
         if self.timers[n] > TIMERS_MAX + passed // 1_000_000:
@@ -93,7 +93,7 @@ cdef class PythonDetector(Detector):
         return 0
 
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1:
-        """Signals of what a method returned; none of them where one is wrong."""
+        """Make signals of what a method returned. If one is wrong, none is made."""
         cdef python_state_t* d = <python_state_t*> self.states + n
         cdef signal_t* s
         cdef int count = 0
@@ -156,7 +156,7 @@ cdef class PythonDetector(Detector):
             try:
                 if self.failure is not None:
                     return -1
-                if due == 0:            # of a gap at which it raised: that was told with another instrument's
+                if due == 0:            # on_gap raised, and the exception was reported with another instrument's
                     return 0
                 self.check_pace(n, now)
                 count = self.emit(n, now, 0, self.each[n].on_timer(now), out)
@@ -171,7 +171,7 @@ cdef class PythonDetector(Detector):
         return -1
 
     cdef object owned(self, object why, str method):
-        """The exception of one of its methods, with whose it is."""
+        """The exception of one of its methods, with the name of its owner."""
         return user_error(why, f"detector {self.name} ({self.rule.__qualname__}), {method}", "", getattr(self.rule, method), self.rule.on_event)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
@@ -188,7 +188,7 @@ cdef class PythonDetector(Detector):
                 self.look_ahead(n, -1)
             except BaseException as why:
                 self.blame(why, "on_gap")
-            if self.failure is not None:          # raised to the caller at once: before whatever comes next
+            if self.failure is not None:          # a deadline at 0: the caller gets the exception before the next event
                 d.deadline = 0
 
     cdef list save_parts(self, int32_t n):

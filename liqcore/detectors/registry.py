@@ -9,7 +9,7 @@ from liqcore.detectors.custom import CustomDetector
 from liqcore.detectors.detector import Detector
 from liqcore.detectors.parameters import Parameter, Table, resolve_parameters
 
-#: kind -> (module, class, what it finds). The class is called as CLASS(name, **parameters); the module's PARAMETERS is the table.
+#: kind -> (module, class, its signal in words). The class is called as CLASS(name, **parameters); the module's PARAMETERS is the table.
 _KINDS = {
     "cascade": ("detectors.cascade", "CascadeDetector", "large liquidations (rolling quantile) that follow each other within a window: `fade`"),
     "anomaly": ("detectors.segment_anomaly", "Anomaly", "a time segment with far more liquidated than usual, nearly all of one side: `trend`"),
@@ -36,7 +36,7 @@ def _known(kind: str) -> tuple[str, str, str]:
 
 
 def meaning(kind: str) -> str:
-    """What detectors of the kind find, and which published systems ask for it."""
+    """What detectors of the kind find, and which published systems use it."""
     return _known(kind)[2]
 
 
@@ -50,7 +50,7 @@ def make_detector(kind: str | type[CustomDetector], name: str = "", **params: An
     """A fresh detector of one Engine (or Standalone): `name` identifies it in policies, signals and reports; by default the kind.
 
     kind: one of KINDS, or a class of your own that derives from liqcore.CustomDetector.
-    ValueError, naming what is expected, for an unknown kind or parameter and for a value out of its range.
+    ValueError for an unknown kind or parameter and for a value out of its range; it names the expected values.
     """
     if isinstance(kind, type):
         from liqcore.detectors.python_detector import PythonDetector  # not at import: few runs have one

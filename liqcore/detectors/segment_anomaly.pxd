@@ -1,7 +1,7 @@
 """Anomaly: a completed time segment whose liquidated notional stands out from the baseline, nearly all of one side.
 
-Judged once a segment, at its end, against the segments completed before it: nothing of the segment itself is in its baseline. z by the kernel of
-zscore.pxd; population standard deviation; z = 0 where it is 0 or too few segments are complete.
+A segment is compared once, at its end, with the segments completed before it; it is not part of its own baseline. z by the kernel of zscore.pxd, with
+the population standard deviation; z = 0 if that is 0 or too few segments are complete.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t

@@ -22,7 +22,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef int emit(anomaly_t* d, int64_t now, uint8_t phase, double z, signal_t* out) noexcept nogil:
-    """With the numbers of the segment that ends now."""
+    """Write a signal with the numbers of the segment that ends now."""
     d.e.long_notional = d.long_notional
     d.e.short_notional = d.short_notional
     d.e.count = d.count
@@ -43,7 +43,7 @@ cdef int anomaly_push(anomaly_t* d, int64_t now, int8_t side, double notional) n
 
 
 cdef int anomaly_timer(anomaly_t* d, const anomaly_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """The running segment has ended."""
+    """End the running segment."""
     cdef double z, total, share = 0.5
     cdef int8_t side
     cdef int emitted = 0
@@ -69,7 +69,7 @@ cdef int anomaly_timer(anomaly_t* d, const anomaly_config_t* g, int64_t now, sig
 
 
 cdef int64_t anomaly_deadline(const anomaly_t* d) noexcept nogil:
-    """The end of the running segment, where something depends on it."""
+    """The end of the running segment, if something depends on it."""
     return d.s.z.ends if d.s.z.ends != INT64_MIN and (d.count > 0 or d.e.phase != IDLE) else NEVER
 
 
@@ -78,7 +78,7 @@ cdef class Anomaly(Detector):
 
     ACTIVE at the end of a segment that qualifies (z, one-sidedness, floor); EXHAUSTED at the end of the first later one that no longer does. Signal:
     ts = the segment's end; ts_start = the start of the first segment; count, long and short notional, rolling = of the segment that ended; z = its z;
-    threshold = z_min. What `trend` grades by is all there: s.z, and the purity max(s.long_notional, s.short_notional) / s.notional.
+    threshold = z_min. The grades of `trend` use s.z and the purity max(s.long_notional, s.short_notional) / s.notional.
     """
 
     def __init__(self, str name="anomaly", **parameters):
@@ -120,7 +120,7 @@ cdef class Anomaly(Detector):
         return anomaly_deadline(<anomaly_t*> self.states + n)
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        """The running segment is not whole: it is neither judged nor learnt."""
+        """The running segment is incomplete: it gives no signal and does not enter the baseline."""
         cdef anomaly_t* d = <anomaly_t*> self.states + n
         Detector.uncertain_c(self, n, until)
         d.long_notional = d.short_notional = 0.0

@@ -1,8 +1,8 @@
-"""Self-excitation alarms, kind `hawkes`: more liquidations of one side are to be expected than usual, and the market excites itself more than usual.
+"""Self-excitation alarms, kind `hawkes`: more liquidations of one side are expected than usual, and the market excites itself more than usual.
 
-Statistic: events of the side expected within `horizon_s` by the Hawkes kernel (hawkes.pxd), over those that its rate of the last hours would bring.
-A side is ACTIVE when, at one of its events, the statistic is at or above `times` and the branching ratio stands at or above `percentile` in its own
-history; EXHAUSTED when the statistic is below `back`, looked at at each event and every `check_s` after it. The other side has its own episode.
+Statistic: events of the side expected within `horizon_s` by the Hawkes kernel (hawkes.pxd), divided by the number that its rate of the last hours
+gives. A side becomes ACTIVE at one of its events if the statistic is at or above `times` and the branching ratio is at or above `percentile` of its
+own history. It is EXHAUSTED when the statistic is below `back`, tested at each event and every `check_s` after it. Each side has its own episodes.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -21,7 +21,7 @@ ctypedef struct self_excitation_config_t:
 
 ctypedef struct self_excitation_t:
     episode_t side[2]        # LONG, SHORT
-    int64_t check[2]         # when the statistic is looked at next; meaningless while idle
+    int64_t check[2]         # when the statistic is tested next; meaningless while idle
     int32_t sequence
 
 cdef class SelfExcitation(Detector):

@@ -46,8 +46,8 @@ cdef class SelfExcitation(Detector):
     """Self-excitation alarms, each liquidated side on its own. SelfExcitation(name="hawkes", **parameters); the parameters are the rows of
     self_excitation.PARAMETERS.
 
-    Signal: side = the excited one; ts_start = the event that began it; count, long and short notional = events of that side since; z = the
-    statistic (times usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's,
+    Signal: side = the excited side; ts_start = the event at which the episode began; count, long and short notional = events of that side since; z =
+    the statistic (times usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's,
     uncalibrated); rolling = notional expected within the horizon. Instruments of one venue are one group of the kernel.
     """
 
@@ -61,7 +61,7 @@ cdef class SelfExcitation(Detector):
         except ValueError as why:
             raise ValueError(f"detector hawkes, {why}") from None
         self.wants = 1 << <int> LIQUIDATION
-        self.window_ns = round(max(p["horizon_s"], 10.0 * p["slow_s"]) * 1e9)      # what came before has no say any more
+        self.window_ns = round(max(p["horizon_s"], 10.0 * p["slow_s"]) * 1e9)      # events before that have no effect any more
         self.g = self_excitation_config_t(times=p["times"], back=p["back"], percentile=p["percentile"], floor_usd=p["floor_usd"],
                                           check_ns=round(p["check_s"] * 1e9), estimate=BRANCHING_FIT if p["estimate"] == "fit" else BRANCHING_COUNTS)
         self.set_state(SNAPSHOT_NAME, sizeof(d), more=2)

@@ -14,10 +14,10 @@ cdef class Standalone:
     cdef readonly Instrument instrument
     cdef readonly int64_t now
     cdef market_t market
-    cdef list emitted               # not yet handed out, and after them `fresh`, which is filled without the GIL
+    cdef list emitted               # signals not yet returned; those of `fresh`, which is filled without the GIL, follow them
     cdef signal_t fresh[FRESH_MAX]
     cdef int fresh_n
-    cdef bint running            # a thread is in its loop, without the GIL
+    cdef bint running            # a thread runs its loop, without the GIL
     cdef int idle(self) except -1
     cdef int gather(self) except -1
     cdef int keep(self, const signal_t* s, int count) except -1 nogil

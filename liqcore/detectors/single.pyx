@@ -25,7 +25,7 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Standalone:
-    """A Detector on one instrument: feed it liquidations, get its signals. The same code that an Engine runs, deadlines included.
+    """A Detector on one instrument: feed it liquidations, get its signals. It runs the code of an Engine, deadlines included.
 
     detector: a fresh one (registry.make_detector). instrument: liqcore.Instrument or a name. Times are ns and never go back.
     """
@@ -116,10 +116,10 @@ cdef class Standalone:
 
     @staticmethod
     def run_all(streams, events, int threads=2) -> list:
-        """A feed of many instruments, each in a stream of its own, in parallel; returns the signals of each stream, the same as run().
+        """A feed of many instruments, each in a stream of its own, in parallel. Returns the signals of each stream, equal to those of run().
 
         streams: Standalones, streams[k] for the events of instrument k. events: market events (EVENT_DTYPE), each instrument's in order of ts_recv.
-        threads: how many at once; a CPU each. ValueError names the invalid event; streams have then processed different numbers of events before it.
+        threads: how many at once, each on a CPU. ValueError names the invalid event; the streams have then processed different numbers of events.
         """
         cdef Standalone stream
         cdef list each = list(streams)
@@ -130,7 +130,7 @@ cdef class Standalone:
         events = as_events(events)
         counts = _counts(events, len(each))
         owners, loads = np.zeros(len(each), np.int32), [0] * min(threads, len(each))
-        for n in np.argsort(-counts, kind="stable").tolist():          # the largest first, each to who has the least to do
+        for n in np.argsort(-counts, kind="stable").tolist():          # the largest first, each to the thread with the least work
             owners[n] = loads.index(min(loads))
             loads[owners[n]] += counts[n]
         for stream in each:
@@ -153,7 +153,7 @@ cdef class Standalone:
         return self.take()
 
     def uncertain(self, int64_t until) -> None:
-        """The feed had a gap: the running episode is forgotten; signals before `until` are UNCERTAIN."""
+        """The feed had a gap: the running episode is forgotten, and signals before `until` are UNCERTAIN."""
         self.idle()
         self.detector.uncertain_c(0, until)
 

@@ -1,8 +1,8 @@
 """Dollar window: more than `trigger_usd` of one side liquidated within `window_s`, counting prints of at least `min_usd`.
 
-Each side of each instrument runs its own state machine, so a squeeze inside a flush is seen. It speaks on changes of phase only; after an episode a
-side is armed again when its volume has fallen below `rearm` times the trigger, or when what came since is above the trigger by itself (the
-published system re-fires on every event, and sees longs only).
+Each side of each instrument runs its own state machine, so a squeeze inside a flush is detected. It gives signals at changes of phase only. After an
+episode a side is armed again when its volume has fallen below `rearm` times the trigger, or when the volume since the episode is above the trigger by
+itself. (The published system fires again at every event, and for longs only.)
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -23,7 +23,7 @@ ctypedef struct dollar_config_t:
 ctypedef struct lane_t:          # one side
     episode_t e
     double peak                  # of the volume since ACTIVE
-    uint8_t spent                # an episode has ended: nothing new before it is armed again
+    uint8_t spent                # an episode has ended: no new one until the side is armed again
 
 ctypedef struct dollar_t:
     window_t w                   # prints of at least min_usd

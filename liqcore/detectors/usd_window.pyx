@@ -50,7 +50,7 @@ cdef void recount(dollar_t* d, lane_t* lane) noexcept nogil:
 
 
 cdef double since(const dollar_t* d, const lane_t* lane, int8_t side) noexcept nogil:
-    """What the window holds of a side from after its last episode, the newest first; looked up only while the side is spent."""
+    """Volume of a side inside the window since its last episode; computed only while the side is spent."""
     cdef int64_t i = d.w.pushed - 1
     cdef double x, total = 0.0
     while i >= d.w.expired and d.w.ts[i & d.w.mask] > lane.e.ts_last:
@@ -76,7 +76,7 @@ cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t 
     if other.e.phase != IDLE:
         episode_add(&other.e, side, notional)
     if lane.spent and since(d, lane, side) > g.trigger_usd:
-        lane.spent = 0                   # a flush of its own, right behind the last: what is left of that may still be inside
+        lane.spent = 0                   # a separate flush right after the last one, whose rest may still be inside
     if lane.spent:
         return 0
     if lane.e.phase == IDLE:
@@ -113,7 +113,7 @@ cdef int lane_timer(dollar_t* d, const dollar_config_t* g, lane_t* lane, int64_t
     else:
         if lane.e.phase == ACTIVE and volume(d, lane.e.side) < (1.0 - g.fall) * lane.peak:
             emitted = emit(d, g, lane, now, DECELERATING, 0, out)
-        # not by silence alone: one small print a minute would keep the episode, and its peak, for ever, and hide the next cascade
+        # not by silence alone: one small print a minute would prolong the episode and its peak, and hide the next cascade
         if lane.e.phase == DECELERATING and volume(d, lane.e.side) < g.rearm * g.trigger_usd:
             emitted += emit(d, g, lane, now, EXHAUSTED, 0, out + emitted)
             lane.e.phase = IDLE
@@ -122,7 +122,7 @@ cdef int lane_timer(dollar_t* d, const dollar_config_t* g, lane_t* lane, int64_t
 
 
 cdef int dollar_timer(dollar_t* d, const dollar_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: volume leaves the window, sides become silent. Signals of LONG come before those of SHORT."""
+    """Let time pass: volume leaves the window, sides become silent. Signals of LONG come before those of SHORT."""
     cdef int emitted
     window_advance(&d.w, now)
     emitted = lane_timer(d, g, &d.lanes[0], now, out)
@@ -186,7 +186,7 @@ cdef class Dollar(Detector):
         return dollar_deadline(<dollar_t*> self.states + n, &self.g)
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        """Begin anew: what comes next is made of what was seen after the gap only."""
+        """Begin anew: later signals use only events after the gap."""
         cdef dollar_t* d = <dollar_t*> self.states + n
         cdef int i
         Detector.uncertain_c(self, n, until)

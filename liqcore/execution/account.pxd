@@ -1,4 +1,4 @@
-"""Positions, fees, funding, profit and loss: changed by venue reports only, never by what was asked for."""
+"""Positions, fees, funding, profit and loss. Only venue reports change them, never requests."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -8,7 +8,7 @@ from liqcore.instrument cimport instrument_t
 
 ctypedef struct position_t:
     int64_t lots             # signed: > 0 long
-    double value             # signed cost in ticks * lots of what is held
+    double value             # signed cost of the position in ticks * lots
     double realized          # gross profit and loss, quote currency
     double fees
     double funding           # paid (positive) or received

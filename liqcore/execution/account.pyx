@@ -67,7 +67,7 @@ cdef class Account:
             p.mark = ticks * i.tick
 
     cdef void clear_owner(self, int32_t instrument) noexcept nogil:
-        """No bracket is open, so there is no position: the rest are exits that belonged to another party's position."""
+        """No bracket is open, so there is no position. A remainder comes from exits of another party's position."""
         self.positions[instrument].lots = 0
         self.positions[instrument].value = 0.0
 
@@ -96,7 +96,7 @@ cdef class Account:
         return (p.mark / i.tick * <double> p.lots - p.value) * i.tick * i.lot * i.multiplier
 
     cdef double exposure_of(self, int32_t instrument) noexcept nogil:
-        """Absolute notional of what is held, at mark."""
+        """Absolute notional of the positions, at mark."""
         cdef position_t* p = &self.positions[instrument]
         return fabs(qty_of(&self.instruments[instrument], p.lots)) * self.instruments[instrument].multiplier * p.mark
 
@@ -131,7 +131,7 @@ cdef class Account:
         self.fill(instrument, side, ticks, lots, fee)
 
     def on_mark(self, int instrument, double price):
-        """The mark price of an instrument (index, quote currency): what the open position is valued at."""
+        """Set the mark price of an instrument (index, quote currency), which values the open position."""
         self._known(instrument)
         self.mark(instrument, price)
 
@@ -155,12 +155,12 @@ cdef class Account:
 
     @property
     def day_start_equity(self):
-        """Equity at the last 00:00 UTC, or at the start where that is later, quote currency."""
+        """Equity at the last 00:00 UTC, or at the start if that is later, quote currency."""
         return self.ledger.day_equity
 
     @property
     def week_start_equity(self):
-        """Equity at the last Monday 00:00 UTC, or at the start where that is later, quote currency."""
+        """Equity at the last Monday 00:00 UTC, or at the start if that is later, quote currency."""
         return self.ledger.week_equity
 
     def position(self, int instrument) -> dict:
@@ -181,7 +181,7 @@ cdef class Account:
         self.restore_first(data, self.count)
 
     def restore_first(self, bytes data, int count):
-        """Restore an account that knew only the first `count` instruments of this one."""
+        """Restore an account that had only the first `count` instruments of this one."""
         cdef const char* p = data
         if count > self.count or <size_t> len(data) != sizeof(ledger_t) + count * sizeof(position_t):
             raise ValueError(f"account snapshot: expected {sizeof(ledger_t) + count * sizeof(position_t)} bytes for "

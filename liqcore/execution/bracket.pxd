@@ -1,7 +1,7 @@
 """The life of one trade: entry, attached stop, take-profit, time limits. Driven by venue reports in any order, duplicated or late.
 
-The machine is declarative: reports and timers only change what is believed; reconcile_orders() compares that with what is wanted and asks the venue
-for the difference, one outstanding request per order. So there is one place that decides, whatever happened before it.
+The machine is declarative: reports and timers only change the known state. reconcile_orders() compares it with the wanted state and requests the
+difference, with one outstanding request per order. So all decisions are in one place and do not depend on the order of reports.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t

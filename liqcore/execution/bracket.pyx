@@ -8,7 +8,7 @@ from liqcore.instrument cimport lots_of, price_of, qty_of, ticks_of
 from liqcore.execution.order_state cimport *
 from liqcore.bracket_spec cimport bracket_prices, stop_price, target_price, trail_stop
 
-cdef int64_t LATE_NS = 60000000000         # a fill that is older than that when it is heard of
+cdef int64_t LATE_NS = 60000000000         # a fill that is older than this at its report is late
 
 cdef void audit_state(bracket_state_t* s, const instrument_t* i, uint8_t reason, int64_t now, RequestQueue out) noexcept nogil:
     cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
@@ -34,11 +34,11 @@ cdef void place_entry(bracket_state_t* s, const instrument_t* i, int64_t now, Re
 
 cdef void bracket_open(bracket_state_t* s, const bracket_t* b, const instrument_t* i, int64_t reference, int64_t lots, int32_t signal_sequence,
                        int64_t now, RequestQueue out) noexcept nogil:
-    """Send the entry, its stop attached. The slot must be FLAT; the bracket checked; lots approved by risk."""
+    """Send the entry with its stop attached. The slot must be FLAT, the bracket checked, the lots approved by risk."""
     cdef int64_t sequence = s.sequence + 1
     cdef int32_t instrument = s.instrument
     cdef int32_t head = s.executions_head
-    memset(s, 0, <char*> &s.executions[0] - <char*> s)     # what was executed stays known: venues repeat old executions after a reconnect
+    memset(s, 0, <char*> &s.executions[0] - <char*> s)     # executions stay known: venues repeat old ones after a reconnect
     s.executions_head = head
     s.instrument = instrument
     s.sequence = sequence
@@ -55,7 +55,7 @@ cdef void bracket_open(bracket_state_t* s, const bracket_t* b, const instrument_
 
 
 cdef void finish(bracket_state_t* s, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Flat and nothing alive: record the outcome, and start the cooldown after a trade (an unfilled entry is not a trade)."""
+    """Flat, and no order is alive: record the outcome, and start the cooldown after a trade (an unfilled entry is not a trade)."""
     cdef audit_t* a
     cdef double gross, closed = <double> min(s.entered, s.exited)
     if s.end == OK:
@@ -65,7 +65,7 @@ cdef void finish(bracket_state_t* s, const instrument_t* i, int64_t now, Request
             s.end = END_TTL if now >= s.entry_deadline and s.entry_end != END_POST_ONLY else s.entry_end if s.entry_end else END_VENUE
     if s.entered > 0:
         gross = s.exit_value - s.entry_value
-        if s.entered != s.exited:       # what has no other side is no result yet
+        if s.entered != s.exited:       # lots without an opposite fill have no result yet
             gross = s.exit_value / max(<double> s.exited, 1.0) * closed - s.entry_value / s.entered * closed
         gross = (gross * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
             (<double> i.lot_mantissa / i.lot_power) * i.multiplier
@@ -84,25 +84,25 @@ cdef void finish(bracket_state_t* s, const instrument_t* i, int64_t now, Request
 
 
 cdef inline int64_t left_to_close(const bracket_state_t* s, int64_t now, RequestQueue out) noexcept nogil:
-    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late. When they are later than
-    that it is all that is held: asking for too much is refused or cut short by the venue, asking for too little would leave it naked."""
+    """Lots for a close: the position, less executions of exits whose fill reports are late. If these reports take too long, it is the whole position:
+    the venue refuses or reduces a close that is too large, but one that is too small would leave a position without a stop."""
     return bracket_position(s) - unheard(&s.stop, now, out) - unheard(&s.target, now, out) - unheard(&s.close, now, out)
 
 
 cdef inline int64_t target_ticks(const bracket_state_t* s) noexcept nogil:
-    """The take-profit's price, from the average that was paid."""
+    """The take-profit's price, from the average entry price."""
     return target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
 
 
 cdef inline bint target_misfits(const bracket_state_t* s) noexcept nogil:
-    """It rests, nothing is on its way to it, and it is not of the size of the position, or not where the average of a market entry's fills wants it
-    (a limit's fills have one price)."""
+    """Whether the target rests without a request on its way, but with another size than the position, or with another price than the average of a
+    market entry's fills gives (the fills of a limit have one price)."""
     return s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and (
         s.target.qty - s.target.filled != bracket_position(s) or (s.spec.entry_type == ORDER_MARKET and s.target.price != target_ticks(s)))
 
 
 cdef void reconcile_position(bracket_state_t* s, const instrument_t* i, int64_t position, int64_t now, RequestQueue out) noexcept nogil:
-    """While something is held: close it if the exit is decided, else keep the target at the size of the position."""
+    """With a position: close it if the exit is decided, else keep the target at the size of the position."""
     cdef int8_t exit_side = -s.spec.side
     if s.end != OK:
         if s.state != BRACKET_LEAVING:
@@ -113,8 +113,8 @@ cdef void reconcile_position(bracket_state_t* s, const instrument_t* i, int64_t 
             if s.close.attempt == ATTEMPTS_MAX:
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
             elif s.close.attempt == 255:
-                s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
-            s.close.qty = min(left_to_close(s, now, out), i.lots_max)      # the venue may take less at once than when it was entered
+                s.close.attempt = ATTEMPTS_MAX + 1      # after two hours of refusals ids start again: a position is never abandoned
+            s.close.qty = min(left_to_close(s, now, out), i.lots_max)      # the venue's largest order may have become smaller since the entry
             s.close.price = 0
             ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
@@ -146,7 +146,7 @@ cdef void reconcile_orders(bracket_state_t* s, const instrument_t* i, int64_t no
         return
     if position < 0:
         if not s.overfilled and not s.overfill_deadline:
-            s.overfill_deadline = now + out.protect_ns      # an exit's fill may have overtaken the entry's
+            s.overfill_deadline = now + out.protect_ns      # the fill of an exit may be reported before that of the entry
         position = 0
     else:
         s.overfill_deadline = 0
@@ -180,7 +180,7 @@ cdef void move_stop(bracket_state_t* s, const instrument_t* i, int64_t price, in
     """A stop never loosens: max() for a long, min() for a short."""
     if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
-    if s.stop.fired or bracket_position(s) < 0:       # more exits than entries so far: there is nothing to protect
+    if s.stop.fired or bracket_position(s) < 0:       # more exits than entries so far: no position to protect
         return
     s.stop.before = s.stop.price
     s.stop.price = price
@@ -190,7 +190,7 @@ cdef void move_stop(bracket_state_t* s, const instrument_t* i, int64_t price, in
 
 
 cdef void anchor_stop(bracket_state_t* s, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """A market entry's stop counts from the price that it was filled at, not from the one that was hoped for."""
+    """The stop of a market entry counts from its fill price, not from the reference price."""
     if s.spec.entry_type == ORDER_MARKET and s.entered > 0 and s.end == OK:
         move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
 
@@ -199,7 +199,7 @@ cdef bint counted_before(bracket_state_t* s, int64_t key) noexcept nogil:
     """The venue may report the same execution twice, in any order, and again long after the bracket is over."""
     cdef int n
     for n in range(min(s.executions_head, EXECUTIONS_MAX)):
-        if s.executions[n] >> 4 == key >> 4:    # whichever order it was taken to be of: stream and query may name another
+        if s.executions[n] >> 4 == key >> 4:    # independent of the order: stream and query may name different orders
             return True
     return False
 
@@ -219,7 +219,7 @@ cdef void on_entry_fill(bracket_state_t* s, const instrument_t* i, const event_t
     s.entry_value += <double> ticks * <double> lots
     if first:
         s.ts_open = now
-        # one that was heard of late (a restart, an outage of the venue) has been held since its own time; else that is the line's latency only
+        # after a late report (a restart, an outage of the venue) the hold counts from the fill's own time; else the difference is latency only
         s.hold_deadline = (e.ts_event if now - e.ts_event > LATE_NS else now) + s.spec.max_hold_ns
         s.best = ticks
         s.entry_maker = maker
@@ -238,7 +238,7 @@ cdef void on_entry_fill(bracket_state_t* s, const instrument_t* i, const event_t
 cdef void reopen(bracket_state_t* s, const instrument_t* i, const event_t* e, int64_t now, RequestQueue out) noexcept nogil:
     """A fill of an ended bracket. The position that it opened is closed at market and counted as a separate trade."""
     alarm(s, ALARM_LATE, e.price, e.qty, e.id, now, out)
-    if s.exited > s.entered:        # exits that nobody could explain: perhaps this is the entry that they closed
+    if s.exited > s.entered:        # unexplained exits: perhaps they closed this entry
         s.exit_value *= <double> (s.exited - s.entered) / <double> s.exited
         s.exited -= s.entered
     else:
@@ -251,17 +251,17 @@ cdef void reopen(bracket_state_t* s, const instrument_t* i, const event_t* e, in
 
 
 cdef void liquidated(bracket_state_t* s, const event_t* e, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """The venue takes the position from us. What it leaves over is closed by ourselves, but not while it is at it: it would refuse."""
+    """The venue closes the position by force. We close the rest, but only afterwards, because the venue refuses orders meanwhile."""
     if s.end != END_LIQUIDATED:
         s.end = END_LIQUIDATED
         s.protect_deadline = 0
         alarm(s, ALARM_LIQUIDATED, e.price, s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0, e.id, now, out)
-    s.close.not_before = max(s.close.not_before, now + out.protect_ns)      # refused again and again: at a falling rate
+    s.close.not_before = max(s.close.not_before, now + out.protect_ns)      # after each refusal the wait grows
 
 
 cdef void outsider(bracket_state_t* s, const event_t* e, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Another party reduces our position: a person, another program, the venue's deleveraging. It is no longer ours alone: the rest is closed,
-    but only when the reports of what they did have had time to come."""
+    """Another party reduces our position: a person, another program, the venue's deleveraging. The position is no longer ours alone, so the rest is
+    closed, after a time for further reports of the other party's trades."""
     alarm(s, ALARM_OUTSIDE, e.price, e.qty, e.id, now, out)
     if s.end == OK:
         s.end = END_OUTSIDE
@@ -285,12 +285,12 @@ cdef int on_fill(bracket_state_t* s, const event_t* e, const instrument_t* i, or
         if o.status == O_SENT:
             o.status = O_LIVE
             if o.asked == ASKED_NOTHING:
-                o.unknown = 0       # the request whose answer is missing has been answered by this
+                o.unknown = 0       # the fill answers the request whose answer was missing
         o.filled += lots
         if role == ROLE_STOP and o.fired and bracket_position(s) > lots:
-            s.protect_deadline = now + out.protect_ns if s.end == OK else 0     # at work as a market order, for as long as fills keep coming
+            s.protect_deadline = now + out.protect_ns if s.end == OK else 0     # the stop works as a market order; each fill extends its time
         elif role == ROLE_STOP:
-            # it has fired: what it leaves over is not protected by it any more
+            # the stop has fired and no longer protects the rest
             o.status = O_ENDED
             o.ts_reported = max(o.ts_reported, e.ts_event)
         elif o.qty > 0 and o.filled >= o.qty:
@@ -324,15 +324,15 @@ cdef int on_fill(bracket_state_t* s, const event_t* e, const instrument_t* i, or
 
 
 cdef void on_refused(bracket_state_t* s, const instrument_t* i, order_t* o, int role, int64_t now, RequestQueue out) noexcept nogil:
-    """An amend or a cancel was refused: the order lives on, or has ended and the report is late. Ask again, but ever more rarely."""
+    """An amend or a cancel was refused: the order is still alive, or it has ended and the report is late. Repeat at a falling rate."""
     cdef uint8_t asked = o.asked
     o.asked = ASKED_NOTHING
     o.unknown = 0
     if asked == ASKED_AMEND and role != ROLE_STOP:
         o.qty = o.before
         if o.filled >= o.qty:
-            o.status = O_ENDED                              # that is why
-        ask_cancel(s, o, i, -s.spec.side, now, out)         # replace it rather than guess at its size
+            o.status = O_ENDED                              # the reason of the refusal
+        ask_cancel(s, o, i, -s.spec.side, now, out)         # replace it, because its size is not certain
     elif asked != ASKED_NOTHING:
         if asked == ASKED_AMEND:
             o.price = o.before
@@ -346,10 +346,10 @@ cdef void on_refused(bracket_state_t* s, const instrument_t* i, order_t* o, int 
 
 cdef void on_alive(bracket_state_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, bint newer, int64_t now,
                    RequestQueue out) noexcept nogil:
-    """The venue has the order: the answer to a create, to an amend, to a question, or only news of it, possibly old ones."""
+    """The venue reports the order as alive: the answer to a create, an amend or a query, or an unsolicited report, possibly an old one."""
     cdef bint was_live = o.status == O_LIVE
     cdef int64_t stated = ticks_of(i, e.price) if role == ROLE_STOP else lots_of(i, e.qty + e.aux_qty) if e.aux_qty > 0.0 else -1
-    if o.status == O_ENDED:                 # the attached stop of a new position: where the entry put it, whatever was asked of the one before
+    if o.status == O_ENDED:                 # the attached stop of a new position has the entry's price; requests about the last one do not count
         o.asked = ASKED_NOTHING
         o.unknown = 0
         if stated > 0:
@@ -357,14 +357,14 @@ cdef void on_alive(bracket_state_t* s, const event_t* e, const instrument_t* i, 
     o.fired = e.code == ORDER_TRIGGERED or (o.fired and was_live)       # an amend may be confirmed after the trigger
     o.status = O_LIVE
     o.refusals = 0
-    if o.asked != ASKED_AMEND or o.unknown or stated != o.before:         # as it was before the amend: not the answer to it
+    if o.asked != ASKED_AMEND or o.unknown or stated != o.before:         # equal to the value before the amend: not its answer
         if stated > 0 and (o.unknown or (was_live and newer and o.asked == ASKED_NOTHING)):
             if role == ROLE_STOP:
                 o.price = stated
             elif role == ROLE_TARGET:
-                o.qty = stated                # the venue shrinks what reduces more than there is
+                o.qty = stated                # the venue shrinks an order that would reduce more than the position
         if o.asked == ASKED_AMEND or o.unknown:
-            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
+            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was queried, and the order is alive
         o.unknown = 0
     if role == ROLE_STOP:
         s.protect_deadline = 0
@@ -372,20 +372,20 @@ cdef void on_alive(bracket_state_t* s, const event_t* e, const instrument_t* i, 
 
 
 cdef void on_order(bracket_state_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, RequestQueue out) noexcept nogil:
-    """A status report. It can only move an order forward; what is behind the belief is ignored."""
+    """A status report. It can only move an order forward; a report older than the known state is ignored."""
     cdef uint8_t asked = o.asked
     cdef bint lost = o.unknown, newer = e.ts_event > o.ts_reported
     if o.id != e.id:
         return
     o.executed = max(o.executed, lots_of(i, e.aux_qty))
     if role == ROLE_STOP:
-        # the attached stop dies with a position and lives again with the next fill under the same id: the venue's time says which was last
+        # the attached stop ends with a position and is alive again, under the same id, with the next fill: the venue's time tells the later report
         if e.ts_event < o.ts_reported or (o.status == O_ENDED and e.code != ORDER_NEW):
             return
     elif o.status == O_ENDED:
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
-        o.ts_reported = max(o.ts_reported, e.ts_event)      # of what the venue says itself; refusals may carry our own time
+        o.ts_reported = max(o.ts_reported, e.ts_event)      # from the venue's own reports only; refusals may have our own time
         on_alive(s, e, i, o, role, newer, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
@@ -397,7 +397,7 @@ cdef void on_order(bracket_state_t* s, const event_t* e, const instrument_t* i, 
         o.unknown = 0
         o.ts_reported = max(o.ts_reported, e.ts_event)
         if draining(o):
-            o.ts_asked = now        # the answer that is now waited for: the missing fills
+            o.ts_asked = now        # now the missing fills are awaited
         if role == ROLE_STOP:
             s.protect_deadline = now + out.protect_ns if bracket_position(s) > 0 and s.end == OK else 0
             if e.code == ORDER_REJECTED and bracket_position(s) > 0 and s.end == OK:
@@ -406,7 +406,7 @@ cdef void on_order(bracket_state_t* s, const event_t* e, const instrument_t* i, 
         elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
             s.target_taker = 1
         elif role == ROLE_TARGET or role == ROLE_CLOSE:
-            # not refused, only lost: it is asked for again at once
+            # it was not refused but lost: it is requested again at once
             o.not_before = now if o.filled > 0 or o.executed > 0 or asked == ASKED_CANCEL or lost else now + out.backoff(o.attempt)
         elif role == ROLE_ENTRY:
             s.entry_end = e.flags
@@ -420,8 +420,8 @@ cdef void on_order(bracket_state_t* s, const event_t* e, const instrument_t* i, 
 
 
 cdef int bracket_report(bracket_state_t* s, const event_t* e, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it; -1 = an execution
-    that cannot be ours: trading must stop; 0 = anything else."""
+    """A venue report (ORDER or FILL) for this instrument. 1 = a new execution, which the account must count; -1 = an execution that cannot be ours:
+    trading must stop; 0 = anything else."""
     cdef int role = id_role(e.id)
     cdef int counted = 0
     cdef order_t* o
@@ -448,7 +448,7 @@ cdef int bracket_report(bracket_state_t* s, const event_t* e, const instrument_t
 
 
 cdef void bracket_trade(bracket_state_t* s, const instrument_t* i, int64_t ticks, int64_t now, RequestQueue out) noexcept nogil:
-    """A market trade while the bracket lives: the trail follows it."""
+    """A market trade while the bracket is open: the trail follows it."""
     cdef int64_t price
     s.last = ticks
     if s.spec.trail == 0 or bracket_position(s) <= 0 or s.end != OK:
@@ -460,7 +460,7 @@ cdef void bracket_trade(bracket_state_t* s, const instrument_t* i, int64_t ticks
 
 
 cdef void bracket_leave(bracket_state_t* s, const instrument_t* i, uint8_t reason, int64_t now, RequestQueue out) noexcept nogil:
-    """Decide the exit (once): cancel the entry, close what is held at market."""
+    """Decide the exit (once): cancel the entry, close the position at market."""
     if s.state == BRACKET_FLAT or s.end != OK:
         return
     s.end = reason
@@ -468,7 +468,7 @@ cdef void bracket_leave(bracket_state_t* s, const instrument_t* i, uint8_t reaso
 
 
 cdef void bracket_withdraw(bracket_state_t* s, const instrument_t* i, int64_t now, RequestQueue out) noexcept nogil:
-    """Nothing more is to be entered: take the entry back; what is held stays, with its stop and target."""
+    """No further entry: cancel the entry order. A position stays, with its stop and target."""
     if s.state == BRACKET_FLAT or s.end != OK:
         return
     if s.entered == 0:
@@ -485,7 +485,7 @@ cdef inline int64_t answer_deadline(const order_t* o, RequestQueue out) noexcept
 
 
 cdef void mark_unknown(bracket_state_t* s, order_t* o, int64_t now, RequestQueue out) noexcept nogil:
-    """Uncertain is not done: it stays open, counts as exposure, and is never sent again blindly."""
+    """A request without an answer has an unknown outcome: the order stays open, counts as exposure, and is not sent again."""
     if now >= answer_deadline(o, out):
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, out.answer_ns / 1e9, o.id, now, out)
@@ -529,7 +529,7 @@ cdef int64_t late_fills_until(const bracket_state_t* s, RequestQueue out) noexce
 
 
 cdef int64_t exit_deadline(const bracket_state_t* s, RequestQueue out) noexcept nogil:
-    """When an exit that was refused, or that waits for late reports, is to be asked for."""
+    """When an exit that was refused, or that waits for late reports, is requested."""
     cdef int64_t t = NEVER
     if bracket_position(s) > 0 and s.end != OK and not order_open(&s.close):
         t = s.close.not_before if left_to_close(s, 0, out) > 0 else max(s.close.not_before, late_fills_until(s, out))

@@ -1,4 +1,4 @@
-"""From signals to brackets: policies are asked, what they want at one moment is put in order, netted and judged, and the brackets are opened."""
+"""From signals to brackets: policies are asked; their intents of one moment are sorted, netted and approved; brackets are opened."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -15,7 +15,7 @@ from liqcore.execution.pending_decisions cimport PendingDecisions, waiting_t, in
 
 cdef class Decisions:
     cdef readonly tuple policies
-    cdef Policy market_refresh            # is called before each policy is asked: a walk brings the market up
+    cdef Policy market_refresh            # called before each policy: a tape runner updates the market here
     cdef Features features
     cdef Risk risk
     cdef Account account
@@ -23,7 +23,7 @@ cdef class Decisions:
     cdef RequestQueue out
     cdef tuple instruments
     cdef tuple names             # of the detectors
-    cdef list places             # of each policy: where its features stand, by name
+    cdef list places             # of each policy: the places of its features, by name
     cdef instrument_t* inst      # these three are the engine's
     cdef market_t* market
     cdef bracket_state_t* slot
@@ -31,13 +31,13 @@ cdef class Decisions:
     cdef uint8_t* listens_to          # per policy: 1 for each detector (by number) that it listens to
     cdef uint8_t* trades         # per policy: 1 for each instrument that it trades
     cdef intent_t* intents          # of this moment
-    cdef int32_t* order          # and in which order they are judged
+    cdef int32_t* order          # their order of processing
     cdef PendingDecisions waiting
     cdef int intents_n
     cdef bint ripe               # a batch may be complete: resolve_intents() looks
     cdef int64_t batch           # number of the first question of this moment, 0 = none yet
-    cdef str content             # of the question that the policy's latest bracket asks
-    cdef dict contents           # of questions, canonical JSON, by the number of the wish (intent_t.asked)
+    cdef str content             # of the question for the policy's latest bracket
+    cdef dict contents           # of questions, canonical JSON, by the number of the intent (intent_t.asked)
     cdef int intents_max
     cdef int32_t* touched        # instruments whose deadlines may have changed
     cdef int touched_n

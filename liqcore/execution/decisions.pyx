@@ -1,10 +1,10 @@
 """From signals to brackets: see decisions.pxd.
 
-A moment is one event's step, or all deadlines that fall on one nanosecond. What policies want in it is collected, and then judged by confidence,
-highest first; among equals by instrument, then as asked. Opposite wishes on one instrument are netted before. A wish with judge_ns then waits for its
-verdict. The questions of one moment are a batch: those that are confirmed are entered together, by the confidence that they then have, when none of
-the batch is open any more, and each at its own deadline at the latest. Risk looks at a wish, and at its price, when it is entered. A wish that
-replaces waits until the weaker bracket has been closed.
+A moment is one event's step, or all deadlines of one nanosecond. The intents of a moment are collected. Opposite intents on one instrument are
+netted. Then they are processed by confidence, highest first; among equals by instrument, then in the order of the policies' answers. An intent with
+judge_ns waits for its verdict. The questions of one moment are a batch: confirmed intents are entered together, by their confidence after the
+verdict, when no question of the batch is open, and each at its own deadline at the latest. Risk checks an intent and its price at its entry. An
+intent that replaces waits until the weaker bracket has been closed.
 """
 
 from libc.math cimport fmin
@@ -25,14 +25,15 @@ from liqcore.snapshot cimport pack, unpack
 from liqcore.user_error import user_error
 
 SNAPSHOT_NAME = b"liqcore-answers-3\n"
-WITHOUT_BATCHES = b"liqcore-answers-2\n"        # of versions in which each question stood alone
+WITHOUT_BATCHES = b"liqcore-answers-2\n"        # of versions without batches of questions
 POLICIES_MAX = 255
 cdef int ASKS_MAX = 100000         # times that a policy may put off one signal
 cdef int64_t WAIT_OVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Decisions:
-    """Made by the engine. policies: liqcore.Policy objects; detectors: the engine's, by name; shared: feature -> (place, may all read it)."""
+    """Made by the engine. policies: liqcore.Policy objects; detectors: the engine's, by name; shared: feature -> (place, whether every policy may
+    read it)."""
 
     def __cinit__(self, tuple policies, tuple instruments, tuple detectors, Features features, Risk risk, Account account, AuditRing audit,
                   RequestQueue out, dict shared):
@@ -78,7 +79,7 @@ cdef class Decisions:
     # ---- asking ----
 
     cdef int on_signal(self, const signal_t* s, int64_t now) except -1:
-        """A signal, to every policy that listens to it."""
+        """Pass a signal to every policy that listens to it."""
         cdef int p
         for p in range(len(self.policies)):
             if self.listens_to[p * 256 + s.detector] and self.trades[p * self.count + s.instrument]:
@@ -86,7 +87,7 @@ cdef class Decisions:
         return 0
 
     cdef int ask_policy(self, int p, const signal_t* s, bracket_t* b, int64_t now) except -1:
-        """The policy's answer. One that raises has lost its right to trade: entries halt, exits go on, and the caller gets the exception."""
+        """The policy's answer. After an exception entries halt, exits continue, and the caller gets the exception."""
         cdef audit_t* a
         cdef Policy policy = self.policies[p]
         cdef market_t* m = &self.market[s.instrument]
@@ -110,7 +111,7 @@ cdef class Decisions:
             raise user_error(why, f"policy {type(policy).__name__}, {method}", type(policy).__module__, getattr(type(policy), method))
 
     cdef int ask(self, int p, const signal_t* s, int asks, int64_t now) except -1:
-        """Ask one policy, and note what it wants; resolve_intents() comes at the end of the moment."""
+        """Ask one policy and note its intent; resolve_intents() processes it at the end of the moment."""
         cdef bracket_t b
         cdef int what
         cdef int64_t asked = self.audit.next_seq
@@ -130,7 +131,7 @@ cdef class Decisions:
         return 0
 
     cdef int keep_content(self, int64_t asked, str content) except -1:
-        """The judge's content of a wish; entries without a wish or a question are dropped."""
+        """Keep the judge's content of an intent; contents without an intent or a question are dropped."""
         cdef int k
         alive = {self.intents[k].asked for k in range(self.intents_n)}
         alive.update([self.waiting.each[k].w.asked for k in range(self.waiting.size) if self.waiting.each[k].what == WAIT_VERDICT])
@@ -139,7 +140,7 @@ cdef class Decisions:
         return 0
 
     cdef audit_t* record_answer(self, int p, const signal_t* s, uint8_t reason, const declined_t* why, int64_t now) noexcept nogil:
-        """An answer that is no bracket; its condition, where the policy named one (audit.declined reads it)."""
+        """Audit an answer that is no bracket, with its condition if the policy named one (audit.declined reads it)."""
         cdef audit_t* a = self.audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, 0, s.ts_start)
         a.of.declined.policy = p + 1
         if why.name[0]:
@@ -149,7 +150,7 @@ cdef class Decisions:
         return a
 
     cdef void defer(self, int p, const signal_t* s, int asks, int64_t due, const declined_t* why, int64_t now) noexcept nogil:
-        """Ask again at its time. A wish without room, or put off too often, is dropped with a record."""
+        """Ask the policy again at `due`. Without room in the table, or after too many deferrals, this is dropped with a record."""
         cdef intent_t w
         cdef audit_t* a
         memset(&w, 0, sizeof(w))
@@ -176,7 +177,7 @@ cdef class Decisions:
         if reason != OK:
             return
         if self.intents_n == self.intents_max:
-            self.resolve_intents(now)            # more than a moment can hold: what there is goes first
+            self.resolve_intents(now)            # the table of this moment is full: process its intents first
         w = &self.intents[self.intents_n]
         self.intents_n += 1
         w.b = b[0]
@@ -186,7 +187,7 @@ cdef class Decisions:
         w.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
 
     cdef void leave(self, int p, const signal_t* s, const declined_t* why, int64_t now) noexcept nogil:
-        """Close what this policy has open on the instrument, and take back what it waits, or has asked for at this moment, to open."""
+        """Close this policy's position on the instrument, and withdraw its intents: those that wait and those of this moment."""
         cdef bracket_state_t* slot = &self.slot[s.instrument]
         cdef intent_t* w
         cdef int k
@@ -204,7 +205,7 @@ cdef class Decisions:
     # ---- the end of the moment ----
 
     cdef void resolve_intents(self, int64_t now) noexcept nogil:
-        """Judge what was wanted at this moment."""
+        """Process the intents of this moment."""
         cdef int k
         cdef intent_t* w
         if self.ripe:
@@ -225,7 +226,7 @@ cdef class Decisions:
         self.intents_n = 0
 
     cdef void arrange(self) noexcept nogil:
-        """By confidence, highest first, then by instrument; else as asked."""
+        """Sort by confidence, highest first, then by instrument; else in the order of the answers."""
         cdef int k, j
         cdef intent_t* w
         cdef intent_t* other
@@ -241,7 +242,7 @@ cdef class Decisions:
             self.order[j] = k
 
     cdef void net(self, int64_t now) noexcept nogil:
-        """Opposite wishes on one instrument: the first of each side cancel each other, until one side is left."""
+        """Net opposite intents on one instrument: the first of each side cancel each other, until one side is left."""
         cdef int k, j
         cdef intent_t* w
         cdef intent_t* other
@@ -253,13 +254,13 @@ cdef class Decisions:
                 if other.s.instrument != w.s.instrument or other.b.side == w.b.side or w.notional <= 0.0 or other.notional <= 0.0:
                     continue
                 if judge_cap(&w.b) == 0 or judge_cap(&other.b) == 0:
-                    continue            # it only looks on
+                    continue            # it can never be entered
                 both = fmin(w.notional, other.notional)
                 self.net_down(w, other, both, now)
                 self.net_down(other, w, both, now)
 
     cdef void net_down(self, intent_t* w, const intent_t* other, double notional, int64_t now) noexcept nogil:
-        """Take the other side's notional off a wish; nothing left = it is refused. Two equal wishes cancel each other."""
+        """Subtract the other side's notional from an intent. With nothing left it is refused. Two equal intents cancel each other."""
         w.notional -= notional
         w.b.notional = w.notional
         w.b.equity_share = 0.0
@@ -267,11 +268,11 @@ cdef class Decisions:
             self.refuse_for(w, NETTED, notional, other, now)
 
     cdef void refuse(self, const intent_t* w, uint8_t reason, double value, int64_t now) noexcept nogil:
-        """The record of a wish without risk's numbers."""
+        """Audit the refusal of an intent, without risk's numbers."""
         self.audit.put(now, AUDIT_RISK, reason, w.s.phase, w.s.instrument, w.b.side, w.s.ts_start).of.risk.notional = value
 
     cdef void refuse_for(self, const intent_t* w, uint8_t reason, double value, const intent_t* other, int64_t now) noexcept nogil:
-        """The same where another one has to do with it: a wish, or (NULL) the bracket that is open."""
+        """The same, naming the cause: another intent, or (NULL) the open bracket."""
         cdef audit_t* a = self.audit.put(now, AUDIT_RISK, reason, w.s.phase, w.s.instrument, w.b.side, w.s.ts_start)
         cdef const bracket_state_t* slot = &self.slot[w.s.instrument]
         a.of.gave_way.notional = value
@@ -285,7 +286,7 @@ cdef class Decisions:
             a.of.gave_way.other_bracket = slot.sequence
 
     cdef void enter(self, intent_t* w, bint heir, int64_t now) noexcept nogil:
-        """Ask risk; open the bracket or say why not. heir: its place has been made free for it, and has no cooldown."""
+        """Ask risk; open the bracket or record the reason. heir: a bracket was closed to make room for it, so its cooldown does not count."""
         cdef ask_t ask
         cdef int32_t n = w.s.instrument
         cdef bracket_state_t* slot = &self.slot[n]
@@ -319,11 +320,11 @@ cdef class Decisions:
         ask.phase = w.s.phase
         ask.cause = w.s.ts_start
 
-    # ---- a stronger one takes the place of a weaker one ----
+    # ---- an intent replaces a weaker bracket ----
 
     cdef void replace(self, intent_t* w, int64_t reference, int64_t now) noexcept nogil:
-        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It waits for a bounded time; when the place
-        is free risk has the last word."""
+        """Close the open bracket for an intent of higher confidence, unless risk would refuse that anyway. The intent waits for a bounded time. After
+        the close risk decides again."""
         cdef ask_t ask
         cdef int32_t n = w.s.instrument
         cdef bracket_state_t* slot = &self.slot[n]
@@ -350,7 +351,7 @@ cdef class Decisions:
             self.promote_replacement(n, now)
 
     cdef void promote_replacement(self, int32_t n, int64_t now) noexcept nogil:
-        """The instrument is flat: who waited for that has the place."""
+        """The instrument is flat: enter the intent that waited for it."""
         cdef int k = self.waiting.find(WAIT_FLAT, n, -1)
         cdef intent_t w
         if k >= 0:
@@ -384,8 +385,8 @@ cdef class Decisions:
         self.touch(n)
 
     cdef void verdict(self, int64_t number, uint8_t code, int confidence, int64_t now) noexcept nogil:
-        """The judge's verdict. Only the first answer to an open question counts. Confirmed with a confidence, it is entered with its batch; with none
-        (0) now, with the confidence of the wish. Where no grade of the news would give an entry, no answer does."""
+        """The judge's verdict. Only the first answer to an open question counts. A confirmed intent is entered with its batch if the verdict has a
+        confidence, else (0) now, with its own confidence. If no grade of the news allows an entry, no answer gives one."""
         cdef int k = self.waiting.find_question(number)
         cdef waiting_t x
         cdef audit_t* a
@@ -423,7 +424,7 @@ cdef class Decisions:
             self.enter(&w, False, now)
 
     cdef void release(self, int64_t now) noexcept nogil:
-        """Enter the confirmed wishes that no longer wait, by confidence."""
+        """Enter the confirmed intents that no longer wait, by confidence."""
         cdef intent_t w
         cdef int k = self.waiting.next_confirmed()
         self.ripe = False
@@ -447,10 +448,10 @@ cdef class Decisions:
         a.of.judge.last_price = self.market[n].last
         a.of.judge.stop_loss = x.w.b.stop_loss * 1e-8
 
-    # ---- what waits ----
+    # ---- pending decisions ----
 
     cdef int timer(self, int32_t n, int64_t now) except -1:
-        """The deadlines of what waits for an instrument, in the order in which it came."""
+        """Serve the deadlines of an instrument's pending decisions, in their order of arrival."""
         cdef waiting_t x
         cdef int k
         while self.waiting.next_due[n] <= now:
@@ -473,7 +474,7 @@ cdef class Decisions:
         return 0
 
     cdef void withdraw(self, int32_t n, int policy, uint8_t reason, int64_t now) noexcept nogil:
-        """Wishes that wait are given up: of one instrument or all, of one policy or (-1) all. Who only wants to be asked again will be."""
+        """Refuse the waiting intents of one instrument or all, of one policy or (-1) all. Policies that asked to be asked again are still asked."""
         cdef int k = 0
         cdef waiting_t* x
         while k < self.waiting.size:
@@ -522,7 +523,7 @@ cdef class Decisions:
         return pack(SNAPSHOT_NAME, [self.waiting.save(), contents.encode()] + [policy.snapshot() for policy in self.policies])
 
     cdef int load(self, bytes data) except -1:
-        """What waits, and what the policies remember. A policy that refuses its part leaves the others as they were."""
+        """Restore the pending decisions and the policies' memories. If a policy refuses its part, the others stay unchanged."""
         from json import loads
 
         cdef bint batches = not data.startswith(WITHOUT_BATCHES)
@@ -549,7 +550,7 @@ cdef class Decisions:
 
 
 cdef tuple policies_of(policy):
-    """A policy, several, or None, as a tuple."""
+    """One policy, several, or None, as a tuple."""
     if policy is None or isinstance(policy, Policy):
         return () if policy is None else (policy,)
     if not isinstance(policy, (list, tuple)) or not all(isinstance(p, Policy) for p in policy):

@@ -1,5 +1,5 @@
-"""What is believed of the orders of one instrument's trade: plain data, changed by the bracket machine only (bracket.pyx), copied by snapshots and by
-whoever keeps a state image. And the outbox: what it asks of the venue."""
+"""The known state of the orders of one instrument's trade: plain data, which only the bracket machine (bracket.pyx) changes, and which snapshots and
+state images copy. And the queue of its requests to the venue."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
 
@@ -20,11 +20,11 @@ cpdef enum BracketState:
     BRACKET_ENTERING = 1        # the entry is out, nothing filled
     BRACKET_HOLDING = 2         # a position, protected by a stop at the venue
     BRACKET_LEAVING = 3         # the exit has been decided, the position is being closed at market
-    BRACKET_WINDING = 4         # flat again, waiting for the last orders to be confirmed dead
+    BRACKET_WINDING = 4         # flat again, waiting until the last orders are confirmed as ended
 
-cdef enum:                      # order_t.status; higher never goes back to lower
+cdef enum:                      # order_t.status; it never decreases
     O_NONE = 0
-    O_SENT = 1                  # create is out, no answer yet
+    O_SENT = 1                  # create was sent, no answer yet
     O_LIVE = 2
     O_ENDED = 3
 
@@ -38,15 +38,15 @@ cpdef enum Alarm:
     ALARM_UNPROTECTED = 1       # no stop confirmed in time after a fill
     ALARM_UNKNOWN = 2           # a request has not been answered in time: its outcome is unknown
     ALARM_STUCK = 3             # attempts to place an exit are used up
-    ALARM_OVERFILL = 4          # more was sold than bought: the venue's position is not ours
+    ALARM_OVERFILL = 4          # more exits than entries: the venue's position is not ours
     ALARM_FOREIGN = 5           # a report for an order that is not ours
     ALARM_SIDE = 6              # reported liquidation prices lie on the wrong side of mark: is the side map wrong?
-    ALARM_EXECUTIONS = 7        # more executions than can be remembered
+    ALARM_EXECUTIONS = 7        # more executions than the state can hold
     ALARM_POLICY = 9            # a policy or a detector of yours raised: entries are halted
-    ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
+    ALARM_LATE = 8              # a fill of a bracket that had ended: the position it opened is closed
     ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
     ALARM_OUTSIDE = 11          # somebody else reduced the position
-    ALARM_WAITING = 12          # a policy puts off without end, or too much waits: the newest is given up
+    ALARM_WAITING = 12          # a policy defers without end, or too many decisions are pending: the newest is dropped
     ALARM_FILLS = 13            # too few of a month's resting entries were filled: entries are smaller from now on
 
 ctypedef struct order_t:
@@ -54,17 +54,17 @@ ctypedef struct order_t:
     int64_t price               # ticks
     int64_t qty                 # lots
     int64_t filled
-    int64_t executed            # lots that the venue says were executed; more than `filled` when reports of fills are still on their way
+    int64_t executed            # executed lots by the venue's reports; more than `filled` while reports of fills are on their way
     int64_t ts_asked            # of the outstanding request
-    int64_t ts_reported         # the venue's time of the latest report that was believed (stops: their id can die and live again)
-    int64_t before              # stop: ticks, else lots: what it was before the amend that is outstanding
-    int64_t not_before          # a request that was refused is not repeated before
+    int64_t ts_reported         # the venue's time of the latest accepted report (the id of a stop can end and be alive again)
+    int64_t before              # value before the outstanding amend: ticks of a stop, else lots
+    int64_t not_before          # a refused request is not repeated before this time
     uint8_t status
     uint8_t asked
     uint8_t attempt
     uint8_t unknown             # the outstanding request was not answered in time
     uint8_t refusals            # of cancels in a row
-    uint8_t fired               # stops: the venue says that it is a market order now; it may fill in pieces
+    uint8_t fired               # stops: by the venue's report it is a market order now; it may fill in parts
 
 ctypedef struct bracket_state_t:         # one per instrument; plain data, so that a snapshot is a copy
     bracket_t spec
@@ -91,8 +91,8 @@ ctypedef struct bracket_state_t:         # one per instrument; plain data, so th
     int32_t instrument
     int32_t executions_count    # of this bracket
     int32_t executions_head     # of the ring below, which outlives the bracket
-    int16_t owner               # the policy that wanted it: its place, from 1
-    uint8_t detector            # that it answered: its number, from 1
+    int16_t owner               # place of the policy whose intent it is, from 1
+    uint8_t detector            # number of the detector whose signal it answered, from 1
     uint8_t counted             # its entry has been counted by the fill watch
     int32_t signal_sequence     # cascade that it answered
     int32_t orders              # requests sent for this bracket
@@ -104,7 +104,7 @@ ctypedef struct bracket_state_t:         # one per instrument; plain data, so th
     uint8_t last_exit           # Role of the last exit fill
     uint8_t entry_end           # Reason with which the entry order ended
     uint8_t target_taker        # the post-only target would have crossed: place it as a plain limit
-    int64_t executions[256]     # (execution id << 4 | role) of what was counted: the last 256 of the instrument
+    int64_t executions[256]     # (execution id << 4 | role) of counted executions: the last 256 of the instrument
 
 cdef class RequestQueue:
     """Requests waiting for the driver, and the audit ring."""
@@ -113,7 +113,7 @@ cdef class RequestQueue:
     cdef int64_t mask
     cdef int64_t head
     cdef int64_t tail
-    cdef int64_t protect_ns     # how long a stop may stay unconfirmed; these four are stretched by the engine's patience
+    cdef int64_t protect_ns     # how long a stop may be unconfirmed; the engine's patience multiplies these four
     cdef int64_t answer_ns      # how long a request may stay unanswered before its outcome is unknown
     cdef int64_t backoff_ns     # first pause after a refusal
     cdef int64_t backoff_max_ns
@@ -137,18 +137,19 @@ cdef inline bint order_open(const order_t* o) noexcept nogil:
     return o.status == O_SENT or o.status == O_LIVE
 
 cdef inline bint draining(const order_t* o) noexcept nogil:
-    """Ended, but fills of it that the venue counts have not been reported yet."""
+    """The order has ended, but some fills that the venue counts have not been reported yet."""
     return o.status == O_ENDED and o.executed > o.filled
 
 cdef inline bint order_pending(const order_t* o) noexcept nogil:
     return order_open(o) or draining(o)
 
 cdef inline int64_t unheard(const order_t* o, int64_t now, RequestQueue out) noexcept nogil:
-    """Lots that the venue says were executed and whose fills may be on their way. Not for ever: they may have been counted under another name."""
+    """Executed lots by the venue's reports whose fills may be on their way. Only for a limited time: they may have been counted under another
+    order."""
     return o.executed - o.filled if o.executed > o.filled and now < o.ts_asked + out.protect_ns else 0
 
 cdef inline int64_t bracket_position(const bracket_state_t* s) noexcept nogil:
-    """Lots held, positive whatever the side."""
+    """Lots of the position, positive for both sides."""
     return s.entered - s.exited
 
 cdef void bracket_restart(bracket_state_t* s, int64_t grace_ns, int64_t now, RequestQueue out) noexcept nogil

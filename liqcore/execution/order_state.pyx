@@ -1,4 +1,4 @@
-"""The engine's state of one instrument's orders, and the outbox of its requests: see order_state.pxd."""
+"""The engine's state of one instrument's orders, and the queue of its requests: see order_state.pxd."""
 
 from libc.stdlib cimport calloc, free
 
@@ -35,7 +35,7 @@ cdef class RequestQueue:
         free(self.ring)
 
     cdef int64_t backoff(self, int refusals) noexcept nogil:
-        """How long to wait after so many refusals."""
+        """How long to wait after this number of refusals."""
         return min(self.backoff_ns << min(refusals, 12), self.backoff_max_ns)
 
     cdef request_t* ask(self, int64_t ts, bracket_state_t* s, order_t* o, const instrument_t* i, uint8_t action, uint8_t type, uint8_t flags,
@@ -54,7 +54,7 @@ cdef class RequestQueue:
         r.action = action
         r.type = type
         r.flags = flags
-        # why it is closed: a simulated venue says so in its fill; what an entry was sized by: the last hop compares it with the market
+        # a close: its Reason, which a simulated venue repeats in its fill; an entry: the price that sized it, for the guard
         r.reserved = s.end if id_role(o.id) == ROLE_CLOSE else o.price if id_role(o.id) == ROLE_ENTRY else 0
         o.ts_asked = ts
         s.orders += 1
@@ -85,7 +85,7 @@ cdef void alarm(bracket_state_t* s, int kind, double value, double limit, int64_
 
 cdef void ask_create(bracket_state_t* s, order_t* o, int role, const instrument_t* i, uint8_t type, uint8_t flags, int8_t side, int64_t stop,
                      int64_t now, RequestQueue out) noexcept nogil:
-    """A new order in the place of the ended one, under the id of the next attempt."""
+    """A new order in place of the ended one, with the id of the next attempt."""
     if o.status != O_NONE:
         o.attempt += 1
     o.executed = 0
@@ -111,13 +111,13 @@ cdef void order_restart(bracket_state_t* s, order_t* o, int64_t grace_ns, int64_
         alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, out.answer_ns / 1e9, o.id, now, out)
     if draining(o):
         o.unknown = 0
-        o.ts_asked = now            # the fills that are missing are waited for anew
+        o.ts_asked = now            # wait anew for the missing fills
     o.not_before = max(o.not_before, now + grace_ns)
 
 
 cdef void bracket_restart(bracket_state_t* s, int64_t grace_ns, int64_t now, RequestQueue out) noexcept nogil:
-    """The world went on without us until now. Limits that measure the machine count from here; those of the trade (TTL, max hold) stand, but nothing
-    is sent about it for `grace_ns`: perhaps it is over, and the position belongs to another party."""
+    """Continue after a restart. Time limits of the machine count from now. Those of the trade (TTL, max hold) stay, but nothing is sent about it for
+    `grace_ns`, because it may be over and the position may belong to another party."""
     if s.state == BRACKET_FLAT:
         return
     order_restart(s, &s.entry, grace_ns, now, out)

@@ -1,4 +1,5 @@
-"""What waits for its moment: a policy that wants to be asked again, a wish that waits for an outside verdict, a wish that waits for its place."""
+"""Pending decisions: a policy that asked to be asked again, an intent that waits for an outside verdict, an intent that waits for the close of a
+bracket."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -13,11 +14,11 @@ cdef enum:                       # waiting_t.what
 
 ctypedef struct intent_t:          # a bracket that a policy wants
     bracket_t b
-    signal_t s                   # that it answers
-    double notional              # quote currency: what is wanted, less what was netted
-    int64_t asked                # audit sequence of its answer: by this number it is called
+    signal_t s                   # the signal that it answers
+    double notional              # quote currency, after netting
+    int64_t asked                # audit sequence of its answer, which is its number
     int32_t policy               # its place, from 0
-    int32_t asks                 # how often this signal has been put off
+    int32_t asks                 # how often the policy has deferred this signal
 
 ctypedef struct waiting_t:
     intent_t w                     # of WAIT_ASK only signal, policy and asks
@@ -32,8 +33,8 @@ ctypedef struct tally_t:         # of questions
     int64_t asked
     int64_t confirmed
     int64_t vetoed
-    int64_t unjudged             # no verdict came in time, or none that counts
-    int64_t ignored              # verdicts that were late, repeated, or to no question of ours
+    int64_t unjudged             # no valid verdict in time
+    int64_t ignored              # verdicts that were late, repeated, or to an unknown question
 
 cdef class PendingDecisions:
     cdef waiting_t* each         # in the order in which they came

@@ -26,7 +26,7 @@ cdef class PendingDecisions:
         free(self.next_due)
 
     cdef waiting_t* add(self, int what, const intent_t* w, int64_t due, int64_t now) noexcept nogil:
-        """NULL where there is no room."""
+        """Add a decision. NULL if there is no room."""
         cdef waiting_t* x = &self.each[self.size]
         if self.size == self.capacity:
             return NULL
@@ -37,7 +37,7 @@ cdef class PendingDecisions:
         x.since = now
         x.what = what
         if what == WAIT_VERDICT:
-            # by the time, so that the numbers of one process never mean a question of the process before it; microseconds fit into a double
+            # numbers follow the time, so that no number is used again after a restart; microseconds fit into a double
             self.tally.last = max(self.tally.last + 1, now // MICROSECOND)
             self.tally.asked += 1
             x.number = x.batch = self.tally.last
@@ -90,8 +90,8 @@ cdef class PendingDecisions:
         return False
 
     cdef int next_confirmed(self) noexcept nogil:
-        """Of what is confirmed, and waits for no answer or has no time left, the one of the highest confidence; among equals the lowest instrument,
-        then as asked; -1 = none."""
+        """The next confirmed intent whose batch has no open question, or whose time is over: highest confidence first, then the lowest instrument,
+        then the oldest; -1 = none."""
         cdef int k, j, best = -1
         cdef const waiting_t* x
         cdef const waiting_t* other
@@ -110,7 +110,7 @@ cdef class PendingDecisions:
         return best
 
     cdef void mark(self, int32_t n, uint8_t flag) noexcept nogil:
-        """All signals of the instrument that something waits with."""
+        """Set a flag on the signals of an instrument's pending decisions."""
         cdef int k
         for k in range(self.size):
             if self.each[k].w.s.instrument == n:
@@ -126,8 +126,8 @@ cdef class PendingDecisions:
         return (<char*> &self.tally)[:sizeof(tally_t)] + (<char*> self.each)[:self.size * sizeof(waiting_t)]
 
     cdef int load(self, bytes data, int policies, bint batches) except -1:
-        """ValueError, and no change, unless the bytes are save() of as many instruments, and all policies that wait are there. batches False: of a
-        version before there were any, whose questions stand alone."""
+        """Load the bytes of save(); ValueError, and no change, unless they have as many instruments and only known policies. batches False: bytes of
+        a version without batches, in which each question is by itself."""
         cdef Py_ssize_t stride = sizeof(waiting_t) - (0 if batches else sizeof(int64_t))
         cdef Py_ssize_t size = len(data) - <Py_ssize_t> sizeof(tally_t)
         cdef const char* saved = <const char*> data + sizeof(tally_t)

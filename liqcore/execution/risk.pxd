@@ -32,22 +32,22 @@ ctypedef struct latch_t:
     uint8_t halted           # Reason that latched, 0 = none: entries are refused until it is lifted
     uint8_t flatten
     uint16_t placed[32]      # resting entries that have ended, by day (UTC, modulo 32): see count_entry
-    uint16_t filled[32]      # of which something was filled
-    int64_t fill_day         # the day that the ring has come to, days since 1970; 0 = nothing was counted yet
+    uint16_t filled[32]      # those of them with a fill
+    int64_t fill_day         # the newest day of the ring, days since 1970; 0 = no entry was counted yet
     double size              # factor on the size of entries
     int64_t orders_head      # of the ring of order times
     int64_t order_times[1024]
 
-ctypedef struct ask_t:       # what is to be judged
+ctypedef struct ask_t:       # an entry for approval
     int32_t instrument
     int64_t entry_ticks
     int64_t lots
     double notional
-    int64_t cause            # for the audit: start of the cascade, or the entry that is tried again
+    int64_t cause            # for the audit: start of the cascade, or id of the rejected entry
     int8_t side
     uint8_t phase
 
-ctypedef struct load_t:      # what an entry comes on top of
+ctypedef struct load_t:      # the exposure beside an entry
     double exposure          # positions and open entries, quote currency
     int32_t open_count       # brackets
     int32_t minute           # entries sent in the last minute

@@ -1,4 +1,4 @@
-"""Risk: the last question before an entry leaves. Exits are never refused."""
+"""Risk: the last check before an entry is sent. Exits are never refused."""
 
 from libc.string cimport memcpy
 
@@ -14,7 +14,7 @@ from liqcore import event as schema
 cdef int64_t MINUTE_NS = 60000000000
 cdef int64_t DAY_NS = 86400000000000
 cdef int MONTH_DAYS = 30
-cdef int FILL_ENTRIES_MIN = 20       # fewer say nothing: where 50 % are filled, 20 entries show less than 40 % in 13 months of 100
+cdef int FILL_ENTRIES_MIN = 20       # fewer entries are no evidence: with a true share of 50 %, 20 entries show less than 40 % in 13 months of 100
 LIMIT_NAMES = dict(zip(list(schema.Limit)[:11], ("order_notional_max", "exposure_max", "leverage_max", "positions_max", "orders_per_minute_max",
                                       "orders_per_signal_max", "daily_loss_max", "weekly_loss_max", "data_age_max_s", "event_age_max_s", "collar")))
 
@@ -30,7 +30,7 @@ cdef uint8_t hurdle(const signal_t* s, const market_t* m, const bracket_state_t*
     if now < slot.cooldown_until:
         return COOLDOWN
     if out.head - out.tail > out.mask // 2:
-        return HALTED    # nobody takes the requests: what is asked now would leave at some unknown time, or be overwritten
+        return HALTED    # the requests are not drained: a new one would be sent at an unknown time, or be overwritten
     if m.last <= 0.0:
         return NO_PRICE
     return OK
@@ -45,7 +45,7 @@ cdef int first_gate(int32_t gates) noexcept nogil:
 
 
 cdef double limit_value(const limits_t* l, int limit) noexcept nogil:
-    """In the unit of Risk's argument."""
+    """The value of a limit, in the unit of Risk's argument."""
     if limit == LIMIT_ORDER_NOTIONAL:
         return l.order_notional_max
     if limit == LIMIT_EXPOSURE:
@@ -98,7 +98,7 @@ cdef class Risk:
     order_notional_max: one entry. exposure_max: all positions and open entries. leverage_max: exposure / equity.
     positions_max: open brackets. orders_per_minute_max, orders_per_signal_max: entries sent.
     daily_loss_max, weekly_loss_max: share of the equity at 00:00 UTC (Monday for the week); a breach latches: the day's until the next day, the
-    week's until an operator resumes. data_age_max_s: age of the last trade, which entries count from; event_age_max_s: age of the
+    week's until an operator resumes. data_age_max_s: age of the last trade, from which entry prices count; event_age_max_s: age of the
     event behind the signal; collar: distance of the entry from the last trade. fill_rate_min: if less than this share of the resting entries of
     the last 30 whole days (at least 20 of them) were filled, entries have fill_rate_size times their size until the share is higher; 0 = off.
     """
@@ -138,7 +138,7 @@ cdef class Risk:
 
     cdef int approve(self, const ask_t* ask, const instrument_t* i, const market_t* m, bracket_state_t* slots, int count, Account account,
                      int64_t now, AuditRing audit) noexcept nogil:
-        """The verdict on one entry, audited with the numbers that it rests on: OK or a Reason."""
+        """The verdict on one entry: OK or a Reason. It is audited with its numbers."""
         cdef double equity, limit = 0.0
         cdef int reason
         cdef load_t load = self.load_of(ask, slots, count, account, False, now)
@@ -159,7 +159,7 @@ cdef class Risk:
 
     cdef int forecast(self, const ask_t* ask, const instrument_t* i, const market_t* m, bracket_state_t* slots, int count, Account account,
                       int64_t now) noexcept nogil:
-        """What approve() would say if the instrument were flat now."""
+        """The result of approve() if the instrument were flat now."""
         cdef load_t load = self.load_of(ask, slots, count, account, True, now)
         cdef int reason
         cdef double limit
@@ -167,7 +167,7 @@ cdef class Risk:
         return reason
 
     cdef load_t load_of(self, const ask_t* ask, bracket_state_t* slots, int count, Account account, bint flat, int64_t now) noexcept nogil:
-        """What there is beside the entry; flat: without what the entry's own instrument holds."""
+        """The exposure beside the entry; flat: without that of the entry's own instrument."""
         cdef load_t load
         cdef int n
         cdef int64_t waiting
@@ -179,7 +179,7 @@ cdef class Risk:
                 load.exposure += account.exposure_of(n)
             if s.state != BRACKET_FLAT and n != ask.instrument:
                 load.open_count += 1
-                # whatever has not been heard of counts as filled
+                # quantity without a report counts as filled
                 waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
                 load.exposure += qty_of(&account.instruments[n], waiting) * account.instruments[n].multiplier * \
                     price_of(&account.instruments[n], s.entry.price)
@@ -221,7 +221,7 @@ cdef class Risk:
         self.latch.orders_head += 1
 
     cdef void count_entry(self, bracket_state_t* s, int64_t now) noexcept nogil:
-        """The bracket of the slot is over: whether its entry, if it rested, was filled at all."""
+        """The bracket of the slot is over: count whether its entry, if it rested, had a fill."""
         cdef int day = now // DAY_NS % FILL_DAYS
         self.latch.fill_day = now // DAY_NS
         if s.counted or s.sequence == 0 or s.spec.entry_type != ORDER_LIMIT:
@@ -232,7 +232,7 @@ cdef class Risk:
             self.latch.filled[day] += s.entered > 0
 
     cdef void watch_fills(self, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """A new day: how many of the last 30 days' entries were filled decides the size of the next ones."""
+        """A new day: the share of filled entries in the last 30 days decides the size of the next ones."""
         cdef int today = now // DAY_NS % FILL_DAYS, day, k
         cdef int64_t placed = 0, filled = 0
         cdef double size = 1.0
@@ -283,7 +283,7 @@ cdef class Risk:
         return self.latch.halted
 
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """Operator's HALT, RESUME, FLATTEN. RESUME lifts every latch; a loss limit then counts from here, else it would latch again."""
+        """Operator's HALT, RESUME, FLATTEN. RESUME lifts every latch; a loss limit then counts from the present equity, else it would latch again."""
         cdef audit_t* a
         if code == CONTROL_RESUME:
             if self.latch.halted == RISK_DAILY_LOSS or self.latch.halted == RISK_WEEKLY_LOSS:
@@ -299,7 +299,7 @@ cdef class Risk:
         self.latch_limit(HALTED, 0.0, 0.0, account, now, audit)
 
     cdef audit_t* gate(self, const event_t* e, market_t* m, int count, int64_t now, AuditRing audit) noexcept nogil:
-        """A gate of these `count` instruments closes or opens. Only a change is worth a record; NULL = there was none."""
+        """A gate of these `count` instruments closes or opens. Only a change is audited; NULL = no change."""
         cdef int32_t bit = <int32_t> 1 << e.flags
         cdef int n, changed = 0, closed = 0
         cdef audit_t* a = NULL
@@ -314,8 +314,8 @@ cdef class Risk:
         return a
 
     cdef void lower(self, const event_t* e, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """A limit becomes stricter; whole numbers at least 1. Only a change is worth a record. A loss limit that has been passed already latches at
-        the next look, as always."""
+        """Make a limit stricter; whole numbers are at least 1. Only a change is audited. A loss limit that is already exceeded latches at the next
+        check."""
         cdef double before = limit_value(&self.limits, e.flags)
         cdef audit_t* a
         if e.price >= before or (LIMIT_POSITIONS <= e.flags <= LIMIT_ORDERS_PER_SIGNAL and e.price < 1.0):
@@ -328,7 +328,7 @@ cdef class Risk:
         a.of.limit.which = e.flags
 
     cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """The day's loss limit ends with the day; the week's asks for a person, who reviews and recalibrates."""
+        """The latch of the day's loss limit ends with the day; that of the week stays until a person reviews it and resumes."""
         cdef audit_t* a
         if self.latch.halted == RISK_DAILY_LOSS:
             a = audit.put(now, AUDIT_LIMIT, RISK_DAILY_LOSS, CONTROL_RESUME, ALL_INSTRUMENTS, 0, 0)
@@ -342,7 +342,7 @@ cdef class Risk:
         return self.latch.size
 
     def fills(self, int64_t now) -> tuple:
-        """(resting entries that ended, those of which something was filled) in the 30 whole days before that of `now` (ns) and in that day."""
+        """(resting entries that ended, those of them with a fill) in the 30 whole days before the day of `now` (ns) and in that day."""
         cdef int today = now // DAY_NS % FILL_DAYS, k
         days = [(today + FILL_DAYS - k) % FILL_DAYS for k in range(MONTH_DAYS + 1)]
         return sum([self.latch.placed[<int> day] for day in days]), sum([self.latch.filled[<int> day] for day in days])

@@ -1,6 +1,6 @@
-"""A running check that liquidations are read the right way round, by prices alone: whoever is closed by force is closed at a bad price. A long's
-bankruptcy price (Bybit's p, most of OKX's bkPx) lies below mark, a short's above; the limit of a forced order (Binance's p, in aux_qty) below its
-fill where a long is sold, above where a short is bought. A price that hardly differs from what it is compared with is a fill, and says nothing."""
+"""A running check by prices that the sides of liquidations are read correctly: a forced close has a bad price. The bankruptcy price of a long
+(Bybit's p, most of OKX's bkPx) is below mark, that of a short above. The limit of a forced order (Binance's p, in aux_qty) is below its fill if a
+long is sold, above if a short is bought. A price very close to the compared one is a fill and does not count."""
 
 from libc.stdint cimport int32_t
 
@@ -8,7 +8,7 @@ from liqcore.audit cimport AuditRing
 from liqcore.event cimport event_t
 
 cdef enum:
-    SIDES_SAMPLE = 128           # liquidations that say something, between two verdicts
+    SIDES_SAMPLE = 128           # liquidations that count, between two verdicts
 
 ctypedef struct side_check_t:    # one per venue
     int32_t agree

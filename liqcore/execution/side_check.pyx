@@ -6,8 +6,8 @@ from liqcore.audit cimport AUDIT_ALARM
 from liqcore.event cimport OK, audit_t
 from liqcore.execution.order_state cimport ALARM_SIDE
 
-cdef double AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
-cdef double INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt
+cdef double AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, except for stale marks in seconds of extreme moves
+cdef double INVERTED = 0.5    # below: the sides are inverted, and every trade would be wrong: halt
 # Measured (ETHUSDT, 2026-04): Binance's fills and part of OKX's bkPx lie within 3.4 bps of mark, on either side; bankruptcy prices 35-51 bps away
 cdef double NEAR = 1e-3
 

@@ -1,4 +1,4 @@
-"""What must survive the process, as bytes: brackets, account, risk's latch, the time."""
+"""The state that must survive the process, as bytes: brackets, account, risk's latch, the time."""
 
 from libc.stdint cimport int64_t
 

@@ -1,12 +1,12 @@
 """Trade snapshots: see trade_snapshot.pxd. Parts, packed by liqcore.snapshot under TRADE_NAME:
 
-0. identity: what the rest is counted in (Engine.trade_identity())
+0. identity: instruments and units of the other parts (Engine.trade_identity())
 1. engine.clock.now, engine.clock.halt_applied: int64, little-endian
 2. bracket_state_t of each instrument
 3. ledger_t, then position_t of each instrument
 4. latch_t
 
-So a state image that copied those structs can be packed, and handed to Engine.trade_restore().
+So a state image with copies of these structs can be packed and passed to Engine.trade_restore().
 """
 
 from libc.string cimport memcpy
@@ -36,7 +36,7 @@ cdef bytes trade_pack(tuple instruments, int64_t now, int64_t halt_applied, cons
 
 
 cdef tuple trade_unpack(bytes data, tuple instruments, bracket_state_t* slots, Account account, Risk risk):
-    """Restores slots, account and risk; -> clock.now, clock.halt_applied. All checks come before the first change."""
+    """Restore slots, account and risk; returns clock.now and clock.halt_applied. All checks are done before the first change."""
     import json
 
     cdef list parts = unpack(TRADE_NAME, data, "trade")

@@ -1,4 +1,4 @@
-"""A feature of a user's own: a function of features that ship, under a name `own.NAME`.
+"""A user's feature: a function of built-in features, under a name `own.NAME`.
 
 @lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
 def forced_share(liquidated, traded):
@@ -59,7 +59,7 @@ class CustomFeature(str):
 
 
 def refuse_two(names: Iterable[object]) -> None:
-    """ValueError where two features of the user's have one name: the first would stand for both."""
+    """ValueError if two of the user's features have one name, because the first would be used for both."""
     known: dict[str, CustomFeature] = {}
     for name in names:
         if isinstance(name, CustomFeature) and known.setdefault(name, name).given is not name.given:

@@ -2,9 +2,9 @@
 
 push_c takes every accepted market event of a kind in `wants` in order of ts_recv, after its market was updated; while `without_data` is not 0,
 first_event_c takes every market event before.
-read_c answers what was known at `now`, which is not before the last event. Reading changes nothing that a later
-reading could see: samples on the time grid are taken at their own moment, whenever somebody looks, and hold what was known just before it. feed_c
-says what became of the feed of an instrument's streams. open_c, save_c and load_c are in state.pxd, what is read in value.pxd.
+read_c returns the value known at `now`, which is not before the last event. A reading does not change later readings: samples on the time grid have
+the value known just before their own moment, whenever they are computed. feed_c reports the state of the feed of an instrument's streams. open_c,
+save_c and load_c are in state.pxd, the computation of values in value.pxd.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t

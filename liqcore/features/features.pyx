@@ -19,10 +19,10 @@ from liqcore.event import as_events
 from liqcore.features.spec import canonical
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-cdef double BAND = 10.0             # of the door, as in an Engine
+cdef double BAND = 10.0             # of validation, as in an Engine
 
 
-# Kinds of events, as functions: what push_c calls once is part of it.
+# One function for each kind of event; push_c is their only caller.
 
 cdef inline void liquidation(Features self, const event_t* e, known_t* k, double notional) noexcept nogil:
     cdef int32_t n = e.instrument
@@ -45,7 +45,7 @@ cdef inline void liquidation(Features self, const event_t* e, known_t* k, double
             self.keep_print(n, e.ts_recv, signed)
         self.hawkes.push_c(n, e.ts_recv, e.side, notional)
     if self.density != NULL:
-        # where the market stood: the reported price is a bankruptcy price on most venues
+        # at the market's price: the reported price is a bankruptcy price on most venues
         self.enter(n, FED_DENSITY, e.ts_recv, k.last if k.last == k.last else e.price, signed)
 
 
@@ -102,7 +102,7 @@ cdef inline void quote(Features self, const event_t* e, known_t* k) noexcept nog
 
 
 cdef inline void ticker(Features self, const event_t* e, known_t* k) noexcept nogil:
-    """What it does not state stays as it was."""
+    """Values that the ticker does not state are unchanged."""
     cdef int32_t n = e.instrument, states = ticker_states(e)
     cdef int64_t ts = e.ts_recv
     cdef track_t* t = &self.tracks[n * self.columns[1]]
@@ -141,7 +141,7 @@ cdef inline void deleverage(Features self, const event_t* e, known_t* k, double 
 
 
 cdef inline void venue_state(Features self, const event_t* e, known_t* k) noexcept nogil:
-    """A price limit that is not there any more is not known."""
+    """A price limit that no longer exists becomes unknown."""
     if k.silent & STREAM_VENUE:
         self.stream_began(e.instrument, OF_VENUE, e.ts_recv)
     if e.code == STATES_LIMITS:
@@ -171,11 +171,11 @@ cdef class Features(FeatureValues):
         if instruments is not None:
             self.open_c(instruments_of(instruments, True))
 
-    # ---- what enters ----
+    # ---- input ----
 
     cdef void first_event_c(self, const event_t* e) noexcept nogil:
-        """A market event of a kind that may be none of `wants`, before push_c: the first word of an instrument says that it is listened to, and so
-        to its liquidations where these are known to be published."""
+        """A market event of any kind, before push_c. The first event of an instrument shows that its data is received, and so are its liquidations if
+        the venue is known to publish them."""
         cdef known_t* k
         if (not LIQUIDATION <= e.kind <= TICKER or self.has_data[e.instrument]
                 or self.inst[e.instrument].completeness == COMPLETENESS_UNKNOWN):
@@ -198,7 +198,7 @@ cdef class Features(FeatureValues):
             self.sample(n, now)
 
     cdef void turned(self, int32_t n, int stream, int64_t now) noexcept nogil:
-        """Since when a stream is whole has changed."""
+        """Record a change of `since`, the time since which a stream is complete."""
         cdef log_t* l = &self.logs[n * self.log_width + FEEDS + stream]
         cdef known_t* k = &self.known[n]
         k.silent = k.silent | 1 << stream if k.since[stream] == NEVER else k.silent & ~(1 << stream)
@@ -206,14 +206,14 @@ cdef class Features(FeatureValues):
             log_set(l, now, (<double*> &k.since[stream])[0])
 
     cdef void stream_began(self, int32_t n, int stream, int64_t now) noexcept nogil:
-        """The first word of a stream, or the first since its feed was up again."""
+        """The first event of a stream, or the first since its feed is up again."""
         cdef known_t* k = &self.known[n]
         if not k.down >> stream & 1:
             k.since[stream] = k.ts_stated[stream] if k.ts_stated[stream] != NEVER else now
             self.turned(n, stream, now)
 
     cdef void stand(self, int32_t n, int64_t now) noexcept nogil:
-        """What stands, for lags: after each event."""
+        """Log the present values for lags, after each event."""
         cdef log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS]
         cdef int j
         for j in range(self.states):
@@ -247,14 +247,14 @@ cdef class Features(FeatureValues):
             self.stand(n, ts)
 
     cdef void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil:
-        """Into the kernels, and into their log."""
+        """Pass a value to the kernels, and to their log."""
         if self.logs[n * self.log_width + fed].mask >= 0:
             self.keep(n, fed, ts, x, y)
         self.take(n, fed, ts, x, y)
 
     cdef void feed_c(self, int32_t n, uint8_t code, uint8_t streams, int64_t now) noexcept nogil:
-        """The feed of an instrument's Streams (0 = all) went down, is up, or dropped something. What stands is broken as in market.market_broken; a
-        window is whole again from the moment at which the feed is up, or had its gap."""
+        """The feed of an instrument's Streams (0 = all) went down, is up, or dropped data. Present values become unknown as in market.market_broken.
+        A window is complete again from the time at which the feed is up, or had its gap."""
         cdef known_t* k = &self.known[n]
         cdef int32_t affected = (streams if streams else 0xFF) & ((1 << STREAMS) - 1), bit, lost = 0
         cdef int j, s
@@ -262,7 +262,7 @@ cdef class Features(FeatureValues):
             affected |= 1 << OF_DELEVERAGED
         self.until(n, now)
         if affected & STREAM_LIQUIDATION and not self.has_data[n]:
-            # of UNKNOWN completeness: what is up again is what was there before, and no more, unless it is named
+            # of UNKNOWN completeness: UP restores only streams that had data before, or that it names
             if self.inst[n].completeness != COMPLETENESS_UNKNOWN:
                 self.has_data[n] = 1
                 self.without_data -= self.without_data > 0
@@ -284,7 +284,7 @@ cdef class Features(FeatureValues):
             k.ts_stated[s] = NEVER if code == FEED_DOWN else now
             k.since[s] = k.ts_stated[s] if s == OF_FORCED and self.has_data[n] else NEVER
             self.turned(n, s, now)
-        if k.silent & STREAM_LIQUIDATION and self.has_data[n]:       # named only now
+        if k.silent & STREAM_LIQUIDATION and self.has_data[n]:       # it is named for the first time
             self.stream_began(n, OF_FORCED, now)
         if code != FEED_UP:
             forget(k, affected)
@@ -293,7 +293,7 @@ cdef class Features(FeatureValues):
             self.stand(n, now)
 
     cdef void lose(self, int32_t n, int32_t streams, int64_t now) noexcept nogil:
-        """Something of these streams was lost: what runs on begins anew."""
+        """Data of these streams was lost: running kernels begin anew."""
         cdef int j
         if streams & STREAM_LIQUIDATION:
             if self.columns[3] or self.logs[n * self.log_width + FED_LIQUIDATIONS].mask >= 0:
@@ -336,11 +336,11 @@ cdef class Features(FeatureValues):
         return self.accepted - before
 
     def rows(self, events, ts, instruments, names):
-        """Feed events as push does, and read at given times: float64 of shape (rows, names).
+        """Feed events as push does, and read at given times. Returns float64 of shape (rows, names).
 
-        ts: a time of each row (ns, rising, none before the last event or reading). instruments: the index of each row's contract. names: what to
-        read, as for read. A row has the values after all events up to and including its time. Events after the last row's time are fed, too. Other
-        threads run meanwhile.
+        ts: a time of each row (ns, rising, none before the last event or reading). instruments: the index of each row's contract. names: as for read.
+        A row has the values after all events up to and including its time. Events after the last row's time are fed, too. Other threads run
+        meanwhile.
         """
         cdef Py_ssize_t r, c, low = 0, high = 0, count
         cdef size_t address
@@ -406,7 +406,7 @@ cdef class Features(FeatureValues):
                 self.first_event_c(e)
             m = &self.market[e.instrument]
             if not self.wants >> e.kind & 1:
-                if LIQUIDATION <= e.kind < TICKER:       # no feature reads it: it is a price that the door compares later ones with
+                if LIQUIDATION <= e.kind < TICKER:       # no feature reads it, but validation compares later prices with it
                     m.good = e.price
                 continue
             if e.kind == TRADE:
@@ -431,8 +431,8 @@ cdef class Features(FeatureValues):
     def read(self, name, instrument=0, ts=None) -> float:
         """A feature of an instrument (name or index) as known at ts (ns; default: of the last event); nan = not known.
 
-        KeyError for a feature or an instrument that is not here, ValueError for a ts before the last event: read the past with lag(T), with a
-        Features that is pushed only the events up to then, or with `liqcore features`.
+        KeyError for an unknown feature or instrument, ValueError for a ts before the last event. To read the past use lag(T), a Features with only
+        the events up to then, or `liqcore features`.
         """
         return self.known_c(self._feature(name), self._instrument(instrument), self._time(ts))
 

@@ -1,4 +1,4 @@
-"""What is read from the kernels: a formula a feature. Every one is a function of one instrument's kernels at one time; nan = not known."""
+"""The formulas of the features. Each is a function of one instrument's kernels at one time; nan = not known."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
@@ -23,7 +23,7 @@ cdef enum Transform:
 cdef enum:                       # streams by number: the bits of event.Stream. Deleveragings are interrupted with the liquidations
     OF_FORCED, OF_TRADE, OF_QUOTE, OF_MARK, OF_INDEX, OF_FUNDING, OF_INTEREST, OF_VENUE, OF_DELEVERAGED, STREAMS
 
-ctypedef struct known_t:         # the latest of one instrument; nan = not known
+ctypedef struct known_t:         # the latest values of one instrument; nan = not known
     double last
     double mark
     double index
@@ -35,16 +35,16 @@ ctypedef struct known_t:         # the latest of one instrument; nan = not known
     double ask_qty
     double buy_max               # of the venue: its price limits
     double sell_min
-    double pool                  # its insurance pool: balance, share lost, how far deleveraging is
+    double pool                  # its insurance pool: balance, share lost, distance to deleveraging
     double drawdown
     double distance
-    int64_t quote_until          # as market.pxd says it
-    int64_t since[STREAMS]       # ns: from here on nothing of the stream is missing; NEVER = it is not known, or has not spoken
-    int64_t ts_stated[STREAMS]        # ns: its feed was said to be up, or to have had a gap; NEVER = nothing was said
+    int64_t quote_until          # as in market.pxd
+    int64_t since[STREAMS]       # ns: the stream is complete from here on; NEVER = unknown, or without an event
+    int64_t ts_stated[STREAMS]        # ns: time of its feed's last UP or GAP; NEVER = none
     int64_t due                  # ns: next sample of its own histories
     int32_t down                 # bits of event.Stream: their feed is down
     int32_t silent               # bits of event.Stream: `since` is NEVER
-    int32_t follows              # bid and ask are those before the next ones: nothing between them is missing
+    int32_t follows              # the next quote follows bid and ask directly: none between them is missing
 
 cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noexcept nogil
 cdef double value_track(int32_t formula, const track_t* t) noexcept nogil
@@ -56,17 +56,17 @@ cdef double history_transform(const history_t* h, int32_t transform, int64_t lea
 
 
 cdef inline bint whole(const sums_t* w, int64_t since) noexcept nogil:
-    """Nothing of the window is missing."""
+    """Whether the data of the window is complete."""
     return w.slot >= w.slots and (w.slot - w.slots) * w.step_ns >= since
 
 
 cdef inline bint stands(const track_t* t, int64_t since) noexcept nogil:
-    """Nothing of the window is missing, nor what stood when it began."""
+    """Whether the data of the window is complete, and the value at its beginning known."""
     return t.slot >= t.slots and (t.slot - t.slots) * t.step_ns > since
 
 
 cdef inline int64_t whole_since(const known_t* k, int32_t streams) noexcept nogil:
-    """From when on nothing of several streams is missing."""
+    """The time since which several streams are complete."""
     cdef int64_t since = 0
     cdef int s
     for s in range(STREAMS):
@@ -76,7 +76,7 @@ cdef inline int64_t whole_since(const known_t* k, int32_t streams) noexcept nogi
 
 
 cdef inline void forget(known_t* k, int32_t streams) noexcept nogil:
-    """What these streams said holds no longer (market.market_broken)."""
+    """The values of these streams are no longer valid (market.market_broken)."""
     if streams & STREAM_TRADE:
         k.last = NAN
     if streams & STREAM_MARK:
@@ -96,8 +96,8 @@ cdef inline void forget(known_t* k, int32_t streams) noexcept nogil:
 
 
 cdef inline double bid_flow(const known_t* k, const event_t* e) noexcept nogil:
-    """What a new best bid says of the flow of orders (Cont, Kukanov, Stoikov 2014), quantity: its own where it is not lower, less the old one's where
-    it is not higher; products, as nobody can predict the branches. Both sides enter one by one: their sum is exact."""
+    """Order flow of a new best bid (Cont, Kukanov, Stoikov 2014): its quantity if it is not lower, less that of the old bid if it is not higher.
+    Written as products, because the branches are unpredictable. Both sides enter one by one: their sum is exact."""
     return e.qty * (e.price >= k.bid) - k.bid_qty * (e.price <= k.bid)
 
 

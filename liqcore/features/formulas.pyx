@@ -97,7 +97,7 @@ cdef double value_state(int32_t formula, const known_t* k, int64_t now) noexcept
 
 
 cdef inline double kept(int64_t ts, double half_life_s, int64_t now) noexcept nogil:
-    """What is left of an amount as of ts. Maps are faded where they are fed; to read one changes nothing."""
+    """The rest of an amount at ts after fading. Maps fade at their inputs, so reading changes nothing."""
     return exp2(-((now - ts) * 1e-9) / half_life_s) if half_life_s > 0.0 and 0 <= ts < now else 1.0
 
 
@@ -110,7 +110,7 @@ cdef double value_pending(const pending_t* p, double half_life_s, double price, 
 
 
 cdef double value_density(const density_t* d, double half_life_s, double price, double share, int32_t formula, int64_t now) noexcept nogil:
-    """Of one liquidated side or both, below the price or above it."""
+    """Notional of one liquidated side or both, below the price or above it."""
     cdef bint below = formula == REALISED_BELOW or formula == REALISED_LONG_BELOW or formula == REALISED_SHORT_BELOW
     cdef int side = 0 if formula <= REALISED_ABOVE else 1 if formula <= REALISED_LONG_ABOVE else -1
     if price != price:
@@ -120,7 +120,7 @@ cdef double value_density(const density_t* d, double half_life_s, double price, 
 
 
 cdef double history_transform(const history_t* h, int32_t transform, int64_t least, bint apart, int64_t index, double x) noexcept nogil:
-    """A transform that looks at the whole history, if `least` samples of it are known; apart: independent ones."""
+    """A transform of the whole history; known if `least` samples are known (apart: independent samples)."""
     cdef const course_t* c = &h.course
     if (c.apart if apart else c.count) < least:
         return NAN

@@ -1,9 +1,8 @@
 """The kernels under the features: sums per side, a value's course, candles, running cascades and the history of a feature on a grid of times.
 
 A window of W ns is made of slots of W/120 (W/125 where that is not whole milliseconds), counted from 1970: at time t it holds the slot of t and
-the 120 (125) before it. So memory is the same in a flood as on a quiet day and nothing is ever dropped; at every multiple of a slot the window is
-exactly the last W, in between it reaches back at most one slot more. What a slot holds is exact (128-bit integers, see window.h), and so is what
-is read.
+the 120 (125) before it. So memory does not depend on the number of events, and nothing is dropped. At every multiple of a slot the window is exactly
+the last W; in between it reaches back at most one slot more. Slots are exact (128-bit integers, see window.h), and so are the sums read from them.
 
 Times are never negative and never go back: validation refuses such events.
 """
@@ -40,7 +39,7 @@ cdef extern from * nogil:
 
     static void sums_roll(sums_t* w, int64_t ts) {
         int64_t to = ts / w->step_ns, from = w->slot;
-        if (from < 0 || to - from > w->slots) {                        /* nothing of what is inside stays */
+        if (from < 0 || to - from > w->slots) {                        /* everything inside leaves */
             if (w->count[0] | w->count[1]) sums_reset(w);
         } else {
             for (int64_t k = from + 1; k <= to; k++) {
@@ -113,12 +112,12 @@ cdef extern from * nogil:
     double sums_max(const sums_t* w) noexcept
     double sums_slot(const sums_t* w, int64_t slot) noexcept               # both sides of one slot of the window
 
-ctypedef struct track_cell_t:    # one slot of a value's course
-    double high                  # of what stood in it, what it began with included
+ctypedef struct track_cell_t:    # one slot of a value over time
+    double high                  # highest value in the slot, including that at its beginning
     double low
     double last
 
-ctypedef struct track_t:         # a value that stands until it changes: a price, open interest, a funding rate
+ctypedef struct track_t:         # a value that is valid until it changes: a price, open interest, a funding rate
     track_cell_t* cells
     int64_t step_ns
     int64_t slot
@@ -153,7 +152,7 @@ ctypedef struct burst_t:         # the running cascade of large liquidations, by
     int64_t count                # large events of the chain
     double total
 
-ctypedef struct course_t:        # what a scan of the history found, kept until the next sample
+ctypedef struct course_t:        # result of a scan of the history, kept until the next sample
     int64_t at                   # grid index it holds for; -1 = none
     int64_t count                # known samples
     int64_t apart                # independent ones: their windows do not overlap
@@ -162,14 +161,14 @@ ctypedef struct course_t:        # what a scan of the history found, kept until 
     double least
     double most
 
-ctypedef struct history_t:       # a feature's values on a grid of times, each as it stood before its moment
+ctypedef struct history_t:       # a feature's values on a grid of times, each as known just before its moment
     double* values               # ring by grid index
     int64_t step_ns
     int64_t first                # grid index of the first sample; -1 = none yet
     int64_t last
     int64_t samples
     int64_t room                 # samples + 2
-    int64_t reach_ns             # how far back a sample looks; 0 = it is what stands
+    int64_t reach_ns             # length of a sample's window; 0 = a present value
     course_t course
 
 cdef int build_slots(double** pool, int64_t bytes) except -1
@@ -195,29 +194,29 @@ cdef inline void track_push(track_t* t, int64_t ts, double x) noexcept nogil:
     track_advance(t, ts)
     cell = &t.cells[t.slot & (SLOT_RING - 1)]
     t.value = cell.last = x
-    if not cell.high >= x:       # also where nothing was known
+    if not cell.high >= x:       # also if no value was known
         cell.high = x
     if not cell.low <= x:
         cell.low = x
 
 
 cdef inline double track_before(const track_t* t) noexcept nogil:
-    """What stood when the window began."""
+    """The value at the beginning of the window."""
     return t.cells[(t.slot - t.slots - 1) & (SLOT_RING - 1)].last
 
 
 cdef inline double track_spread(const track_t* t) noexcept nogil:
-    """Highest minus lowest value that stood in the window."""
+    """Highest minus lowest value in the window."""
     cdef double high = NAN, low = NAN
     cdef int64_t k
     for k in range(t.slot - t.slots, t.slot + 1):
-        high = fmax(high, t.cells[k & (SLOT_RING - 1)].high)     # fmax and fmin pass over nan
+        high = fmax(high, t.cells[k & (SLOT_RING - 1)].high)     # fmax and fmin ignore nan
         low = fmin(low, t.cells[k & (SLOT_RING - 1)].low)
     return high - low
 
 
 cdef inline double track_mean(const track_t* t) noexcept nogil:
-    """Of what stood at the end of each complete slot; nan where one is not known."""
+    """Mean of the values at the end of each complete slot; nan if one is not known."""
     cdef double total = 0.0
     cdef int64_t k
     for k in range(t.slot - t.slots, t.slot):
@@ -241,7 +240,7 @@ cdef inline void candles_push(candles_t* c, int64_t ts, double x) noexcept nogil
 
 
 cdef inline void candles_gap(candles_t* c, int64_t ts) noexcept nogil:
-    """The price is not known from here on, until a trade."""
+    """The price is unknown from here on, until the next trade."""
     candles_advance(c, ts)
     c.running.open = c.running.high = c.running.low = c.running.close = NAN
     c.touched = 0
@@ -266,7 +265,7 @@ cdef inline bint burst_runs(const burst_t* b, int64_t now) noexcept nogil:
 
 
 cdef inline void history_take(history_t* h, int64_t index, double x) noexcept nogil:
-    """The sample of a grid index; they come in order, and none is left out."""
+    """Store the sample of a grid index. Samples come in order and without gaps."""
     if h.first < 0:
         h.first = index
     h.last = index

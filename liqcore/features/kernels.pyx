@@ -36,7 +36,7 @@ cdef void candles_clear(candles_t* c, int64_t step_ns) noexcept nogil:
 
 
 cdef void track_roll(track_t* t, int64_t ts) noexcept nogil:
-    """New slots begin with the value that stands."""
+    """New slots begin with the present value."""
     cdef int64_t to = ts // t.step_ns, k
     cdef track_cell_t* cell
     for k in range(max(t.slot + 1, to - SLOT_RING + 1) if t.slot >= 0 else to, to + 1):
@@ -47,12 +47,12 @@ cdef void track_roll(track_t* t, int64_t ts) noexcept nogil:
 
 
 cdef double track_realised(const track_t* t) noexcept nogil:
-    """Root of the summed squared log returns between the ends of the complete slots and what stood before them."""
+    """Root of the summed squared log returns between the ends of the complete slots, from the value before them."""
     cdef double total = 0.0, before = track_before(t), last, r
     cdef int64_t k
     for k in range(t.slot - t.slots, t.slot):
         last = t.cells[k & (SLOT_RING - 1)].last
-        if last != before:       # most slots of a quiet market; the logarithm of 1 is 0 all the same
+        if last != before:       # in a quiet market most slots are equal, and the logarithm of 1 is 0
             r = log(last / before)
             total += r * r
         before = last
@@ -70,7 +70,7 @@ cdef void close_bar(candles_t* c) noexcept nogil:
 
 
 cdef void candles_roll(candles_t* c, int64_t ts) noexcept nogil:
-    """Close the bars that ended. Those without a trade stand at the close before; of a long row of them only the last ones matter."""
+    """Close the bars that ended. A bar without a trade has the last close. Of many such bars only the last ones matter."""
     cdef int64_t to = ts // c.step_ns, k
     if c.bar >= 0:
         for k in range(min(to - c.bar, ATR_BARS + 2)):
@@ -113,14 +113,14 @@ cdef int burst_init(burst_t* b, int64_t gap_ns) except -1:
 
 
 cdef inline int64_t history_from(const history_t* h, int64_t index) noexcept nogil:
-    """Grid index of the first of the samples up to `index` that is there; above min(index, h.last) where none is."""
+    """Grid index of the first stored sample up to `index`; above min(index, h.last) if there is none."""
     return max(index - h.samples + 1, h.first, h.last - h.room + 1) if h.first >= 0 else index + 1
 
 
 cdef void history_scan(history_t* h, int64_t index) noexcept nogil:
-    """Count, mean, deviation and extremes of the known samples up to a grid index, the oldest first. Two passes, once per new sample and only
-    if asked: nothing accumulates, so nothing drifts. A sample is independent of the one counted before where their windows do not overlap; of what
-    stands, where it says something else."""
+    """Count, mean, deviation and extremes of the known samples up to a grid index, the oldest first. Two passes, once per new sample and only if
+    needed: nothing accumulates, so nothing drifts. A sample is independent of the last independent one if their windows do not overlap; a sample of a
+    present value, if it differs."""
     cdef course_t* c = &h.course
     cdef int64_t k, at, first = history_from(h, index), last = min(index, h.last), latest = 0, count = 0, apart = 0
     cdef double x, total = 0.0, square = 0.0, before = NAN, least = NAN, most = NAN, mean

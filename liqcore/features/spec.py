@@ -1,10 +1,10 @@
-"""The names of features: their grammar, what each one means, and the plan of kernels that a list of them needs.
+"""The names of features: their grammar, their parsed form, and the plan of kernels that a list of them needs.
 
     [ASSET/]group.name[@window][:transform[(time)]]      liquidations.liq_imbalance@15m:zscore      BTC/liquidations.liq_volume@1s:lag(30s)
 
-A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` looks at another asset's contract (on the same venue where it has one).
-`lag` and `change` read the feature as it was known exactly that long ago. The other transforms look at its history: its values on a grid of times,
-each as it stood just before its moment. `zscore(7d,min=10)` is known from 10 independent samples on instead of 30.
+A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` reads another asset's contract (on the same venue if it has one). `lag` and
+`change` read the value known exactly that long ago. The other transforms use its history: its values on a grid of times, each as known just before
+its moment. `zscore(7d,min=10)` is known from 10 independent samples on instead of 30.
 """
 
 import re
@@ -24,23 +24,23 @@ from liqcore.features.table import (
 
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY
-HORIZON_MAX_NS = DAY  # of what hawkes.* looks ahead: see hawkes_plan
+HORIZON_MAX_NS = DAY  # of the horizon of hawkes.*: see hawkes_plan
 PERCENT, PERCENT_MIN, PERCENT_MAX = 10_000, 1_000, 200_000  # of price, in parts of a million: 0.1 % to 20 %
 TIME_MAX_NS = 90 * DAY
 SLOTS = (120, 125)  # slots of a window: the first that gives whole milliseconds, else the last
 STEP_NS = MINUTE  # a history is sampled every window, at most every minute
 SAMPLES = 1440  # of a history without a stated length
 SAMPLES_MAX = 3600
-SAMPLES_KNOWN = 30  # a z-score needs so many independent samples, unless its name says another number; a rank so many known ones
-WINDOWS = 48  # a z-score without a stated length holds so many windows, where those are longer than SAMPLES steps
+SAMPLES_KNOWN = 30  # least independent samples of a z-score, unless its name states another number; least known samples of a rank
+WINDOWS = 48  # windows of a z-score without a stated length, if they are longer than SAMPLES steps
 ATR_WINDOWS = 15  # 14 true ranges, and the close before them
-ROOM_PER_S, ROOM_MIN, ROOM_MAX = 60, 4000, 120_000  # changes of a value that are remembered for a lag: see room()
+ROOM_PER_S, ROOM_MIN, ROOM_MAX = 60, 4000, 120_000  # changes of a value kept for a lag: see room()
 TURNS_MAX = 254  # the same of a stream between known and unknown
 CANDLES_MAX = 20_000  # candles that a lag may reach back
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
 ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}  # the research plan's words: "buy" = longs were closed
-#: transform: what it says
+#: transform: its meaning
 TRANSFORMS: dict[str, str] = {
     "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary",
     "mean": "mean of the history",
@@ -65,8 +65,8 @@ _NAME = re.compile(
 
 
 class Feature(NamedTuple):
-    """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform. least: independent
-    samples that a z-score or rank was asked to be known from; 0 = not stated."""
+    """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform. least: stated least
+    number of independent samples of a z-score or rank; 0 = not stated."""
 
     asset: str
     entry: Entry
@@ -77,17 +77,17 @@ class Feature(NamedTuple):
 
     @property
     def span_ns(self) -> int:
-        """How far back it looks; 0 for what stands and for maps."""
+        """Length of its window; 0 for present values and maps."""
         return 0 if self.entry.group == "map" else self.window_ns
 
     @property
     def reach_ns(self) -> int:
-        """The same with all that it is made of: samples that lie closer together are not independent."""
+        """The same including the windows of its inputs: samples closer together are not independent."""
         return self.span_ns * (ATR_WINDOWS if self.entry.name in ("atr", "natr") else 1)
 
     @property
     def step_ns(self) -> int:
-        """Grid of the history; 0 where there is none."""
+        """Grid of the history; 0 if there is none."""
         return _grid(self)[0]
 
     @property
@@ -97,18 +97,18 @@ class Feature(NamedTuple):
 
     @property
     def independent_min(self) -> int:
-        """Independent samples from which on it is known; 0 where it does not count them."""
+        """Least number of independent samples; 0 if it does not count them."""
         return self.least or (SAMPLES_KNOWN if self.transform == "zscore" else 0)
 
     @property
     def independent_max(self) -> int:
-        """How many its history can hold."""
+        """Largest number of independent samples in its history."""
         step, samples = _grid(self)
         return 1 + (samples - 1) // max(-(-self.reach_ns // step), 1) if samples else 0
 
     @property
     def never(self) -> str:
-        """Why it can never be known; "" for what can."""
+        """The reason why it can never be known; "" if it can."""
         if self.independent_max >= self.independent_min:
             return ""
         return (
@@ -118,7 +118,7 @@ class Feature(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Of its value: a z-score has none, a rank is a share."""
+        """The unit of its value: a z-score has none, a rank is a share."""
         return {"zscore": "standard deviations", "rank": "0..1", "n": "samples", "n_eff": "samples"}.get(self.transform, self.entry.unit)
 
     @property
@@ -146,7 +146,7 @@ def extent(feature: Feature) -> str:
 
 
 def nanoseconds(text: str) -> int:
-    """'15m' -> ns. ValueError for anything else than a number with a unit."""
+    """'15m' -> ns. ValueError unless it is a number with a unit."""
     found = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", text)
     if found is None:
         raise ValueError(f"expected a number with a unit such as 500ms, 30s, 5m, 1h or 1d, got {text!r}")
@@ -154,7 +154,7 @@ def nanoseconds(text: str) -> int:
 
 
 def slots(window_ns: int) -> int:
-    """How many slots make a window: see kernels.pxd."""
+    """Number of slots of a window: see kernels.pxd."""
     return SLOTS[0] if window_ns % (SLOTS[0] * MILLISECOND) == 0 else SLOTS[1]
 
 
@@ -163,13 +163,13 @@ def _base_step(window_ns: int) -> int:
 
 
 def _history(transform: str, window_ns: int, reach_ns: int) -> int:
-    """The default of a transform without one: for a z-score, long enough to be known."""
+    """Default time of a transform: for a z-score, long enough to be known."""
     time = SAMPLES * _base_step(window_ns)
     return min(max(time, WINDOWS * reach_ns), TIME_MAX_NS) if transform in ("zscore", "n", "n_eff") else time
 
 
 def _grid(feature: Feature) -> tuple[int, int]:
-    """(step, samples) of a feature's history: never more than SAMPLES_MAX moments, for a longer one they lie further apart."""
+    """(step, samples) of a feature's history: at most SAMPLES_MAX samples; a longer history has a larger step."""
     if not feature.transform or feature.transform in LAGS:
         return 0, 0
     base, time = _base_step(feature.span_ns), feature.time_ns
@@ -178,7 +178,7 @@ def _grid(feature: Feature) -> tuple[int, int]:
 
 
 def room(time_ns: int) -> int:
-    """How many changes a lag of so long remembers: 60 a second, 4000 to 120 000. With more of them since, it is not known."""
+    """Number of changes that a lag keeps: 60 a second, 4000 to 120 000. After more changes its value is unknown."""
     return min(max(ROOM_PER_S * time_ns // SECOND, ROOM_MIN), ROOM_MAX)
 
 
@@ -243,7 +243,7 @@ def _time_and_least(transform: str, text: str | None) -> tuple[str, int]:
 def of_study(name: str) -> str:
     """'liq_volume_5s' -> 'liquidations.liq_volume@5s': the written research system's spellings, and short ones ('liq_rate'), in this grammar.
 
-    Rolling means, deviations and maxima ('liq_volume_mean_15m') are of 5-second bars. What it does not know is returned as it is.
+    Rolling means, deviations and maxima ('liq_volume_mean_15m') are of 5-second bars. Other names are returned unchanged.
     """
     found = _STUDY.fullmatch(name)
     if found is None:
@@ -286,7 +286,7 @@ def _parse(name: str) -> Feature:
 
 
 def split_names(text: str) -> list[str]:
-    """Names that are separated by commas; those within brackets, as in zscore(7d,min=10), separate nothing."""
+    """Split names at commas, but not at commas within brackets, as in zscore(7d,min=10)."""
     return [name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip()]
 
 
@@ -309,7 +309,7 @@ class Plan(NamedTuple):
 
     kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples, reach_ns);
     readers, one a feature: (asset, base, transform, history or -1, time_ns, least). assets: of each base, those that need it; None = all do.
-    lags: (base, time_ns) of what is read as it was known so long ago.
+    lags: (base, time_ns) of values read as known some time ago.
     """
 
     features: tuple[Feature, ...]
@@ -322,7 +322,7 @@ class Plan(NamedTuple):
 
     @property
     def kinds(self) -> frozenset[int]:
-        """event.Kind of what must be fed."""
+        """event.Kind of the needed events."""
         return frozenset(kind for name, _, _ in self.bases for kind in ENTRIES[name].kinds)
 
 

@@ -23,8 +23,8 @@ from liqcore.features.spec import ENTRIES, LAGS, SAMPLES_KNOWN, TURNS_MAX, plan,
 from liqcore.features.table import FORCED, LARGE_SHARE, LIQUIDATION
 
 SNAPSHOT_NAME = b"liqcore-features-5\n"
-ZERO_NAME = b"liqcore-features-4\n"       # of earlier builds, which left out zeros alone
-WHOLE_NAME = b"liqcore-features-3\n"      # and before, nothing
+ZERO_NAME = b"liqcore-features-4\n"       # of earlier builds, which left out only zeros
+WHOLE_NAME = b"liqcore-features-3\n"      # and of still earlier ones, which left out nothing
 OTHER = "features snapshot: of other features or instruments than these, or of another version of liqcore"
 cdef struct log_entry_t:
     int64_t ts
@@ -43,7 +43,7 @@ if sorted(FORMULAS) != sorted(ENTRIES):
 
 
 cdef bytes log_save(const log_t* l):
-    """What it still holds, the oldest first."""
+    """The stored entries, oldest first."""
     cdef int64_t k, many = l.total - l.low
     cdef bytes out = PyBytes_FromStringAndSize(NULL, 24 * (1 + many))
     cdef log_entry_t* to = <log_entry_t*> <char*> out
@@ -58,7 +58,7 @@ cdef bytes log_save(const log_t* l):
 
 
 cdef int64_t log_load(log_t* l, bytes data, int64_t at) except -1:
-    """The length of its image at `at`."""
+    """Load the image at `at`; returns its length."""
     cdef int64_t k, left = len(data) - at
     cdef const log_entry_t* of = <const log_entry_t*> (<const char*> data + at)
     cdef int64_t head[3]
@@ -114,10 +114,10 @@ cdef class FeatureState:
             free(<void*> <size_t> block)
         return 0
 
-    # ---- what is allocated, once ----
+    # ---- allocation, once ----
 
     cdef int open_c(self, tuple instruments) except -1:
-        """Allocate for these liqcore.Instruments. ValueError where a name looks at an asset that none of them has."""
+        """Allocate for these liqcore.Instruments. ValueError if a name reads an asset that none of them has."""
         cdef int n
         if self.count:
             raise RuntimeError("Features: opened twice; make a new one")
@@ -126,7 +126,7 @@ cdef class FeatureState:
         self.instruments = instruments
         self.count = len(instruments)
         self.made_of = "\n".join([*self.names, *(f"{i.key} {i.asset} {i.multiplier!r}" for i in instruments)]).encode()
-        self.places = {}                # symbols only where one venue alone has them, as in an Engine
+        self.places = {}                # symbols only if unique among the venues, as in an Engine
         for n in range(self.count):
             self.places[instruments[n].symbol] = -1 if instruments[n].symbol in self.places else n
         self.places = {symbol: place for symbol, place in self.places.items() if place >= 0}
@@ -142,7 +142,7 @@ cdef class FeatureState:
         return 0
 
     cdef int _build_plan(self) except -1:
-        """The plan as C arrays: kernels of one kind get neighbouring columns, those of one stream too."""
+        """The plan as C arrays: kernels of one kind, and of one stream, get neighbouring columns."""
         cdef int n
         self.order = columns = [sorted((k for k in self.plan.kernels if k[0] in kind), key=lambda k: kind.index(k[0])) for kind in KINDS]
         place = {kernel: column for kernels in columns for column, kernel in enumerate(kernels)}
@@ -193,7 +193,7 @@ cdef class FeatureState:
         return ENTRIES[self.plan.bases[base][0]].source
 
     def _remembered(self, *sources) -> list:
-        """Bases of some sources whose past is asked for."""
+        """Bases of some sources that a lag reads."""
         return sorted({base for base, _ in self.plan.lags if self._source(base) in sources})
 
     def _span(self, int base) -> int:
@@ -201,17 +201,17 @@ cdef class FeatureState:
         return max([time_ns for b, time_ns in self.plan.lags if b == base])
 
     def _followed(self) -> list:
-        """Times that a second set of kernels lags behind: of all but what stands, and candles."""
+        """Delays of the followers: the lags of all bases except present values and candles."""
         return sorted({time_ns for base, time_ns in self.plan.lags if self._source(base) not in ("state", "candles")})
 
     def _place(self, str asset, int n) -> int:
-        """The contract of an asset that instrument n looks at: of its own venue if there is one, else the first; -1 = none."""
+        """The contract of an asset that instrument n reads: that of its own venue if there is one, else the first; -1 = none."""
         same = [k for k, i in enumerate(self.instruments) if i.asset.upper() == asset]
         own = [k for k in same if self.instruments[k].venue == self.instruments[n].venue]
         return (own or same or [-1])[0]
 
     cdef int _build_links(self) except -1:
-        """Who looks at whom."""
+        """Find the instruments that each instrument reads."""
         cdef int n, r
         self.target = <int32_t*> calloc(len(self.names) * self.count + 1, sizeof(int32_t))
         self.bitcoin = <int32_t*> calloc(self.rows, sizeof(int32_t))
@@ -246,13 +246,13 @@ cdef class FeatureState:
         return 0
 
     def _users(self) -> list:
-        """Of each base, the instruments that need it."""
+        """For each base, the instruments that need it."""
         everyone = set(range(self.count))
         firsts = [next(n for n, i in enumerate(self.instruments) if i.venue == venue) for venue in {i.venue for i in self.instruments}]
         return [everyone if assets is None else {self._place(asset, n) for asset in assets for n in firsts} for assets in self.plan.assets]
 
     def _rows_of(self, list users) -> list:
-        """The same with the rows of those that follow behind."""
+        """The same with the rows of the followers."""
         followed = self._followed()
         return [users[b] | {n + self.count * (1 + f) for f, time_ns in enumerate(followed) if (b, time_ns) in self.plan.lags for n in users[b]}
                 for b in range(self.bases)]
@@ -291,11 +291,11 @@ cdef class FeatureState:
         return 0
 
     cdef int _build_maps(self) except -1:
-        """The kernels with a life of their own: excitation (instruments of one venue excite each other), and the two maps."""
+        """The kernels with their own memory: excitation (instruments of one venue excite each other), and the two maps."""
         cdef int n
         if self.order[4]:
             venues = list(dict.fromkeys(i.venue for i in self.instruments))
-            lagged = self.followers if self._remembered("hawkes") else 0       # a venue of the past is a venue of its own
+            lagged = self.followers if self._remembered("hawkes") else 0       # each follower has venues of its own
             self.hawkes = Hawkes([venues.index(i.venue) + len(venues) * f for f in range(1 + lagged) for i in self.instruments])
             self.horizons = <hawkes_plan_t*> calloc(len(self.order[4]), sizeof(hawkes_plan_t))
             if self.horizons == NULL:
@@ -324,7 +324,7 @@ cdef class FeatureState:
         return 0
 
     cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1:
-        """The kernels of one instrument; `size`: of the block, as far as it is given out."""
+        """The kernels of one instrument. `size`: used part of the block; returns the new one."""
         cdef sums_t* w
         cdef track_t* t
         cdef history_t* h
@@ -361,10 +361,10 @@ cdef class FeatureState:
                 size += rooms[4][j]
         return size
 
-    # ---- what is remembered for lags ----
+    # ---- memory for lags ----
 
     def _asked(self) -> dict:
-        """Log -> (what it holds, the longest lag, whether its entries are of two numbers, how many of them a lag looks at). A log is
+        """Log -> (capacity, the longest lag, whether its entries are two numbers, number of entries that a lag may use). A log is
         (instrument, place), or (-1, venue)."""
         states, venues, out = self._remembered("state"), list(dict.fromkeys(i.venue for i in self.instruments)), {}
         users = self._users()
@@ -386,7 +386,7 @@ cdef class FeatureState:
         return out
 
     cdef int _build_past(self) except -1:
-        """Logs and candles of the past, and the positions of the followers in them."""
+        """Allocate logs and candles of the past, and the positions of the followers in them."""
         cdef int n, j
         cdef int64_t size = 0, cells = 0
         states, candles, venues = self._remembered("state"), self._remembered("candles"), list(dict.fromkeys(i.venue for i in self.instruments))
@@ -417,7 +417,7 @@ cdef class FeatureState:
                 or self.behind == NULL or self.venue_of == NULL or self.state_base == NULL or self.bar_base == NULL or self.has_data == NULL):
             raise MemoryError(f"no memory for the past of {self.count} instruments")
         for n in range(self.rows * FEEDS):
-            self.cursors[n] = NEVER         # it follows nothing, but for those below
+            self.cursors[n] = NEVER         # it follows no log, except for those below
         followed = self._followed()
         for n, time_ns in enumerate(followed):
             self.behind[n] = time_ns
@@ -436,7 +436,7 @@ cdef class FeatureState:
         return 0
 
     cdef int _build_logs(self, dict asked, list candles, list sizes) except -1:
-        """Their places in the memory of the past."""
+        """Assign parts of the memory of the past."""
         cdef int n, j
         cdef int64_t size = 0, many, keep_ns
         cdef log_t* l
@@ -456,18 +456,18 @@ cdef class FeatureState:
         return 0
 
     cdef int _count_without_data(self) except -1:
-        """Where liquidations are known to be published, their features are known from the first word of any stream on, so all that is received
-        concerns them, until then."""
+        """Count the instruments without an event. If a venue is known to publish liquidations, their features are known from the first event of any
+        stream on, so until then all events are needed."""
         self.without_data = 0
         if any(ENTRIES[key].streams & FORCED for key, _, _ in self.plan.bases):
             self.without_data = sum(not self.has_data[n] and self.inst[n].completeness for n in range(self.count))
         return 0
 
     def describe(self) -> list:
-        """What each feature is, and for each instrument whose data it reads and how complete that is: list of dicts, one a name.
+        """A list of dicts, one for each feature: its meaning, and for each instrument the contract that it reads and the completeness of its data.
 
-        Features of liquidations carry the completeness of the feed: what a CENSORED feed shows of a cascade is a sample, and its volumes must not be
-        compared with, nor added to, those of another.
+        Features of liquidations carry the completeness of the feed: a CENSORED feed shows a sample of a cascade. Do not compare its volumes with
+        those of another feed, or add them.
         """
         out = []
         for r, f in enumerate(self.plan.features):
@@ -484,7 +484,7 @@ cdef class FeatureState:
     # ---- snapshots ----
 
     cdef list plain(self):
-        """(address, bytes) of what a snapshot copies as it is."""
+        """(address, bytes) of the blocks that a snapshot copies unchanged."""
         return [(<size_t> &self.started, 8), (<size_t> &self.due_across, 8), (<size_t> &self.now, 8), (<size_t> &self.accepted, 8),
                 (<size_t> self.turned_away, sizeof(self.turned_away)), (<size_t> self.market, self.count * sizeof(market_t)),
                 (<size_t> self.known, self.rows * sizeof(known_t)), (<size_t> self.candles, self.count * self.columns[2] * sizeof(candles_t)),
@@ -492,7 +492,7 @@ cdef class FeatureState:
                 (<size_t> self.print_cursors, (1 + self.followers) * self.venues * 8), (<size_t> self.bar_cells, self.bar_bytes)]
 
     cdef bytes save_c(self):
-        """Everything; of what holds addresses, all but those."""
+        """The complete state without addresses."""
         cdef Py_ssize_t k
         cdef bytes sums = (<char*> self.sums)[:self.rows * self.columns[0] * sizeof(sums_t)]
         cdef bytes tracks = (<char*> self.tracks)[:self.rows * self.columns[1] * sizeof(track_t)]
@@ -514,7 +514,7 @@ cdef class FeatureState:
                                     *self._maps()])
 
     cdef list _maps(self):
-        """Snapshots of the kernels with a life of their own."""
+        """Snapshots of the kernels with their own memory."""
         cdef int n
         cdef list out = []
         if self.hawkes is not None:
@@ -524,13 +524,13 @@ cdef class FeatureState:
         return out
 
     cdef list _logs(self):
-        """Addresses of those that are asked for."""
+        """Addresses of the logs in use."""
         cdef int64_t k, count = self.count * self.log_width
         return [<size_t> (&self.logs[k] if k < count else &self.prints[k - count]) for k in range(count + self.venues)
                 if (self.logs[k].mask if k < count else self.prints[k - count].mask) >= 0]
 
     def _parts(self, bytes data) -> list:
-        """The parts of a snapshot, at their full length."""
+        """The parts of a snapshot, unpacked to their full length."""
         name = next((name for name in (WHOLE_NAME, ZERO_NAME) if data.startswith(name)), SNAPSHOT_NAME)
         cdef list parts = unpack(name, data, "features"), plain = self.plain()
         if name != WHOLE_NAME and parts[0] == self.made_of:
@@ -540,7 +540,7 @@ cdef class FeatureState:
         return parts
 
     cdef int load_c(self, bytes data) except -1:
-        """ValueError, and no change, unless the bytes are a snapshot of the same names and instruments."""
+        """Load a snapshot; ValueError, and no change, unless it is of the same names and instruments."""
         cdef list parts = self._parts(data), sizes = [size for _, size in self.plain()] + [
             self.rows * self.columns[0] * sizeof(sums_t), self.rows * self.columns[1] * sizeof(track_t),
             self.count * self.columns[4] * sizeof(history_t), self.rows * self.columns[3] * sizeof(burst_t)]
@@ -550,19 +550,19 @@ cdef class FeatureState:
         if (len(parts) != 2 + len(sizes) + alive or parts[0] != self.made_of
                 or [len(part) for part in parts[1:1 + len(sizes)]] != sizes):
             raise ValueError(OTHER)
-        if not alive and not parts[1 + len(sizes)] and not self._logs():      # nothing of it can be refused any more
+        if not alive and not parts[1 + len(sizes)] and not self._logs():      # no part can be refused any more
             self._put(parts)
             return 0
         cdef list own = self._parts(self.save_c())
         try:
             self._put(parts)
-        except ValueError:              # of a kernel with a snapshot of its own
+        except ValueError:              # from a kernel with its own snapshot
             self._put(own)
             raise
         return 0
 
     def _put(self, list parts):
-        """What save_c has packed."""
+        """Load the parts of save_c."""
         cdef Py_ssize_t k, at
         cdef list plain = self.plain()
         cdef sums_t* w

@@ -1,4 +1,4 @@
-"""Every feature there is: what it means, its unit, and the kernel behind it. docs/features.md shows this table."""
+"""The table of all features: meaning, unit and kernel. docs/features.md shows it."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ MILLISECOND, SECOND, MINUTE, HOUR, DAY = 1_000_000, 1_000_000_000, 60_000_000_00
 LIQUIDATION, TRADE, BBO, TICKER = 1, 2, 3, 4  # event.Kind
 DELEVERAGE, VENUE_STATE = 12, 13
 FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN, STATED = 1, 2, 4, 8, 16, 32, 64, 128  # event.Stream
-DELEVERAGED = 256  # deleveragings: they come with the liquidations, but not every venue tells them
+DELEVERAGED = 256  # deleveragings: they come with the liquidations, but not every venue reports them
 
 
 class Entry(NamedTuple):
-    """One row. source: the kernel. window: the default in ns, 0 = must be given, None = takes none. kind: of the events it is fed with.
-    across: it reads other instruments too."""
+    """One row. source: the kernel. window: the default in ns, 0 = required, None = it has none. kind: of its input events. across: it reads other
+    instruments, too."""
 
     group: str
     name: str
@@ -28,12 +28,12 @@ class Entry(NamedTuple):
 
     @property
     def kinds(self) -> tuple[int, ...]:
-        """event.Kind of all that it is made of."""
+        """event.Kind of all its inputs."""
         return (self.kind, *MORE_KINDS.get(self.key if self.source == "state" else self.source, ()))
 
     @property
     def streams(self) -> int:
-        """Bits of event.Stream: where one of them is interrupted, it is not known."""
+        """Bits of event.Stream: the feature is unknown while one of them is interrupted."""
         return STREAMS[self.key if self.source == "state" else self.source]
 
 
@@ -226,8 +226,8 @@ TABLE = (
         ),
     ),
 )
-LARGE_SHARE = 0.05  # of the liquidations: what hawkes.next_large calls large
-#: what a kernel is fed with beside its own kind of event; a quote ends when trades contradict it
+LARGE_SHARE = 0.05  # of the liquidations: the large ones of hawkes.next_large
+#: further inputs of a kernel beside its own kind of event; trades can end a quote
 MORE_KINDS: dict[str, tuple[int, ...]] = {
     "pending": (TICKER,),
     "density": (TRADE,),
@@ -235,7 +235,7 @@ MORE_KINDS: dict[str, tuple[int, ...]] = {
     "risk.limit_up_bps": (TRADE,),
     "risk.limit_down_bps": (TRADE,),
 }
-#: by source; of what stands, by name
+#: by source; of present values, by name
 STREAMS = {
     "liquidations": FORCED,
     "cascade": FORCED,

@@ -1,4 +1,4 @@
-"""What features read: a value from the kernels, samples of histories, and what was known some time ago. See features.pxd for the inputs."""
+"""The values of features: from the kernels, from samples of histories, and from some time ago. See features.pxd for the inputs."""
 
 from libc.stdint cimport int32_t, int64_t
 

@@ -1,4 +1,4 @@
-"""What features read: see value.pxd. A row is an instrument's kernels as of now, or those of a follower, which are as of some time ago."""
+"""The values of features: see value.pxd. A row is the present kernels of an instrument, or those of a follower, which has a delay."""
 
 from libc.math cimport INFINITY, NAN, fabs, isinf
 
@@ -19,13 +19,13 @@ cdef int64_t TURNS = TURNS_MAX
 
 
 cdef class FeatureValues(FeatureState):
-    """The state of features, and how it is read."""
+    """The state of features with its readings."""
 
-    # ---- what enters the kernels ----
+    # ---- input of the kernels ----
 
     cdef void take(self, int32_t row, int fed, int64_t ts, double x, double y) noexcept nogil:
-        """An entry of a log into the kernels of a row. Of sums: signed by side, nan where something was lost. Of courses: the value. Of the maps: the
-        price, and the signed quantity or notional; of open interest no price."""
+        """Pass an entry of a log to the kernels of a row. Sums: signed by side, nan = data was lost. Tracks: the value. Maps: the price, and the
+        signed quantity or notional; for open interest no price."""
         cdef sums_t* w
         cdef track_t* t
         cdef burst_t* b
@@ -55,8 +55,8 @@ cdef class FeatureValues(FeatureState):
             pending_interest(&self.pending[row], &self.pending_config.c, ts, y)
 
     cdef void keep(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil:
-        """Remember it for the followers, and bring those on by a step or two, so that a reading finds little to do. Where the log is full, those that
-        still need its first entry take it now: they are ahead of what they are asked for then, and that is seen by how much has come since."""
+        """Log an input for the followers, and advance them by up to two entries, so that a reading has little to do. If the log is full, followers
+        that still need its first entry take it now. They are then ahead of their delay, which a reading detects by the number of entries since."""
         cdef log_t* l = &self.logs[n * self.log_width + fed]
         cdef int64_t* cursor
         cdef int64_t until
@@ -72,13 +72,13 @@ cdef class FeatureValues(FeatureState):
         log_add(l, ts, x, y)
 
     cdef void take_next(self, int32_t row, int fed, const log_t* l, int64_t* cursor) noexcept nogil:
-        """The next entry of a log into a follower."""
+        """Pass the next entry of a log to a follower."""
         cdef int64_t at = cursor[0] & l.mask
         self.take(row, fed, l.ts[at], l.x[at], l.y[at] if l.y != NULL else 0.0)
         cursor[0] += 1
 
     cdef void keep_print(self, int32_t n, int64_t ts, double x) noexcept nogil:
-        """The same of a liquidation for excitation, where the instruments of a venue stand in one log. nan: something was lost."""
+        """The same for a liquidation of excitation, for which the instruments of a venue share one log. nan: data was lost."""
         cdef log_t* l = &self.prints[self.venue_of[n]]
         cdef int64_t* cursor
         cdef int64_t until
@@ -92,7 +92,7 @@ cdef class FeatureValues(FeatureState):
         log_add(l, ts, x, n)
 
     cdef void take_print(self, int f, const log_t* l, int64_t* cursor) noexcept nogil:
-        """The next one into a follower's excitation."""
+        """Pass the next entry to a follower's excitation."""
         cdef int64_t at = cursor[0] & l.mask
         cdef int32_t row = <int32_t> l.y[at] + self.count * (1 + f)
         if row < self.hawkes.instruments:
@@ -103,7 +103,7 @@ cdef class FeatureValues(FeatureState):
         cursor[0] += 1
 
     cdef void roll(self, int32_t n, int column, int64_t now) noexcept nogil:
-        """Let candles end, one after the other if a later reading needs each of them."""
+        """End candles up to `now`, one by one if a later reading needs each of them."""
         cdef candles_t* c = &self.candles[n * self.columns[2] + column]
         cdef bars_t* b
         cdef int64_t bar, to, most = 0
@@ -122,7 +122,7 @@ cdef class FeatureValues(FeatureState):
         self.roll_bar(n, column, to)
 
     cdef void roll_bar(self, int32_t n, int column, int64_t bar) noexcept nogil:
-        """All that is made of one candle kernel moves on by one."""
+        """Advance one candle kernel and the features made of it by one candle."""
         cdef candles_t* c = &self.candles[n * self.columns[2] + column]
         cdef bars_t* b
         cdef int j
@@ -135,7 +135,7 @@ cdef class FeatureValues(FeatureState):
     # ---- histories ----
 
     cdef void start(self, int64_t now) noexcept nogil:
-        """The first event: histories begin."""
+        """Begin the histories at the first event."""
         cdef int n, j
         cdef history_t* h
         self.started = now
@@ -153,8 +153,8 @@ cdef class FeatureValues(FeatureState):
                     self.known[n].due = min(self.known[n].due, h.first * h.step_ns)
 
     cdef void sample(self, int32_t n, int64_t now) noexcept nogil:
-        """An instrument's own histories up to now, moment by moment: each holds what was known just before its moment. Of a long silence only the
-        moments that a history still holds are filled in."""
+        """Fill an instrument's own histories up to now. Each sample is the value known just before its moment. After a long silence only the samples
+        that the history can hold are computed."""
         cdef known_t* k = &self.known[n]
         cdef history_t* first = &self.histories[n * self.columns[4]]
         cdef history_t* h
@@ -182,7 +182,7 @@ cdef class FeatureValues(FeatureState):
         k.due = due
 
     cdef void sample_across(self, int64_t now) noexcept nogil:
-        """The same for histories that read several instruments: all of them at once, before any later event."""
+        """The same for histories that read several instruments, all at once, before any later event."""
         cdef history_t* h
         cdef int64_t at
         cdef int n, j
@@ -208,10 +208,10 @@ cdef class FeatureValues(FeatureState):
                     h = &self.histories[n * self.columns[4] + j]
                     if (h.last + 1) * h.step_ns == at:
                         history_take(h, h.last + 1, self.value(self.base_of[j], n, at))
-                h = &self.histories[j]          # they all are at the same moment
+                h = &self.histories[j]          # all have the same last sample
                 self.due_across = min(self.due_across, (h.last + 1) * h.step_ns)
 
-    # ---- what is read ----
+    # ---- reading ----
 
     cdef double value(self, int32_t b, int32_t row, int64_t now) noexcept nogil:
         """A feature without its transform; the histories are up to date."""
@@ -247,7 +247,7 @@ cdef class FeatureValues(FeatureState):
         return value_track(f.formula, t) if stands(t, k.since[f.stream]) else NAN
 
     cdef double value_across(self, const base_t* f, int32_t row, int64_t now) noexcept nogil:
-        """What reads other instruments too; their own histories are taken first, because reading moves their windows on."""
+        """A feature that reads other instruments, too. Their own histories are filled first, because a reading advances their windows."""
         cdef sums_t* w = &self.sums[row * self.columns[0] + f.column]
         cdef sums_t* other
         cdef track_t* t
@@ -271,7 +271,7 @@ cdef class FeatureValues(FeatureState):
             if not whole(w, self.known[row].since[OF_FORCED]) or not whole(w, self.known[i].since[OF_FORCED]):
                 return NAN
             return correlation(w, other)
-        while self.fellow[i] > i:           # the mean is the same for all of them: begin with the first
+        while self.fellow[i] > i:           # all have the same mean: begin with the first instrument
             i = self.fellow[i]
         row = i = self.fellow[i]
         while True:
@@ -287,10 +287,10 @@ cdef class FeatureValues(FeatureState):
             if i == row:
                 return total / count if count > 0 else NAN
 
-    # ---- what was known some time ago ----
+    # ---- values of some time ago ----
 
     cdef void ended(self, int32_t n, int64_t now) noexcept nogil:
-        """A quote that has grown too old by now ended at a moment of its own: for lags."""
+        """Log the end of a quote that is too old at `now`, at the moment of its end, for lags."""
         cdef log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS + self.spread_state]
         cdef int64_t until = self.known[n].quote_until
         cdef double x = log_x(l, l.total)
@@ -298,13 +298,13 @@ cdef class FeatureValues(FeatureState):
             log_set(l, until + 1, NAN)
 
     cdef double stood(self, int state, int32_t n, int64_t t, int64_t room) noexcept nogil:
-        """What stands, as of t."""
+        """The present value as of t; nan if it is no longer kept."""
         cdef const log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS + state]
         cdef int64_t at = log_at(l, t)
         return log_x(l, at) if l.total - at <= room else NAN
 
     cdef bint follow(self, const base_t* f, const reader_t* r, int32_t n, int64_t t) noexcept nogil:
-        """Bring the follower's kernel of an instrument up to t. False = more has come since than is remembered."""
+        """Advance the follower's kernel of an instrument to t. False = there were more entries since than are kept."""
         cdef int32_t row = n + self.count * (1 + r.follower)
         cdef known_t* k = &self.known[row]
         cdef const log_t* l = &self.logs[n * self.log_width + FEEDS + f.stream]
@@ -329,7 +329,7 @@ cdef class FeatureValues(FeatureState):
         return True
 
     cdef bint follow_prints(self, const reader_t* r, int32_t n, int64_t t) noexcept nogil:
-        """The same of the venue's excitation."""
+        """The same for the venue's excitation."""
         cdef const log_t* l = &self.prints[self.venue_of[n]]
         cdef int64_t* cursor = &self.print_cursors[r.follower * self.venues + self.venue_of[n]]
         cdef int64_t at = log_at(l, t)
@@ -340,7 +340,7 @@ cdef class FeatureValues(FeatureState):
         return True
 
     cdef double lagged(self, const reader_t* r, int32_t n, int64_t now) noexcept nogil:
-        """A feature as it was known exactly so long ago, to a reader who had all that came until then, that ns included."""
+        """A feature as known exactly r.time_ns ago, after all events up to and including that ns."""
         cdef const base_t* f = &self.base[r.base]
         cdef int64_t t = now - r.time_ns
         cdef int32_t i
@@ -398,7 +398,7 @@ cdef class FeatureValues(FeatureState):
         return history_transform(h, r.transform, r.least, r.apart, index, x)
 
     cdef double computed(self, int feature, int32_t instrument, int64_t now) noexcept:
-        """A feature of the user's; nan where its function raised: known_c then raises the same."""
+        """A user's feature; nan if its function raised: known_c then raises the exception."""
         cdef double value
         try:
             function, needs = self.own[feature]

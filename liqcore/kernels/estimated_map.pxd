@@ -1,9 +1,9 @@
-"""EstimatedPending: where positions that are open now would be liquidated. ESTIMATED: a guess from public data, never an observation.
+"""EstimatedPending: prices at which open positions would be liquidated. ESTIMATED: a guess from public data, never an observation.
 
-A rise of open interest is taken as new positions: long and short by the taker flow since the last report (or half and half), entered at the
-volume-weighted price of that flow (or the current price), with leverages as in a stated prior. Each has a liquidation price by the isolated-margin
-formula; there its quantity waits in a price cell until the price comes (consumed), open interest falls (decays, all levels alike, after what
-consumption explains) or time forgets it. Added = consumed + decayed + forgotten + still there, per side, is an invariant.
+A rise of open interest counts as new positions: long and short by the taker flow since the last report (or half and half), entered at the
+volume-weighted price of that flow (or the current price), with leverages from a stated prior. Each has a liquidation price by the isolated-margin
+formula. Its quantity stays in that price cell until the price reaches it (consumed), open interest falls by more than consumption explains (decayed,
+all levels alike) or time passes (forgotten). Invariant per side: added = consumed + decayed + forgotten + present.
 
 C use: pending_init once; pending_trade, pending_price, pending_interest per event; pending_between on demand.
 """
@@ -19,8 +19,8 @@ ctypedef struct pending_config_t:
     double share[TIERS_MAX]          # of new open interest, sums to 1
     double long_ratio[TIERS_MAX]     # liquidation price / entry price
     double short_ratio[TIERS_MAX]
-    double half_life_s               # of a level that nothing happens to; 0 = never
-    double credit_half_life_s        # how long consumed quantity explains a fall of open interest
+    double half_life_s               # of a level without other changes; 0 = never
+    double credit_half_life_s        # half-life with which consumed quantity explains a fall of open interest
     double bin_bps
     int32_t tiers
     int32_t cells
@@ -28,7 +28,7 @@ ctypedef struct pending_config_t:
 
 ctypedef struct pending_side_t:
     ladder_t ladder                  # quantities by liquidation price
-    double edge                      # no level can be consumed on the other side of this price; LONG: the highest level, SHORT: the lowest
+    double edge                      # no level is beyond this price; LONG: the highest level, SHORT: the lowest
     double volume                    # taker volume since the last open interest, base units
     double value                     # its price x quantity
     double added                     # totals since the start, base units
@@ -40,8 +40,8 @@ ctypedef struct pending_t:
     pending_side_t side[2]           # LONG, SHORT
     double interest                  # last open interest, base units; 0 = none yet
     double price                     # last
-    double credit                    # consumed quantity that open interest has not shown yet
-    int64_t ts                       # of the levels' age
+    double credit                    # consumed quantity not yet matched by a fall of open interest
+    int64_t ts                       # time up to which the levels have faded
     int64_t ts_credit
 
 cdef int pending_init(pending_t* p, const pending_config_t* g) except -1
@@ -55,7 +55,7 @@ cdef bytes pending_save(const pending_t* p)
 cdef int pending_load(pending_t* p, bytes data) except -1
 
 cdef inline void pending_price(pending_t* p, const pending_config_t* g, int64_t now, double price) noexcept nogil:
-    """The price (last trade, or mark: what the venue liquidates by) is now this; levels that it reached are consumed."""
+    """Set the price (last trade, or mark, by which the venue liquidates). Levels that it has reached are consumed."""
     p.price = price
     if price <= p.side[0].edge or price >= p.side[1].edge:
         pending_cross(p, g, now, price)

@@ -65,7 +65,7 @@ cdef void pending_trade(pending_t* p, const pending_config_t* g, int64_t now, do
 
 
 cdef void fade_credit(pending_t* p, const pending_config_t* g, int64_t now) noexcept nogil:
-    """The credit fades: a fall of open interest much later has another cause."""
+    """Let the credit fade, because a fall of open interest much later has another cause."""
     if now > p.ts_credit:
         if p.credit > 0.0:
             p.credit *= exp2(-((now - p.ts_credit) * 1e-9) / g.credit_half_life_s)
@@ -73,7 +73,7 @@ cdef void fade_credit(pending_t* p, const pending_config_t* g, int64_t now) noex
 
 
 cdef void pending_cross(pending_t* p, const pending_config_t* g, int64_t now, double price) noexcept nogil:
-    """The price has reached levels: they are consumed. What is taken here explains a fall of open interest to come (credit)."""
+    """Consume the levels that the price has reached. Their quantity explains a later fall of open interest (credit)."""
     cdef pending_side_t* longs = &p.side[0]
     cdef pending_side_t* shorts = &p.side[1]
     cdef int64_t index
@@ -96,7 +96,7 @@ cdef void pending_cross(pending_t* p, const pending_config_t* g, int64_t now, do
 
 
 cdef void pending_forget(pending_t* p, const pending_config_t* g, int64_t now) noexcept nogil:
-    """Let time pass: levels that nothing happens to are forgotten, all alike."""
+    """Let time pass: all levels fade alike."""
     cdef double keep
     cdef int k
     if p.ts == INT64_MIN:
@@ -111,7 +111,7 @@ cdef void pending_forget(pending_t* p, const pending_config_t* g, int64_t now) n
 
 
 cdef void place(pending_t* p, const pending_config_t* g, int k, double qty) noexcept nogil:
-    """New positions of one side: their levels, by leverage. A level that the price has already passed is consumed at once."""
+    """Add the levels of new positions of one side, by leverage. A level that the price has already passed is consumed at once."""
     cdef pending_side_t* s = &p.side[k]
     cdef double entry = s.value / s.volume if s.volume > 0.0 else p.price
     cdef double level, amount
@@ -133,7 +133,7 @@ cdef void place(pending_t* p, const pending_config_t* g, int k, double qty) noex
 
 
 cdef void pending_interest(pending_t* p, const pending_config_t* g, int64_t now, double interest) noexcept nogil:
-    """Open interest (base units, > 0) is now this."""
+    """Set open interest (base units, > 0)."""
     cdef double change = interest - p.interest, flow, longs, keep, explained
     cdef int k
     pending_forget(p, g, now)
@@ -199,10 +199,10 @@ cdef int pending_load(pending_t* p, bytes data) except -1:
 
 
 def liquidation_price(double entry, int side, double leverage, double maintenance=0.005, double deduction=0.0) -> float:
-    """Where a position with isolated margin is liquidated: long (entry (1 - 1/leverage) - deduction) / (1 - maintenance), short mirrored.
+    """Liquidation price of a position with isolated margin: long (entry (1 - 1/leverage) - deduction) / (1 - maintenance), short mirrored.
 
     maintenance: maintenance margin rate of the position's size tier; deduction: the tier's maintenance amount divided by the quantity (0 in the first
-    tier). ValueError where the margin is below maintenance at entry.
+    tier). ValueError if the margin is below maintenance at entry.
     """
     if side not in (1, -1):
         raise ValueError(f"side: expected 1 (long) or -1 (short), got {side!r}")
@@ -217,7 +217,7 @@ cdef class PendingConfig:
 
     tiers: (leverage, share of new open interest) pairs; shares are scaled to sum 1. maintenance: maintenance margin rate, one for all tiers or one a
     tier. split: 'flow' (long and short by taker volume since the last report) or 'even'. bin_bps, cells: width and number (a power of two) of price
-    cells. half_life_s: of a level that nothing happens to, 0 = never. credit_half_life_s: how long consumed quantity explains a fall.
+    cells. half_life_s: of a level, 0 = never. credit_half_life_s: half-life with which consumed quantity explains a fall.
     """
 
     def __init__(self, *, tiers=TIERS, maintenance=0.005, str split="flow", double bin_bps=10.0, int cells=2048, double half_life_s=259_200.0,
@@ -292,7 +292,7 @@ cdef class EstimatedPending:
         return 0
 
     def trade(self, int64_t ts, double price, double qty, int side):
-        """A trade; side: of the taker, 1 = bought. It is taker flow, and the price."""
+        """A trade: taker flow and the price; side: of the taker, 1 = bought."""
         self._checked(ts, price, "price")
         self._checked(ts, qty, "qty")
         if side not in (1, -1):
@@ -301,21 +301,20 @@ cdef class EstimatedPending:
         pending_trade(&self.c, &self.config.c, ts, price, qty, side)
 
     def price(self, int64_t ts, double price):
-        """The price is this: a mark price, which is what venues liquidate by, or a last one."""
+        """Set the price: a mark price, by which venues liquidate, or a last price."""
         self._checked(ts, price, "price")
         self.now = ts
         pending_price(&self.c, &self.config.c, ts, price)
 
     def interest(self, int64_t ts, double interest):
-        """Open interest is this, base units. The first one only says where counting begins."""
+        """Set open interest, base units. The first value is only the start of the count."""
         self._checked(ts, interest, "interest")
         self.now = ts
         pending_interest(&self.c, &self.config.c, ts, interest)
 
     def run(self, events, double multiplier=1.0):
-        """Market events (EVENT_DTYPE, one contract, in order of ts_recv): trades are taker flow and price, tickers mark price (where they have one)
-        and open interest; the rest is passed over. multiplier: base units of one quantity unit. Events that the calls above would refuse are a
-        ValueError."""
+        """Market events (EVENT_DTYPE, one contract, in order of ts_recv): trades are taker flow and price, tickers mark price (if stated) and open
+        interest; other events are skipped. multiplier: base units of one quantity unit. Events that the calls above would refuse are a ValueError."""
         cdef size_t address
         cdef const event_t* e
         cdef Py_ssize_t n, count
@@ -341,7 +340,7 @@ cdef class EstimatedPending:
         pending_forget(&self.c, &self.config.c, ts)
 
     def between(self, double low, double high, int side=0):
-        """Estimated notional of levels whose price is from low to high; side: 1 longs, -1 shorts, 0 both. 0 where low > high."""
+        """Estimated notional of levels whose price is from low to high; side: 1 longs, -1 shorts, 0 both. 0 if low > high."""
         return pending_between(&self.c, low, high, side)
 
     def levels(self, int side, double low=0.0, double high=math.inf) -> list:

@@ -8,7 +8,7 @@ INDEX = ("low", "high", "offsets")
 
 
 cdef const int32_t* _ticks(object column, str name) except? NULL:
-    """The address of a column, which must be int32 and lie in one piece."""
+    """The address of a column, which must be int32 and contiguous."""
     cdef size_t address
     if not isinstance(column, np.ndarray) or column.dtype != np.int32 or column.ndim != 1 or not column.flags.c_contiguous:
         raise TypeError(f"{name}: expected a one-dimensional contiguous NumPy array of int32")
@@ -17,7 +17,7 @@ cdef const int32_t* _ticks(object column, str name) except? NULL:
 
 
 def offsets_of(Py_ssize_t rows):
-    """Where each level above a column of `rows` rows begins in the flat arrays, and their length at the end (int64)."""
+    """Offset of each level above a column of `rows` rows in the flat arrays, and their length at the end (int64)."""
     out, count, total = [0], rows, 0
     while count > 64:
         count = (count + 63) // 64
@@ -29,8 +29,8 @@ def offsets_of(Py_ssize_t rows):
 cdef class Passage:
     """First passages over the columns low and high (int32 ticks; high = low if only one is given).
 
-    index: the upper levels as `Passage.index` gave them (a dict of low, high: int32, offsets: int64), so that they need not be built again; they are
-    checked against the columns unless trusted. For quotes give the ask as low and the bid as high.
+    index: the upper levels from an earlier `Passage.index` (a dict of low, high: int32, offsets: int64), so that they need not be built again. They
+    are checked against the columns unless trusted. For quotes give the ask as low and the bid as high.
     """
 
     def __init__(self, low, high=None, index=None, *, trusted=False):
@@ -89,23 +89,23 @@ cdef class Passage:
         return 0
 
     def first_below(self, int64_t start, int64_t stop, int64_t level) -> int:
-        """First row in [start, stop) with low <= level; stop where there is none."""
+        """First row in [start, stop) with low <= level; stop if there is none."""
         self._range(start, stop)
         return first_below(&self.c, start, stop, level)
 
     def first_above(self, int64_t start, int64_t stop, int64_t level) -> int:
-        """First row in [start, stop) with high >= level; stop where there is none."""
+        """First row in [start, stop) with high >= level; stop if there is none."""
         self._range(start, stop)
         return first_above(&self.c, start, stop, level)
 
     def first_outside(self, int64_t start, int64_t stop, int64_t low, int64_t high) -> int:
-        """First row in [start, stop) with low <= `low` or high >= `high`; stop where there is none."""
+        """First row in [start, stop) with low <= `low` or high >= `high`; stop if there is none."""
         self._range(start, stop)
         return first_outside(&self.c, start, stop, low, high)
 
 
 def rows_before_ts(ts, int64_t start, int64_t stop, int64_t t) -> int:
-    """First row in [start, stop) whose time is t or later, in a column of int64 ns that does not fall; stop where there is none."""
+    """First row in [start, stop) whose time is t or later, in a column of int64 ns that does not decrease; stop if there is none."""
     cdef size_t address
     if not isinstance(ts, np.ndarray) or ts.dtype != np.int64 or ts.ndim != 1 or not ts.flags.c_contiguous:
         raise TypeError("ts: expected a one-dimensional contiguous NumPy array of int64")

@@ -10,8 +10,8 @@ branching) x the event rate of i over the last hours. Exponential kernels make t
 
 Branching, two estimates. COUNTS: 1 - 1/sqrt(var/mean) of the counts in equal bins, no model (Hardiman, Bouchaud 2014, arXiv 1403.5227). FIT:
 exponentially weighted online EM of the kernels' total weight with the shape kept: the mean probability that an event was triggered (Cappe, Moulines
-2009). An absolute level means little (fits give about 1 in every period: arXiv 1302.1405), so both are read as a percentile of their own last 30
-days.
+2009). The absolute level has little meaning (fits give about 1 in every period: arXiv 1302.1405), so both are read as a percentile of their own last
+30 days.
 
 C use: the class Hawkes holds the arrays; push_c per liquidation, the *_c readers on demand, hawkes_plan once per horizon.
 """
@@ -19,7 +19,7 @@ C use: the class Hawkes holds the arrays; push_c per liquidation, the *_c reader
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
-    HISTORY_SLICES = 30      # the history forgets slice by slice
+    HISTORY_SLICES = 30      # the oldest slice of the history is dropped as a whole
     HISTORY_BUCKETS = 128    # resolution of a percentile's argument: 1/128 of branching ratio
 
 cpdef enum BranchingEstimate:
@@ -35,10 +35,10 @@ ctypedef struct hawkes_config_t:
     double base_decay
     double size_power
     double mark_max
-    double prior_rate        # events a second and side, before anything is known
-    double prior_events      # how many events the prior counts for
+    double prior_rate        # events a second and side, before any data
+    double prior_events      # weight of the prior, in events
     double bin_keep          # weight that a bin loses to the next: 2**-(bin / half-life)
-    double fit_step          # 1 / events that the fit remembers
+    double fit_step          # 1 / memory of the fit in events
     int64_t bin_ns
     int64_t slice_ns         # history / HISTORY_SLICES
     int32_t history_bins_min # before a percentile is known
@@ -72,7 +72,7 @@ ctypedef struct hawkes_group_t:
     excitation_t side[2]
     int32_t instruments
 
-ctypedef struct hawkes_plan_t:   # what a horizon asks of the state: linear in it, computed once
+ctypedef struct hawkes_plan_t:   # coefficients of a horizon's readings, which are linear in the state; computed once
     double horizon_s
     double large_share       # of the events that count as large
     double mean[6]           # expected events: x base_i, fast_i, slow_i, and p_i x (base, fast, slow of the group)

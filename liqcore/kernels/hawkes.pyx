@@ -12,11 +12,11 @@ from libc.string cimport memcpy, memset
 
 from liqcore.snapshot cimport pack, unpack
 
-cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40, as everywhere
-cdef double MARK_MEMORY = 1e-3                  # the mean mark and size are those of the last 1000 events or so
+cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40, as in all kernels
+cdef double MARK_MEMORY = 1e-3                  # the mean mark and size have a memory of about 1000 events
 cdef int COUNT_BINS_MIN = 30
-cdef double FIT_PRIOR = 20.0                    # events that the configured branching ratio counts for
-cdef double FIT_MIN = 0.001                     # 0 and 1 would never be left again
+cdef double FIT_PRIOR = 20.0                    # weight of the configured branching ratio, in events
+cdef double FIT_MIN = 0.001                     # the estimate cannot leave 0 or 1
 cdef double FIT_MAX = 0.999
 cdef int64_t TIME_MAX = 0x4000000000000000
 cdef int32_t BINS_MAX = 1 << 30
@@ -26,7 +26,7 @@ SNAPSHOT_NAME = b"liqcore-hawkes-1\n"
 # ---- one excitation ----
 
 cdef inline void decay_to(excitation_t* x, const hawkes_config_t* g, int64_t now) noexcept nogil:
-    """Let it decay until now."""
+    """Let an excitation decay until now."""
     cdef double dt, keep
     if now <= x.ts:
         return
@@ -44,24 +44,24 @@ cdef inline double branching_of(const hawkes_config_t* g) noexcept nogil:
 
 
 cdef inline double excitation_rate(const hawkes_config_t* g, const excitation_t* own, const excitation_t* all, double share) noexcept nogil:
-    """The part of the intensity that past events cause; both as of the same time."""
+    """The part of the intensity caused by past events; both excitations as of the same time."""
     return (g.fast * g.fast_decay * own.fast + g.slow * g.slow_decay * own.slow) + g.cross * g.slow_decay * share * all.slow
 
 
 cdef inline double share_of(const hawkes_config_t* g, const excitation_t* own, const hawkes_group_t* group, const excitation_t* all) noexcept nogil:
-    """Of the group's events, those of this instrument: both as of the same time."""
+    """Share of the group's events that are of this instrument; both as of the same time."""
     return (own.count + g.prior_events) / (all.count + g.prior_events * group.instruments)
 
 
 cdef inline double rate_of(const hawkes_config_t* g, const excitation_t* own, const excitation_t* all) noexcept nogil:
-    """Events a second, with the prior as that many events more, seen before."""
+    """Events a second. The prior counts as prior_events earlier events."""
     return (own.count + g.prior_events) / (all.elapsed + g.prior_events / g.prior_rate)
 
 
 # ---- branching ratio ----
 
 cdef void _slices(hawkes_t* h, int64_t slice) noexcept nogil:
-    """Make `slice` the newest: what is older than the history leaves the totals."""
+    """Make `slice` the newest: slices older than the history leave the totals."""
     cdef int64_t s
     cdef int which, b, row
     if h.slice == INT64_MIN or slice - h.slice >= HISTORY_SLICES:
@@ -83,7 +83,7 @@ cdef inline int bucket_of(double n) noexcept nogil:
 
 
 cdef void _remember(hawkes_t* h, const hawkes_config_t* g, int64_t first, int64_t last) noexcept nogil:
-    """The estimates were what they are now in the bins first..last."""
+    """Add the present estimates to the history for the bins first..last."""
     cdef int64_t per_slice = g.slice_ns // g.bin_ns, slice, until
     cdef int n, which, b
     cdef double value
@@ -105,7 +105,7 @@ cdef void _remember(hawkes_t* h, const hawkes_config_t* g, int64_t first, int64_
 
 
 cdef void _close(hawkes_t* h, const hawkes_config_t* g, int64_t bin) noexcept nogil:
-    """The running bin and the empty ones up to `bin` are complete. The estimates change here only, so empty bins repeat them."""
+    """Complete the running bin and the empty ones up to `bin`. The estimates change only here, so empty bins repeat them."""
     cdef double keep, mean, variance
     cdef int64_t empty = bin - h.bin - 1
     h.first = h.first * g.bin_keep + h.in_bin
@@ -130,7 +130,8 @@ cdef void _close(hawkes_t* h, const hawkes_config_t* g, int64_t bin) noexcept no
 # ---- horizons ----
 
 cdef void _slope(const hawkes_config_t* g, double z, const double* y, double* out) noexcept nogil:
-    """Of (fast, slow, base, group fast, group slow, group base) with time to go: z = 1 and no logarithm for the mean (z < 0), else log E[z**N]."""
+    """Derivatives of (fast, slow, base, group fast, group slow, group base) by the remaining time: of the mean if z < 0 (z = 1 and no logarithm),
+    else of log E[z**N]."""
     cdef double own = y[0] + y[1], all = y[3] + y[4]
     cdef double gain = 1.0 + own if z < 0.0 else z * exp(own) - 1.0
     out[0] = g.fast_decay * (g.fast * gain - y[0])
@@ -142,7 +143,7 @@ cdef void _slope(const hawkes_config_t* g, double z, const double* y, double* ou
 
 
 cdef void _integrate(const hawkes_config_t* g, double horizon_s, double z, double* out) noexcept nogil:
-    """Runge-Kutta 4: fine steps while the fast kernel settles, then as wide as it stays stable."""
+    """Runge-Kutta 4: small steps while the fast kernel decays, then the largest stable ones."""
     cdef double y[6]
     cdef double k[4][6]
     cdef double at[6]
@@ -170,10 +171,11 @@ cdef void _integrate(const hawkes_config_t* g, double horizon_s, double z, doubl
 
 
 cdef int hawkes_plan(hawkes_plan_t* out, const hawkes_config_t* g, double horizon_s, double large_share) except -1:
-    """Prepare readings of one horizon (s); large_share: of the events, 0 < share <= 1. Not per event: some thousand Runge-Kutta steps.
+    """Prepare the readings of one horizon (s); large_share: of the events, 0 < share <= 1. It costs some thousand Runge-Kutta steps, so not per
+    event.
 
-    Mean: exact. No large event: the instrument's own kernels exactly (the generating function of a Hawkes process with exponential kernels solves a
-    Riccati equation), what reaches it through the group by its mean; both with the marks of coming events at their mean, 1.
+    Mean: exact. Probability of no large event: exact for the instrument's own kernels (the generating function of a Hawkes process with exponential
+    kernels solves a Riccati equation), by the mean for the group's effect; both with the marks of future events at their mean, 1.
     """
     if not 1e-3 <= horizon_s <= 86_400.0:
         raise ValueError(f"horizon_s: expected 0.001 to 86400, got {horizon_s!r}")
@@ -192,9 +194,8 @@ cdef class HawkesConfig:
 
     fast, slow, cross: branching ratios; their sum stays below 1. fast_s, slow_s: half-lives. size_power: 0 counts events alike, 0.5 weighs them by
     the square root of their size; mark_max: the largest weight. base_s: half-life of the event rate that is the baseline; prior_per_min,
-    prior_events: the rate of one side assumed before anything is known, and how many events that counts for. bin_s, branching_s: bin width and
-    half-life of the estimate from counts; fit_events: memory of the fit; history_s: span of the percentiles (30 slices); history_min_s: least span
-    before they are known.
+    prior_events: the assumed rate of one side before any data, and its weight in events. bin_s, branching_s: bin width and half-life of the estimate
+    from counts; fit_events: memory of the fit; history_s: span of the percentiles (30 slices); history_min_s: least span for them to be known.
     """
 
     def __init__(self, *, double fast=0.59, double slow=0.25, double cross=0.05, double fast_s=0.06, double slow_s=3.0, double size_power=0.5,
@@ -232,7 +233,7 @@ cdef class HawkesConfig:
 
     @property
     def branching(self):
-        """fast + slow + cross: children of an average event, in all."""
+        """fast + slow + cross: all children of an average event."""
         return branching_of(&self.c)
 
     def as_dict(self) -> dict:
@@ -252,8 +253,8 @@ cdef class HawkesConfig:
 cdef class Hawkes:
     """Excitation of `groups` (a group number per instrument; an int = that many instruments in one group), each liquidated side on its own.
 
-    push(ts, side, notional, instrument=0) per liquidation, in order of time; readers take the time they are asked for, not before the last event.
-    Memory: 18 kB an instrument, constant. An event costs the same however many instruments there are.
+    push(ts, side, notional, instrument=0) per liquidation, in order of time; readers take the time of the reading, which is not before the last
+    event. Memory: 18 kB an instrument, constant. The cost of an event does not depend on the number of instruments.
     """
 
     def __cinit__(self, groups=1, HawkesConfig config=None):
@@ -301,7 +302,7 @@ cdef class Hawkes:
     # ---- C level ----
 
     cdef void push_c(self, int32_t n, int64_t now, int8_t side, double notional) noexcept nogil:
-        """One liquidation; what it changes is seen by readings from now on, not by its own mark."""
+        """One liquidation. It changes later readings, but not its own mark."""
         cdef hawkes_config_t* g = &self.g
         cdef hawkes_t* h = &self.h[n]
         cdef hawkes_group_t* group = &self.group[h.group]
@@ -311,9 +312,9 @@ cdef class Hawkes:
         cdef int64_t bin
         if now > self.now:
             self.now = now
-        now = max(now, group.side[0].ts, group.side[1].ts)      # time does not go back within a group; one of the past is behind the others
+        now = max(now, group.side[0].ts, group.side[1].ts)      # time does not go back within a group; a follower's group is behind the others
         if all.ts == INT64_MIN:
-            group.side[0].ts = group.side[1].ts = now       # both sides of a group are as old as its first event
+            group.side[0].ts = group.side[1].ts = now       # both sides of a group begin at its first event
         decay_to(own, g, now)
         decay_to(all, g, now)
         bin = now // g.bin_ns
@@ -326,7 +327,7 @@ cdef class Hawkes:
         rate = rate_of(g, own, all) * branching_of(g) * (1.0 - h.fit)
         h.fit += fmax(g.fit_step, 1.0 / (h.events + FIT_PRIOR)) * (caused / (caused + rate) - h.fit)
         h.fit = fmin(fmax(h.fit, FIT_MIN), FIT_MAX)
-        # the root is exactly rounded everywhere, and cheaper than a power
+        # a square root is correctly rounded on every machine, and cheaper than a power
         raw = sqrt(notional) if g.size_power == 0.5 else pow(notional, g.size_power)
         mark = fmin(raw / h.mark_mean, g.mark_max) if h.events > 0 else 1.0
         h.events += 1
@@ -361,7 +362,7 @@ cdef class Hawkes:
         return rate_of(&self.g, &own, &all)
 
     cdef double _project(self, const double* k, int32_t n, int side, int64_t now) noexcept nogil:
-        """The linear reading k of the state of one side."""
+        """The reading of one side's state with the coefficients k."""
         cdef hawkes_config_t* g = &self.g
         cdef hawkes_t* h = &self.h[n]
         cdef hawkes_group_t* group = &self.group[h.group]
@@ -390,7 +391,7 @@ cdef class Hawkes:
         return self.h[n].fit if which == BRANCHING_FIT else self.h[n].counts
 
     cdef double percentile_c(self, int32_t n, int which) noexcept nogil:
-        """Share of the history below the present value; values in its own bucket count half."""
+        """Share of the history below the present value; values in the same bucket count half."""
         cdef hawkes_t* h = &self.h[n]
         cdef double value = self.branching_c(n, which)
         cdef int64_t below = 0, total = 0
@@ -421,7 +422,7 @@ cdef class Hawkes:
         if h.group != self.h[n].group:
             raise ValueError(f"Hawkes snapshot: of an instrument of group {h.group}, this one is in group {self.h[n].group}")
         self.h[n] = h
-        self.now = <int64_t> int(parts[2])       # that of all instruments, also where it lies in the past
+        self.now = <int64_t> int(parts[2])       # the time of all instruments, also if it lies in the past
         return 0
 
     cdef bytes save_groups_c(self):
@@ -456,22 +457,22 @@ cdef class Hawkes:
         self.push_c(instrument, ts, side, notional)
 
     def intensity(self, int64_t ts, int side, int instrument=0):
-        """Events a second at ts, that is: just after what has been pushed."""
+        """Events a second at ts, after all pushed events."""
         return self.intensity_c(self._checked(instrument, side, ts), side, ts)
 
     def rate(self, int64_t ts, int side, int instrument=0):
-        """Events a second over the last hours (base_s), with the prior: what the intensity is compared with."""
+        """Events a second over the last hours (base_s), with the prior: the baseline of the intensity."""
         return self.rate_c(self._checked(instrument, side, ts), side, ts)
 
     def expected(self, int64_t ts, int side, double horizon_s=15.0, int instrument=0):
-        """Events expected within the horizon: the mean of the model, given what has happened."""
+        """Events expected within the horizon: the mean of the model, given the past events."""
         cdef hawkes_plan_t p
         self._checked(instrument, side, ts)
         hawkes_plan(&p, &self.g, horizon_s, 1.0)
         return self.expected_c(&p, instrument, side, ts)
 
     def expected_notional(self, int64_t ts, int side, double horizon_s=15.0, int instrument=0):
-        """expected() x the mean size of the last 1000 events or so, quote currency."""
+        """expected() x the mean size of about the last 1000 events, quote currency."""
         return self.expected(ts, side, horizon_s, instrument) * self.h[instrument].size_mean
 
     def next_large(self, int64_t ts, int side=0, double horizon_s=15.0, double large_share=0.05, int instrument=0):

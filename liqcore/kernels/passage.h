@@ -1,7 +1,7 @@
 /* First passage over a pyramid of minima and maxima: see first_passage.pxd.
 
-A block is 64 neighbouring int32. All of it is looked at, and what does not count is masked out: the number of steps in a loop cannot be foretold, and
-costs more than what it saves. */
+A block is 64 neighbouring int32. The whole block is compared, and entries outside the range are masked out: a loop with an unpredictable number of
+steps costs more. */
 
 #ifndef LIQCORE_PASSAGE_H
 #define LIQCORE_PASSAGE_H
@@ -31,7 +31,7 @@ enum { PASSAGE_BELOW = 1, PASSAGE_ABOVE = 2 };
 
 static inline int64_t passage_min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Of 64 neighbouring entries a bit for each that is a hit. */
+/* A bit for each of 64 neighbouring entries, set for a hit. */
 static inline uint64_t passage_hits(const int32_t *low, const int32_t *high, int32_t floor, int32_t roof, int mode) {
     uint64_t hits = 0;
 #if defined(__SSE2__)
@@ -57,7 +57,7 @@ static inline uint64_t passage_hits(const int32_t *low, const int32_t *high, int
     return hits;
 }
 
-/* The first of [i, end) that is a hit, or end; both in one block, of a level of `count` entries. */
+/* The first hit in [i, end), or end. Both are in one block, of a level of `count` entries. */
 static inline int64_t passage_hit(const int32_t *low, const int32_t *high, int64_t count, int64_t i, int64_t end, int32_t floor, int32_t roof,
                                   int mode) {
     const int64_t block = i & ~(int64_t) 63;
@@ -71,8 +71,8 @@ static inline int64_t passage_hit(const int32_t *low, const int32_t *high, int64
     return hits ? passage_min(block + __builtin_ctzll(hits), end) : end;
 }
 
-/* Up through the levels until a block has a hit, then down into it. Entries of a level that reach beyond `stop` are the last of it: a hit that lies
-behind `stop` is found missing on the way down, and everything before it has been seen. */
+/* Go up through the levels until a block has a hit, then down into it. Only the last entry of a level can reach beyond `stop`. If its hit is behind
+`stop`, the way down finds none, and all entries before it have been compared. */
 static inline int64_t passage_search(const pyramid_t *p, int64_t start, int64_t stop, int32_t floor, int32_t roof, int mode) {
     int64_t i = start, end, hit, entries;
     int level = 0;
@@ -120,9 +120,9 @@ static int64_t first_outside(const pyramid_t *p, int64_t start, int64_t stop, in
                           PASSAGE_BELOW | PASSAGE_ABOVE);
 }
 
-enum { PASSAGE_WIDE = 256 };                             /* rows between which a guess costs less than the halving that it saves */
+enum { PASSAGE_WIDE = 256 };                             /* from this distance of rows on a guess costs less than the bisection steps that it saves */
 
-/* Of ts[low] < t <= ts[high]: a narrower pair of the same kind, from where t would stand if rows came at an even pace. */
+/* Narrow a pair with ts[low] < t <= ts[high], by the row of t if the rows were evenly spaced. */
 static void passage_guess(const int64_t *ts, int64_t t, int64_t *low, int64_t *high) {
     const int64_t last = *high - 1;
     int64_t step = 8, guess = *low + (int64_t) ((double) (t - ts[*low]) / (double) (ts[*high] - ts[*low]) * (double) (*high - *low));
@@ -138,8 +138,8 @@ static void passage_guess(const int64_t *ts, int64_t t, int64_t *low, int64_t *h
     }
 }
 
-/* Doubling steps from `start`, then halving: what is near costs little, and deadlines are near. Far from it a guess first: every row that halving
-looks at is one more that no cache holds. */
+/* Doubling steps from `start`, then bisection, because most deadlines are near. At a large distance a guess comes first, because each row that
+bisection reads is a cache miss. */
 static int64_t rows_before(const int64_t *ts, int64_t start, int64_t stop, int64_t t) {
     int64_t step = 1, low = start, high;
     if (start >= stop || ts[start] >= t)
@@ -194,7 +194,7 @@ static void pyramid_level_avx2(const int32_t *low, const int32_t *high, int64_t 
 }
 #endif
 
-/* One level out of the one below it: minima and maxima of 64 entries each. Plain x86-64 has no minimum of integers: with AVX2 it takes a third of the
+/* Build a level from the one below it: minima and maxima of 64 entries each. Plain x86-64 has no integer minimum; with AVX2 it takes a third of the
 time. */
 static void pyramid_level(const int32_t *low, const int32_t *high, int64_t count, int32_t *low_out, int32_t *high_out) {
 #if defined(__GNUC__) && defined(__x86_64__)

@@ -1,8 +1,8 @@
 """Amounts by price: a ring of price cells that follows the market, with sums over ranges and one common factor for forgetting.
 
-A cell is a point: everything in it counts as lying at its centre. Cells are `step` wide in quote currency, or in the logarithm of the price. The ring
-holds the cells [low, low + cells); an amount that falls outside moves it, and what then falls out at the far end is reported to the caller, who
-accounts for it. Adding is O(1), a sum over n cells is O(n / 64 + 128), fading all cells is O(1): cells hold amount / scale.
+A cell is a point: all amounts in it count at its centre. Cells are `step` wide in quote currency, or in the logarithm of the price. The ring
+holds the cells [low, low + cells); an amount outside moves it, and the amount that leaves at the far end is returned to the caller. Adding is O(1), a
+sum over n cells is O(n / 64 + 128), fading all cells is O(1): cells hold amount / scale.
 """
 
 from libc.math cimport exp, floor, log
@@ -39,7 +39,7 @@ cdef int ladder_load(ladder_t* l, bytes data, str what) except -1
 cdef inline int64_t ladder_index(const ladder_t* l, double price) noexcept nogil:
     """The cell that a positive price falls into; beyond 2**52 cells, where neighbours can no longer be told apart, all prices share the last one."""
     cdef double cell = (log(price) if l.logarithmic else price) / l.step
-    if cell >= 4503599627370496.0:                   # before the floor, which then needs no call
+    if cell >= 4503599627370496.0:                   # tested before the floor, which then needs no call
         return 1 << 52
     return <int64_t> floor(cell) if cell > -4503599627370496.0 else -(1 << 52)
 
@@ -75,7 +75,7 @@ cdef inline double ladder_total(const ladder_t* l) noexcept nogil:
 
 
 cdef inline double ladder_add(ladder_t* l, int64_t index, double amount) noexcept nogil:
-    """Add to a cell; returns what fell out at the far end."""
+    """Add to a cell; returns the amount that left at the far end."""
     cdef double gone = 0.0
     cdef int32_t slot
     if l.low == INT64_MIN:

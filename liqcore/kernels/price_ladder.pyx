@@ -50,7 +50,7 @@ cdef void ladder_reset(ladder_t* l) noexcept nogil:
 
 
 cdef void _block(ladder_t* l, int32_t block) noexcept nogil:
-    """Sum a block anew: nothing is ever subtracted, so nothing is left over after an amount has gone."""
+    """Sum a block anew. Nothing is ever subtracted, so no rounding error stays after an amount has left."""
     cdef double total = 0.0
     cdef int32_t slot
     for slot in range(block * BLOCK_CELLS, (block + 1) * BLOCK_CELLS):
@@ -76,7 +76,7 @@ cdef double ladder_take(ladder_t* l, int64_t first, int64_t last) noexcept nogil
 
 
 cdef double ladder_move(ladder_t* l, int64_t index) noexcept nogil:
-    """Shift the ring by as little as brings `index` inside; returns what fell out at the other end."""
+    """Shift the ring by the least distance that brings `index` inside; returns the amount that left at the other end."""
     cdef double gone
     cdef int64_t low = index if index < l.low else index - l.cells + 1
     if low < l.low:
@@ -118,7 +118,7 @@ cdef double ladder_sum(const ladder_t* l, int64_t first, int64_t last) noexcept 
 
 
 cdef double ladder_value(const ladder_t* l, int64_t first, int64_t last) noexcept nogil:
-    """Sum of amount x centre price over the cells first..last: amounts that are quantities, as a notional."""
+    """Sum of amount x centre price over the cells first..last: the notional of quantities."""
     cdef double total = 0.0, price, ratio
     cdef int64_t index
     cdef int32_t slot
@@ -131,7 +131,7 @@ cdef double ladder_value(const ladder_t* l, int64_t first, int64_t last) noexcep
     while index <= last:
         slot = <int32_t> (index & (l.cells - 1))
         if slot % BLOCK_CELLS == 0 and l.block[slot // BLOCK_CELLS] == 0.0:
-            index += BLOCK_CELLS                     # skipped whole; the ring wraps on a block's edge, because both are powers of two
+            index += BLOCK_CELLS                     # an empty block is skipped; the ring wraps at a block's edge, because both are powers of two
             price = ladder_centre(l, index)
             continue
         total += l.cell[slot] * price
@@ -141,7 +141,7 @@ cdef double ladder_value(const ladder_t* l, int64_t first, int64_t last) noexcep
 
 
 cdef int64_t ladder_next(const ladder_t* l, int64_t index, double least) noexcept nogil:
-    """The first cell at or above `index` with more than `least`; INT64_MIN where there is none."""
+    """The first cell at or above `index` with more than `least`; INT64_MIN if there is none."""
     cdef int64_t last
     cdef int32_t slot
     if l.low == INT64_MIN:
@@ -159,7 +159,7 @@ cdef int64_t ladder_next(const ladder_t* l, int64_t index, double least) noexcep
 
 
 cdef int64_t ladder_previous(const ladder_t* l, int64_t index, double least) noexcept nogil:
-    """The first cell at or below `index` with more than `least`; INT64_MIN where there is none."""
+    """The first cell at or below `index` with more than `least`; INT64_MIN if there is none."""
     cdef int32_t slot
     if l.low == INT64_MIN:
         return INT64_MIN
@@ -192,7 +192,7 @@ cdef bytes ladder_save(const ladder_t* l):
             row.amount = l.cell[index & (l.cells - 1)]
             rows.append(PyBytes_FromStringAndSize(<char*> &row, sizeof(row)))
     head.count = len(rows)
-    # the sums of the blocks depend on the order in which amounts came: they belong to the state, or a restored map would differ in the last bits
+    # block sums depend on the order of the amounts, so they are part of the state: else a restored map would differ in the last bits
     return (PyBytes_FromStringAndSize(<char*> &head, sizeof(head)) + b"".join(rows)
             + PyBytes_FromStringAndSize(<char*> l.block, l.cells // BLOCK_CELLS * sizeof(double)))
 

@@ -1,18 +1,17 @@
-/* Exact rolling quantile, O(1) amortized for values that spread: a logarithmic histogram whose buckets are lists threaded through the value ring,
- * and a short sorted run of the order statistics around the wanted rank.
+/* Exact rolling quantile, O(1) amortized for values over a wide range: a logarithmic histogram whose buckets are linked lists in the value ring, and
+a short sorted run of the order statistics around the wanted rank.
  *
- * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm). The window expires in order of arrival, so a
+ * Why this design. The bucket of a positive double is the top of its bit pattern (no logarithm). The window expires in order of arrival, so a
  * bucket's list is a stack, newest first, that is cut off after `count` members: expiry is one decrement, and no link is ever repaired. The run
- * (`near`) makes the answer exact: a value below or above it only shifts its rank, which needs no branch; the few that fall inside are inserted
- * or deleted. Everything else waits until the rank has wandered out of the run: only then does the cursor move to the bucket that holds the
- * rank, and the run is gathered again from that bucket and its neighbours (some ten values for heavy-tailed notionals; a crowded bucket is
- * first narrowed by counting). So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary. The worst case is a whole window
- * inside one bucket (values within 3 %) that also drifts: a gathering costs O(members of the bucket) there, about 50 ns a push at 1,000 values and
- * 1 us at 10,000.
+ * (`near`) makes the result exact: a value below or above it only shifts its rank, without a branch; the few values inside are inserted or deleted.
+ * All other work is done when the rank has left the run: the cursor moves to the bucket of the rank, and the run is gathered again from that bucket
+ * and its neighbours (some ten values for heavy-tailed notionals; a crowded bucket is first narrowed by counting). So nothing is rebuilt as a whole,
+ * and drift, bursts and ties need no special case. The worst case is a whole window inside one bucket (values within 3 %) that also drifts: a
+ * gathering then costs O(members of the bucket), about 50 ns a push at 1,000 values and 1 us at 10,000.
  *
- * Positive doubles order like their bit patterns, so the run's bounds are kept, and compared, as integers.
+ * Positive doubles have the order of their bit patterns, so the run's bounds are kept and compared as integers.
  *
- * It is C, not Cython, because it is written twice: 16-bit indices up to 65,535 values (10 B a value), 32-bit beyond.
+ * It is C, not Cython, because it is compiled twice: 16-bit indices up to 65,535 values (10 B a value), 32-bit beyond.
  */
 #ifndef LIQCORE_QUANTILE_H
 #define LIQCORE_QUANTILE_H
@@ -40,7 +39,7 @@ typedef struct quantile_t {
     double* values;          /* ring of the last `window` values; the whole allocation starts here */
     void* next;              /* per slot: the next older value of the same bucket */
     void* buckets;           /* per bucket: members, and the youngest one's slot */
-    uint64_t* occupied;      /* bit per bucket: clear only if it is empty (set by a push, cleared by whoever finds it stale) */
+    uint64_t* occupied;      /* bit per bucket: clear only if it is empty (a push sets it, a search that finds an empty bucket clears it) */
     int32_t window;
     int32_t count;
     int32_t slot;            /* where the next value goes (= the oldest when full) */
@@ -51,8 +50,8 @@ typedef struct quantile_t {
     double q;
     uint64_t near_low;       /* bits of near[0]; values with bits in [near_low, near_low + near_span) lie within the run */
     uint64_t near_span;      /* 0 when there is none */
-    int32_t near_at;         /* where in the run the order statistic `rank` is, if it is there */
-    uint32_t near_end;       /* it is, with all that the value depends on, if 0 <= near_at < near_end */
+    int32_t near_at;         /* position in the run of the order statistic `rank`, if it is inside */
+    uint32_t near_end;       /* the run has all that the value depends on if 0 <= near_at < near_end */
     int32_t near_count;
     int32_t near_slot;       /* `slot` when it was gathered */
     uint8_t wide;            /* 32-bit indices */
@@ -71,7 +70,7 @@ static inline int32_t quantile_bucket(double x) {
     return b < QUANTILE_BUCKETS ? b : QUANTILE_BUCKETS - 1;
 }
 
-/* NumPy's 'linear' arithmetic, to the bit: virtual index (n - 1) * q, and a lerp that works from the nearer end. */
+/* NumPy's 'linear' arithmetic, to the bit: virtual index (n - 1) * q, and a lerp from the nearer end. */
 static inline double quantile_lerp(double a, double b, double t) {
     double difference = b - a;
     return t >= 0.5 ? b - difference * (1.0 - t) : a + difference * t;
@@ -87,7 +86,7 @@ static inline void quantile_set_rank(quantile_t* s) {
     }
 }
 
-/* After any change of the run or of the rank's fraction. */
+/* Call after any change of the run or of the rank's fraction. */
 static inline void quantile_near_bound(quantile_t* s) {
     int32_t end = s->near_count - (s->fraction > 0.0);
     s->near_end = end < 0 ? 0 : (uint32_t) end;
@@ -101,15 +100,15 @@ static inline void quantile_forget(quantile_t* s) {
     quantile_near_bound(s);
 }
 
-/* Where the rank left the run, if it did so soon after the run was gathered: +1 at the top, -1 at the bottom; 0 for a rank that just wanders.
- * A rank on the move (a burst, a trend) gets a long run in that direction; else a long run would only be touched by more pushes. */
-static inline int quantile_trend(const quantile_t* s) {
+/* The end at which the rank left the run, if soon after the run was gathered: +1 at the top, -1 at the bottom; 0 = no trend. With a trend (a burst)
+the next run is long in that direction; without one a long run would only be changed by more pushes. */ static inline int quantile_trend(const
+quantile_t* s) {
     int32_t pushes = s->slot - s->near_slot;
     pushes += pushes < 0 ? s->window : 0;
     return pushes > s->near_count || s->near_count == 0 ? 0 : s->near_at < 0 ? -1 : 1;
 }
 
-/* Whether the run holds all that the value depends on. */
+/* Whether the run has all that the value depends on. */
 static inline int quantile_is_near(const quantile_t* s) { return (uint32_t) s->near_at < s->near_end; }
 
 /* The value, from a run that holds it. */
@@ -118,14 +117,14 @@ static inline double quantile_read(const quantile_t* s) {
     return s->fraction > 0.0 ? quantile_lerp(at[0], at[1], s->fraction) : at[0];
 }
 
-/* How many of the run are less than x: counted, not searched, because a search would mispredict. */
+/* Number of values of the run below x. Counted, not searched, because the branches of a search are mispredicted. */
 static inline int32_t quantile_near_less(const quantile_t* s, double x) {
     int64_t less = 0;
     for (int32_t i = 0; i < s->near_count; i++) less += s->near[i] < x;
     return (int32_t) less;
 }
 
-/* y, which lies within the run, leaves the window: which of several equal values is deleted makes no difference. */
+/* y, which is in the run, leaves the window. Any of several equal values may be deleted. */
 static inline void quantile_near_delete(quantile_t* s, double y) {
     int32_t i = quantile_near_less(s, y), last = --s->near_count;
     for (; i < last; i++) s->near[i] = s->near[i + 1];
@@ -138,7 +137,7 @@ static inline void quantile_near_insert(quantile_t* s, double x) {
         if (s->near_at > QUANTILE_NEAR / 2) {
             memmove(s->near, s->near + 1, (QUANTILE_NEAR - 1) * sizeof(double));
             s->near_at--;
-            if (x < s->near[0]) {                          /* it fell between the one that left and the rest */
+            if (x < s->near[0]) {                          /* it is between the value that left and the rest */
                 s->near_at--;
                 s->near_count--;
                 return;
@@ -158,10 +157,10 @@ static inline void quantile_near_insert(quantile_t* s, double x) {
 static __attribute__((noinline)) void quantile_near_update(quantile_t* s, double x, double y) {
     int64_t low = (int64_t) s->near_low, from_x = (int64_t) quantile_bits(x) - low;
     uint64_t span = s->near_span;
-    if (x == y) return;                                    /* ties: one goes, one comes */
+    if (x == y) return;                                    /* a tie: no change */
     if (quantile_bits(y) - s->near_low < span) quantile_near_delete(s, y);
     if (s->near_count && from_x >= 0) {
-        /* after a deletion at an end x may lie beside the run that is left: then it only shifts it */
+        /* after a deletion at an end x may be outside of the remaining run: then it only shifts the rank */
         if (x < s->near[0]) s->near_at--;
         else if (x <= s->near[s->near_count - 1]) quantile_near_insert(s, x);
     }
@@ -201,7 +200,7 @@ static inline void quantile_reset(quantile_t* s) {
     quantile_forget(s);
 }
 
-/* 0, or -1 where there is no memory. q and window are the caller's to check. */
+/* 0, or -1 without memory. The caller checks q and window. */
 static inline int quantile_allocate(quantile_t* s, double q, int32_t window) {
     size_t index = window > 65535 ? 4 : 2;
     char* block = (char*) calloc(1, quantile_bytes(window));
@@ -223,7 +222,7 @@ static inline void quantile_free(quantile_t* s) {
     memset(s, 0, sizeof(*s));
 }
 
-/* x must be positive and finite: checked at the door, not here. */
+/* x must be positive and finite: validation checks it, not this function. */
 static inline void quantile_push(quantile_t* s, double x) {
     if (s->wide) quantile_push32(s, x); else quantile_push16(s, x);
 }
@@ -241,7 +240,7 @@ static inline void quantile_run(quantile_t* s, const double* x, double* y, int64
     if (s->wide) quantile_run32(s, x, y, n); else quantile_run16(s, x, y, n);
 }
 
-/* Without the run, the buckets decide most: 1 or 0, or -1 where only the value can tell. */
+/* Without the run, the buckets decide most cases: 1 or 0, or -1 if the value is needed. */
 static __attribute__((noinline)) int quantile_reached_bucket(quantile_t* s, double x) {
     int32_t b = quantile_bucket(x);
     if (s->count == 0) return 0;

@@ -1,7 +1,7 @@
 """Exact rolling quantile of the last N values, and a mergeable sketch over time slices.
 
 C use: quantile_init once, quantile_push per value, quantile_value / quantile_reached on demand, quantile_free. Values must be positive and
-finite (validation checks it, not this function). Nothing is allocated after quantile_init. The kernel and the reason for its shape: quantile.h.
+finite (validation checks it, not this function). Nothing is allocated after quantile_init. quantile.h has the kernel and the reasons for its design.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -37,7 +37,7 @@ cdef int quantile_init(quantile_t* s, double q, int window) except -1
 cdef bytes quantile_save(const quantile_t* s)
 cdef int quantile_load(quantile_t* s, bytes data) except -1
 
-# the same functions by address, for the Numba batch, which finds them in __pyx_capi__
+# the same functions by address, for liqcore.batch (Numba), which finds them in __pyx_capi__
 cdef quantile_t* quantile_new(double q, int window) noexcept nogil
 cdef void quantile_delete(quantile_t* s) noexcept nogil
 cdef void quantile_push_address(quantile_t* s, double x) noexcept nogil
@@ -49,7 +49,7 @@ cdef class RollingQuantile:
 
 
 cdef class QuantileSketch:
-    cdef uint32_t* counts            # slices x buckets; slice k lives in row k mod slices
+    cdef uint32_t* counts            # slices x buckets; slice k is in row k mod slices
     cdef int64_t* totals             # per bucket, over all slices inside
     cdef int64_t newest              # index of the newest slice: floor(ts / slice_ns)
     cdef int64_t total

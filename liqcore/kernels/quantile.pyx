@@ -37,7 +37,7 @@ cdef int quantile_init(quantile_t* s, double q, int window) except -1:
 
 
 cdef bytes quantile_save(const quantile_t* s):
-    """The configuration and the values, oldest first. What follows a load depends on nothing else, so nothing else is kept."""
+    """The configuration and the values, oldest first. Later results depend on nothing else, so nothing else is saved."""
     cdef quantile_image_t head
     cdef bytes out = PyBytes_FromStringAndSize(NULL, sizeof(head) + s.count * sizeof(double))
     cdef char* at = PyBytes_AS_STRING(out)
@@ -114,7 +114,7 @@ def rolling_quantile_approximate(values, double quantile=0.95, int window=1000):
 
 
 cdef quantile_t* quantile_new(double q, int window) noexcept nogil:
-    """For callers that have only the address (liqcore/batch): a checked configuration, NULL where there is no memory."""
+    """For callers that have only the address (liqcore/batch): the configuration is checked already; NULL without memory."""
     cdef quantile_t* s = <quantile_t*> malloc(sizeof(quantile_t))
     if s != NULL and quantile_allocate(s, q, window) < 0:
         free(s)
@@ -138,8 +138,8 @@ cdef double quantile_value_address(quantile_t* s) noexcept nogil:
 cdef class RollingQuantile:
     """Exact quantile of the last `window` values: the same bits as `np.quantile(last_values, quantile)` (method 'linear').
 
-    Values are positive and finite (notionals); anything else is a ValueError and changes nothing. O(1) a push, amortized, for values that spread
-    (quantile.h states the worst case);
+    Values are positive and finite (notionals); anything else is a ValueError and changes nothing. O(1) a push, amortized, for values over a wide
+    range (quantile.h states the worst case);
     at most 6 KiB + 10 B a value up to 65,535 values (11.5 KB + 12 B beyond). Definition: Hyndman & Fan (1996), type 7.
     """
 
@@ -153,7 +153,7 @@ cdef class RollingQuantile:
         quantile_free(&self.c)
 
     def push(self, double x):
-        """Add a value, drop the oldest one of a full window, return the quantile of what is inside now."""
+        """Add a value, drop the oldest one of a full window, return the quantile of the values now inside."""
         if not (0.0 < x < INFINITY):
             raise ValueError(f"value: expected a positive finite number, got {x!r}")
         quantile_push(&self.c, x)
@@ -179,7 +179,7 @@ cdef class RollingQuantile:
 
     @property
     def value(self):
-        """The quantile of what is inside; NaN while empty."""
+        """The quantile of the values inside; NaN while empty."""
         return quantile_value(&self.c)
 
     @property
@@ -198,7 +198,7 @@ cdef class RollingQuantile:
         return self.c.q
 
     def values(self):
-        """A copy of what is inside, oldest first."""
+        """A copy of the values inside, oldest first."""
         cdef int32_t oldest = self.c.slot if self.c.count == self.c.window else 0
         return np.array([self.c.values[(oldest + i) % self.c.window] for i in range(self.c.count)], dtype=np.float64)
 
@@ -245,9 +245,9 @@ cdef enum:
 
 
 cdef class QuantileSketch:
-    """Quantiles of the last `slices` x `slice_ns`, within a relative error, in constant memory; sketches add up.
+    """Quantiles of the last `slices` x `slice_ns`, within a relative error, in constant memory; sketches can be added.
 
-    Values go to logarithmic buckets per time slice; old slices fall out as time passes. `quantile(q)` is within `relative_error` of the order
+    Values are counted in logarithmic buckets per time slice; old slices leave as time passes. `quantile(q)` is within `relative_error` of the order
     statistic floor(q * (count - 1)), for values from 2.4e-4 to 1.1e12. Merging the sketches of instruments, venues or processes gives exactly
     the sketch of all their values together, in any order; `snapshot()` is the wire form. Values may come out of order within the slices
     covered. Memory: (4 x slices + 8) x 52 x 2**ceil(log2(1 / (2 x relative_error))) bytes. After DDSketch (Masson, Rim, Lee, VLDB 2019).
@@ -266,7 +266,7 @@ cdef class QuantileSketch:
             raise ValueError(f"slice_ns: expected at least 1, got {slice_ns}")
         if not (0.0 <= middle <= 1.0):
             raise ValueError(f"quantile: expected a number from 0 to 1, got {quantile!r}")
-        while 1.0 / (2 * (1 << bits) + 1) > error:      # half a bucket's width against its middle, at an octave's lower end
+        while 1.0 / (2 * (1 << bits) + 1) > error:      # half a bucket's width relative to its middle, at an octave's lower end
             bits += 1
         self.bits = bits
         self.buckets = SKETCH_OCTAVES << bits
@@ -304,7 +304,7 @@ cdef class QuantileSketch:
         self.total = 0
 
     cdef void _roll(self, int64_t slice) noexcept nogil:
-        """Make `slice` the newest: rows that fall out are taken off the totals. Costs at most one pass over all rows."""
+        """Make `slice` the newest: rows that leave are subtracted from the totals. It costs at most one pass over all rows."""
         cdef int64_t row
         cdef int32_t b
         cdef uint32_t* counts
@@ -336,7 +336,7 @@ cdef class QuantileSketch:
         self.total += 1
 
     def advance(self, int64_t ts):
-        """Let time pass: slices that are too old fall out. An earlier ts changes nothing."""
+        """Let time pass: slices that are too old leave. An earlier ts changes nothing."""
         cdef int64_t slice = self._slice(ts)
         if self.newest != INT64_MIN and slice > self.newest:
             self._roll(slice)
@@ -465,7 +465,7 @@ cdef class QuantileSketch:
                         raise ValueError(f"sketch snapshot: bucket {cell.bucket} with count {cell.count} is out of order or out of range")
                     previous_bucket = cell.bucket
                     if self.newest != INT64_MIN and self.newest - row.slice >= self.slices and not (replace and not apply):
-                        continue                      # too old for what this sketch covers
+                        continue                      # too old for this sketch
                     if apply:
                         self.counts[slot * self.buckets + cell.bucket] += cell.count
                         self.totals[cell.bucket] += cell.count

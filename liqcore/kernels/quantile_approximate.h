@@ -1,7 +1,7 @@
 /* Rolling quantile of a whole array to 0.4 %: the histogram alone.
  *
- * 128 buckets an octave, so that a bucket's middle is within 1 / 256 of everything in it. The array is its own ring, the buckets are sized to its
- * range, and the cursor walks from bucket to bucket: O(1) a value whatever the window, no value is ever compared with another.
+ * 128 buckets an octave, so that a bucket's middle is within 1 / 256 of all its values. The array is its own ring, the buckets cover its range, and
+ * the cursor moves from bucket to bucket: O(1) a value for any window, without comparisons of values.
  */
 #ifndef LIQCORE_QUANTILE_APPROXIMATE_H
 #define LIQCORE_QUANTILE_APPROXIMATE_H
@@ -23,8 +23,8 @@ static inline int64_t approximate_range(const double* x, int64_t n, double* rang
     const int64_t infinity = (int64_t) 0x7FF << 52;
     int64_t least = infinity, most = 0, i, bits;
     for (i = 0; i < n; i++) {
-        memcpy(&bits, &x[i], 8);                           /* positive doubles order like their bit patterns; negative ones have the sign bit */
-        if (bits <= 0 || bits >= infinity) return i;
+        memcpy(&bits, &x[i], 8);                           /* positive doubles have the order of their bit patterns; negative ones have the sign bit
+        */ if (bits <= 0 || bits >= infinity) return i;
         least = bits < least ? bits : least;
         most = bits > most ? bits : most;
     }
@@ -34,7 +34,7 @@ static inline int64_t approximate_range(const double* x, int64_t n, double* rang
 }
 
 /* y[i]: the middle of the bucket that holds the order statistic floor((n - 1) * q) of the n = min(i + 1, window) values up to x[i]. All of x are
- * positive and finite, from least to most. 0, or -1 where there is no memory. */
+ * positive and finite, from least to most. Returns 0, or -1 without memory. */
 static inline int quantile_approximate(const double* x, double* y, int64_t n, double q, int64_t window, double least, double most) {
     const int64_t base = approximate_bucket(least), size = approximate_bucket(most) - base + 1;
     uint32_t* counts = (uint32_t*) calloc((size_t) size, sizeof(uint32_t));

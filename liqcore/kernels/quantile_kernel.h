@@ -1,6 +1,6 @@
 /* The body of quantile.h, included once per index width: QUANTILE_INDEX, QUANTILE_BUCKET and QUANTILE_NAME(name) are set by it. */
 
-/* Not full yet: nothing leaves, and the rank moves. */
+/* The window is not full: no value leaves, and the rank moves. */
 static __attribute__((noinline)) void QUANTILE_NAME(quantile_grow)(quantile_t* s, double x) {
     int32_t rank = s->rank;
     if (s->count == 0) s->cursor = quantile_bucket(x);
@@ -81,18 +81,18 @@ static inline int32_t QUANTILE_NAME(quantile_upper_bucket)(const quantile_t* s) 
     return QUANTILE_NAME(quantile_next_bucket)(s, s->cursor);
 }
 
-/* Gather the run where the rank's bucket is crowded. Only values with bit patterns in a stretch are looked at; each round counts them in 256
- * equal parts and keeps the part that holds the r-th, with as many neighbours as the run takes. `members` values from `head` along the links
- * are seen; a crowded window is read in order of the ring instead. Ties end it at once. */
+/* Gather the run if the rank's bucket is crowded. Each round counts the values of a range of bit patterns in 256 equal parts and keeps the part with
+the r-th value, with as many neighbours as the run can hold. `members` values are read from `head` along the links; if they are a large part of the
+window, it is read in order of the ring instead. Ties end the search at once. */
 static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r,
                                                                            uint64_t low, uint64_t high, int trend) {
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
     const int linear = members > s->count / 8;
     const int32_t steps = linear ? s->count : members;
-    int32_t inside = members, first_rank = s->rank - r;    /* of the stretch: members, and the order statistic of its least */
+    int32_t inside = members, first_rank = s->rank - r;    /* of the range: members, and the order statistic of its least */
     uint32_t parts[256];
     for (int round = 0;; round++) {
-        if (round > 0 || high - low >= 1ULL << 52) {       /* the bucket's own bounds do for the first round, unless it is an edge */
+        if (round > 0 || high - low >= 1ULL << 52) {       /* the first round uses the bucket's own bounds, unless it is an edge bucket */
             uint64_t least = ~0ULL, most = 0;
             for (int32_t i = 0, at = linear ? 0 : head; i < steps; i++, at = linear ? at + 1 : (int32_t) next[at]) {
                 uint64_t bits = quantile_bits(s->values[at]);
@@ -147,7 +147,7 @@ static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(qua
     }
 }
 
-/* Append the members of a bucket to the run, sorted; those before are smaller, and there is room. */
+/* Append the members of a bucket to the run, sorted. The run's values are smaller, and there is room. */
 static inline void QUANTILE_NAME(quantile_gather_bucket)(quantile_t* s, int32_t b) {
     const QUANTILE_BUCKET* bucket = &((const QUANTILE_BUCKET*) s->buckets)[b];
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
@@ -161,7 +161,7 @@ static inline void QUANTILE_NAME(quantile_gather_bucket)(quantile_t* s, int32_t 
     }
 }
 
-/* The order statistic rank + 1 where it did not make it into the run: the least value above it, in this bucket or the next. */
+/* Append the order statistic rank + 1 if it is not in the run: the least value above it, in this bucket or the next. */
 static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_upper)(quantile_t* s) {
     const QUANTILE_BUCKET* buckets = (const QUANTILE_BUCKET*) s->buckets;
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
@@ -187,7 +187,7 @@ static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather)(quantile_t*
     const int trend = quantile_trend(s);
     int32_t from = s->cursor, to = s->cursor, before = s->below, after = s->below + (int32_t) buckets[s->cursor].count, other, members;
     if (after - before > QUANTILE_NEAR) {
-        /* the edge buckets also hold everything beyond them */
+        /* the edge buckets also have all values beyond them */
         uint64_t low = from == 0 ? 0 : (uint64_t) (from + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS);
         uint64_t high = from == QUANTILE_BUCKETS - 1 ? ~0ULL : ((uint64_t) (from + 1 + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS)) - 1;
         QUANTILE_NAME(quantile_gather_crowded)(s, (int32_t) buckets[from].head, after - before, s->rank - before, low, high, trend);

@@ -1,8 +1,8 @@
-"""RealisedDensity: where positions were liquidated. REALISED: sums of observed events, forgotten with time.
+"""RealisedDensity: prices at which positions were liquidated. REALISED: sums of observed events, forgotten with time.
 
-Notional of the liquidations per price cell (a step in quote currency, such as 100, or in basis points), each side on its own, fading exponentially.
-A cell is hot when its notional, both sides together, is at or above a quantile of the cells that hold anything; adjacent hot cells are one zone.
-What is hot is decided anew on the first liquidation after `refresh`, so that zones stand still in between and reading them costs a bit scan.
+Notional of the liquidations per price cell (a step in quote currency, such as 100, or in basis points), separate by side, fading exponentially.
+A cell is hot if its notional, both sides together, is at or above a quantile of the cells that are not empty; adjacent hot cells are one zone. The
+hot cells are determined anew at the first liquidation after `refresh`. In between zones are fixed, and reading them costs a bit scan.
 
 C use: density_init once; density_push per liquidation; density_between, density_zone, density_below, density_above on demand.
 """
@@ -15,21 +15,21 @@ ctypedef struct density_config_t:
     double step              # quote currency of a cell, or 0: cells of bin_bps
     double bin_bps
     double half_life_s       # 0 = never forgets
-    double quantile          # of the cells that hold anything
+    double quantile          # of the cells that are not empty
     double floor             # least notional of a hot cell, quote currency
     int64_t refresh_ns
     int32_t cells
-    int32_t occupied_min     # cells that hold anything, before there are zones
+    int32_t occupied_min     # least number of cells that are not empty, for zones
 
 ctypedef struct density_t:
     ladder_t ladder[2]       # notional by price: LONG, SHORT
     double* scratch          # for the quantile
     uint64_t* hot            # one bit a cell, by slot of the ring
-    int64_t hot_low          # first index that `hot` speaks of; INT64_MIN = no zones
+    int64_t hot_low          # first index of `hot`; INT64_MIN = no zones
     int64_t version          # grows whenever zones may have changed
-    int64_t ts               # of the amounts' age
+    int64_t ts               # time up to which the amounts have faded
     int64_t refreshed
-    double threshold         # quote currency, when last decided; nan = too few cells
+    double threshold         # quote currency, at the last refresh; nan = too few cells
     double total[2]          # now inside
     double added[2]          # totals since the start
     double faded[2]          # with time

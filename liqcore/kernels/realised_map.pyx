@@ -17,7 +17,7 @@ from liqcore.snapshot import fitting
 
 SNAPSHOT_NAME = b"liqcore-density-1\n"
 cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40
-cdef double EMPTY = 1.0                         # quote currency: a cell that has faded to less counts as holding nothing
+cdef double EMPTY = 1.0                         # quote currency: a cell that has faded to less counts as empty
 
 cdef struct density_image_t:     # everything but ladders and bits
     int64_t hot_low
@@ -67,7 +67,7 @@ cdef void density_free(density_t* d) noexcept nogil:
 
 
 cdef void density_forget(density_t* d, const density_config_t* g, int64_t now) noexcept nogil:
-    """Let time pass: all cells fade alike, so which are hot does not change until the next refresh."""
+    """Let time pass: all cells fade alike, so the hot cells do not change until the next refresh."""
     cdef double keep
     cdef int k
     if d.ts == INT64_MIN:
@@ -95,7 +95,7 @@ cdef void density_push(density_t* d, const density_config_t* g, int64_t now, int
     d.added[k] += notional
     d.total[k] += notional
     gone = ladder_add(own, ladder_index(own, price), notional)
-    if own.low != before:                            # both sides keep the same window of prices
+    if own.low != before:                            # both sides have the same range of prices
         d.dropped[k] += gone
         d.total[k] -= gone
         if before == INT64_MIN:
@@ -137,7 +137,7 @@ cdef double _select(double* x, int n, int k) noexcept nogil:
 
 
 cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) noexcept nogil:
-    """Decide anew which cells are hot."""
+    """Determine the hot cells anew."""
     cdef ladder_t* a = &d.ladder[0]
     cdef ladder_t* b = &d.ladder[1]
     cdef int32_t slot
@@ -153,7 +153,7 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
         if amount >= EMPTY:
             d.scratch[n] = amount
             n += 1
-    d.total[0] = ladder_total(a)                     # running sums end their drift here
+    d.total[0] = ladder_total(a)                     # removes the drift of the running sum
     d.total[1] = ladder_total(b)
     if n < g.occupied_min or n == 0:
         return
@@ -165,7 +165,7 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
 
 
 cdef double density_between(const density_t* d, double low, double high, int side) noexcept nogil:
-    """Realised notional, as remembered, of cells whose centre is from low to high; side LONG, SHORT, or 0 for both."""
+    """Realised notional after fading of cells whose centre is from low to high; side LONG, SHORT, or 0 for both."""
     cdef double total = 0.0
     cdef int k
     if not (0.0 < low <= high < INFINITY):
@@ -280,9 +280,9 @@ cdef int density_load(density_t* d, bytes data) except -1:
 cdef class DensityConfig:
     """Settings of the realised map.
 
-    step: width of a price cell in quote currency (100 = per 100 dollars), or 0: bin_bps wide. cells: how many (a power of two). half_life_s: of
-    what has happened, 0 = never forgotten. quantile: cells at or above this quantile of the cells that hold anything are hot; floor: and at least
-    this notional. refresh_s: how often that is decided; occupied_min: cells that must hold something first.
+    step: width of a price cell in quote currency (100 = per 100 dollars), or 0: bin_bps wide. cells: how many (a power of two). half_life_s: of an
+    amount, 0 = it never fades. quantile: cells at or above this quantile of the cells that are not empty are hot, if they have at least `floor`
+    (notional). refresh_s: interval of this decision; occupied_min: least number of cells that are not empty.
     """
 
     def __init__(self, *, double step=0.0, double bin_bps=10.0, int cells=2048, double half_life_s=604_800.0, double quantile=0.9, double floor=0.0,
@@ -328,7 +328,7 @@ cdef dict _as_dict(const zone_t* z):
 cdef class RealisedDensity:
     """The map of one instrument: push() per liquidation; between(), zone(), below(), above() on demand. REALISED: observed events only.
 
-    Prices and notionals in quote currency, times in ns and never before the latest. The completeness of the feed is the completeness of the map.
+    Prices and notionals in quote currency, times in ns and never before the latest. The map is as complete as the feed.
     """
     label = "REALISED"
 
@@ -365,15 +365,15 @@ cdef class RealisedDensity:
         density_forget(&self.c, &self.config.c, ts)
 
     def refresh(self):
-        """Decide now which cells are hot (by itself it is decided on the first liquidation after refresh_s)."""
+        """Determine the hot cells now (else at the first liquidation after refresh_s)."""
         density_refresh(&self.c, &self.config.c, max(self.now, 0))
 
     def between(self, double low, double high, int side=0):
-        """Remembered notional of cells whose centre is from low to high; side: 1 longs, -1 shorts, 0 both. 0 where low > high."""
+        """Notional after fading of cells whose centre is from low to high; side: 1 longs, -1 shorts, 0 both. 0 if low > high."""
         return density_between(&self.c, low, high, side)
 
     def zone(self, double price):
-        """The zone that the price is in: dict of low, high, long_notional, short_notional, cells; None where there is none."""
+        """The zone that contains the price: dict of low, high, long_notional, short_notional, cells; None if there is none."""
         cdef zone_t z
         return _as_dict(&z) if price > 0.0 and density_zone(&self.c, price, &z) else None
 
@@ -388,7 +388,7 @@ cdef class RealisedDensity:
         return _as_dict(&z) if price > 0.0 and density_above(&self.c, price, &z) else None
 
     def cells(self, int side) -> list:
-        """(price, notional) of the cells that hold anything, by price. Walks the map."""
+        """(price, notional) of the cells that are not empty, by price. It walks the map."""
         cdef ladder_t* l = &self.c.ladder[side < 0]
         cdef int64_t index = ladder_next(l, INT64_MIN + 1, 0.0)
         out = []
@@ -399,7 +399,7 @@ cdef class RealisedDensity:
 
     @property
     def threshold(self):
-        """What a cell must hold to be hot, quote currency, as last decided; nan while too few cells hold anything."""
+        """Least notional of a hot cell at the last refresh, quote currency; nan while too few cells are not empty."""
         return self.c.threshold
 
     def totals(self, int side) -> dict:

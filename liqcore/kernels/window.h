@@ -1,4 +1,4 @@
-/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues that catch up when asked.
+/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues that are updated only when a maximum is read.
  * C because Cython has no 128-bit integers. */
 #ifndef LIQCORE_WINDOW_H
 #define LIQCORE_WINDOW_H
@@ -10,7 +10,7 @@
 #define WINDOW_NOTIONAL_MAX 1099511627776.0    /* 2**40; times 2**22 entries times 2**64 stays below 2**127 */
 enum { WINDOW_CAPACITY_MAX = 1 << 22 };
 
-/* 8-byte alignment: whoever embeds a window in a struct of its own need not know that there are 16-byte integers inside */
+/* 8-byte alignment, so that a struct with a window needs no 16-byte alignment */
 typedef __int128 window_sum_t __attribute__((aligned(8)));
 
 typedef struct {
@@ -29,8 +29,8 @@ typedef struct window_t {
     int64_t pushed;          /* entries since reset: the next one's slot is pushed & mask */
     int64_t expired;         /* entries since reset that are no longer inside: the oldest one's slot is expired & mask */
     int64_t dropped;
-    int64_t queued;          /* entries since reset that the queues know: they are brought up to date when a maximum is asked for */
-    int64_t ahead_from, ahead;   /* window_falls has looked at the entries between them */
+    int64_t queued;          /* entries since reset that the queues contain; reading a maximum updates them */
+    int64_t ahead_from, ahead;   /* window_falls has summed the entries between them */
     window_sum_t ahead_sum;      /* their sum */
     uint32_t mask;
 } window_t;
@@ -45,9 +45,9 @@ static inline __int128 window_integer(double x) {
     return (__int128) (mantissa << shift);
 }
 
-/* sum * 2**-64 in one rounding, to nearest even: 63 leading bits, the lowest of them also standing for all that follows, are rounded by the
- * conversion; the scaling is exact. The same bits as (double) sum, at a third of the cost of the library call behind that. sum >= 0. */
-static inline double window_double(__int128 sum) {
+/* sum * 2**-64 in one rounding, to nearest even: the conversion rounds 63 leading bits, of which the lowest is set if any lower bit is set; the
+scaling is exact. The same bits as (double) sum, at a third of the cost of its library call. sum >= 0. */ static inline double window_double(__int128
+sum) {
     uint64_t high = (uint64_t) ((unsigned __int128) sum >> 64), low = (uint64_t) sum, bits;
     if (high == 0) {
         if (low >> 63) low = low >> 1 | (low & 1), high = 1;
@@ -73,7 +73,7 @@ static inline void window_reset(window_t* w) {
     w->ahead_sum = 0;
 }
 
-/* 0, or -1 where there is no memory. horizon_ns >= 1 and capacity (a power of two) are the caller's to check. */
+/* 0, or -1 without memory. The caller checks horizon_ns >= 1 and capacity (a power of two). */
 static inline int window_allocate(window_t* w, int64_t horizon_ns, int32_t capacity) {
     char* block = (char*) malloc((size_t) capacity * 24);
     memset(w, 0, sizeof(*w));
@@ -125,7 +125,7 @@ static inline void window_push(window_t* w, int64_t ts, int side_sign, double no
     w->pushed++;
 }
 
-/* Bring the queues up to date: O(1) an entry, once, and nothing for those who never ask. */
+/* Update the queues: O(1) for each entry, once, and no cost if maxima are never read. */
 static inline void window_queue(window_t* w) {
     for (int i = 0; i < 2; i++) {
         window_side_t* side = &w->sides[i];
@@ -178,8 +178,8 @@ static inline __int128 window_entry(const window_t* w, int64_t entry) {
     return window_integer(x < 0 ? -x : x);
 }
 
-/* The first expiry after which the total is below `level`, where nothing is pushed until then; INT64_MAX = none. The next call goes on where this one
- * stopped: as long as `level` rises by no more than what is pushed, each entry is looked at once. */
+/* The first expiry after which the total is below `level`, if nothing is pushed until then; INT64_MAX = none. The next call continues where this one
+stopped: while `level` rises by no more than the pushed amounts, each entry is read once. */
 static inline int64_t window_falls(window_t* w, double level) {
     const __int128 total = w->sides[0].sum + w->sides[1].sum;
     if (level <= 0.0) return INT64_MAX;

@@ -93,7 +93,7 @@ cdef int window_load(window_t* w, bytes data) except -1:
 
 
 cdef window_t* window_new(int64_t horizon_ns, int capacity) noexcept nogil:
-    """For callers that have only the address (liqcore/batch): a checked configuration, NULL where there is no memory."""
+    """For callers that have only the address (liqcore/batch): the configuration is checked already; NULL without memory."""
     cdef window_t* w = <window_t*> malloc(sizeof(window_t))
     if w != NULL and window_allocate(w, horizon_ns, capacity) < 0:
         free(w)
@@ -211,8 +211,8 @@ cdef class Window:
         return max(window_long_max(&self.c), window_short_max(&self.c))
 
     def falls_below(self, double level):
-        """First ns at which the total is below `level`, quote currency, if nothing is pushed until then and time passes; None where it never is. A
-        total that is below it already counts from the next expiry on."""
+        """First ns at which the total is below `level`, quote currency, if nothing is pushed until then; None if it never is. If the total is already
+        below it, the result is the next expiry."""
         cdef int64_t ts = window_falls(&self.c, level)
         return None if ts == INT64_MAX else ts
 

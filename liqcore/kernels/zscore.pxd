@@ -3,11 +3,10 @@
 C use: segz_init once, segz_push per value, segz_advance per wake-up, segz_value on demand, segz_free.
 
 Mean and variance of a window come from two stacks (suffix aggregates of the older part, one running aggregate of the younger part) merged by
-Chan's formula: nothing is ever subtracted from an aggregate, so a 1e9 print leaves no trace once it has left the window. Sliding Welford, the
-usual method, is wrong for ever after one. Each part is summed as deviations from a pivot, its own youngest or oldest value: equal values give
-exactly zero, and the pivot is inside as long as the part is used, so a spike as pivot does no harm. Youngs & Cramer's update keeps the chain of
-dependent operations at one addition, where Welford's has three. Chan, Golub, LeVeque (1983); two stacks: Tangwongsan, Hirzel, Schneider (2021),
-arXiv 2009.13768.
+Chan's formula: nothing is ever subtracted from an aggregate, so a print of 1e9 has no effect once it has left the window. Sliding Welford, the usual
+method, stays wrong after one. Each part is summed as deviations from a pivot, its own youngest or oldest value: equal values give exactly zero, and
+the pivot is inside as long as the part is used, so a spike as pivot is harmless. Youngs & Cramer's update keeps the chain of dependent operations at
+one addition, where Welford's has three. Chan, Golub, LeVeque (1983); two stacks: Tangwongsan, Hirzel, Schneider (2021), arXiv 2009.13768.
 """
 
 from libc.math cimport INFINITY, NAN, exp2, sqrt
@@ -49,7 +48,7 @@ ctypedef struct ewz_t:
     double weight                # sum of the weights; 0 before the first value
     double mean
     double square
-    double value                 # z of the latest value against what was before it
+    double value                 # z of the latest value against those before it
     int64_t count
     int64_t min_count
 
@@ -68,7 +67,7 @@ cdef inline void moments_reset(moments_t* m) noexcept nogil:
 
 
 cdef inline void moments_flip(moments_t* m) noexcept nogil:
-    """All values become the older part: aggregate them from the youngest to the oldest, keeping every step."""
+    """Make all values the older part: aggregate them from the youngest to the oldest, and keep every step."""
     cdef double total = 0.0, square = 0.0, pivot, x, d
     cdef int32_t slot = m.start + m.count - 1, i
     if slot >= m.window:
@@ -155,7 +154,7 @@ cdef inline void segz_push(segz_t* z, int64_t ts, double x) noexcept nogil:
 
 
 cdef inline double segz_value(const segz_t* z) noexcept nogil:
-    """z of the running segment's sum; 0 while fewer than min_segments are complete, and where they do not vary."""
+    """z of the running segment's sum; 0 while fewer than min_segments are complete, and if they do not vary."""
     if z.m.count < z.min_segments or not (z.std > 0.0):
         return 0.0
     return (z.current - z.m.mean) / z.std

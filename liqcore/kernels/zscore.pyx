@@ -12,7 +12,7 @@ from liqcore.argument cimport whole, whole32
 cdef struct moments_image_t:            # the values follow, oldest first
     int32_t window
     int32_t count
-    int32_t older                       # where the two parts meet: later rounding depends on it
+    int32_t older                       # the boundary of the two parts, on which later rounding depends
     int32_t reserved
 
 cdef struct segz_image_t:               # a moments image follows
@@ -131,7 +131,7 @@ cdef int64_t _segment_of(int64_t ts, int64_t segment_ns) noexcept nogil:
 
 
 cdef void segz_close(segz_t* z, int64_t ts) noexcept nogil:
-    """Slow path of segz_advance: at most `baseline` additions however long the gap."""
+    """Slow path of segz_advance: at most `baseline` additions for a gap of any length."""
     cdef int64_t segment = _segment_of(ts, z.segment_ns)
     cdef int64_t empty
     if z.ends != INT64_MIN:
@@ -192,8 +192,8 @@ cdef class SegmentZ:
     """z-score of the running time segment's sum against the last `baseline` completed segments.
 
     Segment k is floor(ts / segment_ns); empty segments count as 0; the first segment counts from its first value. z = (sum - mean) / std with
-    the population std; 0 while fewer than `min_segments` (default: 12 or the baseline) are complete, and where std is 0. O(1) amortised; a gap
-    costs at most `baseline` steps. Relative error of mean and std below 1e-12, also after 1e9 spikes (zscore.pxd says why).
+    the population std; 0 while fewer than `min_segments` (default: 12 or the baseline) are complete, and if std is 0. O(1) amortised; a gap costs at
+    most `baseline` steps. Relative error of mean and std below 1e-12, also after 1e9 spikes (zscore.pxd says why).
     """
 
     def __cinit__(self, segment_ns, baseline=288, min_segments=None):
@@ -238,7 +238,7 @@ cdef class SegmentZ:
 
     @property
     def mean(self):
-        """Of the completed segments of the baseline; 0 when there is none."""
+        """Mean of the completed segments of the baseline; 0 if there is none."""
         return self.c.m.mean
 
     @property
@@ -268,7 +268,7 @@ cdef class SegmentZ:
 
     @property
     def min_segments(self):
-        """Fewer complete segments give z = 0."""
+        """Least number of complete segments; with fewer z = 0."""
         return self.c.min_segments
 
     def reset(self):
@@ -294,15 +294,14 @@ cdef enum:
 
 
 cdef void moments_span(const moments_t* m, int32_t first, int32_t last, int32_t slot, double* mean, double* std) noexcept nogil:
-    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are
-    at `slot` and behind.
-    mean and std come with the younger part's sum and square. No step depends on another: compilers make vectors of it."""
+    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are at
+    `slot` and behind. On entry mean and std have the younger part's sum and square. No step depends on another, so compilers vectorise it."""
     cdef const double* suffix_sum = m.suffix_sum + slot
     cdef const double* suffix_square = m.suffix_square + slot
     cdef const double* up = m.inverse + first
-    cdef double[MOMENTS_SPAN] down       # what is read backwards keeps compilers from making vectors
+    cdef double[MOMENTS_SPAN] down       # reading backwards would prevent vectorisation
     cdef double older_pivot = m.older_pivot, younger_pivot = m.younger_pivot, all = m.inverse[m.window], middle, delta, share
-    cdef int32_t younger = first, older = m.window - first    # 32 bits, because those SSE2 can turn into doubles
+    cdef int32_t younger = first, older = m.window - first    # 32 bits, because SSE2 can convert these to doubles
     cdef Py_ssize_t k
     for k in range(last - first):
         down[k] = m.inverse[older - k]
@@ -317,8 +316,8 @@ cdef void moments_span(const moments_t* m, int32_t first, int32_t last, int32_t 
 
 
 cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, double* std) noexcept nogil:
-    """`window` - 1 values into a full window with an empty older part: first all younger sums, then all merges. The same operations in the same
-    order as moments_add and moments_merge."""
+    """Add `window` - 1 values to a full window with an empty older part: first all younger sums, then all merges. The operations and their order are
+    those of moments_add and moments_merge."""
     cdef int32_t window = m.window, slot, k, turn
     cdef double* values = m.values
     cdef const double* inverse = m.inverse
@@ -337,7 +336,7 @@ cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, doubl
         std[k - 1] = square
     k = 1
     while k < window:
-        turn = window - m.start if k < window - m.start else window     # where the oldest value's slot comes to the ring's beginning, or all done
+        turn = window - m.start if k < window - m.start else window     # until the oldest value's slot reaches the ring's beginning, or the end
         turn = min(turn, k + <int32_t> MOMENTS_SPAN)
         moments_span(m, k, turn, m.start + k if k < window - m.start else m.start + k - window, mean + k - 1, std + k - 1)
         k = turn
@@ -351,7 +350,7 @@ cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, doubl
 
 cdef void moments_stream(moments_t* shared, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
     """moments_add, moments_merge and moments_std for each value."""
-    cdef moments_t m = shared[0]         # a copy that nothing else points to: its fields stay in registers
+    cdef moments_t m = shared[0]         # a copy without other pointers to it: its fields stay in registers
     cdef Py_ssize_t i
     for i in range(n):
         moments_add(&m, x[i])
@@ -362,7 +361,7 @@ cdef void moments_stream(moments_t* shared, const double* x, double* mean, doubl
 
 
 cdef void moments_run(moments_t* m, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
-    """Mean and std after each value: a window's worth at a time where it can be."""
+    """Mean and std after each value, a whole window at a time if possible."""
     cdef Py_ssize_t i = 0, step
     while i < n:
         if m.count == m.window and m.older == 0 and n - i >= m.window - 1:
@@ -376,7 +375,7 @@ cdef void moments_run(moments_t* m, const double* x, double* mean, double* std, 
 
 
 cdef class RollingZ:
-    """z-score of each value within the last `window` values, itself included: (x - mean) / population std; 0 where std is 0."""
+    """z-score of each value within the last `window` values, itself included: (x - mean) / population std; 0 if std is 0."""
 
     def __cinit__(self, int window=288):
         moments_init(&self.c, window)
@@ -463,7 +462,7 @@ cdef class RollingZ:
 cdef class EwZ:
     """Exponentially weighted z-score: of each value against the weighted mean and population std of those before it.
 
-    The weight of a value halves every `half_life_ns`. z = 0 for the first `min_count` values and where std is 0. Incremental form: West (1979).
+    The weight of a value halves every `half_life_ns`. z = 0 for the first `min_count` values and if std is 0. Incremental form: West (1979).
     """
 
     def __cinit__(self, int64_t half_life_ns, int64_t min_count=12):
@@ -479,7 +478,7 @@ cdef class EwZ:
         pass
 
     def push(self, int64_t ts, double x):
-        """Returns z of x, then lets it enter. ValueError, and no change, for a value that is not finite or a ts before the latest one."""
+        """Returns z of x, then adds x. ValueError, and no change, for a value that is not finite or a ts before the latest one."""
         if not (fabs(x) < INFINITY):
             raise ValueError(f"value: expected a finite number, got {x!r}")
         if ts < self.c.ts:

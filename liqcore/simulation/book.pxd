@@ -1,6 +1,6 @@
-"""One instrument at a simulated venue: our orders, our position. Plain data, and what follows from it and the market (market.pxd) alone.
+"""One instrument at a simulated venue: our orders, our position. Plain data, and functions of it and the market (market.pxd) alone.
 
-When an order fills, and how much of it, is decided here, for the simulated venue (simulate) and for the emulated one (matcher) alike."""
+Whether and how much an order fills is decided here, for the simulated venue (venue.pyx) and for the emulated one (matcher.pyx)."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
 
@@ -11,7 +11,7 @@ from liqcore.market cimport touch
 cdef enum:
     NEVER = 0x7FFFFFFFFFFFFFFF
     AHEAD_UNKNOWN = 0x7FFFFFFFFFFFFFFF
-    WAIT_AGAIN_NS = 1000000000   # an order that waited for a price in vain looks again, at the earliest
+    WAIT_AGAIN_NS = 1000000000   # least time until an order that found no price tries again
     ORDERS_MAX = 16          # live orders of one instrument; one more is rejected
 
 cdef enum:                   # SimVenue.fills
@@ -25,10 +25,10 @@ ctypedef struct sim_order_t:
     int64_t qty              # lots
     int64_t filled
     int64_t stop             # ticks: stop-loss to attach to the position
-    int64_t since            # market event during which it came to be: it meets the next one
-    int64_t ahead            # lots before us at our price (queue); AHEAD_UNKNOWN = nobody has shown us yet
-    int64_t wait             # ns: while it takes, how long it waits for a quote or a trade that tells its price
-    int32_t report_count             # reports so far: which of them a latency is drawn for
+    int64_t since            # number of the market event during which it was created; it meets the next one
+    int64_t ahead            # lots before us at our price (queue); AHEAD_UNKNOWN = the level has not been shown yet
+    int64_t wait             # ns: while it takes, end of its wait for a quote or trade with its price
+    int32_t report_count             # reports so far; the latency of a report is drawn by this number
     int8_t side
     uint8_t type
     uint8_t flags
@@ -40,21 +40,21 @@ ctypedef struct sim_order_t:
 ctypedef struct book_t:      # one instrument; plain data
     int64_t position         # lots, signed
     int64_t liquidation      # ticks: where the venue closes the position by force; 0 = never
-    int32_t live             # orders, so that a tick without orders costs one compare
-    int32_t liquidating      # the venue is at it: nothing else is accepted
-    double cost              # ticks * lots of what is held
+    int32_t live             # number of live orders, so that an event without orders costs one comparison
+    int32_t liquidating      # the venue is closing the position: no order is accepted
+    double cost              # ticks * lots of the position
     int64_t opened           # id of the order that opened the position
     int64_t funding_at       # next settlement of this position; NEVER = nothing held
-    int64_t wait_next        # no order's wait ends before; NEVER = none waits
+    int64_t wait_next        # the earliest end of a wait, or before it; NEVER = none waits
     sim_order_t orders[16]
 
 cdef inline int64_t quantity(const instrument_t* i, double qty) noexcept nogil:
-    """Lots of a market event; what is too much to count is as much as can be counted."""
+    """Lots of a market event, limited to the largest number that fits."""
     cdef int64_t lots = lots_of(i, qty)
     return lots if lots >= 0 else <int64_t> TICKS_MAX
 
 cdef inline int64_t book_held(const book_t* b) noexcept nogil:
-    """Lots held, positive whatever the side."""
+    """Lots of the position, positive for both sides."""
     return b.position if b.position > 0 else -b.position
 
 cdef inline bint book_crosses(int64_t touch, int64_t price, int side) noexcept nogil:
@@ -62,13 +62,13 @@ cdef inline bint book_crosses(int64_t touch, int64_t price, int side) noexcept n
     return touch > 0 and (touch - price) * side <= 0
 
 cdef inline int64_t shown(const market_t* m, const instrument_t* i, int side) noexcept nogil:
-    """Lots that the last quote shows to a buyer (side 1) or seller."""
+    """Lots in the last quote for a buyer (side 1) or seller."""
     return quantity(i, m.ask_qty if side > 0 else m.bid_qty)
 
 cdef inline int64_t taker_price(const market_t* m, const instrument_t* i, int side, int64_t trade, int aggressor, int64_t now,
                                 uint8_t* flags) noexcept nogil:
-    """Where an order that takes meets a trade (ticks) or, with trade = 0, the present quote; 0 = it goes on waiting. With a live quote: that, or the
-    trade where it is worse. Without: the trade, if somebody took on the order's own side."""
+    """Price of an order that takes, at a trade (ticks) or, with trade = 0, at the present quote; 0 = it waits on. With a live quote: that, or the
+    trade if it is worse. Without: the trade, if its aggressor was of the order's own side."""
     cdef int64_t near = touch(m, i, side, now)
     flags[0] = 0
     if near:

@@ -28,7 +28,7 @@ cdef int64_t share_of(object half_spread) except -2:
 
 
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
-    """FillReason of what this order takes."""
+    """FillReason of an order that takes."""
     if (o.id & 15) == ROLE_LIQUIDATION:
         return FILL_LIQUIDATED
     if o.type == ORDER_STOP_MARKET:
@@ -39,8 +39,8 @@ cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
 
 
 cdef int64_t queue_ahead(const market_t* m, const instrument_t* i, const sim_order_t* o, bint hidden, int64_t now) noexcept nogil:
-    """What the present quote shows to be before a newcomer at this price. Where there was never a quote nothing is known to be there: 0; where the
-    last one has ended, its place is as unknown as that of a level behind the best."""
+    """Quantity before a new order at this price, by the present quote. 0 if there was never a quote. If the last quote has ended it is unknown, as
+    for a level behind the best."""
     cdef int64_t best
     if m.quotes == 0:
         return 0
@@ -54,14 +54,14 @@ cdef int64_t queue_ahead(const market_t* m, const instrument_t* i, const sim_ord
 
 cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* o, int fills, bint hidden, uint8_t* reason,
                          int64_t now) noexcept nogil:
-    """Lots of a resting limit order that the present quote fills, 0 = none; the queue before it shrinks to what is shown."""
+    """Lots of a resting limit order that the present quote fills, 0 = none; the queue before it shrinks to the shown quantity."""
     cdef int64_t opposite = touch(m, i, o.side, now)
     if (opposite - o.price) * o.side < 0:
         reason[0] = FILL_THROUGH
         return o.qty
     if fills != FILLS_QUEUE:
         return 0
-    if opposite == o.price:         # nobody could offer at our price while we stand there
+    if opposite == o.price:         # no opposite offer can rest at our price beside our order
         reason[0] = FILL_QUEUE
         return o.qty
     if o.ahead > 0:
@@ -70,7 +70,7 @@ cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* 
 
 
 cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double margin) noexcept nogil:
-    """The position after an execution: what it cost on average, and where it is liquidated when it may lose `margin` of that (0 = never)."""
+    """Update the position after an execution: its average cost, and its liquidation price at a loss of `margin` of that (0 = never)."""
     cdef int64_t before = b.position
     b.position += side * lots
     if b.position == 0:
@@ -86,7 +86,7 @@ cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double mar
         b.cost = b.cost / <double> before * <double> b.position
         return                          # less of it at the same average price
     if margin > 0.0:
-        # a millionth of a tick is forgiven to binary fractions; a whole tick is rounded towards the entry: never later than stated
+        # tolerance of a millionth of a tick for binary fractions, then rounded towards the entry: never later than stated
         if b.position > 0:
             b.liquidation = max(<int64_t> ceil(b.cost / <double> b.position * (1.0 - margin) - 1e-6), <int64_t> 1)
         else:
@@ -94,7 +94,7 @@ cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double mar
 
 
 cdef bint book_leaving(const book_t* b) noexcept nogil:
-    """An order is taking the position out at the next price."""
+    """Whether an order is closing the position at the next price."""
     cdef int k
     for k in range(ORDERS_MAX):
         if b.orders[k].live and b.orders[k].taking and b.orders[k].flags & REDUCE_ONLY:
@@ -112,7 +112,7 @@ cdef sim_order_t* book_order(book_t* b, int64_t id) noexcept nogil:
 
 
 cdef void book_wait(book_t* b) noexcept nogil:
-    """When the first wait is over."""
+    """The time at which the first wait ends."""
     cdef int k
     b.wait_next = NEVER
     for k in range(ORDERS_MAX):
@@ -121,10 +121,10 @@ cdef void book_wait(book_t* b) noexcept nogil:
 
 
 cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:
-    """Narrow what may pass without a look (SimVenue.bounds) by one live order; direction: of a stop's trigger, 1 = fires above."""
+    """Narrow the range of events that may be skipped (SimVenue.bounds) by one live order; direction: of a stop's trigger, 1 = fires above."""
     cdef int64_t beyond = 1 if fills == FILLS_THROUGH else 0
     if o.taking or (fills == FILLS_QUEUE and o.type == ORDER_LIMIT and o.ahead > 0):
-        every[0] = True             # a queue shrinks with any quote that shows less of its level
+        every[0] = True             # a quote with less quantity at its level shrinks the queue
     if o.type == ORDER_STOP_MARKET:
         if direction > 0:
             high[0] = min(high[0], o.price)
@@ -145,7 +145,7 @@ cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, b
     for k in range(ORDERS_MAX if b.live else 0):
         if b.orders[k].live:
             order_bounds(&b.orders[k], b.orders[k].side, fills, low, high, every)
-    if b.liquidation:               # judged by trades while no mark holds
+    if b.liquidation:               # trades count while no mark is valid
         if b.position > 0:
             low[0] = max(low[0], b.liquidation)
         else:

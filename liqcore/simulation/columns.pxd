@@ -1,10 +1,10 @@
-"""Market history as columns: what a backtest and a sweep read. Prices are integer ticks, quantities integer lots, times ns of receipt.
+"""Market history as columns, the input of a backtest and a sweep. Prices are integer ticks, quantities integer lots, times ns of receipt.
 
-17 bytes a trade, 32 a quote; liquidations, tickers and feed marks are rare and stay whole events. The columns may be memory-mapped files.
+A trade has 17 bytes, a quote 32. Liquidations, tickers and feed marks are rare and are stored as events. The columns may be memory-mapped files.
 
-Order. Events of one instrument stand in the order in which they were received. `trades_before` of a quote, and `trades_before` and `quotes_before` of
-a rare event, say where in the dense columns it belongs, so nothing is lost. Between instruments the order is by ts_recv; at equal times
-ALL_INSTRUMENTS comes first, then the lower index. So a tape has exactly one order, and Tape.events() gives it back.
+Order. Events of one instrument are in order of receipt. `trades_before` of a quote, and `trades_before` and `quotes_before` of a rare event, are its
+place among the dense columns. Between instruments the order is by ts_recv; at equal times ALL_INSTRUMENTS comes first, then the lower index. So a
+tape has exactly one order, that of Tape.events().
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t
@@ -16,22 +16,22 @@ from liqcore.market cimport QUOTE_DOUBT_NS, usual_spread
 from liqcore.kernels.first_passage cimport first_outside, pyramid_t
 
 cdef extern from "simulation/flaws.h" nogil:
-    enum:                   # what can be wrong with columns
+    enum:                   # faults of columns
         FLAW_TIME
         FLAW_PRICE
         FLAW_LOTS
         FLAW_SIDE
-        FLAW_BEFORE         # trades_before falls or counts more trades than there are
+        FLAW_BEFORE         # trades_before decreases or exceeds the number of trades
         FLAW_PLACE          # trades_before contradicts the times
 
 cdef enum:
-    QUOTE_FLAWS = 8         # bits by which the flaws of quotes stand to the left of those of trades
+    QUOTE_FLAWS = 8         # shift of the flaws of quotes, to the left of those of trades
 
 ctypedef struct trades_t:
     int64_t n
-    const int64_t* ts            # ts_recv, ns, does not fall
+    const int64_t* ts            # ts_recv, ns, never decreasing
     const int32_t* price         # ticks
-    const int32_t* lots          # quantities above 2**31 - 1 lots stand as that
+    const int32_t* lots          # quantities above 2**31 - 1 lots have this value
     const int8_t* side           # aggressor: +1 bought, -1 sold
     pyramid_t index
 
@@ -48,17 +48,17 @@ ctypedef struct quotes_t:
 ctypedef struct strip_t:         # the dense history of one instrument
     trades_t trades
     quotes_t quotes
-    double price_min             # of what the door compares: trades, bids, liquidations, marks; inf and 0 where there is none
+    double price_min             # of the prices that validation compares: trades, bids, liquidations, marks; inf and 0 if there is none
     double price_max
     double ask_max
-    int64_t unsound              # liquidations and tickers that the door refuses whatever came before
+    int64_t unsound              # liquidations and tickers that validation refuses in any state
 
-ctypedef struct rare_t:          # where a rare event stands in the dense history of its instrument (0, 0 for ALL_INSTRUMENTS)
+ctypedef struct rare_t:          # place of a rare event in the dense history of its instrument (0, 0 for ALL_INSTRUMENTS)
     int64_t trades_before
     int64_t quotes_before
 
 cdef inline void trade_event(const strip_t* s, const instrument_t* i, int32_t n, int64_t row, event_t* e) noexcept nogil:
-    """A trade as the engine's event: bit for bit what Tape.events() gives."""
+    """A trade as the engine's event, bit for bit that of Tape.events()."""
     memset(e, 0, sizeof(event_t))
     e.ts_event = e.ts_recv = s.trades.ts[row]
     e.price = price_of(i, s.trades.price[row])
@@ -80,12 +80,12 @@ cdef inline void quote_event(const strip_t* s, const instrument_t* i, int32_t n,
 
 
 cdef inline bint quote_is_next(const strip_t* s, int64_t trade, int64_t quote) noexcept nogil:
-    """Of the rows `trade` and `quote` of one instrument, which comes first. Either may be beyond the end, not both."""
+    """Whether row `quote` of one instrument comes before row `trade`. One of them may be beyond the end."""
     return quote < s.quotes.n and s.quotes.trades_before[quote] <= trade
 
 
 cdef inline void contradict(const strip_t* s, const instrument_t* i, market_t* m, int64_t first, int64_t stop) noexcept nogil:
-    """The quote of m ends where one of the trades [first, stop) contradicts it: see market.pxd."""
+    """End the quote of m if one of the trades [first, stop) contradicts it: see market.pxd."""
     cdef int64_t bid = ticks_of(i, m.bid), ask = ticks_of(i, m.ask), count, beyond
     if first_outside(&s.trades.index, first, stop, bid - 1, ask + 1) == stop:
         return
@@ -99,8 +99,8 @@ cdef inline void contradict(const strip_t* s, const instrument_t* i, market_t* m
 
 cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1,
                              int64_t quote_age_ns) noexcept nogil:
-    """The market after trades [t0, t1) and quotes [q0, q1), all of which validation accepts: of trades only the last leaves a trace, of quotes the
-    last and the spreads of the latest; and whether a trade after the last quote contradicts it."""
+    """Update the market by trades [t0, t1) and quotes [q0, q1), all of which validation accepts. Only the last trade, the last quote, the latest
+    spreads and a trade that contradicts the last quote have an effect."""
     cdef int64_t q
     if q1 > q0:
         m.bid = price_of(i, s.quotes.bid[q1 - 1])
@@ -132,7 +132,7 @@ cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* 
 
 
 cdef inline void rank_quotes(const strip_t* s, int32_t* out) noexcept nogil:
-    """Quotes that stand before each 64th trade row; behind them all quotes. out: zeroed."""
+    """Number of quotes before each 64th trade row, then the number of all quotes. out: zeroed."""
     cdef int64_t quote, block
     for quote in range(s.quotes.n):
         out[(s.quotes.trades_before[quote] >> 6) + 1] = <int32_t> quote + 1
@@ -153,5 +153,5 @@ cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* ra
 
 
 cdef inline bint rare_before(const event_t* a, const event_t* b) noexcept nogil:
-    """The order of a tape; False where time and instrument are the same."""
+    """Whether a comes before b in the order of a tape; False if time and instrument are equal."""
     return a.ts_recv < b.ts_recv if a.ts_recv != b.ts_recv else a.instrument < b.instrument

@@ -1,4 +1,4 @@
-"""Columns: see columns.pxd. What can be wrong with them, and how they become events again."""
+"""Columns: see columns.pxd. Their checks, and their conversion to events."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ QUOTE_COLUMNS = {"ts": np.dtype("<i8"), "bid": np.dtype("<i4"), "ask": np.dtype(
                  "ask_lots": np.dtype("<i4"), "trades_before": np.dtype("<i8")}
 
 
-# ---- what can be wrong with columns: the passes are in flaws.h ----
+# ---- checks of columns: the passes are in flaws.h ----
 
 cdef extern from "simulation/flaws.h" nogil:
     int trades_flaw(const int64_t* ts, const int32_t* price, const int32_t* lots, const int8_t* side, int64_t first, int64_t last)
@@ -38,8 +38,8 @@ cdef int quotes_flaw(const quotes_t* q, const trades_t* t, int64_t first, int64_
 
 
 cdef bint out_of_place(const quotes_t* q, const trades_t* t, int64_t first, int64_t last) noexcept nogil:
-    """Whether a quote stands behind a later trade, or before an earlier one. The places do not fall and are of trades that exist. Where the times
-    have no flaw of their own, all differences are exact, and a negative one has its sign bit set."""
+    """Whether a quote is placed behind a later trade, or before an earlier one. The places must not decrease and must be of existing trades. If the
+    times have no flaw, all differences are exact, and a negative one has its sign bit set."""
     cdef int64_t i, k
     cdef uint64_t falls = 0
     while t.n and first < last and q.trades_before[first] == 0:
@@ -55,7 +55,7 @@ cdef bint out_of_place(const quotes_t* q, const trades_t* t, int64_t first, int6
 
 
 cdef int64_t quotes_until(const quotes_t* q, int64_t first, const trades_t* t, int64_t trade) noexcept nogil:
-    """The first quote behind row `trade` of the trades, from number `first` on. Where places fall it is any number from `first` on."""
+    """The first quote behind row `trade` of the trades, from number `first` on. If places decrease it is any number from `first` on."""
     cdef int64_t last = q.n, middle
     while first < last and trade < t.n:
         middle = first + (last - first) // 2
@@ -67,8 +67,8 @@ cdef int64_t quotes_until(const quotes_t* q, int64_t first, const trades_t* t, i
 
 
 cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nogil:
-    """What is wrong with the trades of some rows, and << QUOTE_FLAWS with the quotes among them: behind `first` (at the very beginning before it,
-    too) and not behind `last`. Over parts of the trades that follow each other every quote is looked at."""
+    """The flaws of some rows of trades, and << QUOTE_FLAWS those of the quotes among them: behind `first` (at the beginning also before it) and not
+    behind `last`. Consecutive parts of the trades cover every quote."""
     cdef const trades_t* t = &s.trades
     cdef int64_t trade = first, until, quote, end, stop
     cdef int flaws = 0
@@ -84,7 +84,7 @@ cdef int strip_flaws(const strip_t* s, int64_t first, int64_t last) noexcept nog
 
 
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil:
-    """The first rare event that is out of its order or at no possible place, or -1. last: one zeroed place an instrument."""
+    """The first rare event out of order or at an impossible place, or -1. last: one zeroed place for each instrument."""
     cdef int64_t r, t, q
     cdef const strip_t* s
     for r in range(n):
@@ -121,11 +121,11 @@ cdef struct run_t:
     const rare_t* place
     int64_t n
     int64_t next
-    int64_t trades_before        # what is added to its places
+    int64_t trades_before        # added to its places
     int64_t quotes_before
-    int64_t rank                 # at one time and instrument the lower one is first
+    int64_t rank                 # at equal time and instrument the lower one is first
     int32_t instrument           # of all of its events
-    bint own                     # each has its own instead
+    bint own                     # each event has its own instead
 
 
 cdef inline int32_t instrument_of_run(const run_t* run) noexcept nogil:
@@ -177,7 +177,7 @@ cdef void merge_runs(run_t** heap, int64_t count, event_t* out, rare_t* place) n
 def merge_rare(runs, rare, place):
     """Several tables of rare events, each in the order of a tape, as one: by time, at one time by instrument, else in the order of the list.
 
-    runs: (events, places, instrument of all of them or None = each its own, trades_before, quotes_before: what is added to the places). rare, place:
+    runs: (events, places, instrument of all of them or None = each its own, trades_before, quotes_before: added to the places). rare, place:
     room for the result.
     """
     cdef int64_t k, count, total = 0
@@ -239,7 +239,7 @@ cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil:
 
 
 cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil:
-    """Whether no price of the strip is implausible beside any other, nor beside what the market was before it."""
+    """Whether no price of the strip is implausible relative to any other, or to the market before the strip."""
     cdef double least = s.price_min, most = max(s.price_max, s.ask_max)
     if m.good > 0.0:
         least = min(least, m.good)
@@ -249,9 +249,8 @@ cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, do
 
 cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
                       double band):
-    """Trades and quotes of one instrument that the validation of an engine with this band, and this market before the tape, may refuse:
-    (rows of trades, rows of quotes), by that validation itself. A caller that skips rows must not skip these. There are none where all is in_band.
-    which: its rare events."""
+    """(rows of trades, rows of quotes) of one instrument that the validation of an engine with this band, and this market before the tape, may
+    refuse, found by that validation. A caller that skips rows must not skip these. There are none if all is in_band. which: its rare events."""
     cdef market_t m = before[0]
     cdef int64_t t = 0, q = 0, r = 0, rares = len(which)
     cdef size_t address = which.ctypes.data

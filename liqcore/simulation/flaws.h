@@ -1,4 +1,4 @@
-/* What is wrong with columns of trades and quotes: passes without a branch, one bit per kind of flaw. Where the times are within [0, 2^62) all
+/* Flaws of columns of trades and quotes: passes without a branch, one bit for each kind of flaw. If the times are within [0, 2^62), all
    differences are exact, and a negative one has its sign bit set. */
 #ifndef LIQCORE_FLAWS_H
 #define LIQCORE_FLAWS_H

@@ -1,7 +1,7 @@
-"""How long a request takes to the venue and a report back: constants, or measured samples drawn with a seed.
+"""Latency of a request to the venue and of a report back: constants, or measured samples drawn with a seed.
 
-A draw is a pure function of (seed, order id, what it is about), never of what was drawn before: the same order has the same latency whatever else
-happens in the run, so two runs that differ in one order can be compared, and a walk that skips events draws what a step by step run draws.
+A draw is a pure function of (seed, order id, subject), never of earlier draws. So the same order has the same latency in every run: two runs that
+differ in one order can be compared, and a tape runner that skips events has the draws of a run over all events.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -11,7 +11,7 @@ SAMPLES_MAX = 1 << 24
 
 
 cdef inline uint64_t mix(uint64_t x) noexcept nogil:
-    """The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit of x decides about every bit of the result."""
+    """The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit of x affects every bit of the result."""
     x = (x + <uint64_t> 0x9E3779B97F4A7C15)
     x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
     x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
@@ -19,7 +19,7 @@ cdef inline uint64_t mix(uint64_t x) noexcept nogil:
 
 
 cdef inline int64_t draw(int64_t seed, int64_t order, int64_t what, int64_t way, int64_t count) noexcept nogil:
-    """Index of a sample; `way` keeps the way there and the way back apart."""
+    """Index of a sample; `way` separates the draws of requests and reports."""
     cdef uint64_t h = mix(mix(mix(<uint64_t> seed ^ (<uint64_t> way << 56)) ^ <uint64_t> order) ^ <uint64_t> what)
     return <int64_t> (((h >> 32) * <uint64_t> count) >> 32)
 
@@ -85,7 +85,7 @@ cdef class Latency:
         return self.ack_c(order, report)
 
     def as_dict(self) -> dict:
-        """Its settings, which a snapshot must have been taken with: constants (ns), seed, and per way the number and checksum of the samples."""
+        """The settings that a snapshot must have been taken with: constants (ns), seed, and per way the number and checksum of the samples."""
         import zlib                     # not at import: the core starts in milliseconds
 
         order, ack = self._keep

@@ -1,13 +1,13 @@
 """The matching of an emulated venue: any number of orders of any number of accounts, on market data. The decisions are those of book.pxd, so an order
-fills here exactly when it would in SimVenue; what follows from a fill (positions, money, messages) is the business of the host, a Python object:
+fills here exactly as in SimVenue. The host, a Python object, handles the effects of a fill (positions, money, messages):
 
-    host.on_fill(slot, price, lots, maker, ts) -> lots executed    price ticks; at most `lots`. The order is still there unless the host removes it
-    host.on_trigger(slot, ts)                                      a conditional order has been triggered and waits no longer
+    host.on_fill(slot, price, lots, maker, ts) -> lots executed    price ticks; at most `lots`. The order stays unless the host removes it
+    host.on_trigger(slot, ts)                                      a conditional order has been triggered
     host.on_capped(slot, ts)                                       a taker would have to pay more than its cap
     host.on_mark(instrument, ts)                                   the mark has left the range given by guard()
     host.on_time(ts)                                               `wake` has been reached; called before the event at ts
 
-A host may place, move and remove orders in these calls. An order meets the events after the one during which it came to be.
+A host may place, move and remove orders in these calls. An order meets the events after the one during which it was created.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -23,7 +23,7 @@ cpdef enum Watch:            # which price triggers a conditional order
 
 ctypedef struct resting_t:
     sim_order_t o            # id: unique, never used again. A conditional order that waits has type ORDER_STOP_MARKET, price = its trigger
-    int64_t trail            # ticks between the best price since it was placed and the trigger; 0 = the trigger stands
+    int64_t trail            # ticks between the best price since it was placed and the trigger; 0 = the trigger is fixed
     int64_t best             # ticks
     int64_t cap              # ticks: the worst price to take at; 0 = any
     int32_t instrument
@@ -36,14 +36,14 @@ ctypedef struct lane_t:      # one instrument
     int32_t first            # oldest order; -1 = none
     int32_t last
     int32_t live
-    int32_t dirty            # the bounds below are to be worked out again
-    int64_t low              # trades and quotes between these can change nothing
+    int32_t dirty            # the bounds below must be computed again
+    int64_t low              # trades and quotes between these prices change nothing
     int64_t high
-    double mark_low          # marks strictly between these can change nothing
+    double mark_low          # marks strictly between these prices change nothing
     double mark_high
     double index_low
     double index_high
-    double guard_low         # the host wants to know of a mark at or beyond these
+    double guard_low         # the host is called for a mark at or beyond these
     double guard_high
     bint every
 
@@ -60,7 +60,7 @@ cdef class Matcher:
     cdef int64_t half_spread
     cdef int64_t print_wait_ns
     cdef int64_t quote_age_ns
-    cdef readonly int64_t wait_next  # ns: when an order has waited long enough for a price, which pass_time() serves; NEVER = none waits
+    cdef readonly int64_t wait_next  # ns: the next end of a wait for a price, which pass_time() serves; NEVER = none waits
     cdef int32_t takers              # orders that wait for a price
     cdef int64_t serial
     cdef int64_t ids
@@ -69,7 +69,7 @@ cdef class Matcher:
     cdef market_t* markets
     cdef lane_t* lanes
     cdef resting_t* pool
-    cdef int32_t* met_slot           # orders of one instrument, taken down before any is met
+    cdef int32_t* met_slot           # orders of one instrument, listed before any is matched
     cdef int64_t* met_id
     cdef int run_c(self, const event_t* e, Py_ssize_t count) except -1
     cdef int step_c(self, const event_t* e) except -1

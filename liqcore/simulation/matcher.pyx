@@ -14,10 +14,10 @@ from liqcore.market cimport (QUOTE_AGE_NS, last_ticks, mark_alive, market_broken
 
 
 cdef class Matcher:
-    """Orders of every account on the market data of one venue; see matcher.pxd for what `host` is told.
+    """Orders of every account on the market data of one venue; matcher.pxd has the methods of `host`.
 
     instruments: in the order of the events' index. fills, taker, hidden, half_spread (one for all), print_wait_s: as in SimVenue; quote_age_s: as in
-    Engine. capacity: orders that can rest at once, all together.
+    Engine. capacity: largest number of orders at one time.
     """
 
     def __cinit__(self, instruments, *args, int capacity=4096, **kwargs):
@@ -73,10 +73,10 @@ cdef class Matcher:
     # ---- the market ----
 
     def on_events(self, events):
-        """Rows of EVENT_DTYPE in order of ts_recv. ValueError: an instrument that is not there, or time runs backwards."""
+        """Rows of EVENT_DTYPE in order of ts_recv. ValueError for an unknown instrument, or a time that goes back."""
         cdef Py_buffer buffer
         events = as_events(events)
-        PyObject_GetBuffer(events, &buffer, PyBUF_SIMPLE)        # a third of the time of events.ctypes.data: drivers hand in row by row
+        PyObject_GetBuffer(events, &buffer, PyBUF_SIMPLE)        # a third of the time of events.ctypes.data, because drivers pass single rows
         try:
             self.run_c(<const event_t*> buffer.buf, len(events))
         finally:
@@ -99,7 +99,7 @@ cdef class Matcher:
         return 0
 
     def pass_time(self, int64_t ts):
-        """Nothing has happened until `ts`, or nothing that matters here."""
+        """Let time pass until `ts`, without events that matter here."""
         while ts >= self.wake or ts >= self.wait_next:
             if self.wake <= self.wait_next:
                 self.host.on_time(ts)
@@ -108,7 +108,7 @@ cdef class Matcher:
         self.now = max(self.now, ts)
 
     cdef void feed(self, const event_t* e) noexcept nogil:
-        """A connection was lost or dropped data: its values no longer hold."""
+        """A connection was lost or dropped data: its values are no longer valid."""
         cdef int n
         for n in range(self.count):
             if e.code != FEED_UP and (e.instrument == n or e.instrument == ALL_INSTRUMENTS):
@@ -152,7 +152,8 @@ cdef class Matcher:
         return 0
 
     cdef void bounds(self, int32_t n) noexcept nogil:
-        """What of this instrument's market can change anything; worked out once after orders have changed, so that the rest costs a compare."""
+        """Compute the market events of this instrument that can change anything, once after a change of orders. All others then cost one
+        comparison."""
         cdef lane_t* l = &self.lanes[n]
         cdef resting_t* r
         cdef double price
@@ -184,7 +185,7 @@ cdef class Matcher:
                 l.low = max(l.low, r.best - 1)
 
     cdef int32_t note(self, int32_t n) noexcept nogil:
-        """Take down the orders of an instrument: the host may change the list while they are met."""
+        """List the orders of an instrument first, because the host may change them during matching."""
         cdef int32_t k = self.lanes[n].first, count = 0
         while k >= 0:
             self.met_slot[count] = k
@@ -194,7 +195,7 @@ cdef class Matcher:
         return count
 
     cdef int meet(self, const event_t* e, int64_t trade, int64_t lots) except -1:
-        """The orders of an instrument meet a trade (ticks, lots), or with trade = 0 the present quote."""
+        """Match the orders of an instrument with a trade (ticks, lots), or with trade = 0 with the present quote."""
         cdef int32_t n = e.instrument, count = self.note(n), k, slot
         cdef const market_t* m = &self.markets[n]
         cdef const instrument_t* i = &self.inst[n]
@@ -203,7 +204,7 @@ cdef class Matcher:
         cdef uint8_t reason = 0
         self.serial += 1
         self.lanes[n].dirty = 1                     # queues shrink, triggers follow
-        for k in range(count):                      # an order that takes goes first: it is on its way since an earlier event
+        for k in range(count):                      # an order that takes goes first, because it was sent at an earlier event
             slot = self.met_slot[k]
             r = &self.pool[slot]
             if r.o.id != self.met_id[k] or not r.o.taking or r.o.since == self.serial:
@@ -215,7 +216,7 @@ cdef class Matcher:
                 self.host.on_capped(slot, e.ts_recv)
                 continue
             some = self.fill(slot, price, (lots if trade else shown(m, i, r.o.side)) if self.walk else <int64_t> NEVER, False, e.ts_recv)
-            if self.walk and trade:                 # what one has taken is not there for the next
+            if self.walk and trade:                 # quantity taken by one order is not available to the next
                 lots -= some
         for k in range(count):
             slot = self.met_slot[k]
@@ -249,7 +250,7 @@ cdef class Matcher:
         return 0
 
     cdef int start_waiting(self, resting_t* r, int64_t ts) except -1:
-        """The order takes at the next price that is known."""
+        """The order takes at the next known price."""
         self.takers += 1 - r.o.taking
         r.o.taking = 1
         r.o.since = self.serial
@@ -259,7 +260,7 @@ cdef class Matcher:
         return 0
 
     cdef int end_waits(self) except -1:
-        """Some orders found no price in time: see SimVenue.end_wait."""
+        """End the waits of orders that found no price in time: see SimVenue.end_wait."""
         cdef int64_t now = self.wait_next, price
         cdef const market_t* m
         cdef resting_t* r
@@ -273,7 +274,7 @@ cdef class Matcher:
                 if r.o.id != self.met_id[k] or not r.o.taking:
                     continue
                 if r.o.wait <= now:
-                    # what was traded before an interruption of the trades shows no price
+                    # a trade before an interruption of the trades gives no price
                     price = 0 if m.broken & STREAM_TRADE else moved_last(m, &self.inst[n], r.o.side, self.half_spread)
                     if quote_alive(m, now):
                         r.o.wait = m.quote_until + 1
@@ -281,13 +282,13 @@ cdef class Matcher:
                         self.host.on_capped(self.met_slot[k], now)
                     elif price:
                         self.fill(self.met_slot[k], price, NEVER, False, now)
-                    if r.o.id == self.met_id[k] and r.o.wait <= now:      # what the host did not execute waits anew
+                    if r.o.id == self.met_id[k] and r.o.wait <= now:      # quantity that the host did not execute waits anew
                         r.o.wait = now + max(self.print_wait_ns, <int64_t> WAIT_AGAIN_NS)
         self.find_wait()
         return 0
 
     cdef void find_wait(self) noexcept nogil:
-        """When the first wait is over."""
+        """The time at which the first wait ends."""
         cdef int32_t n, k
         self.wait_next = NEVER
         for n in range(self.count if self.takers else 0):
@@ -319,7 +320,7 @@ cdef class Matcher:
         return &self.pool[slot]
 
     def place(self, int instrument, int side, int64_t price, *, int watch=-1, int direction=0, int64_t trail=0) -> int:
-        """A new order; returns its slot, -1 when all are taken. Nothing is matched yet: arrive().
+        """Add a new order; returns its slot, -1 if all are in use. arrive() matches it.
 
         A limit at `price` (ticks); with price 0 one that takes at the next price; with a Watch and a direction one that waits for its trigger at
         `price`, which follows the best price by `trail` ticks.
@@ -339,7 +340,7 @@ cdef class Matcher:
         r.o.id = self.ids
         r.o.price = price
         r.o.side = side
-        r.o.qty = NEVER                             # how much is left is the host's business
+        r.o.qty = NEVER                             # the host keeps the remaining quantity
         r.o.live = 1
         r.o.since = self.serial
         r.o.type = ORDER_LIMIT if price else ORDER_MARKET
@@ -366,8 +367,8 @@ cdef class Matcher:
         return slot
 
     def arrive(self, int slot, int64_t ts) -> bool:
-        """An order that takes liquidity on arrival takes: all of it at the live quote, or what is shown there. False = there is none: a market order
-        waits for a price, a limit order rests."""
+        """An order that takes liquidity on arrival takes: the whole order at the live quote, or the shown quantity. False = no live quote: a market
+        order waits for a price, a limit order rests."""
         cdef resting_t* r = self.live(slot)
         cdef const market_t* m = &self.markets[r.instrument]
         cdef int64_t near = touch(m, &self.inst[r.instrument], r.o.side, ts)
@@ -402,7 +403,7 @@ cdef class Matcher:
         self.lanes[r.instrument].dirty = 1
 
     def remove(self, int slot):
-        """The order is gone."""
+        """Remove the order."""
         cdef resting_t* r = self.live(slot)
         cdef lane_t* l = &self.lanes[r.instrument]
         if r.before >= 0:
@@ -421,10 +422,10 @@ cdef class Matcher:
         self.free_slot = slot
         if r.o.taking:
             self.takers -= 1
-            if self.takers == 0 or r.o.wait == self.wait_next:      # most often nobody else takes: no list to go through
+            if self.takers == 0 or r.o.wait == self.wait_next:      # usually no other order takes, so no list is searched
                 self.find_wait()
 
-    # ---- what is known ----
+    # ---- queries ----
 
     def guard(self, int instrument, double low, double high):
         """Call host.on_mark when the mark (the last trade where no mark is known) is at or beyond these prices."""
@@ -440,12 +441,12 @@ cdef class Matcher:
         return self.live(slot).o.price
 
     def touch(self, int instrument, int side) -> int:
-        """Ticks at which a buyer (side 1) or seller (-1) would take now; where no quote holds, the last trade moved against him; 0 = none."""
+        """Ticks at which a buyer (side 1) or seller (-1) would take now; without a valid quote, the last trade moved against him; 0 = none."""
         cdef int64_t near = touch(&self.markets[instrument], &self.inst[instrument], side, self.now)
         return near if near else moved_last(&self.markets[instrument], &self.inst[instrument], side, self.half_spread)
 
     def shown(self, int instrument, int side) -> int:
-        """Lots a taker would get at once: what is shown in the model 'walk', else without limit."""
+        """Lots a taker would get at once: the shown quantity in the model 'walk', else without limit."""
         return shown(&self.markets[instrument], &self.inst[instrument], side) if self.walk else <int64_t> NEVER
 
     def last(self, int instrument) -> int:
@@ -458,7 +459,7 @@ cdef class Matcher:
                 touch(&self.markets[instrument], &self.inst[instrument], 1, self.now))
 
     def prices(self, int instrument) -> tuple[float, float, float]:
-        """(last, mark, index); what is not known is the last trade, else the middle of the quote, else 0."""
+        """(last, mark, index); an unknown value is the last trade, else the middle of the quote, else 0."""
         cdef const market_t* m = &self.markets[instrument]
         cdef double last = m.last if m.last > 0.0 or not quote_alive(m, self.now) else (m.bid + m.ask) / 2.0
         cdef double mark = m.mark if mark_alive(m, self.now) or m.ts_mark > 0 and m.ts_mark >= m.ts_trade else last

@@ -1,4 +1,4 @@
-"""The driver that couples an engine to the simulated venue, event by event: paper trading, replay, and the slow path of a backtest."""
+"""The driver that connects an engine and the simulated venue, event by event: paper trading, replay, and the slow path of a backtest."""
 
 from libc.stdint cimport int64_t
 
@@ -6,11 +6,11 @@ from liqcore.engine cimport Engine
 from liqcore.event cimport event_t
 from liqcore.simulation.venue cimport SimVenue
 
-cdef enum:                       # what is served at one moment, in this order
+cdef enum:                       # order of service at one moment
     SERVE_ARRIVAL = 1            # a request reaches the venue
     SERVE_FUNDING = 2
-    SERVE_WAIT = 3               # an order has waited long enough for a price
-    SERVE_REPORT = 4             # what the venue said reaches the engine
+    SERVE_WAIT = 3               # an order's wait for a price ends
+    SERVE_REPORT = 4             # a report of the venue reaches the engine
     SERVE_DEADLINE = 5           # the engine's own
 
 cdef class Paper:

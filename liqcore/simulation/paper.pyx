@@ -28,8 +28,8 @@ cdef class Paper:
             r = self.engine.next_request()
 
     cdef int64_t next_c(self, int* what) noexcept nogil:
-        """When the next thing is due that is no market event, and which it is; at one moment first what arrives at the venue, then funding,
-        then orders that have waited long enough for a price, then reports, then the engine's own deadlines."""
+        """Time and kind of the next action that is not a market event. At one moment the order is: arrivals at the venue, funding, ends of waits for
+        a price, reports, the engine's own deadlines."""
         cdef int64_t at = self.venue.next_arrival(), t = self.venue.next_funding()
         what[0] = SERVE_ARRIVAL
         if t < at:
@@ -50,7 +50,7 @@ cdef class Paper:
         return at
 
     cdef int serve_c(self, int what) except -1:
-        """The one thing that next_c named, at its own moment."""
+        """Serve the action that next_c returned, at its own moment."""
         cdef event_t e
         if what == SERVE_ARRIVAL:
             self.venue.arrive()
@@ -69,7 +69,7 @@ cdef class Paper:
         return 0
 
     cdef int advance_c(self, int64_t now) except -1:
-        """Everything that is due up to `now`, each at its own moment."""
+        """Serve all actions up to `now`, each at its own moment."""
         cdef int what = 0
         while self.next_c(&what) <= now:
             self.serve_c(what)
@@ -81,7 +81,7 @@ cdef class Paper:
         return self.hand_in_c(e)
 
     cdef int hand_in_c(self, const event_t* e) except -1:
-        """A market event whose time has come: what was due before it has been served."""
+        """Pass in a market event; earlier actions have been served."""
         cdef int64_t accepted = self.engine.clock.events
         self.engine.step_c(e)
         if self.engine.clock.events != accepted:
@@ -98,7 +98,7 @@ cdef class Paper:
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)
-        if count and e.ts_recv >= self.engine.clock.now:          # what goes back is for the door to count
+        if count and e.ts_recv >= self.engine.clock.now:          # validation counts a time that goes back
             self.engine.check_times(e, "row 0: ")
         out = []
         for n in range(count):

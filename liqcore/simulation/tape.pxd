@@ -1,4 +1,4 @@
-"""A tape: the market history of some instruments as columns, see columns.pxd, checked and held together."""
+"""A tape: the checked market history of some instruments as columns, see columns.pxd."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -18,14 +18,14 @@ cdef class Tape:
     cdef int count
     cdef strip_t* strips
     cdef instrument_t* inst
-    cdef const event_t* rare_at  # what is neither trade nor quote, in the order of the tape
+    cdef const event_t* rare_at  # events other than trades and quotes, in the order of the tape
     cdef const rare_t* place_at
     cdef int64_t rare_n
-    cdef bint moved              # its liquidations count for nothing: those below are in their place, see with_liquidations
+    cdef bint moved              # its liquidations are replaced by those below, see with_liquidations
     cdef const event_t* moved_at
     cdef const rare_t* moved_place_at
     cdef int64_t moved_n
-    cdef still_t* still          # per instrument, what the rare events that are no liquidations say of its strip
+    cdef still_t* still          # per instrument, the effect on its strip of rare events other than liquidations
     cdef int64_t still_n         # these events, the first and the last of them
     cdef int64_t still_first
     cdef int64_t still_last

@@ -1,4 +1,4 @@
-"""Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; its readers do not check again."""
+"""Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory. Readers do not check again."""
 
 from functools import partial, reduce
 from operator import or_
@@ -24,7 +24,7 @@ from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqcore.event import EVENT_DTYPE, as_events
 from liqcore.simulation.tape_builder import TapeBuilder
 
-cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX, where Python or a minimum needs it as 64 bits
+cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX as a 64-bit variable, for Python and min()
 
 
 cdef size_t _address(object array):
@@ -32,7 +32,7 @@ cdef size_t _address(object array):
 
 
 def _columns_of(object given, dict columns, str where):
-    """The arrays of one table, each of its dtype, in one piece, all of the same length."""
+    """The arrays of one table, each with its dtype, contiguous, and all of the same length."""
     out = {}
     for name, dtype in columns.items():
         if name not in given:
@@ -48,7 +48,7 @@ def _columns_of(object given, dict columns, str where):
 
 
 def _join(list parts, int count):
-    """Several parts that follow each other as one: columns behind each other, places counted on."""
+    """Join consecutive parts: concatenated columns, with continued places."""
     for part in parts:
         if len(part["strips"]) != count:
             raise ValueError(f"tape: expected one strip for each of {count} instruments, got {len(part['strips'])}")
@@ -76,7 +76,7 @@ def _join(list parts, int count):
 
 
 def _ordered(list strips, rare, place):
-    """Parts whose rare events stand in the order of a tape: by time, at equal times ALL_INSTRUMENTS first, then by instrument, else as they are."""
+    """Sort rare events in the order of a tape: by time, at equal times ALL_INSTRUMENTS first, then by instrument, else unchanged."""
     order = np.lexsort((rare["instrument"], rare["ts_recv"]))
     return {"strips": strips, "rare": rare.take(order), "place": place.take(order)}
 
@@ -84,14 +84,13 @@ def _ordered(list strips, rare, place):
 cdef class Tape:
     """The market events of some instruments over some time, as columns.
 
-    instruments: names or liqcore.Instrument. parts: what TapeBuilder.take() gave, or a list of such parts or tapes that follow each other in time:
+    instruments: names or liqcore.Instrument. parts: a result of TapeBuilder.take(), or a list of such parts or tapes in order of time:
     {"strips": [{"trades": {ts, price, lots, side}, "quotes": {ts, bid, ask, bid_lots, ask_lots, trades_before}} per instrument],
-    "rare": EVENT_DTYPE array, "place": PLACE_DTYPE array}. The arrays are used as they are (a part that is alone is not copied) and must not change;
-    they may be memory maps. "index" in trades or quotes: the pyramid, as Tape.index gives it; it is built where it is missing.
-    trusted: the columns and indexes are known to be sound (a store has checked them), so they are not checked again.
-    threads: how many check columns and build indexes at once.
+    "rare": EVENT_DTYPE array, "place": PLACE_DTYPE array}. The arrays are used directly (a single part is not copied) and must not change; they may
+    be memory maps. "index" in trades or quotes: the pyramid, as in Tape.index; a missing one is built. trusted: the columns and indexes are known to
+    be valid (a store has checked them), so they are not checked again. threads: number of threads that check columns and build indexes.
 
-    TypeError or ValueError, naming instrument, table and row, where columns contradict each other.
+    TypeError or ValueError, naming instrument, table and row, if columns contradict each other.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
@@ -163,7 +162,7 @@ cdef class Tape:
         s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
 
     def _read(self, list indexes, bint trusted, int threads):
-        """Check all columns and see to their pyramids, at once in several threads. indexes: the pyramids that were given, of trades and quotes."""
+        """Check all columns and build missing pyramids, in several threads. indexes: the given pyramids of trades and quotes."""
         cdef int n, parts = 1 if threads == 1 else max(1, 4 * threads // self.count)
         cdef int64_t rows
         pyramids, checks = [], [] if trusted else [partial(self._rare_flaw, self._rare, self._place)]
@@ -185,14 +184,14 @@ cdef class Tape:
             self.strips[n].quotes.index = (<Passage> self._indexes[n][1]).c
 
     def _flaws(self, int n, int64_t first, int64_t last):
-        """What is wrong with some trades of a strip and the quotes among them."""
+        """The flaws of some trades of a strip and the quotes among them."""
         cdef int flaws
         with nogil:
             flaws = strip_flaws(&self.strips[n], first, last)
         return flaws
 
     def _complain(self, int n, int flaws):
-        """Say what is wrong with a strip, if something is."""
+        """Raise the first fault of a strip, if there is one."""
         t, q = self._columns[n]
         if flaws & (1 << QUOTE_FLAWS) - 1:
             self._complain_of(f"tape: {self.instruments[n].symbol}: trades", t, flaws & (1 << QUOTE_FLAWS) - 1)
@@ -200,7 +199,7 @@ cdef class Tape:
             self._complain_of(f"tape: {self.instruments[n].symbol}: quotes", q, flaws >> QUOTE_FLAWS, t["ts"])
 
     def _complain_of(self, str where, dict c, int flaws, trades_ts=None):
-        """Find the first flawed row and say what is wrong with it."""
+        """Find the first flawed row and describe its fault."""
         ts = c["ts"]
         if flaws & FLAW_TIME:
             bad = (ts < 0) | (ts >= TIME_END) | np.concatenate([[False], ts[1:] < ts[:len(ts) - 1]])
@@ -243,7 +242,7 @@ cdef class Tape:
                              f"times by instrument) at its place between trades and quotes, got {rare[row]} at {place[row]}")
 
     cdef void say(self, int32_t n, const event_t* e, bint moves) noexcept nogil:
-        """Add a liquidation or ticker to its strip. moves: it is one that with_liquidations replaces."""
+        """Add the effect of a liquidation or ticker to its strip. moves: with_liquidations replaces it."""
         cdef market_t fresh
         cdef event_t own = e[0]
         cdef strip_t* s = &self.strips[n]
@@ -260,7 +259,7 @@ cdef class Tape:
                 self.still[n].price_max = max(self.still[n].price_max, own.price)
 
     def _measure(self):
-        """First and last time, and the range of prices that validation will compare with."""
+        """First and last time, and the range of prices that validation compares."""
         cdef int n
         cdef int64_t r
         cdef strip_t* s
@@ -291,7 +290,7 @@ cdef class Tape:
         self._span(self.rare_at, self.rare_at + self.rare_n - 1 if self.rare_n else NULL)
 
     cdef _span(self, const event_t* first, const event_t* last):
-        """start and end, from the first and the last rare event; NULL: there is none."""
+        """Set start and end, with the first and the last rare event; NULL: there is none."""
         cdef const strip_t* s
         cdef int n
         self.start, self.end, self.last_ts, self.last_instrument = TIME_END, 0, -1, 0
@@ -320,18 +319,18 @@ cdef class Tape:
 
     @property
     def rare(self):
-        """What is neither trade nor quote, EVENT_DTYPE, in the order of the tape."""
+        """Events other than trades and quotes, EVENT_DTYPE, in the order of the tape."""
         self._join_moved()
         return self._rare
 
     @property
     def place(self):
-        """Where each rare event stands among trades and quotes."""
+        """The place of each rare event among trades and quotes."""
         self._join_moved()
         return self._place
 
     cdef int _join_moved(self) except -1:
-        """One table of rare events, for those who read it; a walk reads both."""
+        """One table of rare events, for Python readers; a tape runner reads both tables."""
         if self.moved:
             stays = self._rare["kind"] != LIQUIDATION
             total = self.still_n + self.moved_n
@@ -358,7 +357,7 @@ cdef class Tape:
             raise IndexError(f"instrument {n}: expected 0 to {self.count - 1}")
 
     def events(self, instrument=None):
-        """All events in the tape's one order as an EVENT_DTYPE array (a copy); of dense rows ts_event is ts_recv. instrument: its events only."""
+        """All events in the tape's one order as an EVENT_DTYPE array (a copy); ts_event of dense rows is ts_recv. instrument: its events only."""
         cdef int n
         cdef int64_t at = 0
         if instrument is not None:
@@ -395,15 +394,15 @@ cdef class Tape:
         return {name: _read_only(column) for name, column in self._columns[instrument][1].items()}
 
     def index(self, int instrument) -> dict:
-        """{"trades": ..., "quotes": ...}: the pyramids above the columns, each a dict of low, high (int32, flat) and offsets (int64): what is to be
-        saved beside the columns, and searched by liqcore.kernels.first_passage. For quotes low is of the ask, high of the bid."""
+        """{"trades": ..., "quotes": ...}: the pyramids above the columns, each a dict of low, high (int32, flat) and offsets (int64). They may be
+        saved beside the columns; liqcore.kernels.first_passage searches them. For quotes low is of the ask, high of the bid."""
         self._known(instrument)
         trades, quotes, _ = self._indexes[instrument]
         return {"trades": dict(trades.index), "quotes": dict(quotes.index)}
 
     def rank(self, int instrument):
-        """How many of an instrument's quotes stand before each 64th trade row, and at the end all of them (int32): where a search for the quotes
-        before a trade begins. Computed at the first call."""
+        """Number of an instrument's quotes before each 64th trade row, then of all quotes (int32): the start of a search for the quotes before a
+        trade. Computed at the first call."""
         cdef const strip_t* s
         cdef int32_t* out
         self._known(instrument)
@@ -418,7 +417,7 @@ cdef class Tape:
 
     @property
     def nbytes(self):
-        """Of columns, pyramids and rare events."""
+        """Bytes of columns, pyramids and rare events."""
         total = self.rare.nbytes + self.place.nbytes
         for columns, indexes in zip(self._columns, self._indexes):
             total += sum(c.nbytes for table in columns for c in table.values()) + sum(c.nbytes for p in indexes[:2] for c in p.index.values())
@@ -434,7 +433,7 @@ cdef class Tape:
         return Tape(builder.instruments, builder.take())
 
     def parts(self) -> dict:
-        """The arrays that it is made of, with the pyramids: Tape(tape.instruments, tape.parts()) is the same tape, and a list of them is joined."""
+        """Its arrays with the pyramids: Tape(tape.instruments, tape.parts()) is the same tape, and a list of parts is joined."""
         strips = [{"trades": columns[0] | {"index": indexes[0].index}, "quotes": columns[1] | {"index": indexes[1].index}}
                   for columns, indexes in zip(self._columns, self._indexes)]
         return {"strips": strips, "rare": self.rare, "place": self.place}
@@ -461,8 +460,8 @@ cdef class Tape:
         return built
 
     def with_liquidations(self, events):
-        """The same tape with other liquidations (EVENT_DTYPE array, any order): each stands before everything else received at its time. The columns
-        are shared. For controls: liquidations moved to random times, or their sides drawn anew."""
+        """The same tape with other liquidations (EVENT_DTYPE array, any order): each is placed before all other events received at its time. The
+        columns are shared. For controls: liquidations moved to random times, or their sides drawn anew."""
         cdef int n
         events = as_events(events)
         if len(events) and not ((events["kind"] == LIQUIDATION).all() and 0 <= events["instrument"].min()
@@ -477,7 +476,7 @@ cdef class Tape:
         return self._with_moved(events.take(order), place.take(order))
 
     cdef Tape _with_moved(self, events, place):
-        """The same columns and rare events; liquidations, in order, stand beside the others and not among them."""
+        """A tape with the same columns and rare events, and the liquidations, in order, in a separate table."""
         cdef Tape out = Tape.__new__(Tape, self.instruments)
         cdef int n
         cdef int64_t r
@@ -508,12 +507,12 @@ cdef class Tape:
         self._span(first, last)
 
     def signals(self, config=None, double band=10.0, *, double event_age_max_s=2.0, end=None, bint places=False):
-        """What Engine(instruments, config, None, Risk(event_age_max_s=event_age_max_s), band=band).run(tape.events()) says, as an array of
+        """The signals of Engine(instruments, config, None, Risk(event_age_max_s=event_age_max_s), band=band).run(tape.events()), as an array of
         SIGNAL_DTYPE, without visiting every trade.
 
-        end: let time pass until then, ns, and no further (None = time of the last event). places: return (signals, places): for each signal where
-        the liquidation behind it stands in the history of its instrument: trades_before, quotes_before, gaps_before (interruptions of the quotes);
-        -1 in all = it came with the passing of time.
+        end: let time pass until then, ns, and no further (None = time of the last event). places: return (signals, places). The place of a signal is
+        that of its liquidation in the history of its instrument: trades_before, quotes_before, gaps_before (interruptions of the quotes); -1 in all =
+        a deadline caused it.
         """
         cdef int n
         cdef market_t fresh

@@ -9,7 +9,7 @@ from liqcore.instrument cimport instrument_t
 ctypedef struct growing_t:       # the columns of one instrument while they grow
     int64_t trades
     int64_t quotes
-    int64_t trades_coming        # by the array that is being pushed, at most
+    int64_t trades_coming        # largest number from the array being pushed
     int64_t quotes_coming
     int64_t* trade_ts
     int32_t* trade_price
@@ -21,7 +21,7 @@ ctypedef struct growing_t:       # the columns of one instrument while they grow
     int32_t* quote_bid_lots
     int32_t* quote_ask_lots
     int64_t* quote_before
-    event_t suspect[4]           # SUSPECTS - 1 implausible prices in a row, which the next one may confirm
+    event_t suspect[4]           # up to SUSPECTS - 1 implausible prices in a row, which the next one may confirm
     int64_t suspects
 
 cdef class TapeBuilder:

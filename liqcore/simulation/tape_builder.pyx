@@ -16,7 +16,7 @@ from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqcore.event import EVENT_DTYPE, as_events
 
 cdef int64_t INT32_MAX = 0x7FFFFFFF
-cdef double GRID = 1e-5             # of a tick or lot: what a double can be off without having been rounded
+cdef double GRID = 1e-5             # of a tick or lot: error of a double that counts as unrounded
 MARKET_KINDS = (schema.Kind.LIQUIDATION, schema.Kind.TRADE, schema.Kind.BBO, schema.Kind.TICKER, schema.Kind.TIMER, schema.Kind.FEED,
                 schema.Kind.CONTROL, schema.Kind.VERDICT, schema.Kind.DELEVERAGE, schema.Kind.VENUE_STATE)
 
@@ -26,13 +26,13 @@ cdef size_t _address(object array):
 
 
 cdef class TapeBuilder:
-    """Makes the parts of a Tape out of events.
+    """Makes the parts of a Tape from events.
 
     push(events) any number of times, in order of ts_recv; take() returns the columns since the last take(). Each event is first rounded to the
     grid of its instrument. Then the engine's validation checks it (`band` as in Engine), so that an engine accepts every event of the tape.
-    Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time. Implausible prices that the
-    next ones confirm (a relisting) are refused and counted, but stand on the tape: an engine must see them, and refuses them, to accept the new level
-    at the same event. They are dropped if something else of the instrument came between them (an interruption); then an engine refuses four more.
+    Refused events are dropped and counted in `refused`, rounded prices in `off_grid`. Timers only advance the time. Implausible prices that the next
+    ones confirm (a relisting) are refused and counted, but are on the tape, because an engine must refuse them to accept the new level at the same
+    event. They are dropped if another event of the instrument came between them (an interruption); then an engine refuses four more.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
@@ -67,7 +67,7 @@ cdef class TapeBuilder:
 
     def push(self, events):
         """Market events (EVENT_DTYPE) in order of ts_recv. ValueError for reports of a venue, which belong to a run and not to a market, and for
-        prices of 2**31 ticks and more (the tick size is wrong); after the latter the builder is not to be used any more."""
+        prices of 2**31 ticks and more (the tick size is wrong); after the latter the builder must not be used any more."""
         cdef const event_t* e
         cdef int64_t row, count
         events = as_events(events)
@@ -86,7 +86,7 @@ cdef class TapeBuilder:
                              f"{symbol.tick_size} or more: is the tick size right?")
 
     def _make_room(self, events):
-        """So that nothing must grow while rows are written."""
+        """Make room before rows are written."""
         cdef growing_t* s
         cdef int n
         instrument, kind = events["instrument"], events["kind"]
@@ -108,7 +108,7 @@ cdef class TapeBuilder:
             s.quote_ask_lots = <int32_t*> _address(quotes["ask_lots"])
             s.quote_before = <int64_t*> _address(quotes["trades_before"])
         rare = {"rare": self._rare, "place": self._place}
-        quotes = events[kind == BBO]        # one that is crossed, perhaps only on the grid, stands among the rare events
+        quotes = events[kind == BBO]        # a quote that is crossed, perhaps only after rounding, is a rare event
         narrow = ~(quotes["aux_price"] - quotes["price"] > 2.0 * max(float(i.tick_size) for i in self.instruments)) | ~(quotes["price"] > 0.0)
         waiting = sum(self.strips[n].suspects for n in range(self.count))
         _grow(rare, self.rare_n, self.rare_n + waiting + len(events) - np.count_nonzero(kind == TRADE) - len(quotes) + np.count_nonzero(narrow))
@@ -117,7 +117,7 @@ cdef class TapeBuilder:
         self.place = <rare_t*> _address(self._place)
 
     cdef int32_t lots_near(self, const instrument_t* i, double qty, int64_t* off) noexcept nogil:
-        """At least one lot: what was traded was not nothing. off: 0 = on the grid, 1 = rounded, 2 = cut."""
+        """The lots of a quantity, at least one. off: 0 = on the grid, 1 = rounded, 2 = cut."""
         cdef int64_t lots = lots_of(i, qty)
         off[0] = 0
         if qty == 0.0:
@@ -130,7 +130,7 @@ cdef class TapeBuilder:
         return <int32_t> max(lots, <int64_t> 1)
 
     cdef int64_t fill(self, const event_t* e, int64_t count) noexcept nogil:
-        """Rows of -> columns. The row of a price that does not fit, or -1."""
+        """Write events to the columns. Returns the row of a price that does not fit, or -1."""
         cdef int64_t row, ticks = 0, aux_ticks = 0, off = 0, aux_off = 0, before = 0
         cdef double doubted = 0.0
         cdef bint known
@@ -147,7 +147,7 @@ cdef class TapeBuilder:
                     r.price = price_of(i, ticks)
                 if r.kind == BBO and 0 < aux_ticks <= INT32_MAX:
                     r.aux_price = price_of(i, aux_ticks)
-                # quantities that the door refuses stay as they are
+                # quantities that validation refuses stay unchanged
                 if 0.0 <= r.qty <= (1e15 if r.kind == TRADE else 1e300) and (r.qty > 0.0 or r.kind == BBO):
                     r.qty = qty_of(i, self.lots_near(i, r.qty, &off))
                 if r.kind == BBO and 0.0 <= r.aux_qty <= 1e300:
@@ -180,7 +180,7 @@ cdef class TapeBuilder:
         return -1
 
     cdef void suspect(self, const event_t* e) noexcept nogil:
-        """An implausible price: it waits for others like it."""
+        """Keep an implausible price, which later ones may confirm."""
         cdef growing_t* s = &self.strips[e.instrument]
         cdef instrument_t* i = &self.inst[e.instrument]
         cdef int64_t waiting = self.market[e.instrument].suspects - 1
@@ -191,8 +191,8 @@ cdef class TapeBuilder:
             s.suspects += 1
 
     cdef void admit_suspects(self, int32_t n) noexcept nogil:
-        """The level is the market's: those that were refused before it was known stand where they came, as nothing else was admitted since then. They
-        stay refused: validation knows nothing of them."""
+        """The new price level is confirmed: put the refused prices on the tape, at their place, because no other event was admitted since. They stay
+        refused: the state of validation is unchanged."""
         cdef growing_t* s = &self.strips[n]
         cdef market_t known = self.market[n]
         cdef int64_t k
@@ -265,7 +265,7 @@ cdef class TapeBuilder:
 
 
 def _grow(dict columns, int64_t used, int64_t wanted):
-    """Make room for `wanted` rows, half as much again so that it seldom has to be done."""
+    """Make room for `wanted` rows, and half as many more, so that growth is rare."""
     for name, column in columns.items():
         if len(column) < wanted:
             larger = np.empty(max(wanted, used + used // 2), column.dtype)

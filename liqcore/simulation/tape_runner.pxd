@@ -1,7 +1,7 @@
 """Walking a tape: the engine and the venue of a Paper, but only at the moments that can change something.
 
 For every instrument with orders, a position or a bracket two price bounds say which trades and quotes matter; the pyramids of the tape find the next
-one. What lies between is folded: of any number of rows that change nothing only the last trade and the last quote leave a trace.
+one. The rows in between are folded: only the last trade and the last quote of them have an effect.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -25,21 +25,21 @@ ctypedef struct bounds_t:        # a trade at or outside of these prices matters
     uint8_t every_quote
 
 ctypedef struct cursor_t:        # one instrument
-    int64_t trades               # rows that engine and venue know of
+    int64_t trades               # rows that engine and venue have received
     int64_t quotes
     bounds_t bounds
-    int64_t hit_trade            # the next rows that bounds name; beyond the end where there is none
+    int64_t hit_trade            # the next rows at the bounds; beyond the end if there is none
     int64_t hit_quote
-    const int64_t* odd_trades    # rows that the door must be asked about; ends with NEVER
+    const int64_t* odd_trades    # rows that validation must check; ends with NEVER
     const int64_t* odd_quotes
     int64_t next_trade           # the next rows to stop at, for either reason
     int64_t next_quote
     int64_t next_ts              # the earlier of them; NEVER = none
     uint8_t quote_first          # it is the quote
     uint8_t watched              # on the list below
-    uint8_t active               # has a bracket, orders or a position: must be kept up
-    uint8_t calm                 # the door lets in all of it
-    int64_t good_trades          # where the last liquidation stood that was visited without bringing the market up; -1 = none
+    uint8_t active               # has a bracket, orders or a position: must be kept up to date
+    uint8_t calm                 # validation accepts all its events
+    int64_t good_trades          # place of the last liquidation visited without an update of the market; -1 = none
     int64_t good_quotes
 
 cdef class Walk:
@@ -56,7 +56,7 @@ cdef class Walk:
     cdef const rare_t* place
     cdef int64_t rare_n
     cdef int64_t rare_next
-    cdef bint moved              # liquidations stand in a table of their own
+    cdef bint moved              # liquidations are in a separate table
     cdef const event_t* moved_at
     cdef const rare_t* moved_place
     cdef int64_t moved_n
@@ -66,18 +66,18 @@ cdef class Walk:
     cdef cursor_t* cursors
     cdef int32_t* watch          # instruments that are active or have a row to stop at
     cdef int watch_n
-    cdef int64_t at_ts           # position: of an instrument below at_instrument everything up to at_ts has been, of one above it what was before
+    cdef int64_t at_ts           # position: instruments below at_instrument are done up to and including at_ts, those above it before at_ts
     cdef int32_t at_instrument
     cdef int64_t at_trades       # rows of at_instrument before the position
     cdef int64_t at_quotes
     cdef bint started
     cdef bint every_trade        # detectors or features want all of them
     cdef bint every_quote
-    cdef bint plain              # they look at the last price only, and there are no features
-    cdef object judge            # what answers questions, or None
+    cdef bint plain              # detectors use the last price only, and there are no features
+    cdef object judge            # the callable that answers questions, or None
     cdef list verdicts           # to come, in order: (ts, question, Judgment, confidence)
     cdef int64_t verdict_ts      # of the next one; NEVER = none
-    cdef int64_t asked           # the latest question that was put
+    cdef int64_t asked           # number of the latest question put to the judge
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int visit(self, int64_t due, int what, int64_t until, bint advance) except -1

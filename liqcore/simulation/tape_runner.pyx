@@ -1,4 +1,4 @@
-"""The walk: see tape_runner.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
+"""The tape runner: see tape_runner.pxd. The audit stream and the final state are byte for byte those of Paper.run(tape.events())."""
 
 import numpy as np
 
@@ -21,20 +21,20 @@ from liqcore.execution.order_state cimport BRACKET_FLAT, bracket_position, brack
 from liqcore.bracket_spec cimport bracket_t, trail_stop
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
+cdef int64_t AUDIT_MIN = 256                     # records; those of one event must fit into the other half of the ring
 
 
 cdef int64_t first_hit(const pyramid_t* p, int64_t start, int64_t stop, int64_t low, int64_t high) noexcept nogil:
-    """The first row outside of the bounds. Prices are positive, and mostly only one side is waited for."""
+    """The first row outside of the bounds. Prices are positive, and usually only one bound is set."""
     if low <= 0:
         return stop if high == NEVER else first_above(p, start, stop, high)
     return first_below(p, start, stop, low) if high == NEVER else first_outside(p, start, stop, low, high)
 
 
 cdef class Walk:
-    """Runs the events of a tape through a Paper, without visiting the trades and quotes that can change nothing.
+    """Runs the events of a tape through a Paper, without visiting trades and quotes that change nothing.
 
-    paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies and fill
+    paper: a liqcore.Paper of the same instruments, fresh or at the end of an earlier tape. tape: a liqcore.Tape. Policies, risk, latencies and fill
     models are unchanged: the audit stream, and Paper.snapshot() afterwards, equal those of Paper.run(tape.events()) byte for byte.
     The signals are in the audit stream, as records of kind AUDIT_SIGNAL.
 
@@ -120,7 +120,7 @@ cdef class Walk:
             self.catch_up_all()
 
     def _begin(self, int64_t limit):
-        """Before each call: does the tape still follow the engine's time? Before the first event: it starts the first day."""
+        """Check that the tape is not before the engine's time. At the first event, start the first day."""
         cdef const strip_t* s
         cdef int64_t first = self.coming.ts_recv if self.coming != NULL else NEVER
         cdef int n
@@ -139,18 +139,18 @@ cdef class Walk:
                 self.engine.advance_c(first)
 
     def _find_odd_rows(self):
-        """Rows at which to stop whatever happens."""
+        """Find the rows at which every run must stop."""
         cdef size_t trades, quotes
         cdef int n
         last, row, is_quote = self._last_row()
         self._keep = []
         for n in range(self.count):
             odd = [rows.tolist() for rows in self.tape.odd_rows(n, &self.engine.market[n], self.engine.band)]
-            if self.engine.features.without_data:                 # the first word of an instrument is knowledge
+            if self.engine.features.without_data:                 # the first event of an instrument matters to features
                 for rows in odd:
                     if 0 not in rows:
                         rows.insert(0, 0)
-            if n == last and row not in odd[is_quote]:       # so that what falls due before the last event is served before it, as ever
+            if n == last and row not in odd[is_quote]:       # so that deadlines before the last event are served before it
                 odd[is_quote].append(row)
             arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
             self._keep.append(arrays)
@@ -168,7 +168,7 @@ cdef class Walk:
             if self.coming != NULL and self.coming.kind == TICKER and not self.engine.wants >> TICKER & 1:
                 self.pass_tickers(self.undisturbed(due, until))
             if self.coming != NULL and self.coming.kind == LIQUIDATION and self.plain and self.pass_liquidations(self.undisturbed(due, until), half):
-                pass                    # what is due may be another thing now
+                pass                    # the next deadline may have changed
             elif self.visit(due, what, until, advance):
                 return 1
             self.engine.emitted_count = 0
@@ -177,7 +177,7 @@ cdef class Walk:
         return 0
 
     cdef int visit(self, int64_t due, int what, int64_t until, bint advance) except -1:
-        """The next event of any kind. Returns 1 at the end. due, what: of Paper.next_c."""
+        """Visit the next event of any kind. Returns 1 at the end. due, what: of Paper.next_c."""
         cdef int64_t ts
         cdef bint rare, heard
         cdef int32_t n = self.select(&ts, &rare)
@@ -200,7 +200,7 @@ cdef class Walk:
         return 0
 
     cdef int put_questions(self) except -1:
-        """Ask the judge what has not been put to it; numbers rise."""
+        """Put new questions to the judge. Their numbers increase."""
         for question in self.engine.questions():
             if question["id"] > self.asked:
                 answer = self.judge(question)
@@ -213,7 +213,7 @@ cdef class Walk:
         return 0
 
     cdef int hear(self) except -1:
-        """The next verdict, at its time."""
+        """Pass the next verdict to the engine, at its time."""
         cdef event_t e
         cdef int64_t since = self.engine.out.head
         ts, number, judgment, confidence = self.verdicts.pop(0)
@@ -233,7 +233,7 @@ cdef class Walk:
         return 0
 
     cdef void find_coming(self) noexcept nogil:
-        """The next rare event: of the tape's own, or of those that are in the place of its liquidations; of one moment and instrument these first."""
+        """Find the next rare event, of the tape or of the liquidations that replace its own. At equal time and instrument the latter come first."""
         while self.moved and self.rare_next < self.rare_n and self.rare[self.rare_next].kind == LIQUIDATION:
             self.rare_next += 1
         self.coming = &self.rare[self.rare_next] if self.rare_next < self.rare_n else NULL
@@ -249,7 +249,7 @@ cdef class Walk:
         self.find_coming()
 
     cdef int64_t undisturbed(self, int64_t due, int64_t until) noexcept nogil:
-        """Before this time nothing but rare events comes: nothing is due, and no trade or quote is to be visited."""
+        """Time before which there are only rare events: no deadline, and no trade or quote to visit."""
         cdef int64_t end = min(min(due, self.verdict_ts), until + 1 if until < NEVER else until)
         cdef int k
         for k in range(self.watch_n):
@@ -257,8 +257,8 @@ cdef class Walk:
         return end
 
     cdef int pass_liquidations(self, int64_t end, int64_t room) except -1:
-        """Visit the liquidations before `end` one after the other, as `step` does, as long as each wants the last price alone and nothing else may
-        come between them. room: records of audit that may wait. Returns how many."""
+        """Visit the liquidations before `end` one after the other, as `step` does, while each needs only the last price and no other event can come
+        between. room: limit of waiting audit records. Returns their number."""
         cdef Engine engine = self.engine
         cdef const event_t* e = self.coming
         cdef int64_t since = engine.out.head
@@ -285,8 +285,8 @@ cdef class Walk:
         return passed
 
     cdef void pass_tickers(self, int64_t end) noexcept nogil:
-        """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and validation
-        lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
+        """Process the tickers before `end` that change only the market of their instrument: it has no bracket, order or position, and validation
+        accepts all its events. Its trades and quotes, and other instruments, stay behind, because tickers do not depend on them."""
         cdef const event_t* e = NULL
         cdef const event_t* moved = &self.moved_at[self.moved_next] if self.moved and self.moved_next < self.moved_n else NULL
         cdef const event_t* passed = NULL
@@ -334,7 +334,7 @@ cdef class Walk:
             c = &self.cursors[n]
             if c.next_ts > ts[0] or c.next_ts == NEVER or (c.next_ts == ts[0] and n > best):
                 continue
-            if rare[0] and n == best and c.next_ts == ts[0]:     # of one moment and instrument: the place decides
+            if rare[0] and n == best and c.next_ts == ts[0]:     # at equal time and instrument the place decides
                 if place.quotes_before <= c.next_quote if c.quote_first else place.trades_before <= c.next_trade:
                     continue
             ts[0] = c.next_ts
@@ -343,7 +343,7 @@ cdef class Walk:
         return best
 
     cdef int step(self, int32_t n, bint rare) except -1:
-        """Visit one event: everything before it is folded, then it goes the way of every event."""
+        """Visit one event: fold the rows before it, then pass it to the engine and the venue."""
         cdef event_t e
         cdef const event_t* visited = &e
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
@@ -372,13 +372,13 @@ cdef class Walk:
         if not rare:
             self.at_trades, self.at_quotes = c.trades, c.quotes
         self.at_ts, self.at_instrument = visited.ts_recv, n
-        if broken and n < 0:            # it ends what was said before it, and nothing that comes after it
+        if broken and n < 0:            # it ends values before it, but none after it
             self.catch_up_all()
         elif not bare:
             self.catch_up_active()
         if waits:
             self.catch_up_waiting(NEVER - 1)
-        if rare:                        # the position is behind the event before it is handed in: a policy may raise
+        if rare:                        # move behind the event before it is passed in, because a policy may raise
             self.pass_coming()
         else:
             c.quotes += c.quote_first
@@ -387,14 +387,14 @@ cdef class Walk:
         try:
             self.paper.hand_in_c(visited)
         finally:
-            # of what is rare only a mark can move the venue by itself; everything else changes bounds by asking for something
+            # of rare events only a mark can move the venue by itself; others change bounds only by requests
             if not rare or (visited.kind == TICKER and c.active):
                 self.refresh(n)
             self.refresh_asked(since)
         return 0
 
     cdef int serve(self, int64_t due, int what) except -1:
-        """Something that is no market event, at its moment: before whatever the market does then, unless that has been."""
+        """Serve an action that is not a market event, before the market events of the same time, unless these are done."""
         cdef int32_t n = -1
         cdef int64_t since = self.engine.out.head
         cdef bint bare
@@ -410,7 +410,7 @@ cdef class Walk:
         if what != SERVE_DEADLINE or not self.bare_deadline(due):
             self.catch_up_active()
         if self.engine.answers.waiting.size:
-            # the timetable, and a halt, may withdraw whatever waits; and what is confirmed waits for others
+            # the timetable and a halt may withdraw all pending decisions, and confirmed ones wait for others
             bare = what == SERVE_DEADLINE and due < self.engine.hours_next and not self.engine.answers.waiting.confirmed()
             self.catch_up_waiting(due if bare else NEVER - 1)
         try:
@@ -424,12 +424,12 @@ cdef class Walk:
             self.refresh_asked(since)
         return 0
 
-    # ---- bringing engine and venue forward over rows that change nothing ----
+    # ---- advancing engine and venue over rows that change nothing ----
 
     cdef bint is_bare(self, int32_t n, const event_t* e) noexcept nogil:
-        """Whether the last price is all that must be brought up before a rare event; the rest follows when a policy is asked, or something else
-        happens. That holds of a liquidation where validation accepts everything, where no bracket leaves by a phase, and where the check of sides
-        cannot halt trading with this event, for then requests would be made that say the last price."""
+        """Whether only the last price must be updated before a rare event. The rest of the market is updated when a policy is asked, or at a later
+        event. True for a liquidation if validation accepts all events, no bracket exits by phase, and the check of sides cannot halt trading at this
+        event (a halt makes requests with the last price)."""
         return (self.plain and e.kind == LIQUIDATION and self.cursors[n].calm and not self.leaves_by_phase(n)
                 and (self.engine.side_checks[self.engine.venue_of[n]].sample + 1 < SIDES_SAMPLE
                      or self.engine.market[n].mark <= 0.0 and e.aux_qty <= 0.0))
@@ -443,7 +443,7 @@ cdef class Walk:
         c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
 
     cdef void look_ahead(self) noexcept nogil:
-        """Prefetch the last price before a liquidation some events ahead, because it is anywhere in memory."""
+        """Prefetch the last price before a liquidation some events ahead, because its address is not predictable."""
         cdef int64_t r = self.moved_next + 1 if self.moved else self.rare_next + 8, n = self.moved_n if self.moved else self.rare_n
         cdef const event_t* e = self.moved_at if self.moved else self.rare
         cdef const rare_t* place = self.moved_place if self.moved else self.place
@@ -465,7 +465,7 @@ cdef class Walk:
         return True
 
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
-        """Instrument n up to these rows."""
+        """Update instrument n up to these rows."""
         cdef cursor_t* c = &self.cursors[n]
         cdef const strip_t* s = &self.strips[n]
         cdef market_t* m = &self.engine.market[n]
@@ -477,7 +477,7 @@ cdef class Walk:
             return
         fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes, self.engine.quote_age_ns)
         if trades == c.good_trades and quotes == c.good_quotes:
-            m.good = good           # a liquidation came after these rows, and has been
+            m.good = good           # a liquidation after these rows has already been visited
         self.engine.clock.events += rows
         if traded:
             self.engine.clock.now = max(self.engine.clock.now, s.trades.ts[trades - 1])
@@ -493,26 +493,26 @@ cdef class Walk:
         c.quotes = quotes
 
     cdef void catch_up(self, int32_t n) noexcept nogil:
-        """Instrument n up to the position of the walk."""
+        """Update instrument n up to the position of the run."""
         cdef const strip_t* s = &self.strips[n]
         cdef cursor_t* c = &self.cursors[n]
         cdef int64_t t = self.at_ts + (n < self.at_instrument)
         if n == self.at_instrument:
             self.fold(n, self.at_trades, self.at_quotes)
         else:
-            # the last liquidation visited bare lies before the position, and near it
+            # the last liquidation visited without an update is just before the position
             self.fold(n, rows_before(s.trades.ts, max(c.trades, c.good_trades), s.trades.n, t),
                       rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
 
     cdef void catch_up_active(self) noexcept nogil:
-        """The event may read all brackets and positions: equity, exposure, a halt."""
+        """Update all active instruments, because the event may read all brackets and positions: equity, exposure, a halt."""
         cdef int k
         for k in range(self.watch_n):
             if self.cursors[self.watch[k]].active:
                 self.catch_up(self.watch[k])
 
     cdef void catch_up_waiting(self, int64_t due) noexcept nogil:
-        """The instruments for which something waits until `due` at the latest: the market is looked at when its moment comes."""
+        """Update the instruments with pending decisions until `due`, because these will read the market."""
         cdef int n
         if self.engine.answers.waiting.size:
             for n in range(self.count):
@@ -520,7 +520,7 @@ cdef class Walk:
                     self.catch_up(n)
 
     cdef void catch_up_all(self) noexcept nogil:
-        """Every instrument, so that the Paper can be looked at."""
+        """Update every instrument, so that the Paper can be read."""
         cdef int n
         for n in range(self.count):
             self.catch_up(n)
@@ -528,7 +528,7 @@ cdef class Walk:
     # ---- which rows matter ----
 
     cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil:
-        """What the venue waits for, and the trail: a new best price, or any trade while the stop is behind it."""
+        """Bounds of the venue's orders, and of the trail: a new best price, or any trade while the stop is behind it."""
         cdef const bracket_state_t* s = &self.engine.slot[n]
         cdef bint every = False
         cdef int64_t price
@@ -545,7 +545,7 @@ cdef class Walk:
             b.trade_low = max(b.trade_low, s.best - 1)
 
     cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil:
-        """The next rows that the bounds name. What was found for the same bounds holds until it is reached."""
+        """Find the next rows at the bounds. A result for the same bounds is valid until it is reached."""
         cdef cursor_t* c = &self.cursors[n]
         cdef const strip_t* s = &self.strips[n]
         cdef bint same = memcmp(&c.bounds, b, sizeof(bounds_t)) == 0
@@ -560,7 +560,7 @@ cdef class Walk:
         c.bounds = b[0]
 
     cdef void refresh(self, int32_t n) noexcept nogil:
-        """Something may have changed for instrument n: where to stop next, and whether it is to be watched."""
+        """Recompute the next stop of instrument n and whether it must be watched."""
         cdef cursor_t* c = &self.cursors[n]
         cdef const strip_t* s = &self.strips[n]
         cdef const book_t* book = &self.venue.books[n]
@@ -593,7 +593,7 @@ cdef class Walk:
             self.watch_over(n)
 
     cdef void watch_over(self, int32_t n) noexcept nogil:
-        """Put an instrument on the list, or take it off."""
+        """Add an instrument to the list, or remove it."""
         cdef cursor_t* c = &self.cursors[n]
         cdef int k = 0
         c.watched = not c.watched
@@ -607,19 +607,19 @@ cdef class Walk:
         self.watch[k] = self.watch[self.watch_n]
 
     cdef void refresh_asked(self, int64_t since) noexcept nogil:
-        """The instruments that something has been asked for since."""
+        """Refresh the instruments with new requests."""
         cdef int64_t k
         for k in range(since, self.engine.out.head):
             self.refresh(self.engine.out.ring[k & self.engine.out.mask].instrument)
 
 
 cdef class MarketRefresh(Policy):
-    """Goes before the policies while a walk runs: the market that they are shown, and what risk looks at after them, are brought up first."""
+    """Called before each policy during a run: it updates the market that the policy sees, and the state that risk reads afterwards."""
 
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
         self.walk.catch_up(s.instrument)
         self.walk.catch_up_active()
-        # a policy that leaves takes back what others wait for
+        # a policy that leaves can withdraw decisions that others wait for
         if self.walk.engine.answers.waiting.size and self.walk.engine.answers.waiting.confirmed():
             self.walk.catch_up_waiting(NEVER - 1)
         return 0

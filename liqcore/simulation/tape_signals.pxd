@@ -1,4 +1,4 @@
-"""Listening to a tape: the detector alone, over the rare events of a tape. The market is brought forward only where somebody looks at it."""
+"""Signals of a tape: the detectors alone, over the rare events of a tape. The market is updated only where it is read."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -7,7 +7,7 @@ from liqcore.detectors.cascade cimport CascadeConfig, cascade_t
 from liqcore.event cimport event_t, market_t, signal_t
 from liqcore.instrument cimport instrument_t
 
-ctypedef struct spot_t:          # where the event behind a signal stands
+ctypedef struct spot_t:          # place of the event behind a signal
     rare_t place
     int64_t gaps                 # interruptions of the quotes of its instrument before it
 
@@ -18,8 +18,8 @@ ctypedef struct detector_cursor_t:           # one instrument
     int64_t trades               # rows that are in `market`
     int64_t quotes
     int64_t gaps                 # interruptions of its quotes so far
-    uint8_t calm                 # the door lets in everything: its memory is not kept up, nor is the market's last price, which the tape knows
-    const int64_t* odd_trades    # rows that the door must be asked about; ends with INT64_MAX
+    uint8_t calm                 # validation accepts everything: its state and the market's last price, which the tape has, are not updated
+    const int64_t* odd_trades    # rows that validation must check; ends with INT64_MAX
     const int64_t* odd_quotes
 
 cdef class TapeDetector:
@@ -39,7 +39,7 @@ cdef class TapeDetector:
     cdef int64_t now
     cdef int64_t due_next
     cdef signal_t* out
-    cdef spot_t* where           # of each signal in `out`; -1 in all = it came with the passing of time
+    cdef spot_t* where           # of each signal in `out`; -1 in all = a deadline caused it
     cdef int64_t emitted
     cdef int64_t room
     cdef list _keep

@@ -1,4 +1,5 @@
-"""Signals of a tape: see tape_signals.pxd. The result is that of Engine.run; lines that differ from the engine's have the same effect on signals."""
+"""Signals of a tape: see tape_signals.pxd. The result is that of Engine.run; where the code differs from the engine's, its effect on signals is the
+same."""
 
 import numpy as np
 
@@ -22,14 +23,14 @@ cdef int64_t CHUNK = 4096                       # signals
 
 
 cdef uint8_t validate_alone(const event_t* e, market_t* m, const instrument_t* i, double band) noexcept nogil:
-    """Validation with the market of this one instrument."""
+    """Validate an event with the market of this one instrument."""
     cdef event_t own = e[0]
     own.instrument = 0
     return validate_event(&own, 0, m, i, 1, band)
 
 
 cdef class TapeDetector:
-    """The detectors of one engine, without the engine. Made by Tape.signals(), which has the meaning of the arguments."""
+    """The detectors of one engine, without the engine. Made by Tape.signals(), which explains the arguments."""
 
     def __cinit__(self, tuple instruments, config=None, double band=10.0, double event_age_max_s=2.0):
         cdef int n
@@ -113,7 +114,7 @@ cdef class TapeDetector:
             self.reschedule(n)
 
     cdef void catch_up(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
-        """Bring the market of one instrument to these rows."""
+        """Update the market of one instrument to these rows."""
         cdef detector_cursor_t* cursor = &self.cursors[n]
         cdef const strip_t* s = &self.strips[n]
         cdef const instrument_t* i = &self.inst[n]
@@ -143,14 +144,14 @@ cdef class TapeDetector:
         cursor.trades, cursor.quotes = trades, quotes
 
     cdef double last_price(self, const event_t* e) noexcept nogil:
-        """The last trade before the rare event at which the listener is; 0 = there was none."""
+        """The last trade before the present rare event; 0 = there was none."""
         cdef int64_t trades = self.place[self.at].trades_before
         if not self.cursors[e.instrument].calm:
             return self.cursors[e.instrument].market.last
         return price_of(&self.inst[e.instrument], self.strips[e.instrument].trades.price[trades - 1]) if trades > 0 else 0.0
 
     cdef void on_liquidation(self, const event_t* e) noexcept nogil:
-        """As in the engine; but the last price is looked up only where a signal can carry it."""
+        """As in the engine, but the last price is looked up only if a signal can contain it."""
         cdef detector_cursor_t* cursor = &self.cursors[e.instrument]
         cdef double price = e.price, notional = e.aux_price, last
         cdef int64_t before = self.emitted
@@ -220,7 +221,7 @@ cdef class TapeDetector:
         return self.room - self.emitted >= SIGNALS_PER_CALL
 
     cdef tuple listen(self):
-        """The signals, and where the event behind each stands."""
+        """The signals, and the place of the event behind each."""
         cdef bint done = False
         cdef size_t address, places
         parts = []

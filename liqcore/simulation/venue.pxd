@@ -1,13 +1,13 @@
 """The simulated venue: paper trading, replay and backtest use the same one.
 
-The venue lives on the time line of receipt (ts_recv): an order that leaves at t arrives at t + order latency and meets the market as it is
-known there; what becomes of it is reported after the ack latency. The driver keeps the market (market.pxd; Paper's is the engine's), serves arrivals,
-funding and waits at their own times, then hands in the market event.
+The venue lives on the time line of receipt (ts_recv): an order sent at t arrives at t + order latency and meets the market known at that time; its
+results are reported after the ack latency. The driver keeps the market (market.pxd; Paper's is the engine's), serves arrivals, funding and waits at
+their own times, then passes in the market event.
 
-What takes meets a live quote. Without one it waits for the first later trade of an aggressor of its own side, for `print_wait_s` at most; then it is
-filled at the last trade, moved against it (market.pxd, moved_last). No price that has passed fills anything.
+An order that takes meets a live quote. Without one it waits for the first later trade of an aggressor of its own side, for `print_wait_s` at most;
+then it is filled at the last trade, moved against it (market.pxd, moved_last). No order is filled at a price of the past.
 
-For a driver that skips market events: bounds() says which of them can change anything here.
+For a driver that skips market events: bounds() returns those that can change anything here.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -22,12 +22,12 @@ ctypedef struct sim_t:
     int64_t arrivals_tail
     int64_t reports_head
     int64_t reports_tail
-    int64_t last_arrival     # nothing overtakes on its way: no arrival before this
+    int64_t last_arrival     # requests keep their order: no arrival before this
     int64_t last_report
     int64_t funding_next     # the earliest funding_at
     int64_t wait_next        # the earliest wait_next of the books
     int64_t execution        # id of the last one
-    int64_t serial           # market events so far that met orders
+    int64_t serial           # number of market events that met orders
     int64_t lost             # reports dropped because the ring was full: a broken driver
 
 cdef class SimVenue:
@@ -35,8 +35,8 @@ cdef class SimVenue:
     cdef readonly Latency latency
     cdef int count
     cdef int fills
-    cdef bint walk               # takers get what is shown or traded, not the whole order at one price
-    cdef bint hidden             # levels behind the best are taken to be full until they are shown
+    cdef bint walk               # takers get the shown or traded quantity, not the whole order at one price
+    cdef bint hidden             # levels behind the best count as full until they are shown
     cdef double maker_fee
     cdef double taker_fee
     cdef double leverage

@@ -20,20 +20,20 @@ HIDDEN = ("none", "wait")
 
 
 cdef class SimVenue:
-    """A venue made of public trades, best bid/ask and tickers. All but the instruments is given by name.
+    """A venue simulated from public trades, best bid/ask and tickers. All arguments but the instruments are by name.
 
     fills, of a resting order: 'through', all of it when a trade or the opposite quote goes strictly beyond its price. 'touch', also by a trade at its
-    price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume what was shown there when it arrived,
-    then fill it; hidden='wait': behind the best price an order waits until its level is shown, 'none': such a level is taken to be empty.
-    taker, of a market order, a triggered stop and a limit that crosses: 'next', all of it at the next price; 'walk', at each event at most the
-    quantity shown or traded, the rest at the next event. The price is never better than a live quote. Without a live quote it is that of the first
-    later trade of an aggressor of its own side, or after print_wait_s that of the last trade moved by half_spread against the order. The same price
-    decides whether a post-only order would cross.
-    half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick where there
-    never was a quote.
+    price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume the quantity shown there at its arrival,
+    then fill it; hidden='wait': behind the best price an order waits until its level is shown, 'none': such a level counts as empty. taker, of a
+    market order, a triggered stop and a limit that crosses: 'next', all of it at the next price; 'walk', at each event at most the quantity shown or
+    traded, the rest at the next event. The price is never better than a live quote. Without a live quote it is that of the first later trade of an
+    aggressor of its own side, or after print_wait_s that of the last trade moved by half_spread against the order. The same price decides whether a
+    post-only order would cross.
+    half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick if there never
+    was a quote.
     maker_fee, taker_fee: shares of notional. latency: a Latency, instead of the constants order_latency_s and ack_latency_s.
     funding_interval_s: positions pay or receive funding at its multiples (UTC), 0 = never. leverage: isolated margin of a position is 1 / leverage
-    of its entry value; it is liquidated when what remains falls to maintenance_margin, 0 = never.
+    of its entry value; it is liquidated when the rest falls to maintenance_margin, 0 = never.
     """
 
     def __cinit__(self, instruments, *args, capacity=4096, **kwargs):
@@ -99,10 +99,10 @@ cdef class SimVenue:
         free(self.reports)
         free(self.half_spread)
 
-    # ---- in and out ----
+    # ---- requests and reports ----
 
     cdef int submit(self, const request_t* r, int64_t now) noexcept nogil:
-        """A request leaves for the venue."""
+        """Send a request to the venue."""
         cdef request_t* a = &self.arrivals[self.state.arrivals_head & self.mask]
         if self.state.arrivals_head - self.state.arrivals_tail > self.mask:
             self.state.lost += 1
@@ -128,16 +128,16 @@ cdef class SimVenue:
         return self.state.funding_next
 
     cdef int64_t next_wait(self) noexcept nogil:
-        """When end_waits() must be called at the latest; what waited may have gone meanwhile. NEVER where nothing waits."""
+        """Latest time for the next call of end_waits(); the waiting order may have gone meanwhile. NEVER if no order waits."""
         return self.state.wait_next
 
     cdef void bounds(self, int32_t n, int64_t* low, int64_t* high, bint* every) noexcept nogil:
-        """What of instrument n's market can change anything here: a trade at or below `low` or at or above `high` (ticks), a quote with its ask at
-        or below `low` or its bid at or above `high`; `every`: any trade or quote. Tickers are never to be skipped."""
+        """The market events of instrument n that can change anything here: a trade at or below `low` or at or above `high` (ticks), a quote with its
+        ask at or below `low` or its bid at or above `high`; `every`: any trade or quote. Tickers must never be skipped."""
         book_bounds(&self.books[n], self.fills, low, high, every)
 
     cdef event_t* put(self, int32_t n, uint8_t kind, int64_t id, int64_t number, int64_t now) noexcept nogil:
-        """An empty report on its way; `number` of the reports on this id."""
+        """Queue an empty report; `number` among the reports on this id."""
         cdef event_t* e
         if self.state.reports_head - self.state.reports_tail > self.mask:
             self.state.lost += 1
@@ -169,11 +169,11 @@ cdef class SimVenue:
     cdef void end(self, int32_t n, sim_order_t* o, uint8_t status, uint8_t reason, int64_t now) noexcept nogil:
         o.live = 0
         self.books[n].live -= 1
-        if (o.id & 15) != ROLE_LIQUIDATION:     # not our order: we hear of its fills only
+        if (o.id & 15) != ROLE_LIQUIDATION:     # not our order: only its fills are reported
             self.report(o, n, ORDER, status, reason, now)
 
     cdef void clear(self, int32_t n, int64_t now) noexcept nogil:
-        """The position is gone: nothing is left to reduce, and the attached stop goes with it."""
+        """The position is closed: cancel orders that reduce, with the attached stop."""
         cdef sim_order_t* o
         cdef int k
         for k in range(ORDERS_MAX):
@@ -182,8 +182,8 @@ cdef class SimVenue:
                 self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, now)
 
     cdef void protect(self, int32_t n, sim_order_t entry, int64_t now) noexcept nogil:
-        """The entry's stop follows its first fill; it covers whatever the position is when it triggers. The entry comes by value: when it is
-        completely filled, its place is the one that the stop takes."""
+        """Place the entry's stop after its first fill. It covers the whole position at its trigger. The entry is passed by value, because a
+        completely filled entry gives its place to the stop."""
         cdef int64_t id = (entry.id & ~<int64_t> 0xFFF) | ROLE_STOP
         cdef sim_order_t* o
         cdef sim_order_t* room = NULL
@@ -210,14 +210,14 @@ cdef class SimVenue:
         self.trigger(n, room, now)
 
     cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
-        """A stop whose trigger the last price has reached fires, also when it is placed or moved there: the trade that swept through an entry and
-        its stop takes both, the stop at the next price."""
+        """Fire a stop whose trigger the last price has reached, also when it is placed or moved there. So a trade beyond an entry and its stop fills
+        both, the stop at the next price."""
         if not o.taking and trigger_reached(last_ticks(&self.market[n], &self.inst[n]), o.price, o.side):
             self.start_waiting(n, o, now)
             self.report(o, n, ORDER, ORDER_TRIGGERED, OK, now)
 
     cdef void schedule(self, int32_t n, int64_t now) noexcept nogil:
-        """A position was opened, turned or closed: its next funding."""
+        """Schedule the next funding after a position was opened, turned or closed."""
         cdef int64_t paid = self.funding_ns if self.books[n].position else 0
         cdef int k
         self.books[n].funding_at = (now // paid + 1) * paid if paid else NEVER
@@ -254,7 +254,7 @@ cdef class SimVenue:
             self.protect(n, o[0], now)
 
     cdef uint8_t refusal(self, const request_t* r, int64_t near, bint crosses) noexcept nogil:
-        """What the venue has against a new order, judged on its arrival. near: the price that it would take at; 0 = nothing is known."""
+        """The reason against a new order on its arrival, or OK. near: the price at which it would take; 0 = unknown."""
         cdef const instrument_t* i = &self.inst[r.instrument]
         cdef book_t* b = &self.books[r.instrument]
         cdef bint market = r.type == ORDER_MARKET
@@ -268,7 +268,7 @@ cdef class SimVenue:
             return END_POST_ONLY
         if r.qty <= 0 or r.qty > i.lots_max or not (market or r.price > 0):
             return END_VENUE
-        if r.flags & REDUCE_ONLY:       # what is held may always be closed
+        if r.flags & REDUCE_ONLY:       # a position may always be closed
             return OK
         if r.qty < i.lots_min or qty_of(i, r.qty) * i.multiplier * price_of(i, near if market else r.price) < i.notional_min:
             return END_VENUE
@@ -282,7 +282,7 @@ cdef class SimVenue:
         cdef int64_t near = touch(m, i, r.side, r.ts)
         cdef int64_t known = near if near else moved_last(m, i, r.side, self.half_spread[n])
         cdef bint market = r.type == ORDER_MARKET
-        # that an order takes at once is known of a live quote only; that it might is enough to refuse a post-only one
+        # only a live quote shows that an order takes at once; a post-only order is refused if it might
         cdef bint crosses = book_crosses(known if r.flags & POST_ONLY else near, r.price, r.side)
         cdef uint8_t reason = self.refusal(r, known, crosses)
         cdef sim_order_t fresh
@@ -314,7 +314,7 @@ cdef class SimVenue:
             self.take_now(n, o, near, shown(m, i, r.side) if self.walk else r.qty, 0, r.ts)
 
     cdef void amend(self, const request_t* r, sim_order_t* o) noexcept nogil:
-        """Less keeps the place in the queue; more, or another price, goes to its end."""
+        """Amend an order: a smaller quantity keeps its place in the queue; a larger one, or another price, goes to its end."""
         cdef bint back = r.price != o.price or r.qty > o.qty
         o.price = r.price
         o.qty = max(r.qty, o.filled)
@@ -350,15 +350,15 @@ cdef class SimVenue:
     # ---- matching ----
 
     cdef void take_now(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t flags, int64_t now) noexcept nogil:
-        """An order takes. What a market order of the model 'next' leaves, because it only reduces, is cancelled."""
+        """An order takes. The rest of a market order of the model 'next', which only reduces, is cancelled."""
         cdef int64_t id = o.id
         cdef bint market = o.type == ORDER_MARKET
         self.fill(n, o, price, lots, taker_reason(o), flags, now)
-        if market and not self.walk and o.live and o.id == id:      # a filled entry's place may have been taken by its stop
+        if market and not self.walk and o.live and o.id == id:      # the stop may have taken a filled entry's place
             self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, now)
 
     cdef void take(self, int32_t n, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
-        """Orders on their way to the next price meet it."""
+        """Orders that wait for the next price take at it."""
         cdef book_t* b = &self.books[n]
         cdef sim_order_t* o
         cdef int64_t price, held
@@ -378,11 +378,11 @@ cdef class SimVenue:
                 lots = shown(&self.market[n], &self.inst[n], o.side)
             held = b.position
             self.take_now(n, o, price, lots, flags, e.ts_recv)
-            if trade:                   # what one has taken is not there for the next
+            if trade:                   # quantity taken by one order is not available to the next
                 lots -= (b.position - held) * (1 if b.position > held else -1)
 
     cdef void start_waiting(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
-        """The order takes at the next price that is known."""
+        """The order takes at the next known price."""
         o.taking = 1
         o.since = self.state.serial
         o.wait = now + self.print_wait_ns
@@ -390,17 +390,17 @@ cdef class SimVenue:
         self.state.wait_next = min(self.state.wait_next, o.wait)
 
     cdef void end_wait(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
-        """The order found no price in time. A live quote is a price, which the next event meets; it is waited for until it ends."""
+        """The order found no price in time. With a live quote it waits for the next event until that quote ends."""
         cdef int64_t price = moved_last(&self.market[n], &self.inst[n], o.side, self.half_spread[n])
         if quote_alive(&self.market[n], now):
             o.wait = self.market[n].quote_until + 1
-        elif price == 0 or self.market[n].broken & STREAM_TRADE:       # what was traded before the interruption shows no price
+        elif price == 0 or self.market[n].broken & STREAM_TRADE:       # a trade before the interruption gives no price
             o.wait = now + max(self.print_wait_ns, <int64_t> WAIT_AGAIN_NS)
         else:
             self.take_now(n, o, price, NEVER, FILL_MOVED, now)
 
     cdef void end_waits(self) noexcept nogil:
-        """Every wait that is over now."""
+        """End every wait that is over at `now`."""
         cdef int64_t now = self.state.wait_next
         cdef book_t* b
         cdef sim_order_t* o
@@ -453,7 +453,7 @@ cdef class SimVenue:
             trade = ticks_of(&self.inst[n], e.price)
             lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
         self.state.serial += 1
-        if b.wait_next != NEVER:            # an order that takes goes first: it is on its way since an earlier event
+        if b.wait_next != NEVER:            # an order that takes goes first, because it was sent at an earlier event
             self.take(n, e, trade, lots)
         for k in range(ORDERS_MAX):
             if b.orders[k].live and not b.orders[k].taking and b.orders[k].since != self.state.serial:
@@ -464,7 +464,7 @@ cdef class SimVenue:
         if trade and not mark_alive(&self.market[n], e.ts_recv):
             self.check_liquidation(n, price_of(&self.inst[n], trade), e.ts_recv)
 
-    # ---- what the venue does by itself ----
+    # ---- actions of the venue itself ----
 
     cdef void fund(self) noexcept nogil:
         """Funding of every position that was opened before this moment and is still held: longs pay shorts when the rate is positive."""
@@ -491,7 +491,7 @@ cdef class SimVenue:
         self.state.funding_next = next_one
 
     cdef void check_liquidation(self, int32_t n, double price, int64_t now) noexcept nogil:
-        """Liquidate where the price has reached the level, unless an order of ours is already taking us out at the next price."""
+        """Liquidate if the price has reached the level, unless an order of ours is already closing the position at the next price."""
         cdef book_t* b = &self.books[n]
         if b.liquidation == 0 or b.liquidating or (price - price_of(&self.inst[n], b.liquidation)) * b.position > 0.0:
             return

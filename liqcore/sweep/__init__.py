@@ -4,11 +4,11 @@
     grid = Grid.product(entry_offset=[0.001, 0.0015], take_profit=[0.001, 0.002], stop_loss=0.0025, notional=1000)
     results = sweep(tape, 0, signals, fade(signals), grid, places=places, fills="through")
 
-Every setting gives the trades that Paper.run (and Walk) give for the same events: times, prices, quantities, reasons, fees and result to the last
-bit. It is written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one
-instrument at a time; fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it
-keeps those that look at one order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at
-other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute.
+Every setting gives the trades of Paper.run (and Walk) for the same events: times, prices, quantities, reasons, fees and result to the last bit. Its
+code is separate from that of the engine, so that each tests the other. It supports one instrument at a time; fills 'through' and 'touch'; stops at
+the next price; constant latencies; a fixed notional. Anything else is refused, not approximated. Of the engine's risk rules it applies those of a
+single order (flags and age of the signal's data, collar, quantity, notional, requotes). Rules of the account or of other orders need a backtest:
+exposure, leverage, positions, loss limits, orders a minute.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ TIMED = -1
 
 
 def fade(signals: NDArray) -> NDArray[np.int8]:
-    """Sides of a policy that answers every ACTIVE signal with a bracket on the liquidated side (buys where longs were closed by force)."""
+    """Sides of a policy that answers every ACTIVE signal with a bracket on the liquidated side (it buys if longs were closed by force)."""
     return np.where(signals["phase"] == Phase.ACTIVE, signals["side"], 0).astype(np.int8)
 
 
@@ -74,7 +74,7 @@ def fade(signals: NDArray) -> NDArray[np.int8]:
 def signals_of(
     tape: Tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0, end: int | None = None
 ) -> tuple[NDArray, NDArray]:
-    """The cascade detector's signals of one instrument of a tape, and their places: what `sweep` wants as `signals` and `places`.
+    """The cascade detector's signals of one instrument of a tape, and their places, as `sweep` takes them in `signals` and `places`.
 
     The same signals as the engine's (SIGNAL_DTYPE), all phases. end: let time pass until then, ns (None = end of the tape). event_age_max_s: as Risk;
     band: as Engine.
@@ -85,10 +85,10 @@ def signals_of(
 
 
 def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
-    """Where signals stand in the instrument's history, by their times: rows (trades before, quotes before, interruptions of the quotes before), or -1
-    for signals that came with the passing of time.
+    """Places of signals in the instrument's history, by their times: rows (trades before, quotes before, interruptions of the quotes before), or -1
+    for signals caused by a deadline.
 
-    ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of tells apart.
+    ValueError if the times are ambiguous: several liquidations of one nanosecond with market data between them, which signals_of can distinguish.
     """
     own = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
     ts, place = tape.rare["ts_recv"][own], tape.place[own]
@@ -112,7 +112,7 @@ def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
     return out
 
 
-# ---- what the kernel reads ----
+# ---- input of the kernel ----
 
 
 def _terms(instrument: Instrument) -> dict[str, float | int]:
@@ -188,12 +188,12 @@ def _settings(
 
 
 def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None, terms: NDArray) -> tuple[NDArray, NDArray]:
-    """Signals as the kernel wants them: those that the policy acts on, and all of them for exits by phase."""
+    """Signals in the kernel's form: those that the policy acts on, and all of them for exits by phase."""
     m: Columns = market.columns
     ts = signals["ts"]
     timed = places[:, 0] < 0
     trade, quote = np.array(places[:, :2].T, np.int64)
-    lost = np.flatnonzero(timed & (sides != 0))  # of others that come with the passing of time nobody asks for the place
+    lost = np.flatnonzero(timed & (sides != 0))  # other signals caused by a deadline need no place
     trade[lost], quote[lost] = np.searchsorted(m.ts, ts[lost], "left"), np.searchsorted(m.quote_ts, ts[lost], "left")
     phases = np.zeros(len(signals), PHASES)
     for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote)):
@@ -222,7 +222,7 @@ def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, re
 
 
 def _prepare(tape, instrument, signals, sides, places, reference, end, closed, options):
-    """Check what the caller gave, and put it into the kernel's words: (market, terms, calls, phases)."""
+    """Check the arguments and convert them to the kernel's form: (market, terms, calls, phases)."""
     if not 0 <= instrument < len(tape.instruments):
         raise ValueError(f"instrument: expected 0 to {len(tape.instruments) - 1}, got {instrument!r}")
     signals, sides = np.asarray(signals), np.asarray(sides)
@@ -249,8 +249,8 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
 
 
 class Task:
-    """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep. start: days count from that of
-    it on (None = of the tape's first row), which nothing may come before."""
+    """Data shared by all settings: the market of one instrument, and the calls of a policy on it. Arguments as for sweep. start: days count from its
+    day on (None = of the tape's first row); no event may be before it."""
 
     def __init__(
         self,
@@ -341,15 +341,15 @@ def sweep(
 ) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
 
-    tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
-    that side, else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets
-    count from; 0 or None = last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open.
-    fills, fees, latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max,
-    orders_per_signal_max: as Risk.
+    tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 if the policy wants a bracket of that
+    side, else 0. places: the places of the signals (signals_of returns them; None = found by their times). reference: ticks that entry offsets count
+    from; 0 or None = last trade. end: stop there, ns (None = end of the tape): deadlines until then are served, and positions stay open. fills, fees,
+    latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max, orders_per_signal_max: as
+    Risk.
     threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
     daily: float64 of shape (settings, days), to be filled with the net result of each day (UTC, by the end of the trade) from the tape's first on.
-    closed: when nothing may be entered (Timetable.closed of the instrument), None = never.
-    ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
+    closed: times without entries (Timetable.closed of the instrument), None = none. ValueError for invalid arguments; RuntimeError if a setting had
+    more than 4096 reports on their way.
     """
     options: dict[str, Any] = {
         "fills": fills,
@@ -388,7 +388,7 @@ def trades_of(
 ) -> NDArray:
     """The trades of one setting of a grid: an array of TRADE_DTYPE, in order of time. Arguments as for sweep.
 
-    signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
+    signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill at the time of their reports; ts_flat: when all was confirmed; prices
     are averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
     """
     return Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options).trades(grid[setting])
@@ -404,7 +404,8 @@ def sweep_detectors(
     on_progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> NDArray:
-    """Every detector with every setting: RESULT_DTYPE of shape (detectors, settings). Signals are computed once a detector, the market's index once.
+    """Run every detector with every setting: RESULT_DTYPE of shape (detectors, settings). Signals are computed once for each detector, the market's
+    index once.
 
     sides: signals -> sides, the policy. on_progress(done, total) counts settings. Other options as for sweep.
     """
@@ -418,7 +419,7 @@ def sweep_detectors(
 
 
 def daily_sharpe(results: NDArray) -> NDArray[np.float64]:
-    """Sharpe ratio of the daily net results, a year being 365 days; days without a trade count as 0. nan below two days."""
+    """Sharpe ratio of the daily net results, for a year of 365 days; days without a trade count as 0. nan below two days."""
     days = np.asarray(results["days"], np.float64)
     with np.errstate(all="ignore"):
         mean = results["net"] / days

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from liqcore.parallel import in_threads
 
-BLOCK = 1 << 14  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
+BLOCK = 1 << 14  # largest number of settings that a thread takes at a time: some ten megabytes of state
 ORDER = ("entry_ttl_ns", "requotes", "notional", "entry_offset")  # the last one counts most
 
 
 def in_order(rows: NDArray) -> NDArray[np.intp]:
-    """Settings of one entry beside each other, and of these at each call first all that are not filled in time, then all others."""
+    """Order that puts settings with the same entry beside each other; of these, at each call, first those not filled in time, then all others."""
     columns = [rows[name] for name in ORDER]
     differing = [column for column in columns if len(column) and (column != column[0]).any()]
     return np.lexsort(differing) if differing else np.arange(len(rows))
@@ -21,8 +21,8 @@ def in_order(rows: NDArray) -> NDArray[np.intp]:
 def run_blocks(
     block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads: int, chunk: int, on_progress: Callable[[int, int], None] | None
 ) -> None:
-    """Call `block` with rows of the grid, all of them in the end, those with the same entry beside each other: they share most of what is found in
-    the market. on_progress(done, total) after every `chunk` settings."""
+    """Call `block` with parts of the grid until all rows are done. Rows with the same entry are beside each other, because they share most results.
+    on_progress(done, total) after every `chunk` settings."""
     order = in_order(rows)
     for first in range(0, len(order), chunk):
         part = order[first : first + chunk]

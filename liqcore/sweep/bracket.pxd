@@ -1,5 +1,5 @@
-"""The life of a bracket in a sweep: what the engine believes, wants and asks for. The rules are those of execution/bracket.pyx, as far as a venue
-that always answers, and answers in order, can lead."""
+"""The life of a bracket in a sweep: the engine's known state, wanted state and requests. The rules are those of execution/bracket.pyx, for a venue
+that always answers and answers in order."""
 
 from libc.stdint cimport int64_t
 
@@ -34,7 +34,7 @@ cdef inline void ask(const terms_t* g, bracket_t* s, int64_t action, int64_t rol
 
 
 cdef inline void ask_create(const terms_t* g, bracket_t* s, int64_t role, bint market, int64_t passive, int64_t stop) noexcept nogil:
-    """A new order in the place of the ended one, under the number of the next attempt."""
+    """A new order in place of the ended one, with the number of the next attempt."""
     cdef order_t* q = &s.o[role]
     if q.status != NONE:
         q.attempt += 1
@@ -59,14 +59,14 @@ cdef inline void place_entry(const terms_t* g, const setting_t* p, bracket_t* s)
     ask_create(g, s, ENTRY, market, 0 if market else 1, s.o[STOP].price)
 
 
-# ---- what is wanted ----
+# ---- wanted state ----
 
 cdef inline int64_t mean_entry(const bracket_t* s) noexcept nogil:
     return <int64_t> (s.entry_value / <double> s.entered + 0.5)
 
 
 cdef inline void reconcile_position(const terms_t* g, const setting_t* p, bracket_t* s, int64_t held) noexcept nogil:
-    """While something is held: close it if the exit is decided, else keep the target at the size of the position."""
+    """With a position: close it if the exit is decided, else keep the target at the size of the position."""
     cdef order_t* target = &s.o[TARGET]
     cdef order_t* close = &s.o[CLOSE]
     if s.end:
@@ -94,7 +94,7 @@ cdef inline void reconcile_position(const terms_t* g, const setting_t* p, bracke
 
 
 cdef inline void reconcile_orders(const terms_t* g, const setting_t* p, bracket_t* s) noexcept nogil:
-    """Compare what is believed with what is wanted and ask for the difference; s.finished when nothing is left."""
+    """Compare the known state with the wanted one and request the difference; sets s.finished when nothing is left."""
     cdef int64_t held = s.entered - s.exited
     cdef order_t* entry = &s.o[ENTRY]
     if not s.active:
@@ -134,7 +134,7 @@ cdef inline void move_stop(const terms_t* g, bracket_t* s, int64_t price) noexce
 
 
 cdef inline void anchor(const terms_t* g, const setting_t* p, bracket_t* s) noexcept nogil:
-    """A market entry's stop counts from the price that it was filled at."""
+    """The stop of a market entry counts from its fill price."""
     if p.entry_type == MARKET_ENTRY and s.entered > 0 and s.end == 0:
         move_stop(g, s, stop_price(s.side, mean_entry(s), p.stop_loss))
 
@@ -144,13 +144,13 @@ cdef inline bint trails(const setting_t* p, const bracket_t* s) noexcept nogil:
 
 
 cdef inline bint trail_due(const setting_t* p, const bracket_t* s) noexcept nogil:
-    """Would the trail move the stop? An amend must be worth a tenth of the trail's distance."""
+    """Whether the trail would move the stop, by at least a tenth of the trail's distance."""
     cdef int64_t price = stop_price(s.side, s.best, p.trail)
     return (price - s.o[STOP].price) * s.side * 10 >= scaled(s.best, p.trail, True) - s.best
 
 
 cdef inline int64_t trail_level(const setting_t* p, const bracket_t* s) noexcept nogil:
-    """A price that a trade must reach before the trail can move the stop: a bound, reached before the rule of trail_due is met."""
+    """A price that a trade must reach before the trail can move the stop. It is a bound, reached before trail_due is true."""
     cdef int64_t at = s.o[STOP].price, tenfold = 10 * <int64_t> SCALE, most
     if s.side > 0:
         most = 10 * (at - 1) * <int64_t> SCALE
@@ -160,14 +160,14 @@ cdef inline int64_t trail_level(const setting_t* p, const bracket_t* s) noexcept
 
 
 cdef inline void follow(const terms_t* g, const setting_t* p, bracket_t* s, int64_t trade) noexcept nogil:
-    """A trade while something is held: the trail follows it."""
+    """A trade during a position: the trail follows it."""
     if (trade - s.best) * s.side > 0:
         s.best = trade
     if trail_due(p, s):
         move_stop(g, s, stop_price(s.side, s.best, p.trail))
 
 
-# ---- what is heard ----
+# ---- reports ----
 
 cdef inline void on_fill(const terms_t* g, const setting_t* p, bracket_t* s, const report_t* e) noexcept nogil:
     cdef order_t* q = &s.o[e.role]
@@ -226,10 +226,10 @@ cdef inline void on_ended(const terms_t* g, const setting_t* p, bracket_t* s, in
 
 
 cdef inline void on_stop(const terms_t* g, const setting_t* p, bracket_t* s, const report_t* e) noexcept nogil:
-    """The attached stop dies with a position and lives again with the next fill."""
+    """The attached stop ends with a position and is alive again with the next fill."""
     cdef order_t* q = &s.o[STOP]
     if e.kind == NEW or e.kind == TRIGGERED:
-        if q.status == ENDED:                # of a new position: where the entry put it
+        if q.status == ENDED:                # of a new position: at the entry's price
             q.asked = 0
             q.price = e.price
         q.status = LIVE
@@ -244,7 +244,7 @@ cdef inline void on_stop(const terms_t* g, const setting_t* p, bracket_t* s, con
 
 
 cdef inline void bracket_report(const terms_t* g, const setting_t* p, bracket_t* s, const report_t* e, int64_t last_seen) noexcept nogil:
-    """One report of the venue, then what follows from it. last_seen: the last trade since the bracket was opened, or its reference."""
+    """Process one report of the venue and its effects. last_seen: the last trade since the bracket was opened, or its reference."""
     cdef order_t* q = &s.o[e.role]
     if e.kind == FILL:
         on_fill(g, p, s, e)
@@ -270,7 +270,7 @@ cdef inline int64_t answer_deadline(const order_t* q) noexcept nogil:
 
 
 cdef inline int64_t deadline(const terms_t* g, const setting_t* p, const bracket_t* s) noexcept nogil:
-    """When the engine must look at the bracket next."""
+    """The bracket's next deadline."""
     cdef int64_t due = NEVER
     cdef int role
     cdef bint held = s.entered > s.exited
@@ -291,7 +291,7 @@ cdef inline int64_t deadline(const terms_t* g, const setting_t* p, const bracket
 
 
 cdef inline void timer(const terms_t* g, const setting_t* p, bracket_t* s) noexcept nogil:
-    """A deadline has passed."""
+    """Process a deadline that has passed."""
     cdef int role
     if s.now >= s.hold_deadline and s.end == 0 and s.entered > s.exited:
         s.end = END_MAX_HOLD

@@ -21,25 +21,25 @@ class Columns(NamedTuple):
     ask: np.ndarray
     before: np.ndarray  # trades before this quote
     quote_index: dict[str, np.ndarray]
-    rank: np.ndarray  # quotes before each 64th trade (Tape.rank)
-    gap_ts: np.ndarray  # when the stream of quotes was interrupted
+    rank: np.ndarray  # number of quotes before each 64th trade (Tape.rank)
+    gap_ts: np.ndarray  # interruptions of the stream of quotes
     gap_trades: np.ndarray  # trades and quotes before it
     gap_quotes: np.ndarray
-    stop_ts: np.ndarray  # when the stream of trades was
+    stop_ts: np.ndarray  # interruptions of the stream of trades
     stop_trades: np.ndarray
-    cut_ts: np.ndarray  # when the stream of liquidations was
+    cut_ts: np.ndarray  # interruptions of the stream of liquidations
     closed: np.ndarray  # no entries: from, to, from, to, ... (Timetable.closed)
 
 
 def interruptions(tape: Tape, instrument: int) -> np.ndarray:
     """Rows of the rare events that interrupt a stream of the instrument."""
-    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)  # few of many: the rest is not looked at again
+    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)  # few of many rows; the others are not read again
     which = tape.rare["instrument"][marks]
     return marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & ((which == instrument) | (which == -1))]
 
 
 def of_stream(tape: Tape, marks: np.ndarray, stream: int) -> np.ndarray:
-    """Those of the marks that interrupt a Stream."""
+    """The marks that interrupt a Stream."""
     flags = tape.rare["flags"][marks]
     return marks[(flags == 0) | (flags & stream > 0)]
 
@@ -74,7 +74,7 @@ def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Co
 
 
 def _gaps(tape: Tape, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of marks: ts, trades before, quotes before."""
+    """Columns of marks: ts, trades before, quotes before."""
     ts, everybody = np.ascontiguousarray(tape.rare["ts_recv"][marks]), tape.rare["instrument"][marks] < 0
     return ts, *(
         np.where(everybody, np.searchsorted(column, ts), tape.place[name][marks])

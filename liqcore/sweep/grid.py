@@ -65,7 +65,7 @@ def _seconds(name: str, value: object) -> int:
 
 
 def _cell(name: str, value: object) -> tuple[str, int | float]:
-    """A value in the words of Bracket -> (column, value of the column)."""
+    """An option of Bracket -> (column, value of the column)."""
     if name == "entry":
         if value not in ENTRIES:
             raise ValueError(f"entry: expected 'post_only' or 'market', got {value!r}")
@@ -89,11 +89,11 @@ def _check_names(names: Set[str]) -> None:
 
 
 class Grid:
-    """Bracket settings to be tried, one a row: an array of GRID_DTYPE.
+    """Bracket settings to try, one in each row: an array of GRID_DTYPE.
 
     Columns: entry_type (OrderType: limit = post-only, or market); entry_offset, take_profit, stop_loss, trail (integers of 1e-8 of price);
-    entry_ttl_ns, max_hold_ns, cooldown_ns; exit_phase (Phase, 0 = stay); requotes (0-3); notional (quote currency). What each means, and which values
-    make sense, is liqcore.Bracket's business; the side is the signal's. ValueError names the first row that makes no sense.
+    entry_ttl_ns, max_hold_ns, cooldown_ns; exit_phase (Phase, 0 = stay); requotes (0-3); notional (quote currency). liqcore.Bracket defines their
+    meaning and valid values; the side is the signal's. ValueError names the first invalid row.
     """
 
     def __init__(self, rows):
@@ -122,7 +122,7 @@ class Grid:
 
     @classmethod
     def of(cls, settings: Iterable[Mapping[str, Any]]) -> Grid:
-        """One row for each mapping of `settings`, in the words of `product` with single values."""
+        """One row for each mapping of `settings`, with the options of `product` as single values."""
         given = list(settings)
         if not given:
             raise ValueError("grid: expected at least one setting")
@@ -130,7 +130,7 @@ class Grid:
             _check_names(names)
         rows = np.zeros(len(given), GRID_DTYPE)
         for name, default in DEFAULTS.items():
-            known: dict[tuple[type, str], tuple[str, int | float]] = {}  # a value that many settings have is read once
+            known: dict[tuple[type, str], tuple[str, int | float]] = {}  # a value of many settings is parsed once
             column, cells = "", []
             for setting in given:
                 value = setting.get(name, default)

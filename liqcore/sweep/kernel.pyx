@@ -1,4 +1,4 @@
-"""Settings side by side (see kernel.pxd): the calls one after the other, and for each the settings that are free to answer it."""
+"""Settings side by side (see kernel.pxd): the calls one after another, and for each call the settings that are free to answer it."""
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, is_sooner, ma
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
 
 cdef enum:
-    AHEAD = 6                    # settings whose lines of the cache are asked for before they are wanted
-    SLOTS = 64                   # spans of time to a call: the call of a moment is found without a search
+    AHEAD = 6                    # settings whose cache lines are prefetched
+    SLOTS = 64                   # spans of time for each call: the call of a moment is found without a search
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
                       (RESULT_DTYPE, sizeof(result_t)), (TRADE_DTYPE, sizeof(trade_t))):
@@ -34,16 +34,16 @@ cdef void* address(object array) except? NULL:
 
 
 cdef object room(Py_ssize_t n, size_t size):
-    """Zeroed memory for n records, from the beginning of a line of the cache on."""
+    """Zeroed memory for n records, aligned to a cache line."""
     out = np.zeros(max(n, 1) * size + 64, np.uint8)
     return out[-out.ctypes.data % 64:]
 
 
-# ---- what comes of a bracket ----
+# ---- results of a bracket ----
 
 cdef inline void count(int64_t finished, int64_t hold, double gross, double fees, double net, double notional, trial_t* t, result_t* r,
                        double* daily, int64_t days, int64_t first_day) noexcept nogil:
-    """A bracket that was entered is flat. notional: of both sides."""
+    """Count an entered bracket that is flat. notional: of both sides."""
     t.wins += net > 0.0
     t.gross += gross
     t.fees += fees
@@ -59,7 +59,7 @@ cdef inline void count(int64_t finished, int64_t hold, double gross, double fees
         t.midnight, t.today = (finished // <int64_t> DAY_NS + 1) * <int64_t> DAY_NS, 0.0
     t.today += net
     if days:
-        daily[min(finished // <int64_t> DAY_NS - first_day, days - 1)] += net     # what ends after the last day belongs to it
+        daily[min(finished // <int64_t> DAY_NS - first_day, days - 1)] += net     # trades that end after the last day count for it
 
 
 cdef inline void count_end(int64_t end, trial_t* t, result_t* r) noexcept nogil:
@@ -93,7 +93,7 @@ cdef inline int64_t call_flaw(const call_t* call) noexcept nogil:
 
 
 cdef void sum_up(const block_t* b, const trial_t* t, result_t* r) noexcept nogil:
-    """What follows from what was counted: every call was answered or refused, every answer has ended or is open."""
+    """Compute the totals: every call was answered or refused, every answer has ended or is open."""
     r.unfilled_ttl, r.targets, r.stops, r.max_holds = t.ended[0], t.ended[1], t.ended[2], t.ended[3]
     r.trades = r.targets + r.stops + r.max_holds + r.phases + r.others
     r.filled += r.trades
@@ -112,7 +112,7 @@ cdef void sum_up(const block_t* b, const trial_t* t, result_t* r) noexcept nogil
 # ---- one bracket by itself ----
 
 cdef inline void run_alone(block_t* b, int64_t k, const setting_t* p, int64_t lots) noexcept nogil:
-    """Event by event."""
+    """Run one bracket event by event."""
     begin(b.g, p, &b.bracket, &b.calls[k], lots)
     live(b.m, b.g, p, &b.bracket, b.phases, exit_row(b.phases, b.phases_n, &b.calls[k], p.exit_phase))
 
@@ -131,7 +131,7 @@ cdef inline void left_open(const terms_t* g, const bracket_t* s, result_t* r) no
 
 
 cdef inline int64_t call_at(const block_t* b, int64_t ts) noexcept nogil:
-    """The first call that comes at `ts` or later; ts: not before the first of all."""
+    """The first call at `ts` or later; ts: not before the first call."""
     cdef int64_t at = b.slot[min((ts - b.call_ts[0]) >> b.slot_bits, b.slots)]
     while b.call_ts[at] < ts:
         at += 1
@@ -139,7 +139,7 @@ cdef inline int64_t call_at(const block_t* b, int64_t ts) noexcept nogil:
 
 
 cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const bracket_t* s) noexcept nogil:
-    """The first call behind number k that comes after a bracket has ended. s: the bracket, asked where a call comes at that very moment."""
+    """The first call behind number k and after the end of a bracket. s: the bracket, which decides for a call at the moment of its end."""
     cdef const call_t* call
     k = max(k + 1, call_at(b, finished))
     while k < b.calls_n and b.call_ts[k] == finished:
@@ -151,14 +151,14 @@ cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const b
 
 
 cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, trial_t* t) noexcept nogil:
-    """The first call from number k on that comes at `until` or later; those before it are refused."""
+    """The first call from number k on at `until` or later; calls before it are refused."""
     cdef int64_t next = max(k, call_at(b, until))
     t.cooled += b.passed[next] - b.passed[k]
     return next
 
 
 cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexcept nogil:
-    """One setting answers one call, event by event. Returns the call that it can answer next."""
+    """One setting answers one call, event by event. Returns the next call that it can answer."""
     cdef trial_t* t = &b.trials[i]
     cdef result_t* r = &b.results[t.row]
     cdef bracket_t* s = &b.bracket
@@ -186,8 +186,7 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
 # ---- one call for all settings ----
 
 cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64_t finished) noexcept nogil:
-    """As `after`; where a call comes at the very moment at which the bracket has ended, what had been of the market by then decides: that knows only
-    who follows the bracket event by event."""
+    """As `after`. For a call at the very moment of the bracket's end, the market rows before the end decide; only a run event by event knows them."""
     cdef int64_t next = max(k + 1, call_at(b, finished))
     if b.call_ts[next] == finished:
         run_alone(b, k, &b.settings[b.trials[i].row], lots)
@@ -216,7 +215,7 @@ cdef void need_stop(block_t* b, int64_t row, const entry_t* e) noexcept nogil:
 
 
 cdef void make_exits(block_t* b, const group_t* group, const entry_t* e) noexcept nogil:
-    """All targets and stops of a group in a row: made one by one, as they are asked for, each comes as a surprise."""
+    """Compute all targets and stops of a group at once, because computing each at its first use mispredicts branches."""
     cdef int64_t row
     for row in range(group.target, group.targets_end):
         need_target(b, row, e)
@@ -225,7 +224,7 @@ cdef void make_exits(block_t* b, const group_t* group, const entry_t* e) noexcep
 
 
 cdef int64_t answer(block_t* b, int64_t k, int64_t i, const entry_t* e) noexcept nogil:
-    """One setting enters by the tables. Returns the call that it can answer next."""
+    """One setting enters by the tables. Returns the next call that it can answer."""
     cdef trial_t* t = &b.trials[i]
     cdef const setting_t* p = &b.settings[t.row]
     cdef result_t* r = &b.results[t.row]
@@ -256,8 +255,8 @@ cdef int64_t answer(block_t* b, int64_t k, int64_t i, const entry_t* e) noexcept
 
 
 cdef void answer_free(block_t* b, int64_t k, int64_t free, const entry_t* e) noexcept nogil:
-    """Those that are free answer a call with an entry that is filled at once and whole, or not at all: what `answer` does, in few steps where nothing
-    unusual happens. What is the same for all of them is read once."""
+    """The free settings answer a call with an entry that is filled at once and completely, or not at all. It does the same as `answer`, in fewer
+    steps for the usual cases. Common values are read once."""
     cdef block_t c = b[0]
     cdef const call_t* call = &c.calls[k]
     cdef int64_t number = c.opening.call, opened = e.ts, end = c.g.end, ack = c.g.ack_latency, round_trip = ack + c.g.order_latency
@@ -318,7 +317,7 @@ cdef void refuse_all(block_t* b, int64_t k, int64_t free, int64_t why) noexcept 
 
 
 cdef inline void answer_call(block_t* b, int64_t k, const group_t* group) noexcept nogil:
-    """The settings of a group, which have their entry in common, answer one call: those that can."""
+    """The free settings of a group, which have the same entry, answer one call."""
     cdef const call_t* call = &b.calls[k]
     cdef entry_t e
     cdef int64_t i, n, free = 0, why = call_flaw(call)
@@ -359,7 +358,7 @@ cdef void answer_all(block_t* b) noexcept nogil:
 # ---- rows of the tables ----
 
 cdef int32_t number(int64_t a, int64_t b, int64_t* pairs, int32_t* numbers, int64_t mask, int32_t* known) noexcept nogil:
-    """The number of a pair among those seen so far. pairs, numbers: an open hash of mask + 1 places; a number is stored one higher."""
+    """The number of a pair among those seen so far. pairs, numbers: an open hash table of mask + 1 places; numbers are stored plus one."""
     cdef int64_t at = <int64_t> ((<uint64_t> a * 0x9E3779B97F4A7C15u ^ <uint64_t> b * 0x2545F4914F6CDD1Du) >> 20) & mask
     while numbers[at]:
         if pairs[2 * at] == a and pairs[2 * at + 1] == b:
@@ -372,7 +371,7 @@ cdef int32_t number(int64_t a, int64_t b, int64_t* pairs, int32_t* numbers, int6
 
 
 cdef class Numbers:
-    """Pairs of integers, numbered from 0 on in the order in which they come."""
+    """Pairs of integers, numbered from 0 in order of their first use."""
 
     cdef object _pairs
     cdef object _numbers
@@ -391,7 +390,7 @@ cdef class Numbers:
 
 
 cdef int64_t number_rows(block_t* b, const int64_t* which, bint shared) except -1:
-    """Give each setting its terms, its group, and its rows of the tables. Returns how many stops or targets there are."""
+    """Set the terms, group and table rows of each setting. Returns the number of stops or targets."""
     cdef int64_t i, notional, n = b.n, ttl_max = 0, hold_max = 0
     cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closes = Numbers(n)
     cdef const setting_t* p
@@ -428,7 +427,7 @@ cdef void fill_slots(const block_t* b, int32_t* slot) noexcept nogil:
         slot[n] = <int32_t> k
 
 
-# ---- what Python sees ----
+# ---- Python interface ----
 
 cdef class Market:
     """The columns of one instrument, for settings to run over."""
@@ -460,7 +459,7 @@ cdef class Market:
         m.closed = <const int64_t*> address(columns.closed)
 
     def ended_at(self, terms, const int64_t[::1] trades, const int64_t[::1] quotes, const int64_t[::1] ts, const int64_t[::1] places):
-        """Whether there were quotes at each of some moments, and the last one no longer held."""
+        """Whether at each of some moments there had been quotes and the last one was no longer valid."""
         cdef const terms_t* g = <const terms_t*> address(terms)
         cdef Py_ssize_t n, count = len(ts)
         cdef int64_t[::1] out
@@ -473,8 +472,8 @@ cdef class Market:
 
     def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True, which=None):
         """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
-        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same. which: the rows to run
-        (int64), best with those of one entry beside each other; None = all."""
+        day's net is added; (settings, 0) = not needed. shared: False runs every bracket by itself, with the same result. which: the rows to run
+        (int64), fastest with those of one entry beside each other; None = all."""
         cdef block_t b
         cdef int64_t n
         which = np.arange(len(settings)) if which is None else np.ascontiguousarray(which, np.int64)
@@ -499,7 +498,7 @@ cdef class Market:
         del workspace
 
     def trades_of(self, terms, setting, calls, phases, trades):
-        """The brackets of one setting that were entered, as rows of TRADE_DTYPE; returns how many."""
+        """Write the entered brackets of one setting as rows of TRADE_DTYPE; returns their number."""
         cdef block_t b
         cdef trade_t* out = <trade_t*> address(trades)
         cdef bracket_t* s = &b.bracket
@@ -525,7 +524,7 @@ cdef class Market:
         return n
 
     cdef object _fill(self, block_t* b, terms, settings, calls, phases):
-        """Returns what is to be kept as long as the block."""
+        """Returns the objects that must live as long as the block."""
         for array, dtype in ((terms, TERMS), (settings, GRID_DTYPE), (calls, CALL), (phases, PHASES)):
             if array.dtype != dtype or not array.flags.c_contiguous:
                 raise TypeError(f"expected a contiguous array of {dtype.names}, got {array.dtype}")

@@ -1,7 +1,7 @@
 """One bracket of a sweep from its signal to flat, event by event, jumping from one market row that matters to the next.
 
-Order of service, as in paper.pyx and engine.pyx: before a market event everything that is due by its time, each at its own moment: arrivals at the
-venue first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
+Order of service, as in paper.pyx and engine.pyx: before a market event all actions up to its time are served, each at its own moment: arrivals at the
+venue, then reports, then the engine's deadlines. A deadline at the moment of a report is served just before it.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -17,19 +17,19 @@ from liqcore.sweep.venue cimport arrive, end_waits, meet
 
 cdef enum:
     NOWHERE = -1                 # a level that no price reaches from above
-    BEYOND = 0x7FFFFFFF          # and one that none reaches from below
+    BEYOND = 0x7FFFFFFF          # a level that no price reaches from below
 
-# ---- where in the market ----
+# ---- position in the market ----
 
 cdef inline void look_around(const columns_t* m, bracket_t* s) noexcept nogil:
-    """The last trade and the quotes that have been passed."""
+    """Read the last trade and quote before the position."""
     s.last = m.price[s.trade - 1] if s.trade > 0 else 0
     s.bid = m.bid[s.quote - 1] if s.quote > 0 else 0
     s.ask = m.ask[s.quote - 1] if s.quote > 0 else 0
 
 
 cdef inline void pass_to(const columns_t* m, bracket_t* s, int64_t t) noexcept nogil:
-    """Everything before time t has been passed."""
+    """Move the position to time t, behind everything before it."""
     s.trade = rows_before(m.ts, s.trade, m.trades, t)
     s.quote = rows_before(m.quote_ts, s.quote, m.quotes, t)
     look_around(m, s)
@@ -53,7 +53,7 @@ cdef inline int64_t extreme(const columns_t* m, int64_t row, int64_t stop, int64
 
 
 cdef inline void fold_best(const columns_t* m, bracket_t* s, int64_t row) noexcept nogil:
-    """The best price among trades up to `row` that were passed unseen."""
+    """Update the best price by trades up to `row` that were skipped."""
     cdef int64_t best
     if s.best_row < row:
         best = extreme(m, s.best_row, row, s.side)
@@ -63,7 +63,7 @@ cdef inline void fold_best(const columns_t* m, bracket_t* s, int64_t row) noexce
 
 
 cdef inline void bounds(const terms_t* g, const bracket_t* s, int64_t* below, int64_t* above, int64_t* ask_below, int64_t* bid_above) noexcept nogil:
-    """Levels that a trade, and that a quote, must reach to matter."""
+    """Levels that a trade or a quote must reach to matter."""
     cdef int64_t beyond = 0 if g.touch else 1, at
     cdef int role
     below[0] = ask_below[0] = NOWHERE
@@ -85,7 +85,7 @@ cdef inline void bounds(const terms_t* g, const bracket_t* s, int64_t* below, in
 
 
 cdef inline void look(const columns_t* m, const terms_t* g, const setting_t* p, bracket_t* s, int64_t due) noexcept nogil:
-    """Find the next market row that matters; s.known = 0 where it only established that none comes before `due`."""
+    """Find the next market row that matters. s.known = 0 if it only found that there is none before `due`."""
     cdef int64_t below, above, ask_below, bid_above, stop
     pass_to(m, s, s.seen)
     s.known = 1
@@ -116,7 +116,7 @@ cdef inline void look(const columns_t* m, const terms_t* g, const setting_t* p, 
 
 
 cdef inline int64_t row_of(const columns_t* m, bracket_t* s, int64_t due, int64_t below, int64_t above) noexcept nogil:
-    """The next trade that matters: the rest of a block first, and on only if `due` does not come before it."""
+    """The next trade that matters: first the rest of a block, then beyond it only if `due` is later."""
     cdef int64_t stop = min(m.trades, (s.trade | 63) + 1), row
     if s.trade >= m.trades:
         return m.trades
@@ -133,7 +133,7 @@ cdef inline int64_t row_of(const columns_t* m, bracket_t* s, int64_t due, int64_
 
 
 cdef inline int64_t quote_of(const columns_t* m, bracket_t* s, int64_t due, int64_t below, int64_t above) noexcept nogil:
-    """The same of quotes."""
+    """The same for quotes."""
     cdef int64_t stop = min(m.quotes, (s.quote | 63) + 1), row
     if s.quote >= m.quotes:
         return m.quotes
@@ -150,7 +150,7 @@ cdef inline int64_t quote_of(const columns_t* m, bracket_t* s, int64_t due, int6
 
 
 cdef inline void take(const columns_t* m, const terms_t* g, const setting_t* p, bracket_t* s) noexcept nogil:
-    """The market row that was looked for: the engine sees it first, the venue matches it next."""
+    """Process the market row that look() found: first the engine, then the venue."""
     cdef int64_t row = s.next_trade
     s.now = s.seen = s.next_ts
     s.known = 0
@@ -170,10 +170,10 @@ cdef inline void take(const columns_t* m, const terms_t* g, const setting_t* p, 
         meet(m, g, s, 0, 0, s.now)
 
 
-# ---- what is due ----
+# ---- deadlines ----
 
 cdef inline void leave_phase(const terms_t* g, const setting_t* p, bracket_t* s) noexcept nogil:
-    """The cascade has reached the phase to leave at."""
+    """The cascade has reached the exit phase."""
     if s.active and s.end == 0:
         s.end = END_PHASE
         reconcile_orders(g, p, s)
@@ -200,8 +200,8 @@ cdef inline int64_t wakes(const terms_t* g, const setting_t* p, bracket_t* s, co
 
 cdef inline bint may_requote(const columns_t* m, const terms_t* g, const setting_t* p, int64_t lots, int64_t side, int64_t reference, int64_t trade,
                              int64_t quote, int64_t now) noexcept nogil:
-    """Whether an entry that counts from `reference` may be sent at `now`, when the rejection of the try before is heard. The feed must have been
-    whole since that try."""
+    """Whether an entry that counts from `reference` may be sent at `now`, at the report of the last try's rejection. The feed must have been whole
+    since that try."""
     if closed_at(m, now) or cut_since(m, now - g.order_latency - g.ack_latency, now):
         return False
     return forbidden(g, lots, entry_price(p, side, reference), m.price[trade - 1], quote_ended(m, g, trade, quote, now, 0),
@@ -244,7 +244,7 @@ cdef inline void begin(const terms_t* g, const setting_t* p, bracket_t* s, const
 
 
 cdef inline int64_t exit_row(const phase_t* phases, int64_t n, const call_t* call, int64_t exit_phase) noexcept nogil:
-    """Row of the signal at which a bracket that answers `call` is left, or -1."""
+    """Row of the signal at which a bracket that answers `call` exits, or -1."""
     cdef int64_t row = call.row + 1
     while exit_phase and row < n and phases[row].sequence == call.sequence:
         if phases[row].phase >= exit_phase:
@@ -254,7 +254,7 @@ cdef inline int64_t exit_row(const phase_t* phases, int64_t n, const call_t* cal
 
 
 cdef inline void live(const columns_t* m, const terms_t* g, const setting_t* p, bracket_t* s, const phase_t* phases, int64_t leave) noexcept nogil:
-    """Run an opened bracket until it is flat or the data end. leave: row of `phases` at which it is to be left, or -1."""
+    """Run an opened bracket until it is flat or the data end. leave: row of `phases` at which it exits, or -1."""
     cdef int64_t wake = deadline(g, p, s), arrival, report, timed, signal, alarm, due
     cdef const request_t* a
     cdef const report_t* e
@@ -267,7 +267,7 @@ cdef inline void live(const columns_t* m, const terms_t* g, const setting_t* p, 
         signal = phases[leave].ts if leave >= 0 and not phases[leave].timed else <int64_t> NEVER
         alarm = min(wake, timed)
         due = min(min(arrival, report), min(alarm, s.wait_at))
-        if due > s.seen:                     # else it is due now, before whatever the market brings
+        if due > s.seen:                     # else it is due now, before the next market event
             if not s.known:
                 look(m, g, p, s, due)
             if signal != NEVER and s.next_ts != NEVER and not (phases[leave].trade <= s.next_trade if s.next_trade < m.trades
@@ -299,7 +299,7 @@ cdef inline void live(const columns_t* m, const terms_t* g, const setting_t* p, 
             s.known = 0
             end_waits(m, g, s)
             continue
-        if alarm == due:                     # also one that falls on the moment of a report
+        if alarm == due:                     # also at the moment of a report
             leave = wakes(g, p, s, phases, leave, due)
         if report == due and s.active:
             s.reports_tail += 1

@@ -1,7 +1,6 @@
 """The records of a sweep: settings, calls, results, and one bracket on its way. They are the dtypes of records.py and grid.py.
 
-The bracket says the same things as execution/bracket.pxd and simulation/venue.pxd do, in the fewest words that a venue which always answers, and
-answers in order, can reach.
+The bracket has the state of execution/bracket.pxd and simulation/venue.pxd, reduced to a venue that always answers and answers in order.
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -12,10 +11,10 @@ cdef enum:
     TARGET = 3
     CLOSE = 4
     ROLES = 5
-    CREATE = 1                   # what a request asks for
+    CREATE = 1                   # actions of requests
     AMEND = 2
     CANCEL = 3
-    NONE = 0                     # what the engine believes of an order
+    NONE = 0                     # the engine's known status of an order
     SENT = 1
     LIVE = 2
     ENDED = 3
@@ -69,7 +68,7 @@ ctypedef struct setting_t:       # GRID_DTYPE
     int64_t requotes
     double notional
 
-ctypedef struct terms_t:         # what is fixed for a whole sweep
+ctypedef struct terms_t:         # constants of a whole sweep
     int64_t touch
     int64_t order_latency
     int64_t ack_latency
@@ -95,7 +94,7 @@ ctypedef struct terms_t:         # what is fixed for a whole sweep
     double notional_max
     double collar
 
-ctypedef struct call_t:          # a signal that the policy acts on, and what is the same for every setting
+ctypedef struct call_t:          # a signal that the policy acts on, with values common to all settings
     int64_t ts
     int64_t timed
     int64_t trade
@@ -171,7 +170,7 @@ ctypedef packed struct trade_t:  # TRADE_DTYPE
     uint8_t entry_is_maker
     uint8_t open
 
-ctypedef struct order_t:         # an order twice: as the engine believes it to be, and as it stands at the venue (`live` and what follows)
+ctypedef struct order_t:         # an order twice: the engine's state, and the venue's (from `live` on)
     int64_t status
     int64_t asked
     int64_t price
@@ -212,7 +211,7 @@ ctypedef struct report_t:
     int64_t reason
     double fee
 
-ctypedef struct bracket_t:       # a bracket, the venue's side of it, and where in the market it stands
+ctypedef struct bracket_t:       # a bracket, its state at the venue, and its position in the market
     int64_t active
     int64_t side
     int64_t reference

@@ -1,4 +1,4 @@
-"""The records of a sweep as NumPy knows them: what records.pxd and kernel.pyx read and write."""
+"""NumPy dtypes of the records of a sweep, which records.pxd and kernel.pyx read and write."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ def _record(*groups: tuple[str, str]) -> np.dtype:
     return np.dtype([(name, kind) for kind, names in groups for name in names.split()])
 
 
-#: what is fixed for a whole sweep
+#: constants of a whole sweep
 TERMS = _record(
     ("i8", "touch order_latency ack_latency data_age_max quote_age print_wait half_spread slow tick_mantissa lot_mantissa"),
     ("i8", "lots_min lots_max requotes_max end"),
     ("f8", "maker_fee taker_fee tick_power lot_power tick lot multiplier notional_min notional_max collar"),
 )
-#: a signal that the policy acts on, and what is the same for every setting
+#: a signal that the policy acts on, with values common to all settings
 CALL = _record(("i8", "ts timed trade quote side reference last reason ended stale closed sequence row"))
 #: every signal of the instrument, for exits by phase
 PHASES = _record(("i8", "ts timed trade quote phase sequence"))

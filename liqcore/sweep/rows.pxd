@@ -1,4 +1,4 @@
-"""What a sweep reads of a market: columns with their pyramids, and whether a quote holds. The rule of market.pxd, asked of columns."""
+"""The market of a sweep: columns with their pyramids, and the validity of quotes by the rules of market.pxd."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t
 
@@ -19,7 +19,7 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     const int32_t* bid
     const int32_t* ask
     const int64_t* before        # trades before this quote
-    const int32_t* rank          # quotes that stand before trade row 64 k; one more at the end: all of them
+    const int32_t* rank          # number of quotes before trade row 64 k; the last entry is the number of all quotes
     pyramid_t over_quotes        # low = ask, high = bid
     int64_t gaps                 # interruptions of the quotes
     const int64_t* gap_ts
@@ -35,13 +35,13 @@ ctypedef struct columns_t:       # one instrument: see columns.py
 
 
 cdef inline int64_t quotes_before(const columns_t* m, int64_t trade) noexcept nogil:
-    """Quotes that stand before trade row `trade`, which is there."""
+    """Number of quotes before the existing trade row `trade`."""
     return rows_before(m.before, m.rank[trade >> 6], m.rank[(trade >> 6) + 1], trade + 1)
 
 
 cdef inline bint interrupted(const columns_t* m, int64_t quote, int64_t now, int64_t place) noexcept nogil:
-    """Whether the stream of quotes was interrupted after the last of `quote` quotes. place: of an interruption at `now` itself, it comes before this
-    number of trades has been; 0 = nothing that was received at `now` has been."""
+    """Whether the stream of quotes was interrupted after the last of `quote` quotes. place: an interruption at `now` itself counts if it is before
+    this number of trades; 0 = no event received at `now` counts."""
     cdef int64_t k = rows_before(m.gap_quotes, 0, m.gaps, quote)
     if k == m.gaps or m.gap_quotes[k] != quote:
         return False
@@ -65,7 +65,7 @@ cdef inline bint trades_stopped(const columns_t* m, int64_t trade, int64_t now) 
 
 
 cdef inline int64_t usual_spread(const columns_t* m, int64_t quote, int64_t* count) noexcept nogil:
-    """Sum of the spreads of the latest of `quote` quotes, and how many they are."""
+    """Sum of the spreads of the latest of `quote` quotes, and their number."""
     cdef int64_t total = 0, row
     count[0] = min(quote, <int64_t> SPREADS)
     for row in range(quote - count[0], quote):
@@ -84,14 +84,14 @@ cdef inline int64_t contradiction(const columns_t* m, int64_t trade, int64_t quo
 
 
 cdef inline bint quote_alive(const columns_t* m, const terms_t* g, int64_t trade, int64_t quote, int64_t now, int64_t place) noexcept nogil:
-    """Whether the last of `quote` quotes holds when `trade` trades have been."""
+    """Whether the last of `quote` quotes is valid after `trade` trades."""
     if quote == 0 or now - m.quote_ts[quote - 1] > g.quote_age or (m.gaps and interrupted(m, quote, now, place)):
         return False
     return contradiction(m, trade, quote) == trade
 
 
 cdef inline bint quote_ended(const columns_t* m, const terms_t* g, int64_t trade, int64_t quote, int64_t now, int64_t place) noexcept nogil:
-    """Whether there were quotes and the last one no longer holds: the rule for entries, which lets pass for a second what only a trade
+    """Whether there were quotes and the last one is no longer valid: the rule for entries, which for a second accepts a quote that only a trade
     contradicts."""
     cdef int64_t row
     if quote == 0 or quote_alive(m, g, trade, quote, now, place):
@@ -103,14 +103,14 @@ cdef inline bint quote_ended(const columns_t* m, const terms_t* g, int64_t trade
 
 
 cdef inline int64_t touch_at(const columns_t* m, const terms_t* g, int64_t side, int64_t trade, int64_t quote, int64_t now) noexcept nogil:
-    """Where a buyer (side 1) or seller takes at `now`, before what is received then; 0 = no quote holds."""
+    """Price at which a buyer (side 1) or seller takes at `now`, before events received then; 0 = no valid quote."""
     if not quote_alive(m, g, trade, quote, now, 0):
         return 0
     return m.ask[quote - 1] if side > 0 else m.bid[quote - 1]
 
 
 cdef inline int64_t moved_last(const columns_t* m, const terms_t* g, int64_t side, int64_t trade, int64_t quote) noexcept nogil:
-    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none: see market.pxd."""
+    """Price for a buyer or seller without a valid quote: the last trade, moved against the order; 0 = there was none: see market.pxd."""
     cdef int64_t last = m.price[trade - 1] if trade > 0 else 0, half = 1, count
     if last <= 0:
         return 0
@@ -126,7 +126,7 @@ cdef inline int64_t moved_last(const columns_t* m, const terms_t* g, int64_t sid
 
 cdef inline int64_t taken_at(const columns_t* m, const terms_t* g, int64_t side, int64_t trade, int64_t quote, bint by_trade,
                              int64_t now) noexcept nogil:
-    """Where an order that takes meets the last of `trade` trades (by_trade) or of `quote` quotes; 0 = it goes on waiting."""
+    """Price of an order that takes, at the last of `trade` trades (by_trade) or of `quote` quotes; 0 = it waits on."""
     cdef int64_t near = 0, last
     if quote > 0:
         near = m.ask[quote - 1] if side > 0 else m.bid[quote - 1]
@@ -139,7 +139,7 @@ cdef inline int64_t taken_at(const columns_t* m, const terms_t* g, int64_t side,
 
 
 cdef inline int64_t wait_longer(const columns_t* m, const terms_t* g, int64_t price, int64_t trade, int64_t quote, int64_t now) noexcept nogil:
-    """An order has waited for a price until `now`: until when it goes on waiting, or 0: it takes at `price`, the last trade moved."""
+    """An order has waited for a price until `now`. Returns the end of its further wait, or 0: it takes at `price`, the moved last trade."""
     if quote_alive(m, g, trade, quote, now, 0):
         return m.quote_ts[quote - 1] + g.quote_age + 1
     if price == 0 or trades_stopped(m, trade, now):

@@ -1,16 +1,16 @@
-"""What becomes of the brackets that answer one call, found once for all settings that share it.
+"""Outcomes of the brackets that answer one call, computed once for all settings that share them.
 
 A policy sees market data only, so the outcome of a bracket does not depend on what its setting did before. Of the brackets of one call
 
 - the first fill depends on the entry alone (offset, notional, requotes),
 - the target's fill on entry and take profit, the stop's on entry and stop loss, the close's on entry and hold.
 
-Each is a row of a table, made when the first setting asks for it; `outcome` puts the four together. All this is of post-only entries without trail or
-exit by phase, at a venue that answers within its usual time. Whatever else happens (a partial fill, a bracket that is still open when the data end)
-`outcome` leaves to life.pxd, which runs any bracket event by event; and both say the same where both can (a test).
+Each is a row of a table, computed at its first use; `outcome` combines the four. The tables are for post-only entries without trail or exit by phase,
+at a venue with its usual latency. Other cases (a partial fill, a bracket that is open at the end of the data) are left to life.pxd, which runs any
+bracket event by event. A test compares both.
 
-Places in the market are counted in rows of both kinds together: `order` is twice the rows before an event, and one more where the event is the next
-row itself: what an order does when it has waited long enough comes before that row.
+Places in the market count rows of both kinds together: `order` is twice the number of rows before an event, plus one if the event is the next row
+itself. So the end of an order's wait comes before that row.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
@@ -24,36 +24,36 @@ from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, gross_of, lots_
 cdef enum:
     REQUOTES = 4                 # post-only rejections of one entry, at most
 
-ctypedef struct place_t:         # rows of the market that have been
+ctypedef struct place_t:         # number of rows of the market before the place
     int64_t trade
     int64_t quote
 
 ctypedef struct opening_t:       # of one call, for all entries: when the first order arrives
     int64_t call                 # which call it was made for, counted from 1
     place_t at
-    int64_t near                 # what a passive order must not reach
+    int64_t near                 # a passive order must not reach this price
     place_t horizon              # rows before the last close can arrive
 
 ctypedef struct entry_t:
-    int64_t why                  # why it is refused, or 0
+    int64_t why                  # reason of its refusal, or 0
     int64_t lots
     int64_t reference
     int64_t price
-    int64_t rejected             # so many times as post-only, the last attempt included where it was
-    int64_t heard[4]             # when
+    int64_t rejected             # number of post-only rejections, including the last attempt
+    int64_t heard[4]             # times of their reports
     bint last                    # the last attempt was rejected too
     bint odd                     # left to life.pxd
-    bint by_quote                # what filled it
+    bint by_quote                # a quote filled it
     int64_t ts                   # first fill; NEVER = none before the longest time to live
     place_t filled               # right after it
     place_t target               # when a target arrives
-    int64_t near                 # what a passive target must not reach
+    int64_t near                 # a passive target must not reach this price
     double value
     double fee
 
-ctypedef struct exit_t:          # a target, a stop or a close, and what comes of it: 64 bytes, a line of the cache
+ctypedef struct exit_t:          # a target, a stop or a close, with its outcome: 64 bytes, a cache line
     int32_t call
-    int8_t plain                 # heard of before the hold is over, it ends the bracket at that moment
+    int8_t plain                 # if reported before the end of the hold, it ends the bracket at that moment
     int8_t odd                   # left to life.pxd
     int8_t again                 # a target that was rejected as post-only, and goes out again as one that may take
     int8_t waits                 # a close that found no price
@@ -69,14 +69,14 @@ ctypedef struct level_t:         # the first time that the market reaches a pric
     int32_t call
     int8_t by_quote
     int64_t price
-    int64_t start                # searched from this many rows of both kinds on
+    int64_t start                # searched from this number of rows of both kinds on
     place_t after                # right after it; behind the horizon = it does not
     int64_t ts                   # of a target: when; of a stop: when, in which order and where it executes
     int64_t order
     int64_t at
 
 ctypedef struct outcome_t:
-    int64_t end                  # END_*; 0 = life.pxd has to say
+    int64_t end                  # END_*; 0 = life.pxd decides
     int64_t finished
     const exit_t* x              # of a bracket that is entered
 
@@ -115,7 +115,7 @@ cdef inline void open_call(const columns_t* m, const terms_t* g, const call_t* c
 
 cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, entry_t* e, place_t* at,
                          int64_t near) noexcept nogil:
-    """As long as the venue rejects the entry, because it would take, it goes out again at a price of that moment. Leaves the place where it rests."""
+    """Send the entry again at a new price while the venue rejects it because it would take. Sets `at` to the place where it rests."""
     cdef int64_t arrives = call.ts + g.order_latency, heard, most = min(p.requotes, g.requotes_max), reference
     while near > 0 and (near - e.price) * call.side <= 0:
         heard = arrives + g.ack_latency
@@ -142,7 +142,7 @@ cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* 
 
 cdef inline int64_t first_fill(const columns_t* m, const terms_t* g, int64_t side, int64_t price, place_t at, place_t stop, place_t* after,
                                bint* by_quote) noexcept nogil:
-    """When a resting limit (side 1 buys) of some price meets a trade or quote that fills it, and the place right after; NEVER = not before `stop`."""
+    """Time of the trade or quote that fills a resting limit (side 1 buys), and the place right after it; NEVER = not before `stop`."""
     cdef int64_t beyond = 0 if g.touch else 1, trade, quote, until = stop.quote
     if side > 0:
         trade = first_below(&m.over_trades, at.trade, stop.trade, price - beyond)
@@ -163,7 +163,7 @@ cdef inline int64_t first_fill(const columns_t* m, const terms_t* g, int64_t sid
 
 
 cdef inline bint is_partial(const columns_t* m, const terms_t* g, int64_t price, int64_t lots, bint by_quote, place_t after) noexcept nogil:
-    """A trade at the very price fills no more than it traded."""
+    """Whether the fill is partial: a trade at the limit itself fills only the traded quantity."""
     return g.touch and not by_quote and m.price[after.trade - 1] == price and max(<int64_t> m.lots[after.trade - 1], <int64_t> 1) < lots
 
 
@@ -200,7 +200,7 @@ cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_
 # ---- exits ----
 
 cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, place_t at, int64_t wait, exit_t* x) noexcept nogil:
-    """Where an order that takes (side 1 buys) meets the market from a place on, or by the last price after it has waited until `wait`."""
+    """Time and price of an order that takes (side 1 buys) from a place on, or by the last price after a wait until `wait`."""
     cdef int64_t ts, longer
     cdef bint quote
     x.ts = x.order = NEVER
@@ -230,7 +230,7 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
 
 
 cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int64_t price, int64_t start) noexcept nogil:
-    """The place of a price, emptied unless what it holds is this call's, searched from `start` or before, and not yet over there."""
+    """The level of a price. It is reset unless it is of this call, was searched from `start` or before, and ends after `start`."""
     cdef level_t* l = &levels[price & mask]
     if l.call != number or l.price != price or start < l.start or start >= l.after.trade + l.after.quote:
         l.call, l.price, l.start = <int32_t> number, price, start
@@ -239,7 +239,7 @@ cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int
 
 
 cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_t until, level_t* l) noexcept nogil:
-    """A stop that lives from a trade on: the row at which it fires, before row `until`, and what comes of it."""
+    """Find the row at which a stop that is alive from a trade on fires, before row `until`, and its execution."""
     cdef place_t at
     cdef exit_t x
     at.trade = first_below(&m.over_trades, l.start, until, l.price) if side > 0 else first_above(&m.over_trades, l.start, until, l.price)
@@ -255,8 +255,8 @@ cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_
 
 cdef inline void make_stop(const columns_t* m, const terms_t* g, int64_t stop_loss, const call_t* call, const opening_t* opening, const entry_t* e,
                            level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
-    """It lives from the fill on, and fires at once where the last trade has reached it already. Stops of one level fire at one row, whatever entry
-    they are of, if they live by then: only trades are counted."""
+    """The stop is alive from the fill on, and fires at once if the last trade has already reached it. All live stops of one level fire at the same
+    row, whatever their entry, because only trades count."""
     cdef int64_t level = stop_price(call.side, e.price, stop_loss)
     cdef level_t* l = level_of(levels, mask, opening.call, level, max(e.filled.trade - 1, <int64_t> 0))
     if l.after.trade < 0:
@@ -273,7 +273,7 @@ cdef inline void make_stop(const columns_t* m, const terms_t* g, int64_t stop_lo
 
 cdef inline void make_target(const columns_t* m, const terms_t* g, int64_t take_profit, const call_t* call, const opening_t* opening,
                              const entry_t* e, level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
-    """Targets of one price are filled at one row, whatever entry they are of, if they live by then."""
+    """All live targets of one price are filled at the same row, whatever their entry."""
     cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
     cdef place_t at = e.target
     cdef level_t* l
@@ -331,7 +331,7 @@ cdef inline void make_close(const columns_t* m, const terms_t* g, int64_t max_ho
 # ---- one bracket ----
 
 cdef inline bint not_entered(const terms_t* g, const setting_t* p, const call_t* call, const entry_t* e, outcome_t* out) noexcept nogil:
-    """Whether the bracket ends without a fill, and how."""
+    """Whether the bracket ends without a fill; sets its end."""
     cdef int64_t n, deadline = call.ts + p.entry_ttl_ns
     for n in range(e.rejected):
         if e.heard[n] >= deadline or (e.last and n == e.rejected - 1):
@@ -344,7 +344,7 @@ cdef inline bint not_entered(const terms_t* g, const setting_t* p, const call_t*
 
 
 cdef inline bint is_sooner(const exit_t* target, const exit_t* stop) noexcept nogil:
-    """Whether the target comes before the stop. In one row of the market, where both have one time, what takes comes first."""
+    """Whether the target comes before the stop. At the same row, and so the same time, an order that takes comes first."""
     return (target.order < stop.order) | ((target.order == stop.order) & (target.ts < stop.ts))
 
 
@@ -353,14 +353,14 @@ cdef inline const exit_t* first_exit(const exit_t* target, const exit_t* stop) n
 
 
 cdef inline int64_t closes_at(const terms_t* g, const setting_t* p, const entry_t* e) noexcept nogil:
-    """When the close that follows the hold arrives."""
+    """Arrival time of the close at the end of the hold."""
     return e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
 
 
 cdef inline void outcome(const terms_t* g, const setting_t* p, const entry_t* e, const exit_t* target, const exit_t* stop, const exit_t* close,
                          const exit_t* x, outcome_t* out) noexcept nogil:
-    """Of a bracket that is entered. x: first_exit. close: looked at only where x does not come before closes_at. A stop that has waited long enough
-    at the very moment at which the target arrives is left to life.pxd."""
+    """Outcome of an entered bracket. x: first_exit. close: used only if x does not come before closes_at. If a stop's wait ends at the very moment of
+    the target's arrival, life.pxd decides."""
     cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency, deadline = heard + p.max_hold_ns
     out.end = 0
     if x.ts < e.ts + p.max_hold_ns and x.plain:
@@ -376,7 +376,7 @@ cdef inline void outcome(const terms_t* g, const setting_t* p, const entry_t* e,
                 out.finished = max(out.finished, arrives + g.ack_latency)
             elif target.again and arrives + g.ack_latency < deadline and x.ts < arrives + g.ack_latency + g.order_latency:
                 out.finished = max(out.finished, arrives + 2 * g.ack_latency + g.order_latency)
-        if x.ts + g.ack_latency >= deadline: # the close went out, and is refused
+        if x.ts + g.ack_latency >= deadline: # the close was sent, and is refused
             out.end = END_MAX_HOLD
             out.finished = max(out.finished, closes_at(g, p, e) + g.ack_latency)
     else:

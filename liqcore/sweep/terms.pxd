@@ -24,14 +24,14 @@ cdef inline int64_t scaled(int64_t ticks, int64_t fraction, bint up) noexcept no
 
 
 cdef inline int64_t entry_price(const setting_t* p, int64_t side, int64_t reference) noexcept nogil:
-    """A resting entry gives no more than it must."""
+    """A resting entry is rounded away from the market."""
     if p.entry_type == MARKET_ENTRY:
         return reference
     return scaled(reference, -p.entry_offset, False) if side > 0 else scaled(reference, p.entry_offset, True)
 
 
 cdef inline int64_t stop_price(int64_t side, int64_t fill, int64_t fraction) noexcept nogil:
-    """Never risk more than stated."""
+    """Rounded towards the entry, so that the risk is never above the stated one."""
     return scaled(fill, -fraction, True) if side > 0 else scaled(fill, fraction, False)
 
 
@@ -41,7 +41,7 @@ cdef inline int64_t target_price(int64_t side, int64_t fill, int64_t fraction, i
 
 
 cdef inline int64_t lots_for(const terms_t* g, double notional, int64_t ticks) noexcept nogil:
-    """The wanted notional in whole lots, at most the venue's largest order; -1 where that is no quantity."""
+    """The wanted notional in whole lots, at most the venue's largest order; -1 if that is no valid quantity."""
     cdef double price = price_of(g, ticks) * g.multiplier, lots
     if price <= 0.0:
         return -1

@@ -1,6 +1,6 @@
-"""The venue of a sweep: what becomes of the orders of one bracket when requests arrive and the market moves. The rules are those of SimVenue.
+"""The venue of a sweep: it processes requests and market events for the orders of one bracket, by the rules of SimVenue.
 
-At the venue an order is the latter half of an order_t; the entry stands before all others in the order of matching.
+The venue's state of an order is the second half of an order_t. The entry is matched before all other orders.
 """
 
 from libc.stdint cimport int64_t
@@ -12,7 +12,7 @@ from liqcore.sweep.terms cimport fee_of, notional_of
 
 
 cdef inline report_t* report(const terms_t* g, bracket_t* s, int64_t kind, int64_t role, int64_t attempt, int64_t reason, int64_t now) noexcept nogil:
-    """A report leaves for the engine."""
+    """Send a report to the engine."""
     cdef report_t* e
     if s.reports_head - s.reports_tail >= REPORTS:
         s.lost += 1
@@ -34,7 +34,7 @@ cdef inline void end_order(const terms_t* g, bracket_t* s, int64_t role, int64_t
 
 
 cdef inline int64_t free_place(const bracket_t* s) noexcept nogil:
-    """The first place at the venue that no live order has: what takes is met in the order of places."""
+    """The first place at the venue without a live order. Orders that take are matched in the order of places."""
     cdef int64_t place = 0
     cdef int role
     cdef bint taken = True
@@ -48,7 +48,7 @@ cdef inline int64_t free_place(const bracket_t* s) noexcept nogil:
 
 
 cdef inline void await_price(const terms_t* g, bracket_t* s, order_t* q, int64_t now) noexcept nogil:
-    """The order takes at the next price that is known."""
+    """The order takes at the next known price."""
     q.taking = 1
     q.wait = now + g.print_wait
     s.wait_at = min(s.wait_at, q.wait)
@@ -56,7 +56,7 @@ cdef inline void await_price(const terms_t* g, bracket_t* s, order_t* q, int64_t
 
 
 cdef inline void trigger(const terms_t* g, bracket_t* s, int64_t now) noexcept nogil:
-    """The stop fires when the last price has reached it, also when it is placed or moved there; it takes at the next price that is known."""
+    """Fire the stop if the last price has reached it, also when it is placed or moved there; it takes at the next known price."""
     if s.fired == 0 and s.last > 0 and (s.o[STOP].at - s.last) * s.side >= 0:
         s.fired = 1
         await_price(g, s, &s.o[STOP], now)
@@ -64,7 +64,7 @@ cdef inline void trigger(const terms_t* g, bracket_t* s, int64_t now) noexcept n
 
 
 cdef inline void execute(const terms_t* g, bracket_t* s, int64_t role, int64_t price, int64_t lots, bint maker, int64_t now) noexcept nogil:
-    """An execution of at most `lots`; what only reduces never turns the position."""
+    """An execution of at most `lots`; a reduce-only order never turns the position."""
     cdef order_t* q = &s.o[role]
     cdef order_t* stop = &s.o[STOP]
     cdef report_t* e
@@ -84,7 +84,7 @@ cdef inline void execute(const terms_t* g, bracket_t* s, int64_t role, int64_t p
     if role == STOP or q.done >= q.size:
         q.live = 0
         s.known = 0
-        if role == TARGET:                   # the others are never amended: their last fill says it all
+        if role == TARGET:                   # the others are never amended; their last fill is enough
             report(g, s, DONE, role, q.made, 0, now)
     if s.position == 0:
         for other in range(STOP, CLOSE + 1):
@@ -102,19 +102,19 @@ cdef inline void execute(const terms_t* g, bracket_t* s, int64_t role, int64_t p
 
 
 cdef inline void take_now(const terms_t* g, bracket_t* s, int64_t role, int64_t price, int64_t lots, int64_t now) noexcept nogil:
-    """An order takes. What a market order leaves, because it only reduces, is cancelled."""
+    """An order takes. The rest of a market order, which only reduces, is cancelled."""
     execute(g, s, role, price, lots, False, now)
     if role != STOP and s.o[role].live and s.o[role].at == 0:
         end_order(g, s, role, CANCELLED, END_REDUCE, now)
 
 
 cdef inline int64_t taker(const bracket_t* s, int turn) noexcept nogil:
-    """Who takes at a turn: the entry, then stop and close by their places."""
+    """The order that takes at a turn: the entry, then stop and close by their places."""
     return ENTRY if turn == 0 else STOP if (turn == 1) == (s.o[STOP].place < s.o[CLOSE].place) else CLOSE
 
 
 cdef inline void end_waits(const columns_t* m, const terms_t* g, bracket_t* s) noexcept nogil:
-    """Orders that have waited long enough for a price: see SimVenue.end_wait."""
+    """End the waits of orders that found no price in time: see SimVenue.end_wait."""
     cdef int64_t now = s.wait_at, price, longer, role
     cdef int64_t order[3]
     cdef order_t* q
@@ -143,7 +143,7 @@ cdef inline void create(const columns_t* m, const terms_t* g, bracket_t* s, cons
     side = s.side if entry else -s.side
     touch = touch_at(m, g, side, s.trade, s.quote, now)
     known = touch if touch else moved_last(m, g, side, s.trade, s.quote)
-    near = known if a.passive else touch         # that it takes is known of a live quote only; that it might is enough to refuse it
+    near = known if a.passive else touch         # only a live quote shows that it takes; a passive order is refused if it might
     crosses = near > 0 and (near - a.price) * side <= 0
     if market and known == 0:
         reason = END_VENUE
@@ -166,7 +166,7 @@ cdef inline void create(const columns_t* m, const terms_t* g, bracket_t* s, cons
     s.known = 0
     if entry:
         s.attached = a.stop
-    if role == TARGET or g.slow or (market and touch == 0):      # that others are there changes nothing but what is waited for
+    if role == TARGET or g.slow or (market and touch == 0):      # the engine does not wait for a NEW of the others
         report(g, s, NEW, role, a.attempt, 0, now)
     if market and touch == 0:
         await_price(g, s, q, now)
@@ -175,7 +175,7 @@ cdef inline void create(const columns_t* m, const terms_t* g, bracket_t* s, cons
 
 
 cdef inline void arrive(const columns_t* m, const terms_t* g, bracket_t* s, const request_t* a) noexcept nogil:
-    """A request reaches the venue. One about an order that has ended is refused, which the engine, told of the end before, passes over."""
+    """A request reaches the venue. One about an ended order is refused; the engine has the report of the end already and ignores it."""
     cdef order_t* q = &s.o[a.role]
     if a.action == CREATE:
         create(m, g, s, a)
@@ -197,7 +197,7 @@ cdef inline void arrive(const columns_t* m, const terms_t* g, bracket_t* s, cons
 
 
 cdef inline void match(const terms_t* g, bracket_t* s, int64_t role, int64_t trade, int64_t lots, int64_t now) noexcept nogil:
-    """A resting limit against a trade, or (trade = 0) against the opposite quote."""
+    """Match a resting limit with a trade, or (trade = 0) with the opposite quote."""
     cdef int64_t side = s.side if role == ENTRY else -s.side, at = s.o[role].at
     cdef int64_t opposite = s.ask if side > 0 else s.bid
     if trade > 0 and (trade - at) * side < 0:
@@ -209,7 +209,8 @@ cdef inline void match(const terms_t* g, bracket_t* s, int64_t role, int64_t tra
 
 
 cdef inline void meet(const columns_t* m, const terms_t* g, bracket_t* s, int64_t trade, int64_t lots, int64_t now) noexcept nogil:
-    """The orders meet a trade, or (trade = 0) a new quote: those that take first, then the others. What comes to be here waits."""
+    """Match the orders with a trade, or (trade = 0) a new quote: first those that take, then the others. Orders created here wait for the next
+    event."""
     cdef bint waiting_stop = s.o[STOP].live and not s.fired, waiting_target = s.o[TARGET].live
     cdef bint waiting_entry = s.o[ENTRY].live and not s.o[ENTRY].taking, taking_stop = s.o[STOP].live and s.o[STOP].taking
     cdef int64_t order[3]

@@ -1,4 +1,4 @@
-"""The shell around liqcore: all I/O. `liqshell.stream` is what most people import; the rest is run by the command `liqcore`."""
+"""The shell around liqcore: all I/O. Most users import `liqshell.stream`; the command `liqcore` runs the rest."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,5 +1,5 @@
-"""A NumPy column as Arrow has it, and back, by their bytes: pyarrow's own ways (array, to_numpy, cast, fill_null) import pandas wherever it is
-installed, and pyarrow.compute, which take half a second of every process that does it."""
+"""Converts NumPy columns to Arrow and back by their bytes. pyarrow's own functions (array, to_numpy, cast, fill_null) import pyarrow.compute, and
+pandas if it is installed, which takes half a second in each process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that stand beside a Python file of the user's: `from .decoder import PublicDecoder` there reads decoder.py of its folder.
+"""Relative imports in a user's Python file: `from .decoder import PublicDecoder` reads decoder.py of its folder.
 
 Which files these are is read from the text, before anything of it runs: so they belong to the SHA-256 that a run writes, and what is imported is what
 was hashed. They are private to the file that names them. Two folders may both have a decoder.py, and no folder hides an installed package.

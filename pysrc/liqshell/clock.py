@@ -1,4 +1,4 @@
-"""One clock for everything that must agree about market time: the live path, the emulator, and every process of a rehearsal.
+"""The clock of market time, shared by the live path, the emulator, and every process of a rehearsal.
 
 Market time is `market_ns + (monotonic now - wall_ns) * speed`. The monotonic clock of Linux and macOS is one per machine, so two processes
 that hold the same three numbers read the same market time; at speed 240 a day passes in six minutes on both sides of a socket.

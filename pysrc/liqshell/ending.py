@@ -1,4 +1,4 @@
-"""How a command ends: an exit status, one sentence, and the path of a log that has the rest.
+"""The end of a command: an exit status, one sentence, and the path of a log with the details.
 
 0    done
 1    done, and the answer is no: a check failed, something differs, the venue refused or could not be reached

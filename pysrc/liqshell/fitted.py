@@ -1,4 +1,4 @@
-"""Tables of a terminal that stay legible where it is narrow: a table whose words do not fit is shown row by row, each number under its name."""
+"""Terminal tables for narrow terminals: a table whose words do not fit is shown row by row, each number beside its name."""
 
 from __future__ import annotations
 

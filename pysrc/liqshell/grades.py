@@ -1,4 +1,4 @@
-"""How good the evidence behind each traded contract is: the grade of its preset, or "verified", which only `liqcore verify` gives.
+"""The grade of the evidence for each traded contract: that of its preset, or "verified", which only `liqcore verify` gives.
 
     rows = contracts_of(config, values)             # one a contract of the run, for run.json: preset, rule, grade, evidence, numbers
     names, grade, evidence = together(rows)         # the same in one line, the worst grade first

@@ -1,4 +1,4 @@
-"""Files that others made, taken with care: regular files only, of a bounded size when unpacked, with names of contracts of a bounded length.
+"""Checks of files from other programs: only regular files, of a bounded unpacked size, with contract names of a bounded length.
 
 A few hundred bytes can unpack to a gigabyte. Market data packs to a tenth, seldom to a fiftieth: what unpacks to more than UNPACKED_RATIO times its
 file, and to more than UNPACKED_FREE at all, is refused while it is read, before it fills memory or disk.

@@ -1,5 +1,5 @@
-"""Times as text (ISO 8601) to nanoseconds. Python's datetime ends at microseconds: the fraction of the second is read here. And what a clock on the
-wall of a place shows."""
+"""Times as text (ISO 8601) to nanoseconds. Python's datetime ends at microseconds, so the fraction of the second is read here. Also local times of a
+time zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code of a user's own by name: a class or function in a Python file, or what an installed package offers as an entry point.
+"""A user's code by name: a class or function in a Python file, or an entry point of an installed package.
 
     load("folder/mine.py:Streak", DETECTOR, "detectors.mine.kind")        # runs that file's code, with your rights
     load("streak", DETECTOR, "detectors.mine.kind")                       # entry point "streak" of the group liqcore.detectors

@@ -1,4 +1,4 @@
-"""A progress bar for runs: on a terminal a live line, elsewhere a plain line now and then, and nothing where the output is for a machine."""
+"""A progress bar for runs: a live line on a terminal, occasional plain lines elsewhere, and nothing in output for a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one rule for what is signed: a signature or a login leaves over TLS that is verified, or to this machine, and nowhere else.
+"""The rule for signed requests: a signature or a login is sent only over verified TLS, or to this machine.
 
 `Keys.sign` takes an Endpoint and signs for no other. An Endpoint is TLS whose context checks the certificate and the host name, or a loopback
 address in digits: a name is resolved once, all that it means has to be loopback, and what was judged is what is connected to.

@@ -1,4 +1,4 @@
-"""Where a secret that is one word comes from: the environment, else the system keyring under the service "liqcore". Never from a file of liqcore."""
+"""The source of a secret of one word: the environment, else the system keyring under the service "liqcore". Never a file of liqcore."""
 
 from __future__ import annotations
 

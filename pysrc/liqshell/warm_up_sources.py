@@ -1,4 +1,4 @@
-"""What a live run may learn from before it begins: the folder of a run, a recording, a store, or files of market data of others."""
+"""The sources that a live run may learn from before it begins: the folder of a run, a recording, a store, or files of other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One HTTP request to a service that is not the venue (a model, a news search), with a deadline that holds also when the server hangs or drips.
+"""One HTTP request to a service that is not the venue (a model, a news search), with a deadline that also holds if the server hangs or sends very
+slowly.
 
 No redirect is followed, no proxy asked, no cookie kept, nothing repeated but once where no connection was made. A key leaves over verified TLS or to
 this machine only (transport.py).

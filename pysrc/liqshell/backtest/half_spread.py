@@ -1,4 +1,4 @@
-"""What a taker pays for the spread of each contract where no quote holds: configured, else known from its quotes, else measured from its trades.
+"""The half-spread that a taker pays on each contract without a valid quote: configured, else from its quotes, else measured from its trades.
 
 trade_spread.py has the estimate from trades.
 """

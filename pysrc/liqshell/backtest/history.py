@@ -1,4 +1,4 @@
-"""The market data of a study: loaded once, then run as it is, with its liquidations moved, or with others in their place."""
+"""The market data of a study: loaded once, then run unchanged, with moved liquidations, or with other liquidations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the data of a study was opened from, so that another process opens the same: all contracts, or one of them."""
+"""The source of a study's data, so that another process opens the same data: all contracts, or one of them."""
 
 from __future__ import annotations
 

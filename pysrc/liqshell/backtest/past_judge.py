@@ -1,4 +1,4 @@
-"""A judge over the past: what a backtest, a sweep or a comparison asks while the tape runs.
+"""A judge over the past, which a backtest, a sweep or a comparison asks while the tape runs.
 
 settings["judge"] names the judge: "recorded" (answers of recordings by content key, after the time that they took), "rules" (plain code over the news
 of recordings, after the declared latency), "none" (no answers), or a live model. The answers of a live model are CONTAMINATED: it may know what

@@ -1,4 +1,4 @@
-"""What a run's policies are asked and what they answer, without trading: the events of a comparison, and the base rates of their conditions.
+"""The questions to a run's policies and their answers, without trading: the events of a comparison, and the base rates of their conditions.
 
 A policy sees market data only, never fills. So its answers on a data set are computed once, by a halted engine: it asks the policy and never trades.
 """

@@ -1,4 +1,4 @@
-"""One backtest: the folder, the run itself, then what is run beside it."""
+"""One backtest: its folder, the run itself, then its controls and delays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grid for liqcore.sweep: the same trades as one backtest a setting, but every symbol for itself and without the account's limits.
+"""A grid for liqcore.sweep: the same trades as a backtest of each setting, but separately for each symbol and without the account's limits.
 
 `liqcore sweep` cuts it into units; walk-forward takes it for its choice only: what was chosen is run by the engine, with every limit, before a
 number of it is reported.

@@ -1,4 +1,4 @@
-"""At which prices a taker would have dealt at given moments, by the rule of the simulated venue: for studies over columns that run no engine.
+"""The prices of a taker at given moments, by the rule of the simulated venue, for studies over columns without an engine.
 
 Where a quote holds (liqshell.recording.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer
 pays what the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows

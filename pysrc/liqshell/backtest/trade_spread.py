@@ -1,4 +1,4 @@
-"""The half-spread that the trades of a tape show.
+"""The half-spread estimated from the trades of a tape.
 
 The estimate from trades: a buyer's trade and a seller's trade in quick succession differ by one spread on average, because the mid moves up as often
 as down between them. So the half-spread is half of the median of

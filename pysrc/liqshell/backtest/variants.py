@@ -1,4 +1,4 @@
-"""What is run beside the run itself, on the same data with the same settings: reaction delays, and controls that trade without knowledge."""
+"""The variants of a run on the same data with the same settings: reaction delays, and controls that trade without information."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hourly binary: recorded, bet on (on paper, or at the venue), settled by each market's own rule, and judged.
+"""The hourly binary: recording, bets (on paper, or at the venue), settlement by each market's own rule, and evaluation.
 
 book        the book of one token, and what a taker pays in it
 desk        markets, books, candles, fires and bets: frames in, decisions out; no sockets, no clock

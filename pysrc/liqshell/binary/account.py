@@ -1,4 +1,4 @@
-"""Orders at the venue. The id of an order is its hash, which is known and kept before anything is sent; what is not known is asked for, never sent
+"""Orders at the venue. The id of an order is its hash, which is stored before the order is sent. An order of unknown outcome is queried, never sent
 again.
 
 A bet is one FAK order. Its fate is read from the account's trades: MATCHED may still fail, CONFIRMED is a position. Heartbeats run as long as this

@@ -1,4 +1,4 @@
-"""The book of one token, and what a taker pays in it."""
+"""The book of one token, and the price for a taker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desk of the hourly binary: markets, books, spot candles and fires come in with their time of receipt, decisions and bets come out.
+"""The desk of the hourly binary: its input is markets, books, spot candles and fires with their times of receipt, its output decisions and bets.
 
 It opens nothing and reads no clock: the same inputs in the same order give the same lines, live, on paper and in a replay. A deadline is served at
 its own moment, whenever time is advanced past it, so how often a live run looks at the clock changes nothing.

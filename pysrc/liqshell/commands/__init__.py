@@ -1,1 +1,1 @@
-"""What the `liqcore` command does, one file a command. Nothing imports them but cli, and only the one that was asked for."""
+"""The commands of `liqcore`, one file each. Only cli imports them, and only the command that runs."""

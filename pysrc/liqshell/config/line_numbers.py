@@ -1,4 +1,4 @@
-"""At which line of a TOML file a key stands. The parser of the standard library gives no lines, so it is called once per statement."""
+"""The line of each key in a TOML file. The standard parser gives no lines, so it is called once per statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy of a run: one that ships, or a class in a Python file of the user's.
+"""The policy of a run: a built-in one, or a class in a user's Python file.
 
     make_policy("fade", brackets)
     make_policy("folder/my_policy.py:MyPolicy", brackets, digest)      # runs that file's code, with your rights

@@ -1,4 +1,4 @@
-"""The JSON Schema of a configuration file, for editors, made from the same dataclasses that the reader goes by.
+"""The JSON Schema of a configuration file, for editors, made from the dataclasses of the reader.
 
 It refuses what the reader refuses of types, ranges, words and unknown keys. Rules about several fields are checked by the reader only.
 """

@@ -1,4 +1,4 @@
-"""The text of a new configuration: what was asked for, and around it every key that is usual to change, commented, with its default and its range."""
+"""The text of a new configuration: the requested settings, and the keys that are often changed as comments, with default and range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from the facts: checks, each with a verdict, a sentence, and what to do. A pure function, so that every verdict is testable."""
+"""The checks of the facts, each with a verdict, a sentence, and an action. A pure function, so that every verdict can be tested."""
 
 from __future__ import annotations
 

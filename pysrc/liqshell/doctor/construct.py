@@ -1,4 +1,4 @@
-"""Whether what a configuration describes can be made: everything that `live` and `backtest` construct is constructed once, and thrown away."""
+"""Tests whether a configuration can be built: constructs every object of `live` and `backtest` once, and discards it."""
 
 from __future__ import annotations
 

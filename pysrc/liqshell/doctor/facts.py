@@ -1,4 +1,4 @@
-"""What doctor asks, of the venue and of this machine. Nothing is judged here. Unknown facts are None, and `missing` says why."""
+"""The facts of doctor, from the venue and from this machine, without verdicts. Unknown facts are None, and `missing` has the reason."""
 
 from __future__ import annotations
 

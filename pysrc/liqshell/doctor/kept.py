@@ -1,4 +1,4 @@
-"""What is kept of what was learnt: read only."""
+"""The stored learnt state of a configuration, read only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Market data of others, and our own, as one stream of events. The format of a file is recognised by its content.
+"""Market data of other programs, and our own, as one stream of events. The format of a file is recognised by its content.
 
     formats.sniff(path)                   # "tardis", "binance", ... ; DataError where it is none of ours
     with formats.read(path) as reading:   # see reading.Reading

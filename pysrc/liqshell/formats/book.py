@@ -1,4 +1,4 @@
-"""The best bid and ask of a book that comes as changes of its levels."""
+"""The best bid and ask of a book that is sent as changes of its levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tables of others by a column map: CSV, JSON lines and Parquet. The map is given (`Options.columns`) or known for the layout (known_columns.py)."""
+"""Tables of other programs by a column map: CSV, JSON lines and Parquet. The map is given (`Options.columns`) or known for the layout
+(known_columns.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bybit's deeper books (orderbook.50, .200, ...) in recordings of others: their best levels as quotes, where no orderbook.1 was recorded.
+"""Bybit's deeper books (orderbook.50, .200, ...) in recordings of other programs: their best levels as quotes, if no orderbook.1 was recorded.
 
 A snapshot begins the book, a delta changes levels (size 0: gone). Update ids grow by one; after a missing one the book is not known until the next
 snapshot.

@@ -1,4 +1,4 @@
-"""CSV, block by block: plain blocks by liqcore.codec.plain_rows, all others by pyarrow. An error names the line and what was expected there."""
+"""CSV, block by block: plain blocks by liqcore.codec.plain_rows, all others by pyarrow. An error has the line and the expected value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""hftbacktest's npz (its version 2 and later): trades, and the best bid and ask that its depth events make. ts_event = exch_ts, ts_recv = local_ts.
+"""hftbacktest's npz (its version 2 and later): trades, and the best bid and ask from its depth events. ts_event = exch_ts, ts_recv = local_ts.
 Where it has rows of a bookTicker (103 the bid, 104 the ask), these are the quotes from the first of them on.
 
 Rows marked for the local side (LOCAL_EVENT) are what a trader received, in that order; the others repeat them in the order of the exchange. The array

@@ -1,5 +1,5 @@
-"""Coin-margined (inverse) contracts: each is worth a fixed number of dollars. Their liquidations need a stated notional, because
-quantity x price means nothing for them."""
+"""Coin-margined (inverse) contracts: each is worth a fixed number of dollars. Their liquidations need a stated notional, because quantity x price has
+no meaning for them."""
 
 from __future__ import annotations
 

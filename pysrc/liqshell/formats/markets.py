@@ -1,5 +1,5 @@
-"""The markets that captures hold beside those that live reads: Binance's coin-margined contracts and its spot market. Bybit's spot market sends what
-its contracts send; its options, and the API that it has retired, are not read."""
+"""The markets of captures that live does not read: Binance's coin-margined contracts and its spot market. Bybit's spot market sends the frames of its
+contracts; its options and its retired API are not read."""
 
 from __future__ import annotations
 

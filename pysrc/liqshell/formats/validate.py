@@ -1,4 +1,4 @@
-"""What is checked of market data while it is read, and what was found. Nothing is dropped without being counted.
+"""The checks of market data during reading, and their results. Every dropped row is counted.
 
 Refused: no number, not above 0, no side, a crossed or one-sided book (a mark in its place ends the quote before), a time before 2009 (another
 unit), a price far from its neighbours, a quantity far above all that the contract has seen, the same trade id again.

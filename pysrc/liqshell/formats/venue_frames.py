@@ -1,4 +1,4 @@
-"""The frames of one venue in a recording: its decoder, and which contract of the reading each of its symbols is.
+"""The frames of one venue in a recording: its decoder, and the contract of each of its symbols.
 
 The contracts of a run are known from its settings. Those of other recordings come up while it is read: the decoder is made anew for each new one,
 with the ticker values that were known."""

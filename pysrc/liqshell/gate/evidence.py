@@ -1,4 +1,4 @@
-"""What a run shows of each requirement: counts and lists, not yet judged."""
+"""The evidence of a run for each requirement: counts and lists, without verdicts."""
 
 from __future__ import annotations
 

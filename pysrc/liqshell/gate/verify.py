@@ -1,4 +1,4 @@
-"""Whether a preset has earned its costs on the user's own recording, contract by contract: what a backtest must show for the grade "verified"."""
+"""Whether a preset has covered its costs on the user's own recording, contract by contract: the requirements for the grade "verified"."""
 
 from __future__ import annotations
 

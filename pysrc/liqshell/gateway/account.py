@@ -1,4 +1,5 @@
-"""Whether the account is set up as the engine assumes: one-way positions, the leverage that was configured. Asked at the start, symbol by symbol."""
+"""Whether the account is set up as the engine assumes: one-way positions, the leverage that was configured. Checked at the start, symbol by
+symbol."""
 
 from __future__ import annotations
 

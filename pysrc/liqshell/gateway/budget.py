@@ -1,4 +1,4 @@
-"""REST requests in the order of their urgency, within what the venue allows, each sent at most once.
+"""REST requests in order of urgency, within the venue's limits, each sent at most once.
 
 A second of the venue's is counted as a sliding window. Of each budget a part is kept back for what protects: entries may use half of it, housekeeping
 four fifths, cancels and exits all.

@@ -1,4 +1,4 @@
-"""What all parts of the gateway share: the present time, the engine's belief, the ways out, and the counters."""
+"""Shared state of the gateway's parts: the present time, the engine's known state, the outputs, and the counters."""
 
 from __future__ import annotations
 

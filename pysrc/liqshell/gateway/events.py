@@ -1,4 +1,4 @@
-"""Venue truth to engine events: rows of EVENT_DTYPE as tuples. Pure functions."""
+"""Venue reports to engine events: rows of EVENT_DTYPE as tuples. Pure functions."""
 
 from __future__ import annotations
 

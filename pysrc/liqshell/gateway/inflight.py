@@ -1,4 +1,4 @@
-"""Requests about orders that are on their way: sent, taken by the venue, or of unknown outcome. Bounded; one per order and action."""
+"""Order requests without a final answer: sent, accepted by the venue, or of unknown outcome. Bounded; one per order and action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a position at the venue is to us: one judgement, for the start, for `liqcore doctor` and for every reading of the account while it runs."""
+"""The owner of a position at the venue: one decision for the start, for `liqcore doctor` and for every reading of the account during a run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The venue's positions, orders, executions and stops against the engine's. At the start, after every reconnect, on a period, and
-whenever something does not add up.
+"""The venue's positions, orders, executions and stops against the engine's. Compared at the start, after every reconnect, on a period, and after
+every inconsistency.
 
 Executions and the ends of orders are facts, however old the answer. Absent orders and positions may be stale under high load: a difference has
 effects only after readings that agree, without a report in between. A failed reading has no meaning; it never means "flat".

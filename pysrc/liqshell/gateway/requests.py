@@ -1,4 +1,4 @@
-"""The life of order requests between the engine's wish and the venue's truth: sent, replied to, lost, sent another way, found again."""
+"""The life of order requests between engine and venue: sent, answered, lost, sent another way, found again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outside judge: what a policy asks before it enters, and what may answer it.
+"""The outside judge: questions of policies before an entry, and the kinds of judges.
 
 A policy states what each grade of the news would give. The judge grades evidence; the decision matrix stays in the policy's code, and the weaker of
 both counts.

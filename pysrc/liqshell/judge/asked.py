@@ -1,4 +1,4 @@
-"""Between the engine and a judge: a question of the engine in the judge's shape, and an answer as the engine takes it."""
+"""Conversions between the engine and a judge: a question in the judge's form, and an answer in the engine's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live judge's frame, the same for every kind: deadline, breaker, caps, news, validation. What differs is how one question gets its text."""
+"""The common part of all live judges: deadline, breaker, caps, news, validation. Kinds differ only in how they get the text of an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a judge from being asked: a breaker after failures, caps of questions, tokens and money. Times are ns UTC and arguments."""
+"""Limits on questions to a judge: a breaker after failures, caps of questions, tokens and money. Times are ns UTC and arguments."""
 
 from __future__ import annotations
 

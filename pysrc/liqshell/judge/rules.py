@@ -1,4 +1,4 @@
-"""The judge that is plain code: words of the news grade it, the policy's matrix does the rest. The same items give the same answer."""
+"""The judge made of plain code: words in the news give the grade, the policy's matrix the action. The same items give the same answer."""
 
 from __future__ import annotations
 

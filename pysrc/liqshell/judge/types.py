@@ -1,4 +1,4 @@
-"""A question to the judge, its answer, and what a judge is."""
+"""A question to the judge, its answer, and the interface of a judge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the text of an answer to what counts of it. What is not exactly what was asked for gives no entry."""
+"""The valid content of an answer's text. An answer that is not exactly in the requested form gives no entry."""
 
 from __future__ import annotations
 

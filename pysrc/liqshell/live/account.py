@@ -1,4 +1,4 @@
-"""The venue side of a trading run: last hop, gateway and state, and the gateway's effects."""
+"""The venue side of a trading run: the guard and the send, gateway and state, and the gateway's effects."""
 
 from __future__ import annotations
 

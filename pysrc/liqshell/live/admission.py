@@ -1,4 +1,4 @@
-"""The way into a live run: what decides the start is asked and judged, asked again while it may change, and positions of others are taken over."""
+"""Admission to a live run: the facts of a start are queried and checked, queried again while they may change, and positions of others are adopted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed REST without an event loop: for those who must act while the loop is stuck, or gone.
+"""Signed REST without an event loop, for actions while the loop is stuck or has ended.
 
 One connection a thread, kept alive. Only requests that may safely be repeated go through here: questions, cancels, stops of a position, reduce-only
 closes. So a request without an answer is repeated, a bounded number of times.

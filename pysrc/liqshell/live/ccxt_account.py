@@ -1,4 +1,4 @@
-"""The venue side of a run that trades through ccxt: LiveAccount with another language, another stream, and what has to hold before it may begin."""
+"""The venue side of a run that trades through ccxt: LiveAccount with other requests, another stream, and other conditions for its start."""
 
 from __future__ import annotations
 

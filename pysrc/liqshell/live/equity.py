@@ -1,4 +1,4 @@
-"""The equity that a live run begins with where a trade is open.
+"""The equity at the start of a live run with an open trade.
 
 Money may have come and gone since the last run, so the venue's word counts, not our books. But the venue's balance already includes executions of the
 open trade from the time without a connection. The engine will receive them too; they are recognised by their ids. So what these will change is taken

@@ -1,4 +1,4 @@
-"""The public feed of one venue: its connections, each of which connects, subscribes, watches and comes back after every loss, and its polls by REST.
+"""The public feed of one venue: its connections, which subscribe, watch and reconnect after every loss, and its polls by REST.
 
 Each connection has its own marks: its loss concerns only the contracts and streams that it carries.
 """

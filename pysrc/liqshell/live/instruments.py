@@ -1,4 +1,4 @@
-"""The venues' own lists of contracts: the filters of those that a configuration names, whole markets, and what comes and goes while we run."""
+"""The venues' own lists of contracts: the filters of configured contracts, whole markets, and listings and delistings during a run."""
 
 from __future__ import annotations
 

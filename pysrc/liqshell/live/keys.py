@@ -1,4 +1,4 @@
-"""Where API keys come from: the environment, else the system keyring. Never from a configuration, a command line or a file of liqcore.
+"""The sources of API keys: the environment, else the system keyring. Never a configuration, a command line or a file of liqcore.
 
     LIQCORE_API_KEY_TESTNET, LIQCORE_API_SECRET_TESTNET      of one environment (MAINNET, TESTNET, DEMO)
     LIQCORE_API_KEY, LIQCORE_API_SECRET                      of any

@@ -1,4 +1,4 @@
-"""Limits made stricter while a run goes on: [limits] of its configuration, read again on SIGHUP and when the file changes.
+"""Stricter limits during a run: [limits] of its configuration, read again on SIGHUP and when the file changes.
 
 Downward only. A looser limit is refused and said; it takes a restart. Each change reaches the engine as an event (CONTROL_LOWER), which is recorded
 like the venue's reports, so that the run can be replayed.

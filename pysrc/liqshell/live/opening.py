@@ -1,4 +1,4 @@
-"""What has to hold before a run may trade: one process per state folder, no kill, whole state, a key that may trade only, a person's word.
+"""The conditions before a run may trade: one process per state folder, no kill, complete state, a key that may only trade, a person's confirmation.
 
 Everything here happens once, before the first frame. Each failed check is an error that names the action.
 """

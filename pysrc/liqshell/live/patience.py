@@ -1,4 +1,4 @@
-"""For how long a start goes on asking a venue that cannot answer just now."""
+"""The time for which a start repeats questions to a venue that cannot answer."""
 
 from __future__ import annotations
 

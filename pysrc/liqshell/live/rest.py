@@ -1,4 +1,4 @@
-"""REST calls: one pool of kept connections, each call signed at the moment of sending. What may change something is sent at most once."""
+"""REST calls: one pool of kept connections, each call signed at the moment of sending. A call that may change something is sent at most once."""
 
 from __future__ import annotations
 

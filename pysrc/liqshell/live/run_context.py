@@ -1,4 +1,4 @@
-"""What the venue side of a run knows of the run that it is part of."""
+"""The data about a run that its venue side uses."""
 
 from __future__ import annotations
 

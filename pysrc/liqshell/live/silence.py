@@ -1,4 +1,4 @@
-"""Liquidations that stop while everything else goes on: the judge of liqshell.run.stream_silence between the feeds of a run and their marks.
+"""Liquidations that stop while other streams continue: connects liqshell.run.stream_silence with the feeds of a run and their marks.
 
 It runs beside the frames, never before one. What it finds is a mark of the feed, so that a replay reads it and judges nothing.
 """

@@ -1,4 +1,4 @@
-"""Busy polling: for those who give the process a core. It is worth more than every other saving on the way from a frame to its order.
+"""Busy polling, which needs a core for the process. It saves more than any other measure between a frame and its order.
 
 The loop never sleeps, and between two of its turns the sockets are read without asking the system first whether they have something: a read that
 finds nothing costs what the question would have cost, and one that finds a frame has it already.

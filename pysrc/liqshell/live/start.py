@@ -1,4 +1,4 @@
-"""What decides whether a start may trade: one function, called by `liqcore live --live` and by `liqcore doctor`, over the same answers.
+"""The decision whether a start may trade: one function, called by `liqcore live --live` and by `liqcore doctor` on the same answers.
 
     facts = AccountFacts(...); await ask_account(facts, ask, symbols)     # the questions
     findings = decide(config, said)                             # the decision: a pure function

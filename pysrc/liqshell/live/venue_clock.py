@@ -1,4 +1,4 @@
-"""The clock of an emulated venue: its market time is not the wall's, and a run against it that used the wall's would call every event stale."""
+"""The clock of an emulated venue: its market time differs from wall time, and a run with wall time would treat every event as stale."""
 
 from __future__ import annotations
 

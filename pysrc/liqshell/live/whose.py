@@ -1,4 +1,4 @@
-"""How much of a position is ours, for who acts at the venue without the live process: from the state image and the venue's list of executions.
+"""Our part of a position, for actions at the venue without the live process: from the state image and the venue's list of executions.
 
 The judgement of sizes is that of a start (liqshell.gateway.ownership). Where there is more than the image has, the executions since the contract was
 last flat say who opened it. Nothing here asks or does anything.

@@ -1,1 +1,1 @@
-"""What strangers write about an asset, from the moment at which we received it: sources, one protocol, and the wall against hostile text."""
+"""News about an asset with its time of receipt: sources, one protocol, and the protection against hostile text."""

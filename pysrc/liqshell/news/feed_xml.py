@@ -1,5 +1,5 @@
-"""RSS 2.0, RSS 1.0 and Atom, read by expat alone. A document type declaration is refused before anything in it counts, so there are no entities to
-expand and nothing outside is ever opened."""
+"""RSS 2.0, RSS 1.0 and Atom, read by expat alone. A document type declaration is refused before it is processed, so no entity is expanded and no
+external resource is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An item of news, what a source is, and what is done to text that strangers wrote before anybody reads it."""
+"""An item of news, the interface of a source, and the cleaning of foreign text before its use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a service may be asked: one request at a time, a pause between them, and what its rate headers say."""
+"""The pace of requests to a service: one at a time, a pause between them, and its rate headers."""
 
 from __future__ import annotations
 

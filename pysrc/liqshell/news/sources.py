@@ -1,4 +1,4 @@
-"""Sources of news: a search (Brave), a venue's announcements (Bybit), feeds (RSS, Atom); several at once, and what a recording has."""
+"""Sources of news: a search (Brave), a venue's announcements (Bybit), feeds (RSS, Atom); several at once, and the news of a recording."""
 
 from __future__ import annotations
 

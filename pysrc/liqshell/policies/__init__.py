@@ -1,4 +1,4 @@
-"""The policies that ship: one short file each. RULES maps the `rule` of a preset to its class."""
+"""The built-in policies, one short file each. RULES maps the `rule` of a preset to its class."""
 
 from liqshell.policies.breakout import Breakout
 from liqshell.policies.cascade_fade import CascadeFade

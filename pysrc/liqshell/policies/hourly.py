@@ -1,4 +1,4 @@
-"""reversal-binary: what the hourly binary settles on, what it is worth, whether to pay the ask, and how much to stake. Pure functions;
+"""reversal-binary: settlement and value of the hourly binary, the decision to pay the ask, and the stake. Pure functions;
 liqshell.binary trades it.
 
 It pays 1 if the SPOT candle BTC/USDT of the hour closes at or above its OPEN, else 0 (market rules: Binance, 1H, a tie is up). A bounce inside the

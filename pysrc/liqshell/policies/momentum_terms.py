@@ -1,4 +1,4 @@
-"""What momentum judges by: its numbers, its score, the size and the stop that follow from it. Pure functions."""
+"""The terms of momentum: its numbers, its score, and the resulting size and stop. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the policies that ship have in common: their numbers come from a preset, symbol by symbol, and what they remember is plain data."""
+"""Common part of the built-in policies: their numbers come from a preset, symbol by symbol, and their memory is plain data."""
 
 from __future__ import annotations
 

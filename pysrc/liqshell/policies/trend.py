@@ -1,4 +1,4 @@
-"""Trend: follow liquidations of one side that are far above what is usual, if candles agree.
+"""Trend: follow liquidations of one side far above the usual, if candles agree.
 
 The published system is "Quantitative Trading with Liquidation Data".
 

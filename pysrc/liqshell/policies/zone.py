@@ -1,4 +1,4 @@
-"""Zone: bet on a bounce where much was liquidated before, on REALISED density.
+"""Zone: bet on a bounce at levels with many past liquidations, on REALISED density.
 
 The Research Plan's third strategy.
 

@@ -1,4 +1,4 @@
-"""The feeds of a run as its settings have them, and the venues of the user's that they name."""
+"""The feeds of a run from its settings, with the user's own venues that they name."""
 
 from __future__ import annotations
 

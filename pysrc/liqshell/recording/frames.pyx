@@ -1,8 +1,8 @@
-"""Frames between the socket and the disk: kept by copying them once, turned into lines of a recording without the interpreter's lock.
+"""Frames between the socket and the disk: copied once, and turned into lines of a recording without the interpreter's lock.
 
 A line is built here where its frame is plain JSON on one line, which nearly all frames are: objects, arrays, strings of UTF-8 with simple escapes,
-numbers without an exponent, to a bounded depth. Whatever else a frame holds is handed back: the recorder asks a JSON parser, and wraps what is
-none. So this reader of JSON never has to be generous, only right.
+numbers without an exponent, to a bounded depth. Any other frame goes back to the recorder, which uses a JSON parser, and wraps a frame that is not
+JSON. So this reader of JSON may be strict.
 """
 
 cimport cython
@@ -64,8 +64,8 @@ cdef class FrameTap:
 cdef class FrameBuffer(FrameTap):
     """A tap that only copies: frames wait in memory until a LineWriter takes them. It is filled under the interpreter's lock.
 
-    capacity: bytes that may wait; each frame takes its size and RECORD_BYTES. A frame that does not fit is not kept and counted in `dropped`: a
-    recording with dropped > 0 has a hole and must say so.
+    capacity: bytes that may wait; each frame takes its size and RECORD_BYTES. A frame that does not fit is not kept and is counted in `dropped`: a
+    recording with dropped > 0 has a hole and must state it.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -122,7 +122,7 @@ cdef class FrameBuffer(FrameTap):
         return 0
 
     def tagged(self, tag):
-        """A tap that writes into this buffer and marks each frame with `tag` (0 to 32767): where several feeds keep their common order."""
+        """A tap that writes into this buffer and marks each frame with `tag` (0 to 32767), so that several feeds keep their common order."""
         return TaggedTap(self, tag)
 
 
@@ -140,11 +140,11 @@ cdef class TaggedTap(FrameTap):
         return self.buffer.keep_c(raw, raw_n, ts_recv, self.tag)
 
     def keep(self, bytes raw not None, int64_t ts_recv):
-        """A message that came by no listener, such as the answer to a REST request."""
+        """A message that no listener received, such as the answer to a REST request."""
         self.buffer.keep_c(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), ts_recv, self.tag)
 
     def put(self, bytes raw not None, int64_t ts_recv):
-        """The same where it must be kept, whether there is room or not."""
+        """The same for a message that must be kept, with or without room."""
         self.buffer.put_c(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), ts_recv, self.tag)
 
 
@@ -203,7 +203,7 @@ cdef class LineWriter:
         return self.buffer.tagged(len(self.sources) - 1)
 
     def begin(self, int64_t hour):
-        """Empty the text. The hour (since 1970) of the next frame, or `hour` where that is later; -1: nothing waits."""
+        """Empty the text. Returns the hour (since 1970) of the next frame, or `hour` if that is later; -1: nothing waits."""
         cdef record_t head
         if self.exports:
             raise BufferError("the text of the lines is still in use")
@@ -215,7 +215,7 @@ cdef class LineWriter:
         return max(hour, hour_of(head.ts_recv))
 
     cdef int _refill(self) except -1:
-        """Whether a frame waits. Under the interpreter's lock, as whoever fills the buffer."""
+        """Whether a frame waits. Under the interpreter's lock, as the filling of the buffer."""
         if self.chain == NULL:
             self.chain, self.buffer.first, self.buffer.last, self.at = self.buffer.first, NULL, NULL, 0
         return self.chain != NULL
@@ -284,7 +284,7 @@ cdef class LineWriter:
         return 0
 
     cdef int _run(self, int64_t hour, Py_ssize_t most, block_t** done) noexcept nogil:
-        """0: all that there was, or enough; 1: a frame that is handed back; -1: no memory."""
+        """0: all frames, or enough; 1: a frame goes back to the caller; -1: no memory."""
         cdef block_t* block
         cdef record_t head
         cdef Py_ssize_t n, mark

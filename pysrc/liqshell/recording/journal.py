@@ -1,4 +1,4 @@
-"""What a run leaves besides its recording: audit.bin (the raw audit stream) and run.json (what it was, what it counted)."""
+"""The files of a run besides its recording: audit.bin (the raw audit stream) and run.json (its settings and counters)."""
 
 from __future__ import annotations
 

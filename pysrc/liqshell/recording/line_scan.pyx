@@ -1,7 +1,7 @@
-"""Lines of a run's recording to events, a block at a time: the envelope is ours, so one pass finds the frames and hands them to the decoders.
+"""Lines of a run's recording to events, a block at a time: the envelope is ours, so one pass finds the frames and passes them to the decoders.
 
-A line that is not exactly what the recorder writes for a frame of one of the venues, or whose frame a decoder hands back, stays where it is: it is
-read as lines of any recording are (lines.py).
+A line that differs from the recorder's form for a frame of one of the venues, or whose frame a decoder refuses, is not consumed: lines.py reads it
+like a line of any recording.
 """
 
 cimport cython
@@ -30,7 +30,7 @@ cdef class LineScan:
     """venues: of each its name in the lines, its Decoder, and the silence that means missing data (0 = none does).
 
     run() stops at a line that is not its own (`found` = -1), or behind one whose events want a closer look: those of a liquidation, or behind a
-    silence. Then `found` says how many events it gave, `venue` whose they are, `ts` when it was received, and frame() is what it holds.
+    silence. Then `found` is the number of its events, `venue` their venue, `ts` the time of receipt, and frame() the content.
     """
 
     def __init__(self, venues):
@@ -95,7 +95,7 @@ cdef class LineScan:
         self.at, self.rows, self.ts = at, row, ts
 
     cdef int _line(self, const char* p, const char* end, const char* text) noexcept nogil:
-        """Whether p[:end] is what the recorder writes for a frame of one of the venues; then where the frame is, whose, and when it came."""
+        """Whether p[:end] is what the recorder writes for a frame of one of the venues; then the frame's position, venue and time of receipt."""
         cdef int64_t ts = 0
         cdef int v
         cdef const char* begin

@@ -1,4 +1,4 @@
-"""Lines of recordings to records: ours, and those of others.
+"""Lines of recordings to records, ours and those of other programs.
 
     ours              see record.py
     hourly files      {ts, exchange, source, stream, symbol, result}

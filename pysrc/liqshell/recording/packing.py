@@ -1,5 +1,5 @@
-"""How recordings are packed: members one behind the other, each complete in itself. What is written now is zstandard, a member a frame with its size
-and its checksum, readable by any tool that knows the format; what was written before is gzip. Both are read, and what others have packed as well.
+"""The packing of recordings: members one after another, each complete in itself. Recordings are written as zstandard, each member a frame with size
+and checksum that any zstandard tool can read; older ones are gzip. Both are read, and so are files packed by other programs.
 """
 
 from __future__ import annotations

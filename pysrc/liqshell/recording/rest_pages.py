@@ -1,5 +1,5 @@
-"""Pages of REST answers that people keep: public trades and liquidations of Bybit, OKX, Binance and Hyperliquid. Each row becomes the frame that
-the venue's websocket sends for it, so that one decoder reads both. Rows come newest first: they are turned round. The time of receipt of a page is
+"""Stored pages of REST answers: public trades and liquidations of Bybit, OKX, Binance and Hyperliquid. Each row becomes the frame that
+the venue's websocket sends for it, so that one decoder reads both. Rows are newest first and are reversed. The time of receipt of a page is
 unknown."""
 
 from collections.abc import Callable, Mapping

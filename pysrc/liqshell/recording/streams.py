@@ -1,5 +1,5 @@
-"""Over which time each stream of a contract held: trades, quotes, and what tickers state, each by itself. Liquidations are shown and not judged,
-because they are rare by nature.
+"""The time over which each stream of a contract was complete: trades, quotes, and the values of tickers, each by itself. Liquidations are shown
+without a verdict, because they are rare by nature.
 
     for by_stream in streams.of_tape(tape, start_ns, end_ns):       # one a contract
         by_stream["quotes"].covered_hours, by_stream["quotes"].gaps()

@@ -1,5 +1,5 @@
-"""What a run was worth: a terminal report, one self-contained HTML page, report.json, and trades.csv and trades.parquet, all from the folder that
-the run left.
+"""The result of a run: a terminal report, one self-contained HTML page, report.json, and trades.csv and trades.parquet, all from the folder of the
+run.
 
     report = make_report("runs/demo")          # writes report.html, report.json, trades.csv, trades.parquet
     print_report(report.summary)

@@ -1,4 +1,4 @@
-"""The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held."""
+"""The result by side, by instrument and together, by hour of day, by day, by time held."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

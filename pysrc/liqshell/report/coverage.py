@@ -1,4 +1,4 @@
-"""Which time the data covered: gaps, covered hours, whole days, and rates per covered hour."""
+"""The time covered by the data: gaps, covered hours, whole days, and rates per covered hour."""
 
 from collections.abc import Sequence
 from typing import Any

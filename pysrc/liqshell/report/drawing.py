@@ -1,4 +1,4 @@
-"""What the page draws, as one small JSON object: times in ms since the start of the run, prices in quote currency."""
+"""The data of the page's drawing as one small JSON object: times in ms since the start of the run, prices in quote currency."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the authors of a preset promised, beside what was observed.
+"""The results promised by the authors of a preset, beside the observed ones.
 
 The id of a claim is the heading under which the document makes it. A study may bring others."""
 

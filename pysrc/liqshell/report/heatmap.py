@@ -1,4 +1,4 @@
-"""Pictures of a sweep: where good settings lie together, not only which one was best.
+"""Pictures of a sweep that show regions of good settings, not only the best one.
 
     cells = stability(table, "take_profit", "stop_loss", "net_bps")
     fragment = heatmaps(table, "take_profit", "stop_loss", "net_bps")       # HTML with inline SVG, for a page or a file of its own

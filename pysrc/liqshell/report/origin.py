@@ -1,4 +1,4 @@
-"""Where the numbers come from: what the market data was, what the simulated venue does and does not do, and why nothing was traded."""
+"""The origin of the numbers: the market data, the assumptions of the simulated venue, and the reason if nothing was traded."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What the trades came to: the way from gross to net, win rate against break-even, per trade and per day, exits, entries, what was left open."""
+"""The result of the trades: from gross to net, win rate against break-even, per trade and per day, exits, entries, open positions."""
 
 import math
 from collections import Counter

@@ -1,5 +1,5 @@
-"""Whether a result would stand elsewhere: at other delays, against trading without knowledge, on days that did not choose the parameters, and
-after the number of settings that were tried. Reads study.json; every answer has a plain sentence that claims no more than the numbers allow."""
+"""The robustness of a result: at other delays, against controls without information, on days that did not choose the parameters, and given the number
+of tried settings. It reads study.json; every answer has a plain sentence that claims no more than the numbers allow."""
 
 import math
 from collections.abc import Sequence

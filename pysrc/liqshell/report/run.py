@@ -1,4 +1,4 @@
-"""The folder that a run leaves: run.json, audit.bin, frames/, perhaps truth.json. `load_run` is the only reader of it in this package."""
+"""The folder of a run: run.json, audit.bin, frames/, sometimes truth.json. `load_run` is the only reader of it in this package."""
 
 import json
 from dataclasses import dataclass, field

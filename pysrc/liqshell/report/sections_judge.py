@@ -1,4 +1,4 @@
-"""The judge on the page and in the terminal: what it was worth, and the tables of the published system."""
+"""The judge on the page and in the terminal: its value, and the tables of the published system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections of the page about the run itself: data, assumptions, delays of the wire, the generator's truth, the feed, and how to make it again."""
+"""Sections of the page about the run itself: data, assumptions, delays of the wire, the generator's truth, the feed, and how to reproduce it."""
 
 from typing import Any
 

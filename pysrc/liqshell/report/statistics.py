@@ -1,4 +1,4 @@
-"""The statistics of the report, without SciPy. Every rate and every mean leaves here with its interval; None stands where n does not allow one.
+"""The statistics of the report, without SciPy. Every rate and every mean has its interval, or None if n is too small for one.
 
 Sources are named at each function. What guards against choosing the best of many is in overfit.py. Anything drawn at random is drawn by a seeded
 generator, so that a report made twice is the same report.

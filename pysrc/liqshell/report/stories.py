@@ -1,4 +1,4 @@
-"""The stories that a run tells: cascades, brackets with their orders and fills, trades. The reader of the audit stream (ledger.py) fills them."""
+"""The stories of a run: cascades, brackets with their orders and fills, trades. The reader of the audit stream (ledger.py) fills them."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace

@@ -1,4 +1,4 @@
-"""study.json: what a backtest tried besides the run itself. This file is its definition: the backtest writes it, the report reads it.
+"""study.json: the variants and trials of a backtest besides the run itself. This file is its definition: the backtest writes it, the report reads it.
 
 It holds measurements, no verdicts: intervals, Sharpe ratios and sentences are made by the report from what stands here. Every part may be missing;
 the report then states that. JSON has no NaN: a mean that does not exist is null. Money is in quote currency, times are int ns UTC, returns are in bps

@@ -1,4 +1,4 @@
-"""Numbers and times as a person reads them; the same in the terminal and on the page."""
+"""Numbers and times as text, the same in the terminal and on the page."""
 
 import math
 from datetime import UTC, datetime

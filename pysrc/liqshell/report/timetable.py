@@ -1,4 +1,4 @@
-"""What [hours] and [blackout] of a run refused, and what the same run came to without them."""
+"""The entries that [hours] and [blackout] of a run refused, and the result of the same run without them."""
 
 from collections import Counter
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a live run had learnt when it began, and when it ended: as numbers, as a section of the page, as a sentence."""
+"""The learnt state of a live run at its start and end: as numbers, as a section of the page, as a sentence."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Do the detectors see the same cascades? Episodes of any number of them on one data set, their rates, and their agreement.
+"""Agreement of detectors: episodes of any number of them on one data set, their rates, and the cascades they share.
 
 An episode goes from the first ACTIVE signal of a sequence to its EXHAUSTED one. One of A agrees where an episode of B on the same instrument, widened
 by a tolerance, overlaps it. What chance would give is measured: the same with A's episodes shifted around the time that the feed covered (in a gap

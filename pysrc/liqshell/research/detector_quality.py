@@ -1,4 +1,4 @@
-"""How good are the detectors? Against the generator's labelled cascades, full and throttled; and what a throttle costs on real tapes.
+"""Quality of detectors against the generator's labelled cascades, full and throttled, and the cost of a throttle on real tapes.
 
 Binance shows the largest liquidation of a symbol and second only. `throttled` applies that rule to any feed: what is kept, how much of the detectors'
 episodes survives, and what precision and recall are left on cascades that are known because a generator made them (SYNTHETIC).

@@ -1,4 +1,4 @@
-"""Features of recorded data, as rows: what they were at given times, read from a store, recordings or event files, and written as CSV or Parquet.
+"""Features of recorded data as rows: their values at given times, read from a store, recordings or event files, and written as CSV or Parquet.
 
 The events go through liqcore.Features in the order in which they were received, so each row holds what a live engine would have known then.
 """

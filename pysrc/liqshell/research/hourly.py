@@ -1,4 +1,4 @@
-"""Whether the hourly bet clears its hurdle: fires of the reversal's rule, the hours they fell into, the asks that were there, the book's own opinion.
+"""Whether the hourly bet clears its hurdle: fires of the reversal's rule, their hours, the asks at the time, the probability in the book.
 
 The first fire of an hour counts. A bet costs its ask and fee; over n bets the hurdle is the mean of that, and the idea clears it where the whole 95 %
 interval (Wilson) of the hit rate lies above it, n is at least 30, and the value of a share, with errors by day, lies above 0. With asks that differ

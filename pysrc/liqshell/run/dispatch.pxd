@@ -1,4 +1,4 @@
-"""The last hop of an order, compiled: what the engine asks for is checked, kept, encoded and sent before the event that caused it has returned."""
+"""The compiled sending of requests: each is checked, stored, encoded and sent within the call of the event that caused it."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from picows.picows cimport WSTransport
@@ -13,17 +13,17 @@ cdef enum:
     HEADROOM = 16            # bytes before a frame's payload in which picows writes the header
     SENT_RING = 2048         # more than the engine's requests of one step: take() is called long before it is full
 
-cpdef enum Fate:             # what became of a request in the last hop
-    SENT = 1                 # handed to the socket; what the venue makes of it is not known
+cpdef enum Fate:             # the result of a request's dispatch
+    SENT = 1                 # passed to the socket; the venue's result is not known
     REFUSED = 2              # by the guard: it will never be sent
-    LATER = 3                # not sent, and may be sent another way or another time; Why says why
+    LATER = 3                # not sent, and may be sent another way or at another time; Why has the reason
 
-cpdef enum Why:              # of LATER, and of SENT where something is doubtful
+cpdef enum Why:              # of LATER, and of SENT in doubt
     NOTHING = 0
     BUDGET = 1               # the guard's budget of requests is used up for the moment
     DOWN = 2                 # the order-entry connection is down
     NO_FORM = 3              # the venue has no websocket message for it (moving an attached stop)
-    DOUBT = 4                # the socket raised while it was being sent: part of it may have left (SENT: ask the venue)
+    DOUBT = 4                # the socket raised during the send: a part may have been sent (SENT: query the venue)
 
 cdef struct sent_t:
     request_t request

@@ -1,8 +1,7 @@
-"""The last hop of an order, compiled: see dispatch.pxd.
+"""The compiled sending of requests: see dispatch.pxd.
 
-A request that the engine has decided goes through four stations in one C call: the guard (an independent second line of limits, with the kill
-word), the state image (so that a killed process knows what it had sent), the encoder, the wire. Nothing here waits, retries or forgets: what became
-of every request stands in a ring that the gateway empties.
+A request passes four steps in one C call: the guard (an independent second set of limits, with the kill word), the state image (so that a restart
+knows the sent requests), the encoder, the wire. Nothing here waits or repeats. The result of every request is in a ring that the gateway drains.
 """
 
 from collections import namedtuple
@@ -29,20 +28,19 @@ Sent = namedtuple("Sent", "ts fate why reason id action type side flags instrume
 
 
 cdef class Wire:
-    """Where frames of order entry go. Python: override send(frame) -> whether it went. Cython: override send_c (1 = it went, 0 = the wire is
+    """The destination of order-entry frames. Python: override send(frame) -> whether it was sent. Cython: override send_c (1 = sent, 0 = the wire is
     down)."""
 
     cdef int send_c(self, const char* data, Py_ssize_t n) except -1:
         return 1 if self.send(PyBytes_FromStringAndSize(data, n)) else 0
 
     def send(self, frame):
-        """One message; False where the wire is down and nothing was sent. An exception means that nobody knows."""
+        """Send one message; False if the wire is down and nothing was sent. After an exception the outcome is unknown."""
         raise NotImplementedError("Wire: override send in Python or send_c in Cython")
 
 
 cdef class PicowsWire(Wire):
-    """A picows connection. `transport` is set when the venue has accepted the login, and None while it has not: no Python object is made in a
-    send."""
+    """A picows connection. `transport` is set when the venue has accepted the login, and None before. A send makes no Python object."""
 
     def __cinit__(self):
         self._room = 4096
@@ -64,7 +62,7 @@ cdef class PicowsWire(Wire):
         return 1
 
     def send(self, frame):
-        """One message; False where the connection is down."""
+        """Send one message; False if the connection is down."""
         cdef const unsigned char[::1] view = frame
         return bool(self.send_c(<const char*> &view[0], view.shape[0])) if view.shape[0] else False
 
@@ -76,11 +74,11 @@ cdef object sent_of(const sent_t* s):
 
 
 cdef class Dispatch:
-    """Takes the requests of an engine through the last hop.
+    """Checks, stores, encodes and sends the requests of an engine.
 
-    guard: liqcore.Guard; image: the state image; either None in tests only. wire: where frames go. wall_ms: the venue's clock for the time stamp of a
-    message as a callable, None = this machine's; offset_ms (venue - us) is added to either and kept by the gateway.
-    on_waiting(): called, at most once until take(), when there is something to take: schedule the taking, do not take within.
+    guard: liqcore.Guard; image: the state image; either None in tests only. wire: the destination of frames. wall_ms: the venue's clock for the time
+    stamp of a message as a callable, None = this machine's; offset_ms (venue - us) is added to either and kept by the gateway.
+    on_waiting(): called, at most once until take(), when results wait: schedule a call of take(), do not call it within.
     """
 
     def __cinit__(self, Engine engine not None, Guard guard, OrderEncoder encoder not None, Image image, Wire wire not None, wall_ms=None):
@@ -114,11 +112,11 @@ cdef class Dispatch:
         return <int64_t> t.tv_sec * 1000 + t.tv_nsec // 1000000 + self.offset_ms
 
     cdef int pump_c(self, int64_t now) except -1:
-        """Every waiting request of the engine, in order. Returns how many."""
+        """Dispatch every waiting request of the engine, in order. Returns their number."""
         cdef request_t* r
         cdef sent_t* s
         cdef int count = 0
-        while self._head - self._tail < SENT_RING:        # full: nobody takes; the rest waits in the engine
+        while self._head - self._tail < SENT_RING:        # the ring is full because take() was not called; the rest waits in the engine
             r = self.engine.next_request()
             if r == NULL:
                 break
@@ -132,7 +130,7 @@ cdef class Dispatch:
         return count
 
     cdef int hop(self, sent_t* s, int64_t now) except -1:
-        """One request: its fate goes into s."""
+        """Dispatch one request; its result goes into s."""
         cdef request_t* r = &s.request
         cdef int n, went
         s.ts = now
@@ -141,7 +139,7 @@ cdef class Dispatch:
         n = -1 if id_role(r.id) == ROLE_STOP else self.encoder.encode_c(r, self.wall_ms(), self._frame, self.encoder.size_max)
         if self.guard is not None:
             s.reason = self.guard.check_c(r, now, known_price(&self.engine.market[r.instrument], now))
-        if self.image is not None:         # before the send, and also where nothing is sent: what the engine believes now is what a restart finds
+        if self.image is not None:         # before the send, and also if nothing is sent: a restart must find the engine's present state
             self.image.save_c(self.engine, r.instrument)
         if s.reason == GUARD_LATER:
             s.fate, s.why, s.reason = LATER, BUDGET, OK
@@ -153,7 +151,7 @@ cdef class Dispatch:
             try:
                 went = self.wire.send_c(self._frame, n)
                 s.fate, s.why = (SENT, NOTHING) if went else (LATER, DOWN)
-            except Exception:          # part of it may have left: unknown, so that the venue is asked; the requests behind it must go on
+            except Exception:          # a part may have been sent: the outcome is unknown, the venue is queried, and later requests continue
                 s.fate, s.why = SENT, DOUBT
         if s.fate == SENT:
             self.sent += 1
@@ -164,17 +162,17 @@ cdef class Dispatch:
         return 0
 
     cdef int save_c(self, int32_t instrument) except -1:
-        """Keep what is believed of an instrument after a report that asked for nothing."""
+        """Store the state of an instrument after a report without requests."""
         if self.image is not None:
             self.image.save_c(self.engine, instrument)
         return 0
 
     def pump(self, int64_t now) -> int:
-        """Take every waiting request of the engine through the last hop; how many there were. now: ns, engine time."""
+        """Dispatch every waiting request of the engine; returns their number. now: ns, engine time."""
         return self.pump_c(now)
 
     def again(self, sent, int64_t now):
-        """Another try of a request whose fate was LATER, through the same stations; its new Sent, which take() does not repeat."""
+        """Try a request with the result LATER again, through the same steps. Returns its new Sent, which take() does not repeat."""
         cdef sent_t s
         memset(&s, 0, sizeof(s))
         s.request.ts = sent.decided
@@ -196,11 +194,11 @@ cdef class Dispatch:
 
     @property
     def waiting(self) -> int:
-        """How many fates take() would hand out."""
+        """Number of results that take() would return."""
         return self._head - self._tail
 
     def take(self) -> list:
-        """What became of every request since the last call, oldest first, as Sent."""
+        """The result of every request since the last call, oldest first, as Sent."""
         out = []
         while self._tail < self._head:
             out.append(sent_of(&self._ring[self._tail & (SENT_RING - 1)]))

@@ -1,9 +1,8 @@
 """The compiled end of a public feed: websocket frame -> events -> sink, in one crossing and with no Python object for a recognised frame.
 
-picows calls `on_ws_frame` in C for every frame it finds in the read buffer. The payload goes to `liqcore.codec.decode`; what it recognises reaches
-the `EventSink` as an array of event_t; what it does not (acks, other topics, odd shapes) reaches `on_other` as bytes, where a general
-parser has all the time it wants. Recording comes after the sink, so that it never delays an order, and also when the sink raised: that is
-the frame one wants to find in the recording.
+picows calls `on_ws_frame` in C for every frame it finds in the read buffer. The payload goes to `liqcore.codec.decode`; recognised frames reach the
+`EventSink` as an array of event_t; others (acks, other topics, unusual shapes) reach `on_other` as bytes, for a general parser. Recording comes after
+the sink, so that it never delays an order. A frame is also recorded if the sink raised, because it is needed to find the cause.
 """
 
 cimport cython
@@ -36,10 +35,9 @@ cdef class WireClock:
     """Time of receipt, ns UTC, read in C.
 
     With speed 0 it is CLOCK_REALTIME. With a speed it is market time, market_ns + (CLOCK_MONOTONIC - wall_ns) * speed:
-    `WireClock(**clock.as_dict())` reads the same as that `liqshell.clock.Clock`. It never goes back: the engine refuses events whose
-    ts_recv does. Nor does it stand still, because stops and deadlines wait for it: after a backward step of the system clock it goes on at
-    nine tenths of the pace until the clock has caught up. `backsteps` counts such steps. Share one instance between all connections of an
-    engine.
+    `WireClock(**clock.as_dict())` reads the same as that `liqshell.clock.Clock`. It never goes back, because the engine refuses events whose ts_recv
+    does. It never stops either, because deadlines wait for it: after a backward step of the system clock it runs at nine tenths of the pace until the
+    clock has caught up. `backsteps` counts such steps. Share one instance between all connections of an engine.
     """
 
     def __init__(self, speed=0.0, market_ns=0, wall_ns=0):
@@ -89,12 +87,12 @@ cdef class WireClock:
         return self.slew_monotonic + (due - self.slew_ns) * 10 // 9 + 1 if self.slew_ns else None
 
     def now_ns(self):
-        """Time now, ns UTC (market time where the clock is scaled)."""
+        """Time now, ns UTC (market time if the clock is scaled)."""
         return self.now_c()
 
 
 cdef class EventSink:
-    """Where decoded events go. Cython: override on_events_c. Python: override on_events, which costs one array and one bytes object a
+    """The destination of decoded events. Cython: override on_events_c. Python: override on_events, which costs one array and one bytes object a
     frame."""
 
     cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
@@ -119,8 +117,8 @@ cdef class FeedListener(WSListener):
     on_control(transport, msg_type, payload: bytes): PING (only where picows does not answer by itself), PONG and CLOSE. Without it a CLOSE
     is answered and the connection ends, and the others are ignored.
     on_connected(transport), on_disconnected(transport): as picows' own.
-    What a callback or the sink raises ends the connection (picows, disconnect_on_exception) after the tap has seen the frame; picows still
-    delivers the frames it has already read, so a sink that must not go on says so itself.
+    An exception of a callback or the sink ends the connection (picows, disconnect_on_exception) after the tap has received the frame. picows still
+    delivers the frames that it has already read, so a sink that must not continue must refuse them itself.
     Final, with callables instead of methods to override: an overridable method would cost a dictionary lookup a frame.
     """
 
@@ -212,7 +210,7 @@ cdef class FeedListener(WSListener):
         """Hand in one message as if the socket had delivered it: replay of recorded frames, fault injection.
 
         raw: bytes or a writable or read-only buffer. ts_recv: ns, as recorded; None = now. Returns the number of events that reached the
-        sink, or -1 where the decoder handed the frame back to on_other.
+        sink, or -1 if the frame went to on_other.
         """
         cdef const unsigned char[::1] view = raw
         cdef int64_t events = self.events

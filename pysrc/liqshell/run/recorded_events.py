@@ -1,4 +1,4 @@
-"""The events of a recorded run, as its sink handed them to the engine: frames and marks of the recorder, read without an engine."""
+"""The events of a recorded run, as its sink passed them to the engine: frames and marks of the recorder, read without an engine."""
 
 from __future__ import annotations
 

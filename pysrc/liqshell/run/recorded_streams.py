@@ -1,4 +1,4 @@
-"""Recordings of any origin as a live engine would have seen them: which contracts they name, and their events in blocks."""
+"""Recordings of any origin as a live engine would have received them: their contracts, and their events in blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a recording again and compare: the proof that what was decided follows from what was received."""
+"""Run a recording again and compare: the proof that the decisions follow from the received data."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The end of the feed: events of one frame go into the engine and what it asks for goes to its venue, in one crossing, live and in replay alike.
+"""The end of the feed: the events of one frame go to the engine and its requests to the venue, in one call, in the same way live and in replay.
 
-There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink), whose answers come back later as reports. Nothing else differs.
+There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink), whose answers arrive later as reports. There is no other
+difference.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
@@ -55,11 +56,11 @@ cdef dict summary(const int64_t* histogram):
 
 
 cdef class EngineSink(EventSink):
-    """What both venues have in common. A silence longer than gap_ns between two frames with events becomes a FEED_GAP before the second: quotes are
-    repeated every 3 s even in a dead market, so silence means that data is missing. It follows from the times of receipt alone, so a replay finds
-    it too.
+    """The common part of both venues. A silence longer than gap_ns between two frames with events becomes a FEED_GAP before the second: quotes are
+    repeated every 3 s even in a dead market, so silence means that data is missing. It depends on the times of receipt alone, so a replay finds it,
+    too.
 
-    on_signals(signals): called with the signals of a frame, after everything that trades has been done.
+    on_signals(signals): called with the signals of a frame, after all trading actions.
     """
 
     def __init__(self, Engine engine not None, int64_t gap_ns, on_signals=None):
@@ -71,7 +72,7 @@ cdef class EngineSink(EventSink):
         self.last_recv = 0
 
     cdef int step_c(self, const event_t* e) except -1:
-        """One event: engine, then whatever takes its requests."""
+        """Process one event: the engine, then its requests."""
         raise NotImplementedError("EngineSink: made as PaperSink or LiveSink")
 
     cdef int advance_c(self, int64_t ts) except -1:
@@ -123,8 +124,8 @@ cdef class EngineSink(EventSink):
 
     def report(self, event):
         """One event that did not come from a feed (an array of one EVENT_DTYPE row): the venue's or the operator's of a live run, a judge's of
-        any run. It is stepped, and what the engine asks for in return goes its way. Its ts_recv is raised to the engine's time where it lies
-        before. Returns the row that was stepped, as bytes, for the recording."""
+        any run. It is processed, and the engine's requests are sent. Its ts_recv is raised to the engine's time if it is earlier. Returns the
+        processed row as bytes, for the recording."""
         cdef size_t address
         cdef event_t e
         rows = as_events(event)
@@ -209,8 +210,8 @@ cdef class PaperSink(EngineSink):
 
 
 cdef class LiveSink(EngineSink):
-    """The venue is a real one: requests leave through `dispatch`, its answers enter by report(). dispatch None = replay of a live run: what left then
-    has left, requests are forgotten."""
+    """The venue is a real one: requests are sent through `dispatch`, answers enter by report(). dispatch None = replay of a live run: its requests
+    were sent then, and are discarded now."""
 
     def __init__(self, Engine engine not None, int64_t gap_ns, on_signals=None):
         EngineSink.__init__(self, engine, gap_ns, on_signals)
@@ -225,7 +226,7 @@ cdef class LiveSink(EngineSink):
     cdef int step_c(self, const event_t* e) except -1:
         try:
             self.engine.step_c(e)
-        finally:                    # a policy may raise: what was asked for until then, exits above all, goes out
+        finally:                    # a policy may raise: earlier requests, above all exits, are sent
             self.pump()
         return 0
 
@@ -244,7 +245,7 @@ cdef class LiveSink(EngineSink):
         return 0
 
     def diverges(self, int instrument, double share, int64_t now) -> bool:
-        """Whether mark and last price are further apart than this share of the mark; False while one of them does not hold. now: ns."""
+        """Whether mark and last price are further apart than this share of the mark; False while one of them is not valid. now: ns."""
         cdef market_t* m
         if not 0 <= instrument < self.engine.count:
             raise IndexError(f"no instrument {instrument}")
@@ -253,11 +254,11 @@ cdef class LiveSink(EngineSink):
 
 
 cdef class LateWatch:
-    """Whether the trades of a venue are late: they took late_ns longer than usual from the venue to us, so that a price has just come and is old.
+    """Whether the trades of a venue are late: their delay from the venue to us is late_ns longer than usual, so prices are old at receipt.
 
-    What is usual is the shortest way in the last five to ten minutes, in which the difference of the two clocks is contained; it counts as late_ns at
-    most, so that who is late from the first trade on is late. In time again is a trade after trades have been in time for late_ns. Quotes are not
-    asked: venues repeat that of a quiet contract with its old time.
+    The usual delay is the shortest of the last five to ten minutes, which includes the difference of the two clocks. It is at most late_ns, so a
+    venue that is late from its first trade on counts as late. Trades are in time again after they have been in time for late_ns. Quotes do not count,
+    because venues repeat that of a quiet contract with its old time.
     """
 
     def __init__(self, int64_t late_ns):
@@ -304,8 +305,7 @@ cdef class LateWatch:
 
 
 cdef class VenueSink(EventSink):
-    """One venue's frames on their way into an EngineSink, where several venues share an engine: its silences and its breaks concern its own
-    instruments alone.
+    """One venue's frames for an EngineSink, if several venues share an engine: its silences and interruptions concern its own instruments alone.
 
     first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all. watched: they are not
     traded: before anything else, the gate of each is closed (GATE_SYMBOL), and nobody opens it.
@@ -345,7 +345,7 @@ cdef class VenueSink(EventSink):
         return self.count if self.count != -1 else self.sink.engine.count
 
     cdef int feel(self, const event_t* events, Py_ssize_t n) except -1:
-        """Into the bin; one that is over is told."""
+        """Add to the bin; a finished bin is reported."""
         cdef int64_t ts = events[0].ts_recv
         cdef int count = self.width(), where
         cdef Py_ssize_t k
@@ -375,7 +375,7 @@ cdef class VenueSink(EventSink):
         return 0
 
     cdef int begin(self, int64_t ts_recv) except -1:
-        """The first thing that is heard of a venue that is watched only."""
+        """The first event of a venue that is watched only."""
         cdef int n
         self.watched = False
         for n in range(self.first, self.first + self.width()):
@@ -446,7 +446,7 @@ cdef class VenueSink(EventSink):
         self.take(<const event_t*> address, len(events))
 
     def polled(self, events):
-        """The same of an answer to a poll, which is no sign of life of the stream."""
+        """The same for an answer to a poll, which is no activity of the stream."""
         cdef size_t address
         events = as_events(events)
         address = events.ctypes.data
@@ -480,11 +480,11 @@ cdef class VenueSink(EventSink):
 
 
 cdef class ConnectionSink(EventSink):
-    """The frames of one connection on their way into its venue's sink. A silence of this connection while others of the venue speak is told to
-    on_gap(last receipt, receipt of the frame that ends it), before that frame goes anywhere: the caller knows whom it concerns, and records it.
-    A silence of the whole venue is found by the venue's sink.
+    """The frames of one connection for its venue's sink. A silence of this connection while others of the venue send is reported to on_gap(last
+    receipt, receipt of the frame that ends it), before that frame is processed. The caller knows the affected contracts, and records it. The venue's
+    sink finds a silence of the whole venue.
 
-    gap_ns: silence that means missing data; 0 = nothing is sure to come, so that silence says nothing.
+    gap_ns: silence that means missing data; 0 = the connection has no regular events, so silence has no meaning.
     """
 
     def __init__(self, VenueSink venue not None, int64_t gap_ns, on_gap=None):
@@ -496,7 +496,7 @@ cdef class ConnectionSink(EventSink):
         self.last_recv = 0
 
     cdef int on_receipt(self, int64_t ts_recv) except -1:
-        """A sign of life. A silence of the whole venue has been told as such."""
+        """Note activity. A silence of the whole venue has been reported as such."""
         cdef int64_t last = max(self.last_recv, self.venue.gap_recv) if self.last_recv else 0
         self.last_recv = ts_recv
         if not last or not self.gap_ns or ts_recv - last <= self.gap_ns or self.on_gap is None:
@@ -517,5 +517,5 @@ cdef class ConnectionSink(EventSink):
         self.venue.rows(events)
 
     def down(self):
-        """The connection was lost: that says more than its silence."""
+        """The connection was lost, which replaces its silence."""
         self.last_recv = 0

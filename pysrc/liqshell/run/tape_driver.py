@@ -1,4 +1,4 @@
-"""Running a tape: the paper engine over everything that was received, its audit ring drained as it fills."""
+"""Runs a tape: the paper engine over all received events, with its audit ring drained as it fills."""
 
 from __future__ import annotations
 

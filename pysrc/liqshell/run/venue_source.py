@@ -1,4 +1,4 @@
-"""One venue's public data on its way into the engine: which decoder reads its frames, which instruments its silences and breaks concern.
+"""One venue's public data for the engine: the decoder of its frames, and the instruments affected by its silences and interruptions.
 
 Live trading, replay and all readers of recordings use this object, so the same bytes give the same events.
 """

@@ -1,4 +1,4 @@
-"""Warming up: an engine of a run's settings that learns from what was recorded, and trades nothing.
+"""Warm-up: an engine with a run's settings that learns from recorded data and does not trade.
 
     warmer = Warmer(values)                     # settings of the run that is about to begin
     warmer.resume(learnt, "runs/learnt/eth.bin")    # optional: from here on

@@ -1,4 +1,4 @@
-"""Answers: what the features were at the rows of a question, why some are not known, and all of it as JSON, NDJSON, CSV, Arrow or Parquet."""
+"""Answers: the values of the features at the rows of a question, the reasons for unknown ones, as JSON, NDJSON, CSV, Arrow or Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of `liqcore serve`: what each answers."""
+"""The routes of `liqcore serve` and their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection of `liqcore serve` that no client can hold for nothing. uvicorn bounds the time between requests, and no other."""
+"""A connection of `liqcore serve` with limits on idle clients. uvicorn itself limits only the time between requests."""
 
 from __future__ import annotations
 

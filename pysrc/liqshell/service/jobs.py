@@ -1,4 +1,4 @@
-"""Questions that are too large for one answer: worked on one after the other, their results kept until the server ends."""
+"""Questions that are too large for one answer: processed one after another, with results kept until the server ends."""
 
 from __future__ import annotations
 

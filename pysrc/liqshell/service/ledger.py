@@ -1,4 +1,4 @@
-"""What is known of a data set beside its features: the hash of its events up to a time, the last one received, interruptions of its feeds.
+"""Facts about a data set beside its features: the hash of its events up to a time, the last one received, interruptions of its feeds.
 
 It reads the events once, in their order, and no further than a question needs. The hash of the events up to T depends on nothing that was received
 later, so an import of later data leaves it as it is: blake2b over the contracts, then chained over quarters of an hour (UTC) that hold events.

@@ -1,4 +1,4 @@
-"""What a server writes for itself alone: events of hours that have ended, results of jobs. It goes with the server, however that ends."""
+"""The server's own temporary files: events of past hours, results of jobs. They are removed with the server, however it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of `liqcore serve`: where it listens, and who may ask."""
+"""The process of `liqcore serve`: its address, and its access rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the events come from: a store, or the recordings of runs, each of which is followed while it is written."""
+"""The sources of events: a store, or the recordings of runs, which are followed while they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP, as far as the API needs it: requests and responses over ASGI, who may ask, and what a failure looks like.
+"""The HTTP of the API: requests and responses over ASGI, access, and the form of a failure.
 
 Written on ASGI itself: a framework between the server and five handlers costs more than they do.
 """

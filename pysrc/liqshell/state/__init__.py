@@ -1,4 +1,5 @@
-"""What must survive the trading process, and what must work without it. One folder per account and configuration (the state folder):
+"""The data that must survive the trading process, and the tools that must work without it. One folder per account and configuration (the state
+folder):
 
     control       the control page: kill switch, heartbeat, who runs (control.py); control.twin says the same
     image.bin     what the engine believes of every trade, written before every send (image.pyx)

@@ -7,7 +7,7 @@ from liqcore.execution.order_state cimport bracket_state_t
 from liqcore.engine cimport Engine
 from liqshell.state.image_file cimport entry_t, file_head_t, guard_t, trade_t, whole_t
 
-ctypedef struct twin_t:         # what the writer remembers of the two copies of a record
+ctypedef struct twin_t:         # the writer's memory of the two copies of a record
     uint64_t sequence           # of the newest
     uint64_t ring_sum[2]
     int64_t ring_head[2]
@@ -23,7 +23,7 @@ cdef class Image:
     cdef list torn              # per record, and one more for the whole: only one copy fitted when it was mapped
     cdef readonly object path
     cdef readonly tuple instruments
-    cdef tuple names            # of the records: symbols; keys where another venue, which stands before, has the same
+    cdef tuple names            # of the records: symbols; keys if an earlier venue has the same symbol
     cdef readonly int64_t saves
     cdef file_head_t* head(self) noexcept nogil
     cdef entry_t* entry_at(self, int record) noexcept nogil

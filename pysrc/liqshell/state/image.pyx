@@ -1,4 +1,4 @@
-"""The state image: what the engine believes of every trade, in a mapped file, written before every send (layout and rule: image_file.pxd)."""
+"""The state image: the engine's state of every trade, in a mapped file, written before every send (layout and rule: image_file.pxd)."""
 
 import mmap
 import os
@@ -31,9 +31,8 @@ cdef class Image:
     keeps its own: see `run`). created_ns: wall clock, ns UTC.
 
     An image of other instruments is carried over: contracts are matched by name, new ones start empty, those that are no longer configured are kept.
-    DataError, and nothing changed, where a contract with an open trade is not configured, stands at another place or has another tick or lot.
-    DataError where the file is damaged (it is renamed to image.bin.damaged-TIME, and as long as such a file lies there nothing starts) or of another
-    version (it stays).
+    DataError, and nothing changed, if a contract with an open trade is not configured, has another place, or another tick or lot. DataError if the
+    file is damaged (it is renamed to image.bin.damaged-TIME, and while such a file exists nothing starts) or of another version (it stays).
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -198,14 +197,13 @@ cdef class Image:
     # ---- reading back ----
 
     def restore(self, Engine engine not None, equity=None) -> dict:
-        """Put slots, account, latches and clock into a new engine, exactly as they were at the last save. equity: what the account has now by the
-        venue's word. Money may have come and gone since, by hand, and limits are shares of it: it is taken where no trade is open. Where one is, what
-        has happened to it meanwhile is still to be reported and would count twice: at_equity() then gives what remains without it. Returns what was
-        found:
+        """Put slots, account, latches and clock into a new engine, exactly as they were at the last save. equity: the account's present equity at the
+        venue. Deposits and withdrawals may have changed it, and limits are shares of it, so it is used if no trade is open. With an open trade,
+        executions since then are still to be reported and would count twice; at_equity() then sets the equity without them. Returns the content:
 
         fresh (nothing was ever saved), run, now_ns (the engine's time then: events must not be older), open (symbols with an open trade), restored,
-        kept (symbols of the image that are not configured), halted, torn (records of which only one copy fits: the last write did not end, or the
-        disk has changed something; what was believed one write before counts).
+        kept (symbols of the image that are not configured), halted, torn (records of which only one copy fits: the last write was incomplete, or the
+        disk changed data; the state of the write before counts).
         """
         cdef int k
         cdef const trade_t* t
@@ -247,7 +245,7 @@ cdef class Image:
         return out
 
     def at_equity(self, Engine engine, double equity):
-        """Begin at what the account has now. In shares the losses of the day and of the week stay what they were."""
+        """Begin with the account's present equity. The losses of the day and of the week stay the same as shares of it."""
         cdef double before = engine.account.equity_now()
         if not 0.0 < equity < 1e15:
             raise ValueError(f"equity: expected a positive amount, got {equity!r}")

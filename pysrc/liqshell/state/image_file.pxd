@@ -1,4 +1,4 @@
-"""The file of the state image: what the engine believes of every trade.
+"""The file of the state image: the engine's state of every trade.
 
 Every record has two copies; a write goes to the older one, with a sequence number and a checksum over number, place and content. A process killed in
 the middle of a write leaves one copy that fits its checksum and one that does not: the newest that fits counts.

@@ -1,4 +1,4 @@
-"""The file of the state image: layout, checksums, finding the newest copy that fits, and looking at it without changing it (see image_file.pxd)."""
+"""The file of the state image: layout, checksums, search for the newest valid copy, and reading without changes (see image_file.pxd)."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""What was learnt of the market, as one file: detectors, features with their maps and ranks, what policies remember, and the place in the recording
-at which it was so. It is taken during a run and at its end; a new engine of the same configuration begins with it.
+"""The learnt state of the market as one file: detectors, features with their maps and ranks, the memory of policies, and the place in the recording.
+It is taken during a run and at its end; a new engine of the same configuration begins with it.
 
     learnt = take(engine, venues, head)         # of a running engine
     raw = learnt.encode()                       # bytes for a file or a recording

@@ -1,5 +1,4 @@
-"""Where the state folder of a configuration is, and the sheet in it with the data that a rescue needs without the live process. No secret is in
-it."""
+"""The path of a configuration's state folder, and the sheet in it with the data for actions without the live process. It has no secret."""
 
 from __future__ import annotations
 

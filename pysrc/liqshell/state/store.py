@@ -1,4 +1,4 @@
-"""What happened, in SQLite: runs, orders, executions, notices, limits, kills, and how far the venue's history has been reconciled.
+"""The history of a configuration in SQLite: runs, orders, executions, notices, limits, kills, and how far the venue's history has been reconciled.
 
 The trading thread only appends to a queue; a worker writes it in batches, so a slow disk never delays an order. What an order needs for its safety is
 not here but in the image: the store is for finding out afterwards, and for knowing after a restart from when on executions have to be asked for.

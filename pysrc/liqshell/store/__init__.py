@@ -1,4 +1,4 @@
-"""Market data on disk: Parquet partitions, a catalogue that knows where they came from, and tapes out of them at the speed of memory.
+"""Market data on disk: Parquet partitions, a catalogue with their sources, and tapes made from them at the speed of memory.
 
     from liqshell import store
     store.fill("data", files)                       # or `liqcore import FILES… --store data`

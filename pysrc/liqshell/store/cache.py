@@ -1,4 +1,4 @@
-"""Strips of days: made from partitions by the engine's own validation, and made again when something they came from has changed.
+"""Strips of days: made from partitions by the engine's own validation, and made again when their sources have changed.
 
 Validation keeps the last good price of a contract. So that a result does not depend on where a range begins, the strip of a day is always made
 the same way: the builder first reads the last hour of the day before, where the store has it. A range is a sequence of days and is not stored: the

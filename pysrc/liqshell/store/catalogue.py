@@ -1,4 +1,4 @@
-"""What the store knows of itself: one SQLite file. A transaction here is the moment at which an import happened.
+"""The catalogue of a store: one SQLite file. An import takes effect at its transaction here.
 
 A commit is in three steps: the new partitions are written and synced aside; one transaction books them together with the list of files to move
 (`moves`); the files are moved and the list is emptied. If the process is killed before the transaction, nothing has changed; if after it, the next

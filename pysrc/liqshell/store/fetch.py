@@ -1,4 +1,4 @@
-"""Hourly files of a public archive -> a folder. What is there already is not fetched again, and a file that was begun is gone on with.
+"""Hourly files of a public archive -> a folder. Complete files are not fetched again, and partial ones are continued.
 
 Any place that fsspec knows is a source: s3:// by the credentials of the user, http(s)://, a folder.
 """

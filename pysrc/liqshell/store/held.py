@@ -1,5 +1,5 @@
-"""Over which time each stream of a contract held, from what the catalogue keeps of its partitions: by the age of rows and the marks of the feed. That
-a trade contradicts a quote is seen in a tape only (liqshell.recording.streams.of_tape)."""
+"""The time over which each stream of a contract was complete, from the catalogue's data on its partitions: by the age of rows and the marks of the
+feed. Trades that contradict a quote are found in a tape only (liqshell.recording.streams.of_tape)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files -> partitions. A file is in the store wholly or not at all, whenever the process dies.
+"""Files -> partitions. A file is in the store completely or not at all, also after a crash at any moment.
 
 Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write
 the partition of their day once. Results do not depend on where the commits fall.

@@ -1,4 +1,4 @@
-"""A store from the outside: what it has, and the tape of some contracts over some time."""
+"""The interface of a store: its content, and the tape of some contracts over some time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One Parquet file: the rows of one contract, kind and UTC day, in order of ts_recv. Written front to back, read in slices, never held whole.
+"""One Parquet file: the rows of one contract, kind and UTC day, in order of ts_recv. It is written front to back, read in slices, and never held in
+memory as a whole.
 
 The fingerprint covers the content: the columns and their contract. Two stores with the same rows have the same fingerprints, independent of
 the files and of the version of pyarrow.

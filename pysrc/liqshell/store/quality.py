@@ -1,4 +1,4 @@
-"""The data report: what is there, hour by hour, what is missing, what was refused, and whether it looks like what it claims to be."""
+"""The data report: the data present, hour by hour, the missing data, the refused rows, and whether the content is plausible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store elsewhere, on any file system that pyarrow knows: s3://BUCKET/PATH, gs://, hdfs://, file:///PATH.
+"""A remote store, on any file system that pyarrow knows: s3://BUCKET/PATH, gs://, hdfs://, file:///PATH.
 
 It has the folders of any store. Here it becomes a folder whose catalogue was fetched and whose partitions are fetched when they are read first, each
 by the fingerprint of what it holds: once for all stores, and never again. Columns are made here.

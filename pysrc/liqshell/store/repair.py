@@ -1,4 +1,4 @@
-"""When something on the disk is not what it was: verify, and make the catalogue anew."""
+"""Repair of a store after changes on the disk: verify it, and build its catalogue anew."""
 
 from __future__ import annotations
 

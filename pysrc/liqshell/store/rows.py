@@ -1,4 +1,4 @@
-"""What a partition holds: rows of one kind, as Arrow columns on disk and as EVENT_DTYPE in memory.
+"""The content of a partition: rows of one kind, as Arrow columns on disk and as EVENT_DTYPE in memory.
 
 | kind | columns besides ts_event, ts_recv and id |
 |---|---|

@@ -1,5 +1,5 @@
-"""The events of one source file, as columns by partition, before they become Parquet. Small ones stay in memory; of large ones, and where another
-process reads them, the columns go to a plain file aside. Memory: one buffer for files of any size."""
+"""The events of one source file, as columns by partition, before they become Parquet. Small ones stay in memory. Large ones, and those that another
+process reads, go to a temporary file by columns. Memory: one buffer for files of any size."""
 
 from __future__ import annotations
 

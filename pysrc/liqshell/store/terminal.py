@@ -1,4 +1,4 @@
-"""What a store has, as tables in a terminal."""
+"""The content of a store as tables in a terminal."""
 
 from __future__ import annotations
 

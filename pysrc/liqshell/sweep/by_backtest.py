@@ -1,4 +1,4 @@
-"""A sweep by whole backtests: for policies whose answers are more than a side, and for venues that the kernel does not know.
+"""A sweep by whole backtests: for policies whose answers are more than a side, and for venue settings that the kernel does not support.
 
 Each setting is one walk of the engine over the tape, all symbols and the account's limits together; its row has the same fields as the kernel's.
 """

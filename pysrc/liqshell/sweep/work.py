@@ -1,4 +1,4 @@
-"""What a sweep computes, cut into units: one symbol, one detector setting, some rows of the grid.
+"""The units of work of a sweep: one symbol, one detector setting, some rows of the grid.
 
 Signals and what the policy answers to them depend on the detector only, so both are found once per detector and shared by all bracket settings.
 """

@@ -1,4 +1,4 @@
-"""Between the gateway, which decides and does no I/O, and its driver, which does nothing else: live sockets, or a simulated network.
+"""The interface between the gateway, which decides without I/O, and its driver, which does only I/O: live sockets, or a simulated network.
 
 Every input of the gateway is a method call with the time; every output is one of the Effects. So a whole trading process can be
 run on a virtual clock, and be killed between any two effects.

@@ -1,4 +1,4 @@
-"""What every venue's decoder shares: what a frame turned out to be, how its numbers are read, and the two ways through it.
+"""The common part of all decoders: the kind of a frame, the parsing of its numbers, and the two ways of reading it.
 
 A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.codec.shape) for the frames that are worth being fast at, and `message` for all
 others.

@@ -1,4 +1,4 @@
-"""What the gateway needs of a venue's language: words in, requests out. One object per venue has it (bybit.py); it does no I/O and keeps no time."""
+"""The gateway's interface to a venue's protocol: terms in, requests out. One object per venue implements it (bybit/port.py), without I/O or clock."""
 
 from __future__ import annotations
 

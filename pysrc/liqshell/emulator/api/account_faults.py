@@ -1,4 +1,4 @@
-"""Faults of requests and of the private stream, applied where both the socket server and a simulation pass through.
+"""Faults of requests and of the private stream, applied at a place common to the socket server and a simulation.
 
 The module has no socket and no clock: it decides the faults of a request (`plan`) and of a private frame (`deliveries`).
 """

@@ -1,4 +1,4 @@
-"""What can go wrong with a venue, on demand: scripted, or posted to the running emulator.
+"""Faults of a venue on demand: scripted, or posted to the running emulator.
 
 A fault is a dict such as {"kind": "stall", "at_s": 600, "duration_s": 10} or {"kind": "lose_ack", "operation": "create", "on_order": 3, "count": 1}.
 It begins at a market time after the start (at_s), when a cascade has reached so many prints (on_cascade, known from the generator's ground truth), or

@@ -1,4 +1,4 @@
-"""How far away the venue is: one direction of one connection, with the delay and the losses of a network as a TCP stream shows them."""
+"""The network to the venue: one direction of one connection, with the delays and losses of a network as a TCP stream has them."""
 
 import random
 from collections.abc import Callable

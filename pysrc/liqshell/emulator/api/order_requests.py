@@ -1,6 +1,4 @@
-"""Requests of an account as the emulated venue takes them in, by REST and on the order-entry websocket: checks, limits, faults, the
-exchange, the answer.
-"""
+"""Requests of an account to the emulated venue, by REST and on the order-entry websocket: checks, limits, faults, the exchange, the answer."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any

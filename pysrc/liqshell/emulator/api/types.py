@@ -1,4 +1,4 @@
-"""What goes in and out of the account side of the emulated venue, and what its parts ask of the whole."""
+"""Inputs and outputs of the account side of the emulated venue, and the interface of its parts to the whole."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping

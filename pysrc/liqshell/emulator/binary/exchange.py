@@ -1,5 +1,5 @@
-"""The emulated binary venue without sockets: hours, books, orders, money. Time comes in by `advance`, messages go out by `market_news` and
-`user_news`.
+"""The emulated binary venue without sockets: hours, books, orders, money. `advance` sets the time; `market_news` and `user_news` receive the
+messages.
 
 Makers quote around the probability of UP, as it was `lag_s` ago: the book reprices late, which is what the idea bets on. With lag_s 0 it does not.
 """

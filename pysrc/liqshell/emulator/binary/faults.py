@@ -1,4 +1,4 @@
-"""What goes wrong at the emulated binary venue: scripted by order, by share or by market time."""
+"""Faults of the emulated binary venue: scripted by order, by share or by market time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One account of the emulated venue: its money, orders and positions, and how the venue writes them."""
+"""One account of the emulated venue: its money, orders and positions, and their form in messages."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Keys of the emulated venue: who signed a request, whether the signature and its time hold, and what the key may do.
+"""Keys of the emulated venue: the signer of a request, whether the signature and its time are valid, and the rights of the key.
 
 Written against the venue's documentation and not with the client's own signing code, so that the two check one another. Times are the clock of
 `Times`: the time stamps of a client in UTC are checked against UTC at every speed of the market; those on the market's clock (liqcore's rehearsals)

@@ -1,4 +1,4 @@
-"""What the emulated venue does to positions by itself: funding, liquidation, auto-deleveraging."""
+"""Actions of the emulated venue on positions: funding, liquidation, auto-deleveraging."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Matching at the emulated venue: orders on their way into the book, and what the market does to those that rest."""
+"""Matching at the emulated venue: new orders, and the effect of market events on resting orders."""
 
 from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import Account

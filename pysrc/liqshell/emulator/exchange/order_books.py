@@ -1,4 +1,4 @@
-"""Orders of the emulated venue from the moment they are taken to their end: whose they are, and their places in the matcher."""
+"""Orders of the emulated venue from acceptance to their end: their owners, and their places in the matcher."""
 
 from liqcore.simulation.matcher import Matcher
 from liqshell.emulator.exchange.accounts import Account

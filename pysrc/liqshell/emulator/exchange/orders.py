@@ -1,4 +1,4 @@
-"""One order of an account at the emulated venue, and how the venue writes it."""
+"""One order of an account at the emulated venue, and its form in messages."""
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field

@@ -1,4 +1,4 @@
-"""Accounts and positions of the emulated venue: what they hold, what they are worth at the mark, and what margin that takes."""
+"""Accounts and positions of the emulated venue: holdings, value at the mark, and required margin."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Rate limits of the emulated venue: so many requests of an account to an endpoint in a rolling second, so many of an address in five."""
+"""Rate limits of the emulated venue: requests of an account to an endpoint in a rolling second, and requests of an address in five seconds."""
 
 from collections import deque
 from dataclasses import dataclass

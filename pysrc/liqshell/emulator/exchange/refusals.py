@@ -1,4 +1,4 @@
-"""What the venue answers to a request that it does not carry out."""
+"""The venue's answers to refused requests."""
 
 
 class Refused(Exception):

@@ -1,6 +1,5 @@
 """The accounts of the emulated venue in a file: money, positions, orders with their states, and the prices of the market.
-Written once a second when something has changed, and at the end, to a file beside it that takes its place: a kill at any moment leaves one or the
-other whole.
+It is written after changes once a second, and at the end, to a temporary file that then replaces it: a kill at any moment leaves a complete file.
 
 What is long over is kept short: the last orders, executions and bookings of an account, and every orderLinkId ever used.
 """

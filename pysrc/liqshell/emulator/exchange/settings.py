@@ -1,4 +1,4 @@
-"""How the emulated venue behaves."""
+"""Settings of the emulated venue's behaviour."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The market that the venue shows: generated or recorded, and written as frames of each venue."""
+"""The market of the emulated venue: generated or recorded, as frames of each venue."""
 
 from liqshell.emulator.market.agents import BLOCK_NS, Cascade, Market, Parameters
 

@@ -1,5 +1,5 @@
-"""Candles of one price: those of a made-up past, which end where the market begins, and those of what has happened since. One row a minute, without
-gaps: a minute in which nothing was traded has a flat one at the last close.
+"""Candles of one price: synthetic ones before the market begins, and those of the market since. One row a minute, without gaps: a minute without
+trades has a flat candle at the last close.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The contracts of the synthetic market: trading rules as the venue states them, and what the agents on them do."""
+"""The contracts of the synthetic market: trading rules in the venue's form, and the behaviour of their agents."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What the venue knows about each symbol at this moment: behind its REST answers and the first frames after a subscribe."""
+"""The venue's present state of each symbol, for REST answers and the first frames after a subscription."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a venue beside Bybit makes of the same market: rows of the generator (or of a recording) in, its own frames out.
+"""Frames of the other venues from the same market: input is rows of the generator (or of a recording), output frames of the venue.
 
 One market, several venues: every venue has the same quotes, trades and forced orders, moved by its own small basis, and publishes those that its
 rules allow. A row is quotes.RECORD_DTYPE as a tuple (t, price, qty, aux_price, aux_qty, cascade, symbol, kind, side).

@@ -1,4 +1,4 @@
-"""From one symbol's price path and forced orders to what its public feed shows: quotes, trades, liquidations, ticker values.
+"""The public feed of one symbol from its price path and forced orders: quotes, trades, liquidations, ticker values.
 
 The quote is a sample of the price: it is refreshed about 2.5 times a second in calm and at every step under stress, and every trade in
 between happens at the quote in force. A forced order prints from the touch to where it leaves the price, and the quote follows it.

@@ -1,4 +1,4 @@
-"""What the emulated Binance USD-M answers by REST about one contract. Field names: the venue's page of each path, 2026-07."""
+"""REST answers of the emulated Binance USD-M about one contract. Field names: the venue's page of each path, 2026-07."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,5 +1,5 @@
-"""Who may use the emulator's own paths (/emulator/...): programs of this machine, and no page of a browser that was not served from here. They break
-things and show what is really so of an account; a web page somewhere must not be able to, by a name that resolves to this machine or otherwise."""
+"""Access to the emulator's own paths (/emulator/...): only programs of this machine, and browser pages served from here. The paths cause faults and
+show the true state of an account, so no foreign web page may use them, also not by a name that resolves to this machine."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit

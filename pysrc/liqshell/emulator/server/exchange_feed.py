@@ -1,4 +1,4 @@
-"""The exchange sees the market that the clients see: the emulator's own frames, decoded by the decoder of the live path and handed on in batches."""
+"""The market of the exchange, equal to that of the clients: the emulator's own frames, decoded by the decoder of the live path, in batches."""
 
 from collections.abc import Sequence
 

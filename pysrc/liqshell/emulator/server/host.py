@@ -1,4 +1,4 @@
-"""What the parts of the server ask of the whole: time, faults, the account side, and what belongs to all of them."""
+"""The interface of the server's parts to the whole: time, faults, the account side, and shared objects."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol

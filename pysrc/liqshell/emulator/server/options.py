@@ -1,4 +1,4 @@
-"""What to emulate, and where its frames come from."""
+"""Options of the emulator: the venues, and the source of their frames."""
 
 import time
 from collections.abc import Mapping

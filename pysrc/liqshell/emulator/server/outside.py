@@ -1,4 +1,5 @@
-"""What is outside of the venue, on loopback: models that answer as OpenAI's and Anthropic's do, a news search as Brave's, announcements, an RSS feed.
+"""Emulated services outside of the venue, on loopback: models with the protocols of OpenAI and Anthropic, a news search like Brave's, announcements,
+an RSS feed.
 
 Deterministic: an answer is a function of the seed, the number of the request and what was asked. Faults are a script,
 {"kind": "hang", "at": 3} for the third request,

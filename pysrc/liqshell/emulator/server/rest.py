@@ -1,4 +1,4 @@
-"""HTTP of the emulator: the venue's REST, which the desk answers, and the emulator's own paths (/emulator/...), which no venue has."""
+"""HTTP of the emulator: the venue's REST, which the desk answers, and the emulator's own paths (/emulator/...)."""
 
 import asyncio
 from dataclasses import asdict

@@ -1,5 +1,5 @@
 """The emulated venue on loopback: public and account websockets, order entry and REST, on a plain port and a TLS port if wanted, fed by a generated
-or a recorded market. What it does with an account is the desk's (api.account_api); here are sockets and time."""
+or a recorded market. The desk (api.account_api) handles accounts; this module has sockets and time."""
 
 import asyncio
 import json

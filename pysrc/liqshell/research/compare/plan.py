@@ -1,4 +1,4 @@
-"""What is compared: one configuration per preset, equal in everything that is not the preset's."""
+"""The plan of a comparison: one configuration per preset, equal in everything but the preset's own settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One comparison: every preset through the same backtest on the same history, its own folder and report, then what they are beside each other."""
+"""One comparison: every preset in the same backtest on the same history, with its own folder and report, then the comparison."""
 
 from __future__ import annotations
 

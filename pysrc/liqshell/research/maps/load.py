@@ -1,4 +1,4 @@
-"""What the scorer reads: a store, a recording, or an event table of liquidations with open interest from other files."""
+"""The input of the scorer: a store, a recording, or an event table of liquidations with open interest from other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a driver must know of the venue: addresses, what to subscribe on which connection, heartbeat, limits. Pure functions, no sockets."""
+"""The data that a driver needs about the venue: addresses, subscriptions of each connection, heartbeat, limits. Pure functions, no sockets."""
 
 from collections.abc import Sequence
 

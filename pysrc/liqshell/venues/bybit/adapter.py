@@ -1,4 +1,4 @@
-"""Bybit V5 linear behind the shape of all venues (Adapter). Its wire format is in bybit."""
+"""Bybit V5 linear with the interface of all venues (Adapter). Its wire format is in decoder.py."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,5 +1,5 @@
-"""Bybit V5 linear: public frames to events, subscriptions. Pure functions and classes, no sockets. Orders are in bybit_orders, instrument
-filters in bybit_instruments.
+"""Bybit V5 linear: public frames to events, subscriptions. Pure functions and classes, no sockets. Orders are in orders.py, instrument filters in
+instruments.py.
 
 Sides (venue documentation, page all-liquidation): `S` of allLiquidation is the side of the POSITION: Buy = a long was closed by force. `S` of
 publicTrade is the taker's side. Prices of liquidations are bankruptcy prices, not fills. A block trade (`BT`) was agreed on off the book: its price

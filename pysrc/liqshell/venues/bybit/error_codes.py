@@ -1,4 +1,4 @@
-"""What Bybit's result codes and HTTP statuses mean for us: one table, and the two functions that read it.
+"""The meaning of Bybit's result codes and HTTP statuses: one table, and the two functions that read it.
 
 A code gives the outcome of ONE request. One rule stands above the table: an unlisted code is UNKNOWN, never a reject, because an order that was
 wrongly taken for refused would not be watched. A question (QUERY) changes nothing, so where an order would be UNKNOWN it is LATER.

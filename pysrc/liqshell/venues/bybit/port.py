@@ -1,4 +1,4 @@
-"""Bybit's language for the gateway: the adapter's pure functions under the names of port.Port."""
+"""Bybit's requests and answers for the gateway: the adapter's pure functions under the names of order_port.Port."""
 
 from __future__ import annotations
 

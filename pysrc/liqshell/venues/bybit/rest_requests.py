@@ -1,4 +1,4 @@
-"""Bybit V5 linear REST: requests to be signed. Pure functions, no sockets. Their answers are read by bybit_answers.
+"""Bybit V5 linear REST: requests to be signed. Pure functions, no sockets. rest_responses.py reads their answers.
 
 An Ask is sent as it stands: its query is what is signed, so the driver must not quote it again (aiohttp: yarl.URL(..., encoded=True)).
 """

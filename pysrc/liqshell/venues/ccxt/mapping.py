@@ -1,4 +1,4 @@
-"""ccxt's unified structures and errors in our words. Pure functions: a structure in, plain values out."""
+"""ccxt's unified structures and errors in our terms. Pure functions: a structure in, plain values out."""
 
 from __future__ import annotations
 

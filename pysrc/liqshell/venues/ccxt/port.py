@@ -1,4 +1,4 @@
-"""The gateway's words for an account behind ccxt: what it asks becomes operations of exchange.Exchange, what comes back becomes reports."""
+"""The gateway's port for an account behind ccxt: its requests become operations of the ccxt client, and answers become reports."""
 
 from __future__ import annotations
 

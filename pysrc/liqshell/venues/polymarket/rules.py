@@ -1,4 +1,4 @@
-"""The known descriptions of an hourly market: the sentences of its rules, its name, its candle. Only what is known word for word is accepted.
+"""The known descriptions of an hourly market: the sentences of its rules, its name, its candle. Only descriptions known word for word are accepted.
 
 The venue settles by the text, and a text that differs in one word can pay the other side: other words, more of them or fewer are another rule. The
 sentences are those of the hourly Bitcoin markets of 2025 and 2026; if markets of different months state the same in two ways, both are listed.

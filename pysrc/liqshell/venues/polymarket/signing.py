@@ -1,4 +1,4 @@
-"""What the venue signs: L1 (a wallet attests itself, EIP-712), L2 (an API key, HMAC), and orders (EIP-712, version 2).
+"""Signatures of the venue: L1 (a wallet attests itself, EIP-712), L2 (an API key, HMAC), and orders (EIP-712, version 2).
 
 The hash of an order is its id at the venue, so it is known before the order is sent: after a timeout the order is queried by that id. Hashes and
 wallet signatures need the extra `liqcore[binary]` (eth-account); L2 does not.
