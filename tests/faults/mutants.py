@@ -118,7 +118,7 @@ def _stop_assumed() -> AbstractContextManager[Any]:
             return reported
 
         with (
-            _replace(executions.Executions, "_report", make),
+            _replace(executions.Executions, "report", make),
             patch.object(stops.Stops, "sweep", lambda self: None),
             patch.object(stops.Stops, "due", lambda self: None),
         ):
@@ -139,7 +139,7 @@ def _fill_is_order() -> AbstractContextManager[Any]:
 
         return reported
 
-    return _replace(executions.Executions, "_report", make)
+    return _replace(executions.Executions, "report", make)
 
 
 def _cancel_assumed() -> AbstractContextManager[Any]:
