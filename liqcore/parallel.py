@@ -1,5 +1,6 @@
 """Work in threads, for functions that release the GIL."""
 
+import _thread
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -37,7 +38,7 @@ def in_threads(work: Callable[[Any], Any], arguments: Iterable[Any], threads: in
 
     ends = [threading.Event() for _ in range(min(threads, len(arguments)) - 1)]
     for ended in ends:
-        threading.Thread(target=beside, args=(ended,)).start()
+        _thread.start_new_thread(beside, (ended,))  # Thread.start waits until the new thread runs, and then for the GIL
     run()
     for ended in ends:
         while not ended.is_set():  # not Thread.join: after an interrupt in it the thread counts as ended

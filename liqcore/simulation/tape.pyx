@@ -6,7 +6,7 @@ from operator import or_
 import numpy as np
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int8_t, int32_t
+from libc.stdint cimport INT32_MAX, int8_t, int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -128,7 +128,6 @@ cdef class Tape:
         if self._place.dtype != PLACE_DTYPE or self._place.shape != self._rare.shape:
             raise ValueError(f"tape: place: expected {len(self._rare)} rows of {PLACE_DTYPE}, one for each rare event")
         self._read([(strip["trades"].get("index"), strip["quotes"].get("index")) for strip in parts["strips"]], sound, workers)
-        self._measure()
 
     def _hold(self, rare, place):
         self._rare, self._place = rare, place
@@ -165,23 +164,27 @@ cdef class Tape:
         """Check all columns and build missing pyramids, in several threads. indexes: the given pyramids of trades and quotes."""
         cdef int n, parts = 1 if threads == 1 else max(1, 4 * threads // self.count)
         cdef int64_t rows
-        pyramids, checks = [], [] if trusted else [partial(self._rare_flaw, self._rare, self._place)]
+        pyramids, prices, checks = [], [], [] if trusted else [partial(self._rare_flaw, self._rare, self._place)]
         for n, (of_trades, of_quotes) in enumerate(indexes):
             t, q = self._columns[n]
             pyramids += [partial(Passage, t["price"], None, of_trades, trusted=trusted),
                          partial(Passage, q["ask"], q["bid"], of_quotes, trusted=trusted)]
             rows = self.strips[n].trades.n
             checks += [] if trusted else [partial(self._flaws, n, rows * k // parts, rows * (k + 1) // parts) for k in range(parts)]
-        done = in_threads(lambda work: work(), [*pyramids, *checks], threads)     # the longest first
+            prices += [partial(q["bid"].min, initial=INT32_MAX), partial(q["ask"].max, initial=0)]
+        work = [*pyramids, self._scan_rare, *prices, *checks]                # the longest first
+        done = in_threads(lambda part: part(), work, threads)
         if checks:
-            flaws = done[len(pyramids) + 1:]
+            first = len(work) - len(checks)
             for n in range(self.count):
-                self._complain(n, reduce(or_, flaws[n * parts:(n + 1) * parts]))
-            self._complain_rare(self._rare, self._place, done[len(pyramids)])
+                self._complain(n, reduce(or_, done[first + 1 + n * parts:first + 1 + (n + 1) * parts]))
+            self._complain_rare(self._rare, self._place, done[first])
         self._indexes = [[done[2 * n], done[2 * n + 1], None] for n in range(self.count)]
         for n in range(self.count):
             self.strips[n].trades.index = (<Passage> self._indexes[n][0]).c
             self.strips[n].quotes.index = (<Passage> self._indexes[n][1]).c
+            self._measure(n, *done[len(pyramids) + 1 + 2 * n:len(pyramids) + 3 + 2 * n])
+        self._span(self.rare_at, self.rare_at + self.rare_n - 1 if self.rare_n else NULL)
 
     def _flaws(self, int n, int64_t first, int64_t last):
         """The flaws of some trades of a strip and the quotes among them."""
@@ -258,24 +261,14 @@ cdef class Tape:
                 self.still[n].price_min = min(self.still[n].price_min, own.price)
                 self.still[n].price_max = max(self.still[n].price_max, own.price)
 
-    def _measure(self):
-        """First and last time, and the range of prices that validation compares."""
-        cdef int n
+    def _scan_rare(self):
+        """Count the rare events that with_liquidations does not replace, and add the effect of all to their strips. They may not be checked yet."""
         cdef int64_t r
-        cdef strip_t* s
+        cdef int n
         cdef const event_t* e
         for n in range(self.count):
-            s = &self.strips[n]
-            quotes = self._columns[n][1]
-            s.price_min, s.price_max, s.ask_max = INFINITY, 0.0, 0.0
-            if s.trades.n:
-                s.price_min = price_of(&self.inst[n], pyramid_min(&s.trades.index))
-                s.price_max = price_of(&self.inst[n], pyramid_max(&s.trades.index))
-            if s.quotes.n:
-                s.price_min = min(s.price_min, price_of(&self.inst[n], int(quotes["bid"].min())))
-                s.price_max = max(s.price_max, price_of(&self.inst[n], pyramid_max(&s.quotes.index)))
-                s.ask_max = price_of(&self.inst[n], int(quotes["ask"].max()))
-            self.still[n].price_min, self.still[n].price_max, self.still[n].unsound = s.price_min, s.price_max, 0
+            self.still[n].price_min, self.still[n].price_max, self.still[n].unsound = INFINITY, 0.0, 0
+            self.strips[n].price_min, self.strips[n].price_max = INFINITY, 0.0
         self.still_n, self.still_first, self.still_last = 0, -1, -1
         with nogil:
             for r in range(self.rare_n):
@@ -285,9 +278,21 @@ cdef class Tape:
                     self.still_last = r
                     if self.still_first < 0:
                         self.still_first = r
-                if (e.kind == LIQUIDATION or e.kind == TICKER) and e.instrument >= 0:
+                if (e.kind == LIQUIDATION or e.kind == TICKER) and 0 <= e.instrument < self.count:
                     self.say(e.instrument, e, e.kind == LIQUIDATION)
-        self._span(self.rare_at, self.rare_at + self.rare_n - 1 if self.rare_n else NULL)
+
+    def _measure(self, int n, int32_t bid_min, int32_t ask_max):
+        """Add trades and quotes to the range of prices that validation compares."""
+        cdef strip_t* s = &self.strips[n]
+        cdef still_t* still = &self.still[n]
+        cdef double low = INFINITY, high = 0.0
+        if s.trades.n:
+            low, high = price_of(&self.inst[n], pyramid_min(&s.trades.index)), price_of(&self.inst[n], pyramid_max(&s.trades.index))
+        if s.quotes.n:
+            low, high = min(low, price_of(&self.inst[n], bid_min)), max(high, price_of(&self.inst[n], pyramid_max(&s.quotes.index)))
+            s.ask_max = price_of(&self.inst[n], ask_max)
+        s.price_min, s.price_max = min(s.price_min, low), max(s.price_max, high)
+        still.price_min, still.price_max = min(still.price_min, low), max(still.price_max, high)
 
     cdef _span(self, const event_t* first, const event_t* last):
         """Set start and end, with the first and the last rare event; NULL: there is none."""
