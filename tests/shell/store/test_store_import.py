@@ -379,3 +379,44 @@ def test_what_the_user_says_of_a_contract_stands_above_all(tmp_path):
     assert (rules.instrument.tick_size, rules.origin["tick_size"]) == ("0.1", "given")
     assert now.select().fingerprint != before
     assert now.tape().instruments[0].tick_size == "0.1" and not np.array_equal(now.tape().trades(0)["price"], coarse)
+
+
+class Growing:
+    """An opener of files that somebody still writes to: each becomes longer, or another one of the same length, while it is read."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def __call__(self, path):
+        reading = opener(path)
+        self.change(path)
+        return reading
+
+
+def grow(path):
+    with path.open("ab") as stream:
+        stream.write(b"more")
+
+
+def touch(path):
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("change", [grow, touch])
+def test_a_file_that_changes_while_it_is_read_is_left_out_and_named(tmp_path, change, jobs):
+    """Its rows would be of one state and its fingerprint of another: what came later would be taken for known."""
+    still = save(tmp_path / "still.npz", {"bybit~BTCUSDT": market(400)})
+    moving = save(tmp_path / "moving.npz", {"bybit~ETHUSDT": market(300)})
+    files = [moving, still] if jobs == 1 else [moving]
+    outcome = importer.run(
+        tmp_path / "s", files, Growing(lambda path: change(path) if path.name == "moving.npz" else None) if jobs == 1 else GROWING[change], jobs=jobs
+    )
+    assert list(outcome.broken) == [str(moving)] and "changed while it was read" in outcome.broken[str(moving)]
+    assert [Path(source.name).name for source in outcome.imported] == ["still.npz"][: len(files) - 1]
+    assert all(key.symbol == "BTCUSDT" for key in store.open(tmp_path / "s").catalogue.partitions())
+    again = fill(tmp_path / "s", moving, still)
+    assert str(moving) in {source.name for source in again.imported} | set(again.broken)
+
+
+GROWING = {grow: Growing(grow), touch: Growing(touch)}  # goes to other processes
