@@ -169,7 +169,7 @@ class Binance(Reading):
         events = blank(columns.rows, kind)
         ts = columns.integers("time")
         ts = np.where((ts >= 0) & (ts < 1 << 53), ts, 0)  # what is refused must not overflow first
-        events["ts_event"] = np.where(ts >= MICROSECONDS_FROM, ts * 1000, ts % MICROSECONDS_FROM * 1_000_000)
+        events["ts_event"] = ts * np.where(ts >= MICROSECONDS_FROM, 1000, 1_000_000)
         events["ts_recv"] = events["ts_event"] + self.options.feed_latency_ns
         events["instrument"] = self._mine
         return events

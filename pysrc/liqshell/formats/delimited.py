@@ -163,18 +163,21 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
 
 
 def ahead(blocks: Iterable[bytes], parse: Callable[[bytes], Any]) -> Iterator[tuple[bytes, Future[Any]]]:
-    """Each block, with what it is parsed to: in threads, some blocks before it is asked for."""
+    """Each block, with what it is parsed to. Blocks are read and parsed in threads, before they are asked for."""
     waiting: deque[tuple[bytes, Future[Any]]] = deque()
-    pool = ThreadPoolExecutor(AHEAD)
-    try:
-        for block in blocks:
-            waiting.append((block, pool.submit(parse, block)))
-            if len(waiting) > AHEAD:
+    following = iter(blocks)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(AHEAD) as pool:
+        coming = reader.submit(next, following, None)
+        try:
+            while (block := coming.result()) is not None:
+                coming = reader.submit(next, following, None)
+                waiting.append((block, pool.submit(parse, block)))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft()
+            while waiting:
                 yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _parser(pa: Any, layout: Layout) -> Callable[[bytes], tuple[Any, int]]:

@@ -83,18 +83,7 @@ class _Taken:
     source: Source
     spill: Spill
     rules: dict[tuple[str, str], dict[str, Any]]
-    hashing: Future[str] | None = None  # of a file whose fingerprint is not known yet
-    changed: str = ""  # why the rows may not be those of the fingerprint
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
-
-    def settle(self) -> None:
-        """Wait for the fingerprint."""
-        if self.hashing is not None:
-            try:
-                self.source.fingerprint = self.hashing.result()
-            except (DataError, OSError) as why:
-                self.changed = str(why)
-            self.hashing = None
 
 
 def fill(
@@ -167,10 +156,6 @@ class _Import:
         self._sizes: Counter[int] = Counter(source.bytes for source in catalogue.sources().values())  # of files there are and to come
 
     def run(self, files: list[Path], jobs: int) -> Outcome:
-        with ThreadPoolExecutor(1) as self._hasher:
-            return self._run(files, jobs)
-
-    def _run(self, files: list[Path], jobs: int) -> Outcome:
         sizes = {path: path.stat().st_size for path in files if path.is_file()}
         total, done = sum(sizes.values()), 0
         self._sizes.update(sizes[path] for path in files if path in sizes)  # a file may be named twice
@@ -204,11 +189,7 @@ class _Import:
         if jobs < 2:
             for step in work:
                 if isinstance(step, _Chain):
-                    for path, state, found in zip(step.paths, step.states, step.spill(self._opener), strict=True):
-                        taken = _taken(found)
-                        if isinstance(taken, _Taken) and not taken.source.fingerprint:  # while it is merged, or the next file is read
-                            taken.hashing = self._hasher.submit(fingerprint_of, path, state)
-                        yield path, taken
+                    yield from zip(step.paths, map(_taken, step.spill(self._opener)), strict=True)
                 else:
                     yield step
             return
@@ -244,7 +225,7 @@ class _Import:
 
     def _fresh(self, path: Path) -> tuple[str, str | None]:
         """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read. A file of a size
-        that no other has is new: then the fingerprint is '', to be taken later."""
+        that no other has is new: then the fingerprint is '', to be taken while the file is read."""
         try:
             with regular(path, "market data").open("rb") as stream:
                 if self._sizes[os.fstat(stream.fileno()).st_size] == 1:
@@ -267,12 +248,10 @@ class _Import:
         written: dict[Key, tuple[Path, Content]] = {}
         while self._batch:
             written = self._merge()
-            for taken in self._batch:
-                taken.settle()
-            bad = next((t for t in self._batch if t.changed or not self._overlap and _conflicts(t)), None)
+            bad = None if self._overlap else next((t for t in self._batch if _conflicts(t)), None)
             if bad is None:
                 break
-            self._broken(bad.source.name, bad.source.bytes, bad.changed or self._conflict_text(bad))
+            self._broken(bad.source.name, bad.source.bytes, self._conflict_text(bad))
             self._batch.remove(bad)  # what comes after it may be fine: merge again without it
         if not self._batch:
             return
@@ -297,13 +276,12 @@ class _Import:
             parts = [t for t in self._batch if key in t.spill.parts]
             for taken in parts:
                 taken.overlaps[key] = Overlap()
+            origins = {*self._catalogue.origins(key), *(t.source.fingerprint for t in parts)}
             staged = self._root / STAGING / "out" / f"{next(self._number):06}.parquet"
             writer = Writer(staged, key)
             try:
                 self._merge_one(key, parts, stored.get(key), writer)
-                for taken in parts:
-                    taken.settle()
-                content = writer.close({*self._catalogue.origins(key), *(taken.source.fingerprint for taken in parts)})
+                content = writer.close(origins)
             except BaseException:
                 writer.abandon()
                 raise
@@ -360,13 +338,11 @@ class _Chain:
     """Files to be read one after the other, what one knows at its end handed to the next."""
 
     paths: list[Path] = field(default_factory=list)
-    states: list[tuple[int, int]] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
     def add(self, path: Path, fingerprint: str, folder: Path) -> None:
         self.paths.append(path)
-        self.states.append(_state(path))
         self.fingerprints.append(fingerprint)
         self.folders.append(folder)
 
@@ -379,14 +355,10 @@ class _Chain:
 
 def _spill_chain(chain: _Chain, opener: Opener) -> list[Spilled | str]:
     """In a process of its own: what it read goes to files."""
-    out: list[Spilled | str] = []
-    for path, state, found in zip(chain.paths, chain.states, chain.spill(opener), strict=True):
+    out = []
+    for found in chain.spill(opener):
         if not isinstance(found, str):
             found[1].flush()
-            try:
-                found[0].fingerprint = found[0].fingerprint or fingerprint_of(path, state)
-            except (DataError, OSError) as why:
-                found = str(why)
         out.append(found)
     return out
 
@@ -395,35 +367,31 @@ def _taken(found: Spilled | str) -> _Taken | str:
     return found if isinstance(found, str) else _Taken(*found)
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """Size and time of the last change of a file; zeros if it cannot be read."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
-
-
-def fingerprint_of(path: Path, state: tuple[int, int] | None = None) -> str:
-    """SHA-256 of the bytes of a file. DataError if the file is not as it was in `state`, before it was read."""
+def fingerprint_of(path: Path) -> str:
+    """SHA-256 of the bytes of a file."""
     digest, block = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
     with path.open("rb", buffering=0) as stream:
         while read := stream.readinto(block):
             digest.update(block[:read])
-    if state is not None and _state(path) != state:
-        raise DataError(str(path), "the file changed while it was read", "a finished file", "Import it again when nobody writes to it")
     return digest.hexdigest()[:32]
 
 
 def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, before: Carried | None = None) -> tuple[Spilled | str, Carried | None]:
-    """Read one file aside; and what the file after it has to know. Returns, instead of raising, why the file is broken. fingerprint: '' = not
-    known yet."""
+    """Read one file aside; and what the file after it has to know. Returns, instead of raising, why the file is broken. fingerprint: '' = to
+    be taken, which a thread does meanwhile."""
     spill = Spill(folder)
     try:
-        with opener(path) if before is None or not isinstance(opener, FormatOpener) else opener.following(path, before) as reading:
-            for venue, symbol, events in reading:
-                spill.add(venue, symbol, events)
-            carried = getattr(reading, "carried", None)
+        state = path.stat()
+        with ThreadPoolExecutor(1) as beside:
+            taken = None if fingerprint else beside.submit(fingerprint_of, path)
+            with opener(path) if before is None or not isinstance(opener, FormatOpener) else opener.following(path, before) as reading:
+                for venue, symbol, events in reading:
+                    spill.add(venue, symbol, events)
+                carried = getattr(reading, "carried", None)
+            fingerprint = taken.result() if taken else fingerprint
+        changed = (now := path.stat()).st_size != state.st_size or now.st_mtime_ns != state.st_mtime_ns
+        if changed:
+            fingerprint = hashlib.sha256(f"{fingerprint} while it changed".encode()).hexdigest()[:32]  # of no file: it is read again
     except LiqshellError as why:
         return str(why), None
     except Exception as why:  # whatever a reader trips over, the other files must not suffer from it
@@ -437,11 +405,12 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
     counts = dict(reading.counts)
     for reason, count in spill.unusable.items():
         counts[reason] = counts.get(reason, 0) + count
-    named = [f"the first row that was counted: {row}" for row in getattr(reading, "shown", [])[:1]]
+    notes = [*reading.notes, *(f"the first row that was counted: {row}" for row in getattr(reading, "shown", [])[:1])]
+    notes += ["the file changed while it was read: import it again for the rest"] if changed else []
     source = Source(
         fingerprint,
         str(path),
-        path.stat().st_size,
+        now.st_size,
         reading.format,
         spill.rows,
         0,
@@ -449,6 +418,6 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
         max(s[1] for s in spans),
         reading.received,
         counts,
-        [*reading.notes, *named],
+        notes,
     )
     return (source, spill, rules), carried
