@@ -200,7 +200,7 @@ def fills_of(audit: np.ndarray) -> dict[str, int]:
     return {"quote": int((taken & 6 == 0).sum()), "print": int((taken & 2 > 0).sum()), "moved": int((taken & 4 > 0).sum())}
 
 
-def judged(case: Case) -> list[Verdict]:
+def judged(_: None, case: Case) -> list[Verdict]:
     """A planted edge is asked of the market fade, which meets all of it in every cell."""
     return [judge(case, policy) for policy in (POLICIES if not case.planted else ("market fade",))]
 
@@ -218,7 +218,7 @@ def campaign(
     began = time.perf_counter()
     out: list[Verdict] = []
     for seed in markets:
-        for _, found in spread(judged, cases(seed), workers):
+        for _, found in spread(judged, None, cases(seed), workers):
             out += found
         tell(seed, time.perf_counter() - began)
         if time.perf_counter() - began > seconds_max:
