@@ -26,8 +26,8 @@ FLAWS_INLINE int trades_flaw_of(const int64_t *ts, const int32_t *price, const i
     uint32_t prices = 0, sizes = 0;
     uint8_t sides = 0;
     for (int64_t i = first; i < last; i++) {
-        sizes |= (uint32_t) lots[i] - 1;
-        prices |= (uint32_t) price[i] - 1;
+        sizes |= (uint32_t) lots[i] | ((uint32_t) lots[i] - 1);   /* its sign bit: not above 0 */
+        prices |= (uint32_t) price[i] | ((uint32_t) price[i] - 1);
     }
     for (int64_t i = first; i < last; i++)
         sides |= (uint8_t) ((side[i] != 1) & (side[i] != -1));
@@ -41,7 +41,7 @@ FLAWS_INLINE int quotes_flaw_of(const int64_t *ts, const int32_t *bid, const int
     int64_t falls = 0;
     for (int64_t i = first; i < last; i++) {
         sizes |= (uint32_t) (bid_lots[i] | ask_lots[i]);
-        prices |= ((uint32_t) bid[i] - 1) | (uint32_t) -(int32_t) (ask[i] <= bid[i]);
+        prices |= (uint32_t) bid[i] | ((uint32_t) bid[i] - 1) | (uint32_t) -(int32_t) (ask[i] <= bid[i]);
     }
     for (int64_t i = first > 1 ? first : 1; i < last; i++)
         falls |= before[i] < before[i - 1];

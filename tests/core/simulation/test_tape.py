@@ -473,10 +473,13 @@ LONG = 3 * 16_384 + 100  # trades: columns are checked block by block
     [
         ("trades", "ts", -1, "ts: expected ns"),
         ("trades", "price", 0, "price: expected"),
+        ("trades", "price", -(2**31), "price: expected"),
         ("trades", "lots", 0, "lots: expected"),
+        ("trades", "lots", -(2**31), "lots: expected"),
         ("trades", "side", 3, "side: expected"),
         ("quotes", "ts", -1, "ts: expected ns"),
         ("quotes", "ask", 1, "expected a bid of at least one tick"),
+        ("quotes", "bid", -(2**31), "expected a bid of at least one tick"),
         ("quotes", "ask_lots", -1, "expected quantities"),
         ("quotes", "trades_before", -1, "trades_before: expected counts"),
         ("quotes", "trades_before", LONG + 1, "trades_before: expected counts"),
