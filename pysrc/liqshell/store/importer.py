@@ -276,12 +276,12 @@ class _Import:
             parts = [t for t in self._batch if key in t.spill.parts]
             for taken in parts:
                 taken.overlaps[key] = Overlap()
-            origins = {*self._catalogue.origins(key), *(t.source.fingerprint for t in parts)}
+            origins = set(self._catalogue.origins(key)) | {t.source.fingerprint for t in parts}
             staged = self._root / STAGING / "out" / f"{next(self._number):06}.parquet"
-            writer = Writer(staged, key)
+            writer = Writer(staged, key, sorted(origins))
             try:
                 self._merge_one(key, parts, stored.get(key), writer)
-                content = writer.close(origins)
+                content = writer.close()
             except BaseException:
                 writer.abandon()
                 raise

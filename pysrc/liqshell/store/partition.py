@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,10 +95,11 @@ class Content:
 class Writer:
     """push() slices in order, then close(). The file is complete only then."""
 
-    def __init__(self, path: Path, key: Key):
+    def __init__(self, path: Path, key: Key, sources: Sequence[str] = ()):
         self.key = key
         self.content = Content()
         self._path = path
+        self._sources = sorted(sources)
         self._hash = hashlib.sha256(json.dumps([key.layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
         self._waiting: list[Events] = []
         self._rows = 0
@@ -136,8 +137,7 @@ class Writer:
                 rows = rows[GROUP_ROWS:]
             self._waiting, self._rows = ([rows.copy()] if len(rows) else []), len(rows)
 
-    def close(self, sources: Iterable[str]) -> Content:
-        """sources: fingerprints of the files that the rows are from."""
+    def close(self) -> Content:
         if self._rows:
             self._group(joined(self._waiting))
             self._waiting, self._rows = [], 0
@@ -156,7 +156,7 @@ class Writer:
             **asdict(self.key),
             "rows": content.rows,
             "fingerprint": content.fingerprint,
-            "sources": sorted(sources),
+            "sources": self._sources,
         }
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()

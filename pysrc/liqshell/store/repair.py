@@ -82,11 +82,11 @@ def _content(root: Path, key: Key) -> Content:
     aside = root / STAGING / "measure.parquet"
     path = key.file(root)
     stated = partition.about(path)
-    writer = Writer(aside, key)
+    writer = Writer(aside, key, stated["sources"])
     try:
         for events in partition.read(path, key):
             writer.push(events)
-        content = writer.close(stated["sources"])
+        content = writer.close()
     finally:
         aside.unlink(missing_ok=True)
     content.fingerprint = partition.fingerprint(path, key)  # of the file: the copy may be of a later format
